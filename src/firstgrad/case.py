@@ -1,0 +1,129 @@
+"""A case: one point of the grid, complete enough that a fresh process can measure it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from firstgrad.errors import SpecError
+from firstgrad.spec import PoseSpec
+
+type Scalar = bool | int | float | str
+
+
+class BackendName(StrEnum):
+    """What the graph is compiled to. ``fake`` compiles nothing and serves tests."""
+
+    C = "c"
+    NUMBA = "numba"
+    JAX = "jax"
+    FAKE = "fake"
+
+
+class Target(StrEnum):
+    """What is compiled: the gradient, or value and gradient together, as NUTS does."""
+
+    DLOGP = "dlogp"
+    LOGP_DLOGP = "logp_dlogp"
+
+
+class Scenario(StrEnum):
+    """State of the caches before the measured compile.
+
+    ``cold``: new process, empty disk cache. ``warm``: new process, disk cache filled by an identical earlier
+    one. ``hot``: compiled a second time in the same process.
+    """
+
+    COLD = "cold"
+    WARM = "warm"
+    HOT = "hot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalModel:
+    """A user's own model.
+
+    Attributes
+    ----------
+    reference : str
+        ``path/file.py:function`` or ``package.module:function``; the function returns a ``pm.Model`` or a
+        pair ``(model, initial_point)``.
+    parameters : tuple of (str, scalar)
+        Keyword arguments for that function, sorted by name.
+    """
+
+    reference: str
+    parameters: tuple[tuple[str, Scalar], ...] = ()
+
+    def __post_init__(self) -> None:
+        place, colon, function = self.reference.rpartition(":")
+        if not (colon and place and function.isidentifier()):
+            raise SpecError(
+                "model",
+                f"expected 'pose', 'path/file.py:function' or 'package.module:function', got {self.reference!r}",
+            )
+        names = [name for name, _ in self.parameters]
+        if names != sorted(set(names)):
+            raise SpecError("parameters", "names must be sorted and differ from each other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One thing to measure.
+
+    Attributes
+    ----------
+    model : PoseSpec or ExternalModel
+        The built-in pose model or the user's own.
+    backend, target, scenario
+        See their types.
+    evaluations : int
+        How many steady-state calls are timed; 0 for none.
+    time_limit_seconds : float, optional
+        After this the worker's process tree is killed.
+    memory_limit_bytes : int, optional
+        Above this resident size of the process tree, the tree is killed.
+    """
+
+    model: PoseSpec | ExternalModel
+    backend: BackendName
+    target: Target = Target.DLOGP
+    scenario: Scenario = Scenario.COLD
+    evaluations: int = 200
+    time_limit_seconds: float | None = 3600.0
+    memory_limit_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.evaluations, bool) or self.evaluations < 0:
+            raise SpecError("evaluations", f"expected a whole number >= 0, got {self.evaluations!r}")
+        for name in ("time_limit_seconds", "memory_limit_bytes"):
+            limit = getattr(self, name)
+            if limit is not None and not limit > 0:
+                raise SpecError(name, f"expected a positive number or none, got {limit!r}")
+
+    @property
+    def id(self) -> str:
+        """Digest of the whole content: equal cases have equal ids, in every process."""
+        from firstgrad.codec import to_json
+
+        return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        return f"{describe_model(self.model)}, {self.backend}, {self.target}, {self.scenario}"
+
+
+def describe_model(model: PoseSpec | ExternalModel) -> str:
+    """Name a model in one short line, as tables show it."""
+    if isinstance(model, ExternalModel):
+        given = ", ".join(f"{name}={value}" for name, value in model.parameters)
+        return f"{model.reference}({given})" if given else model.reference
+    parts = [f"pose T={model.n_timesteps} K={model.n_directions}"]
+    parts.append(f"HMM S={model.hmm.n_states} {model.hmm.algorithm}" if model.hmm else "no HMM")
+    default = PoseSpec()
+    parts += [
+        str(getattr(model, name))
+        for name in ("formulation", "likelihood", "missing", "skeleton")
+        if getattr(model, name) != getattr(default, name)
+    ]
+    return " ".join(parts)

@@ -1,0 +1,112 @@
+"""Frozen dataclasses to JSON and back: cases, records and the messages of the worker's pipe."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.errors import FirstgradError
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+class DecodeError(FirstgradError, ValueError):
+    """A text is no JSON, or does not fit the wanted class."""
+
+
+def to_json(value: Any) -> str:
+    """Write a dataclass as one line of canonical JSON.
+
+    Keys are sorted and there is no white space, so equal values give equal texts. Numbers that JSON lacks
+    are written as the strings ``"nan"``, ``"inf"`` and ``"-inf"``.
+
+    Returns
+    -------
+    str
+    """
+    plain = _converter().unstructure(value)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json[T](text: str | bytes, kind: type[T]) -> T:
+    """Read what `to_json` wrote.
+
+    Parameters
+    ----------
+    text : str or bytes
+        JSON.
+    kind : type
+        The dataclass (or other type) that is wanted.
+
+    Raises
+    ------
+    DecodeError
+        Where the text is no JSON or does not fit `kind`; unknown keys do not fit.
+    """
+    try:
+        return _converter().structure(json.loads(text), kind)
+    except RecursionError as error:
+        raise DecodeError(f"not a {kind.__name__}: nested too deeply") from error
+    except Exception as error:
+        from cattrs import transform_error
+
+        detail = "; ".join(transform_error(error)) if isinstance(error, ExceptionGroup) else str(error)
+        raise DecodeError(f"not a {getattr(kind, '__name__', kind)}: {detail}") from error
+
+
+@functools.cache
+def _converter() -> Converter:
+    from cattrs import Converter
+    from cattrs.strategies import configure_tagged_union
+
+    from firstgrad.case import ExternalModel, Scalar
+    from firstgrad.spec import PoseSpec
+
+    converter = Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(float, _float_to_plain)
+    converter.register_structure_hook(float, _float_from_plain)
+    for kind in (bool, int, str):
+        # By identity: a hook for str would also catch every StrEnum, one for int every bool.
+        converter.register_structure_hook_func(functools.partial(operator.is_, kind), _exact(kind))
+    converter.register_structure_hook_func(lambda kind: kind in (Scalar, Scalar.__value__), _scalar_from_plain)
+    configure_tagged_union(
+        PoseSpec | ExternalModel,
+        converter,
+        tag_name="kind",
+        tag_generator=lambda kind: "pose" if kind is PoseSpec else "external",
+    )
+    return converter
+
+
+def _float_to_plain(value: float) -> float | str:
+    # float(): a field declared float may hold 0, and equal cases must give equal texts
+    return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _float_from_plain(value: Any, _: object) -> float:
+    if isinstance(value, str) and value in _SPECIAL:
+        return _SPECIAL[value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, got {value!r}")
+    return float(value)
+
+
+def _exact(kind: type) -> Any:
+    def structure(value: Any, _: object) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"expected {kind.__name__}, got {value!r}")
+        return value
+
+    return structure
+
+
+def _scalar_from_plain(value: Any, _: object) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise TypeError(f"expected a number, text, true or false, got {value!r}")
+    return value
