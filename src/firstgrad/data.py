@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firstgrad.errors import SpecError
-from firstgrad.points import Point, groups, to_per_joint
+from firstgrad.points import Group, Point, groups, to_per_joint, to_vectorised
 from firstgrad.spec import Formulation, PoseSpec, check_parents
 
 if TYPE_CHECKING:
@@ -116,34 +116,29 @@ def initial_point(spec: PoseSpec, data: PoseData) -> Point:
     SpecError
         Where a group has no start value, or one of a wrong shape or that isn't finite.
     """
-    source = data.initial
-    if spec.formulation is Formulation.PER_JOINT and "raw_u" in source:
-        vectorised = replace(spec, formulation=Formulation.VECTORISED)
-        missing = [g.value_name for g in groups(vectorised) if g.value_name not in source]
-        if missing:
-            raise SpecError("initial", f"no start value for {missing[0]!r}")
-        source = to_per_joint(source, vectorised)
-    elif spec.formulation is Formulation.VECTORISED and "raw_u_1" in source:
-        from firstgrad.points import to_vectorised
+    written = _written_as(spec, data.initial)
+    for group in groups(written):
+        _check_start(group, data.initial)
+    convert = to_per_joint if spec.formulation is Formulation.PER_JOINT else to_vectorised
+    return convert(data.initial, written)
 
-        per_joint = replace(spec, formulation=Formulation.PER_JOINT)
-        missing = [g.value_name for g in groups(per_joint) if g.value_name not in source]
-        if missing:
-            raise SpecError("initial", f"no start value for {missing[0]!r}")
-        source = to_vectorised(source, per_joint)
-    point: Point = {}
-    for group in groups(spec):
-        if group.value_name not in source:
-            raise SpecError("initial", f"no start value for {group.value_name!r}")
-        value = np.array(source[group.value_name], dtype=np.float64)
-        if value.shape != group.shape:
-            raise SpecError(
-                "initial", f"{group.value_name!r}: expected shape {group.shape}, got {value.shape}"
-            )
-        if not np.isfinite(value).all():
-            raise SpecError("initial", f"{group.value_name!r}: has values that are not finite")
-        point[group.value_name] = value
-    return point
+
+def _written_as(spec: PoseSpec, initial: Mapping[str, NDArray[np.float64]]) -> PoseSpec:
+    """Tell by its names in which formulation a point is written; the spec's own where that is open."""
+    other = next(each for each in Formulation if each is not spec.formulation)
+    candidates = (spec, replace(spec, formulation=other))
+    return max(candidates, key=lambda each: sum(group.value_name in initial for group in groups(each)))
+
+
+def _check_start(group: Group, initial: Mapping[str, NDArray[np.float64]]) -> None:
+    name = group.value_name
+    if name not in initial:
+        raise SpecError("initial", f"no start value for {name!r}")
+    value = np.asarray(initial[name], dtype=np.float64)
+    if value.shape != group.shape:
+        raise SpecError("initial", f"{name!r}: expected shape {group.shape}, got {value.shape}")
+    if not np.isfinite(value).all():
+        raise SpecError("initial", f"{name!r}: has values that are not finite")
 
 
 def check_data(spec: PoseSpec, data: PoseData) -> None:
@@ -165,15 +160,19 @@ def check_data(spec: PoseSpec, data: PoseData) -> None:
         raise SpecError("cameras", f"expected shape (C, 3, 4) = {(spec.n_cameras, 3, 4)}, got {data.cameras.shape}")
     if not np.isfinite(data.cameras).all():
         raise SpecError("cameras", "has values that are not finite")
-    check_parents(tuple(int(parent) for parent in np.ravel(data.parents)), n_joints=spec.n_joints)
-    if tuple(int(parent) for parent in data.parents) != spec.joint_parents:
+    if data.parents.ndim != 1 or not np.issubdtype(data.parents.dtype, np.integer):
+        raise SpecError("parents", f"expected whole numbers of shape (J,), got {data.parents!r}")
+    parents = tuple(int(parent) for parent in data.parents)
+    check_parents(parents, n_joints=spec.n_joints)
+    if parents != spec.joint_parents:
         raise SpecError("parents", "the data's skeleton differs from the spec's; use skeleton 'custom'")
     initial_point(spec, data)
 
 
 def unit_directions(raw_u: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normalise along the last axis, with `UNIT_EPSILON` under the root."""
-    return raw_u / np.sqrt(np.sum(raw_u**2, axis=-1, keepdims=True) + UNIT_EPSILON)
+    norm: NDArray[np.float64] = np.sqrt(np.sum(raw_u**2, axis=-1, keepdims=True) + UNIT_EPSILON)
+    return raw_u / norm
 
 
 def joint_positions(
@@ -225,7 +224,8 @@ def ancestor_matrix(parents: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    norm: NDArray[np.float64] = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / norm
 
 
 def _state_path(rng: np.random.Generator, steps: int, n_states: int) -> NDArray[np.int64]:

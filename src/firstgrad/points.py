@@ -35,16 +35,18 @@ class Group:
         Shape of its value.
     is_log : bool
         Whether PyMC samples its logarithm.
+    value_name : str
+        Name of its value on the transformed space, as PyMC writes it; made from `name` where left out.
     """
 
     name: str
     shape: tuple[int, ...]
     is_log: bool = False
+    value_name: str = ""
 
-    @property
-    def value_name(self) -> str:
-        """Name of its value on the transformed space, as PyMC writes it."""
-        return f"{self.name}_log__" if self.is_log else self.name
+    def __post_init__(self) -> None:
+        if not self.value_name:
+            object.__setattr__(self, "value_name", f"{self.name}_log__" if self.is_log else self.name)
 
     @property
     def size(self) -> int:

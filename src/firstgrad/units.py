@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
+import re
+
+from firstgrad.errors import SpecError
+
 _KIBI = 1024.0
+_FACTORS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "K": 2**10,
+    "M": 2**20,
+    "G": 2**30,
+}
 
 
 def format_seconds(seconds: float) -> str:
@@ -18,10 +37,12 @@ def format_seconds(seconds: float) -> str:
     str
         For example ``"196 s"``, ``"1.04 s"``, ``"350 µs"``.
     """
+    if seconds == 0 or math.isnan(seconds):
+        return f"{abs(seconds):.0f} s"
     for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if abs(seconds) >= factor * 0.9995:
             return f"{_three_digits(seconds / factor)} {unit}"
-    return f"{_three_digits(seconds / 1e-9)} ns" if seconds else "0 s"
+    return f"{_three_digits(seconds / 1e-9)} ns"
 
 
 def format_bytes(size_bytes: float) -> str:
@@ -39,14 +60,41 @@ def format_bytes(size_bytes: float) -> str:
     """
     amount = float(size_bytes)
     for unit in ("B", "KiB", "MiB"):
-        if abs(amount) < _KIBI * 0.9995:
-            return f"{amount:.0f} B" if unit == "B" else f"{_three_digits(amount)} {unit}"
+        if abs(amount) < _KIBI * 0.9995 or math.isnan(amount):
+            return f"{amount:z.0f} B" if unit == "B" else f"{_three_digits(amount)} {unit}"
         amount /= _KIBI
     return f"{_three_digits(amount)} GiB"
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as ``4GiB``, ``500 MB`` or ``1073741824``.
+
+    Parameters
+    ----------
+    text : str
+        A number and a unit: KB, MB, GB count by 1000; KiB, MiB, GiB and K, M, G by 1024.
+
+    Returns
+    -------
+    int
+        Bytes.
+
+    Raises
+    ------
+    SpecError
+        Where it is no size.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    factor = _FACTORS.get(found[2].upper()) if found else None
+    if found is None or factor is None:
+        raise SpecError("size", f"expected a size such as 4GiB or 500MB, got {text!r}")
+    return round(float(found[1]) * factor)
 
 
 def _three_digits(value: float) -> str:
     magnitude = abs(value)
     if magnitude >= 99.95:  # noqa: PLR2004 - where rounding reaches three digits before the point
         return f"{value:.0f}"
-    return f"{value:.1f}" if magnitude >= 9.995 else f"{value:.2f}"  # noqa: PLR2004 - the same
+    if magnitude >= 9.995:  # noqa: PLR2004 - the same
+        return f"{value:.1f}"
+    return f"{value:.2f}" if magnitude >= 0.999 else f"{value:.3g}"  # noqa: PLR2004 - less than the smallest unit

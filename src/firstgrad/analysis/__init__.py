@@ -1,0 +1,3 @@
+"""Estimates from raw samples: functions of what is stored, they never measure."""
+
+from __future__ import annotations

@@ -1,0 +1,125 @@
+"""A backend that compiles nothing: it serves the tests of worker, launch, store and display.
+
+Its "compiled function" is the NumPy oracle, its "cache" one file. It needs neither PyMC nor PyTensor, so a
+sample takes a tenth of a second. For a user's reference it accepts any object with the attributes that are
+asked of a model, and the gradient is zero.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstgrad.backends.base import Answer, Compiled, Problem
+from firstgrad.case import BackendName, Target
+from firstgrad.points import Group, flatten, groups
+from firstgrad.record import RewritePass
+from firstgrad.spec import PoseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from firstgrad.backends.base import Hooks
+    from firstgrad.case import ExternalModel
+    from firstgrad.points import Point
+
+
+class FakeBackend:
+    """Every stage, without a compiler."""
+
+    name = BackendName.FAKE
+
+    def __init__(self) -> None:
+        self._units = 0
+
+    def require(self) -> None:
+        """Need nothing."""
+
+    def import_modules(self) -> None:
+        """Import nothing."""
+
+    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], Problem]:
+        """Return a factory of the pose model's data, or the user's."""
+        if isinstance(model, PoseSpec):
+            from firstgrad.data import generate
+
+            data = generate(model)
+            return lambda: Problem((model, data), dict(data.initial))
+        from firstgrad.models.external import call_factory, find_factory
+
+        factory = find_factory(model)
+
+        def build() -> Problem:
+            built = call_factory(factory, model)
+            return Problem(built.model, built.initial or {"x": np.zeros(1)})
+
+        return build
+
+    def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
+        """List the pose model's groups; one a name of the point otherwise."""
+        if isinstance(problem.handle, tuple):
+            return groups(problem.handle[0])
+        return tuple(Group(name, np.shape(value), value_name=name) for name, value in point.items())
+
+    def start_point(self, problem: Problem) -> Point:
+        """Never needed: `load` gives one."""
+        return dict(problem.initial or {})
+
+    def logp_graph(self, problem: Problem) -> Any:
+        """Write no graph."""
+        return problem
+
+    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
+        """Write no graph."""
+        return logp
+
+    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:  # noqa: ARG002 - the protocol's
+        """Read or write one file where a compiler would use its cache."""
+        hooks.passing("fake_pass", 1, 1, 1)
+        hooks.rewrite_ended()
+        self._use_cache()
+
+        def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
+            if not isinstance(problem.handle, tuple):
+                return Answer(np.zeros(sum(np.size(value) for value in point.values())), 0.0)
+            from firstgrad.oracle import value_and_gradient
+
+            spec, data = problem.handle
+            logp, gradient = value_and_gradient(spec, data, dict(point))
+            return Answer(flatten(gradient, spec), logp if target is Target.LOGP_DLOGP else None)
+
+        passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
+        return Compiled(
+            call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes
+        )
+
+    def logp_value(self, problem: Problem, point: Point) -> float:
+        """Ask the oracle."""
+        from firstgrad.oracle import logp
+
+        spec, data = problem.handle
+        return float(logp(spec, data, point))
+
+    def compiled_units(self) -> int:
+        """Count the file once written."""
+        return self._units
+
+    def _use_cache(self) -> None:
+        folder = os.environ.get("NUMBA_CACHE_DIR")
+        if not folder:
+            return
+        entry = Path(folder) / "fake.nbc"
+        if entry.exists():
+            entry.read_bytes()
+        else:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            entry.write_bytes(b"compiled by nobody")
+            self._units += 1
+
+
+BACKEND = FakeBackend()

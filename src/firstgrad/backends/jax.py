@@ -1,0 +1,62 @@
+"""The JAX backend: PyTensor writes one JAX function and XLA compiles it in the first call."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.case import BackendName
+from firstgrad.errors import BackendUnavailable
+
+
+class JaxBackend(PyTensorBackend):
+    """PyTensor's JAX linker, in float64, on the processor."""
+
+    name = BackendName.JAX
+
+    def __init__(self) -> None:
+        self._compiled = 0
+        self._from_cache = 0
+
+    def require(self) -> None:
+        """Look for JAX."""
+        if find_spec("jax") is None:
+            raise BackendUnavailable(self.name, "the package jax", 'pip install "firstgrad[jax]"')
+
+    def import_backend(self) -> None:
+        """Import JAX and PyTensor's dispatch for it, switch on float64, listen to JAX's events."""
+        import jax
+        import pytensor.link.jax.dispatch  # noqa: F401 - imported for its time
+
+        jax.config.update("jax_enable_x64", True)
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+        jax.monitoring.register_event_listener(self._on_event)
+        jax.devices()  # the client starts here, not within a compile
+
+    def _on_duration(self, event: str, _seconds: float, **_: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            self._compiled += 1
+
+    def _on_event(self, event: str, **_: Any) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            self._from_cache += 1
+
+    def mode(self) -> Any:
+        """Return the mode ``JAX``."""
+        from pytensor.compile.mode import get_mode
+
+        return get_mode("JAX")
+
+    def wait(self, result: Any) -> Any:
+        """Wait for the device: JAX returns before it has computed."""
+        import jax
+
+        return jax.block_until_ready(result)
+
+    def compiled_units(self) -> int:
+        """Count XLA compiles so far; JAX also times those that its cache answered, so these are taken off."""
+        return self._compiled - self._from_cache
+
+
+BACKEND = JaxBackend()

@@ -1,0 +1,188 @@
+"""What the PyTensor backends share: the public steps that PyMC's ``compile_dlogp`` takes, one by one."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstgrad.backends.base import Answer, Compiled, Problem
+from firstgrad.case import Target
+from firstgrad.errors import ModelError
+from firstgrad.points import Group
+from firstgrad.spec import PoseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from firstgrad.backends.base import Hooks
+    from firstgrad.backends.rewrite_marks import MarkedMode
+    from firstgrad.case import BackendName, ExternalModel
+    from firstgrad.points import Point
+
+
+class PyTensorBackend:
+    """A backend that differs from the others by its mode, its modules and how it waits."""
+
+    name: BackendName
+    marked: MarkedMode
+
+    def require(self) -> None:
+        """Raise `BackendUnavailable` where something is missing; a subclass says what."""
+        raise NotImplementedError  # an abstract method
+
+    def mode(self) -> Any:
+        """Return the PyTensor mode that users get by this backend's name."""
+        raise NotImplementedError  # an abstract method
+
+    def compiled_units(self) -> int:
+        """Count what was compiled in this process so far."""
+        raise NotImplementedError  # an abstract method
+
+    def import_backend(self) -> None:
+        """Import what the backend would import lazily within a compile."""
+
+    def import_modules(self) -> None:
+        """Import PyMC and the backend, and build PyTensor's own C helpers.
+
+        In an empty cache the first function of any kind builds ``lazylinker_ext``; it belongs to no model,
+        so it is done here, before the clock of the model starts.
+        """
+        import pymc  # noqa: F401 - imported for its time
+        import pytensor
+        import pytensor.tensor as pt
+
+        self.import_backend()
+        if pytensor.config.cxx:
+            import pytensor.link.c.lazylinker_c
+        x = pt.dscalar("x")
+        pytensor.function([x], x, mode=pytensor.compile.mode.Mode("py", None))
+        from firstgrad.backends.rewrite_marks import MarkedMode
+
+        self.marked = MarkedMode(self.mode())
+
+    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], Problem]:
+        """Generate the pose model's data, or import the user's file; return the factory."""
+        if isinstance(model, PoseSpec):
+            from firstgrad.data import generate
+            from firstgrad.models.factory import build_pose_model
+
+            data = generate(model)
+            return lambda: Problem(build_pose_model(model, data), dict(data.initial))
+        from firstgrad.models.external import call_factory, find_factory
+
+        factory = find_factory(model)
+
+        def build() -> Problem:
+            built = call_factory(factory, model)
+            _refuse_discrete(built.model)
+            return Problem(built.model, built.initial)
+
+        return build
+
+    def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
+        """List the model's free variables with the shapes that the point has."""
+        names = {problem.handle.rvs_to_values[rv].name: rv.name for rv in problem.handle.free_RVs}
+        values = [var.name for var in problem.handle.value_vars]
+        return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
+
+    def start_point(self, problem: Problem) -> Point:
+        """Ask the model for its initial point."""
+        return {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
+
+    def logp_graph(self, problem: Problem) -> Any:
+        """Write the log-density, Jacobians included."""
+        return problem.handle.logp()
+
+    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
+        """Simplify, differentiate, and flatten, as ``Model.dlogp`` does."""
+        from pymc.pytensorf import gradient, rewrite_pregrad
+
+        cost = rewrite_pregrad(logp)
+        flat = gradient(cost, problem.handle.continuous_value_vars)
+        return [cost, flat] if target is Target.LOGP_DLOGP else flat
+
+    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+        """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""
+        import pytensor
+
+        from firstgrad.backends.rewrite_marks import read_passes
+
+        profile = _profile_stats()
+        with pytensor.config.change_flags(profile_optimizer=True):
+            function = problem.handle.compile_fn(
+                graph,
+                inputs=problem.handle.value_vars,
+                mode=self.marked.with_hooks(hooks),
+                profile=profile,
+                on_unused_input="ignore",
+            )
+        inner = function.f
+        nodes = list(inner.maker.fgraph.apply_nodes)
+        passes = read_passes(profile)
+
+        def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
+            result = self.wait(function(point))
+            if target is Target.LOGP_DLOGP:
+                return Answer(self.to_float64(result[1]), float(result[0]))
+            return Answer(self.to_float64(result))
+
+        return Compiled(
+            call=call,
+            nodes_before=passes[0].nodes_before or 0 if passes else 0,
+            nodes_after=len(nodes),
+            nodes_by_type=tuple(Counter(type(node.op).__name__ for node in nodes).most_common()),
+            rewrite_passes=passes,
+            before_rewrite_link_seconds=profile.preload_cache_time,
+            rewriting_seconds=profile.rewriting_time,
+            linker_seconds=profile.linker_time,
+        )
+
+    def wait(self, result: Any) -> Any:
+        """Return once the result is there; most backends compute before they return."""
+        return result
+
+    def to_float64(self, gradient: Any) -> NDArray[np.float64]:
+        """Bring a gradient to NumPy, refusing lower precision."""
+        array = np.asarray(gradient)
+        if array.dtype != np.float64:
+            raise ModelError(
+                f"backend {self.name!r} returned {array.dtype}; firstgrad compares in float64. Unset floatX "
+                "(and JAX_ENABLE_X64=0) for the measurement"
+            )
+        return array
+
+    def logp_value(self, problem: Problem, point: Point) -> float:
+        """Run the log-density's graph in PyTensor's Python interpreter: no compiler takes part."""
+        import pytensor
+        from pytensor.compile.mode import Mode
+
+        # No rewrites: constant folding would start the C compiler even in this mode, and fused operations
+        # can have more operands than NumPy takes.
+        with pytensor.config.change_flags(cxx=""):
+            function = problem.handle.compile_logp(mode=Mode("py", None))
+        return float(function(point))
+
+
+def _refuse_discrete(model: Any) -> None:
+    if model.discrete_value_vars:
+        names = ", ".join(var.name for var in model.discrete_value_vars)
+        raise ModelError(
+            f"the model has discrete variables ({names}), which have no gradient. Marginalise them out "
+            "(pymc_extras.marginalize), or take them out of the model"
+        )
+
+
+def _profile_stats() -> Any:
+    try:
+        from pytensor.compile.debug.profiling import ProfileStats
+    except ImportError:  # PyTensor 2.x
+        from pytensor.compile.profiling import ProfileStats
+    # PyTensor 2.35 crashes at exit when a profile wants to print itself.
+    known = inspect.signature(ProfileStats.__init__).parameters
+    options = {"atexit_print": False, "flag_time_thunks": False}
+    return ProfileStats(**{name: value for name, value in options.items() if name in known})

@@ -1,0 +1,54 @@
+"""The application: its verbs, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from firstgrad.cli import check, doctor, measure
+from firstgrad.cli.exit_codes import ExitCode
+from firstgrad.errors import FirstgradError
+
+app = typer.Typer(
+    name="firstgrad",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How long until the first gradient of a PyMC model, how fast the next ones, how much memory, and why.",
+    epilog="Start with: **firstgrad measure pose --backend jax**. Is the machine fit to measure? **firstgrad doctor**",
+)
+app.command("measure", epilog=measure.EPILOG)(measure.measure)
+app.command("check", epilog=check.EPILOG)(check.check)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"firstgrad {version('firstgrad')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run the application; errors that a person can act on end it with a message, not with a traceback."""
+    try:
+        app()
+    except FirstgradError as error:
+        sys.stderr.write(f"firstgrad: {error}\n")
+        sys.exit(ExitCode.WRONG_USE)
+    except KeyboardInterrupt:
+        sys.stderr.write("firstgrad: interrupted. What was measured is in the store; run the same command to go on\n")
+        sys.exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,78 @@
+"""``firstgrad measure``: one case, live, then its phases, memory and verdict."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import typer
+
+from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
+
+if TYPE_CHECKING:
+    from firstgrad.case import Case
+    from firstgrad.record import Record
+
+EPILOG = """**Examples**
+
+`firstgrad measure pose --backend jax`: the pose model, cold
+
+`firstgrad measure pose --hmm --states 3 --scenario warm --samples 5`: medians with intervals
+
+`firstgrad measure mymodel.py:build --param n=100 --backend c`: your own model; `build(n=100)` returns a pm.Model,
+or a pair (model, initial_point)
+
+`firstgrad measure pose --json --store none | jq .time_to_first_gradient_seconds`
+
+Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case failed.
+"""
+
+
+@spread
+def measure(model: ModelOptions, measurement: MeasureOptions) -> None:
+    """Measure one case: time to first gradient phase by phase, evaluation time, memory, verdict."""
+    case = measurement.to_case(model.to_model())
+    records = measure_and_store(case, measurement)
+    if measurement.json:
+        from firstgrad.codec import to_json
+
+        for record in records:
+            typer.echo(to_json(record))
+    else:
+        from rich.console import Console
+
+        from firstgrad.cli.tables import show_record, show_samples
+
+        console = Console()
+        for record in records:
+            show_record(console, record)
+        if len(records) > 1:
+            show_samples(console, records)
+    raise typer.Exit(exit_code(records))
+
+
+def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
+    """Measure a case with live progress; each record is in the store before the next sample starts."""
+    from firstgrad.cli.display import show_progress
+    from firstgrad.measure import launch
+    from firstgrad.store import DEFAULT_PATH, Store
+
+    store = nullcontext() if options.store == "none" else Store.open(options.store or DEFAULT_PATH)
+    records: list[Record] = []
+    with store as opened, show_progress(str(case)) as display:
+        for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
+            if opened is not None:
+                opened.add(record)
+            records.append(record)
+    return records
+
+
+def exit_code(records: list[Record]) -> int:
+    """Say how a measurement ended."""
+    from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.record import Status
+
+    statuses = {record.status for record in records}
+    if statuses - {Status.OK, Status.MISMATCH}:
+        return ExitCode.CASE_FAILED
+    return ExitCode.DIFFERENT if Status.MISMATCH in statuses else ExitCode.GOOD

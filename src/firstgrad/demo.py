@@ -1,0 +1,114 @@
+"""``make demo``: the pose model's first gradient on this machine, HMM off and on, in a few minutes.
+
+JAX at the default size, and the first other backend that is there at a size that compiles in time: a cold compile of
+the default model takes C and Numba minutes, which is the point of the whole program, but not of a demonstration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from firstgrad.analysis.estimates import estimate_median
+from firstgrad.case import BackendName, Case, describe_model
+from firstgrad.cli.display import show_progress
+from firstgrad.cli.tables import show_failure, show_record
+from firstgrad.figures.phases import describe_phases, draw_phases
+from firstgrad.figures.style import save_figure
+from firstgrad.measure.launch import measure
+from firstgrad.record import FIRST_GRADIENT_PHASES, Status
+from firstgrad.spec import Formulation, HmmSpec, PoseSpec
+from firstgrad.store import DEFAULT_PATH, Store
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firstgrad.record import Record
+
+TIME_LIMIT_SECONDS = 240.0
+
+
+def demo_cases() -> list[Case]:
+    """List the demonstration's cases: each backend with the HMM off and on.
+
+    Returns
+    -------
+    list of Case
+    """
+    cases = []
+    for hmm in (None, HmmSpec(n_states=2)):
+        default = PoseSpec(hmm=hmm)
+        # Cold cost follows the number of distinct kernels, so the small twin is also written with few.
+        small = PoseSpec(n_timesteps=10, n_directions=2, hmm=hmm, formulation=Formulation.VECTORISED)
+        cases.append(Case(model=default, backend=BackendName.JAX, time_limit_seconds=TIME_LIMIT_SECONDS))
+        cases.append(Case(model=small, backend=BackendName.NUMBA, time_limit_seconds=TIME_LIMIT_SECONDS))
+    return sorted(cases, key=lambda case: case.backend != BackendName.JAX)
+
+
+def main() -> None:
+    """Measure the cases, print their tables, draw the figure."""
+    console = Console()
+    plots = Path("plots")
+    records: list[Record] = []
+    with Store.open(DEFAULT_PATH) as store:
+        for case in demo_cases():
+            with show_progress(str(case)) as display:
+                for record in measure(case, label="demo", on_event=display):
+                    store.add(record)
+                    records.append(record)
+                    show_record(console, record)
+    good = [record for record in records if record.status is Status.OK]
+    if good:
+        console.print(_summary(good))
+        png, _ = save_figure(draw_phases(good), plots, "demo", description=describe_phases(good))
+        console.print(f"Figure: {png} (and .svg beside it). Records: {DEFAULT_PATH}", soft_wrap=True)
+    _say_what_next(console)
+    failed = [record for record in records if record.status is not Status.OK]
+    for record in failed:
+        show_failure(console, record)
+    sys.exit(1 if failed else 0)
+
+
+def _summary(records: Sequence[Record]) -> Table:
+    table = Table(title="Time to first gradient, cold", title_justify="left")
+    table.add_column("model")
+    table.add_column("backend")
+    for name in ("first gradient", "longest phase", "evaluation", "peak memory", "verdict"):
+        table.add_column(name, justify="right")
+    for record in records:
+        whole = record.time_to_first_gradient_seconds or 0.0
+        longest = max(
+            (each for each in record.phases if each.phase in FIRST_GRADIENT_PHASES), key=lambda each: each.wall_seconds
+        )
+        table.add_row(
+            describe_model(record.case.model),
+            record.case.backend,
+            format_seconds(whole),
+            f"{longest.phase} {longest.wall_seconds / whole:.0%}",
+            format_seconds(estimate_median(record.evaluation_seconds).value),
+            format_bytes(record.memory.peak_rss_bytes) if record.memory else "",
+            record.check.verdict,
+        )
+    return table
+
+
+def _say_what_next(console: Console) -> None:
+    console.print(
+        "\nNext, the full picture (minutes each, with live progress):\n"
+        "  .venv/bin/firstgrad measure pose --backend numba --scenario cold      PyMC's default backend, from nothing\n"
+        "  .venv/bin/firstgrad measure pose --backend numba --scenario warm      and with its cache filled\n"
+        "  .venv/bin/firstgrad measure pose --backend c --hmm                    the C backend, with the HMM\n"
+        "  .venv/bin/firstgrad check pose --missing naive                        423 NaN that no one noticed\n"
+        "  .venv/bin/firstgrad measure mymodel.py:build                          your own model",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

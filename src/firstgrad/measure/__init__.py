@@ -1,0 +1,3 @@
+"""Measuring: `launch` on the parent side, `worker` in the fresh process, and what passes between them."""
+
+from __future__ import annotations

@@ -1,0 +1,119 @@
+"""Where and with what is measured, found without importing any of it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import subprocess
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from firstgrad.measure.caches import user_flags
+from firstgrad.record import Environment, HostFingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PACKAGES = ("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", "pytensor", "scipy")
+"""Packages whose versions a record keeps."""
+
+
+def describe_environment(*, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None) -> Environment:
+    """Describe this machine and this interpreter's packages.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that the worker may use for BLAS and OpenMP.
+    label : str
+        The user's name for this run.
+    inherited : mapping of str to str, optional
+        The environment variables; the process's own where left out.
+
+    Returns
+    -------
+    Environment
+        Without `bytecode`, which only the worker can see.
+    """
+    return Environment(
+        python=platform.python_version(),
+        versions=tuple((name, found) for name in PACKAGES if (found := installed_version(name))),
+        flags=",".join(user_flags(os.environ if inherited is None else inherited)),
+        compiler=compiler_version(),
+        threads=threads,
+        host=host_fingerprint(),
+        load_before=round(psutil.getloadavg()[0], 2),
+        git_commit=git_commit(Path.cwd()),
+        label=label,
+    )
+
+
+def installed_version(package: str) -> str:
+    """Version of an installed package, '' where it isn't there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def compiler_version() -> str:
+    """First line of ``g++ --version``, '' where there is no g++."""
+    compiler = shutil.which("g++")
+    return _first_line([compiler, "--version"]) if compiler else ""
+
+
+@functools.cache
+def git_commit(folder: Path) -> str:
+    """Commit of the repository that holds a folder, '' outside of one."""
+    git = shutil.which("git")
+    return _first_line([git, "-C", str(folder), "rev-parse", "HEAD"]) if git else ""
+
+
+@functools.cache
+def host_fingerprint() -> HostFingerprint:
+    """Describe what must be equal before two timings may be compared."""
+    return HostFingerprint(
+        processor=_processor_name(),
+        cores=_usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        operating_system=f"{platform.system()} {platform.release()}",
+        container_limits=_container_limits(),
+    )
+
+
+def _usable_cores() -> int:
+    # Python 3.13 has os.process_cpu_count; 3.12 hasn't.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor_name() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _container_limits() -> str:
+    found = []
+    for name in ("cpu.max", "memory.max"):  # cgroup v2
+        with suppress(OSError):
+            value = Path("/sys/fs/cgroup", name).read_text().strip()
+            if not value.startswith("max"):
+                found.append(f"{name}={value}")
+    return " ".join(found)
+
+
+def _first_line(command: list[str]) -> str:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip().partition("\n")[0]
+    return ""

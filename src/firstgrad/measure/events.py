@@ -1,0 +1,111 @@
+"""What passes through the worker's private pipe: one task in, events out, a record last. JSON, a line each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firstgrad.case import Case
+from firstgrad.codec import from_json, to_json
+from firstgrad.record import Environment, Phase, PhaseRecord, Record
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A longer line is garbage; the longest real one is a record with every evaluation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker is asked to do.
+
+    Attributes
+    ----------
+    case : Case
+        What to measure.
+    record_id, started_at, environment
+        Already known to the parent; the worker copies them into its record.
+    cache_folder : str
+        Root of the private caches.
+    """
+
+    case: Case
+    record_id: str
+    started_at: str
+    environment: Environment
+    cache_folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The worker's clock began at this reading of the machine's monotonic clock."""
+
+    monotonic_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseBegan:
+    """A phase began, so many seconds after the start of the worker's clock."""
+
+    phase: Phase
+    at_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEnded:
+    """A phase ended, with its times."""
+
+    record: PhaseRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassBegan:
+    """A rewrite pass is next."""
+
+    name: str
+    number: int
+    total: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNow:
+    """Resident memory of the worker's process tree, from the watcher."""
+
+    at_seconds: float
+    rss_bytes: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The worker's last word."""
+
+    record: Record
+
+
+type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | Finished
+type Event = WorkerEvent | MemoryNow
+
+_KINDS: dict[str, type[WorkerEvent]] = {
+    kind.__name__: kind for kind in (Started, PhaseBegan, PhaseEnded, PassBegan, Finished)
+}
+
+
+def write_event(event: WorkerEvent) -> bytes:
+    """Write an event as one line: its class name, a space, its JSON."""
+    return f"{type(event).__name__} {to_json(event)}\n".encode()
+
+
+def read_event(line: bytes) -> WorkerEvent:
+    """Read one line of the pipe.
+
+    Raises
+    ------
+    DecodeError
+        Where the line is no event.
+    """
+    name, _, text = line.partition(b" ")
+    kind = _KINDS.get(name.decode("ascii", "replace"))
+    if kind is None:
+        from firstgrad.codec import DecodeError
+
+        raise DecodeError(f"not an event: {line[:80]!r}")
+    return from_json(text, kind)

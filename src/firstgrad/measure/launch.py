@@ -1,0 +1,172 @@
+"""The parent's side: a case in, records out. Imports no PyMC, PyTensor, JAX or Numba."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from firstgrad.case import Scenario
+from firstgrad.doubts import find_doubts
+from firstgrad.measure import caches
+from firstgrad.measure.environment import describe_environment
+from firstgrad.measure.events import Task
+from firstgrad.measure.memory import summarise, with_tree_peaks
+from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.session import Session
+from firstgrad.record import Failure, Record, Status
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from firstgrad.case import Case
+    from firstgrad.measure.events import Event
+    from firstgrad.measure.session import Heard
+
+
+def measure(
+    case: Case,
+    *,
+    samples: int = 1,
+    label: str = "",
+    threads: int = 1,
+    on_event: Callable[[Event], None] | None = None,
+) -> Iterator[Record]:
+    """Measure a case, each sample in its own fresh process.
+
+    For ``warm``, an identical process first fills the cache; every sample starts from a copy of it.
+
+    Parameters
+    ----------
+    case : Case
+        What to measure.
+    samples : int
+        How many.
+    label : str
+        The user's name for this run.
+    threads : int
+        Threads of BLAS and OpenMP.
+    on_event : callable, optional
+        Takes each event as it happens, for a display.
+
+    Yields
+    ------
+    Record
+        One a sample, as soon as it is there. Failures, crashes and limits are records too.
+    """
+    with PrivateCaches() as private:
+        if case.scenario is Scenario.WARM:
+            filling = replace(case, scenario=Scenario.COLD, evaluations=0)
+            filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
+            if filled.failure is not None:
+                reason = replace(filled.failure, message=f"while filling the cache: {filled.failure.message}")
+                yield replace(filled, case=case, failure=reason)
+                return
+            private.save()
+        for _ in range(samples):
+            private.restore()
+            yield run_sample(case, private, label=label, threads=threads, on_event=on_event)
+
+
+def run_sample(
+    case: Case,
+    private: PrivateCaches,
+    *,
+    label: str = "",
+    threads: int = 1,
+    on_event: Callable[[Event], None] | None = None,
+) -> Record:
+    """Measure one sample with the caches as they are.
+
+    Returns
+    -------
+    Record
+        Always: a worker that crashes, is killed or passes a limit gives a record that says so.
+    """
+    task = Task(
+        case=case,
+        record_id=uuid.uuid4().hex,
+        started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        environment=describe_environment(threads=threads, label=label),
+        cache_folder=str(private.folder / caches.CACHES),
+    )
+    heard = Session(task, private, on_event or (lambda _: None)).run()
+    return conclude(task, heard)
+
+
+def conclude(task: Task, heard: Heard) -> Record:
+    """Make a record of what was heard.
+
+    Parameters
+    ----------
+    task : Task
+        What was asked for.
+    heard : Heard
+        What came back.
+
+    Returns
+    -------
+    Record
+        The worker's own where it sent one, with memory, process-tree peaks and doubts filled in; else one with
+        the phases that ended and the reason why there is no more.
+    """
+    phases = tuple(heard.record.phases if heard.record else heard.phases)
+    phases = with_tree_peaks(phases, heard.samples, heard.zero)
+    if heard.record is not None:
+        failure = heard.record.failure
+        if failure is not None:
+            failure = replace(failure, stderr_tail=heard.stderr_tail)
+        retained = heard.record.memory.retained_bytes if heard.record.memory else None
+        record = replace(heard.record, failure=failure)
+    else:
+        status, kind, message = _why(task.case, heard)
+        retained = None
+        record = Record(
+            record_id=task.record_id,
+            started_at=task.started_at,
+            case=task.case,
+            status=status,
+            environment=task.environment,
+            failure=Failure(kind=kind, message=message, phase=heard.phase, stderr_tail=heard.stderr_tail),
+        )
+    whole = phases if record.status in (Status.OK, Status.MISMATCH) else ()
+    memory = summarise(whole, heard.samples, heard.zero, retained)
+    record = replace(record, phases=phases, memory=memory)
+    return replace(record, doubts=find_doubts(record))
+
+
+def _why(case: Case, heard: Heard) -> tuple[Status, str, str]:
+    where = f" in phase {heard.phase}" if heard.phase else " before its first phase"
+    if heard.over_limit_bytes and case.memory_limit_bytes:
+        return (
+            Status.OUT_OF_MEMORY,
+            "MemoryLimit",
+            f"the process tree reached {format_bytes(heard.over_limit_bytes)}, over its limit of "
+            f"{format_bytes(case.memory_limit_bytes)},{where}. Raise --memory-limit or make the model smaller",
+        )
+    if heard.timed_out and case.time_limit_seconds:
+        return (
+            Status.TIMEOUT,
+            "TimeLimit",
+            f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}. Raise --time-limit "
+            "or make the model smaller",
+        )
+    if heard.garbage:
+        return (
+            Status.CRASHED,
+            "WorkerError",
+            f"the worker broke the protocol{where}: {heard.garbage}. Does the model write to file descriptors "
+            "that are not its own?",
+        )
+    if heard.return_code < 0:
+        name = signal.Signals(-heard.return_code).name
+        hint = " (the system's out-of-memory killer does that)" if name == "SIGKILL" else ""
+        return Status.CRASHED, name, f"the worker was ended by {name}{hint}{where}"
+    return (
+        Status.CRASHED,
+        "WorkerExit",
+        f"the worker ended with code {heard.return_code} and without a record{where}",
+    )

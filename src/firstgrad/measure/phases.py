@@ -1,0 +1,128 @@
+"""Phases of one measurement: begun and ended by one clock, with processor time and exact memory peaks."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.measure.events import PhaseBegan, PhaseEnded
+from firstgrad.record import PhaseRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from firstgrad.measure.events import WorkerEvent
+    from firstgrad.record import Phase
+
+
+def tree_cpu_seconds() -> float:
+    """Processor time of this process and of its children that have ended, user and system."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+class HighWaterMark:
+    """The kernel's own high-water mark of this process's resident memory, reset at will.
+
+    Writing ``5`` to ``/proc/self/clear_refs`` resets it (Linux, see proc(5)); elsewhere nothing is known.
+    """
+
+    def __init__(self, proc: Path = Path("/proc/self")) -> None:
+        self._status = proc / "status"
+        self._clear = proc / "clear_refs"
+
+    def reset(self) -> None:
+        """Start a new mark at the present size."""
+        try:
+            self._clear.write_text("5")
+        except OSError:
+            return
+
+    def read_bytes(self) -> int | None:
+        """Highest resident size since the last reset; none where the system doesn't tell."""
+        try:
+            for line in self._status.read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        return None
+
+
+class PhaseTimer:
+    """Times phases that follow each other.
+
+    Parameters
+    ----------
+    emit : callable
+        Takes each event as it happens.
+    wall, cpu : callable
+        Clocks, in seconds.
+    high_water : HighWaterMark
+        Memory of this process.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[WorkerEvent], None],
+        *,
+        wall: Callable[[], float] = time.monotonic,
+        cpu: Callable[[], float] = tree_cpu_seconds,
+        high_water: HighWaterMark | None = None,
+    ) -> None:
+        self._emit, self._wall, self._cpu = emit, wall, cpu
+        self._high_water = high_water or HighWaterMark()
+        self.zero = wall()
+        self.records: list[PhaseRecord] = []
+        self.current: Phase | None = None
+        self._began = self._began_cpu = 0.0
+
+    def now(self) -> float:
+        """Seconds since the start of this clock."""
+        return self._wall() - self.zero
+
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        return self._cpu()
+
+    def begin(self, phase: Phase) -> None:
+        """Begin a phase; the former one must have ended."""
+        if self.current is not None:
+            raise RuntimeError(f"phase {self.current} has not ended")
+        self.current = phase
+        self._emit(PhaseBegan(phase=phase, at_seconds=self.now()))
+        self._high_water.reset()
+        self._began_cpu, self._began = self._cpu(), self.now()
+
+    def end(self) -> PhaseRecord:
+        """End the present phase.
+
+        Returns
+        -------
+        PhaseRecord
+            Also kept in `records`.
+        """
+        ended, ended_cpu = self.now(), self._cpu()
+        if self.current is None:
+            raise RuntimeError("no phase has begun")
+        record = PhaseRecord(
+            phase=self.current,
+            began_seconds=self._began,
+            wall_seconds=ended - self._began,
+            cpu_seconds=ended_cpu - self._began_cpu,
+            self_peak_rss_bytes=self._high_water.read_bytes(),
+        )
+        self.current = None
+        self.records.append(record)
+        self._emit(PhaseEnded(record=record))
+        return record
+
+    @contextmanager
+    def phase(self, phase: Phase) -> Iterator[None]:
+        """Time a block. Where it raises, the phase stays current: that is where the failure was."""
+        self.begin(phase)
+        yield
+        self.end()

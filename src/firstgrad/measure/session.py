@@ -1,0 +1,227 @@
+"""One sample's processes as the parent hears them: a worker, its pipe, the watcher's lines, a deadline."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from firstgrad.codec import DecodeError, to_json
+from firstgrad.measure import caches
+from firstgrad.measure.events import (
+    MAX_LINE_BYTES,
+    Finished,
+    MemoryNow,
+    PhaseBegan,
+    PhaseEnded,
+    Started,
+    read_event,
+)
+from firstgrad.measure.memory import TreeSample, read_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firstgrad.measure.events import Event, Task
+    from firstgrad.measure.private import PrivateCaches
+    from firstgrad.record import Phase, PhaseRecord, Record
+
+STDERR_LINES = 40
+_STDERR_BYTES = 64 * 1024
+_LISTEN_SECONDS = 0.2
+_STOP_SECONDS = 30.0
+_MARK = "FIRSTGRAD_RUN"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came through the pipes of one sample.
+
+    Attributes
+    ----------
+    zero : float
+        Reading of the monotonic clock at the start of the worker's clock.
+    phase : Phase, optional
+        The last one that began.
+    phases : list of PhaseRecord
+        Those that ended.
+    samples : list of TreeSample
+        The watcher's looks.
+    record : Record, optional
+        The worker's last word.
+    garbage : str
+        Why the pipe could not be understood; '' where it could.
+    over_limit_bytes : int
+        Size of the tree when it passed its memory limit; 0 where it didn't.
+    timed_out : bool
+        Whether the time limit ended it.
+    return_code : int
+        Of the worker.
+    stderr_tail : tuple of str
+        The last lines that the worker wrote.
+    """
+
+    zero: float = field(default_factory=time.monotonic)
+    phase: Phase | None = None
+    phases: list[PhaseRecord] = field(default_factory=list)
+    samples: list[TreeSample] = field(default_factory=list)
+    record: Record | None = None
+    garbage: str = ""
+    over_limit_bytes: int = 0
+    timed_out: bool = False
+    return_code: int = 0
+    stderr_tail: tuple[str, ...] = ()
+
+
+class Session:
+    """Runs one worker from its start to its end.
+
+    Parameters
+    ----------
+    task : Task
+        For the worker.
+    private : PrivateCaches
+        Folder and watcher.
+    on_event : callable
+        Takes each event as it happens.
+    """
+
+    def __init__(self, task: Task, private: PrivateCaches, on_event: Callable[[Event], None]) -> None:
+        self._task, self._private, self._on_event = task, private, on_event
+        self._heard = Heard()
+        self._event_bytes = b""
+        self._watcher_bytes = b""
+        self._stopped = False
+
+    def run(self) -> Heard:
+        """Start the worker, listen until it ends or is ended, and leave nothing of it alive.
+
+        Returns
+        -------
+        Heard
+        """
+        events, worker = self._start()
+        stderr = self._private.folder / "stderr"
+        try:
+            self._private.watch(worker.pid, f"{_MARK}={self._task.record_id}", self._task.case.memory_limit_bytes)
+            self._listen(events)
+            # The last word is said, so the worker has nothing left to do; what it started must end too.
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(timeout=5.0 if self._heard.record else 0.0)
+        finally:
+            self._private.stop()
+            self._await_stopped(worker)
+            os.close(events)
+        self._heard.return_code = worker.wait()
+        self._heard.stderr_tail = _tail(stderr.read_bytes()[-_STDERR_BYTES:])
+        return self._heard
+
+    def _start(self) -> tuple[int, subprocess.Popen[bytes]]:
+        task_read, task_write = os.pipe()
+        event_read, event_write = os.pipe()
+        threads = self._task.environment.threads
+        environment = caches.environment(self._private.folder, os.environ, threads=threads)
+        with (self._private.folder / "stderr").open("wb") as stderr:
+            # No session of its own: who kills this process's group kills the worker with it.
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "firstgrad.measure.worker", str(task_read), str(event_write)],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                pass_fds=(task_read, event_write),
+                env=environment | {_MARK: self._task.record_id},
+            )
+        os.close(task_read)
+        os.close(event_write)
+        with suppress(BrokenPipeError), os.fdopen(task_write, "wb") as tasks:
+            tasks.write(to_json(self._task).encode())
+        return event_read, worker
+
+    def _listen(self, events: int) -> None:
+        """Hear both pipes until the worker's closes, its last word comes, or a limit is passed."""
+        limit = self._task.case.time_limit_seconds
+        deadline = None if limit is None else time.monotonic() + limit
+        with selectors.DefaultSelector() as selector:
+            selector.register(events, selectors.EVENT_READ, self._hear_worker)
+            selector.register(self._private.output, selectors.EVENT_READ, self._hear_watcher)
+            while True:
+                for key, _ in selector.select(_LISTEN_SECONDS):
+                    if not key.data(os.read(key.fd, 1 << 16)):
+                        return
+                if deadline is not None and time.monotonic() > deadline:
+                    self._heard.timed_out = True
+                    return
+
+    def _hear_worker(self, data: bytes) -> bool:
+        """Take bytes of the worker's; false when there is nothing more to hear."""
+        *lines, self._event_bytes = (self._event_bytes + data).split(b"\n")
+        try:
+            for line in lines:
+                self._take_event(line)
+        except DecodeError as error:
+            self._heard.garbage = str(error)
+            return False
+        if len(self._event_bytes) > MAX_LINE_BYTES:
+            self._heard.garbage = f"a line of more than {MAX_LINE_BYTES} bytes"
+            return False
+        if not data and self._event_bytes:
+            self._heard.garbage = f"its last line broke off: {self._event_bytes[:80]!r}"
+        return bool(data) and self._heard.record is None
+
+    def _take_event(self, line: bytes) -> None:
+        event = read_event(line)
+        match event:
+            case Started(monotonic_seconds=zero):
+                self._heard.zero = zero
+            case PhaseBegan(phase=phase):
+                self._heard.phase = phase
+            case PhaseEnded(record=record):
+                self._heard.phases.append(record)
+            case Finished(record=record):
+                if record.record_id != self._task.record_id:
+                    raise DecodeError(f"a record of another sample: {record.record_id}")
+                self._heard.record = record
+            case _:
+                pass
+        self._on_event(event)
+
+    def _hear_watcher(self, data: bytes) -> bool:
+        """Take bytes of the watcher's; false when the tree was killed for its size."""
+        *lines, self._watcher_bytes = (self._watcher_bytes + data).split(b"\n")
+        for line in lines:
+            text = line.decode()
+            if text == "stopped":
+                self._stopped = True
+            elif text.startswith("limit "):
+                self._heard.over_limit_bytes = int(text.split()[2])
+            else:
+                sample = read_sample(text)
+                self._heard.samples.append(sample)
+                self._on_event(
+                    MemoryNow(
+                        at_seconds=sample.monotonic_seconds - self._heard.zero,
+                        rss_bytes=sample.rss_bytes,
+                        processes=sample.processes,
+                    )
+                )
+        return bool(data) and not self._heard.over_limit_bytes
+
+    def _await_stopped(self, worker: subprocess.Popen[bytes]) -> None:
+        """Wait until the watcher has killed the tree; where the watcher is gone, kill the worker here."""
+        until = time.monotonic() + _STOP_SECONDS
+        while not self._stopped and time.monotonic() < until:
+            data = os.read(self._private.output.fileno(), 1 << 16)
+            if not data:
+                break
+            self._hear_watcher(data)
+        if worker.poll() is None:
+            worker.kill()
+
+
+def _tail(text: bytes) -> tuple[str, ...]:
+    return tuple(text.decode(errors="replace").splitlines()[-STDERR_LINES:])

@@ -1,0 +1,93 @@
+"""No speed without a check: the compiled function against the oracle, and the gradient's finiteness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstgrad.record import Check, GroupFiniteness, Verdict
+from firstgrad.spec import PoseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from firstgrad.backends.base import Answer
+    from firstgrad.case import ExternalModel
+    from firstgrad.points import Group, Point
+
+
+def finiteness(groups: Sequence[Group], gradient: NDArray[np.float64]) -> tuple[GroupFiniteness, ...]:
+    """Count NaN and infinite values of a flat gradient, group by group.
+
+    Raises
+    ------
+    ValueError
+        Where the gradient is no flat vector with the groups' number of values.
+    """
+    wanted = sum(group.size for group in groups)
+    if gradient.shape != (wanted,):
+        raise ValueError(f"expected a flat gradient of {wanted} values, got shape {gradient.shape}")
+    ends = np.cumsum([group.size for group in groups])[:-1]
+    return tuple(
+        GroupFiniteness(
+            group=group.name,
+            values=group.size,
+            nan=int(np.isnan(part).sum()),
+            infinite=int(np.isinf(part).sum()),
+        )
+        for group, part in zip(groups, np.split(gradient, ends), strict=True)
+    )
+
+
+def check_answers(
+    model: PoseSpec | ExternalModel,
+    groups: Sequence[Group],
+    answers: Sequence[tuple[Point, Answer]],
+    logp_value: Callable[[Point], float],
+) -> Check:
+    """Compare what the compiled function returned with the oracle.
+
+    Parameters
+    ----------
+    model : PoseSpec or ExternalModel
+        The oracle knows the pose model only.
+    groups : sequence of Group
+        In the order of the flat gradient.
+    answers : sequence of (Point, Answer)
+        The first is that of the first call.
+    logp_value : callable
+        Gives the log-density where the answer has none.
+
+    Returns
+    -------
+    Check
+    """
+    first_point, first = answers[0]
+    finite = finiteness(groups, first.gradient)
+    if not isinstance(model, PoseSpec):
+        return Check(verdict=Verdict.NO_ORACLE, logp=first.logp, finiteness=finite, points=1)
+
+    from firstgrad.data import generate
+    from firstgrad.oracle import compare_gradient, compare_logp, value_and_gradient
+    from firstgrad.points import unflatten
+
+    data = generate(model)
+    logps = [answer.logp if answer.logp is not None else logp_value(point) for point, answer in answers]
+    for (point, answer), logp in zip(answers, logps, strict=True):
+        expected_logp, expected = value_and_gradient(model, data, point)
+        mismatches = (
+            *compare_logp(expected_logp, logp),
+            *compare_gradient(groups, expected, unflatten(answer.gradient, model)),
+        )
+        if mismatches:
+            return Check(
+                verdict=Verdict.DISAGREES,
+                logp=logps[0],
+                mismatches=mismatches,
+                finiteness=finite,
+                points=len(answers),
+            )
+    return Check(verdict=Verdict.AGREES, logp=logps[0], finiteness=finite, points=len(answers))

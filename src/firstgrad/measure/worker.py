@@ -1,0 +1,182 @@
+"""The measured process: ``python -m firstgrad.measure.worker TASK_FD EVENT_FD``.
+
+A task comes in through a private pipe, events go out, a record last. What the measured code prints goes to
+standard error, which the parent keeps.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.backends import load_backend
+from firstgrad.case import Scenario
+from firstgrad.codec import from_json
+from firstgrad.errors import FirstgradError, WorkerError
+from firstgrad.measure.cache_watch import CacheWatch
+from firstgrad.measure.evaluate import nearby_points, time_calls
+from firstgrad.measure.events import Finished, PassBegan, Started, Task, write_event
+from firstgrad.measure.first_gradient import first_gradient
+from firstgrad.measure.phases import PhaseTimer
+from firstgrad.measure.verify import check_answers
+from firstgrad.record import Counts, Failure, Memory, Phase, Record, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firstgrad.measure.events import WorkerEvent
+
+
+def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
+    """Measure one case in this process.
+
+    Parameters
+    ----------
+    task : Task
+        What to measure.
+    emit : callable
+        Takes each event as it happens.
+
+    Returns
+    -------
+    Record
+        With a failure in it where the model, the backend or the compile raised.
+    """
+    timer = PhaseTimer(emit)
+    emit(Started(monotonic_seconds=timer.zero))
+    base = Record(
+        record_id=task.record_id,
+        started_at=task.started_at,
+        case=task.case,
+        status=Status.FAILED,
+        environment=task.environment,
+    )
+    try:
+        return _measure(task, base, timer, emit)
+    except Exception as error:  # noqa: BLE001 - whatever a model or compiler raises becomes a record
+        if not isinstance(error, FirstgradError):
+            sys.excepthook(type(error), error, error.__traceback__)
+        status = Status.OUT_OF_MEMORY if isinstance(error, MemoryError) else Status.FAILED
+        failure = Failure(kind=type(error).__name__, message=str(error), phase=timer.current)
+        return replace(base, status=status, phases=tuple(timer.records), failure=failure)
+
+
+def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[WorkerEvent], None]) -> Record:
+    case, folder = task.case, Path(task.cache_folder)
+    watch = CacheWatch(folder)
+    watch.remember()
+    with timer.phase(Phase.IMPORT):
+        backend = load_backend(case.backend)
+        backend.import_modules()
+        build = backend.load(case.model)
+    _require_private_cache(folder)
+    if case.scenario is Scenario.HOT:
+        silent = PhaseTimer(lambda _: None)
+        first_gradient(backend, build, case.target, silent, lambda *_: None)
+        watch.remember()
+
+    gc.collect()
+    rss_before, units_before = _rss_bytes(), backend.compiled_units()
+    watch.begin()
+    first = first_gradient(backend, build, case.target, timer, _tell_passes(emit))
+    caches = watch.end(case.scenario)
+    units = backend.compiled_units() - units_before
+    gc.collect()
+    retained_bytes = _rss_bytes() - rss_before
+
+    near = nearby_points(first.point)
+    evaluations: tuple[float, ...] = ()
+    if case.evaluations:
+        with timer.phase(Phase.EVALUATE):
+            evaluations = time_calls(first.compiled.call, near, count=case.evaluations)
+
+    groups = backend.groups(first.problem, first.point)
+    answers = [(first.point, first.answer), (near[0], first.compiled.call(near[0]))]
+    check = check_answers(case.model, groups, answers, lambda at: backend.logp_value(first.problem, at))
+    compiled = first.compiled
+    return replace(
+        base,
+        status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
+        environment=replace(task.environment, bytecode=_bytecode_was_used()),
+        phases=tuple(timer.records),
+        time_to_first_gradient_seconds=first.wall_seconds,
+        time_to_first_gradient_cpu_seconds=first.cpu_seconds,
+        initial_point_seconds=first.initial_point_seconds,
+        gc_seconds=first.gc_seconds,
+        pytensor_rewriting_seconds=compiled.rewriting_seconds,
+        pytensor_linker_seconds=compiled.linker_seconds,
+        rewrite_passes=compiled.rewrite_passes,
+        counts=Counts(
+            groups=len(groups),
+            values=sum(group.size for group in groups),
+            nodes_before=compiled.nodes_before,
+            nodes_after=compiled.nodes_after,
+            nodes_by_type=compiled.nodes_by_type,
+            compiled_units=units,
+        ),
+        evaluation_seconds=evaluations,
+        # The peaks are the parent's to fill in: it has what the watcher saw.
+        memory=Memory(peak_rss_bytes=0, retained_bytes=retained_bytes),
+        caches=caches,
+        check=check,
+    )
+
+
+def _tell_passes(emit: Callable[[WorkerEvent], None]) -> Callable[[str, int, int, int], None]:
+    def passing(name: str, number: int, total: int, nodes: int) -> None:
+        emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
+
+    return passing
+
+
+def _require_private_cache(folder: Path) -> None:
+    """Refuse to measure where PyTensor uses another cache than the private one."""
+    pytensor = sys.modules.get("pytensor")
+    if pytensor is None:
+        return
+    used = Path(pytensor.config.compiledir).resolve()
+    if not used.is_relative_to(folder.resolve()):
+        raise WorkerError(
+            f"PyTensor uses {used} instead of firstgrad's private cache. Take 'compiledir' out of ~/.pytensorrc"
+        )
+
+
+def _rss_bytes() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _bytecode_was_used() -> bool | None:
+    module = sys.modules.get("pymc")
+    cached = getattr(module, "__cached__", None) or getattr(getattr(module, "__spec__", None), "cached", None)
+    return Path(cached).exists() if cached else None
+
+
+def main() -> None:
+    """Take a task from one pipe, measure it, and answer through the other."""
+    task_fd, event_fd = int(sys.argv[1]), int(sys.argv[2])
+    # Ctrl-C reaches the whole foreground group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Children must not hold the pipes open, and what the model prints must not reach them.
+    for pipe in (task_fd, event_fd):
+        os.set_inheritable(pipe, False)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with os.fdopen(task_fd, "rb") as tasks:
+        task = from_json(tasks.read(), Task)
+
+    def emit(event: WorkerEvent) -> None:
+        line = memoryview(write_event(event))
+        while line:
+            line = line[os.write(event_fd, line) :]
+
+    emit(Finished(record=measure_task(task, emit)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Planted errors are found, named and counted; equal results are let through."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from firstgrad.data import generate
+from firstgrad.oracle import GRADIENT_RTOL, LOGP_RTOL, compare_gradient, compare_logp, finiteness, gradient
+from firstgrad.points import Group, groups
+from firstgrad.record import GroupFiniteness, Mismatch
+from firstgrad.spec import HmmSpec, PoseSpec
+
+SPEC = PoseSpec(n_timesteps=4, n_directions=2, hmm=HmmSpec(n_states=2))
+LINE = (Group("a", (4,)), Group("b", (), is_log=True))
+
+
+@pytest.fixture
+def expected():
+    data = generate(SPEC)
+    return gradient(SPEC, data, data.initial)
+
+
+@pytest.fixture
+def got(expected):
+    return {name: value.copy() for name, value in expected.items()}
+
+
+def line(*values, b=1.0):
+    return {"a": np.array(values, dtype=np.float64), "b_log__": np.array(b)}
+
+
+def test_equal_gradients_have_no_mismatch(expected, got):
+    assert compare_gradient(SPEC, expected, got) == ()
+
+
+def test_rounding_is_no_mismatch(expected, got):
+    rounded = {name: value * (1 + 1e-10) for name, value in got.items()}
+
+    assert compare_gradient(SPEC, expected, rounded) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "index"),
+    [
+        ("x_root", "x_root", (3, 1)),
+        ("length_2", "length_2", (2,)),
+        ("hmm_kappa_s1_j2_log__", "hmm_kappa_s1_j2", ()),
+        ("hmm_trans_logits", "hmm_trans_logits", (1, 0)),
+    ],
+)
+def test_one_wrong_value_is_named_exactly(expected, got, name, group, index):
+    got[name][index] += 1e-3
+
+    (found,) = compare_gradient(SPEC, expected, got)
+
+    assert found == Mismatch(
+        group=group, index=index, expected=expected[name][index], got=got[name][index], n_different=1
+    )
+
+
+def test_the_worst_value_is_shown_and_all_are_counted():
+    found = compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2.1, 3, 4.3))
+
+    assert found == (Mismatch(group="a", index=(3,), expected=4.0, got=4.3, n_different=2),)
+
+
+def test_worst_is_relative_to_the_values_scale():
+    (found,) = compare_gradient(LINE, line(1, 2, 3, 1000), line(1.5, 2, 3, 1001))
+
+    assert found.index == (0,)
+
+
+def test_every_differing_group_is_named_in_model_order():
+    found = compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 5, b=2.0))
+
+    assert [(each.group, each.index) for each in found] == [("a", (3,)), ("b", ())]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_differs_and_is_the_worst(expected, got, wrong):
+    got["raw_u_1"][1, 2] = wrong
+    got["raw_u_1"][0, 0] += 1e9
+
+    (found,) = compare_gradient(SPEC, expected, got)
+
+    assert (found.group, found.index, found.n_different) == ("raw_u_1", (1, 2), 2)
+    assert found.got == wrong or math.isnan(found.got)
+
+
+def test_nan_and_infinities_agree_with_themselves_only():
+    nan, inf = math.nan, math.inf
+    wanted = line(nan, inf, -inf, 4)
+
+    assert compare_gradient(LINE, wanted, line(nan, inf, -inf, 4)) == ()
+    (found,) = compare_gradient(LINE, wanted, line(1, -inf, nan, 4))
+    assert found.n_different == 3
+    assert found.index == (0,)
+    assert math.isnan(found.expected)
+
+
+def test_both_sides_of_the_gradient_tolerance():
+    tolerance = 4 * GRADIENT_RTOL
+
+    assert compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 4 + 0.99 * tolerance)) == ()
+    assert compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 4 - 0.99 * tolerance)) == ()
+    assert compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 4 + 1.01 * tolerance))
+    assert compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 4 - 1.01 * tolerance))
+
+
+def test_what_cancels_is_judged_by_its_group():
+    tolerance = 1e-2 * 1000 * GRADIENT_RTOL
+
+    assert compare_gradient(LINE, line(0, 2, 3, -1000), line(0.99 * tolerance, 2, 3, -1000)) == ()
+    assert compare_gradient(LINE, line(0, 2, 3, -1000), line(1.01 * tolerance, 2, 3, -1000))
+
+
+def test_a_lone_zero_is_judged_absolutely():
+    tolerance = 1e-2 * GRADIENT_RTOL
+
+    assert compare_gradient(LINE, line(1, 1, 1, 1, b=0), line(1, 1, 1, 1, b=0.99 * tolerance)) == ()
+    assert compare_gradient(LINE, line(1, 1, 1, 1, b=0), line(1, 1, 1, 1, b=1.01 * tolerance))
+
+
+def test_the_tolerance_can_be_set():
+    assert compare_gradient(LINE, line(1, 2, 3, 4), line(1, 2, 3, 4.1), rtol=0.1) == ()
+    assert compare_logp(-10.0, -10.5, rtol=0.1) == ()
+
+
+def test_float32_results_are_caught(expected):
+    rounded = {name: value.astype(np.float32) for name, value in expected.items()}
+
+    names = {each.group for each in compare_gradient(SPEC, expected, rounded)}
+
+    assert {"x_root", "raw_u_1", "length_1", "rho"} <= names
+
+
+@pytest.mark.parametrize("change", ["missing", "shape"])
+def test_what_cannot_be_compared_is_refused_by_name(expected, got, change):
+    if change == "missing":
+        del got["rho_log__"]
+    else:
+        got["rho_log__"] = got["rho_log__"][:1]
+
+    with pytest.raises(ValueError, match="rho_log__"):
+        compare_gradient(SPEC, expected, got)
+
+
+def test_equal_logps_agree():
+    assert compare_logp(-3108.875, -3108.875) == ()
+
+
+@pytest.mark.parametrize("got", [-3108.8, 3108.875, math.nan, math.inf, -math.inf])
+def test_a_wrong_logp_is_named(got):
+    (found,) = compare_logp(-3108.875, got)
+
+    assert (found.group, found.index, found.expected, found.n_different) == ("logp", (), -3108.875, 1)
+    assert found.got == got or math.isnan(found.got)
+
+
+@pytest.mark.parametrize(("expected", "scale"), [(-2000.0, 2000.0), (50.0, 50.0), (0.0, 1.0), (0.1, 1.0)])
+def test_both_sides_of_the_logp_tolerance(expected, scale):
+    for sign in (-1, 1):
+        assert compare_logp(expected, expected + sign * 0.99 * scale * LOGP_RTOL) == ()
+        assert compare_logp(expected, expected + sign * 1.01 * scale * LOGP_RTOL)
+
+
+def test_a_logp_that_is_not_finite_agrees_with_itself_only():
+    assert compare_logp(math.nan, math.nan) == ()
+    assert compare_logp(-math.inf, -math.inf) == ()
+    assert compare_logp(math.nan, 1.0)
+    assert compare_logp(-math.inf, math.inf)
+    assert compare_logp(-math.inf, -1e300)
+
+
+def test_finiteness_counts_every_group_in_order(expected, got):
+    got["x_root"][0] = math.nan
+    got["x_root"][1, 1] = math.inf
+    got["obs_sigma_log__"] = np.float64("-inf")
+
+    found = finiteness(SPEC, got)
+
+    assert [each.group for each in found] == [group.name for group in groups(SPEC)]
+    by_name = {each.group: each for each in found}
+    assert by_name["x_root"] == GroupFiniteness(group="x_root", values=12, nan=3, infinite=1)
+    assert by_name["obs_sigma"] == GroupFiniteness(group="obs_sigma", values=1, nan=0, infinite=1)
+    assert sum(each.nan + each.infinite for each in found) == 5
+    assert not any(each.nan or each.infinite for each in finiteness(SPEC, expected))
+
+
+def test_finiteness_takes_scalars_of_any_kind():
+    assert finiteness((Group("b", ()),), {"b": math.nan}) == (
+        GroupFiniteness(group="b", values=1, nan=1, infinite=0),
+    )

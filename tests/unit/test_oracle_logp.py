@@ -1,0 +1,306 @@
+"""The oracle's log-density against scipy and plain loops, term by term."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from firstgrad.data import PoseData, generate
+from firstgrad.errors import SpecError
+from firstgrad.oracle import logp, logp_terms
+from firstgrad.oracle.densities import log_gamma, log_half_normal, logaddexp
+from firstgrad.points import flatten, groups, to_per_joint, to_vectorised, unflatten
+from firstgrad.spec import (
+    Formulation,
+    HmmAlgorithm,
+    HmmSpec,
+    Likelihood,
+    Missing,
+    PosePriors,
+    PoseSpec,
+    Skeleton,
+    WalkAxis,
+)
+
+PRIORS = PosePriors(
+    eta2_root_sigma=0.7,
+    rho_sigma=1.3,
+    sigma2_sigma=0.4,
+    root_first_sigma=11.0,
+    obs_sigma_mode=1.7,
+    obs_sigma_sd=0.6,
+    logodds_sigma=3.0,
+    kappa_sigma=2.0,
+    logits_sigma=1.9,
+)
+TINY = PoseSpec(
+    n_timesteps=3,
+    n_directions=3,
+    n_cameras=2,
+    missed_fraction=0.2,
+    formulation=Formulation.VECTORISED,
+    skeleton=Skeleton.BINARY,
+    priors=PRIORS,
+)
+VARIANTS = [
+    replace(TINY, likelihood=likelihood, walk_axis=axis, hmm=hmm, n_timesteps=steps)
+    for likelihood, axis, hmm, steps in itertools.product(
+        Likelihood, WalkAxis, (None, HmmSpec(n_states=1), HmmSpec(n_states=2)), (1, 3)
+    )
+]
+
+
+def name(spec):
+    n_states = spec.hmm.n_states if spec.hmm else 0
+    return f"{spec.likelihood}-{spec.walk_axis}-S{n_states}-T{spec.n_timesteps}"
+
+
+def perturbed(spec, seed=0, by=0.1):
+    data = generate(spec)
+    vector = flatten(data.initial, spec)
+    moved = vector + by * np.random.default_rng(seed).normal(size=vector.shape)
+    return data, unflatten(moved, spec)
+
+
+@pytest.mark.parametrize("spec", VARIANTS, ids=name)
+def test_each_term_is_the_textbook_density(spec):
+    data, point = perturbed(spec)
+
+    found = logp_terms(spec, data, point)
+
+    expected = _prior_terms(spec, point) | {"likelihood": _likelihood(spec, data, point)}
+    assert found.keys() == expected.keys()
+    assert found == {key: pytest.approx(term, rel=1e-12, abs=1e-12) for key, term in expected.items()}
+    assert logp(spec, data, point) == pytest.approx(sum(expected.values()), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "log_density",
+    [lambda x: log_half_normal(x, 0.7), lambda x: log_gamma(x, *PRIORS.obs_sigma_gamma)],
+    ids=["half_normal", "gamma"],
+)
+def test_transformed_densities_integrate_to_one(log_density):
+    total, _ = integrate.quad(lambda x: math.exp(log_density(x)), -60, 8, limit=200)
+
+    assert total == pytest.approx(1, abs=1e-7)
+
+
+def test_gamma_prior_has_the_wanted_mode_and_deviation():
+    shape, rate = PRIORS.obs_sigma_gamma
+
+    assert (shape - 1) / rate == pytest.approx(1.7)
+    assert math.sqrt(shape) / rate == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("spec", VARIANTS, ids=name)
+def test_both_formulations_are_one_density(spec):
+    data, point = perturbed(spec)
+    per_joint = replace(spec, formulation=Formulation.PER_JOINT)
+
+    mapped = to_per_joint(point, spec)
+
+    assert logp(per_joint, data, mapped) == pytest.approx(logp(spec, data, point), rel=1e-12)
+    assert mapped.keys() != point.keys()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"missing": Missing.NAIVE}, {"seed": 7}]
+    + [{"hmm": HmmSpec(n_states=2, algorithm=algorithm)} for algorithm in HmmAlgorithm],
+    ids=str,
+)
+def test_what_only_concerns_the_graph_changes_nothing(change):
+    spec = replace(TINY, hmm=HmmSpec(n_states=2))
+    data, point = perturbed(spec)
+
+    assert logp(replace(spec, **change), data, point) == logp(spec, data, point)
+
+
+def test_the_stand_in_of_a_missed_point_does_not_matter():
+    data, point = perturbed(TINY)
+    half_missed = []
+    for stand_in in (np.nan, 0.0, -1e300):
+        observations = data.observations.copy()
+        observations[~data.seen] = (stand_in, np.nan)
+        half_missed.append(logp(TINY, replace(data, observations=observations), point))
+
+    assert not data.seen.all()
+    assert half_missed == [logp(TINY, data, point)] * 3
+
+
+@pytest.mark.parametrize("hmm", [None, HmmSpec(n_states=2)])
+@pytest.mark.parametrize("likelihood", Likelihood)
+def test_a_camera_that_misses_everything_is_as_good_as_none(hmm, likelihood):
+    spec = replace(TINY, hmm=hmm, likelihood=likelihood)
+    data, point = perturbed(spec)
+    blind = data.observations.copy()
+    blind[1] = np.nan
+    alone = PoseData(data.observations[:1], data.cameras[:1], data.parents, data.initial)
+
+    found = logp(spec, replace(data, observations=blind), point)
+
+    assert found == pytest.approx(logp(replace(spec, n_cameras=1), alone, point), rel=1e-13)
+    assert found != pytest.approx(logp(spec, data, point), rel=1e-3)
+
+
+def test_a_seen_point_matters():
+    spec = replace(TINY, likelihood=Likelihood.GAUSSIAN)
+    data, point = perturbed(spec)
+    moved = data.observations.copy()
+    moved[tuple(np.argwhere(data.seen)[0])] += 1.0
+
+    assert logp(spec, replace(data, observations=moved), point) != logp(spec, data, point)
+
+
+def test_a_joint_behind_the_camera_is_clamped_not_infinite():
+    data, point = perturbed(TINY, by=0)
+    behind = -data.cameras  # without the clamp both signs would cancel, and every point be an inlier
+
+    found = logp_terms(TINY, replace(data, cameras=behind), point)["likelihood"]
+
+    p_outlier = 1 / (1 + math.exp(float(point["logodds_inlier"])))
+    assert found == pytest.approx(data.seen.sum() * math.log(p_outlier / (640 * 480)), rel=1e-12)
+
+
+def test_the_default_case_has_a_finite_density():
+    spec = PoseSpec()
+    data = generate(spec)
+
+    assert math.isfinite(logp(spec, data, data.initial))
+
+
+def test_an_incomplete_point_is_refused_by_name():
+    data, point = perturbed(TINY)
+    del point["rho_log__"]
+
+    with pytest.raises(SpecError, match="rho_log__") as caught:
+        logp(TINY, data, point)
+    assert caught.value.field == "point"
+
+
+def test_a_wrong_shape_is_refused_instead_of_broadcast():
+    data, point = perturbed(TINY)
+    point["rho_log__"] = np.array(0.1)
+
+    with pytest.raises(SpecError, match=r"rho_log__.*\(3,\).*\(\)"):
+        logp(TINY, data, point)
+
+
+def test_a_gradient_of_the_wrong_formulation_is_refused():
+    data, point = perturbed(TINY)
+
+    with pytest.raises(SpecError, match="raw_u_1"):
+        logp(replace(TINY, formulation=Formulation.PER_JOINT), data, point)
+
+
+def test_complex_logaddexp_agrees_with_numpy():
+    a, b = np.random.default_rng(0).normal(scale=300, size=(2, 50))
+
+    np.testing.assert_allclose(logaddexp(a, b), np.logaddexp(a, b), rtol=1e-15)
+    np.testing.assert_allclose(logaddexp(a + 0j, b).real, np.logaddexp(a, b), rtol=1e-13)
+
+
+def test_the_mapping_helper_moves_every_value():
+    spec = replace(TINY, hmm=HmmSpec(n_states=2), formulation=Formulation.PER_JOINT)
+    _, point = perturbed(spec)
+
+    assert sum(value.size for value in to_vectorised(point, spec).values()) == sum(
+        group.size for group in groups(spec)
+    )
+
+
+def _prior_terms(spec, point):
+    priors = spec.priors
+
+    def half(group, sigma):
+        log_x = point[f"{group}_log__"]
+        return float(np.sum(stats.halfnorm.logpdf(np.exp(log_x), scale=sigma) + log_x))
+
+    def normal(group, sigma):
+        return float(np.sum(stats.norm.logpdf(point[group], scale=sigma)))
+
+    eta = math.sqrt(math.exp(point["eta2_root_log__"]))
+    walk = point["x_root"].T if spec.walk_axis == "time" else point["x_root"]
+    x_root = 0.0
+    for row in walk:
+        x_root += stats.norm.logpdf(row[0], scale=priors.root_first_sigma)
+        for before, after in itertools.pairwise(row):
+            x_root += stats.norm.logpdf(after, loc=before, scale=eta)
+    length = 0.0
+    for bone in range(spec.n_directions):
+        mean, deviation = math.exp(point["rho_log__"][bone]), math.exp(point["sigma2_log__"][bone]) ** 0.5
+        length += stats.norm.logpdf(point["length"][:, bone], loc=mean, scale=deviation).sum()
+    log_sigma = float(point["obs_sigma_log__"])
+    shape, rate = priors.obs_sigma_gamma
+    terms = {
+        "eta2_root": half("eta2_root", priors.eta2_root_sigma),
+        "rho": half("rho", priors.rho_sigma),
+        "sigma2": half("sigma2", priors.sigma2_sigma),
+        "x_root": x_root,
+        "raw_u": normal("raw_u", 1),
+        "length": length,
+        "obs_sigma": stats.gamma.logpdf(math.exp(log_sigma), shape, scale=1 / rate) + log_sigma,
+    }
+    if spec.likelihood == "mixture":
+        terms["logodds_inlier"] = normal("logodds_inlier", priors.logodds_sigma)
+    if spec.hmm:
+        terms["hmm_mu_raw"] = normal("hmm_mu_raw", 1)
+        terms["hmm_kappa"] = half("hmm_kappa", priors.kappa_sigma)
+        terms["hmm_init_logits"] = normal("hmm_init_logits", priors.logits_sigma)
+        terms["hmm_trans_logits"] = normal("hmm_trans_logits", priors.logits_sigma)
+    return terms
+
+
+def _unit(vector):
+    return vector / math.sqrt(sum(each**2 for each in vector) + 1e-8)
+
+
+def _position(spec, point, time, joint):
+    place = point["x_root"][time].copy()
+    while joint > 0:
+        place += point["length"][time, joint - 1] * _unit(point["raw_u"][time, joint - 1])
+        joint = spec.joint_parents[joint]
+    return place
+
+
+def _log_obs(spec, data, point, time):
+    sigma, total = math.exp(point["obs_sigma_log__"]), 0.0
+    for camera, joint in itertools.product(range(spec.n_cameras), range(spec.n_joints)):
+        seen = data.observations[camera, time, joint]
+        if np.isnan(seen).any():
+            continue
+        a, b, w = data.cameras[camera] @ [*_position(spec, point, time, joint), 1.0]
+        inlier = stats.norm.logpdf(seen, loc=[a / max(w, 1e-6), b / max(w, 1e-6)], scale=sigma).sum()
+        if spec.likelihood == "mixture":
+            p = 1 / (1 + math.exp(-point["logodds_inlier"]))
+            inlier = np.logaddexp(math.log(p) + inlier, math.log(1 - p) - math.log(640 * 480))
+        total += inlier
+    return total
+
+
+def _likelihood(spec, data, point):
+    times = range(spec.n_timesteps)
+    log_obs = [_log_obs(spec, data, point, time) for time in times]
+    if spec.hmm is None:
+        return sum(log_obs)
+    states, bones = range(spec.hmm.n_states), range(spec.n_directions)
+    init = np.exp(point["hmm_init_logits"]) / np.exp(point["hmm_init_logits"]).sum()
+    rows = [np.exp(row) / np.exp(row).sum() for row in point["hmm_trans_logits"]]
+    kappa, mu = np.exp(point["hmm_kappa_log__"]), point["hmm_mu_raw"]
+    likes = [
+        [
+            sum(kappa[s, k + 1] * np.dot(_unit(point["raw_u"][time, k]), _unit(mu[s, k + 1])) for k in bones)
+            for s in states
+        ]
+        for time in times
+    ]
+    total = 0.0
+    for path in itertools.product(states, repeat=spec.n_timesteps):
+        weight = init[path[0]] * math.prod(rows[a][b] for a, b in itertools.pairwise(path))
+        total += weight * math.exp(sum(likes[time][state] for time, state in enumerate(path)))
+    return math.log(total) + sum(log_obs)

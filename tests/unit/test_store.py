@@ -1,0 +1,637 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+import firstgrad.store
+from firstgrad.case import BackendName, Case, Target
+from firstgrad.codec import to_json
+from firstgrad.errors import SchemaTooNewError, StoreError
+from firstgrad.record import SCHEMA_VERSION, Environment, HostFingerprint, Record, Status
+from firstgrad.spec import PoseSpec
+from firstgrad.store import STORE_SCHEMA_VERSION, Store, export_jsonl, import_into, import_jsonl
+from firstgrad.store.engine import make_engine, url_of, writing
+from firstgrad.store.migrate import STEPS, migrate
+from strategies import records, same
+
+NOBODY = 65534
+ANY_RECORDS = st.lists(records(), max_size=3, unique_by=lambda record: record.record_id)
+
+
+def record(record_id, *, label="", status=Status.OK, **case):
+    host = HostFingerprint(processor="a processor", cores=4, memory_bytes=2**33, operating_system="Linux")
+    return Record(
+        record_id=record_id,
+        started_at="2025-01-01T00:00:00Z",
+        case=Case(model=PoseSpec(), backend=BackendName.FAKE, **case),
+        status=status,
+        environment=Environment(
+            python="3.13.1",
+            versions=(("pymc", "5.28.0"),),
+            flags="",
+            compiler="",
+            threads=1,
+            host=host,
+            load_before=0.5,
+            label=label,
+        ),
+    )
+
+
+def ids(found):
+    return [each.record_id for each in found]
+
+
+def names_in(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def sql(path, *statements):
+    connection = sqlite3.connect(path)
+    rows = [connection.execute(*statement).fetchall() for statement in statements]
+    connection.commit()
+    connection.close()
+    return rows
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "folder" / "results.sqlite"
+
+
+@pytest.fixture
+def store(path):
+    with Store.open(path) as opened:
+        yield opened
+
+
+# What goes in comes out
+
+
+@settings(max_examples=30, deadline=None)
+@given(ANY_RECORDS)
+def test_any_records_come_back_equal_and_in_order(given_records):
+    with Store.open("sqlite://") as store:
+        for each in given_records:
+            store.add(each)
+        found = list(store.records())
+        assert ids(found) == ids(given_records)
+        assert all(same(one, other) for one, other in zip(found, given_records, strict=True))
+        assert all(same(store.get(each.record_id), each) for each in given_records)
+        assert len(store) == len(given_records)
+
+
+def test_a_reopened_store_has_what_was_added(path):
+    with Store.open(path) as store:
+        store.add(record("one"))
+    with Store.open(path) as store:
+        store.add(record("two"))
+        assert ids(store.records()) == ["one", "two"]
+        assert same(store.get("one"), record("one"))
+
+
+def test_more_records_than_a_page_keep_their_order(store, monkeypatch):
+    monkeypatch.setattr("firstgrad.store.store._PAGE_ROWS", 10)
+    names = [f"{number * 11 % 31:02}" for number in range(31)]
+    for name in names:
+        store.add(record(name, label="even" if int(name) % 2 == 0 else "odd"))
+    assert ids(store.records()) == names
+    assert ids(store.records(label="odd")) == [name for name in names if int(name) % 2]
+
+
+def test_records_added_while_reading_are_left_to_the_next_reading(store, monkeypatch):
+    monkeypatch.setattr("firstgrad.store.store._PAGE_ROWS", 1)
+    store.add(record("one"))
+    for each in store.records():
+        store.add(replace(each, record_id=each.record_id + "+"))
+        assert len(store) < 5
+    assert ids(store.records()) == ["one", "one+"]
+
+
+def test_an_abandoned_reading_keeps_no_lock_and_leaks_no_connection(path):
+    store = Store.open(path, busy_timeout_seconds=0)
+    store.add(record("one"))
+    store.add(record("two"))
+    reading = store.records()
+    next(reading)
+    sql(path, ("BEGIN EXCLUSIVE",))
+    store.close()
+    assert names_in(path.parent) == [path.name]  # SQLite tidies up after the last connection
+
+
+def test_a_record_is_durable_and_visible_to_others_when_add_returns(store, path):
+    store.add(record("one"))
+    assert sql(path, ("SELECT record_id FROM records",)) == [[("one",)]]
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
+
+
+def test_the_columns_repeat_what_rows_are_found_by(store, path):
+    kept = record("one", label="main", status=Status.TIMEOUT)
+    store.add(kept)
+    columns = "case_id, started_at, status, label, backend, scenario, model, host, schema_version, document"
+    assert sql(path, (f"SELECT {columns} FROM records",)) == [  # noqa: S608 - a constant
+        [
+            (
+                kept.case.id,
+                "2025-01-01T00:00:00Z",
+                "timeout",
+                "main",
+                "fake",
+                "cold",
+                "pose T=100 K=5 no HMM",
+                kept.environment.host.digest,
+                SCHEMA_VERSION,
+                to_json(kept),
+            )
+        ]
+    ]
+
+
+def test_filters_are_equalities_that_all_hold(store):
+    dlogp, both = record("x").case.id, record("x", target=Target.LOGP_DLOGP).case.id
+    store.add(record("a", label="main"))
+    store.add(record("b", label="main", status=Status.FAILED))
+    store.add(record("c", label="", target=Target.LOGP_DLOGP))
+    assert ids(store.records(case_id=dlogp)) == ["a", "b"]
+    assert ids(store.records(case_id=both)) == ["c"]
+    assert ids(store.records(label="main")) == ["a", "b"]
+    assert ids(store.records(label="")) == ["c"]
+    assert ids(store.records(label="mai_")) == []
+    assert ids(store.records(status=Status.FAILED)) == ["b"]
+    assert ids(store.records(dlogp, "main", Status.OK)) == ["a"]
+    assert ids(store.records(both, "main")) == []
+
+
+@pytest.mark.parametrize("text", ["NUL \0", "half a pair \udcff", "' OR 1=1 --", "two\nlines", "ß\u2028😀"])
+def test_any_text_is_kept_and_found(store, text):
+    store.add(record(text, label=text))
+    assert same(store.get(text), record(text, label=text))
+    assert text in store
+    assert ids(store.records(label=text)) == [text]
+
+
+def test_an_unknown_record_id_is_an_error_that_names_it(store):
+    assert "nowhere" not in store
+    with pytest.raises(StoreError, match="'nowhere'"):
+        store.get("nowhere")
+
+
+def test_an_empty_store_is_true_and_has_no_records(store):
+    assert store
+    assert len(store) == 0
+    assert list(store.records()) == []
+
+
+def test_a_closed_store_says_so(store):
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.add(record("one"))
+    with pytest.raises(StoreError, match="closed"):
+        list(store.records())
+
+
+# Nothing is overwritten or lost
+
+
+def test_an_existing_record_is_never_overwritten(store):
+    store.add(record("one", label="first"))
+    with pytest.raises(StoreError, match=r"'one' is already there"):
+        store.add(record("one", label="second"))
+    assert ids(store.records()) == ["one"]
+    assert store.get("one").environment.label == "first"
+    store.add(record("two"))  # the refusal left no transaction behind
+    assert len(store) == 2
+
+
+def test_threads_share_a_store(store):
+    names = [f"{number:02}" for number in range(24)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(lambda name: store.add(record(name)), names))
+    assert sorted(ids(store.records())) == names
+
+
+def test_a_writer_waits_for_another_one(store, path):
+    other = sqlite3.connect(path, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.05, other.rollback)
+    release.start()
+    store.add(record("one"))
+    release.join()
+    other.close()
+    assert "one" in store
+
+
+def test_a_lock_that_stays_is_an_error_that_says_so(path):
+    with Store.open(path, busy_timeout_seconds=0.01) as store:
+        other = sqlite3.connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program keeps it locked"):
+            store.add(record("one"))
+        other.close()
+        store.add(record("one"))
+
+
+def test_a_damaged_document_is_an_error_that_names_its_record(store, path):
+    for name in ("good", "bad"):
+        store.add(record(name))
+    sql(path, ("UPDATE records SET document = substr(document, 1, 50) WHERE record_id = 'bad'",))
+    reading = store.records()
+    assert next(reading).record_id == "good"
+    with pytest.raises(StoreError, match="record 'bad': not a Record"):
+        next(reading)
+    with pytest.raises(StoreError, match="record 'bad': not a Record"):
+        store.get("bad")
+    assert same(store.get("good"), record("good"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"field of tomorrow": 1}], ids=["same fields", "new field"])
+def test_a_record_of_a_newer_firstgrad_says_to_upgrade(store, path, changes):
+    store.add(record("one"))
+    newer = json.loads(to_json(record("one"))) | {"schema_version": SCHEMA_VERSION + 1} | changes
+    sql(path, ("UPDATE records SET document = ?", (json.dumps(newer),)))
+    with pytest.raises(SchemaTooNewError, match=f"'one'.*version {SCHEMA_VERSION + 1}.*Upgrade firstgrad"):
+        store.get("one")
+
+
+# Opening
+
+
+def test_paths_and_urls_open_the_same_file(path):
+    with Store.open(str(path)) as store:
+        store.add(record("one"))
+    with Store.open(f"sqlite:///{path}") as store:
+        assert ids(store.records()) == ["one"]
+
+
+def test_the_default_is_in_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Store.open() as store:
+        store.add(record("one"))
+    assert (tmp_path / ".firstgrad" / "results.sqlite").is_file()
+
+
+def test_a_path_with_characters_of_urls_is_a_path(tmp_path):
+    with Store.open(tmp_path / "50%20?mode=ro#ä.sqlite") as store:
+        store.add(record("one"))
+    assert names_in(tmp_path) == ["50%20?mode=ro#ä.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:secret@host/x", "postgresql://user:secret@host:port/x", "x://"]
+)
+def test_a_wrong_url_is_an_error_without_its_password(url):
+    with pytest.raises(StoreError, match="Write sqlite:///PATH or postgresql://") as caught:
+        Store.open(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_driver_is_an_error_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"pip install 'psycopg\[binary\]'") as caught:
+        Store.open("postgresql://user:secret@host/database")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_stays_as_it_is(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("These are notes, and no database.\n" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"notes\.txt: not an SQLite file.*Give another path"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE songs (name TEXT)"],
+        ["CREATE TABLE meta (name TEXT, value TEXT)"],
+        ["CREATE TABLE meta (key TEXT)", "CREATE TABLE records (name TEXT)"],
+        ["CREATE TABLE meta (name TEXT, value TEXT)", "CREATE TABLE records (name TEXT)"],
+        [
+            "CREATE TABLE meta (name TEXT, value TEXT)",
+            "CREATE TABLE records (name TEXT)",
+            "INSERT INTO meta VALUES ('application', 'jukebox'), ('schema_version', '1')",
+        ],
+        [
+            "CREATE TABLE meta (name TEXT, value TEXT)",
+            "CREATE TABLE records (name TEXT)",
+            "INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', 'one')",
+        ],
+    ],
+)
+def test_a_database_of_another_program_stays_as_it_is(tmp_path, statements):
+    path = tmp_path / "music.sqlite"
+    sql(path, *((statement,) for statement in statements))
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"music\.sqlite: this database holds other tables"):
+        Store.open(path)
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == ["music.sqlite"]
+
+
+def test_a_folder_is_no_store(tmp_path):
+    with pytest.raises(StoreError, match=f"{tmp_path}: cannot be opened or created as a file"):
+        Store.open(tmp_path)
+
+
+def test_a_folder_that_cannot_be_created_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=f"{tmp_path / 'file' / 'folder'}: this folder cannot be created"):
+        Store.open(tmp_path / "file" / "folder" / "results.sqlite")
+
+
+@pytest.fixture
+def unprivileged():
+    """A store in a folder where this process, no longer root, may write nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Store.open(folder / "results.sqlite") as store:
+            store.add(record("one"))
+        (folder / "results.sqlite").chmod(0o444)
+        folder.chmod(0o555)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(NOBODY)
+        yield folder
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_a_read_only_folder_is_an_error_that_says_so(unprivileged):
+    with pytest.raises(StoreError, match=r"new\.sqlite: .* Check that you may write"):
+        Store.open(unprivileged / "new.sqlite")
+    with pytest.raises(StoreError, match="sub: this folder cannot be created"):
+        Store.open(unprivileged / "sub" / "new.sqlite")
+
+
+def test_a_read_only_store_is_an_error_that_says_so(unprivileged):
+    path = unprivileged / "results.sqlite"
+    with (
+        pytest.raises(StoreError, match=r"results\.sqlite: .* Check that you may write"),
+        Store.open(path) as store,
+    ):
+        store.add(record("two"))
+
+
+# Migrations
+
+VERSION_1 = """
+CREATE TABLE meta (name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name));
+CREATE TABLE records (
+    position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    record_id TEXT NOT NULL,
+    case_id TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    status TEXT NOT NULL,
+    label TEXT NOT NULL,
+    backend TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    model TEXT NOT NULL,
+    host TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    UNIQUE (record_id)
+);
+CREATE INDEX ix_records_case_id_status ON records (case_id, status);
+CREATE INDEX ix_records_label ON records (label);
+INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', '1');
+"""
+"""The first schema, word for word: never edit it, add the next one below it."""
+
+
+def layout(path):
+    """Columns (name, type, not null, primary key) and indexes of every table."""
+    return {
+        table: (
+            sorted(row[1:4] + row[5:] for row in sql(path, (f"PRAGMA table_info({table})",))[0]),
+            sorted(row[1:3] for row in sql(path, (f"PRAGMA index_list({table})",))[0]),
+        )
+        for table in ("meta", "records")
+    }
+
+
+@pytest.fixture
+def engine(path):
+    with Store.open(path) as store:
+        store.add(record("one", label="main"))
+    made = make_engine(url_of(path), busy_timeout_seconds=1)
+    yield made
+    made.dispose()
+
+
+def version_in(path):
+    return sql(path, ("SELECT value FROM meta WHERE name = 'schema_version'",))[0][0][0]
+
+
+def test_a_store_of_version_1_becomes_what_a_new_store_is(tmp_path):
+    old = sqlite3.connect(tmp_path / "old.sqlite")
+    old.executescript(VERSION_1)
+    kept = record("one", label="main")
+    row = (kept.case.id, "2025-01-01T00:00:00Z", "ok", "main", "fake", "cold", "pose", "h", 1, to_json(kept))
+    old.execute("INSERT INTO records VALUES (1, 'one', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    with Store.open(tmp_path / "old.sqlite") as store, Store.open(tmp_path / "new.sqlite"):
+        assert same(store.get("one"), kept)
+        store.add(record("two"))
+        assert ids(store.records()) == ["one", "two"]
+    assert layout(tmp_path / "old.sqlite") == layout(tmp_path / "new.sqlite")
+    assert version_in(tmp_path / "old.sqlite") == str(STORE_SCHEMA_VERSION)
+    assert version_in(tmp_path / "new.sqlite") == str(STORE_SCHEMA_VERSION)
+
+
+def test_every_version_after_the_first_has_its_step():
+    assert set(STEPS) == set(range(2, STORE_SCHEMA_VERSION + 1))
+
+
+def step(number, done):
+    def run(connection):
+        done.append(number)
+        connection.exec_driver_sql(f"ALTER TABLE records ADD COLUMN added_{number} TEXT DEFAULT '{number}'")
+
+    return run
+
+
+def test_older_stores_are_migrated_step_by_step(engine, path):
+    done = []
+    steps = {number: step(number, done) for number in (4, 2, 3)}
+    migrate(engine, place="here", steps=steps, target=2)
+    assert (done, version_in(path)) == ([2], "2")
+    migrate(engine, place="here", steps=steps, target=4)
+    assert (done, version_in(path)) == ([2, 3, 4], "4")
+    migrate(engine, place="here", steps=steps, target=4)
+    assert done == [2, 3, 4]
+    found = sql(path, ("SELECT record_id, label, added_2, added_4 FROM records",))
+    assert found == [[("one", "main", "2", "4")]]
+
+
+def test_a_writing_transaction_has_its_lock_from_the_start(engine, path):
+    other = sqlite3.connect(path, timeout=0)
+    with writing(engine), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+def test_of_two_that_migrate_at_once_one_runs_the_steps(engine):
+    done, begun, waits = [], [], threading.Event()
+
+    def on_begin(connection):
+        begun.append(connection)
+        if len(begun) == 2:  # the other one has read version 1, and is about to wait for the lock
+            waits.set()
+
+    def slow_step(connection):
+        step(2, done)(connection)
+        if len(done) == 1:
+            event.listen(engine, "begin", on_begin, insert=True)  # before the listener that waits
+            others.append(pool.submit(migrate, engine, place="here", steps={2: slow_step}, target=2))
+            assert waits.wait(timeout=10)
+
+    others = []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        migrate(engine, place="here", steps={2: slow_step}, target=2)
+        others[0].result(timeout=10)
+    assert done == [2]
+
+
+def test_a_failing_step_leaves_the_store_as_it_was(engine, path):
+    def fail(connection):
+        connection.exec_driver_sql("DELETE FROM records")
+        raise RuntimeError("a bug in this step")
+
+    before = layout(path)
+    with pytest.raises(RuntimeError, match="a bug in this step"):
+        migrate(engine, place="here", steps={2: step(2, []), 3: fail}, target=3)
+    assert (layout(path), version_in(path)) == (before, "1")
+    with Store.open(path) as store:
+        assert ids(store.records()) == ["one"]
+
+
+def test_a_newer_store_is_refused_and_stays_as_it_is(engine, path):
+    engine.dispose()
+    newer = STORE_SCHEMA_VERSION + 41
+    sql(path, ("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(newer),)))
+    before = path.read_bytes()
+    expected = rf"results\.sqlite: .* version {newer} .* up to {STORE_SCHEMA_VERSION}\. Upgrade firstgrad"
+    with pytest.raises(SchemaTooNewError, match=expected):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+# JSON lines
+
+
+@settings(max_examples=30, deadline=None)
+@given(ANY_RECORDS)
+def test_any_records_survive_an_export(given_records):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "export.jsonl"
+        assert export_jsonl(given_records, path) == len(given_records)
+        found = list(import_jsonl(path))
+        assert len(path.read_bytes().splitlines()) == len(given_records)
+    assert all(same(one, other) for one, other in zip(found, given_records, strict=True))
+
+
+def test_an_import_adds_what_is_missing_and_skips_the_rest(store, tmp_path):
+    store.add(record("two", label="mine"))
+    export_jsonl([record("one"), record("two", label="theirs"), record("three")], tmp_path / "x.jsonl")
+    assert import_into(store, tmp_path / "x.jsonl") == (2, 1)
+    assert import_into(store, tmp_path / "x.jsonl") == (0, 3)
+    assert ids(store.records()) == ["two", "one", "three"]
+    assert store.get("two").environment.label == "mine"
+
+
+def test_an_export_that_fails_leaves_the_old_file_alone(tmp_path):
+    path = tmp_path / "x.jsonl"
+    export_jsonl([record("old")], path)
+    before = path.read_bytes()
+
+    def broken():
+        yield record("new")
+        raise StoreError("the store broke")
+
+    with pytest.raises(StoreError, match="the store broke"):
+        export_jsonl(broken(), path)
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == ["x.jsonl"]
+
+
+def test_an_export_shows_nothing_of_itself_before_its_end(tmp_path):
+    path = tmp_path / "folder" / "x.jsonl"
+
+    def watched():
+        yield record("one")
+        assert not path.exists()
+        yield record("two")
+
+    assert export_jsonl(watched(), path) == 2
+    assert names_in(path.parent) == ["x.jsonl"]
+
+
+def test_an_export_to_a_folder_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(StoreError, match=f"{tmp_path}: cannot be written"):
+        export_jsonl([record("one")], tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("bad", [b"{}", b"nonsense", b"\xff\xfe\xff", b'{"record_id":"two"', b"[" * 100_000])
+def test_a_bad_line_is_named_with_its_number(store, tmp_path, bad):
+    path = tmp_path / "x.jsonl"
+    good = to_json(record("one")).encode()
+    path.write_bytes(good + b"\n\n" + bad + b"\n" + good + b"\n")
+    reading = import_jsonl(path)
+    assert next(reading).record_id == "one"
+    with pytest.raises(StoreError, match=r"x\.jsonl: line 3: not a Record") as caught:
+        next(reading)
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(StoreError, match="line 3"):
+        import_into(store, path)
+    assert ids(store.records()) == ["one"]
+
+
+def test_a_line_of_a_newer_firstgrad_says_to_upgrade(tmp_path):
+    newer = json.loads(to_json(record("one"))) | {"schema_version": SCHEMA_VERSION + 1, "new": 1}
+    (tmp_path / "x.jsonl").write_text(json.dumps(newer))
+    with pytest.raises(SchemaTooNewError, match=r"x\.jsonl: line 1.*Upgrade firstgrad"):
+        list(import_jsonl(tmp_path / "x.jsonl"))
+
+
+def test_a_missing_export_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"absent\.jsonl: cannot be read \(No such file"):
+        list(import_jsonl(tmp_path / "absent.jsonl"))
+
+
+# The package
+
+
+def test_public_names_are_complete_and_sorted():
+    assert firstgrad.store.__all__ == sorted(firstgrad.store.__all__)
+    assert all(hasattr(firstgrad.store, name) for name in firstgrad.store.__all__)
+    assert not hasattr(firstgrad.store, "absent")
+
+
+def test_the_package_is_light_until_a_store_is_opened():
+    code = (
+        "import sys, firstgrad.store as s; assert 'sqlalchemy' not in sys.modules; s.Store.open('sqlite://').close()\n"
+        "print(*({'pymc', 'pytensor', 'jax', 'numba', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
