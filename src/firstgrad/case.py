@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -63,6 +64,9 @@ class ExternalModel:
                 "model",
                 f"expected 'pose', 'path/file.py:function' or 'package.module:function', got {self.reference!r}",
             )
+        for name, value in self.parameters:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SpecError("parameters", f"{name} must be finite, got {value!r}")
         names = [name for name, _ in self.parameters]
         if names != sorted(set(names)):
             raise SpecError("parameters", "names must be sorted and differ from each other")
@@ -95,7 +99,7 @@ class Case:
     memory_limit_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.evaluations, bool) or self.evaluations < 0:
+        if type(self.evaluations) is not int or self.evaluations < 0:
             raise SpecError("evaluations", f"expected a whole number >= 0, got {self.evaluations!r}")
         for name in ("time_limit_seconds", "memory_limit_bytes"):
             limit = getattr(self, name)

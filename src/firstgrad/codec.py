@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from firstgrad.errors import FirstgradError
 
@@ -72,8 +71,9 @@ def _converter() -> Converter:
     converter.register_unstructure_hook(float, _float_to_plain)
     converter.register_structure_hook(float, _float_from_plain)
     for kind in (bool, int, str):
-        # By identity: a hook for str would also catch every StrEnum, one for int every bool.
-        converter.register_structure_hook_func(functools.partial(operator.is_, kind), _exact(kind))
+        # By class: cattrs asks its own hooks for these, which convert, before any that goes by a condition.
+        converter.register_structure_hook(kind, _exact(kind))
+    converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple_from_list, converter))
     converter.register_structure_hook_func(lambda kind: kind in (Scalar, Scalar.__value__), _scalar_from_plain)
     configure_tagged_union(
         PoseSpec | ExternalModel,
@@ -82,6 +82,10 @@ def _converter() -> Converter:
         tag_generator=lambda kind: "pose" if kind is PoseSpec else "external",
     )
     return converter
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
 
 
 def _float_to_plain(value: float) -> float | str:
@@ -98,12 +102,23 @@ def _float_from_plain(value: Any, _: object) -> float:
 
 
 def _exact(kind: type) -> Any:
-    def structure(value: Any, _: object) -> Any:
+    def structure(value: Any, wanted: Any) -> Any:
+        if wanted is not kind:
+            return wanted(value)  # a StrEnum: the hook of str is its hook too
         if type(value) is not kind:
             raise TypeError(f"expected {kind.__name__}, got {value!r}")
         return value
 
     return structure
+
+
+def _tuple_from_list(converter: Converter, value: Any, wanted: Any) -> Any:
+    if not isinstance(value, list):  # a text would become a tuple of its letters
+        raise TypeError(f"expected a list, got {value!r}")
+    kinds = get_args(wanted)
+    if kinds[1:] == (Ellipsis,):
+        kinds = kinds[:1] * len(value)
+    return tuple(converter.structure(each, kind) for each, kind in zip(value, kinds, strict=True))
 
 
 def _scalar_from_plain(value: Any, _: object) -> Any:

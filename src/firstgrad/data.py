@@ -120,7 +120,7 @@ def initial_point(spec: PoseSpec, data: PoseData) -> Point:
     for group in groups(written):
         _check_start(group, data.initial)
     convert = to_per_joint if spec.formulation is Formulation.PER_JOINT else to_vectorised
-    return convert(data.initial, written)
+    return convert({group.value_name: data.initial[group.value_name] for group in groups(written)}, written)
 
 
 def _written_as(spec: PoseSpec, initial: Mapping[str, NDArray[np.float64]]) -> PoseSpec:
@@ -203,8 +203,9 @@ def project(positions: NDArray[np.float64], cameras: NDArray[np.float64]) -> NDA
         Pixels.
     """
     homogeneous = np.concatenate([positions, np.ones((*positions.shape[:-1], 1))], axis=-1)
-    seen = np.einsum("cij,tkj->ctki", cameras, homogeneous)
-    return seen[..., :2] / np.maximum(seen[..., 2:], MIN_DEPTH)
+    seen: NDArray[np.float64] = np.einsum("cij,tkj->ctki", cameras, homogeneous)
+    depth: NDArray[np.float64] = np.maximum(seen[..., 2:], MIN_DEPTH)
+    return seen[..., :2] / depth
 
 
 def ancestor_matrix(parents: tuple[int, ...]) -> NDArray[np.float64]:

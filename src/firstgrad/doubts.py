@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 UNACCOUNTED_FRACTION = 0.03
 """More of the time to first gradient than this without a phase is a doubt."""
+UNACCOUNTED_SECONDS = 0.05
+"""Less than this is no doubt, whatever its share: tiny cases last no longer themselves."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
 
@@ -41,7 +43,7 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
     evaluated = record.phase(Phase.EVALUATE) is not None
     found = {
         Doubt.SCENARIO_CONTRADICTED: record.caches is not None and not record.caches.is_proven,
-        Doubt.UNACCOUNTED_TIME: bool(whole) and (unaccounted or 0.0) > UNACCOUNTED_FRACTION * (whole or 0.0),
+        Doubt.UNACCOUNTED_TIME: (unaccounted or 0.0) > max(UNACCOUNTED_FRACTION * (whole or 0.0), UNACCOUNTED_SECONDS),
         Doubt.HIGH_LOAD: environment.load_before > LOAD_PER_CORE * environment.host.cores,
         Doubt.NO_BYTECODE: environment.bytecode is False,
         Doubt.NOT_FINITE: record.check.n_not_finite > 0,

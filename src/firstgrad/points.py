@@ -120,9 +120,7 @@ def _gather(spec: PoseSpec, take: Callable[[str], NDArray[np.float64]]) -> Point
     states = range(spec.hmm.n_states if spec.hmm else 0)
 
     def pairs(stem: str, suffix: str = "") -> NDArray[np.float64]:
-        rows = [
-            np.stack([take(f"{stem}_s{s}_j{j}{suffix}") for j in range(spec.n_joints)]) for s in states
-        ]
+        rows = [np.stack([take(f"{stem}_s{s}_j{j}{suffix}") for j in range(spec.n_joints)]) for s in states]
         return np.stack(rows)
 
     result: Point = {}
@@ -196,7 +194,4 @@ def unflatten(vector: NDArray[np.float64], spec: PoseSpec) -> Point:
     if vector.shape != (int(ends[-1]),):
         raise ValueError(f"expected a vector of {int(ends[-1])} values, got shape {vector.shape}")
     parts = np.split(vector, ends[:-1])
-    return {
-        group.value_name: part.reshape(group.shape).copy()
-        for group, part in zip(found, parts, strict=True)
-    }
+    return {group.value_name: part.reshape(group.shape).copy() for group, part in zip(found, parts, strict=True)}

@@ -274,7 +274,13 @@ class HostFingerprint:
         import hashlib
 
         text = "\n".join(
-            (self.processor, str(self.cores), str(self.memory_bytes), self.operating_system, self.container_limits)
+            (
+                self.processor,
+                str(self.cores),
+                str(self.memory_bytes),
+                self.operating_system,
+                self.container_limits,
+            )
         )
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 

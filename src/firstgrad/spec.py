@@ -178,9 +178,8 @@ class PoseSpec:
     def __post_init__(self) -> None:
         for name in ("n_timesteps", "n_directions", "n_cameras"):
             _require_count(name, getattr(self, name))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise SpecError("seed", f"expected a whole number >= 0, got {self.seed!r}")
-        fraction = self.missed_fraction
+        _require_count("seed", self.seed, least=0)
+        fraction: object = self.missed_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise SpecError("missed_fraction", f"expected a number in [0, 1), got {fraction!r}")
         for name, kind in (
@@ -249,9 +248,9 @@ def check_parents(parents: tuple[int, ...], *, n_joints: int) -> None:
             )
 
 
-def _require_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SpecError(name, f"expected a whole number >= 1, got {value!r}")
+def _require_count(name: str, value: object, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SpecError(name, f"expected a whole number >= {least}, got {value!r}")
 
 
 def _require_member(name: str, value: object, kind: type[StrEnum]) -> None:

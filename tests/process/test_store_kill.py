@@ -85,9 +85,7 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
     with writer(path, "left", count) as left, writer(path, "right", count) as right:
         begin(left)
         begin(right)
-        saved = {
-            side: whole_lines(process.stdout.read()) for side, process in (("left", left), ("right", right))
-        }
+        saved = {side: whole_lines(process.stdout.read()) for side, process in (("left", left), ("right", right))}
         assert (left.wait(), right.wait()) == (0, 0)
     expected = {side: [f"{side}-{number}" for number in range(count)] for side in saved}
     assert saved == expected

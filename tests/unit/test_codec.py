@@ -51,9 +51,7 @@ def test_records_come_back_equal(record):
 
 def test_numbers_that_json_lacks_come_back():
     for number in (math.inf, -math.inf):
-        assert (
-            from_json(to_json(MemoryPoint(at_seconds=number, rss_bytes=1)), MemoryPoint).at_seconds == number
-        )
+        assert from_json(to_json(MemoryPoint(at_seconds=number, rss_bytes=1)), MemoryPoint).at_seconds == number
     point = from_json(to_json(MemoryPoint(at_seconds=math.nan, rss_bytes=1)), MemoryPoint)
     assert math.isnan(point.at_seconds)
 

@@ -93,9 +93,7 @@ def test_start_values_are_the_true_ones():
     data = generate(spec)
     start = data.initial
 
-    pixels = project(
-        joint_positions(start["x_root"], start["raw_u"], start["length"], data.parents), data.cameras
-    )
+    pixels = project(joint_positions(start["x_root"], start["raw_u"], start["length"], data.parents), data.cameras)
     noise = (data.observations - pixels)[data.seen]
 
     assert noise.std() == pytest.approx(0.5, rel=0.05)
@@ -185,9 +183,7 @@ def test_start_values_come_in_either_formulation(formulation):
     for wanted in Formulation:
         spec = replace(SMALL, formulation=wanted)
         check_data(spec, data)
-        np.testing.assert_array_equal(
-            flatten(initial_point(spec, data), spec), flatten(generate(spec).initial, spec)
-        )
+        np.testing.assert_array_equal(flatten(initial_point(spec, data), spec), flatten(generate(spec).initial, spec))
 
 
 @pytest.mark.parametrize("given", Formulation)

@@ -191,6 +191,4 @@ def test_finiteness_counts_every_group_in_order(expected, got):
 
 
 def test_finiteness_takes_scalars_of_any_kind():
-    assert finiteness((Group("b", ()),), {"b": math.nan}) == (
-        GroupFiniteness(group="b", values=1, nan=1, infinite=0),
-    )
+    assert finiteness((Group("b", ()),), {"b": math.nan}) == (GroupFiniteness(group="b", values=1, nan=1, infinite=0),)

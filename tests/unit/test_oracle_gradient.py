@@ -105,9 +105,7 @@ def test_the_default_size_agrees_with_finite_differences(hmm, formulation):
 
     for _ in range(3):
         direction = rng.normal(size=vector.shape)
-        ahead, behind = (
-            logp(spec, data, unflatten(vector + step * direction, spec)) for step in (1e-6, -1e-6)
-        )
+        ahead, behind = (logp(spec, data, unflatten(vector + step * direction, spec)) for step in (1e-6, -1e-6))
         assert (ahead - behind) / 2e-6 == pytest.approx(direction @ slope, rel=1e-5)
 
 

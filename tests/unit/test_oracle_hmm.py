@@ -58,9 +58,7 @@ def test_log_marginal_takes_complex_steps(given_weights):
 def test_brute_force_knows_a_hand_sum():
     init, trans = np.array([0.25, 0.75]), np.array([[0.9, 0.1], [0.4, 0.6]])
     seen = np.array([[0.5, 0.2], [0.3, 0.7]])
-    by_hand = (
-        0.25 * 0.5 * 0.9 * 0.3 + 0.25 * 0.5 * 0.1 * 0.7 + 0.75 * 0.2 * 0.4 * 0.3 + 0.75 * 0.2 * 0.6 * 0.7
-    )
+    by_hand = 0.25 * 0.5 * 0.9 * 0.3 + 0.25 * 0.5 * 0.1 * 0.7 + 0.75 * 0.2 * 0.4 * 0.3 + 0.75 * 0.2 * 0.6 * 0.7
 
     assert brute_force_log_marginal(np.log(init), np.log(trans), np.log(seen)) == pytest.approx(
         math.log(by_hand), rel=1e-14

@@ -209,9 +209,7 @@ def test_the_mapping_helper_moves_every_value():
     spec = replace(TINY, hmm=HmmSpec(n_states=2), formulation=Formulation.PER_JOINT)
     _, point = perturbed(spec)
 
-    assert sum(value.size for value in to_vectorised(point, spec).values()) == sum(
-        group.size for group in groups(spec)
-    )
+    assert sum(value.size for value in to_vectorised(point, spec).values()) == sum(group.size for group in groups(spec))
 
 
 def _prior_terms(spec, point):

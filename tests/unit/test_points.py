@@ -72,9 +72,7 @@ def test_per_joint_groups_are_named_as_the_model_names_them():
 
 
 def test_vectorised_groups_are_one_array_a_quantity():
-    spec = PoseSpec(
-        n_timesteps=7, n_directions=2, formulation=Formulation.VECTORISED, hmm=HmmSpec(n_states=4)
-    )
+    spec = PoseSpec(n_timesteps=7, n_directions=2, formulation=Formulation.VECTORISED, hmm=HmmSpec(n_states=4))
 
     shapes = {group.name: group.shape for group in groups(spec)}
 
@@ -110,9 +108,7 @@ def test_flatten_and_unflatten_undo_each_other(spec):
 def test_the_two_formulations_map_to_each_other(spec):
     point = numbered(spec)
     forth, back = (
-        (to_vectorised, to_per_joint)
-        if spec.formulation is Formulation.PER_JOINT
-        else (to_per_joint, to_vectorised)
+        (to_vectorised, to_per_joint) if spec.formulation is Formulation.PER_JOINT else (to_per_joint, to_vectorised)
     )
     other = replace(spec, formulation=next(each for each in Formulation if each is not spec.formulation))
 

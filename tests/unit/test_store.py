@@ -292,9 +292,7 @@ def test_a_path_with_characters_of_urls_is_a_path(tmp_path):
     assert names_in(tmp_path) == ["50%20?mode=ro#ä.sqlite"]
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://user:secret@host/x", "postgresql://user:secret@host:port/x", "x://"]
-)
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/x", "postgresql://user:secret@host:port/x", "x://"])
 def test_a_wrong_url_is_an_error_without_its_password(url):
     with pytest.raises(StoreError, match="Write sqlite:///PATH or postgresql://") as caught:
         Store.open(url)
@@ -605,6 +603,14 @@ def test_a_bad_line_is_named_with_its_number(store, tmp_path, bad):
     with pytest.raises(StoreError, match="line 3"):
         import_into(store, path)
     assert ids(store.records()) == ["one"]
+
+
+def test_an_error_does_not_repeat_a_long_wrong_name(tmp_path):
+    long = json.loads(to_json(record("one"))) | {"x" * 100_000: 1}
+    (tmp_path / "x.jsonl").write_text(json.dumps(long))
+    with pytest.raises(StoreError, match=r"line 1: not a Record: .*xxx\.\.\.") as caught:
+        list(import_jsonl(tmp_path / "x.jsonl"))
+    assert len(str(caught.value)) < 1000
 
 
 def test_a_line_of_a_newer_firstgrad_says_to_upgrade(tmp_path):

@@ -19,7 +19,9 @@ class CBackend(PyTensorBackend):
         """Look for a C++ compiler."""
         if not any(shutil.which(compiler) for compiler in ("g++", "clang++")):
             raise BackendUnavailable(
-                self.name, "a C++ compiler (g++)", "apt-get install g++ (Debian, Ubuntu), or conda install gxx"
+                self.name,
+                "a C++ compiler (g++)",
+                "apt-get install g++ (Debian, Ubuntu), or conda install gxx",
             )
 
     def mode(self) -> Any:

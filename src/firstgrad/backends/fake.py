@@ -94,9 +94,7 @@ class FakeBackend:
             return Answer(flatten(gradient, spec), logp if target is Target.LOGP_DLOGP else None)
 
         passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
-        return Compiled(
-            call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes
-        )
+        return Compiled(call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes)
 
     def logp_value(self, problem: Problem, point: Point) -> float:
         """Ask the oracle."""

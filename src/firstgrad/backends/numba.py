@@ -33,7 +33,7 @@ class NumbaBackend(PyTensorBackend):
         class CountCompiles(event.Listener):  # type: ignore[misc]  # numba has no types
             def on_start(self, event: Any) -> None:  # noqa: ARG002 - numba's signature
                 """Count one jitted function; entries taken from the cache send no event."""
-                backend._compiled += 1  # noqa: SLF001 - its own class
+                backend._compiled += 1
 
             def on_end(self, event: Any) -> None:
                 """Need nothing: an event's ``is_failed`` is always true in Numba 0.68."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from firstgrad.backends.base import Hooks
     from firstgrad.backends.rewrite_marks import MarkedMode
     from firstgrad.case import BackendName, ExternalModel
+    from firstgrad.models.external import Built
     from firstgrad.points import Point
 
 
@@ -80,6 +82,7 @@ class PyTensorBackend:
         def build() -> Problem:
             built = call_factory(factory, model)
             _refuse_discrete(built.model)
+            _check_start(built, model)
             return Problem(built.model, built.initial)
 
         return build
@@ -161,11 +164,13 @@ class PyTensorBackend:
         import pytensor
         from pytensor.compile.mode import Mode
 
-        # No rewrites: constant folding would start the C compiler even in this mode, and fused operations
-        # can have more operands than NumPy takes.
+        model = problem.handle
+        terms = [term.sum() for term in model.logp(sum=False)]
+        # No rewrites: constant folding would start the C compiler even in this mode. Term by term: an addition
+        # of more than 32 groups has more operands than NumPy takes.
         with pytensor.config.change_flags(cxx=""):
-            function = problem.handle.compile_logp(mode=Mode("py", None))
-        return float(function(point))
+            function = model.compile_fn(terms, inputs=model.value_vars, mode=Mode("py", None), on_unused_input="ignore")
+        return math.fsum(float(term) for term in function(point))
 
 
 def _refuse_discrete(model: Any) -> None:
@@ -174,6 +179,18 @@ def _refuse_discrete(model: Any) -> None:
         raise ModelError(
             f"the model has discrete variables ({names}), which have no gradient. Marginalise them out "
             "(pymc_extras.marginalize), or take them out of the model"
+        )
+
+
+def _check_start(built: Built, external: ExternalModel) -> None:
+    if built.initial is None:
+        return
+    wanted, given = {var.name for var in built.model.value_vars}, set(built.initial)
+    if wanted != given:
+        lacking, unknown = ", ".join(sorted(wanted - given)), ", ".join(sorted(given - wanted))
+        raise ModelError(
+            f"{external.reference}: its initial point lacks [{lacking}] and has unknown [{unknown}]. Use the names "
+            "of the transformed values, as model.initial_point() gives them"
         )
 
 

@@ -35,7 +35,7 @@ class _Sequence:
         return not self.ended and self.graph_id == id(fgraph)
 
 
-class _Mark(GraphRewriter):
+class _Mark(GraphRewriter):  # type: ignore[misc]  # PyTensor has no types
     """A rewrite that changes nothing."""
 
     def __init__(self, sequence: _Sequence, text: str = "", number: int = 0, total: int = 0) -> None:

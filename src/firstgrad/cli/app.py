@@ -14,11 +14,12 @@ from firstgrad.errors import FirstgradError
 app = typer.Typer(
     name="firstgrad",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    # Plain help: Rich's own takes a quarter of a second to import.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How long until the first gradient of a PyMC model, how fast the next ones, how much memory, and why.",
-    epilog="Start with: **firstgrad measure pose --backend jax**. Is the machine fit to measure? **firstgrad doctor**",
+    epilog="Start with: firstgrad measure pose --backend jax. Is the machine fit to measure? firstgrad doctor",
 )
 app.command("measure", epilog=measure.EPILOG)(measure.measure)
 app.command("check", epilog=check.EPILOG)(check.check)
@@ -49,6 +50,3 @@ def run() -> None:
     except FirstgradError as error:
         sys.stderr.write(f"firstgrad: {error}\n")
         sys.exit(ExitCode.WRONG_USE)
-    except KeyboardInterrupt:
-        sys.stderr.write("firstgrad: interrupted. What was measured is in the store; run the same command to go on\n")
-        sys.exit(ExitCode.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""``firstgrad check``: is the gradient right, and is it finite, group by group?"""
+"""``firstgrad check``: whether the gradient is right and finite, group by group."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
     from firstgrad.record import Record
 
-EPILOG = """**Examples**
+EPILOG = """\b
+Examples:
+  firstgrad check pose
+      log-density and gradient against the oracle
+  firstgrad check pose --missing naive
+      names the groups whose gradient is NaN
+  firstgrad check mymodel.py:build
+      your own model; finiteness of every group
 
-`firstgrad check pose`: log-density and gradient against the oracle
-
-`firstgrad check pose --missing naive`: names the groups whose gradient is NaN
-
-`firstgrad check mymodel.py:build`: your own model; finiteness of every group
-
+\b
 Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be compiled.
 """
 

@@ -1,4 +1,4 @@
-"""``firstgrad doctor``: is this machine fit to measure?"""
+"""``firstgrad doctor``: whether this machine is fit to measure."""
 
 from __future__ import annotations
 
@@ -139,9 +139,7 @@ def _frequency() -> Finding:
         governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
         if governor == "performance":
             return Finding("frequency", Health.GOOD, "governor performance")
-        return Finding(
-            "frequency", Health.DOUBT, f"governor {governor}", "sudo cpupower frequency-set -g performance"
-        )
+        return Finding("frequency", Health.DOUBT, f"governor {governor}", "sudo cpupower frequency-set -g performance")
     return Finding("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
 
 

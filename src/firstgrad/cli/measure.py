@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.record import Record
 
-EPILOG = """**Examples**
+EPILOG = """\b
+Examples:
+  firstgrad measure pose --backend jax
+      the pose model, cold
+  firstgrad measure pose --hmm --states 3 --scenario warm --samples 5
+      medians with intervals
+  firstgrad measure mymodel.py:build --param n=100 --backend c
+      your own: build(n=100) returns a pm.Model, or a pair (model, initial_point)
+  firstgrad measure pose --json --store none | jq .time_to_first_gradient_seconds
 
-`firstgrad measure pose --backend jax`: the pose model, cold
-
-`firstgrad measure pose --hmm --states 3 --scenario warm --samples 5`: medians with intervals
-
-`firstgrad measure mymodel.py:build --param n=100 --backend c`: your own model; `build(n=100)` returns a pm.Model,
-or a pair (model, initial_point)
-
-`firstgrad measure pose --json --store none | jq .time_to_first_gradient_seconds`
-
+\b
 Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case failed.
 """
 
@@ -54,16 +54,22 @@ def measure(model: ModelOptions, measurement: MeasureOptions) -> None:
 def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
     """Measure a case with live progress; each record is in the store before the next sample starts."""
     from firstgrad.cli.display import show_progress
+    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.measure import launch
     from firstgrad.store import DEFAULT_PATH, Store
 
     store = nullcontext() if options.store == "none" else Store.open(options.store or DEFAULT_PATH)
     records: list[Record] = []
-    with store as opened, show_progress(str(case)) as display:
-        for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
-            if opened is not None:
-                opened.add(record)
-            records.append(record)
+    try:
+        with store as opened, show_progress(str(case)) as display:
+            for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
+                if opened is not None:
+                    opened.add(record)
+                records.append(record)
+    except KeyboardInterrupt:
+        kept = "not kept" if options.store == "none" else f"in {options.store or DEFAULT_PATH}"
+        typer.echo(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     return records
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 POSE, MEASURE = "The pose model", "The measurement"
 
 _Model = Annotated[
-    str, typer.Argument(help="pose, or your own: path/file.py:function or package.module:function.", metavar="[MODEL]")
+    str,
+    typer.Argument(help="pose, or your own: path/file.py:function or package.module:function.", metavar="[MODEL]"),
 ]
 
 
@@ -129,9 +130,9 @@ class ModelOptions:
 class MeasureOptions:
     """How to measure."""
 
-    backend: Annotated[
-        BackendName, _option("--backend", panel=MEASURE, text="What the graph is compiled to.")
-    ] = BackendName.NUMBA
+    backend: Annotated[BackendName, _option("--backend", panel=MEASURE, text="What the graph is compiled to.")] = (
+        BackendName.NUMBA
+    )
     target: Annotated[
         Target, _option("--target", panel=MEASURE, text="Gradient alone, or value and gradient as NUTS uses.")
     ] = Target.DLOGP
@@ -139,9 +140,7 @@ class MeasureOptions:
         Scenario,
         _option("--scenario", panel=MEASURE, text="cold: empty caches; warm: filled; hot: compiled twice."),
     ] = Scenario.COLD
-    samples: Annotated[
-        int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)
-    ] = 1
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)] = 1
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=0, help="Timed steady-state calls.", rich_help_panel=MEASURE)
     ] = 200
@@ -156,9 +155,9 @@ class MeasureOptions:
         str | None,
         _option("--store", panel=MEASURE, text="File, database URL, or none [.firstgrad/results.sqlite]."),
     ] = None
-    json: Annotated[
-        bool, _option("--json", panel=MEASURE, text="Records as JSON, one a line, on standard output.")
-    ] = False
+    json: Annotated[bool, _option("--json", panel=MEASURE, text="Records as JSON, one a line, on standard output.")] = (
+        False
+    )
 
     def to_case(self, model: PoseSpec | ExternalModel) -> Case:
         """Make the case that these options ask for.
@@ -175,8 +174,16 @@ class MeasureOptions:
             scenario=self.scenario,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit,
-            memory_limit_bytes=None if self.memory_limit is None else parse_bytes(self.memory_limit),
+            memory_limit_bytes=self._memory_limit_bytes(),
         )
+
+    def _memory_limit_bytes(self) -> int | None:
+        if self.memory_limit is None:
+            return None
+        try:
+            return parse_bytes(self.memory_limit)
+        except SpecError as error:
+            raise SpecError("--memory-limit", error.problem) from None
 
 
 def spread(function: Callable[..., None]) -> Callable[..., None]:
@@ -215,8 +222,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(**given: Any) -> None:
         made = {
-            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)})
-            for name, kind in groups.items()
+            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)}) for name, kind in groups.items()
         }
         function(**made, **given)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -26,7 +27,8 @@ _MISMATCHES_SHOWN = 8
 def show_record(console: Console, record: Record) -> None:
     """Print one record: phases, memory, evaluation, caches, verdict, doubts."""
     console.print(Text(str(record.case), style="bold"))
-    console.print(_phase_table(record))
+    if record.phases:
+        console.print(_phase_table(record))
     for name, value in _facts(record):
         console.print(Text.assemble((f"{name:<24}", "bold"), value), soft_wrap=True)
     if record.failure is not None:
@@ -72,7 +74,9 @@ def _metrics(records: Sequence[Record]) -> Iterable[tuple[str, str, list[float]]
         if phase is not Phase.EVALUATE:
             found = [each.phase(phase) for each in good]
             yield str(phase), "seconds", [one.wall_seconds for one in found if one is not None]
-    yield "evaluation", "seconds", [seconds for each in good for seconds in each.evaluation_seconds]
+    # One number a sample: the calls of one process are no independent samples of the case.
+    calls = [each.evaluation_seconds for each in good if each.evaluation_seconds]
+    yield "evaluation", "seconds", [statistics.median(seconds) for seconds in calls]
     yield "peak memory", "bytes", [float(each.memory.peak_rss_bytes) for each in good if each.memory]
 
 
@@ -109,7 +113,7 @@ def _facts(record: Record) -> Iterable[tuple[str, str]]:
         yield "evaluation", f"{format_seconds(one.value)} a call {interval}, {one.samples} calls"
     if record.memory is not None and record.memory.peak_rss_bytes:
         memory = record.memory
-        children = f", of it compilers up to {format_bytes(memory.children_peak_rss_bytes)}"
+        children = f", of it child processes (compilers) up to {format_bytes(memory.children_peak_rss_bytes)}"
         retained = f"; retained {format_bytes(memory.retained_bytes)}" if memory.retained_bytes is not None else ""
         peak = format_bytes(memory.peak_rss_bytes)
         yield "memory", f"peak {peak}{children if memory.children_peak_rss_bytes else ''}{retained}"
@@ -124,7 +128,10 @@ def _facts(record: Record) -> Iterable[tuple[str, str]]:
         )
     passes = sorted(record.rewrite_passes, key=lambda each: -each.wall_seconds)[:_PASSES_SHOWN]
     if passes:
-        yield "dearest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
+        yield (
+            "dearest rewrite passes",
+            ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes),
+        )
     if record.caches is not None:
         yield "scenario", f"{record.case.scenario}, {_proof(record)}"
     if record.check.verdict is not Verdict.UNCHECKED:

@@ -96,7 +96,13 @@ def _draw_bar(axes: Axes, row: int, record: Record, longest: float) -> None:
         )
         if found.wall_seconds > _LABEL_FRACTION * longest:
             axes.text(
-                left + found.wall_seconds / 2, row, f"{phase}", ha="center", va="center", fontsize=8, color="black"
+                left + found.wall_seconds / 2,
+                row,
+                f"{phase}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="black",
             )
         left += found.wall_seconds
     peak = f", peak {format_bytes(record.memory.peak_rss_bytes)}" if record.memory else ""

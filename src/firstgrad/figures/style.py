@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.record import Phase
 
@@ -26,7 +26,7 @@ PHASE_COLOURS = {
 }
 """Colour of each phase, the same in every figure."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "axes.spines.top": False,

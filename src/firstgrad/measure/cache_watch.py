@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,7 @@ class CacheWatch:
             entries_written=len(written),
             bytes_written=sum(written.values()),
         )
-        reason = contradiction(scenario, use)
-        return use if reason is None else CacheUse(
-            entries_before=use.entries_before,
-            entries_read=use.entries_read,
-            entries_written=use.entries_written,
-            bytes_written=use.bytes_written,
-            contradiction=reason,
-        )
+        return replace(use, contradiction=contradiction(scenario, use))
 
     def _entries(self) -> dict[str, int]:
         found = {}
@@ -90,20 +84,17 @@ class CacheWatch:
 
 def contradiction(scenario: Scenario, use: CacheUse) -> str | None:
     """Say why counts contradict a scenario; none where they prove it."""
-    match scenario:
-        case Scenario.COLD:
-            if use.entries_before:
-                return f"cold, but {use.entries_before} entries were there at the start"
-            if use.entries_read:
-                return f"cold, but {use.entries_read} entries were read from the cache"
-            if not use.entries_written:
-                return "cold, but nothing was written to the cache: was a different cache used?"
-        case Scenario.WARM:
-            if not use.entries_read:
-                return "warm, but nothing was read from the cache"
-            if use.entries_written:
-                return f"warm, but {use.entries_written} entries were written: the cache was not complete"
-        case Scenario.HOT:
-            if use.entries_written:
-                return f"hot, but {use.entries_written} entries were written to the cache"
-    return None
+    before, read, written = use.entries_before, use.entries_read, use.entries_written
+    reasons = {
+        Scenario.COLD: (
+            (before > 0, f"cold, but {before} entries were there at the start"),
+            (read > 0, f"cold, but {read} entries were read from the cache"),
+            (written == 0, "cold, but nothing was written to the cache: was a different cache used?"),
+        ),
+        Scenario.WARM: (
+            (read == 0, "warm, but nothing was read from the cache"),
+            (written > 0, f"warm, but {written} entries were written: the cache was not complete"),
+        ),
+        Scenario.HOT: ((written > 0, f"hot, but {written} entries were written to the cache"),),
+    }
+    return next((reason for holds, reason in reasons[scenario] if holds), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
 from contextlib import suppress
@@ -30,7 +31,7 @@ def make_private_folder() -> Path:
     base = Path(tempfile.gettempdir())
     remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
-    (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())}")
+    (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())} {_place()}")
     for name in (CACHES, "tmp"):
         (folder / name).mkdir()
     return folder
@@ -52,10 +53,11 @@ def remove_abandoned(base: Path) -> list[Path]:
     removed = []
     for folder in base.glob(f"{PREFIX}*"):
         try:
-            pid, started = (folder / _OWNER).read_text().split()
+            pid, started, place = (folder / _OWNER).read_text().split()
+            is_abandoned = place == _place() and _start_time(int(pid)) != started
         except (OSError, ValueError):
             continue  # not ours, or only just being made
-        if _start_time(int(pid)) != started:
+        if is_abandoned:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
@@ -119,6 +121,15 @@ def restore_caches(folder: Path) -> None:
     """Bring back the copy that `save_caches` made, with its times: compilers look at them."""
     shutil.rmtree(folder / CACHES)
     shutil.copytree(folder / "filled", folder / CACHES, symlinks=True)
+
+
+def _place() -> str:
+    """Where process numbers mean what they mean here: containers and hosts may share a temporary folder."""
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        namespace = Path("-")
+    return f"{platform.node()}/{namespace}"
 
 
 def _start_time(pid: int) -> str:

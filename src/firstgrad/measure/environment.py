@@ -24,7 +24,9 @@ PACKAGES = ("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", 
 """Packages whose versions a record keeps."""
 
 
-def describe_environment(*, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None) -> Environment:
+def describe_environment(
+    *, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None
+) -> Environment:
     """Describe this machine and this interpreter's packages.
 
     Parameters

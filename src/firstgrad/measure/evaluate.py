@@ -79,13 +79,14 @@ def time_calls(
     if count == 0:
         return ()
     began = clock()
-    for number in range(min(WARM_UP_CALLS, count)):
+    warm_up = min(WARM_UP_CALLS, count)
+    for number in range(warm_up):
         call(points[number % len(points)])
     seconds: list[float] = []
     for number in range(count):
         if number >= MIN_CALLS and clock() - began > budget_seconds:
             break
-        point = points[number % len(points)]
+        point = points[(warm_up + number) % len(points)]
         start = clock()
         call(point)
         seconds.append(clock() - start)

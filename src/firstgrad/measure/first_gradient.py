@@ -127,9 +127,12 @@ def _move_early_link(timer: PhaseTimer, seconds: float) -> None:
     rewrite, link = timer.records[-2:]
     timer.records[-2:] = [
         replace(
-            phase, wall_seconds=phase.wall_seconds + sign * seconds, cpu_seconds=phase.cpu_seconds + sign * seconds
-        )
-        for phase, sign in ((rewrite, -1), (link, 1))
+            rewrite,
+            began_seconds=rewrite.began_seconds + seconds,
+            wall_seconds=rewrite.wall_seconds - seconds,
+            cpu_seconds=rewrite.cpu_seconds - seconds,
+        ),
+        replace(link, wall_seconds=link.wall_seconds + seconds, cpu_seconds=link.cpu_seconds + seconds),
     ]
 
 

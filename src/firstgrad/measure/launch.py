@@ -161,8 +161,15 @@ def _why(case: Case, heard: Heard) -> tuple[Status, str, str]:
             f"the worker broke the protocol{where}: {heard.garbage}. Does the model write to file descriptors "
             "that are not its own?",
         )
+    if heard.watcher_ended:
+        return (
+            Status.CRASHED,
+            "WatcherEnded",
+            f"firstgrad's own watcher process was ended{where}, so the worker was stopped. Measure again; if it "
+            "recurs, look for what kills processes here (the system's out-of-memory killer does that)",
+        )
     if heard.return_code < 0:
-        name = signal.Signals(-heard.return_code).name
+        name = _signal_name(-heard.return_code)
         hint = " (the system's out-of-memory killer does that)" if name == "SIGKILL" else ""
         return Status.CRASHED, name, f"the worker was ended by {name}{hint}{where}"
     return (
@@ -170,3 +177,10 @@ def _why(case: Case, heard: Heard) -> tuple[Status, str, str]:
         "WorkerExit",
         f"the worker ended with code {heard.return_code} and without a record{where}",
     )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from firstgrad.record import Memory, MemoryPoint
@@ -48,7 +49,9 @@ def read_sample(line: str) -> TreeSample:
     return TreeSample(float(when), int(total), int(children), int(processes))
 
 
-def with_tree_peaks(phases: Sequence[PhaseRecord], samples: Sequence[TreeSample], zero: float) -> tuple[PhaseRecord, ...]:
+def with_tree_peaks(
+    phases: Sequence[PhaseRecord], samples: Sequence[TreeSample], zero: float
+) -> tuple[PhaseRecord, ...]:
     """Give each phase the peak of its process tree.
 
     The process's own peak is exact; a tree that was seen larger from outside (compilers) counts instead.
@@ -67,9 +70,12 @@ def with_tree_peaks(phases: Sequence[PhaseRecord], samples: Sequence[TreeSample]
     tuple of PhaseRecord
     """
     result = []
-    for phase in phases:
+    for phase, after in zip_longest(phases, phases[1:]):
         began = zero + phase.began_seconds
         ended = began + phase.wall_seconds
+        if after is not None:
+            # `link` has seconds that passed before `rewrite`: it is longer than the time until the next phase.
+            ended = min(ended, zero + after.began_seconds)
         seen = [each.rss_bytes for each in samples if began <= each.monotonic_seconds <= ended]
         peaks = [*seen, *([phase.self_peak_rss_bytes] if phase.self_peak_rss_bytes is not None else [])]
         result.append(replace(phase, peak_rss_bytes=max(peaks) if peaks else None))

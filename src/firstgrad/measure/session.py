@@ -23,6 +23,7 @@ from firstgrad.measure.events import (
     read_event,
 )
 from firstgrad.measure.memory import TreeSample, read_sample
+from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ STDERR_LINES = 40
 _STDERR_BYTES = 64 * 1024
 _LISTEN_SECONDS = 0.2
 _STOP_SECONDS = 30.0
+_END_SECONDS = 5.0
+_EXIT_SECONDS = 1.0
 _MARK = "FIRSTGRAD_RUN"
 
 
@@ -60,6 +63,8 @@ class Heard:
         Size of the tree when it passed its memory limit; 0 where it didn't.
     timed_out : bool
         Whether the time limit ended it.
+    watcher_ended : bool
+        Whether the watcher ended before it was told to.
     return_code : int
         Of the worker.
     stderr_tail : tuple of str
@@ -74,6 +79,7 @@ class Heard:
     garbage: str = ""
     over_limit_bytes: int = 0
     timed_out: bool = False
+    watcher_ended: bool = False
     return_code: int = 0
     stderr_tail: tuple[str, ...] = ()
 
@@ -94,7 +100,7 @@ class Session:
     def __init__(self, task: Task, private: PrivateCaches, on_event: Callable[[Event], None]) -> None:
         self._task, self._private, self._on_event = task, private, on_event
         self._heard = Heard()
-        self._event_bytes = b""
+        self._event_bytes = bytearray()
         self._watcher_bytes = b""
         self._stopped = False
 
@@ -108,16 +114,14 @@ class Session:
         events, worker = self._start()
         stderr = self._private.folder / "stderr"
         try:
-            self._private.watch(worker.pid, f"{_MARK}={self._task.record_id}", self._task.case.memory_limit_bytes)
-            self._listen(events)
-            # The last word is said, so the worker has nothing left to do; what it started must end too.
-            with suppress(subprocess.TimeoutExpired):
-                worker.wait(timeout=5.0 if self._heard.record else 0.0)
+            self._private.watch(worker.pid, self._mark, self._task.case.memory_limit_bytes)
+            self._listen(events, worker)
+            self._let_end(worker)
         finally:
             self._private.stop()
             self._await_stopped(worker)
             os.close(events)
-        self._heard.return_code = worker.wait()
+            self._heard.return_code = worker.wait()
         self._heard.stderr_tail = _tail(stderr.read_bytes()[-_STDERR_BYTES:])
         return self._heard
 
@@ -142,7 +146,11 @@ class Session:
             tasks.write(to_json(self._task).encode())
         return event_read, worker
 
-    def _listen(self, events: int) -> None:
+    @property
+    def _mark(self) -> str:
+        return f"{_MARK}={self._task.record_id}"
+
+    def _listen(self, events: int, worker: subprocess.Popen[bytes]) -> None:
         """Hear both pipes until the worker's closes, its last word comes, or a limit is passed."""
         limit = self._task.case.time_limit_seconds
         deadline = None if limit is None else time.monotonic() + limit
@@ -150,19 +158,26 @@ class Session:
             selector.register(events, selectors.EVENT_READ, self._hear_worker)
             selector.register(self._private.output, selectors.EVENT_READ, self._hear_watcher)
             while True:
-                for key, _ in selector.select(_LISTEN_SECONDS):
+                # Asked before listening: what the worker wrote before it ended is heard to its end.
+                is_over = worker.poll() is not None
+                ready = [key for key, _ in selector.select(0.0 if is_over else _LISTEN_SECONDS)]
+                for key in ready:
                     if not key.data(os.read(key.fd, 1 << 16)):
                         return
+                if is_over and all(key.fd != events for key in ready):
+                    return  # a child that it forked still holds its pipe open
                 if deadline is not None and time.monotonic() > deadline:
                     self._heard.timed_out = True
                     return
 
     def _hear_worker(self, data: bytes) -> bool:
         """Take bytes of the worker's; false when there is nothing more to hear."""
-        *lines, self._event_bytes = (self._event_bytes + data).split(b"\n")
+        first, *others = data.split(b"\n")
+        self._event_bytes += first
         try:
-            for line in lines:
-                self._take_event(line)
+            for rest in others:
+                self._take_event(bytes(self._event_bytes))
+                self._event_bytes = bytearray(rest)
         except DecodeError as error:
             self._heard.garbage = str(error)
             return False
@@ -170,7 +185,7 @@ class Session:
             self._heard.garbage = f"a line of more than {MAX_LINE_BYTES} bytes"
             return False
         if not data and self._event_bytes:
-            self._heard.garbage = f"its last line broke off: {self._event_bytes[:80]!r}"
+            self._heard.garbage = f"its last line broke off: {bytes(self._event_bytes[:80])!r}"
         return bool(data) and self._heard.record is None
 
     def _take_event(self, line: bytes) -> None:
@@ -209,18 +224,29 @@ class Session:
                         processes=sample.processes,
                     )
                 )
+        self._heard.watcher_ended |= not data
         return bool(data) and not self._heard.over_limit_bytes
 
+    def _let_end(self, worker: subprocess.Popen[bytes]) -> None:
+        """Give a worker that said all it had to say, or closed its pipe, a moment to end by itself."""
+        heard = self._heard
+        if heard.timed_out or heard.over_limit_bytes or heard.garbage or heard.watcher_ended:
+            return
+        try:
+            worker.wait(timeout=_END_SECONDS if heard.record else _EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            if heard.record is None:
+                heard.garbage = "it closed its pipe and went on"
+
     def _await_stopped(self, worker: subprocess.Popen[bytes]) -> None:
-        """Wait until the watcher has killed the tree; where the watcher is gone, kill the worker here."""
+        """Wait until the watcher has killed the tree; where the watcher is gone, kill the tree here."""
         until = time.monotonic() + _STOP_SECONDS
         while not self._stopped and time.monotonic() < until:
-            data = os.read(self._private.output.fileno(), 1 << 16)
-            if not data:
+            self._hear_watcher(os.read(self._private.output.fileno(), 1 << 16))
+            if self._heard.watcher_ended:
                 break
-            self._hear_watcher(data)
-        if worker.poll() is None:
-            worker.kill()
+        if not self._stopped:
+            kill_all(make_tree(), worker.pid, self._mark)
 
 
 def _tail(text: bytes) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def check_answers(
     -------
     Check
     """
-    first_point, first = answers[0]
+    _, first = answers[0]
     finite = finiteness(groups, first.gradient)
     if not isinstance(model, PoseSpec):
         return Check(verdict=Verdict.NO_ORACLE, logp=first.logp, finiteness=finite, points=1)

@@ -28,7 +28,7 @@ class ProcTree:
     """A process tree, read from Linux's ``/proc``: some 50 µs of processor time a look."""
 
     def members(self, root: int) -> list[int]:
-        """The process and all its descendants."""
+        """List the process and all its descendants."""
         found, to_visit = [], [root]
         while to_visit:
             pid = to_visit.pop()
@@ -92,7 +92,7 @@ class ProcTree:
             return False
 
     def marked(self, mark: str) -> list[int]:
-        """Processes whose environment holds the mark: also those whose parent is gone."""
+        """List processes whose environment holds the mark: also those whose parent is gone."""
         wanted, found = mark.encode(), []
         for name in os.listdir("/proc"):
             if name.isdigit() and int(name) != os.getpid():
@@ -114,7 +114,7 @@ class PsutilTree:
         self._psutil = psutil
 
     def members(self, root: int) -> list[int]:
-        """The process and all its descendants."""
+        """List the process and all its descendants."""
         try:
             children = self._psutil.Process(root).children(recursive=True)
         except self._psutil.Error:
@@ -136,7 +136,7 @@ class PsutilTree:
             return False
 
     def marked(self, mark: str) -> list[int]:
-        """Processes whose environment holds the mark."""
+        """List processes whose environment holds the mark."""
         name, _, value = mark.partition("=")
         found = []
         for process in self._psutil.process_iter():
@@ -200,27 +200,36 @@ class Watcher:
             self._told_at = self._told_total = 0.0
         else:
             self.clean_up()
-            print("stopped", flush=True)
+            _say("stopped")
 
     def _look(self) -> None:
         sizes = [self._tree.rss_bytes(pid) for pid in self._tree.members(self._root or 0)]
         total, now = sum(sizes), time.monotonic()
         changed = abs(total - self._told_total) > _TELL_FRACTION * self._told_total
         if changed or now - self._told_at >= _TELL_SECONDS:
-            print(f"{now:.6f} {total} {total - sizes[0]} {sum(1 for size in sizes if size)}", flush=True)
+            _say(f"{now:.6f} {total} {total - sizes[0]} {sum(1 for size in sizes if size)}")
             self._told_at, self._told_total = now, total
         if self._limit_bytes and total > self._limit_bytes:
-            print(f"limit {now:.6f} {total}", flush=True)
+            _say(f"limit {now:.6f} {total}")
             kill_all(self._tree, self._root, self._mark)
             self._limit_bytes = 0
+
+
+def make_tree() -> "ProcTree | PsutilTree":
+    """Return the cheapest way to look at processes here."""
+    return ProcTree() if os.path.isdir("/proc/self/task") else PsutilTree()
+
+
+def _say(line: str) -> None:
+    # Unbuffered: what a dead parent did not take must not come up again, as an error, when this process ends.
+    os.write(1, f"{line}\n".encode())
 
 
 def main() -> None:
     """Watch until the input ends, then clean up."""
     folder, interval_seconds = sys.argv[1], float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    tree: ProcTree | PsutilTree = ProcTree() if os.path.isdir("/proc/self/task") else PsutilTree()
-    watcher = Watcher(tree, interval_seconds)
+    watcher = Watcher(make_tree(), interval_seconds)
     try:
         watcher.run()
     except BrokenPipeError:

@@ -61,6 +61,8 @@ def call_factory(factory: Callable[..., Any], external: ExternalModel) -> Built:
     """
     try:
         result = factory(**dict(external.parameters))
+    except MemoryError:
+        raise  # says something about the machine, not about the model
     except Exception as error:
         raise ModelError(f"{external.reference} raised {type(error).__name__}: {error}") from error
     model, initial = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004 - a pair
@@ -93,6 +95,8 @@ def _load_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ModelError(f"{path}, line {error.lineno}: syntax error: {error.msg}") from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise ModelError(f"importing {path} raised {type(error).__name__}: {error}") from error
     return module
@@ -104,5 +108,7 @@ def _load_module(name: str) -> Any:
         return importlib.import_module(name)
     except SyntaxError as error:
         raise ModelError(f"{error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise ModelError(f"importing {name} raised {type(error).__name__}: {error}") from error

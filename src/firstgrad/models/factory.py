@@ -50,7 +50,7 @@ def build_pose_model(spec: PoseSpec | None = None, data: PoseData | None = None)
         x_root = _root_walk(spec, pt.sqrt(eta2_root))
         directions, lengths = part.bones(spec, rho, sigma2)
         positions = part.positions(spec, x_root, directions, lengths)
-        alpha, beta = np.float64(spec.priors.obs_sigma_gamma)
+        alpha, beta = (np.float64(each) for each in spec.priors.obs_sigma_gamma)
         obs_sigma = pm.Gamma("obs_sigma", alpha=alpha, beta=beta)
         logodds = None
         if spec.likelihood is Likelihood.MIXTURE:

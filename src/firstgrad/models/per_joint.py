@@ -45,16 +45,15 @@ def hmm_terms(spec: PoseSpec, directions: list[Any]) -> tuple[Any, Any, Any]:
     if spec.hmm is None:  # pragma: no cover - the factory asks first
         raise ValueError("this spec has no HMM")
     states, joints = range(spec.hmm.n_states), range(spec.n_joints)
-    mu = {
-        (s, j): unit(pm.Normal(f"hmm_mu_raw_s{s}_j{j}", 0.0, 1.0, shape=(3,))) for s in states for j in joints
-    }
+    mu = {(s, j): unit(pm.Normal(f"hmm_mu_raw_s{s}_j{j}", 0.0, 1.0, shape=(3,))) for s in states for j in joints}
     kappa = {
-        (s, j): pm.HalfNormal(f"hmm_kappa_s{s}_j{j}", np.float64(spec.priors.kappa_sigma)) for s in states for j in joints
+        (s, j): pm.HalfNormal(f"hmm_kappa_s{s}_j{j}", np.float64(spec.priors.kappa_sigma))
+        for s in states
+        for j in joints
     }
     # Joint 0 is the root: its direction is zero, so its row of parameters adds nothing.
     emissions = [
-        sum(kappa[s, j] * pt.sum(directions[j - 1] * mu[s, j], axis=-1) for j in joints if j > 0)
-        for s in states
+        sum(kappa[s, j] * pt.sum(directions[j - 1] * mu[s, j], axis=-1) for j in joints if j > 0) for s in states
     ]
     return pt.stack(emissions, axis=1), *markov_terms(spec)
 

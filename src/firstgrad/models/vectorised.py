@@ -39,9 +39,7 @@ def project(positions: Any, cameras: NDArray[np.float64]) -> Any:
     steps, joints = positions.type.shape[:2]
     rotation = pt.constant(cameras[:, :, :3].reshape(n_cameras * 3, 3).T)
     shift = pt.constant(cameras[:, :, 3].reshape(n_cameras * 3))
-    seen = (pt.dot(positions.reshape((steps * joints, 3)), rotation) + shift).reshape(
-        (steps, joints, n_cameras, 3)
-    )
+    seen = (pt.dot(positions.reshape((steps * joints, 3)), rotation) + shift).reshape((steps, joints, n_cameras, 3))
     pixels = seen[..., :2] / pt.maximum(seen[..., 2:], MIN_DEPTH)
     return pixels.transpose(2, 0, 1, 3)
 

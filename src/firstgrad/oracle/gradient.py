@@ -49,9 +49,7 @@ def gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.floa
     return value_and_gradient(spec, data, point)[1]
 
 
-def value_and_gradient(
-    spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]
-) -> tuple[float, Point]:
+def value_and_gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]) -> tuple[float, Point]:
     """Give the log-density and its gradient in one pass.
 
     Parameters
@@ -135,9 +133,7 @@ def _prior_gradient(spec: PoseSpec, values: Point) -> Point:
     return {name: np.asarray(slope, dtype=np.float64) for name, slope in found.items()}
 
 
-def _walk_gradient(
-    spec: PoseSpec, first: NDArray[np.float64], steps: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _walk_gradient(spec: PoseSpec, first: NDArray[np.float64], steps: NDArray[np.float64]) -> NDArray[np.float64]:
     by_root = np.zeros((spec.n_timesteps, 3))
     along = by_root if spec.walk_axis is WalkAxis.TIME else by_root.T
     steps = steps if spec.walk_axis is WalkAxis.TIME else steps.T
@@ -156,9 +152,7 @@ def _add_likelihood(spec: PoseSpec, data: PoseData, values: Point, state: Forwar
         found["logodds_inlier"] = found["logodds_inlier"] + np.sum(is_inlier - share * state.seen)
     precision = np.exp(-2 * values["obs_sigma_log__"])
     pull = is_inlier[..., None] * precision * state.residual
-    found["obs_sigma_log__"] = (
-        found["obs_sigma_log__"] + np.sum(pull * state.residual) - 2 * np.sum(is_inlier)
-    )
+    found["obs_sigma_log__"] = found["obs_sigma_log__"] + np.sum(pull * state.residual) - 2 * np.sum(is_inlier)
     by_position = state.projection.pull_back(pull, data.cameras)
     by_root, by_offset = follow_back(by_position, data.parents)
     found["x_root"] = found["x_root"] + by_root

@@ -70,8 +70,7 @@ def make_engine(url: URL, *, busy_timeout_seconds: float) -> Engine:
         engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
     except ImportError as error:
         raise StoreError(
-            f"{url}: needs the driver {error.name!r}, which is not here. Install it: "
-            "pip install 'psycopg[binary]'"
+            f"{url}: needs the driver {error.name!r}, which is not here. Install it: pip install 'psycopg[binary]'"
         ) from error
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

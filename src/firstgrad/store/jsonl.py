@@ -57,8 +57,7 @@ def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
         beside.replace(path)
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may "
-            "write to"
+            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -88,8 +87,7 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
                     )
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be read ({error.strerror or error}). Give the path of a file that an export "
-            "wrote"
+            f"{path}: cannot be read ({error.strerror or error}). Give the path of a file that an export wrote"
         ) from error
 
 

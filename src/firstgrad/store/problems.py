@@ -41,7 +41,7 @@ def explained(place: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         # Never str(error): it repeats the statement and the whole document
-        detail = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        detail = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         for fragment, problem in _CATALOGUE:
             if fragment in detail:
                 raise StoreError(f"{place}: {problem}") from error

@@ -1,0 +1,40 @@
+# Everything lives in .venv; nothing else is needed than Python >= 3.12 and make (and g++ for the C backend).
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check plots bench-overhead format clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
+
+$(STAMP): pyproject.toml scripts/make-venv
+	@scripts/make-venv $(VENV)
+	@touch $@
+
+demo: $(STAMP)  ## Measure the pose model's first gradient, HMM off and on, in under 5 minutes
+	$(PY) -m firstgrad.demo
+
+test: $(STAMP)  ## Run all tests
+	$(PY) -m pytest
+
+check: $(STAMP)  ## Lint, types and the arrows between modules
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
+	$(PY) -m firstgrad.figures docs/data/first-gradient.jsonl plots
+
+bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
+	$(PY) benchmarks/overhead/compare.py
+
+format: $(STAMP)  ## Format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:  ## Remove the virtual environment and what tools left
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

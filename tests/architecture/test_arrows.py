@@ -1,0 +1,91 @@
+"""The arrows point one way, and the parent's side stays light."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"pymc", "pytensor", "jax", "numba"}
+PARENT_SIDE = [
+    "firstgrad",
+    "firstgrad.measure.launch",
+    "firstgrad.store.store",
+    "firstgrad.analysis.estimates",
+    "firstgrad.figures.phases",
+    "firstgrad.cli.app",
+    "firstgrad.oracle",
+    "firstgrad.demo",
+    "firstgrad.backends",
+]
+
+
+def imported_by(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_the_import_contracts_hold():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("module", PARENT_SIDE)
+def test_the_parent_side_imports_nothing_that_is_measured(module):
+    assert not imported_by(f"import {module}") & HEAVY
+
+
+def test_measuring_imports_nothing_that_is_measured_into_the_parent():
+    statement = (
+        "from firstgrad.measure.launch import measure\n"
+        "from firstgrad.case import Case, BackendName\n"
+        "from firstgrad.spec import PoseSpec\n"
+        "case = Case(model=PoseSpec(n_timesteps=3, n_directions=1), backend=BackendName.FAKE, evaluations=3)\n"
+        "(record,) = measure(case)\n"
+        "assert record.status == 'ok', record.failure"
+    )
+    assert not imported_by(statement) & HEAVY
+
+
+def test_help_imports_nothing_heavy():
+    statement = (
+        "import sys; sys.argv = ['firstgrad', '--help']\nfrom firstgrad.cli import main\n"
+        "try: main()\nexcept SystemExit: pass"
+    )
+    code = "import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()):\n    " + statement.replace(
+        "\n", "\n    "
+    )
+    too_heavy = HEAVY | {"numpy", "scipy", "matplotlib", "sqlalchemy", "pandas", "cattrs", "psutil"}
+    assert not imported_by(code) & too_heavy
+
+
+def test_help_comes_at_once():
+    command = [Path(sys.executable).with_name("firstgrad"), "--help"]
+    seconds = []
+    for _ in range(7):
+        began = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    # The least of several: the question is what it takes, not what else this machine does.
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("package", ["firstgrad", "firstgrad.oracle", "firstgrad.store", "firstgrad.backends"])
+def test_the_public_names_are_sorted_and_there(package):
+    module = importlib.import_module(package)
+    assert list(module.__all__) == sorted(module.__all__)
+    for name in module.__all__:
+        if name != "build_pose_model":  # imports PyMC
+            assert getattr(module, name) is not None

@@ -1,0 +1,21 @@
+"""Settings for all tests: private compile caches, set before anything imports PyTensor."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from firstgrad.measure.caches import environment
+
+# In-process compiles of the contract tests go into a folder of their own, never into the user's.
+_FOLDER = Path(tempfile.mkdtemp(prefix="firstgrad-tests-"))
+for _name in ("caches", "tmp"):
+    (_FOLDER / _name).mkdir()
+_WANTED = environment(_FOLDER, os.environ)
+_WANTED.pop("TMPDIR")
+_WANTED.pop("PYTHONHASHSEED")
+os.environ.update(_WANTED)
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)

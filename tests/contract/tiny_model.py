@@ -1,0 +1,38 @@
+"""A user's model, as small as a model can be: one pair, one model alone, one with discrete and one with NaN values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+
+
+def build(n: int = 3):
+    model = alone(n)
+    return model, model.initial_point()
+
+
+def alone(n: int = 3):
+    with pm.Model() as model:
+        mu = pm.Normal("mu")
+        sigma = pm.HalfNormal("sigma")
+        pm.Normal("y", mu, sigma, observed=np.arange(float(n)))
+    return model
+
+
+def with_discrete():
+    with pm.Model() as model:
+        k = pm.Poisson("k", 3.0)
+        pm.Normal("x", k, 1.0)
+    return model
+
+
+def with_nan():
+    with pm.Model() as model:
+        a = pm.Normal("a")
+        b = pm.Normal("b", shape=4)
+        pm.Potential("bad", pm.math.sqrt(a - a) + b[:2].sum())
+    return model, {"a": np.array(1.0), "b": np.zeros(4)}
+
+
+def with_wrong_start():
+    return alone(), {"mu": np.array(0.0)}

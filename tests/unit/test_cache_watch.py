@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+from importlib.util import module_from_spec, spec_from_file_location
+
+import pytest
+
+from firstgrad.case import Scenario
+from firstgrad.measure.cache_watch import CacheWatch, contradiction
+from firstgrad.record import CacheUse
+
+
+def use(before=0, read=0, written=0):
+    return CacheUse(entries_before=before, entries_read=read, entries_written=written, bytes_written=written)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "proof"),
+    [
+        (Scenario.COLD, use(written=3)),
+        (Scenario.WARM, use(before=3, read=3)),
+        (Scenario.WARM, use(before=3, read=1)),
+        (Scenario.HOT, use(before=3)),
+        (Scenario.HOT, use(before=3, read=3)),
+        (Scenario.HOT, use()),
+    ],
+)
+def test_counts_that_prove_a_scenario(scenario, proof):
+    assert contradiction(scenario, proof) is None
+
+
+@pytest.mark.parametrize(
+    ("scenario", "counts", "reason"),
+    [
+        (Scenario.COLD, use(before=2, written=3), "cold, but 2 entries were there at the start"),
+        (Scenario.COLD, use(read=1, written=3), "cold, but 1 entries were read"),
+        (Scenario.COLD, use(), "cold, but nothing was written"),
+        (Scenario.WARM, use(before=3), "warm, but nothing was read"),
+        (Scenario.WARM, use(before=3, read=2, written=1), "warm, but 1 entries were written"),
+        (Scenario.HOT, use(before=3, written=4), "hot, but 4 entries were written"),
+    ],
+)
+def test_counts_that_contradict_a_scenario(scenario, counts, reason):
+    assert contradiction(scenario, counts).startswith(reason)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "numba").mkdir()
+    for name, size in (("a.nbc", 10), ("b.nbc", 20), ("c.nbc", 30)):
+        (tmp_path / "numba" / name).write_bytes(b"x" * size)
+    (tmp_path / "numba" / "index.nbi").write_bytes(b"not an entry")
+    return tmp_path
+
+
+def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
+    watch = CacheWatch(folder)
+    assert watch.remember() == 3
+    (folder / "numba" / "c.nbc").read_bytes()  # before the window
+    watch.begin()
+    for _ in range(3):
+        (folder / "numba" / "a.nbc").read_bytes()
+    with (folder / "numba" / "b.nbc").open("rb") as file:
+        file.read()
+    (folder / "numba" / "index.nbi").read_bytes()
+    (folder / "jax").mkdir()
+    (folder / "jax" / "jit_f-123-cache").write_bytes(b"y" * 500)
+    (folder / "numba" / "new.nbc").write_bytes(b"z" * 7)
+    (folder / "numba" / "new.nbc").read_bytes()  # its own: no proof of a warm cache
+    (folder / "numba" / "new.tmp").write_bytes(b"not an entry")
+    counted = watch.end(Scenario.WARM)
+    (folder / "numba" / "c.nbc").read_bytes()  # after the window
+    assert counted == CacheUse(
+        entries_before=3,
+        entries_read=2,
+        entries_written=2,
+        bytes_written=507,
+        contradiction="warm, but 2 entries were written: the cache was not complete",
+    )
+    assert not counted.is_proven
+
+
+def test_reading_alone_proves_a_warm_cache(folder):
+    watch = CacheWatch(folder)
+    watch.remember()
+    watch.begin()
+    (folder / "numba" / "a.nbc").read_bytes()
+    counted = watch.end(Scenario.WARM)
+    assert counted == use(before=3, read=1)
+    assert counted.is_proven
+
+
+def test_reads_are_seen_however_the_path_is_opened(folder):
+    watch = CacheWatch(folder)
+    watch.remember()
+    watch.begin()
+    os.close(os.open(folder / "numba" / "a.nbc", os.O_RDONLY))
+    with open(str(folder / "numba" / "b.nbc"), "rb"):  # noqa: PTH123 - as Numba does it
+        pass
+    assert watch.end(Scenario.HOT).entries_read == 2
+
+
+def test_writing_a_remembered_entry_is_not_reading_it(folder):
+    watch = CacheWatch(folder)
+    watch.remember()
+    watch.begin()
+    (folder / "numba" / "a.nbc").write_bytes(b"again")
+    assert watch.end(Scenario.HOT).entries_read == 0
+
+
+def test_loading_a_remembered_extension_module_is_reading_it(folder):
+    module = folder / "pytensor"
+    module.mkdir()
+    (module / "not_really_c.so").write_bytes(b"no machine code")
+    watch = CacheWatch(folder)
+    watch.remember()
+    watch.begin()
+    with pytest.raises(ImportError):
+        module_from_spec(spec_from_file_location("not_really_c", module / "not_really_c.so"))
+    assert watch.end(Scenario.WARM) == use(before=4, read=1)
+
+
+def test_what_was_remembered_before_the_window_is_not_what_a_silent_compile_wrote(folder):
+    # As for `hot`: what the first, silent compile wrote was there before the window began.
+    watch = CacheWatch(folder)
+    watch.remember()
+    (folder / "numba" / "d.nbc").write_bytes(b"by the silent compile")
+    watch.begin()
+    assert watch.end(Scenario.HOT) == use(before=3)
+
+
+def test_a_folder_that_is_a_symbolic_link_is_watched_too(folder, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "caches"
+    link.symlink_to(folder)
+    watch = CacheWatch(link)
+    assert watch.remember() == 3
+    watch.begin()
+    (folder / "numba" / "a.nbc").read_bytes()
+    assert watch.end(Scenario.WARM).entries_read == 1
+
+
+def test_a_second_window_starts_from_nothing(folder):
+    watch = CacheWatch(folder)
+    watch.remember()
+    watch.begin()
+    (folder / "numba" / "a.nbc").read_bytes()
+    watch.end(Scenario.WARM)
+    watch.begin()
+    assert watch.end(Scenario.HOT).entries_read == 0

@@ -1,0 +1,175 @@
+"""The user's own file or module: found, called, and refused with a reason. No PyMC is needed for that."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from firstgrad.case import ExternalModel
+from firstgrad.errors import ModelError
+from firstgrad.models.external import call_factory, find_factory
+
+
+class Model:
+    """What is asked of a ``pm.Model``."""
+
+    def __init__(self, free=("x",)):
+        self.free_RVs = list(free)
+
+    def compile_fn(self):
+        """Never called here."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_imports(monkeypatch, tmp_path):
+    """What importing a user's file leaves in the process goes away with the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def external(reference, **parameters):
+    return ExternalModel(reference=str(reference), parameters=tuple(sorted(parameters.items())))
+
+
+def written(folder, text, name="model.py"):
+    path = folder / name
+    path.write_text(text)
+    return f"{path}:build"
+
+
+def refusal(reference, **parameters):
+    """Why a reference cannot be used."""
+    model = external(reference, **parameters)
+    with pytest.raises(ModelError) as caught:
+        call_factory(find_factory(model), model)
+    return str(caught.value)
+
+
+def called(factory, **parameters):
+    return call_factory(factory, external("package.module:build", **parameters))
+
+
+def call_refusal(factory):
+    with pytest.raises(ModelError) as caught:
+        called(factory)
+    return str(caught.value)
+
+
+def test_a_factory_is_found_in_a_file_and_gets_its_parameters(tmp_path):
+    model = external(written(tmp_path, "def build(n, name='a'): return n, name"), n=3)
+    assert find_factory(model)(**dict(model.parameters)) == (3, "a")
+
+
+def test_a_file_can_import_its_neighbours(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "my_neighbour.py").write_text("value = 5")
+    reference = written(tmp_path / "sub", "import my_neighbour\ndef build(): return my_neighbour.value")
+    assert find_factory(external(reference))() == 5
+
+
+def test_a_file_with_a_dataclass_can_be_imported(tmp_path):
+    # dataclasses and pickle look for the module by its name
+    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\ndef build(): return A(1)"
+    assert find_factory(external(written(tmp_path, text)))().x == 1
+
+
+def test_a_factory_is_found_in_a_module_below_the_present_folder(tmp_path):
+    package = tmp_path / "my_package_of_models"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "inner.py").write_text("def build(): return 7")
+    assert find_factory(external("my_package_of_models.inner:build"))() == 7
+
+
+def test_a_missing_file_is_named_with_where_it_was_looked_for(tmp_path):
+    assert refusal("absent/model.py:build") == f"no file absent/model.py (looked from {tmp_path})"
+
+
+def test_a_missing_module_is_named():
+    assert refusal("no_such_package.models:build") == (
+        "importing no_such_package.models raised ModuleNotFoundError: No module named 'no_such_package'"
+    )
+
+
+def test_a_syntax_error_is_named_with_its_line(tmp_path):
+    reference = written(tmp_path, "import os\n\ndef build(:\n    pass\n")
+    assert refusal(reference).startswith(f"{tmp_path}/model.py, line 3: syntax error: ")
+
+
+def test_a_syntax_error_in_a_module_is_named_with_its_file_and_line(tmp_path):
+    written(tmp_path, "x = 1\ny = = 2\n", name="my_broken_module.py")
+    assert refusal("my_broken_module:build").startswith(f"{tmp_path}/my_broken_module.py, line 2: syntax error: ")
+
+
+def test_what_importing_raises_is_named(tmp_path):
+    reference = written(tmp_path, "import no_such_package_at_all\n")
+    assert refusal(reference) == (
+        f"importing {tmp_path}/model.py raised ModuleNotFoundError: No module named 'no_such_package_at_all'"
+    )
+    reference = written(tmp_path, "1 / 0\n")
+    assert refusal(reference) == f"importing {tmp_path}/model.py raised ZeroDivisionError: division by zero"
+
+
+def test_a_missing_function_is_answered_with_those_that_are_there(tmp_path):
+    reference = written(tmp_path, "import os\nx = 1\ndef make(): ...\ndef another(): ...\ndef _hidden(): ...\n")
+    assert refusal(reference) == f"{tmp_path}/model.py has no function 'build'. It has: another, make"
+    assert refusal(written(tmp_path, "build = 1")) == f"{tmp_path}/model.py has no function 'build'. It has: none"
+
+
+def test_what_a_factory_raises_is_named():
+    def build():
+        raise KeyError("data.csv")
+
+    assert call_refusal(build) == "package.module:build raised KeyError: 'data.csv'"
+
+
+def test_a_parameter_it_does_not_know_is_named():
+    with pytest.raises(ModelError, match="unexpected keyword argument 'n'"):
+        called(lambda: Model(), n=3)
+
+
+@pytest.mark.parametrize("stage", ["factory", "file", "module"])
+def test_too_little_memory_is_not_the_models_mistake(tmp_path, stage):
+    text = "def build(): raise MemoryError" if stage == "factory" else "raise MemoryError"
+    reference = written(tmp_path, text, name="my_hungry_module.py")
+    model = external("my_hungry_module:build" if stage == "module" else reference)
+    with pytest.raises(MemoryError):
+        call_factory(find_factory(model), model)
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [(None, "NoneType"), (3, "int"), ("model", "str"), ((Model(), {}, 1), "tuple"), ((1, {}), "tuple")],
+)
+def test_something_else_than_a_model_is_refused(result, kind):
+    assert call_refusal(lambda: result) == (
+        f"package.module:build returned {kind}; it must return a pm.Model or a pair (model, initial_point)"
+    )
+
+
+def test_a_model_without_a_free_variable_is_refused():
+    for result in (Model(free=()), (Model(free=()), {})):
+        assert call_refusal(lambda result=result: result) == (
+            "package.module:build returned a model with no free variable: nothing to differentiate"
+        )
+
+
+@pytest.mark.parametrize(("initial", "kind"), [([1.0], "list"), (3.0, "float"), ("x", "str")])
+def test_an_initial_point_that_is_no_dict_is_refused(initial, kind):
+    assert f"its initial point is a {kind}; it must be a dict" in call_refusal(lambda: (Model(), initial))
+
+
+def test_a_model_or_a_pair_is_taken():
+    model = Model()
+    assert (called(lambda: model).model, called(lambda: model).initial) == (model, None)
+    initial = {"x": 1.0}
+    built = called(lambda: (model, initial))
+    assert (built.model, built.initial) == (model, initial)
+    assert built.initial is not initial, "a copy: the user's own is not changed"
+    assert called(lambda: (model, None)).initial is None

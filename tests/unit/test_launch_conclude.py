@@ -1,0 +1,162 @@
+"""What the parent makes of what it heard, without any process."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from firstgrad.measure.launch import conclude
+from firstgrad.measure.memory import TreeSample
+from firstgrad.measure.session import Heard
+from firstgrad.record import CacheUse, Doubt, Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
+from helpers import MIB, make_case, make_environment, make_record, make_task
+
+ZERO = 1000.0
+TASK = make_task(case=make_case(time_limit_seconds=60.0, memory_limit_bytes=200 * MIB))
+
+
+def phase(name, began, wall, own=None):
+    return PhaseRecord(phase=name, began_seconds=began, wall_seconds=wall, cpu_seconds=0.0, self_peak_rss_bytes=own)
+
+
+def heard(**fields):
+    known = {"zero": ZERO, "phase": Phase.REWRITE, "phases": [phase(Phase.BUILD, 0.0, 1.0)]}
+    return Heard(**known | fields)
+
+
+def end_of(**fields):
+    record = conclude(TASK, heard(**fields))
+    assert record.failure is not None
+    return record.status, record.failure.kind, record.failure.message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (-signal.SIGSEGV, "SIGSEGV"),
+        (-signal.SIGABRT, "SIGABRT"),
+        (-signal.SIGKILL, "SIGKILL"),
+        (-40, "signal 40"),  # a real-time signal, which has no name
+    ],
+)
+def test_a_signal_is_named(code, kind):
+    status, found, message = end_of(return_code=code)
+    assert (status, found) == (Status.CRASHED, kind)
+    assert message.startswith(f"the worker was ended by {kind}")
+    assert message.endswith("in phase rewrite")
+    assert ("out-of-memory killer" in message) == (kind == "SIGKILL")
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_an_exit_without_a_record_is_a_crash(code):
+    assert end_of(return_code=code) == (
+        Status.CRASHED,
+        "WorkerExit",
+        f"the worker ended with code {code} and without a record in phase rewrite",
+    )
+
+
+def test_before_the_first_phase_that_is_said():
+    assert end_of(phase=None, return_code=1)[2].endswith("without a record before its first phase")
+
+
+def test_the_time_limit_is_named_with_what_to_do():
+    status, kind, message = end_of(timed_out=True, return_code=-signal.SIGKILL)
+    assert (status, kind) == (Status.TIMEOUT, "TimeLimit")
+    assert message.startswith("stopped in phase rewrite after its limit of 60.0 s.")
+    assert "--time-limit" in message
+
+
+def test_the_memory_limit_is_named_with_the_size_that_was_seen():
+    status, kind, message = end_of(over_limit_bytes=300 * MIB, return_code=-signal.SIGKILL)
+    assert (status, kind) == (Status.OUT_OF_MEMORY, "MemoryLimit")
+    assert "300 MiB" in message
+    assert "limit of 200 MiB" in message
+    assert "in phase rewrite" in message
+    assert "--memory-limit" in message
+
+
+def test_a_broken_protocol_is_quoted():
+    status, kind, message = end_of(garbage="not an event: b'hello'", return_code=-signal.SIGKILL)
+    assert (status, kind) == (Status.CRASHED, "WorkerError")
+    assert "not an event: b'hello'" in message
+
+
+def test_a_dead_watcher_is_not_taken_for_a_crash_of_the_model():
+    status, kind, message = end_of(watcher_ended=True, return_code=-signal.SIGKILL)
+    assert (status, kind) == (Status.CRASHED, "WatcherEnded")
+    assert "watcher" in message
+
+
+def test_a_limit_explains_more_than_what_followed_from_it():
+    limits = {"over_limit_bytes": 300 * MIB, "timed_out": True, "garbage": "its last line broke off"}
+    assert end_of(**limits, watcher_ended=True, return_code=-9)[0] is Status.OUT_OF_MEMORY
+    del limits["over_limit_bytes"]
+    assert end_of(**limits, watcher_ended=True, return_code=-9)[0] is Status.TIMEOUT
+
+
+def test_what_is_known_of_a_dead_worker_is_kept():
+    samples = [TreeSample(ZERO + 0.5, 50, 10, 2), TreeSample(ZERO + 9.0, 90, 30, 3)]
+    found = heard(return_code=-signal.SIGSEGV, samples=samples, stderr_tail=("first", "last"))
+    record = conclude(TASK, found)
+    assert (record.record_id, record.started_at, record.case) == (TASK.record_id, TASK.started_at, TASK.case)
+    assert record.environment == TASK.environment
+    assert record.failure.phase is Phase.REWRITE
+    assert record.failure.stderr_tail == ("first", "last")
+    assert [(each.phase, each.peak_rss_bytes) for each in record.phases] == [(Phase.BUILD, 50)]
+    # Also what was seen after the last phase that ended: that is where it died.
+    assert (record.memory.peak_rss_bytes, record.memory.children_peak_rss_bytes) == (90, 30)
+
+
+def test_of_a_worker_that_said_and_used_nothing_there_is_still_a_record():
+    record = conclude(TASK, Heard(zero=ZERO, return_code=1))
+    assert (record.status, record.phases, record.memory) == (Status.CRASHED, (), None)
+
+
+def test_the_workers_own_record_gets_memory_and_peaks():
+    phases = (phase(Phase.BUILD, 0.0, 1.0, own=55), phase(Phase.EVALUATE, 1.0, 1.0, own=40))
+    own = make_record(phases=phases, memory=Memory(peak_rss_bytes=0, retained_bytes=7))
+    samples = [
+        TreeSample(ZERO + 0.5, 50, 0, 1),
+        TreeSample(ZERO + 1.5, 70, 20, 2),
+        TreeSample(ZERO + 2.5, 999, 888, 2),
+    ]
+    record = conclude(TASK, heard(record=own, samples=samples, phases=[]))
+    assert record.status is Status.OK
+    assert record.failure is None
+    assert [each.peak_rss_bytes for each in record.phases] == [55, 70]
+    assert record.memory == Memory(
+        peak_rss_bytes=70,
+        self_peak_rss_bytes=55,
+        children_peak_rss_bytes=20,
+        retained_bytes=7,
+        timeline=(
+            MemoryPoint(at_seconds=0.5, rss_bytes=50),
+            MemoryPoint(at_seconds=1.5, rss_bytes=70, children_rss_bytes=20),
+        ),
+    )
+
+
+def test_a_failure_that_the_worker_told_gets_its_last_lines():
+    own = make_record(status=Status.FAILED, failure=Failure(kind="ModelError", message="no", phase=Phase.BUILD))
+    record = conclude(TASK, heard(record=own, stderr_tail=("Traceback", "ModelError: no")))
+    assert record.status is Status.FAILED
+    assert record.failure == Failure(
+        kind="ModelError", message="no", phase=Phase.BUILD, stderr_tail=("Traceback", "ModelError: no")
+    )
+
+
+def test_a_record_counts_whatever_was_heard_after_it():
+    own = make_record()
+    record = conclude(TASK, heard(record=own, garbage="hello", timed_out=True, return_code=-9))
+    assert (record.status, record.failure) == (Status.OK, None)
+
+
+def test_doubts_are_noted():
+    caches = CacheUse(
+        entries_before=1, entries_read=0, entries_written=1, bytes_written=1, contradiction="cold, but ..."
+    )
+    own = make_record(caches=caches, environment=make_environment(load_before=99.0))
+    record = conclude(TASK, heard(record=own))
+    assert record.doubts == (Doubt.SCENARIO_CONTRADICTED, Doubt.HIGH_LOAD)
