@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import BackendName, Case, describe_model
+from firstgrad.cli.console import make_console
 from firstgrad.cli.display import show_progress
 from firstgrad.cli.tables import show_failure, show_record
 from firstgrad.figures.phases import describe_phases, draw_phases
@@ -29,6 +29,8 @@ from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from firstgrad.record import Record
 
@@ -65,7 +67,7 @@ def demo_cases() -> list[Case]:
 
 def main() -> None:
     """Measure the cases, print their tables, draw the figure."""
-    console = Console()
+    console = make_console()
     if not shutil.which("g++"):
         console.print("No g++ here, so the C backend is skipped and Numba takes its place: apt-get install g++")
     plots = Path("plots")
@@ -122,7 +124,6 @@ def _say_what_next(console: Console) -> None:
         "  .venv/bin/firstgrad check pose --missing naive                        a gradient full of NaN, by group\n"
         "  .venv/bin/firstgrad measure mymodel.py:build                          your own model",
         soft_wrap=True,
-        highlight=False,
     )
 
 

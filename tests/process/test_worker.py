@@ -8,6 +8,7 @@ import time
 import pytest
 
 from firstgrad.case import Scenario
+from firstgrad.measure import session
 from firstgrad.measure.launch import measure
 from firstgrad.record import CacheUse, Phase, Status, Verdict
 from helpers import MIB, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
@@ -184,9 +185,8 @@ def test_garbage_on_the_pipe(tmp_path, write, reason):
 def test_a_record_of_another_sample_is_garbage(tmp_path):
     body = """
 import __main__
-from dataclasses import replace
-finished = __main__.Finished
-__main__.Finished = lambda record: finished(record=replace(record, record_id="another"))
+write, own = __main__.write_event, os.environ["FIRSTGRAD_RUN"].encode()
+__main__.write_event = lambda event: write(event).replace(own, b"another")
 return Model()
 """
     record = run(tmp_path, body)
@@ -263,7 +263,8 @@ def test_a_warm_cache_that_cannot_be_filled_gives_one_record_that_says_so(tmp_pa
     assert record.failure.message.startswith("while filling the cache: ")
 
 
-def test_a_model_with_a_thread_that_never_ends_is_ended_after_its_record(tmp_path):
+def test_a_model_with_a_thread_that_never_ends_is_ended_after_its_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "_END_SECONDS", 0.3)
     body = with_offspring(
         tmp_path, "import threading; threading.Thread(target=time.sleep, args=(1000,)).start(); return Model()"
     )

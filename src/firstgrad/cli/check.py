@@ -41,8 +41,7 @@ def check(
 
     Unlike a loop with isinstance(g, np.ndarray), it looks at the one flat vector that PyMC returns.
     """
-    from rich.console import Console
-
+    from firstgrad.cli.console import make_console
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.measure import exit_code, measure_and_store
     from firstgrad.cli.tables import show_failure
@@ -61,9 +60,9 @@ def check(
 
         typer.echo(to_json(record))
     elif record.failure is not None:
-        show_failure(Console(stderr=True), record)
+        show_failure(make_console(stderr=True), record)
     else:
-        show_check(Console(), record)
+        show_check(make_console(), record)
     code = exit_code([record])
     if code == ExitCode.GOOD and record.check.n_not_finite:
         code = ExitCode.DIFFERENT

@@ -11,16 +11,18 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from firstgrad.cli.console import make_console
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from rich.console import Console
 
     from firstgrad.measure.events import Event
     from firstgrad.record import Phase
@@ -144,7 +146,7 @@ def show_progress(
     Display
         To be given each event.
     """
-    console = console or Console(stderr=True)
+    console = console or make_console(stderr=True)
     progress = Progress(title, clock)
     if not console.is_terminal:
         yield _Log(progress, console.file.write if console.file is not sys.stderr else sys.stderr.write, clock)

@@ -64,10 +64,11 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Findings as JSON."
 
         typer.echo(to_json(findings))
     else:
-        from rich.console import Console
         from rich.text import Text
 
-        console = Console()
+        from firstgrad.cli.console import make_console
+
+        console = make_console()
         styles = {Health.GOOD: "green", Health.DOUBT: "yellow", Health.BAD: "bold red"}
         for each in findings:
             console.print(

@@ -39,11 +39,10 @@ def measure(model: ModelOptions, measurement: MeasureOptions) -> None:
         for record in records:
             typer.echo(to_json(record))
     else:
-        from rich.console import Console
-
+        from firstgrad.cli.console import make_console
         from firstgrad.cli.tables import show_record, show_samples
 
-        console = Console()
+        console = make_console()
         for record in records:
             show_record(console, record)
         if len(records) > 1:

@@ -1,0 +1,149 @@
+"""The command line as a shell sees it: exit codes, machine-readable output, the store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firstgrad.codec import from_json
+from firstgrad.record import Record, Status
+from firstgrad.store import Store
+
+FIRSTGRAD = Path(sys.executable).with_name("firstgrad")
+SMALL = ("--backend", "fake", "--timesteps", "4", "--directions", "1", "--evaluations", "20")
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([FIRSTGRAD, *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+
+
+def test_measure_prints_phases_and_keeps_the_record(tmp_path):
+    done = run("measure", "pose", *SMALL, "--label", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("first_call", "unaccounted", "time to first gradient", "agrees", "proven", "peak"):
+        assert word in done.stdout
+    assert "link" in done.stderr  # the progress of a log
+    with Store.open(tmp_path / ".firstgrad" / "results.sqlite") as store:
+        (record,) = store.records()
+    assert record.status is Status.OK
+    assert record.environment.label == "here"
+
+
+def test_json_is_the_record_and_nothing_else(tmp_path):
+    done = run("measure", *SMALL, "--json", "--samples", "2", "--store", "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    records = [from_json(line, Record) for line in lines]
+    assert records[0].record_id != records[1].record_id
+    assert json.loads(lines[0])["time_to_first_gradient_seconds"] > 0
+    assert not (tmp_path / ".firstgrad").exists()
+
+
+def test_several_samples_give_medians_with_intervals(tmp_path):
+    done = run("measure", *SMALL, "--samples", "3", "--store", "elsewhere.sqlite", cwd=tmp_path)
+    assert "3 samples: median [interval]" in done.stdout
+    assert "75%" in done.stdout  # all that three samples can promise
+    assert (tmp_path / "elsewhere.sqlite").exists()
+
+
+@pytest.mark.parametrize("scenario", ["cold", "warm", "hot"])
+def test_every_scenario_is_proven(tmp_path, scenario):
+    done = run("measure", *SMALL, "--scenario", scenario, "--store", "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{scenario}, proven" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--timesteps", "0"), "n_timesteps: expected a whole number >= 1"),
+        (("--states", "3"), "need --hmm"),
+        (("--hmm", "--states", "0"), "n_states"),
+        (("--parents", "-1,0"), "parents"),
+        (("--parents", "a,b", "--skeleton", "custom"), "--parents"),
+        (("--hmm", "--hmm-algorithm", "unrolled", "--timesteps", "500"), "--force-unrolled"),
+        (("--param", "n=3"), "--param"),
+        (("--memory-limit", "much"), "--memory-limit"),
+        (("--time-limit", "0"), "time_limit_seconds"),
+        (("nocolon",), "path/file.py:function"),
+        (("a.py:f", "--timesteps", "3"), "--timesteps: belongs to the pose model"),
+        (("a.py:f", "--param", "3"), "NAME=VALUE"),
+        (("--backend", "gpu"), "gpu"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_names_the_option(tmp_path, arguments, message):
+    done = run("measure", *arguments, "--store", "none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_failed_case_ends_with_3_and_is_kept(tmp_path):
+    (tmp_path / "mine.py").write_text("def build():\n    raise ValueError('no data today')\n")
+    done = run("measure", "mine.py:build", "--backend", "fake", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "no data today" in done.stdout
+    with Store.open(tmp_path / ".firstgrad" / "results.sqlite") as store:
+        (record,) = store.records()
+    assert record.status is Status.FAILED
+
+
+def test_typed_parameters_reach_the_factory(tmp_path):
+    (tmp_path / "mine.py").write_text("def build(**given):\n    raise ValueError(repr(sorted(given.items())))\n")
+    given = ("--param", "n=3", "--param", "x=1.5", "--param", "flag=true", "--param", "name=abc")
+    done = run("measure", "mine.py:build", "--backend", "fake", "--json", "--store", "none", *given, cwd=tmp_path)
+    message = json.loads(done.stdout)["failure"]["message"]
+    assert "[('flag', True), ('n', 3), ('name', 'abc'), ('x', 1.5)]" in message
+
+
+def test_a_missing_package_names_the_command_that_installs_it(tmp_path):
+    # A package that cannot be found, as far as the worker is concerned: a finder that hides JAX.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'jax' else find(name, package)\n"
+    )
+    import os
+
+    done = subprocess.run(
+        [FIRSTGRAD, "measure", *SMALL[2:], "--backend", "jax", "--json", "--store", "none"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        timeout=120,
+    )
+    assert done.returncode == 3
+    failure = json.loads(done.stdout)["failure"]
+    assert failure["kind"] == "BackendUnavailable"
+    assert 'pip install "firstgrad[jax]"' in failure["message"]
+
+
+def test_check_agrees_and_is_finite(tmp_path):
+    done = run("check", "pose", "--backend", "fake", "--timesteps", "4", "--directions", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "agrees" in done.stdout
+    assert "are finite" in done.stdout
+
+
+@pytest.mark.compiles
+def test_check_names_the_groups_that_are_nan(tmp_path):
+    done = run("check", "pose", "--missing", "naive", "--timesteps", "20", "--directions", "2", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "DISAGREES" in done.stdout
+    for group in ("x_root", "raw_u_1", "length_2", "obs_sigma"):
+        assert f"│ {group}" in done.stdout
+    assert "0 x NaN is NaN" in done.stdout
+
+
+def test_doctor_looks_without_importing(tmp_path):
+    done = run("doctor", "--json", cwd=tmp_path)
+    findings = {each["what"]: each for each in json.loads(done.stdout)}
+    assert {"python", "pymc", "backend c", "backend numba", "backend jax", "load", "bytecode", "disk"} <= set(findings)
+    assert findings["pymc"]["health"] == "good"
+    assert done.returncode == 0
