@@ -134,7 +134,7 @@ def test_a_time_limit_ends_the_whole_tree(tmp_path):
 
 
 def test_a_limit_ends_a_worker_that_ignores_signals(tmp_path):
-    body = "signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)); time.sleep(60)"
+    body = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)); time.sleep(60)"
     assert run(tmp_path, body, time_limit_seconds=0.5).status is Status.TIMEOUT
 
 
@@ -211,6 +211,14 @@ return Model()
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_models_children_do_not_get_the_pipe(tmp_path):
+    # Not even those that are started with all that is inheritable, as by os.system.
+    child = "import os, sys; os.write(int(sys.argv[1]), b'garbage')"
+    start = f'subprocess.run([sys.executable, "-ISc", {child!r}, sys.argv[2]], close_fds=False)'
+    record = run(tmp_path, f"assert {start}.returncode == 1; return Model()")
+    assert (record.status, record.failure) == (Status.OK, None)
+
+
 def test_only_the_last_lines_of_a_talkative_model_are_kept(tmp_path):
     body = "for number in range(20_000): print(number)\nsys.stdout.flush(); os._exit(1)"
     tail = run(tmp_path, body).failure.stderr_tail
@@ -280,7 +288,8 @@ def test_a_watcher_that_was_killed_is_said_and_leaves_nothing_alive(tmp_path):
 for name in os.listdir("/proc"):
     if name.isdigit() and Path(f"/proc/{name}/cmdline").exists():
         words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\\0")
-        if any(word.endswith(b"watcher.py") for word in words) and os.environ["TMPDIR"].removesuffix("/tmp").encode() in words:
+        own = os.environ["TMPDIR"].removesuffix("/tmp").encode() in words
+        if own and any(word.endswith(b"watcher.py") for word in words):
             os.kill(int(name), signal.SIGKILL)
 time.sleep(60)
 """,

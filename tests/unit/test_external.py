@@ -75,7 +75,17 @@ def test_a_file_can_import_its_neighbours(tmp_path):
 
 def test_a_file_with_a_dataclass_can_be_imported(tmp_path):
     # dataclasses and pickle look for the module by its name
-    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\ndef build(): return A(1)"
+    text = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class A:
+    x: int
+
+def build():
+    return A(1)
+"""
     assert find_factory(external(written(tmp_path, text)))().x == 1
 
 
@@ -131,7 +141,7 @@ def test_what_a_factory_raises_is_named():
 
 def test_a_parameter_it_does_not_know_is_named():
     with pytest.raises(ModelError, match="unexpected keyword argument 'n'"):
-        called(lambda: Model(), n=3)
+        called(Model, n=3)
 
 
 @pytest.mark.parametrize("stage", ["factory", "file", "module"])

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from firstgrad.cli.console import make_console
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started
+from firstgrad.record import Phase
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.measure.events import Event
-    from firstgrad.record import Phase
 
 REFRESH_PER_SECOND = 8
 LOG_SECONDS = 10.0
@@ -58,16 +58,18 @@ class Progress:
         self._rss_bytes = 0
         self._processes = 1
         self._done: list[str] = []
+        self._is_called = False
 
     def apply(self, event: Event) -> None:
         """Take an event."""
         match event:
             case Started():
-                self.phase, self._done, self._detail = None, [], ""
+                self.phase, self._done, self._detail, self._is_called = None, [], "", False
                 self._began = self._phase_began = self._clock()
             case PhaseBegan(phase=phase):
                 self.phase, self._detail, self._phase_began = phase, "", self._clock()
             case PhaseEnded(record=record):
+                self._is_called = self._is_called or record.phase is Phase.FIRST_CALL
                 self._done.append(f"{record.phase} {format_seconds(record.wall_seconds)}")
                 self.phase, self._detail, self._phase_began = None, "", self._clock()
             case PassBegan(name=name, number=number, total=total, nodes=nodes):
@@ -80,7 +82,8 @@ class Progress:
     def line(self) -> str:
         """Say where the measurement is now."""
         now = self._clock()
-        phase = str(self.phase) if self.phase else "starting" if not self._done else "checking"
+        between = "checking" if self._is_called else "preparing"
+        phase = str(self.phase) if self.phase else between
         parts = [f"{phase} {now - self._phase_began:.1f} s"]
         if self._detail:
             parts.append(self._detail)

@@ -106,7 +106,13 @@ def _draw_bar(axes: Axes, row: int, record: Record, longest: float) -> None:
             )
         left += found.wall_seconds
     peak = f", peak {format_bytes(record.memory.peak_rss_bytes)}" if record.memory else ""
-    axes.text(left + 0.01 * longest, row, f"{format_seconds(left)}{peak}", va="center", fontsize=9)
+    axes.text(
+        left + 0.01 * longest,
+        row,
+        f"{format_seconds(record.time_to_first_gradient_seconds or left)}{peak}",
+        va="center",
+        fontsize=9,
+    )
 
 
 def _name(record: Record) -> str:

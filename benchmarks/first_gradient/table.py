@@ -1,0 +1,85 @@
+"""Write the README's table from stored records, as Markdown.
+
+Usage: ``python table.py RECORDS.jsonl [README.md]``. With a README, the table between its two markers is replaced.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from firstgrad.analysis.estimates import estimate_median
+from firstgrad.record import FIRST_GRADIENT_PHASES, Record
+from firstgrad.store import import_jsonl
+from firstgrad.units import format_bytes, format_seconds
+
+BEGIN, END = "<!-- table: begin", "<!-- table: end -->"
+
+
+def row(record: Record) -> str:
+    """Write one record as a row."""
+    whole = record.time_to_first_gradient_seconds
+    if whole is None or record.memory is None or record.caches is None:
+        return f"| {record.case.backend} | {record.status} |"
+    longest = max((p for p in record.phases if p.phase in FIRST_GRADIENT_PHASES), key=lambda p: p.wall_seconds)
+    one = estimate_median(record.evaluation_seconds)
+    cells = (
+        "on, S=2" if getattr(record.case.model, "hmm", None) else "off",
+        str(record.case.backend),
+        str(record.case.scenario),
+        f"**{format_seconds(whole)}**",
+        format_seconds(record.time_to_first_gradient_cpu_seconds or 0.0),
+        f"{longest.phase} {longest.wall_seconds / whole:.0%}",
+        f"{format_seconds(one.value)} [{format_seconds(one.low)}, {format_seconds(one.high)}]",
+        format_bytes(record.memory.peak_rss_bytes),
+        f"{record.caches.entries_read} / {record.caches.entries_written}",
+        str(record.check.verdict),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def table(records: list[Record]) -> str:
+    """Write the table with where and how it was measured."""
+    first = records[0].environment
+    versions = dict(first.versions)
+    head = (
+        "HMM",
+        "backend",
+        "scenario",
+        "first gradient, wall",
+        "CPU",
+        "longest phase",
+        "evaluation, median [95%]",
+        "peak memory",
+        "cache entries read / written",
+        "verdict",
+    )
+    lines = [
+        f"The default pose model (T=100, K=5, per_joint, target dlogp), one sample a row, PyMC {versions['pymc']}, "
+        f"PyTensor {versions['pytensor']}, Numba {versions['numba']}, JAX {versions['jax']}, Python {first.python}, "
+        f"{first.host.cores} cores of {first.host.processor}, {records[0].started_at[:10]}. Made by "
+        "`.venv/bin/python benchmarks/first_gradient/run.py`. The machine is shared and noisy: take the orders of size, "
+        "not the digits.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+        *(row(record) for record in records),
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, or put it into a README."""
+    text = table(list(import_jsonl(Path(sys.argv[1]))))
+    if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
+        print(text)
+        return
+    readme = Path(sys.argv[2])
+    before, _, rest = readme.read_text().partition(BEGIN)
+    marker, _, rest = rest.partition("\n")
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}{marker}\n\n{text}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
