@@ -76,6 +76,13 @@ def test_after_the_last_phase_it_is_checking():
     assert progress.line().startswith("x: checking")
 
 
+def test_between_phases_it_is_preparing():
+    progress = Progress("x", FakeClock())
+    for event in (Started(monotonic_seconds=0.0), began(Phase.IMPORT), ended(Phase.IMPORT, 1.0)):
+        progress.apply(event)
+    assert progress.line().startswith("x: preparing")
+
+
 def test_the_next_sample_starts_from_nothing():
     clock = FakeClock()
     progress = Progress("x", clock)

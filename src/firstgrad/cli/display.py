@@ -69,7 +69,7 @@ class Progress:
             case PhaseBegan(phase=phase):
                 self.phase, self._detail, self._phase_began = phase, "", self._clock()
             case PhaseEnded(record=record):
-                self._is_called = self._is_called or record.phase is Phase.FIRST_CALL
+                self._is_called = self._is_called or record.phase in (Phase.FIRST_CALL, Phase.EVALUATE)
                 self._done.append(f"{record.phase} {format_seconds(record.wall_seconds)}")
                 self.phase, self._detail, self._phase_began = None, "", self._clock()
             case PassBegan(name=name, number=number, total=total, nodes=nodes):
@@ -82,7 +82,7 @@ class Progress:
     def line(self) -> str:
         """Say where the measurement is now."""
         now = self._clock()
-        between = "checking" if self._is_called else "preparing"
+        between = "starting" if not self._done else "checking" if self._is_called else "preparing"
         phase = str(self.phase) if self.phase else between
         parts = [f"{phase} {now - self._phase_began:.1f} s"]
         if self._detail:
