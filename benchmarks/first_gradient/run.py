@@ -11,14 +11,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.launch import run_sample
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.record import Record
 from firstgrad.spec import HmmSpec, PoseSpec
 from firstgrad.store import export_jsonl
 from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from firstgrad.record import Record
 
 BACKENDS = (BackendName.JAX, BackendName.C, BackendName.NUMBA)
 

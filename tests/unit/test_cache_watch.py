@@ -7,6 +7,7 @@ import pytest
 
 from firstgrad.case import Scenario
 from firstgrad.measure.cache_watch import CacheWatch, contradiction
+from firstgrad.measure.reads import arm, keeps_access_times
 from firstgrad.record import CacheUse
 
 
@@ -53,6 +54,14 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(params=["access times", "audit events"])
+def how(request, monkeypatch):
+    """Both ways of counting: a file system without access times must give the same numbers."""
+    if request.param == "audit events":
+        monkeypatch.setattr("firstgrad.measure.cache_watch.keeps_access_times", lambda _: False)
+
+
+@pytest.mark.usefixtures("how")
 def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
     watch = CacheWatch(folder)
     assert watch.remember() == 3
@@ -90,16 +99,33 @@ def test_reading_alone_proves_a_warm_cache(folder):
     assert counted.is_proven
 
 
+def test_this_file_system_keeps_access_times(tmp_path):
+    assert keeps_access_times(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_arming_leaves_contents_and_modification_alone(folder):
+    path = folder / "numba" / "a.nbc"
+    modified = path.stat().st_mtime_ns
+    arm(str(path))
+    assert path.stat().st_mtime_ns == modified
+    assert 0 < modified - path.stat().st_atime_ns < 5e9  # PyTensor deletes what was not used for weeks
+
+
+@pytest.mark.usefixtures("how")
 def test_reads_are_seen_however_the_path_is_opened(folder):
     watch = CacheWatch(folder)
     watch.remember()
     watch.begin()
-    os.close(os.open(folder / "numba" / "a.nbc", os.O_RDONLY))
-    with open(str(folder / "numba" / "b.nbc"), "rb"):  # noqa: PTH123 - as Numba does it
-        pass
+    descriptor = os.open(folder / "numba" / "a.nbc", os.O_RDONLY)
+    os.read(descriptor, 1)
+    os.close(descriptor)
+    with open(str(folder / "numba" / "b.nbc"), "rb") as file:  # noqa: PTH123 - as Numba does it
+        file.read()
     assert watch.end(Scenario.HOT).entries_read == 2
 
 
+@pytest.mark.usefixtures("how")
 def test_writing_a_remembered_entry_is_not_reading_it(folder):
     watch = CacheWatch(folder)
     watch.remember()
@@ -108,6 +134,7 @@ def test_writing_a_remembered_entry_is_not_reading_it(folder):
     assert watch.end(Scenario.HOT).entries_read == 0
 
 
+@pytest.mark.usefixtures("how")
 def test_loading_a_remembered_extension_module_is_reading_it(folder):
     module = folder / "pytensor"
     module.mkdir()
@@ -139,6 +166,7 @@ def test_a_folder_that_is_a_symbolic_link_is_watched_too(folder, tmp_path_factor
     assert watch.end(Scenario.WARM).entries_read == 1
 
 
+@pytest.mark.usefixtures("how")
 def test_a_second_window_starts_from_nothing(folder):
     watch = CacheWatch(folder)
     watch.remember()

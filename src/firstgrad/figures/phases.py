@@ -51,7 +51,7 @@ def draw_phases(records: Sequence[Record]) -> Figure:
             _draw_bar(axes, row, record, longest)
         axes.set_yticks(range(len(shown)), [_name(each) for each in shown])
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.32 * longest)
+        axes.set_xlim(0, 1.4 * longest)
         axes.set_xlabel("seconds, wall")
         axes.set_title("Time to first gradient, by phase")
         handles, labels = axes.get_legend_handles_labels()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from firstgrad.case import Scenario
+from firstgrad.measure.reads import AccessTimes, AuditedReads, keeps_access_times
 from firstgrad.record import CacheUse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _ENTRY_SUFFIXES = (".so", ".pyd", ".dylib", ".nbc", "-cache")
 """One file a compiled unit: a C module, a function of Numba's, an executable of JAX's."""
@@ -17,8 +19,9 @@ _ENTRY_SUFFIXES = (".so", ".pyd", ".dylib", ".nbc", "-cache")
 class CacheWatch:
     """Watches one folder of caches from within the process that uses it.
 
-    Reads are counted by Python's audit events (``open``, and ``import`` for extension modules), writes by
-    listing the folder, so no compiler needs to be patched or believed.
+    Writes are counted by listing the folder, reads by the files' access times, so no compiler needs to be patched or
+    believed, and the measured process pays nothing. (Python's audit events would tell of reads too, but a hook
+    is called for every ``id()``, of which PyTensor does millions: it made compiles 30 to 40% dearer.)
 
     Parameters
     ----------
@@ -27,12 +30,10 @@ class CacheWatch:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = str(root.resolve())
+        self._root = root.resolve()
+        self._reads = AccessTimes() if keeps_access_times(self._root) else AuditedReads()
         self._known: dict[str, int] = {}
         self._before: dict[str, int] = {}
-        self._read: set[str] = set()
-        self._is_counting = False
-        sys.addaudithook(self._on_audit)
 
     def remember(self) -> int:
         """Take what is there now for the entries that an earlier compile left. Returns how many they are."""
@@ -42,8 +43,7 @@ class CacheWatch:
     def begin(self) -> None:
         """Start counting reads of the remembered entries, and writes."""
         self._before = self._entries()
-        self._read.clear()
-        self._is_counting = True
+        self._reads.begin(self._known)
 
     def end(self, scenario: Scenario) -> CacheUse:
         """Stop counting and compare with what the scenario promises.
@@ -53,12 +53,11 @@ class CacheWatch:
         CacheUse
             With a reason where the numbers contradict the scenario.
         """
-        self._is_counting = False
-        after = self._entries()
-        written = {name: size for name, size in after.items() if name not in self._before}
+        read = self._reads.end()
+        written = {name: size for name, size in self._entries().items() if name not in self._before}
         use = CacheUse(
             entries_before=len(self._known),
-            entries_read=len(self._read),
+            entries_read=read,
             entries_written=len(written),
             bytes_written=sum(written.values()),
         )
@@ -66,20 +65,10 @@ class CacheWatch:
 
     def _entries(self) -> dict[str, int]:
         found = {}
-        for path in Path(self._root).rglob("*"):
+        for path in self._root.rglob("*"):
             if path.name.endswith(_ENTRY_SUFFIXES) and path.is_file():
                 found[str(path)] = path.stat().st_size
         return found
-
-    def _on_audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        # This runs for every audit event of the process: leave as early as possible, and never raise.
-        if not self._is_counting or event not in ("open", "import"):
-            return
-        place = arguments[0] if event == "open" else arguments[1]
-        if event == "open" and isinstance(arguments[1], str) and "r" not in arguments[1]:
-            return
-        if isinstance(place, str | Path) and str(place) in self._known:
-            self._read.add(str(place))
 
 
 def contradiction(scenario: Scenario, use: CacheUse) -> str | None:
