@@ -30,7 +30,7 @@ plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
 	$(PY) -m firstgrad.figures docs/data/first-gradient.jsonl plots
 
 bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
-	$(PY) benchmarks/overhead/compare.py
+	$(PY) benchmarks/overhead/compare.py --pairs 30
 
 format: $(STAMP)  ## Format the code
 	$(VENV)/bin/ruff format .

@@ -15,7 +15,7 @@ import numpy as np
 from firstgrad.spec import Formulation, PoseSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -181,15 +181,27 @@ def flatten(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> NDArray
     return np.concatenate([np.ravel(point[group.value_name]) for group in groups(spec)])
 
 
-def unflatten(vector: NDArray[np.float64], spec: PoseSpec) -> Point:
-    """Cut a flat vector into the groups of a pose model; the inverse of `flatten`.
+def unflatten(vector: NDArray[np.float64], model: PoseSpec | Sequence[Group]) -> Point:
+    """Cut a flat vector into groups; the inverse of `flatten`.
+
+    Parameters
+    ----------
+    vector : array, shape (n_values,)
+        Such as a flat gradient.
+    model : PoseSpec or sequence of Group
+        Whose groups, in the order of the vector.
+
+    Returns
+    -------
+    Point
+        By value name; arrays are copies.
 
     Raises
     ------
     ValueError
         Where the vector's length is not the model's number of values.
     """
-    found = groups(spec)
+    found = groups(model) if isinstance(model, PoseSpec) else model
     ends = np.cumsum([group.size for group in found])
     if vector.shape != (int(ends[-1]),):
         raise ValueError(f"expected a vector of {int(ends[-1])} values, got shape {vector.shape}")

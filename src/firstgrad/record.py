@@ -1,6 +1,8 @@
 """A record: everything one sample (one measured process) returned.
 
 Records are raw and versioned: estimates, tables and figures are derived from them and can be made again.
+
+One module although it is long: it is one schema under one version, and most of it is the description of each field.
 """
 
 from __future__ import annotations

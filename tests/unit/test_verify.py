@@ -9,7 +9,8 @@ from firstgrad.backends.base import Answer, Hooks
 from firstgrad.backends.fake import FakeBackend
 from firstgrad.case import ExternalModel, Target
 from firstgrad.measure.evaluate import nearby_points
-from firstgrad.measure.verify import check_answers, finiteness
+from firstgrad.measure.verify import check_answers
+from firstgrad.oracle import finiteness
 from firstgrad.points import Group, flatten, unflatten
 from firstgrad.record import GroupFiniteness, Mismatch, Verdict
 from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
@@ -50,7 +51,7 @@ def _no_cache(monkeypatch):
 
 def test_finiteness_is_counted_group_by_group():
     gradient = np.array([np.nan, 1.0, np.inf, -np.inf, np.nan, 0.0, 2.0, 3.0, 4.0])
-    assert finiteness(GROUPS, gradient) == (
+    assert finiteness(GROUPS, unflatten(gradient, GROUPS)) == (
         GroupFiniteness(group="a", values=1, nan=1, infinite=0),
         GroupFiniteness(group="b", values=6, nan=1, infinite=2),
         GroupFiniteness(group="c", values=2, nan=0, infinite=0),
@@ -59,8 +60,8 @@ def test_finiteness_is_counted_group_by_group():
 
 @pytest.mark.parametrize("shape", [(), (8,), (10,), (9, 1), (3, 3)])
 def test_a_gradient_of_a_wrong_shape_is_refused(shape):
-    with pytest.raises(ValueError, match=r"expected a flat gradient of 9 values, got shape \("):
-        finiteness(GROUPS, np.zeros(shape))
+    with pytest.raises(ValueError, match=r"expected a vector of 9 values, got shape \("):
+        finiteness(GROUPS, unflatten(np.zeros(shape), GROUPS))
 
 
 @pytest.mark.parametrize("target", list(Target))

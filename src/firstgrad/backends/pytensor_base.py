@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,25 +28,25 @@ if TYPE_CHECKING:
     from firstgrad.points import Point
 
 
-class PyTensorBackend:
+class PyTensorBackend(ABC):
     """A backend that differs from the others by its mode, its modules and how it waits."""
 
     name: BackendName
     marked: MarkedMode
 
+    @abstractmethod
     def require(self) -> None:
         """Raise `BackendUnavailable` where something is missing; a subclass says what."""
-        raise NotImplementedError  # an abstract method
 
+    @abstractmethod
     def mode(self) -> Any:
         """Return the PyTensor mode that users get by this backend's name."""
-        raise NotImplementedError  # an abstract method
 
+    @abstractmethod
     def compiled_units(self) -> int:
         """Count what was compiled in this process so far."""
-        raise NotImplementedError  # an abstract method
 
-    def import_backend(self) -> None:
+    def import_backend(self) -> None:  # noqa: B027 - C has nothing to import
         """Import what the backend would import lazily within a compile."""
 
     def import_modules(self) -> None:

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from firstgrad.record import Check, GroupFiniteness, Verdict
+from firstgrad.data import generate
+from firstgrad.oracle import compare_gradient, compare_logp, finiteness, value_and_gradient
+from firstgrad.points import unflatten
+from firstgrad.record import Check, Verdict
 from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from firstgrad.backends.base import Answer
     from firstgrad.case import ExternalModel
     from firstgrad.points import Group, Point
-
-
-def finiteness(groups: Sequence[Group], gradient: NDArray[np.float64]) -> tuple[GroupFiniteness, ...]:
-    """Count NaN and infinite values of a flat gradient, group by group.
-
-    Raises
-    ------
-    ValueError
-        Where the gradient is no flat vector with the groups' number of values.
-    """
-    wanted = sum(group.size for group in groups)
-    if gradient.shape != (wanted,):
-        raise ValueError(f"expected a flat gradient of {wanted} values, got shape {gradient.shape}")
-    ends = np.cumsum([group.size for group in groups])[:-1]
-    return tuple(
-        GroupFiniteness(
-            group=group.name,
-            values=group.size,
-            nan=int(np.isnan(part).sum()),
-            infinite=int(np.isinf(part).sum()),
-        )
-        for group, part in zip(groups, np.split(gradient, ends), strict=True)
-    )
 
 
 def check_answers(
@@ -66,13 +42,9 @@ def check_answers(
     Check
     """
     _, first = answers[0]
-    finite = finiteness(groups, first.gradient)
+    finite = finiteness(groups, unflatten(first.gradient, groups))
     if not isinstance(model, PoseSpec):
         return Check(verdict=Verdict.NO_ORACLE, logp=first.logp, finiteness=finite, points=1)
-
-    from firstgrad.data import generate
-    from firstgrad.oracle import compare_gradient, compare_logp, value_and_gradient
-    from firstgrad.points import unflatten
 
     data = generate(model)
     logps = [answer.logp if answer.logp is not None else logp_value(point) for point, answer in answers]
@@ -80,7 +52,7 @@ def check_answers(
         expected_logp, expected = value_and_gradient(model, data, point)
         mismatches = (
             *compare_logp(expected_logp, logp),
-            *compare_gradient(groups, expected, unflatten(answer.gradient, model)),
+            *compare_gradient(groups, expected, unflatten(answer.gradient, groups)),
         )
         if mismatches:
             return Check(
