@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firstgrad.analysis.estimates import estimate_median
-from firstgrad.record import FIRST_GRADIENT_PHASES, Record
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from firstgrad.record import Record
 
 BEGIN, END = "<!-- table: begin", "<!-- table: end -->"
 
@@ -21,7 +24,7 @@ def row(record: Record) -> str:
     whole = record.time_to_first_gradient_seconds
     if whole is None or record.memory is None or record.caches is None:
         return f"| {record.case.backend} | {record.status} |"
-    longest = max((p for p in record.phases if p.phase in FIRST_GRADIENT_PHASES), key=lambda p: p.wall_seconds)
+    longest = record.longest_phase
     one = estimate_median(record.evaluation_seconds)
     cells = (
         "on, S=2" if getattr(record.case.model, "hmm", None) else "off",

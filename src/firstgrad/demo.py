@@ -22,7 +22,7 @@ from firstgrad.cli.tables import show_failure, show_record
 from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.figures.style import save_figure
 from firstgrad.measure.launch import measure
-from firstgrad.record import FIRST_GRADIENT_PHASES, Status
+from firstgrad.record import Status
 from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.store import DEFAULT_PATH, Store
 from firstgrad.units import format_bytes, format_seconds
@@ -99,10 +99,7 @@ def _summary(records: Sequence[Record]) -> Table:
         table.add_column(name, justify="right")
     for record in records:
         whole = record.time_to_first_gradient_seconds or 0.0
-        longest = max(
-            (each for each in record.phases if each.phase in FIRST_GRADIENT_PHASES),
-            key=lambda each: each.wall_seconds,
-        )
+        longest = record.longest_phase
         table.add_row(
             describe_model(record.case.model),
             record.case.backend,

@@ -414,6 +414,12 @@ class Record:
         return next((each for each in self.phases if each.phase is phase), None)
 
     @property
+    def longest_phase(self) -> PhaseRecord:
+        """The longest of the phases up to the first gradient; raises ValueError where none ended."""
+        counted = (each for each in self.phases if each.phase in FIRST_GRADIENT_PHASES)
+        return max(counted, key=lambda each: each.wall_seconds)
+
+    @property
     def unaccounted_seconds(self) -> float | None:
         """Part of the time to first gradient that no phase explains."""
         if self.time_to_first_gradient_seconds is None:

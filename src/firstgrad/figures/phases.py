@@ -67,10 +67,7 @@ def describe_phases(records: Sequence[Record]) -> str:
         whole = record.time_to_first_gradient_seconds
         if whole is None:
             continue
-        longest = max(
-            (each for each in record.phases if each.phase in FIRST_GRADIENT_PHASES),
-            key=lambda each: each.wall_seconds,
-        )
+        longest = record.longest_phase
         parts.append(
             f"{_name(record).replace(chr(10), ', ')}: {format_seconds(whole)}, "
             f"of it {longest.phase} {longest.wall_seconds / whole:.0%}"
