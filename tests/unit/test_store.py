@@ -488,6 +488,37 @@ def test_a_writing_transaction_has_its_lock_from_the_start(engine, path):
     other.close()
 
 
+@pytest.fixture
+def creator(path):
+    """Another process's connection, which prepares to create the tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    yield connection
+    connection.close()
+
+
+def test_a_new_store_waits_while_another_process_creates_it(creator, path, monkeypatch):
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            creator.execute("COMMIT")
+
+    monkeypatch.setattr("firstgrad.store.engine.time.sleep", wait)
+    with Store.open(path) as store:
+        store.add(record("one"))
+        assert ids(store.records()) == ["one"]
+    assert len(waits) == 3
+    assert sql(path, ("PRAGMA journal_mode",)) == [[("wal",)]]
+
+
+def test_a_new_store_waits_no_longer_than_it_was_told(creator, path):
+    with pytest.raises(StoreError, match="another program keeps it locked"):
+        Store.open(path, busy_timeout_seconds=0.05)
+
+
 def test_of_two_that_migrate_at_once_one_runs_the_steps(engine):
     done, begun, waits = [], [], threading.Event()
 

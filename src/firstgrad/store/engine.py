@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from firstgrad.errors import StoreError
 from firstgrad.store.place import is_url, make_folder_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _BEGIN = "firstgrad_begin"
+_WAL_RETRY_SECONDS = 0.01
 
 
 def url_of(url_or_path: str | Path) -> URL:
@@ -83,11 +85,26 @@ def writing(engine: Engine) -> AbstractContextManager[Connection]:
 
 
 def use_wal(engine: Engine) -> None:
-    """Let readers and a writer of a SQLite file work side by side; the file remembers it."""
-    if engine.dialect.name == "sqlite":
-        # Without a transaction: within one, SQLite does not change it
-        with engine.execution_options(**{_BEGIN: ""}).connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    """Let readers and a writer of a SQLite file work side by side; the file remembers it.
+
+    While another process prepares to write, SQLite refuses this at once, whatever its busy timeout (it would be
+    a deadlock, were both to wait): so the waiting is done here, for the same time.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    # Without a transaction: within one, SQLite does not change it
+    with engine.execution_options(**{_BEGIN: ""}).connect() as connection:
+        patience_seconds = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() / 1000
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_WAL_RETRY_SECONDS)
+            else:
+                return
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
