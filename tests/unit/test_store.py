@@ -514,7 +514,8 @@ def test_a_new_store_waits_while_another_process_creates_it(creator, path, monke
     assert sql(path, ("PRAGMA journal_mode",)) == [[("wal",)]]
 
 
-def test_a_new_store_waits_no_longer_than_it_was_told(creator, path):
+@pytest.mark.usefixtures("creator")
+def test_a_new_store_waits_no_longer_than_it_was_told(path):
     with pytest.raises(StoreError, match="another program keeps it locked"):
         Store.open(path, busy_timeout_seconds=0.05)
 
