@@ -1,0 +1,1 @@
+"""Measured cases as pytest-benchmark tests."""
