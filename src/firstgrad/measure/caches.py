@@ -17,6 +17,8 @@ PREFIX = "firstgrad-"
 _OWNER = "owner"
 CACHES = "caches"
 """Sub-folder of a private folder that holds every backend's cache."""
+FILLED = "filled"
+"""Sub-folder with the copy from which each warm sample starts."""
 _OWN_FLAGS = ("base_compiledir", "compiledir")
 
 
@@ -114,13 +116,13 @@ def empty_caches(folder: Path) -> None:
 
 def save_caches(folder: Path) -> None:
     """Keep a copy of the caches as they are: the state from which each warm sample starts."""
-    shutil.copytree(folder / CACHES, folder / "filled", symlinks=True)
+    shutil.copytree(folder / CACHES, folder / FILLED, symlinks=True)
 
 
 def restore_caches(folder: Path) -> None:
     """Bring back the copy that `save_caches` made, with its times: compilers look at them."""
     shutil.rmtree(folder / CACHES)
-    shutil.copytree(folder / "filled", folder / CACHES, symlinks=True)
+    shutil.copytree(folder / FILLED, folder / CACHES, symlinks=True)
 
 
 def _place() -> str:

@@ -21,6 +21,7 @@ from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
@@ -34,6 +35,7 @@ def measure(
     label: str = "",
     threads: int = 1,
     on_event: Callable[[Event], None] | None = None,
+    keep_filled: Path | None = None,
 ) -> Iterator[Record]:
     """Measure a case, each sample in its own fresh process.
 
@@ -51,6 +53,9 @@ def measure(
         Threads of BLAS and OpenMP.
     on_event : callable, optional
         Takes each event as it happens, for a display.
+    keep_filled : Path, optional
+        Folder in which the cache of a ``warm`` case is kept between calls: filled by the first, read by the
+        others. Only for calls with the same case and the same installed packages.
 
     Yields
     ------
@@ -58,7 +63,9 @@ def measure(
         One a sample, as soon as it is there. Failures, crashes and limits are records too.
     """
     with PrivateCaches() as private:
-        if case.scenario is Scenario.WARM:
+        if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():
+            private.load_from(keep_filled)
+        elif case.scenario is Scenario.WARM:
             filling = replace(case, scenario=Scenario.COLD, evaluations=0)
             filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
             if filled.failure is not None:
@@ -66,6 +73,8 @@ def measure(
                 yield replace(filled, case=case, failure=reason)
                 return
             private.save()
+            if keep_filled is not None:
+                private.save_to(keep_filled)
         for _ in range(samples):
             private.restore()
             yield run_sample(case, private, label=label, threads=threads, on_event=on_event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -70,6 +71,20 @@ class PrivateCaches:
     def save(self) -> None:
         """Keep the caches as they are now; every `restore` brings them back."""
         caches.save_caches(self.folder)
+        self._is_filled = True
+
+    def save_to(self, folder: Path) -> None:
+        """Copy what was saved to a folder that outlives this object; whole, or not at all."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as half:
+            whole = Path(half) / "caches"
+            shutil.copytree(self.folder / caches.FILLED, whole, symlinks=True)
+            with suppress(OSError):  # another process was faster: its caches are as good
+                whole.rename(folder)
+
+    def load_from(self, folder: Path) -> None:
+        """Take what `save_to` left there for what was saved."""
+        shutil.copytree(folder, self.folder / caches.FILLED, symlinks=True)
         self._is_filled = True
 
     def restore(self) -> None:

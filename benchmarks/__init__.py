@@ -1,0 +1,1 @@
+"""firstgrad's own asv suite. It measures the built-in pose model with the firstgrad of each commit."""

@@ -1,0 +1,107 @@
+"""Measures one sample for asv, and keeps its record in the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.asv.cells import Sample
+from firstgrad.case import Scenario
+from firstgrad.errors import StoreError
+from firstgrad.metrics import METRICS
+from firstgrad.record import Doubt, Status
+
+if TYPE_CHECKING:
+    from firstgrad.case import Case
+    from firstgrad.record import Record
+
+STORE_VARIABLE = "FIRSTGRAD_STORE"
+"""Environment variable that names the store for the records; ``none`` keeps none."""
+_RESERVE_SECONDS = 30.0
+"""firstgrad stops a sample this long before asv would: only then is there a record of it."""
+
+
+def measure_sample(case: Case, *, limit_seconds: float) -> Sample:
+    """Measure a sample within asv's time limit.
+
+    Parameters
+    ----------
+    case : Case
+        What to measure; its own time limit is lowered where asv's is lower.
+    limit_seconds : float
+        asv's limit. Filling a warm cache and the sample itself get half of it each.
+
+    Returns
+    -------
+    Sample
+        With the reason where there are no numbers.
+    """
+    from firstgrad.measure.launch import measure
+
+    share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
+    limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
+    kept = _kept_folder(case)
+    (record,) = measure(limited, label=os.environ.get("ASV_ENV_NAME", ""), keep_filled=kept)
+    commit = os.environ.get("ASV_COMMIT", record.environment.git_commit)
+    # The asked-for case, so that all of its records have one id whatever asv's limit was.
+    record = replace(record, case=case, environment=replace(record.environment, git_commit=commit))
+    _keep(record)
+    return to_sample(record)
+
+
+def to_sample(record: Record) -> Sample:
+    """Turn a record into what asv's processes share: numbers, or why there are none."""
+    failure = _why_none(record)
+    return Sample(
+        values={} if failure else {metric.name: metric.read(record) for metric in METRICS},
+        failure=failure and f"{record.case}: {failure}",
+        is_unavailable=record.failure is not None and record.failure.kind == "BackendUnavailable",
+    )
+
+
+def _why_none(record: Record) -> str:
+    if record.failure is not None:
+        return record.failure.message
+    if record.status is Status.MISMATCH:
+        first = record.check.mismatches[0]
+        return (
+            f"the oracle disagrees, so a time means nothing: {first.group}{list(first.index)} is {first.got!r} "
+            f"instead of {first.expected!r}. Look at it: firstgrad check"
+        )
+    if Doubt.SCENARIO_CONTRADICTED in record.doubts and record.caches is not None:
+        return f"this was no {record.case.scenario} compile: {record.caches.contradiction}"
+    return "" if record.status is Status.OK else f"ended with status {record.status}"
+
+
+def _keep(record: Record) -> None:
+    from firstgrad.store import DEFAULT_PATH, Store
+
+    place = os.environ.get(STORE_VARIABLE) or Path(os.environ.get("ASV_CONF_DIR", "."), DEFAULT_PATH)
+    if place == "none":
+        return
+    try:
+        with Store.open(place) as store:
+            store.add(record)
+    except StoreError as error:
+        # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
+        sys.stderr.write(f"firstgrad: this record was not kept: {error}\n")
+
+
+def _kept_folder(case: Case) -> Path | None:
+    """Where this run of asv keeps the filled cache of a case: asv's rounds then fill it once, not each time."""
+    environment, commit = os.environ.get("ASV_ENV_DIR"), os.environ.get("ASV_COMMIT")
+    if case.scenario is not Scenario.WARM or not (environment and commit):
+        return None
+    import psutil
+
+    asv = psutil.Process(os.getppid())
+    runs = Path(environment, "firstgrad-filled")
+    this_run = runs / f"{asv.pid}-{asv.create_time():.2f}"
+    for old in runs.glob("*"):
+        if old != this_run:
+            shutil.rmtree(old, ignore_errors=True)
+    return this_run / commit / case.id
