@@ -18,8 +18,6 @@ from pathlib import Path
 from asv import environment
 from asv.console import log
 
-NEEDS = (3, 12)
-
 
 class FirstgradVenv(environment.Environment):
     """A virtual environment of a Python version such as ``3.13``."""
@@ -31,7 +29,7 @@ class FirstgradVenv(environment.Environment):
         self._interpreter = find_python(python)
         if self._interpreter is None:
             raise environment.EnvironmentUnavailable(
-                f"no Python {python} was found (python{python} on PATH, pyenv's, this one's, uv's). Install it, or name "
+                f"no Python {python} was found (python{python} on PATH, pyenv's, this one). Install it, or name "
                 f"another version: -E {self.tool_name}:3.12"
             )
         super().__init__(conf, python, requirements, tagged_env_vars)
@@ -72,16 +70,16 @@ def find_python(version: str) -> Path | None:
         found = shutil.which(candidate)
         if found is None:
             continue
-        done = subprocess.run([found, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run([found, "-c", code], capture_output=True, text=True, check=False)
         if done.returncode == 0 and done.stdout.split()[0] == version:
             return Path(found)
     return None
 
 
 def own_needs(pyproject: Path) -> list[str]:
-    """List what the project in the current folder needs, with its backends."""
+    """List what the project of this file needs."""
     project = tomllib.loads(pyproject.read_text())["project"]
-    return [*project["dependencies"]]
+    return list(project["dependencies"])
 
 
 def _name(need: str) -> str:
@@ -90,6 +88,6 @@ def _name(need: str) -> str:
 
 
 def _run(command: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
