@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from firstgrad.metrics import METRICS
 from firstgrad.record import Doubt, Status
 
 if TYPE_CHECKING:
+    import psutil
+
     from firstgrad.case import Case
     from firstgrad.record import Record
 
@@ -96,12 +99,23 @@ def _kept_folder(case: Case) -> Path | None:
     environment, commit = os.environ.get("ASV_ENV_DIR"), os.environ.get("ASV_COMMIT")
     if case.scenario is not Scenario.WARM or not (environment and commit):
         return None
-    import psutil
-
-    asv = psutil.Process(os.getppid())
+    asv = _asv_process()
     runs = Path(environment, "firstgrad-filled")
     this_run = runs / f"{asv.pid}-{asv.create_time():.2f}"
     for old in runs.glob("*"):
         if old != this_run:
             shutil.rmtree(old, ignore_errors=True)
     return this_run / commit / case.id
+
+
+def _asv_process() -> psutil.Process:
+    """Find asv itself, which may have a server between itself and this process: it has no ``ASV_ENV_DIR``."""
+    import psutil
+
+    process = psutil.Process()
+    while (parent := process.parent()) is not None:
+        process = parent
+        with suppress(psutil.AccessDenied):
+            if "ASV_ENV_DIR" not in process.environ():
+                break
+    return process
