@@ -32,6 +32,7 @@ class FirstgradVenv(environment.Environment):
                 f"no Python {python} was found (python{python} on PATH, pyenv's, this one). Install it, or name "
                 f"another version: -E {self.tool_name}:3.12"
             )
+        self._requirements = requirements  # asv asks for the name, which holds them, before it keeps them
         super().__init__(conf, python, requirements, tagged_env_vars)
 
     @classmethod
