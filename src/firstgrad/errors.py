@@ -7,6 +7,9 @@
     ├── ModelError           the user's model reference or factory is wrong
     ├── BackendUnavailable   a package or compiler is missing
     ├── WorkerError          a worker said something that cannot be understood
+    ├── ComparisonError      two sides cannot be compared
+    │   ├── UnknownSideError   no record has this label or commit
+    │   └── UnlikeSidesError   host, versions, threads or flags differ
     └── StoreError           a store cannot be opened, read or written
         └── SchemaTooNewError  the store was written by a newer firstgrad
 
@@ -63,6 +66,44 @@ class BackendUnavailable(FirstgradError):  # noqa: N818 - the name users meet in
 
 class WorkerError(FirstgradError):
     """A worker broke the protocol of its pipe."""
+
+
+class ComparisonError(FirstgradError):
+    """Two sides cannot be compared."""
+
+
+class UnknownSideError(ComparisonError):
+    """A label or commit stands for no records, or for more than one thing.
+
+    Parameters
+    ----------
+    name : str
+        As the user wrote it.
+    problem : str
+        What is wrong with it, and what is there.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name!r}: {problem}")
+        self.name = name
+
+
+class UnlikeSidesError(ComparisonError):
+    """The sides differ in what must be equal before numbers may be compared.
+
+    Parameters
+    ----------
+    differences : tuple of (str, str, str)
+        The field, and its values on BASE and HEAD.
+    """
+
+    def __init__(self, differences: tuple[tuple[str, str, str], ...]) -> None:
+        listed = "; ".join(f"{field} is {base} on BASE and {head} on HEAD" for field, base, head in differences)
+        super().__init__(
+            f"the sides are not alike: {listed}. Measure both under the same conditions; or say what is the "
+            "compared thing (--across pymc); or compare all the same (--force)"
+        )
+        self.differences = differences
 
 
 class StoreError(FirstgradError):

@@ -1,0 +1,234 @@
+"""``firstgrad compare`` over real stores: exit codes, and what is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from firstgrad.analysis.compare import Comparison
+from firstgrad.analysis.judge import ComparisonVerdict
+from firstgrad.cli import main
+from firstgrad.codec import from_json
+from firstgrad.record import Counts, Failure, Memory, Status
+from firstgrad.store import Store
+from helpers import MIB, make_case, make_environment, make_record
+
+CASE = make_case()
+
+
+def some(label, *, nodes=1000, seconds=2.0, case=CASE, samples=3, **environment):
+    return [
+        make_record(
+            record_id=f"{label}-{case.id}-{number}",
+            case=case,
+            environment=make_environment(label=label, **environment),
+            time_to_first_gradient_seconds=seconds + 0.01 * number,
+            counts=Counts(groups=1, values=1, nodes_after=nodes),
+            memory=Memory(peak_rss_bytes=400 * MIB),
+        )
+        for number in range(samples)
+    ]
+
+
+def broken(record, message="no | data `today` @all <b>"):
+    return replace(record, status=Status.FAILED, failure=Failure(kind="ValueError", message=message))
+
+
+@pytest.fixture
+def firstgrad(tmp_path, monkeypatch, capsys):
+    """Put records into the default store of an empty folder and run a verb there."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(records, *arguments):
+        with Store.open() as store:
+            for record in records:
+                store.add(record)
+        return again(*arguments)
+
+    def again(*arguments):
+        monkeypatch.setattr(sys, "argv", ["firstgrad", "compare", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    run.again = again
+    return run
+
+
+def test_no_change_ends_with_0_and_shows_no_table(firstgrad):
+    code, out, err = firstgrad([*some("before"), *some("after")], "before", "after")
+    assert (code, err) == (0, "")
+    assert "label before to label after" in out
+    assert "cases compared: 1; of their metrics: 5 same" in out
+    assert "BASE" not in out
+
+
+def test_all_shows_what_is_the_same(firstgrad):
+    code, out, _ = firstgrad([*some("before"), *some("after")], "before", "after", "--all")
+    assert code == 0
+    assert str(CASE) in out
+    for text in ("peak_memory", "400 MiB (n=3)", "2.01 s (n=3)", "1.000", "same"):
+        assert text in out
+
+
+def test_a_regression_ends_with_1_and_only_it_is_shown(firstgrad):
+    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after")
+    assert code == 1
+    (row,) = [line for line in out.splitlines() if "worse" in line and "nodes" in line]
+    for text in ("1000 (n=3)", "1200 (n=3)", "1.200"):
+        assert text in row
+    assert "time_to_first_gradient" not in out
+
+
+def test_the_sides_exchanged_end_with_0(firstgrad):
+    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "after", "before")
+    assert code == 0
+    assert "better" in out
+
+
+def test_thresholds_are_options(firstgrad):
+    records = [*some("before"), *some("after", nodes=1200, seconds=2.3)]
+    assert firstgrad(records, "before", "after", "--threshold-counts", "1.3")[0] == 0
+    assert firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold-seconds", "1.1")[0] == 1
+    assert firstgrad.again("before", "after", "--metric", "peak_memory", "--metric", "nodes")[0] == 1
+    assert firstgrad.again("before", "after", "--metric", "peak_memory")[0] == 0
+
+
+def test_a_failure_ends_with_1_and_says_why(firstgrad):
+    after = [broken(each) for each in some("after")]
+    code, out, _ = firstgrad([*some("before"), *after], "before", "after")
+    assert code == 1
+    assert "failed: on HEAD 3 of 3 samples: failed: ValueError: no | data `today` @all <b>" in out
+
+
+def test_json_is_the_whole_comparison(firstgrad):
+    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after", "--json")
+    assert code == 1
+    found = from_json(out, Comparison)
+    assert found.cases[0].verdict is ComparisonVerdict.WORSE
+    (nodes,) = [each for each in json.loads(out)["cases"][0]["metrics"] if each["metric"] == "nodes"]
+    assert (nodes["verdict"], nodes["unit"], nodes["ratio"]) == ("worse", "count", 1.2)
+    assert nodes["base"] == {"samples": 3, "median": 1000.0, "low": 1000.0, "high": 1000.0}
+
+
+def test_markdown_is_a_table_that_names_cannot_break(firstgrad):
+    odd = make_case("a|b.py:build")
+    records = [*some("before"), *some("after", nodes=1200), *some("before", case=odd)]
+    records += [broken(each) for each in some("after", case=odd)]
+    code, out, _ = firstgrad(records, "before", "after", "--markdown")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0] == "### firstgrad compare: regression"
+    assert "| case | metric | BASE | HEAD | ratio | verdict |" in lines
+    assert f"| `{CASE}` | nodes | 1000 (n=3) | 1200 (n=3) | 1.200 | **worse** |" in lines
+    (failed,) = [line for line in lines if line.startswith("- **failed**")]
+    assert failed.endswith("`on HEAD 3 of 3 samples: failed: ValueError: no | data 'today' @all <b>`")
+
+
+def test_markdown_without_a_change_says_so(firstgrad):
+    code, out, _ = firstgrad([*some("before"), *some("after")], "before", "after", "--markdown")
+    assert code == 0
+    assert out.startswith("### firstgrad compare: no regression\n")
+    assert "| case |" not in out
+
+
+def test_cases_that_read_alike_are_told_apart(firstgrad):
+    long = replace(CASE, time_limit_seconds=7.0)
+    records = [*some("before"), *some("after"), *some("before", case=long), *some("after", case=long)]
+    _, out, _ = firstgrad(records, "before", "after", "--all")
+    assert f"({CASE.id[:8]})" in out
+    assert f"({long.id[:8]})" in out
+
+
+def test_the_store_can_be_elsewhere(firstgrad, tmp_path):
+    with Store.open(tmp_path / "other.sqlite") as store:
+        for record in [*some("before"), *some("after", nodes=1200)]:
+            store.add(record)
+    assert firstgrad.again("before", "after", "--store", "other.sqlite")[0] == 1
+
+
+def test_another_host_ends_with_2_and_force_marks_the_result(firstgrad):
+    host = replace(make_environment().host, cores=64)
+    records = [*some("before"), *some("after", host=host)]
+    code, out, err = firstgrad(records, "before", "after")
+    assert (code, out) == (2, "")
+    assert "host.cores is 4 on BASE and 64 on HEAD" in err
+    for how in ("--json", "--markdown", "--all"):
+        code, out, _ = firstgrad.again("before", "after", "--force", how)
+        assert code == 0
+        assert ('"is_forced":true' if how == "--json" else "FORCED") in out
+
+
+def test_declared_packages_may_differ(firstgrad):
+    records = [*some("before", versions=(("pymc", "5"),)), *some("after", versions=(("pymc", "6"),))]
+    assert firstgrad(records, "before", "after")[0] == 2
+    code, out, _ = firstgrad.again("before", "after", "--across", "pymc")
+    assert code == 0
+    assert "compared: pymc is 5 on BASE and 6 on HEAD" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("before", "nowhere"), "'nowhere': no record has this label or commit. There are labels after, before"),
+        (("before", "after", "--metric", "speed"), "--metric: there is no 'speed'. There are time_to_first_gradient,"),
+        (("before", "after", "--threshold-seconds", "0.5"), "--threshold-seconds: expected a number of 1 or more"),
+        (("before", "after", "--across", "pymcc"), "--across: 'pymcc'"),
+        (("before", "after", "--json", "--markdown"), "give one of them"),
+        (("before", "after", "--store", "none.sqlite"), "none.sqlite: there is no store here"),
+        (("before",), "HEAD"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_names_the_culprit(firstgrad, tmp_path, arguments, message):
+    code, out, err = firstgrad([*some("before"), *some("after")], *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_a_comparison_of_nothing_does_not_pass(firstgrad):
+    records = [*some("before"), *some("after", case=make_case("other.py:build"))]
+    code, out, err = firstgrad(records, "before", "after")
+    assert code == 2
+    assert "nothing was compared" in err
+    assert out.count("missing: on") == 2
+
+
+def git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],  # noqa: S607 - whichever git is there
+        cwd=folder,
+        env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_names_that_git_knows_are_resolved_in_the_present_folder(firstgrad, tmp_path):
+    git(tmp_path, "init", "-q", "-b", "main")
+    commits = []
+    for message in ("one", "two"):
+        git(tmp_path, "commit", "-q", "--allow-empty", "-m", message)
+        commits.append(git(tmp_path, "rev-parse", "HEAD"))
+    records = [*some("a", git_commit=commits[0]), *some("b", git_commit=commits[1], nodes=1200)]
+    code, out, _ = firstgrad(records, "HEAD~1", "main")
+    assert code == 1
+    assert f"HEAD~1 (commit {commits[0][:10]}) to main (commit {commits[1][:10]})" in out
+    assert firstgrad.again(commits[1][:7], commits[0])[0] == 0
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "not measured")
+    code, _, err = firstgrad.again("HEAD~1", "HEAD")
+    assert code == 2
+    assert "'HEAD': no record has this label or commit (commit " in err
+
+
+def test_a_side_against_itself_says_so(firstgrad):
+    code, out, _ = firstgrad(some("before"), "before", "before")
+    assert code == 0
+    assert "3 samples are on both sides" in out
