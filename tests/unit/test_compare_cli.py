@@ -202,7 +202,7 @@ def test_a_comparison_of_nothing_does_not_pass(firstgrad):
 
 def git(folder, *arguments):
     return subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],  # noqa: S607 - whichever git is there
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
         cwd=folder,
         env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
         capture_output=True,

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import FirstgradError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from firstgrad.case import Case
 
 
@@ -61,7 +62,7 @@ class Sample:
         return self.values[metric]
 
 
-def take(folder: Path, case: Case, metric: str, *, limit_seconds: float) -> Sample:
+def take(folder: Path, case: Case, metric: str, measure: Callable[[Case], Sample]) -> Sample:
     """Take the next sample that this metric has not had, measuring it where it isn't there.
 
     Parameters
@@ -72,8 +73,8 @@ def take(folder: Path, case: Case, metric: str, *, limit_seconds: float) -> Samp
         What is measured.
     metric : str
         Who asks.
-    limit_seconds : float
-        asv's own time limit for this.
+    measure : callable
+        Measures one sample.
     """
     for number in itertools.count():
         file = folder / f"{case.id}-{number}.json"
@@ -81,23 +82,13 @@ def take(folder: Path, case: Case, metric: str, *, limit_seconds: float) -> Samp
         if sample is None:
             # Should asv stop this process, the other metrics must not each try again for as long.
             _write(file, Sample(failure=f"{case}: asv stopped the measurement of this sample; raise the timeout"))
-            from firstgrad.asv.sample import measure_sample
-
-            sample = measure_sample(case, limit_seconds=limit_seconds)
+            sample = measure(case)
         elif metric in sample.taken:
             continue
         sample.taken.append(metric)
         _write(file, sample)
         return sample
     raise AssertionError("unreachable")
-
-
-def reference(model: str) -> str:
-    """Complete a model's reference: files are seen from the folder of the asv configuration."""
-    place, _, function = model.rpartition(":")
-    if not place.endswith(".py"):
-        return model
-    return f"{Path(os.environ.get('ASV_CONF_DIR', '.')).absolute() / place}:{function}"
 
 
 def _write(file: Path, sample: Sample) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.asv.cells import Sample
@@ -17,8 +14,9 @@ from firstgrad.metrics import METRICS
 from firstgrad.record import Doubt, Status
 
 if TYPE_CHECKING:
-    import psutil
+    from pathlib import Path
 
+    from firstgrad.asv.surroundings import Surroundings
     from firstgrad.case import Case
     from firstgrad.record import Record
 
@@ -28,13 +26,15 @@ _RESERVE_SECONDS = 30.0
 """firstgrad stops a sample this long before asv would: only then is there a record of it."""
 
 
-def measure_sample(case: Case, *, limit_seconds: float) -> Sample:
+def measure_sample(case: Case, around: Surroundings, *, limit_seconds: float) -> Sample:
     """Measure a sample within asv's time limit.
 
     Parameters
     ----------
     case : Case
         What to measure; its own time limit is lowered where asv's is lower.
+    around : Surroundings
+        Where asv runs this.
     limit_seconds : float
         asv's limit. Filling a warm cache and the sample itself get half of it each.
 
@@ -47,12 +47,11 @@ def measure_sample(case: Case, *, limit_seconds: float) -> Sample:
 
     share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
     limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
-    kept = _kept_folder(case)
-    (record,) = measure(limited, label=os.environ.get("ASV_ENV_NAME", ""), keep_filled=kept)
-    commit = os.environ.get("ASV_COMMIT", record.environment.git_commit)
+    kept = around.folder_for_filled(case.id) if case.scenario is Scenario.WARM else None
+    (record,) = measure(limited, label=around.environment, keep_filled=kept)
     # The asked-for case, so that all of its records have one id whatever asv's limit was.
-    record = replace(record, case=case, environment=replace(record.environment, git_commit=commit))
-    _keep(record)
+    record = replace(record, case=case, environment=replace(record.environment, git_commit=around.commit))
+    _keep(record, around.folder)
     return to_sample(record)
 
 
@@ -80,10 +79,10 @@ def _why_none(record: Record) -> str:
     return "" if record.status is Status.OK else f"ended with status {record.status}"
 
 
-def _keep(record: Record) -> None:
+def _keep(record: Record, folder: Path) -> None:
     from firstgrad.store import DEFAULT_PATH, Store
 
-    place = os.environ.get(STORE_VARIABLE) or Path(os.environ.get("ASV_CONF_DIR", "."), DEFAULT_PATH)
+    place = os.environ.get(STORE_VARIABLE) or folder / DEFAULT_PATH
     if place == "none":
         return
     try:
@@ -92,30 +91,3 @@ def _keep(record: Record) -> None:
     except StoreError as error:
         # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
         sys.stderr.write(f"firstgrad: this record was not kept: {error}\n")
-
-
-def _kept_folder(case: Case) -> Path | None:
-    """Where this run of asv keeps the filled cache of a case: asv's rounds then fill it once, not each time."""
-    environment, commit = os.environ.get("ASV_ENV_DIR"), os.environ.get("ASV_COMMIT")
-    if case.scenario is not Scenario.WARM or not (environment and commit):
-        return None
-    asv = _asv_process()
-    runs = Path(environment, "firstgrad-filled")
-    this_run = runs / f"{asv.pid}-{asv.create_time():.2f}"
-    for old in runs.glob("*"):
-        if old != this_run:
-            shutil.rmtree(old, ignore_errors=True)
-    return this_run / commit / case.id
-
-
-def _asv_process() -> psutil.Process:
-    """Find asv itself, which may have a server between itself and this process: it has no ``ASV_ENV_DIR``."""
-    import psutil
-
-    process = psutil.Process()
-    while (parent := process.parent()) is not None:
-        process = parent
-        with suppress(psutil.AccessDenied):
-            if "ASV_ENV_DIR" not in process.environ():
-                break
-    return process

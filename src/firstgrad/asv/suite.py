@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.asv import cells
+from firstgrad.asv.surroundings import Surroundings
 from firstgrad.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -90,11 +92,16 @@ class GradientBenchmarks:
 
         backend, scenario = values.pop("backend"), values.pop("scenario")
         return Case(
-            model=ExternalModel(reference=cells.reference(self.model), parameters=tuple(sorted(values.items()))),
+            model=ExternalModel(reference=self.around.reference(self.model), parameters=tuple(sorted(values.items()))),
             backend=BackendName(str(backend)),
             scenario=Scenario(str(scenario)),
             evaluations=self.evaluations,
         )
+
+    @property
+    def around(self) -> Surroundings:
+        """Where asv runs this."""
+        return Surroundings.of(getattr(sys.modules.get(type(self).__module__), "__file__", None))
 
     def setup_cache(self) -> None:
         """Make asv run all metrics in the same folder: it is where they share what was measured."""
@@ -103,13 +110,18 @@ class GradientBenchmarks:
         """Skip what cannot be, before anything is measured."""
         self._case(values)
 
+    def _measure(self, case: Case) -> cells.Sample:
+        from firstgrad.asv.sample import measure_sample
+
+        return measure_sample(case, self.around, limit_seconds=self.timeout)
+
     def _case(self, values: Sequence[Scalar]) -> Case:
         return self.case(**dict(zip(self.param_names, values, strict=True)))
 
 
 def _make_track(metric: Metric, title: str, rounds: int) -> Callable[..., object]:
     def track(self: GradientBenchmarks, *values: Scalar) -> object:
-        sample = cells.take(Path.cwd(), self._case(values), metric.name, limit_seconds=self.timeout)
+        sample = cells.take(Path.cwd(), self._case(values), metric.name, self._measure)
         value = sample.value_of(metric.name)
         return math.nan if value is None else {"samples": [value], "number": 1}
 
