@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plots bench-overhead format clean
+.PHONY: help demo test check plots bench bench-overhead format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -28,6 +28,9 @@ check: $(STAMP)  ## Lint, types and the arrows between modules
 
 plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
 	$(PY) -m firstgrad.figures docs/data/first-gradient.jsonl plots
+
+bench: $(STAMP)  ## Run the pytest-benchmark suite, saved in .benchmarks/ (BENCH=--benchmark-compare: against the last one)
+	$(PY) -m pytest benchmarks/pytest --benchmark-autosave --benchmark-columns=min,median,max,rounds $(BENCH)
 
 bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
 	$(PY) benchmarks/overhead/compare.py --pairs 30

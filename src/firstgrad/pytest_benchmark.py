@@ -1,1 +1,0 @@
-"""Measured cases as pytest-benchmark tests."""

@@ -1,0 +1,380 @@
+"""Cases as pytest-benchmark tests: real runs of pytest, on the fake backend and one on JAX."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firstgrad.metrics import METRICS
+from firstgrad.pytest_benchmark.clock import WorkerClock
+from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.store import Store
+from helpers import write_model
+
+ROOT = Path(__file__).parents[2]
+
+HEAD = """
+import os
+from pathlib import Path
+import pytest
+from firstgrad import BackendName, Case, ExternalModel, PoseSpec, Scenario, Store
+from firstgrad.pytest_benchmark import bench, worker_clock
+
+pytestmark = pytest.mark.benchmark(timer=worker_clock)
+
+def pose(**fields):
+    known = {"model": PoseSpec(n_timesteps=4, n_directions=1), "backend": BackendName.FAKE, "evaluations": 20}
+    return Case(**known | fields)
+
+def own(reference, **parameters):
+    model = ExternalModel(reference=reference, parameters=tuple(sorted(parameters.items())))
+    return Case(model=model, backend=BackendName.FAKE, evaluations=0)
+"""
+
+# Nothing but what is tested, and what the project's own settings ask for: each of many runs starts sooner.
+PLUGINS = ("-p", "pytest_benchmark.plugin", "-p", "pytest_timeout", "-p", "no:cacheprovider")
+
+
+def run(*arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-rA", "-W", "error", *PLUGINS, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        # A wide terminal shows the reasons in full.
+        env=os.environ | {"COLUMNS": "2000", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | variables,
+        timeout=600,
+    )
+
+
+def run_tests(folder: Path, body: str, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(HEAD + body)
+    return run("test_it.py", *arguments, cwd=folder, **variables)
+
+
+def benchmarks_in(path: Path) -> list[dict]:
+    return json.loads(path.read_text())["benchmarks"]
+
+
+def line_of(done: subprocess.CompletedProcess[str], test: str) -> str:
+    """The line of the summary that says how a test ended, and why."""
+    (found,) = (line for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED")) and test in line)
+    return found
+
+
+def test_a_round_of_the_clock_begins_at_zero():
+    clock = WorkerClock()
+    clock.advance(1e9)  # a third is rounded away beside it
+    clock.restart()
+    assert not clock.was_read
+    began = clock()
+    clock.advance(1 / 3)
+    assert clock() - began == 1 / 3
+    assert clock.was_read
+
+
+def test_durations_are_the_workers_own_to_the_last_bit(tmp_path):
+    body = """
+def test_it(benchmark):
+    with Store.open("kept.sqlite") as store:
+        bench(benchmark, pose(), store=store, label="here")
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json")
+    assert done.returncode == 0, done.stdout
+    (found,) = benchmarks_in(tmp_path / "out.json")
+    with Store.open(tmp_path / "kept.sqlite") as store:
+        records = list(store.records(label="here"))
+    extra = found["extra_info"]
+    assert len(records) == 3
+    assert found["stats"]["data"] == [record.time_to_first_gradient_seconds for record in records]
+    assert extra["metrics"]["time_to_first_gradient"] == found["stats"]["data"]
+    assert len(set(found["stats"]["data"])) == 3  # not one number three times
+    assert found["group"] == "pose T=4 K=1, cold"
+    assert found["options"]["timer"] == "worker_clock"
+
+
+def test_extra_info_is_complete(tmp_path):
+    body = """
+def test_it(benchmark):
+    with Store.open("kept.sqlite") as store:
+        bench(benchmark, pose(), rounds=2, store=store)
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json")
+    assert done.returncode == 0, done.stdout
+    extra = benchmarks_in(tmp_path / "out.json")[0]["extra_info"]
+    with Store.open(tmp_path / "kept.sqlite") as store:
+        records = list(store.records())
+    first = records[0]
+    assert extra["case_id"] == first.case.id
+    assert extra["case"] == "pose T=4 K=1 no HMM, fake, dlogp, cold"
+    assert extra["record_ids"] == [record.record_id for record in records]
+    assert set(extra["phases"]) == {*FIRST_GRADIENT_PHASES, Phase.IMPORT, Phase.EVALUATE}
+    for phase, seconds in extra["phases"].items():
+        assert seconds == [record.phase(Phase(phase)).wall_seconds for record in records]
+    assert extra["metrics"] == {metric.name: [metric.read(record) for record in records] for metric in METRICS}
+    assert extra["memory"]["peak_rss_bytes"] == [record.memory.peak_rss_bytes for record in records]
+    assert extra["memory"]["phase_peak_rss_bytes"]["link"] == [
+        record.phase(Phase.LINK).peak_rss_bytes for record in records
+    ]
+    assert extra["verdict"] == ["agrees", "agrees"]
+    assert extra["scenario"]["name"] == "cold"
+    assert extra["scenario"]["is_proven"] == [True, True]
+    assert extra["scenario"]["entries_written"] == [1, 1]
+    assert extra["doubts"] == [list(record.doubts) for record in records]
+    assert extra["versions"]["numpy"]
+    assert extra["host"] == first.environment.host.digest
+
+
+def test_another_metric_is_timed_and_stands_in_another_group(tmp_path):
+    body = """
+def test_link(benchmark):
+    bench(benchmark, pose(), rounds=2, metric="phase_link")
+
+def test_grouped(benchmark):
+    benchmark.group = "mine"
+    bench(benchmark, pose(), rounds=1, metric="evaluation")
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json")
+    assert done.returncode == 0, done.stdout
+    grouped, link = sorted(benchmarks_in(tmp_path / "out.json"), key=lambda each: each["name"])
+    assert link["stats"]["data"] == link["extra_info"]["phases"]["link"]
+    assert link["group"] == "pose T=4 K=1, cold, phase link"
+    assert grouped["stats"]["data"] == grouped["extra_info"]["metrics"]["evaluation"]
+    assert grouped["group"] == "mine"
+
+
+def test_warm_fills_the_cache_once_for_all_rounds(tmp_path):
+    body = f"""
+def test_it(benchmark):
+    records = bench(benchmark, pose(scenario=Scenario.WARM, model=own({started_by(tmp_path)!r}).model), rounds=2)
+    assert [record.caches.entries_read for record in records] == [1, 1]
+"""
+    done = run_tests(tmp_path, body)
+    assert done.returncode == 0, done.stdout
+    assert workers_started(tmp_path) == 3  # one fills, two are measured
+
+
+def test_disabled_takes_one_sample_and_no_statistics(tmp_path):
+    body = f"""
+def test_it(benchmark):
+    (record,) = bench(benchmark, own({started_by(tmp_path)!r}), rounds=3)
+    assert record.status == "ok"
+"""
+    done = run_tests(tmp_path, body, "--benchmark-disable", "--benchmark-json=out.json")
+    assert done.returncode == 0, done.stdout
+    assert workers_started(tmp_path) == 1
+    out = tmp_path / "out.json"
+    assert not out.exists() or not out.read_text()  # pytest-benchmark 5.1 leaves an empty file
+
+
+def test_profiling_the_test_measures_nothing_more(tmp_path):
+    body = f"""
+def test_it(benchmark):
+    bench(benchmark, own({started_by(tmp_path)!r}), rounds=2)
+"""
+    done = run_tests(tmp_path, body, "--benchmark-cprofile=tottime")
+    assert done.returncode == 0, done.stdout
+    assert workers_started(tmp_path) == 2
+
+
+def test_without_the_workers_clock_nothing_is_measured(tmp_path):
+    body = f"""
+@pytest.mark.benchmark(group="a mark without the timer is closer than that of the module")
+def test_it(benchmark):
+    bench(benchmark, own({started_by(tmp_path)!r}))
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json")
+    assert done.returncode == 1
+    assert "@pytest.mark.benchmark(timer=worker_clock)" in line_of(done, "test_it")
+    assert workers_started(tmp_path) == 0
+
+
+def test_what_spoils_a_case_fails_its_test_with_the_reason(tmp_path):
+    raises = write_model(tmp_path, "raise ValueError('no data today')", name="raises")
+    dies = write_model(tmp_path, "print('last words', flush=True)\nos.kill(os.getpid(), signal.SIGKILL)", name="dies")
+    hides = write_model(tmp_path, "del os.environ['NUMBA_CACHE_DIR']\nreturn Model()", name="hides")
+    second = write_model(
+        tmp_path, "if Path('seen').exists():\n    raise ValueError('again')\nPath('seen').touch()\nreturn Model()"
+    )
+    body = f"""
+def test_raises(benchmark):
+    bench(benchmark, own({raises!r}))
+
+def test_dies(benchmark):
+    bench(benchmark, own({dies!r}))
+
+def test_contradicted(benchmark):
+    bench(benchmark, own({hides!r}))
+
+def test_second_round(benchmark):
+    with Store.open("kept.sqlite") as store:
+        bench(benchmark, own({second!r}), rounds=3, store=store)
+
+def test_no_such_number(benchmark):
+    bench(benchmark, pose(evaluations=0), metric="evaluation")
+
+def test_bytes_are_no_durations(benchmark):
+    bench(benchmark, pose(), metric="peak_memory")
+
+def test_good(benchmark):
+    bench(benchmark, pose(), rounds=1)
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json")
+    assert done.returncode == 1
+    assert "failed in phase build: ModelError" in line_of(done, "test_raises")
+    assert "no data today" in line_of(done, "test_raises")
+    assert "crashed in phase build: SIGKILL" in line_of(done, "test_dies")
+    assert "last words" in done.stdout
+    assert "the scenario cold is contradicted: " in line_of(done, "test_contradicted")
+    assert "again" in line_of(done, "test_second_round")
+    assert "no evaluation time" in line_of(done, "test_no_such_number")
+    assert "SpecError: metric: expected one that is in seconds" in line_of(done, "test_bytes_are_no_durations")
+    assert line_of(done, "test_good").startswith("PASSED")
+    with Store.open(tmp_path / "kept.sqlite") as store:
+        assert [record.status for record in store.records()] == [Status.OK, Status.FAILED]  # and no third
+    # A test that failed leaves no numbers that a later run could be compared with.
+    assert [each["name"] for each in benchmarks_in(tmp_path / "out.json")] == ["test_good"]
+
+
+def test_a_mismatch_fails_and_says_where(tmp_path):
+    # No backend computes a wrong gradient on demand, so the record is made by hand.
+    body = """
+from dataclasses import replace
+from firstgrad.measure.launch import measure
+from firstgrad.record import Check, Mismatch, Status, Verdict
+
+def wrong(case, **options):
+    found = Mismatch(group="length_2", index=(3,), expected=1.5, got=-1.5, n_different=2)
+    for record in measure(case, **options):
+        yield replace(record, status=Status.MISMATCH, check=Check(verdict=Verdict.DISAGREES, mismatches=(found,)))
+
+def test_it(benchmark, monkeypatch):
+    monkeypatch.setattr("firstgrad.pytest_benchmark.rounds.measure", wrong)
+    bench(benchmark, pose())
+"""
+    done = run_tests(tmp_path, body)
+    assert done.returncode == 1
+    reason = line_of(done, "test_it")
+    assert "disagrees with the oracle: length_2[3]: expected 1.5, got -1.5 (2 differ)" in reason
+
+
+def test_a_backend_that_is_not_installed_skips_the_test(tmp_path):
+    # A package that cannot be found, as far as the worker is concerned: a finder that hides JAX.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'jax' else find(name, package)\n"
+    )
+    body = """
+@pytest.mark.parametrize("scenario", Scenario)
+def test_it(benchmark, scenario):
+    bench(benchmark, pose(backend=BackendName.JAX, scenario=scenario))
+"""
+    done = run_tests(tmp_path, body, "--benchmark-json=out.json", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stdout
+    assert "3 skipped" in done.stdout
+    assert 'pip install "firstgrad[jax]"' in done.stdout
+
+
+def test_comparing_with_a_saved_run_finds_a_regression(tmp_path):
+    reference = write_model(tmp_path, "sum(range(n))\nreturn Model()", parameters="n")
+    body = f"""
+def test_it(benchmark):
+    bench(benchmark, own({reference!r}, n=int(os.environ["WORK"])), rounds=1)
+"""
+    compare = ("--benchmark-autosave", "--benchmark-compare", "--benchmark-compare-fail=median:100%")
+    first = run_tests(tmp_path, body, "--benchmark-autosave", WORK="1")
+    slower = run_tests(tmp_path, body, *compare, WORK="20000000")
+    faster = run_tests(tmp_path, body, *compare, WORK="1")  # against the slower one, which was saved last
+    assert first.returncode == 0, first.stdout
+    assert slower.returncode == 1, slower.stdout
+    assert "Field 'median' has failed PercentageRegressionCheck" in slower.stdout + slower.stderr
+    assert faster.returncode == 0, faster.stdout
+    assert "(0002" in faster.stdout  # it did compare
+    assert len(list((tmp_path / ".benchmarks").rglob("*.json"))) == 3
+
+
+@pytest.mark.parametrize(("factor", "exit_code"), [(0.01, 1), (100.0, 0)])
+def test_a_planted_baseline_decides(tmp_path, factor, exit_code):
+    body = """
+def test_it(benchmark):
+    bench(benchmark, pose(), rounds=1)
+"""
+    first = run_tests(tmp_path, body, "--benchmark-save=base")
+    assert first.returncode == 0, first.stdout
+    (saved,) = (tmp_path / ".benchmarks").rglob("0001_base.json")
+    document = json.loads(saved.read_text())
+    document["benchmarks"][0]["stats"]["median"] *= factor
+    saved.write_text(json.dumps(document))
+    second = run_tests(tmp_path, body, "--benchmark-compare=*_base", "--benchmark-compare-fail=median:20%")
+    assert second.returncode == exit_code, second.stdout
+
+
+def test_importing_it_imports_no_plugin_and_nothing_that_is_measured():
+    code = "import firstgrad.pytest_benchmark, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not imported & {"pytest", "pytest_benchmark", "pymc", "pytensor", "jax", "numba"}
+
+
+@pytest.mark.parametrize("tier", ["quick", "standard", "full"])
+def test_the_suite_has_every_case_of_a_tier_once(tier):
+    code = "from benchmarks.tiers import cases; print(len(cases()))"
+    variables = os.environ | {"FIRSTGRAD_TIER": tier}
+    command = [sys.executable, "-c", code]
+    wanted = subprocess.run(command, capture_output=True, text=True, check=True, env=variables, cwd=ROOT)
+    done = run("benchmarks/pytest", "--collect-only", "-q", cwd=ROOT, FIRSTGRAD_TIER=tier)
+    assert done.returncode == 0, done.stdout
+    ids = [line for line in done.stdout.splitlines() if "::" in line]
+    assert len(ids) == len(set(ids)) == int(wanted.stdout)
+    if tier == "quick":
+        # Saved runs are compared by these names.
+        first = "benchmarks/pytest/test_pose.py::test_time_to_first_gradient[pose-T20-K2-no-HMM-jax-dlogp-cold]"
+        assert ids[0] == first
+
+
+def test_an_unknown_tier_is_refused_before_anything_is_collected():
+    done = run("benchmarks/pytest", "--collect-only", cwd=ROOT, FIRSTGRAD_TIER="nope")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "FIRSTGRAD_TIER=nope" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_ordinary_run_collects_neither_the_suite_nor_the_examples():
+    done = run("--collect-only", "-q", cwd=ROOT)
+    ids = [line for line in done.stdout.splitlines() if "::" in line]
+    assert {line.partition("/")[0] for line in ids} == {"tests"}
+
+
+def test_the_documentation_shows_the_example_as_it_is():
+    example = (ROOT / "examples/pytest_benchmark/test_eight_schools.py").read_text()
+    code = example[example.index("import pytest") :]
+    assert f"```python\n{code}```" in (ROOT / "docs/how-to.md").read_text()
+
+
+@pytest.mark.compiles
+def test_the_example_of_the_documentation_runs(tmp_path):
+    example = "examples/pytest_benchmark/test_eight_schools.py"
+    done = run(example, f"--benchmark-json={tmp_path / 'out.json'}", cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    (found,) = benchmarks_in(tmp_path / "out.json")
+    extra = found["extra_info"]
+    assert found["stats"]["data"] == extra["metrics"]["time_to_first_gradient"]
+    assert extra["scenario"]["is_proven"] == [True, True, True]
+    assert all(units > 0 for units in extra["metrics"]["compiled_units"])  # something was compiled indeed
+    assert found["group"] == "examples/models/eight_schools.py:build, cold"
+
+
+def started_by(folder: Path) -> str:
+    """Write a model that notes down each process in which it is built; returns the reference to it."""
+    return write_model(folder, f"open({str(folder / 'started')!r}, 'a').write('x')\nreturn Model()")
+
+
+def workers_started(folder: Path) -> int:
+    path = folder / "started"
+    return len(path.read_text()) if path.exists() else 0
