@@ -20,6 +20,7 @@ def _suite(grid: Grid) -> type:
         },
         "backends": (grid.backend,),
         "scenarios": grid.scenario,
+        "rounds": grid.rounds,
     }
     return type(_NAMES[grid.backend], (_PoseBenchmarks,), attributes)
 

@@ -46,6 +46,8 @@ class PoseBenchmarks(GradientBenchmarks, abstract=True):
 
     def case(self, **values: Any) -> Any:
         """Describe one cell's measurement."""
-        from .tiers import case_of
+        from .tiers import case_of, is_default_backend
 
+        if values["backend"] == "numba" and not is_default_backend("numba"):
+            raise NotImplementedError("Numba is not this PyTensor's default backend, and its cache is another one")
         return case_of(**values)

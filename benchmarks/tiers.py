@@ -1,7 +1,8 @@
 """What is measured: the grid of each tier, one for asv and pytest-benchmark.
 
 ``FIRSTGRAD_TIER`` chooses: ``quick`` (the default: a pull request, base and head, in under 10 minutes on two
-cores), ``standard`` (some two hours a commit: every night), ``full`` (all axes; days).
+cores), ``standard`` (some two hours a commit: every night), ``full`` (all axes; days), ``releases`` (one model, for
+`asv.releases.conf.json`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Grid:
     hmm: tuple[str, ...] = (OFF, ON)
     formulation: tuple[str, ...] = ("per_joint", "vectorised")
     scenario: tuple[str, ...] = ("cold", "warm")
+    rounds: int = 3
 
     def cells(self) -> Iterator[dict[str, int | str]]:
         """Each cell of the grid, by the names of its axes."""
@@ -60,6 +62,18 @@ TIERS: dict[str, tuple[Grid, ...]] = {
         Grid(backend="jax", timesteps=(20, 100), directions=(2, 5)),
         Grid(backend="c", timesteps=(20, 100), directions=(5,), formulation=("vectorised",)),
         Grid(backend="numba", timesteps=(100,), directions=(5,), formulation=("vectorised",)),
+    ),
+    # The same model under each PyMC release: asv.releases.conf.json
+    "releases": tuple(
+        Grid(
+            backend=backend,
+            timesteps=(20,),
+            directions=(2,),
+            hmm=(OFF,),
+            formulation=("vectorised",),
+            rounds=rounds,
+        )
+        for backend, rounds in (("jax", 3), ("c", 1), ("numba", 1))
     ),
     "full": tuple(
         Grid(backend=backend, timesteps=_ALL_TIMESTEPS, directions=_ALL_DIRECTIONS, scenario=_ALL_SCENARIOS)
@@ -93,3 +107,10 @@ def case_of(*, timesteps: int, directions: int, hmm: str, formulation: str, back
 def cases() -> tuple[Case, ...]:
     """All cases of the tier."""
     return tuple(case_of(**cell) for grid in tier() for cell in grid.cells())  # type: ignore[arg-type]
+
+
+def is_default_backend(backend: str) -> bool:
+    """Whether this PyTensor compiles to it by itself: C up to 2.x, Numba from 3 on."""
+    from importlib.metadata import version
+
+    return backend == ("numba" if int(version("pytensor").partition(".")[0]) >= 3 else "c")  # noqa: PLR2004

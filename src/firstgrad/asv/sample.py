@@ -47,7 +47,8 @@ def measure_sample(case: Case, around: Surroundings, *, limit_seconds: float) ->
 
     share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
     limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
-    kept = around.folder_for_filled(case.id) if case.scenario is Scenario.WARM else None
+    # A cold sample leaves its cache to the warm ones of the same model: it is what fills theirs.
+    kept = None if case.scenario is Scenario.HOT else around.folder_for_filled(replace(case, scenario=Scenario.WARM).id)
     (record,) = measure(limited, label=around.environment, keep_filled=kept)
     # The asked-for case, so that all of its records have one id whatever asv's limit was.
     record = replace(record, case=case, environment=replace(record.environment, git_commit=around.commit))

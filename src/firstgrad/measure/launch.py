@@ -54,8 +54,8 @@ def measure(
     on_event : callable, optional
         Takes each event as it happens, for a display.
     keep_filled : Path, optional
-        Folder in which the cache of a ``warm`` case is kept between calls: filled by the first, read by the
-        others. Only for calls with the same case and the same installed packages.
+        Folder in which a filled cache is kept between calls: a ``cold`` or the first ``warm`` one leaves it there,
+        further ``warm`` ones read it. Only for calls that differ in nothing but the scenario.
 
     Yields
     ------
@@ -74,10 +74,13 @@ def measure(
                 return
             private.save()
             if keep_filled is not None:
-                private.save_to(keep_filled)
+                private.keep(keep_filled)
         for _ in range(samples):
             private.restore()
-            yield run_sample(case, private, label=label, threads=threads, on_event=on_event)
+            record = run_sample(case, private, label=label, threads=threads, on_event=on_event)
+            if case.scenario is Scenario.COLD and keep_filled is not None and record.failure is None:
+                private.keep(keep_filled)
+            yield record
 
 
 def run_sample(

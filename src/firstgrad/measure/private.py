@@ -73,17 +73,19 @@ class PrivateCaches:
         caches.save_caches(self.folder)
         self._is_filled = True
 
-    def save_to(self, folder: Path) -> None:
-        """Copy what was saved to a folder that outlives this object; whole, or not at all."""
+    def keep(self, folder: Path) -> None:
+        """Copy the caches as they are now to a folder that outlives this object: whole, once, or not at all."""
+        if folder.exists():
+            return
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as half:
             whole = Path(half) / "caches"
-            shutil.copytree(self.folder / caches.FILLED, whole, symlinks=True)
+            shutil.copytree(self.folder / caches.CACHES, whole, symlinks=True)
             with suppress(OSError):  # another process was faster: its caches are as good
                 whole.rename(folder)
 
     def load_from(self, folder: Path) -> None:
-        """Take what `save_to` left there for what was saved."""
+        """Take what `keep` left there for what was saved."""
         shutil.copytree(folder, self.folder / caches.FILLED, symlinks=True)
         self._is_filled = True
 
