@@ -3,9 +3,13 @@ SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+ASV := $(VENV)/bin/asv
+BASE ?= HEAD~1
+# asv's environments have the Python that is here, not one that would have to be installed first.
+ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plots bench bench-overhead format clean
+.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -27,10 +31,26 @@ check: $(STAMP)  ## Lint, types and the arrows between modules
 	$(VENV)/bin/lint-imports
 
 plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
-	$(PY) -m firstgrad.figures docs/data/first-gradient.jsonl plots
+	$(PY) -m firstgrad.figures docs/data/first-gradient.jsonl plots docs/data/releases.jsonl
 
 bench: $(STAMP)  ## Run the pytest-benchmark suite, saved in .benchmarks/ (BENCH=--benchmark-compare: against the last one)
 	$(PY) -m pytest benchmarks/pytest --benchmark-autosave --benchmark-columns=min,median,max,rounds $(BENCH)
+
+asv-quick: $(STAMP)  ## Measure two commits with asv (BASE=HEAD~1 and HEAD), compare them, publish; some 10 minutes
+	$(ASV) machine --yes
+	git rev-parse $(BASE) HEAD | $(ASV) run -E $(ASV_ENV) --interleave-rounds --record-samples HASHFILE:-
+	$(ASV) compare $(BASE) HEAD
+	$(ASV) publish
+	$(VENV)/bin/firstgrad report --axis commit --output .asv/report.html
+	$(VENV)/bin/firstgrad compare $(BASE) HEAD
+
+asv-releases: $(STAMP)  ## Measure the pose model under each PyMC release of benchmarks/releases/pins.toml (over an hour)
+	$(ASV) machine --yes
+	FIRSTGRAD_TIER=releases FIRSTGRAD_STORE=$(CURDIR)/.firstgrad/releases.sqlite \
+		$(ASV) run --config asv.releases.conf.json --record-samples HEAD^!
+
+bench-against-plain-asv: $(STAMP)  ## Time asv run with this suite and with the same metrics in plain asv (20 minutes)
+	$(PY) benchmarks/against_plain_asv/compare.py
 
 bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
 	$(PY) benchmarks/overhead/compare.py --pairs 30

@@ -1,0 +1,119 @@
+"""Check that planted regressions are found, and that nothing is found where nothing changed.
+
+In a scratch clone of this repository, heads are committed on top of HEAD: one whose pose factory adds nodes (the same
+density), one whose factory sleeps for half a second, and one that changes nothing. Each is compared with HEAD by
+``asv continuous`` (exit code 1: worse) and by firstgrad's own gate on the same samples (``firstgrad compare``, exit
+code 1: worse).
+
+Usage: ``python benchmarks/planted/check.py [--same 10] [--factor 1.1] [--bench REGEX]``. Exit code 1 where a planted
+regression was missed or an unchanged head raised an alarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FACTORY = "src/firstgrad/models/factory.py"
+# One cell, all metrics: JAX, T=20, K=2, no HMM, vectorised, cold.
+CELL = r"Jax.*\(20, 2, 'off', 'vectorised', 'jax', 'cold'\)"
+NODES = """
+        # Planted: terms whose sum is zero but for rounding, which no rewrite knows.
+        angle = pt.sum(x_root)
+        pm.Potential(
+            "planted", pt.sum(pt.stack([pt.sin(k * angle) ** 2 + pt.cos(k * angle) ** 2 - 1.0 for k in range(1, 9)]))
+        )
+    return model
+"""
+DELAY = """
+    import time
+
+    time.sleep(0.5)
+    return model
+"""
+
+
+def call(folder: Path, *command: str, **environment: str) -> tuple[int, str]:
+    """Run a command; its exit code and what it printed."""
+    env = os.environ | {"HOME": str(folder.parent), "FIRSTGRAD_TIER": "quick"} | environment
+    # A measured commit must not see this checkout.
+    env.pop("PYTHONPATH", None)
+    done = subprocess.run(command, cwd=folder, env=env, check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git as somebody."""
+    code, output = call(folder, "git", "-c", "user.name=Planter", "-c", "user.email=planter@example.org", *words)
+    if code:
+        sys.exit(f"git {' '.join(words)}: {output}")
+    return output.strip()
+
+
+def plant(folder: Path, name: str, change: str | None) -> str:
+    """Commit a head on top of base; returns the commit."""
+    git(folder, "checkout", "--quiet", "-B", name, "base")
+    if change is not None:
+        file = folder / FACTORY
+        text = file.read_text()
+        if text.count("\n    return model\n") != 1:
+            sys.exit(f"{FACTORY} has changed: this script cannot plant anything into it")
+        file.write_text(text.replace("\n    return model\n", change))
+    git(folder, "commit", "--quiet", "--all", "--allow-empty", "--message", name)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def compare(folder: Path, head: str, options: argparse.Namespace, store: Path) -> tuple[int, int, list[str]]:
+    """Compare a head with base by both; their exit codes, and the lines that say what changed."""
+    program = Path(sys.executable).parent
+    command = ["continuous", "base", head, "--factor", str(options.factor), "--bench", options.bench]
+    asv_code, output = call(folder, str(program / "asv"), *command, FIRSTGRAD_STORE=str(store))
+    changed = [line for line in output.splitlines() if re.match(r"\| [+-] ", line)]
+    if asv_code not in (0, 1):
+        print(output[-4000:])
+    command = ["compare", git(folder, "rev-parse", "base"), head, "--store", str(store)]
+    own_code, output = call(folder, str(program / "firstgrad"), *command)
+    if own_code not in (0, 1):
+        print(output[-4000:])
+    return asv_code, own_code, changed + [line.rstrip() for line in output.splitlines() if "worse" in line]
+
+
+def main() -> None:
+    """Plant, compare, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--same", type=int, default=10, help="comparisons of unchanged heads")
+    parser.add_argument("--factor", type=float, default=1.1, help="asv's")
+    parser.add_argument("--bench", default=CELL)
+    options = parser.parse_args()
+
+    good = True
+    with tempfile.TemporaryDirectory(prefix="firstgrad-planted-") as place:
+        folder = Path(place) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+        git(folder, "checkout", "--quiet", "-B", "base")
+        git(folder, "branch", "--force", "main", "base") if git(folder, "branch", "--show-current") != "main" else None
+        call(folder, str(Path(sys.executable).parent / "asv"), "machine", "--yes")
+        rounds = [
+            ("nodes", NODES, 1),
+            ("delay", DELAY, 1),
+            *((f"same-{i}", None, 0) for i in range(1, options.same + 1)),
+        ]
+        print("| head | asv continuous | firstgrad compare | wanted |\n|---|---|---|---|", flush=True)
+        for name, change, wanted in rounds:
+            head = plant(folder, name, change)
+            asv_code, own_code, changed = compare(folder, head, options, Path(place) / f"{name}.sqlite")
+            good &= (asv_code, own_code) == (wanted, wanted)
+            print(f"| {name} | {asv_code} | {own_code} | {wanted} |", flush=True)
+            for line in changed:
+                print(f"    {line}", flush=True)
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
