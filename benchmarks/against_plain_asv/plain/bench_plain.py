@@ -97,7 +97,7 @@ class _Plain:
         seconds["grad_graph"] = clock() - began
         profile = ProfileStats(atexit_print=False, flag_time_thunks=False)
         function = model.compile_fn(slope, inputs=model.value_vars, mode=self.mode, profile=profile)
-        seconds["rewrite"], seconds["link"] = profile.rewriter_time, profile.linker_time
+        seconds["rewrite"], seconds["link"] = profile.rewriting_time, profile.linker_time
         began = clock()
         function(self.data.initial)
         seconds["first_call"] = clock() - began
