@@ -27,7 +27,7 @@ NODES = """
         # Planted: terms whose sum is zero but for rounding, which no rewrite knows.
         angle = pt.sum(x_root)
         pm.Potential(
-            "planted", pt.sum(pt.stack([pt.sin(k * angle) ** 2 + pt.cos(k * angle) ** 2 - 1.0 for k in range(1, 9)]))
+            "planted", pt.sum(pt.stack([pt.sin(k * angle) ** 2 + pt.cos(k * angle) ** 2 - 1.0 for k in range(1, 7)]))
         )
     return model
 """
