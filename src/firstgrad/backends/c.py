@@ -30,11 +30,5 @@ class CBackend(PyTensorBackend):
 
         return Mode("cvm", "fast_run")
 
-    def compiled_units(self) -> int:
-        """Count C modules compiled so far."""
-        from pytensor.link.c.basic import get_module_cache
-
-        return int(get_module_cache().stats[2])
-
 
 BACKEND = CBackend()

@@ -16,6 +16,7 @@ class NumbaBackend(PyTensorBackend):
     name = BackendName.NUMBA
 
     def __init__(self) -> None:
+        super().__init__()
         self._compiled = 0
 
     def require(self) -> None:
@@ -47,8 +48,8 @@ class NumbaBackend(PyTensorBackend):
         return get_mode("NUMBA")
 
     def compiled_units(self) -> int:
-        """Count jitted functions compiled so far."""
-        return self._compiled
+        """Count jitted functions compiled so far, and C modules."""
+        return super().compiled_units() + self._compiled
 
 
 BACKEND = NumbaBackend()

@@ -34,6 +34,9 @@ class PyTensorBackend(ABC):
     name: BackendName
     marked: MarkedMode
 
+    def __init__(self) -> None:
+        self._has_compiled = False
+
     @abstractmethod
     def require(self) -> None:
         """Raise `BackendUnavailable` where something is missing; a subclass says what."""
@@ -42,9 +45,19 @@ class PyTensorBackend(ABC):
     def mode(self) -> Any:
         """Return the PyTensor mode that users get by this backend's name."""
 
-    @abstractmethod
     def compiled_units(self) -> int:
-        """Count what was compiled in this process so far."""
+        """Count C modules compiled in this process so far; a subclass adds what else it compiles.
+
+        They count for every backend: up to PyMC 5.25 constant folding compiles C, whatever the mode.
+        """
+        import pytensor
+
+        # To ask makes PyTensor scan its cache, which belongs into the first compile, not before it.
+        if not (self._has_compiled and pytensor.config.cxx):
+            return 0
+        from pytensor.link.c.basic import get_module_cache
+
+        return int(get_module_cache().stats[2])
 
     def import_backend(self) -> None:  # noqa: B027 - C has nothing to import
         """Import what the backend would import lazily within a compile."""
@@ -117,6 +130,7 @@ class PyTensorBackend(ABC):
         from firstgrad.backends.rewrite_marks import read_passes
 
         profile = _profile_stats()
+        self._has_compiled = True
         with pytensor.config.change_flags(profile_optimizer=True):
             function = problem.handle.compile_fn(
                 graph,
@@ -165,13 +179,14 @@ class PyTensorBackend(ABC):
         import pytensor
         from pytensor.compile.mode import Mode
 
-        model = problem.handle
-        terms = [term.sum() for term in model.logp(sum=False)]
-        # No rewrites: constant folding would start the C compiler even in this mode. Term by term: an addition
-        # of more than 32 groups has more operands than NumPy takes.
-        with pytensor.config.change_flags(cxx=""):
-            function = model.compile_fn(terms, inputs=model.value_vars, mode=Mode("py", None), on_unused_input="ignore")
-        return math.fsum(float(term) for term in function(point))
+        model, interpreter = problem.handle, Mode("py", None)
+        # No rewrites: constant folding would start the C compiler even in this mode. An inner graph (of an einsum or
+        # a Scan) is compiled in its first call, in the default mode of that moment, so the call is within as well.
+        # Term by term: an addition of more than 32 groups has more operands than NumPy takes.
+        with pytensor.config.change_flags(cxx="", mode=interpreter):
+            terms = [term.sum() for term in model.logp(sum=False)]
+            function = model.compile_fn(terms, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
+            return math.fsum(float(term) for term in function(point))
 
 
 def _refuse_discrete(model: Any) -> None:
