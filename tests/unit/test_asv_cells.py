@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from asv_runner.benchmarks.mark import SkipNotImplemented
+
+from firstgrad.asv.cells import CellFailedError, Sample, take
+from firstgrad.asv.sample import to_sample
+from firstgrad.asv.surroundings import Surroundings
+from firstgrad.metrics import METRICS, Unit, metric_named
+from firstgrad.record import (
+    CacheUse,
+    Check,
+    Counts,
+    Doubt,
+    Failure,
+    Memory,
+    Mismatch,
+    Phase,
+    PhaseRecord,
+    Status,
+    Verdict,
+)
+from helpers import make_case, make_record
+
+ROOT = Path(__file__).parents[2]
+
+
+class Measurer:
+    """Counts how often it measures; the n-th sample has n everywhere."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self, _):
+        self.count += 1
+        return Sample(values={"nodes": self.count, "evaluation": self.count / 10})
+
+
+def test_the_second_metric_reads_what_the_first_one_measured(tmp_path):
+    measure = Measurer()
+    assert take(tmp_path, make_case(), "nodes", measure).value_of("nodes") == 1
+    assert take(tmp_path, make_case(), "evaluation", measure).value_of("evaluation") == 0.1
+    assert measure.count == 1
+
+
+def test_each_round_of_a_metric_takes_a_new_sample(tmp_path):
+    measure = Measurer()
+    assert [take(tmp_path, make_case(), "nodes", measure).value_of("nodes") for _ in range(3)] == [1, 2, 3]
+    assert [take(tmp_path, make_case(), "evaluation", measure).values["evaluation"] for _ in range(4)] == [
+        0.1,
+        0.2,
+        0.3,
+        0.4,
+    ]
+    assert measure.count == 4
+
+
+def test_cases_share_nothing(tmp_path):
+    measure = Measurer()
+    take(tmp_path, make_case(), "nodes", measure)
+    take(tmp_path, make_case(evaluations=4), "nodes", measure)
+    assert measure.count == 2
+
+
+def test_a_measurement_that_asv_stopped_is_not_tried_again_by_every_metric(tmp_path):
+    class Stopped(BaseException):
+        pass
+
+    def stopped(_):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        take(tmp_path, make_case(), "nodes", stopped)
+    with pytest.raises(CellFailedError, match="asv stopped the measurement"):
+        take(tmp_path, make_case(), "evaluation", stopped).value_of("evaluation")
+
+
+GOOD = make_record(
+    phases=(PhaseRecord(phase=Phase.BUILD, began_seconds=0.0, wall_seconds=0.25, cpu_seconds=0.2),),
+    time_to_first_gradient_seconds=2.0,
+    time_to_first_gradient_cpu_seconds=1.5,
+    evaluation_seconds=(3.0, 1.0, 2.0),
+    memory=Memory(peak_rss_bytes=1000, retained_bytes=10),
+    counts=Counts(groups=1, values=1, nodes_before=7, nodes_after=5, compiled_units=4),
+    caches=CacheUse(entries_before=0, entries_read=0, entries_written=1, bytes_written=1),
+    check=Check(verdict=Verdict.AGREES),
+)
+
+
+def test_a_good_record_gives_every_metric():
+    values = to_sample(GOOD).values
+    assert values == {
+        "time_to_first_gradient": 2.0,
+        "time_to_first_gradient_cpu": 1.5,
+        "phase_import": None,
+        "phase_build": 0.25,
+        "phase_logp_graph": None,
+        "phase_grad_graph": None,
+        "phase_rewrite": None,
+        "phase_link": None,
+        "phase_first_call": None,
+        "evaluation": 2.0,
+        "peak_memory": 1000,
+        "retained_memory": 10,
+        "nodes_before": 7,
+        "nodes": 5,
+        "compiled_units": 4,
+    }
+    assert json.loads(json.dumps(values)) == values
+
+
+def test_a_record_without_numbers_gives_none_rather_than_zero():
+    assert set(to_sample(make_record()).values.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"status": Status.FAILED, "failure": Failure(kind="ValueError", message="cannot be built")},
+            "cannot be built",
+        ),
+        (
+            {
+                "status": Status.MISMATCH,
+                "check": Check(
+                    verdict=Verdict.DISAGREES,
+                    mismatches=(Mismatch(group="rho", index=(1,), expected=1.0, got=2.0),),
+                ),
+            },
+            r"oracle disagrees.*rho\[1\] is 2.0 instead of 1.0",
+        ),
+        (
+            {
+                "doubts": (Doubt.SCENARIO_CONTRADICTED,),
+                "caches": replace(GOOD.caches, contradiction="3 entries were read"),
+            },
+            "no cold compile: 3 entries were read",
+        ),
+        ({"status": Status.CRASHED}, "crashed"),
+    ],
+)
+def test_a_bad_record_gives_no_numbers_but_a_reason(changes, reason):
+    sample = to_sample(replace(GOOD, **changes))
+    assert sample.values == {}
+    with pytest.raises(CellFailedError, match=reason):
+        sample.value_of("nodes")
+
+
+def test_a_backend_that_is_not_installed_is_not_available_rather_than_failed():
+    failure = Failure(kind="BackendUnavailable", message="pip install jax")
+    with pytest.raises(SkipNotImplemented, match="pip install jax"):
+        to_sample(replace(GOOD, status=Status.FAILED, failure=failure)).value_of("nodes")
+
+
+def test_metrics_have_unique_names_and_units():
+    names = [metric.name for metric in METRICS]
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+    assert metric_named("peak_memory").unit is Unit.BYTES
+    assert metric_named("nodes").is_deterministic
+    assert not metric_named("evaluation").is_deterministic
+    with pytest.raises(KeyError):
+        metric_named("no_such")
+
+
+def test_files_of_models_are_seen_from_the_configuration(tmp_path, monkeypatch):
+    for name in ("ASV_CONF_DIR", "ASV_COMMIT", "ASV_ENV_DIR", "ASV_ENV_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "asv.conf.json").touch()
+    (tmp_path / "benchmarks").mkdir()
+    around = Surroundings.of(str(tmp_path / "benchmarks/bench_x.py"))
+    assert around.folder == tmp_path
+    assert around.reference("models.py:build") == f"{tmp_path}/models.py:build"
+    assert around.reference("package.models:build") == "package.models:build"
+    assert around.commit == ""
+    assert around.folder_for_filled("id") is None
+
+
+def test_what_asv_says_goes_before_what_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASV_CONF_DIR", str(tmp_path / "conf"))
+    monkeypatch.setenv("ASV_COMMIT", "c" * 40)
+    monkeypatch.setenv("ASV_ENV_NAME", "an environment")
+    around = Surroundings.of(None)
+    assert (around.folder, around.commit, around.environment) == (tmp_path / "conf", "c" * 40, "an environment")
+
+
+def test_filled_caches_are_kept_for_one_run_of_asv_and_by_commit(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASV_ENV_DIR", str(tmp_path))
+    monkeypatch.setenv("ASV_COMMIT", "c" * 40)
+    old = tmp_path / "firstgrad-filled" / "1-1.00" / "commit"
+    old.mkdir(parents=True)
+    first = Surroundings.of(None).folder_for_filled("one")
+    monkeypatch.setenv("ASV_COMMIT", "d" * 40)
+    second = Surroundings.of(None).folder_for_filled("one")
+    assert first != second
+    assert first.parent.parent == second.parent.parent
+    assert not old.exists()
+
+
+SKIPPED = """
+import math, sys
+sys.modules["firstgrad.asv"] = None
+sys.argv = ["benchmark.py", {action!r}]
+from asv_runner.discovery import get_benchmark_from_name, list_benchmarks
+for name in ("bench_pose.Jax.track_nodes-3", "bench_pose.C.track_time_to_first_gradient-0"):
+    benchmark = get_benchmark_from_name({root!r}, name)
+    assert benchmark.do_setup_cache() is None
+    assert benchmark.do_setup() is True, "it did not skip"
+"""
+
+
+def test_a_commit_without_the_suite_is_skipped():
+    code = SKIPPED.format(action="run", root=str(ROOT / "benchmarks"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("this commit has no firstgrad.asv") == 2
+
+
+def test_such_a_commit_cannot_say_what_benchmarks_there_are():
+    code = SKIPPED.format(action="discover", root=str(ROOT / "benchmarks"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
