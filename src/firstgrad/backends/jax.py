@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.pytensor_base import PyTensorBackend
 from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable
+from firstgrad.errors import BackendUnavailable, ModelError
+
+if TYPE_CHECKING:
+    from firstgrad.backends.base import Compiled, Hooks, Problem
+    from firstgrad.case import Target
 
 
 class JaxBackend(PyTensorBackend):
@@ -48,6 +52,19 @@ class JaxBackend(PyTensorBackend):
         from pytensor.compile.mode import get_mode
 
         return get_mode("JAX")
+
+    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+        """Compile, and say what to do where PyTensor has no JAX for a part of the graph.
+
+        Before PyMC 5.27 that is so for the gradient of a scan.
+        """
+        try:
+            return super().compile(problem, graph, target, hooks)
+        except NotImplementedError as error:
+            raise ModelError(
+                f"this PyTensor has no JAX for a part of the graph: {error}. Take another backend or a newer PyMC; "
+                "the pose model's HMM does without scan with --hmm-algorithm tree"
+            ) from error
 
     def wait(self, result: Any) -> Any:
         """Wait for the device: JAX returns before it has computed."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firstgrad.cli import check, compare, doctor, measure
+from firstgrad.cli import check, compare, doctor, measure, report
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.errors import FirstgradError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("measure", epilog=measure.EPILOG)(measure.measure)
 app.command("check", epilog=check.EPILOG)(check.check)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("report", epilog=report.EPILOG)(report.report)
 app.command("doctor")(doctor.doctor)
 
 

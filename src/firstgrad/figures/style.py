@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.case import BackendName
 from firstgrad.record import Phase
 
 if TYPE_CHECKING:
@@ -26,6 +27,20 @@ PHASE_COLOURS = {
 }
 """Colour of each phase, the same in every figure."""
 
+SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours of lines, from the same palette: without black and yellow, which vanish on a dark or a white page."""
+
+SERIES_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Markers of lines, so that none is told by its colour alone; as many as make each pair with a colour unique."""
+
+BACKEND_COLOURS = {
+    BackendName.C: "#D55E00",
+    BackendName.JAX: "#009E73",
+    BackendName.NUMBA: "#0072B2",
+    BackendName.FAKE: "#CC79A7",
+}
+"""Colour of each backend where lines are backends."""
+
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
@@ -34,6 +49,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "font.size": 10.0,
+    "text.parse_math": False,  # users' names may hold dollars
     "savefig.dpi": 150.0,
     "svg.hashsalt": "firstgrad",  # the same figure gives the same file
 }

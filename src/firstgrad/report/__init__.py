@@ -1,1 +1,3 @@
-"""Pages made from stored records."""
+"""Pages made from stored records: functions of records, they never measure."""
+
+from __future__ import annotations

@@ -1,0 +1,133 @@
+"""Write the findings' table of PyMC releases from stored records, as Markdown.
+
+Usage: ``python table.py RELEASES.jsonl [docs/findings.md]``. With a page, what is between its two markers is replaced.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.axes import default_backend, release_axis
+from firstgrad.analysis.series import failure_reason, group_records, make_series, tell_apart
+from firstgrad.figures.releases import PANELS, by_model
+from firstgrad.figures.values import write_estimate
+from firstgrad.metrics import metric_named
+from firstgrad.store import import_jsonl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from firstgrad.analysis.axes import Axis
+    from firstgrad.analysis.series import Group, Point
+    from firstgrad.record import Record
+
+BEGIN, END = "<!-- releases: begin", "<!-- releases: end -->"
+
+
+def text(records: Sequence[Record]) -> str:
+    """Write where it was measured, a table a model, and every failure with its reason."""
+    axis = release_axis(records)
+    groups = group_records(records, axis)
+    parts = [_where(records)]
+    for name, chosen in by_model(groups).items():
+        parts += [f"**{_plain(name)}**", "\n".join(_table(chosen, axis))]
+    failures = list(_failures(groups, axis))
+    parts.append("Failed samples:\n\n" + "\n".join(failures) if failures else "No sample failed.")
+    return "\n\n".join(parts)
+
+
+def replace_between_markers(page: str, new: str) -> str:
+    """Put a text between the markers of a page; SystemExit where they aren't there."""
+    before, begin, rest = page.partition(BEGIN)
+    marker, _, rest = rest.partition("\n")
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"the page has no lines {BEGIN} ... --> and {END}")
+    return f"{before}{BEGIN}{marker}\n\n{new}\n\n{END}{after}"
+
+
+def _where(records: Sequence[Record]) -> str:
+    pythons = sorted({record.environment.python for record in records})
+    hosts = {record.environment.host for record in records}
+    machines = "; ".join(sorted(f"{host.cores} cores of {host.processor}" for host in hosts))
+    first, last = (choose(record.started_at[:10] for record in records) for choose in (min, max))
+    when = first if first == last else f"{first} to {last}"
+    return (
+        f"{len(records)} samples, each a process of its own. Python {', '.join(pythons)}; {_plain(machines)}; {when} "
+        "(UTC). Cells are medians with their interval and, in parentheses, the number of samples; below 6 samples the "
+        "interval is the whole range. **Bold**: the backend that the release compiles to by default."
+    )
+
+
+def _table(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
+    names = [title for title, _, _ in PANELS]
+    yield f"| PyMC | PyTensor | backend | {' | '.join(names)} |"
+    yield f"|{' --- |' * (len(names) + 3)}"
+    rows: dict[tuple[int, str, str], dict[str, Point]] = {}
+    places = [place.key for place in axis.places]
+    for title, metric, scenario in PANELS:
+        series = make_series([each for each in groups if each.case.scenario is scenario], metric_named(metric))
+        for each, more in zip(series, tell_apart(series), strict=True):
+            for point in each.points:
+                key = (places.index(point.place), str(each.case.backend), more)
+                rows.setdefault(key, {})[title] = point
+    for (number, backend, more), points in sorted(rows.items()):
+        bold = "**" if str(default_backend(places[number])) == backend else ""
+        cells = (_cell(points.get(title), metric) for title, metric, _ in PANELS)
+        name = f"{bold}{backend}{bold}" + (f" ({_plain(more)})" if more else "")
+        yield f"| {_plain(places[number])} | {_pytensor(groups, places[number])} | {name} | {' | '.join(cells)} |"
+
+
+def _cell(point: Point | None, metric: str) -> str:
+    if point is None:
+        return ""
+    failed = f"{point.n_failed} failed" if point.n_failed else ""
+    if point.estimate is None:
+        return failed
+    number = f"{write_estimate(metric_named(metric).unit, point.estimate)} ({point.estimate.samples})"
+    return f"{number}, {failed}" if failed else number
+
+
+def _pytensor(groups: Sequence[Group], place: str) -> str:
+    found = {
+        dict(record.environment.versions).get("pytensor", "")
+        for group in groups
+        for key, records in group.records
+        for record in records
+        if key == place
+    }
+    return _plain(", ".join(sorted(found)))
+
+
+def _failures(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for group in groups:
+        for place, records in group.records:
+            for record in records:
+                if reason := failure_reason(record):
+                    found.setdefault((str(group.case), reason), []).append(axis.place(place).name)
+    for (case, reason), places in found.items():
+        yield f"- {_plain(case)}, PyMC {_plain(', '.join(dict.fromkeys(places)))}: {_plain(reason)}"
+
+
+def _plain(words: str) -> str:
+    """Keep what others wrote from being Markdown or HTML."""
+    for letter in "\\`*_[]|":
+        words = words.replace(letter, f"\\{letter}")
+    return " ".join(words.replace("&", "&amp;").replace("<", "&lt;").split())
+
+
+def main() -> None:
+    """Print the text, or put it into a page."""
+    made = text(list(import_jsonl(Path(sys.argv[1]))))
+    if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
+        print(made)
+        return
+    page = Path(sys.argv[2])
+    page.write_text(replace_between_markers(page.read_text(), made))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The data of the figures along commits and releases: lines, bars, crosses, names."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firstgrad.analysis.axes import Commit, commit_axis
+from firstgrad.analysis.series import group_records, make_series
+from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.figures.lines import shown, spread
+from firstgrad.figures.releases import PANELS, describe_releases, draw_releases
+from firstgrad.figures.series import describe_series, draw_series, split_common
+from firstgrad.figures.style import save_figure
+from firstgrad.figures.values import needs_log, scale_of, write_estimate, write_value
+from firstgrad.metrics import Unit, metric_named
+from firstgrad.record import Failure, Memory, Status
+from firstgrad.spec import HmmSpec, PoseSpec
+from firstgrad.store import export_jsonl
+from helpers import MIB, make_case, make_environment, make_record
+
+COMMITS = [Commit(letter * 40, f"commit {letter}") for letter in "abc"]
+ROOT = Path(__file__).parents[2]
+
+
+def sample(seconds, *, case, number=0, commit="", pymc="6.4.0", failed=False):
+    record = make_record(
+        record_id=f"{case.id}-{commit}-{pymc}-{number}",
+        case=case,
+        environment=make_environment(git_commit=commit, versions=(("pymc", pymc),)),
+        time_to_first_gradient_seconds=seconds,
+        evaluation_seconds=(seconds / 1000,),
+        memory=Memory(peak_rss_bytes=300 * MIB),
+    )
+    failure = Failure(kind="CompileError", message="no")
+    return replace(record, status=Status.FAILED, failure=failure) if failed else record
+
+
+def drawn(records, metric="time_to_first_gradient"):
+    axis = commit_axis(records, COMMITS)
+    series = make_series(group_records(records, axis), metric_named(metric))
+    return draw_series(series, axis), describe_series(series, axis)
+
+
+def line(axes, label):
+    (found,) = [each for each in axes.lines if each.get_label() == label]
+    return found
+
+
+def release_records():
+    found = []
+    for pymc in ("5.28.5", "6.0.0", "6.4.0"):
+        for backend in ("c", "jax", "numba"):
+            if backend == "numba" and pymc.startswith("5"):
+                continue
+            for scenario in (Scenario.COLD, Scenario.WARM):
+                case = make_case(backend=BackendName(backend), scenario=scenario)
+                is_bad = (backend, pymc) == ("jax", "6.0.0")
+                found += [sample(5.0 + i, case=case, number=i, pymc=pymc, failed=is_bad) for i in range(3)]
+    return found
+
+
+def test_a_line_has_the_medians_and_bars_have_the_intervals():
+    case = make_case()
+    records = [sample(1.0 + i + 3 * j, case=case, number=i, commit=COMMITS[j].digest) for i in range(3) for j in (0, 1)]
+    figure, text = drawn(records)
+    (axes,) = figure.axes
+    assert list(line(axes, "fake").get_ydata()) == [2.0, 5.0]
+    segments = [segment.tolist() for bars in axes.collections for segment in bars.get_segments()]
+    assert segments == [[[0, 1], [0, 3]], [[1, 4], [1, 6]]]
+    assert axes.get_ylabel() == "seconds"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a" * 10, "b" * 10]
+    assert axes.get_ylim()[0] == 0
+    assert "2.00 s at aaaaaaaaaa, 5.00 s at bbbbbbbbbb" in text
+
+
+def test_each_scenario_has_a_panel_and_each_model_a_name_at_its_line():
+    models = (PoseSpec(), PoseSpec(hmm=HmmSpec(n_states=2)))
+    records = [
+        sample(2.0, case=Case(model=model, backend=BackendName.JAX, scenario=scenario), commit=COMMITS[0].digest)
+        for model in models
+        for scenario in (Scenario.COLD, Scenario.WARM)
+    ]
+    figure, _ = drawn(records)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["jax, cold", "jax, warm"]
+    for axes in figure.axes:
+        assert {text.get_text() for text in axes.texts} == {"no HMM", "HMM S=2 scan"}
+    assert figure.get_suptitle() == "Time to first gradient\npose T=100 K=5"
+
+
+def test_a_failure_breaks_the_line_and_is_marked():
+    case = make_case()
+    records = [
+        sample(2.0, case=case, commit=COMMITS[0].digest),
+        sample(0.0, case=case, commit=COMMITS[1].digest, failed=True),
+        sample(3.0, case=case, commit=COMMITS[2].digest),
+    ]
+    figure, text = drawn(records)
+    (axes,) = figure.axes
+    medians = line(axes, "fake").get_ydata()
+    assert (medians[0], medians[2]) == (2.0, 3.0)
+    assert math.isnan(medians[1])
+    assert list(line(axes, "fake: failed").get_xdata()) == [1]
+    assert "failed" in {each.get_text() for each in axes.texts}
+    assert "failed samples at bbbbbbbbbb" in text
+
+
+def test_only_failures_are_drawn_too():
+    figure, text = drawn([sample(0.0, case=make_case(), commit=COMMITS[0].digest, failed=True)])
+    assert {each.get_text() for each in figure.axes[0].texts} == {"no numbers", "failed"}
+    assert "no numbers, failed samples at" in text
+    with pytest.raises(ValueError, match="nothing to draw"):
+        drawn([])
+
+
+@pytest.mark.parametrize(("seconds", "scale"), [((1.0, 9.0), "linear"), ((1.0, 11.0), "log")])
+def test_the_axis_is_logarithmic_where_the_span_demands_it(seconds, scale):
+    records = [sample(each, case=make_case(), commit=COMMITS[j].digest) for j, each in enumerate(seconds)]
+    figure, _ = drawn(records)
+    assert figure.axes[0].get_yscale() == scale
+
+
+def test_hostile_names_are_drawn_as_they_are(tmp_path):
+    case = make_case("odd/$x_$<b>&\x07.py:build")
+    figure, text = drawn([sample(1.0, case=case, commit=COMMITS[0].digest)])
+    _, svg = save_figure(figure, tmp_path, "series", description=text)
+    assert svg.exists()
+    assert figure.get_suptitle().endswith("odd/$x_$<b>&\N{REPLACEMENT CHARACTER}.py:build")
+
+
+def test_the_releases_emphasise_the_default_backend_of_each():
+    figure = draw_releases(release_records())
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [title for title, _, _ in PANELS]
+    axes = figure.axes[0]
+    assert list(line(axes, "c").get_xdata()) == [0, 1, 2]
+    assert list(line(axes, "c: default").get_xdata()) == [0]
+    assert list(line(axes, "numba: default").get_xdata()) == [1, 2]
+    assert not [each for each in axes.lines if each.get_label() == "jax: default"]
+    assert list(line(axes, "jax: failed").get_xdata()) == [1]
+    assert list(line(axes, "numba").get_ydata()) == [6.0, 6.0]
+
+
+def test_the_description_of_the_releases_has_their_numbers():
+    text = describe_releases(release_records())
+    assert "(c until 5.28.5, numba from 6.0.0)" in text
+    assert "jax: 6.00 s at 5.28.5, 6.00 s at 6.4.0, failed samples at 6.0.0" in text
+
+
+def test_records_without_a_release_give_no_figure():
+    with pytest.raises(ValueError, match="nothing to draw"):
+        draw_releases([make_record()])
+
+
+def test_make_plots_draws_the_releases_only_where_their_file_is_there(tmp_path):
+    data = tmp_path / "releases.jsonl"
+    command = [
+        *(sys.executable, "-m", "firstgrad.figures"),
+        *(ROOT / "docs/data/first-gradient.jsonl", tmp_path, data),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"phases.png", "phases.svg"}
+    export_jsonl(release_records(), data)
+    subprocess.run(command, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.glob("rel*")} == {"releases.jsonl", "releases.png", "releases.svg"}
+
+
+def test_names_are_kept_apart_within_the_panel():
+    assert spread([0.2, 0.5], 0.1) == [0.2, 0.5]
+    assert spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.5, 0.6, 0.7])
+    assert spread([0.97, 0.98], 0.1) == pytest.approx([0.9, 1.0])
+    assert spread([], 0.1) == []
+
+
+def test_common_words_are_said_once():
+    assert split_common(["pose T=1 no HMM", "pose T=1 no HMM tree"]) == ("pose T=1", ["no HMM", "no HMM tree"])
+    assert split_common(["a b", "a b"]) == ("a b", ["", ""])
+    assert split_common(["a b", "a"]) == ("", ["a b", "a"])
+    assert shown("a\nb" + "c" * 90, 10) == "a\N{REPLACEMENT CHARACTER}bcccccc…"
+
+
+def test_numbers_have_units_and_an_axis_has_one():
+    assert write_value(Unit.COUNT, 12345) == "12,345"
+    assert write_value(Unit.BYTES, 300 * MIB) == "300 MiB"
+    assert (scale_of(Unit.SECONDS, [0.002]).unit, scale_of(Unit.BYTES, [3.0e9]).unit) == ("milliseconds", "GiB")
+    assert scale_of(Unit.COUNT, []).unit == ""
+    assert not needs_log([0.0, 100.0])
+
+
+def test_a_single_sample_has_no_interval():
+    from firstgrad.analysis.estimates import estimate_median
+
+    assert write_estimate(Unit.SECONDS, estimate_median([2.0])) == "2.00 s"
+    assert write_estimate(Unit.SECONDS, estimate_median([1.0, 2.0, 3.0])) == "2.00 s [1.00 s, 3.00 s]"
