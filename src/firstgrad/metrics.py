@@ -70,7 +70,7 @@ METRICS = (
     ),
     Metric(
         name="time_to_first_gradient_cpu",
-        title="processor time to first gradient, compilers included",
+        title="CPU time to first gradient",
         unit=Unit.SECONDS,
         version="1",
         read=lambda record: record.time_to_first_gradient_cpu_seconds,
