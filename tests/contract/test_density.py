@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +55,7 @@ def both_functions(model):
     backend = JaxBackend()
     backend.require()
     backend.import_modules()
-    return functools.partial(backend.logp_value, Problem(model, None)), model.compile_dlogp(mode=backend.mode())
+    return backend.logp_function(Problem(model, None)), model.compile_dlogp(mode=backend.mode())
 
 
 @pytest.mark.compiles

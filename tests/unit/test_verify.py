@@ -31,7 +31,7 @@ def measured(target=Target.DLOGP):
     point = backend.start_point(problem)
     compiled = backend.compile(problem, problem, target, Hooks(lambda: None, lambda *_: None))
     answers = [(at, compiled.call(at)) for at in (point, *nearby_points(point, count=1))]
-    return backend.groups(problem, point), answers, lambda at: backend.logp_value(problem, at)
+    return backend.groups(problem, point), answers, backend.logp_function(problem)
 
 
 def with_gradient(answers, number, change):

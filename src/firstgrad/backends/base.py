@@ -124,8 +124,8 @@ class Backend(Protocol):
     def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite and link."""
 
-    def logp_value(self, problem: Problem, point: Point) -> float:
-        """Compute the log-density without the compiled function and without a compiler; slow."""
+    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
+        """Make the log-density callable without the compiled function and without a compiler; slow."""
 
     def compiled_units(self) -> int:
         """How many C modules or jitted functions this process has compiled so far."""

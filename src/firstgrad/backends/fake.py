@@ -96,12 +96,12 @@ class FakeBackend:
         passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
         return Compiled(call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes)
 
-    def logp_value(self, problem: Problem, point: Point) -> float:
+    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
         """Ask the oracle."""
         from firstgrad.oracle import logp
 
         spec, data = problem.handle
-        return float(logp(spec, data, point))
+        return lambda point: float(logp(spec, data, point))
 
     def compiled_units(self) -> int:
         """Count the file once written."""

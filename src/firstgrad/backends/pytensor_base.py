@@ -174,8 +174,8 @@ class PyTensorBackend(ABC):
             )
         return array
 
-    def logp_value(self, problem: Problem, point: Point) -> float:
-        """Run the log-density's graph in PyTensor's Python interpreter: no compiler takes part."""
+    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
+        """Make the log-density's graph callable in PyTensor's Python interpreter: no compiler takes part."""
         import pytensor
         from pytensor.compile.mode import Mode
 
@@ -186,7 +186,12 @@ class PyTensorBackend(ABC):
         with pytensor.config.change_flags(cxx="", mode=interpreter):
             terms = [term.sum() for term in model.logp(sum=False)]
             function = model.compile_fn(terms, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
-            return math.fsum(float(term) for term in function(point))
+
+        def logp(point: Point) -> float:
+            with pytensor.config.change_flags(cxx="", mode=interpreter):
+                return math.fsum(float(term) for term in function(point))
+
+        return logp
 
 
 def _refuse_discrete(model: Any) -> None:

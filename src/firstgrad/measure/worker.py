@@ -6,6 +6,7 @@ standard error, which the parent keeps.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firstgrad.measure.events import WorkerEvent
+    from firstgrad.points import Point
 
 
 def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
@@ -99,7 +101,13 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
 
     groups = backend.groups(first.problem, first.point)
     answers = [(first.point, first.answer), (near[0], first.compiled.call(near[0]))]
-    check = check_answers(case.model, groups, answers, lambda at: backend.logp_value(first.problem, at))
+    # Made once, and only where an answer comes without its log-density: it takes seconds.
+    density = functools.cache(lambda: backend.logp_function(first.problem))
+
+    def logp_value(point: Point) -> float:
+        return density()(point)
+
+    check = check_answers(case.model, groups, answers, logp_value)
     compiled = first.compiled
     return replace(
         base,
