@@ -92,6 +92,8 @@ def environment(folder: Path, inherited: Mapping[str, str], *, threads: int = 1)
         # By default JAX keeps only what took a second to compile; a proof needs every entry.
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        # Up to 0.10, JAX else makes the folder's path a part of each key: what another folder was filled with is lost.
+        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
         "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cpu"),
         "TMPDIR": str(folder / "tmp"),
         "PYTHONHASHSEED": "0",
