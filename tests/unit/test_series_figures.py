@@ -34,6 +34,7 @@ def sample(seconds, *, case, number=0, commit="", pymc="6.4.0", failed=False):
         case=case,
         environment=make_environment(git_commit=commit, versions=(("pymc", pymc),)),
         time_to_first_gradient_seconds=seconds,
+        time_to_first_gradient_cpu_seconds=seconds / 2,
         evaluation_seconds=(seconds / 1000,),
         memory=Memory(peak_rss_bytes=300 * MIB),
     )

@@ -25,20 +25,23 @@ if TYPE_CHECKING:
 PANELS = (
     ("Time to first gradient, cold", "time_to_first_gradient", Scenario.COLD),
     ("Time to first gradient, warm", "time_to_first_gradient", Scenario.WARM),
+    ("CPU time to first gradient, cold", "time_to_first_gradient_cpu", Scenario.COLD),
+    ("CPU time to first gradient, warm", "time_to_first_gradient_cpu", Scenario.WARM),
     ("Evaluation time (median call), cold", "evaluation", Scenario.COLD),
     ("Peak memory, compilers included, cold", "peak_memory", Scenario.COLD),
 )
 """Title, metric and scenario of each panel."""
-_WIDTH_INCHES, _HEIGHT_INCHES = 11.0, 7.4
+_ROWS = 3
+_WIDTH_INCHES, _HEIGHT_INCHES = 11.0, 3.7 * _ROWS
 
 
 def draw_releases(records: Sequence[Record]) -> Figure:
-    """Draw four metrics over PyMC releases, a line a backend.
+    """Draw what changed over PyMC releases, a line a backend.
 
     Parameters
     ----------
     records : sequence of Record
-        Each model and target in it gets four panels of its own.
+        Each model and target in it gets panels of its own.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def describe_releases(records: Sequence[Record]) -> str:
             told = "; ".join(describe_line(line.series, axis, line.name) for line in lines)
             sentences.append(f"{name}, {title[0].lower()}{title[1:]}: {told or 'no records'}.")
     return (
-        f"Four panels of lines over {len(axis.places)} PyMC releases, a line a backend, the default backend of each "
+        f"Six panels of lines over {len(axis.places)} PyMC releases, a line a backend, the default backend of each "
         f"release emphasised ({_tell_defaults(axis)}). {' '.join(sentences)}"
     )
 
@@ -109,10 +112,10 @@ def make_lines(groups: Sequence[Group], metric: str) -> list[Line]:
 
 
 def _draw_model(part: SubFigure, name: str, groups: Sequence[Group], axis: Axis) -> None:
-    grid = part.subplots(2, 2)
+    grid = part.subplots(_ROWS, 2)
     for axes, (title, metric, scenario) in zip(grid.flat, PANELS, strict=True):
         lines = make_lines([each for each in groups if each.case.scenario is scenario], metric)
-        draw_panel(axes, lines, axis, height_inches=_HEIGHT_INCHES / 2 - 1.1)
+        draw_panel(axes, lines, axis, height_inches=_HEIGHT_INCHES / _ROWS - 1.1)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(axis.title)
         _mark_change(axes, axis)
