@@ -110,7 +110,9 @@ def cases() -> tuple[Case, ...]:
 
 
 def is_default_backend(backend: str) -> bool:
-    """Whether this PyTensor compiles to it by itself: C up to 2.x, Numba from 3 on."""
+    """Whether the PyMC that is installed here compiles to it when nothing is asked for."""
     from importlib.metadata import version
 
-    return backend == ("numba" if int(version("pytensor").partition(".")[0]) >= 3 else "c")  # noqa: PLR2004
+    from firstgrad.analysis.axes import default_backend
+
+    return backend == default_backend(version("pymc"))
