@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firstgrad.case import BackendName, Scenario
-from firstgrad.record import Counts, Doubt, Failure, Memory, Phase, PhaseRecord, Status
+from firstgrad.case import BackendName, ExternalModel, Scenario
+from firstgrad.record import (
+    Check,
+    Counts,
+    Doubt,
+    Failure,
+    Memory,
+    MemoryPoint,
+    Phase,
+    PhaseRecord,
+    Status,
+    Verdict,
+)
 from helpers import MIB, make_case, make_environment, make_record
 
 COMMITS = tuple(letter * 40 for letter in "abc")
@@ -69,3 +80,75 @@ def hostile():
     """Names and messages that must stay text."""
     named = sample(2.0, number=1, reference=f"{HOSTILE}.py:build", git_commit=COMMITS[0], label=HOSTILE, flags=HOSTILE)
     return [named, broken(replace(named, record_id="2"), message=HOSTILE, tail=(HOSTILE,))]
+
+
+def of_model(record, seconds=None, *, call_seconds=None, memory_bytes=None, **parameters):
+    """The same sample as if it were of another model, and took other times and memory."""
+    reference = record.case.model.reference
+    given = tuple(sorted(parameters.items()))
+    seconds = record.time_to_first_gradient_seconds if seconds is None else seconds
+    memory_bytes = record.memory.peak_rss_bytes if memory_bytes is None else memory_bytes
+    return replace(
+        record,
+        case=replace(record.case, model=ExternalModel(reference=reference, parameters=given)),
+        time_to_first_gradient_seconds=seconds,
+        evaluation_seconds=record.evaluation_seconds if call_seconds is None else (call_seconds,) * 3,
+        memory=Memory(
+            peak_rss_bytes=memory_bytes,
+            timeline=tuple(
+                MemoryPoint(at_seconds=float(at), rss_bytes=memory_bytes * (at + 1) // 5, children_rss_bytes=0)
+                for at in range(5)
+            ),
+        ),
+    )
+
+
+def stopped(record, seconds):
+    """The same sample as if the time limit had stopped it while it was linked."""
+    failure = Failure(kind="TimeLimit", message=f"took longer than {seconds:g} s", phase=Phase.LINK)
+    began = (
+        PhaseRecord(phase=Phase.BUILD, began_seconds=0.0, wall_seconds=1.0, cpu_seconds=1.0),
+        PhaseRecord(phase=Phase.LOGP_GRAPH, began_seconds=1.0, wall_seconds=1.0, cpu_seconds=1.0),
+    )
+    timeline = (MemoryPoint(at_seconds=seconds, rss_bytes=MIB, children_rss_bytes=0),)
+    return replace(
+        record,
+        case=replace(record.case, time_limit_seconds=seconds),
+        status=Status.TIMEOUT,
+        failure=failure,
+        phases=began,
+        memory=Memory(peak_rss_bytes=MIB, timeline=timeline),
+        time_to_first_gradient_seconds=None,
+        evaluation_seconds=(),
+    )
+
+
+def a_sweep():
+    """Two samples of each of four sizes on C and JAX; two more sizes: one that a limit stopped, one that disagrees.
+
+    JAX takes 10 s and 1 ms an evaluation, C 110 s and 0.1 ms, whatever the size: C is ahead from 111,111 evaluations
+    on. Memory grows with the size: 100 MiB of it each. The two samples lie 1% below and above all that.
+    """
+    found = []
+    for size in (1, 2, 4, 8):
+        for backend, seconds, call_seconds in (("jax", 10.0, 1e-3), ("c", 110.0, 1e-4)):
+            for noise in (0.99, 1.01):
+                record = sample(noise * seconds, number=len(found), backend=backend, label="sweep")
+                memory_bytes = round(noise * size * 100 * MIB)
+                made = of_model(record, call_seconds=noise * call_seconds, memory_bytes=memory_bytes, size=size)
+                found.append(replace(made, check=Check(verdict=Verdict.AGREES)))
+    record = of_model(sample(1.0, number=len(found), label="sweep"), size=16)
+    found.append(stopped(record, 600.0))
+    record = of_model(sample(1.0, number=len(found), label="other"), size=32)
+    return [*found, replace(record, status=Status.MISMATCH, check=Check(verdict=Verdict.DISAGREES))]
+
+
+def many_cases(number, *, label="", reference="some/file.py:build"):
+    """So many cases of a sample each; those with a higher number are newer."""
+    found = []
+    for place in range(number):
+        backend, scenario = ("c", "jax", "numba")[place % 3], list(Scenario)[place // 3 % 3]
+        record = sample(1.0 + place, number=place, backend=backend, scenario=scenario, label=label, reference=reference)
+        began = f"2025-01-01T{place // 3600:02}:{place // 60 % 60:02}:{place % 60:02}.000+00:00"
+        found.append(replace(of_model(record, size=place), started_at=began))
+    return found

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.axes import default_backend, release_axis
-from firstgrad.analysis.series import failure_reason, group_records, make_series, tell_apart
+from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.figures.releases import PANELS, by_model
 from firstgrad.figures.values import write_estimate
 from firstgrad.metrics import metric_named
 from firstgrad.store import import_jsonl
+from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ def _failures(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
     for group in groups:
         for place, records in group.records:
             for record in records:
-                if reason := failure_reason(record):
+                if reason := why_unusable(record):
                     found.setdefault((str(group.case), reason), []).append(axis.place(place).name)
     for (case, reason), places in found.items():
         yield f"- {_plain(case)}, PyMC {_plain(', '.join(dict.fromkeys(places)))}: {_plain(reason)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from firstgrad.errors import SpecError
@@ -112,6 +112,14 @@ class Case:
         from firstgrad.codec import to_json
 
         return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
+
+    @property
+    def question(self) -> str:
+        """Digest of what is asked: the case without its limits and its number of evaluations.
+
+        Samples of one question under equal conditions belong together, however long one was ready to wait.
+        """
+        return replace(self, evaluations=0, time_limit_seconds=None, memory_limit_bytes=None).id
 
     def __str__(self) -> str:
         return f"{describe_model(self.model)}, {self.backend}, {self.target}, {self.scenario}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import math
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from firstgrad.errors import FirstgradError
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
+_PLAIN = {bool, int, float, str}
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -73,6 +75,7 @@ def _converter() -> Converter:
     for kind in (bool, int, str):
         # By class: cattrs asks its own hooks for these, which convert, before any that goes by a condition.
         converter.register_structure_hook(kind, _exact(kind))
+    converter.register_structure_hook_factory(_is_flat, functools.partial(_flat_from_dict, converter))
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple_from_list, converter))
     converter.register_structure_hook_func(lambda kind: kind in (Scalar, Scalar.__value__), _scalar_from_plain)
     configure_tagged_union(
@@ -117,8 +120,32 @@ def _tuple_from_list(converter: Converter, value: Any, wanted: Any) -> Any:
         raise TypeError(f"expected a list, got {value!r}")
     kinds = get_args(wanted)
     if kinds[1:] == (Ellipsis,):
-        kinds = kinds[:1] * len(value)
+        hook = converter.get_structure_hook(kinds[0])
+        return tuple([hook(each, kinds[0]) for each in value])
     return tuple(converter.structure(each, kind) for each, kind in zip(value, kinds, strict=True))
+
+
+def _is_flat(kind: Any) -> bool:
+    """Whether this is a dataclass of numbers, texts and truths only."""
+    return is_dataclass(kind) and isinstance(kind, type) and set(get_type_hints(kind).values()) <= _PLAIN
+
+
+def _flat_from_dict(converter: Converter, kind: Any) -> Any:
+    """Make a short cut for dataclasses of which a record has hundreds; whatever is unusual takes the long way."""
+    from cattrs.gen import make_dict_structure_fn
+
+    long_way = make_dict_structure_fn(kind, converter)
+    kinds = get_type_hints(kind)
+    wanted = (dict, *kinds.values())
+
+    def structure(value: Any, _: object) -> Any:
+        try:
+            is_usual = (type(value), *[type(value[name]) for name in kinds]) == wanted and len(value) == len(kinds)
+        except (KeyError, TypeError):
+            is_usual = False
+        return kind(**value) if is_usual else long_way(value, kind)
+
+    return structure
 
 
 def _scalar_from_plain(value: Any, _: object) -> Any:

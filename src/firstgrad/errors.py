@@ -11,7 +11,9 @@
     │   ├── UnknownSideError   no record has this label or commit
     │   └── UnlikeSidesError   host, versions, threads or flags differ
     └── StoreError           a store cannot be opened, read or written
-        └── SchemaTooNewError  the store was written by a newer firstgrad
+        ├── SchemaTooNewError    the store was written by a newer firstgrad
+        ├── RecordExistsError    a record of this record_id is there already
+        └── StoreUnreachableError  the store's server is away
 
 Each message names the culprit and the next step. Only the CLI turns them into exit codes.
 """
@@ -112,3 +114,11 @@ class StoreError(FirstgradError):
 
 class SchemaTooNewError(StoreError):
     """A store was written by a newer firstgrad than this one."""
+
+
+class RecordExistsError(StoreError):
+    """A record of this `record_id` is in the store already."""
+
+
+class StoreUnreachableError(StoreError):
+    """A store's server refuses connections or lost one: it is stopped, starts, or the network is cut."""

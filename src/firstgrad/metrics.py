@@ -56,6 +56,13 @@ def _phase(phase: Phase) -> Callable[[Record], float | None]:
     return seconds
 
 
+def _count(field: str) -> Callable[[Record], float | None]:
+    def count(record: Record) -> float | None:
+        return None if record.counts is None else getattr(record.counts, field)
+
+    return count
+
+
 def _evaluation_seconds(record: Record) -> float | None:
     return statistics.median(record.evaluation_seconds) if record.evaluation_seconds else None
 
@@ -112,21 +119,21 @@ METRICS = (
         title="graph nodes before rewriting",
         unit=Unit.COUNT,
         version="1",
-        read=lambda record: record.counts.nodes_before if record.counts else None,
+        read=_count("nodes_before"),
     ),
     Metric(
         name="nodes",
         title="graph nodes after rewriting",
         unit=Unit.COUNT,
         version="1",
-        read=lambda record: record.counts.nodes_after if record.counts else None,
+        read=_count("nodes_after"),
     ),
     Metric(
         name="compiled_units",
         title="compiled units",
         unit=Unit.COUNT,
         version="1",
-        read=lambda record: record.counts.compiled_units if record.counts else None,
+        read=_count("compiled_units"),
     ),
 )
 """All metrics, in the order in which they are shown."""

@@ -65,6 +65,11 @@ def format_bytes(size_bytes: float) -> str:
     return f"{_three_digits(amount)} GiB"
 
 
+def format_count(number: int, what: str) -> str:
+    """Write a number of things, such as ``"1 case"`` or ``"2,500 cases"``; the plural takes an s."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def parse_bytes(text: str) -> int:
     """Read a size such as ``4GiB``, ``500 MB`` or ``1073741824``.
 

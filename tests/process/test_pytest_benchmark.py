@@ -227,11 +227,11 @@ def test_good(benchmark):
 """
     done = run_tests(tmp_path, body, "--benchmark-json=out.json")
     assert done.returncode == 1
-    assert "failed in phase build: ModelError" in line_of(done, "test_raises")
+    assert "failed in build: ModelError" in line_of(done, "test_raises")
     assert "no data today" in line_of(done, "test_raises")
-    assert "crashed in phase build: SIGKILL" in line_of(done, "test_dies")
+    assert "crashed in build: SIGKILL" in line_of(done, "test_dies")
     assert "last words" in done.stdout
-    assert "the scenario cold is contradicted: " in line_of(done, "test_contradicted")
+    assert "this was no cold compile: " in line_of(done, "test_contradicted")
     assert "again" in line_of(done, "test_second_round")
     assert "no evaluation time" in line_of(done, "test_no_such_number")
     assert "SpecError: metric: expected one that is in seconds" in line_of(done, "test_bytes_are_no_durations")
@@ -261,7 +261,7 @@ def test_it(benchmark, monkeypatch):
     done = run_tests(tmp_path, body)
     assert done.returncode == 1
     reason = line_of(done, "test_it")
-    assert "disagrees with the oracle: length_2[3]: expected 1.5, got -1.5 (2 differ)" in reason
+    assert "mismatch: the oracle expected 1.5 for length_2[3], and it is -1.5 (2 values differ)" in reason
 
 
 def test_a_backend_that_is_not_installed_skips_the_test(tmp_path):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from firstgrad.analysis.axes import AxisKind, Commit, commit_axis, default_backend, release_axis
 from firstgrad.analysis.estimates import estimate_median
-from firstgrad.analysis.series import failure_reason, group_records, make_series, tell_apart
+from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.case import BackendName, Scenario
 from firstgrad.metrics import metric_named
 from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Phase, Status, Verdict
+from firstgrad.usability import why_unusable
 from helpers import make_case, make_environment, make_record
 
 FIRST_GRADIENT = metric_named("time_to_first_gradient")
@@ -145,16 +148,19 @@ def test_failed_samples_are_counted_with_their_reason_and_give_no_number():
 
 def test_wrong_results_and_contradicted_scenarios_are_failures():
     mismatch = Mismatch(group="rho", index=(1,), expected=2.0, got=3.0)
-    wrong = make_record(
+    wrong = replace(
+        sample(1.0, git_commit=OLD),
         status=Status.MISMATCH,
         check=Check(verdict=Verdict.DISAGREES, mismatches=(mismatch,)),
-        evaluation_seconds=(1.0,),
     )
-    assert failure_reason(wrong) == "mismatch: the oracle expected 2 for rho[1], and it is 3"
     caches = CacheUse(entries_before=3, entries_read=3, entries_written=0, bytes_written=0, contradiction="3 were read")
-    contradicted = make_record(caches=caches, doubts=(Doubt.SCENARIO_CONTRADICTED,))
-    assert failure_reason(contradicted) == "this was no cold compile: 3 were read"
-    assert failure_reason(make_record(doubts=(Doubt.HIGH_LOAD,))) == ""
+    contradicted = replace(sample(1.0, git_commit=OLD), caches=caches, doubts=(Doubt.SCENARIO_CONTRADICTED,))
+    doubtful = sample(7.0, git_commit=OLD, doubts=(Doubt.HIGH_LOAD,))
+    records = [wrong, contradicted, doubtful]
+    (series,) = series_of(records, commit_axis(records))
+    (point,) = series.points
+    assert {each.reason for each in point.failed} == {why_unusable(wrong), why_unusable(contradicted)}
+    assert (point.n_failed, point.estimate.value, point.estimate.samples) == (2, 7.0, 1)
 
 
 def test_what_has_no_number_or_no_place_makes_no_series():

@@ -21,17 +21,20 @@ from firstgrad.case import BackendName, Case, Target
 from firstgrad.codec import to_json
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Environment, HostFingerprint, Record, Status
+from firstgrad.row import make_row
+from firstgrad.row.text import ROW_VERSION, write_row
 from firstgrad.spec import PoseSpec
-from firstgrad.store import STORE_SCHEMA_VERSION, Store, export_jsonl, import_into, import_jsonl
+from firstgrad.store import STORE_SCHEMA_VERSION, Store, export_jsonl, import_into, import_jsonl, rows_of
 from firstgrad.store.engine import make_engine, url_of, writing
 from firstgrad.store.migrate import STEPS, migrate
 from strategies import records, same
 
+NEXT = STORE_SCHEMA_VERSION + 1
 NOBODY = 65534
 ANY_RECORDS = st.lists(records(), max_size=3, unique_by=lambda record: record.record_id)
 
 
-def record(record_id, *, label="", status=Status.OK, **case):
+def record(record_id, *, label="", git_commit="", status=Status.OK, **case):
     host = HostFingerprint(processor="a processor", cores=4, memory_bytes=2**33, operating_system="Linux")
     return Record(
         record_id=record_id,
@@ -47,6 +50,7 @@ def record(record_id, *, label="", status=Status.OK, **case):
             host=host,
             load_before=0.5,
             label=label,
+            git_commit=git_commit,
         ),
     )
 
@@ -104,16 +108,19 @@ def test_a_reopened_store_has_what_was_added(path):
 
 
 def test_more_records_than_a_page_keep_their_order(store, monkeypatch):
+    monkeypatch.setattr("firstgrad.store.store._PAGE_DOCUMENTS", 10)
     monkeypatch.setattr("firstgrad.store.store._PAGE_ROWS", 10)
     names = [f"{number * 11 % 31:02}" for number in range(31)]
     for name in names:
         store.add(record(name, label="even" if int(name) % 2 == 0 else "odd"))
     assert ids(store.records()) == names
     assert ids(store.records(label="odd")) == [name for name in names if int(name) % 2]
+    assert ids(store.rows()) == names
+    assert ids(store.rows(label="odd")) == [name for name in names if int(name) % 2]
 
 
 def test_records_added_while_reading_are_left_to_the_next_reading(store, monkeypatch):
-    monkeypatch.setattr("firstgrad.store.store._PAGE_ROWS", 1)
+    monkeypatch.setattr("firstgrad.store.store._PAGE_DOCUMENTS", 1)
     store.add(record("one"))
     for each in store.records():
         store.add(replace(each, record_id=each.record_id + "+"))
@@ -177,12 +184,25 @@ def test_filters_are_equalities_that_all_hold(store):
     assert ids(store.records(both, "main")) == []
 
 
+def test_records_are_found_by_their_commit_and_by_their_ids(store, monkeypatch):
+    monkeypatch.setattr("firstgrad.store.statements._MOST_NAMES", 2)
+    for name in "abcdef":
+        store.add(record(name, label="main", git_commit="1" * 40 if name in "ace" else "2" * 40))
+    assert ids(store.records(git_commit="1" * 40)) == ["a", "c", "e"]
+    assert ids(store.records(git_commit="1" * 39)) == []
+    assert ids(store.records(record_ids=["f", "absent", "b", "a", "b"])) == ["a", "b", "f"]
+    assert ids(store.records(git_commit="2" * 40, record_ids=iter("abc"))) == ["b"]
+    assert ids(store.records(label="main", record_ids=[])) == []
+
+
 @pytest.mark.parametrize("text", ["NUL \0", "half a pair \udcff", "' OR 1=1 --", "two\nlines", "ß\u2028😀"])
 def test_any_text_is_kept_and_found(store, text):
     store.add(record(text, label=text))
     assert same(store.get(text), record(text, label=text))
     assert text in store
     assert ids(store.records(label=text)) == [text]
+    assert ids(store.records(record_ids=[text])) == [text]
+    assert list(store.rows(label=text)) == [make_row(record(text, label=text))]
 
 
 def test_an_unknown_record_id_is_an_error_that_names_it(store):
@@ -204,6 +224,81 @@ def test_a_closed_store_says_so(store):
         store.add(record("one"))
     with pytest.raises(StoreError, match="closed"):
         list(store.records())
+
+
+# Rows
+
+
+@settings(max_examples=30, deadline=None)
+@given(ANY_RECORDS)
+def test_the_rows_of_any_records_are_there_in_order(given_records):
+    with Store.open("sqlite://") as store:
+        for each in given_records:
+            store.add(each)
+        assert repr(list(store.rows())) == repr([make_row(each) for each in given_records])
+        assert repr(list(rows_of(given_records))) == repr(list(store.rows()))
+
+
+def test_rows_are_read_without_their_documents(store, path):
+    store.add(record("one"))
+    sql(path, ("UPDATE records SET document = 'nothing'",))
+    assert list(store.rows()) == [make_row(record("one"))]
+
+
+def test_rows_are_filtered_like_records(store):
+    more = {"evaluations": 7, "time_limit_seconds": 1.0}
+    store.add(record("a", label="main", git_commit="1" * 40))
+    store.add(record("b", label="main", git_commit="2" * 40, **more))
+    store.add(record("c", target=Target.LOGP_DLOGP, git_commit="1" * 40))
+    question, other = record("a").case.question, record("c", target=Target.LOGP_DLOGP).case.question
+    assert ids(store.rows(question=question)) == ["a", "b"]
+    assert ids(store.rows(question=other)) == ["c"]
+    assert ids(store.rows("main", question, git_commit="2" * 40)) == ["b"]
+    assert ids(store.rows(git_commit="1" * 40)) == ["a", "c"]
+    assert ids(store.rows("main", other)) == []
+    assert ids(store.rows(label="")) == ["c"]
+
+
+def test_the_columns_of_rows_repeat_what_they_are_found_by(store, path):
+    kept = record("one", git_commit="1" * 40)
+    store.add(kept)
+    row = make_row(kept)
+    assert sql(path, ("SELECT * FROM rows",)) == [
+        [(1, row.question, row.conditions, "1" * 40, ROW_VERSION, write_row(row))]
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE rows SET row_version = row_version - 1, row = 'of old', question = 'other', git_commit = 'other'",
+        "UPDATE rows SET row_version = NULL, row = NULL, question = NULL, git_commit = NULL",
+        "DELETE FROM rows",
+        "UPDATE rows SET row = substr(row, 1, 50)",
+        "UPDATE rows SET row = 'damaged'",
+    ],
+    ids=["another version", "none", "added by a firstgrad without rows", "broken off", "damaged"],
+)
+def test_a_row_that_cannot_be_read_is_made_anew_from_the_document(store, path, change):
+    store.add(record("one", label="main", git_commit="1" * 40))
+    store.add(record("two", target=Target.LOGP_DLOGP, git_commit="2" * 40))
+    sql(path, (change,))
+    first, second = make_row(store.get("one")), make_row(store.get("two"))
+    assert list(store.rows()) == [first, second]
+    assert list(store.rows(label="main")) == [first]
+    assert list(store.rows(question=second.question)) == [second]
+    assert list(store.rows(git_commit="2" * 40)) == [second]
+    assert ids(store.records(git_commit="2" * 40)) == ["two"]
+
+
+def test_a_damaged_document_without_its_row_is_an_error_that_names_it(store, path):
+    for name in ("good", "bad"):
+        store.add(record(name))
+    sql(path, ("UPDATE records SET document = '{' WHERE record_id = 'bad'",), ("DELETE FROM rows",))
+    for reading in (store.rows(), store.rows(question=record("good").case.question)):
+        assert next(reading).record_id == "good"
+        with pytest.raises(StoreError, match="record 'bad': not a Record"):
+            next(reading)
 
 
 # Nothing is overwritten or lost
@@ -422,7 +517,7 @@ def layout(path):
             sorted(row[1:4] + row[5:] for row in sql(path, (f"PRAGMA table_info({table})",))[0]),
             sorted(row[1:3] for row in sql(path, (f"PRAGMA index_list({table})",))[0]),
         )
-        for table in ("meta", "records")
+        for table in ("meta", "records", "rows")
     }
 
 
@@ -439,21 +534,59 @@ def version_in(path):
     return sql(path, ("SELECT value FROM meta WHERE name = 'schema_version'",))[0][0][0]
 
 
-def test_a_store_of_version_1_becomes_what_a_new_store_is(tmp_path):
-    old = sqlite3.connect(tmp_path / "old.sqlite")
-    old.executescript(VERSION_1)
-    kept = record("one", label="main")
-    row = (kept.case.id, "2025-01-01T00:00:00Z", "ok", "main", "fake", "cold", "pose", "h", 1, to_json(kept))
-    old.execute("INSERT INTO records VALUES (1, 'one', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    old.commit()
-    old.close()
-    with Store.open(tmp_path / "old.sqlite") as store, Store.open(tmp_path / "new.sqlite"):
-        assert same(store.get("one"), kept)
-        store.add(record("two"))
-        assert ids(store.records()) == ["one", "two"]
-    assert layout(tmp_path / "old.sqlite") == layout(tmp_path / "new.sqlite")
-    assert version_in(tmp_path / "old.sqlite") == str(STORE_SCHEMA_VERSION)
-    assert version_in(tmp_path / "new.sqlite") == str(STORE_SCHEMA_VERSION)
+@pytest.fixture
+def old(tmp_path):
+    """A store of version 1 with 250 records, one of them damaged and one of a newer firstgrad; and its path."""
+    path = tmp_path / "old.sqlite"
+    kept = [record(f"{number:03}", label="main", git_commit=f"{number % 3}" * 40) for number in range(250)]
+    documents = {each.record_id: to_json(each) for each in kept}
+    documents["007"] = documents["007"][:50]
+    documents["009"] = json.dumps(json.loads(documents["009"]) | {"schema_version": SCHEMA_VERSION + 1})
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_1)
+    shared = (kept[0].case.id, "2025-01-01T00:00:00Z", "ok", "main", "fake", "cold", "pose", "h", 1)
+    connection.executemany(
+        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        # Positions with gaps: failed insertions leave some
+        [(2 * number, name, *shared, document) for number, (name, document) in enumerate(documents.items(), start=1)],
+    )
+    connection.commit()
+    connection.close()
+    return path, kept
+
+
+def test_a_store_of_version_1_becomes_what_a_new_store_is(old, tmp_path):
+    path, _ = old
+    with Store.open(path) as store, Store.open(tmp_path / "new.sqlite"):
+        store.add(record("new"))
+        assert len(store) == 251
+        assert sql(path, ("SELECT row FROM rows ORDER BY position",))[0][-1] == (write_row(make_row(record("new"))),)
+    assert layout(path) == layout(tmp_path / "new.sqlite")
+    assert version_in(path) == version_in(tmp_path / "new.sqlite") == str(STORE_SCHEMA_VERSION)
+
+
+def test_a_store_of_version_1_has_its_rows_filled_in(old):
+    path, kept = old
+    with Store.open(path) as store:
+        assert same(store.get("000"), kept[0])
+    good = [each for each in kept if each.record_id not in {"007", "009"}]
+    expected = [(write_row(make_row(each)), each.environment.git_commit, ROW_VERSION) for each in good]
+    filled = "SELECT row, git_commit, row_version FROM rows WHERE row IS NOT NULL ORDER BY position"
+    assert sql(path, (filled,)) == [expected]
+
+
+def test_a_damaged_document_of_version_1_costs_nobody_the_others(old):
+    path, kept = old
+    with Store.open(path) as store:
+        reading = store.rows()
+        assert [next(reading) for _ in range(7)] == [make_row(each) for each in kept[:7]]
+        with pytest.raises(StoreError, match="record '007': not a Record"):
+            next(reading)
+        with pytest.raises(SchemaTooNewError, match="'009'"):
+            store.get("009")
+    sql(path, ("DELETE FROM records WHERE record_id IN ('007', '009')",))
+    with Store.open(path) as store:
+        assert len(list(store.rows())) == 248
 
 
 def test_every_version_after_the_first_has_its_step():
@@ -470,15 +603,15 @@ def step(number, done):
 
 def test_older_stores_are_migrated_step_by_step(engine, path):
     done = []
-    steps = {number: step(number, done) for number in (4, 2, 3)}
-    migrate(engine, place="here", steps=steps, target=2)
-    assert (done, version_in(path)) == ([2], "2")
-    migrate(engine, place="here", steps=steps, target=4)
-    assert (done, version_in(path)) == ([2, 3, 4], "4")
-    migrate(engine, place="here", steps=steps, target=4)
-    assert done == [2, 3, 4]
-    found = sql(path, ("SELECT record_id, label, added_2, added_4 FROM records",))
-    assert found == [[("one", "main", "2", "4")]]
+    steps = {number: step(number, done) for number in (NEXT + 2, NEXT, NEXT + 1)}
+    migrate(engine, place="here", steps=steps, target=NEXT)
+    assert (done, version_in(path)) == ([NEXT], f"{NEXT}")
+    migrate(engine, place="here", steps=steps, target=NEXT + 2)
+    assert (done, version_in(path)) == ([NEXT, NEXT + 1, NEXT + 2], f"{NEXT + 2}")
+    migrate(engine, place="here", steps=steps, target=NEXT + 2)
+    assert done == [NEXT, NEXT + 1, NEXT + 2]
+    found = sql(path, (f"SELECT record_id, label, added_{NEXT}, added_{NEXT + 2} FROM records",))  # noqa: S608
+    assert found == [[("one", "main", f"{NEXT}", f"{NEXT + 2}")]]
 
 
 def test_a_writing_transaction_has_its_lock_from_the_start(engine, path):
@@ -525,21 +658,21 @@ def test_of_two_that_migrate_at_once_one_runs_the_steps(engine):
 
     def on_begin(connection):
         begun.append(connection)
-        if len(begun) == 2:  # the other one has read version 1, and is about to wait for the lock
+        if len(begun) == 2:  # the other one has read the old version, and is about to wait for the lock
             waits.set()
 
     def slow_step(connection):
-        step(2, done)(connection)
+        step(NEXT, done)(connection)
         if len(done) == 1:
             event.listen(engine, "begin", on_begin, insert=True)  # before the listener that waits
-            others.append(pool.submit(migrate, engine, place="here", steps={2: slow_step}, target=2))
+            others.append(pool.submit(migrate, engine, place="here", steps={NEXT: slow_step}, target=NEXT))
             assert waits.wait(timeout=10)
 
     others = []
     with ThreadPoolExecutor(max_workers=1) as pool:
-        migrate(engine, place="here", steps={2: slow_step}, target=2)
+        migrate(engine, place="here", steps={NEXT: slow_step}, target=NEXT)
         others[0].result(timeout=10)
-    assert done == [2]
+    assert done == [NEXT]
 
 
 def test_a_failing_step_leaves_the_store_as_it_was(engine, path):
@@ -549,8 +682,8 @@ def test_a_failing_step_leaves_the_store_as_it_was(engine, path):
 
     before = layout(path)
     with pytest.raises(RuntimeError, match="a bug in this step"):
-        migrate(engine, place="here", steps={2: step(2, []), 3: fail}, target=3)
-    assert (layout(path), version_in(path)) == (before, "1")
+        migrate(engine, place="here", steps={NEXT: step(NEXT, []), NEXT + 1: fail}, target=NEXT + 1)
+    assert (layout(path), version_in(path)) == (before, str(STORE_SCHEMA_VERSION))
     with Store.open(path) as store:
         assert ids(store.records()) == ["one"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -57,15 +58,9 @@ def estimate_median(samples: Sequence[float], *, confidence: float = 0.95) -> Es
     """
     if not samples:
         raise ValueError("no samples to estimate from")
-    from scipy.stats import binom
-
     ordered = sorted(samples)
     count = len(ordered)
-    # P(order statistic k+1 <= median <= order statistic n-k) = 1 - 2 P(Binomial(n, 1/2) <= k)
-    cut = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
-    while cut + 1 <= (count - 1) // 2 and 1 - 2 * binom.cdf(cut + 1, count, 0.5) >= confidence:
-        cut += 1
-    reached = 1 - 2 * float(binom.cdf(cut, count, 0.5)) if count > 1 else 0.0
+    cut, reached = _innermost(count, confidence)
     return Estimate(
         value=float(statistics.median(ordered)),
         low=float(ordered[cut]),
@@ -73,3 +68,15 @@ def estimate_median(samples: Sequence[float], *, confidence: float = 0.95) -> Es
         confidence=max(reached, 0.0),
         samples=count,
     )
+
+
+@functools.cache
+def _innermost(count: int, confidence: float) -> tuple[int, float]:
+    """Find how many samples the interval leaves out at each end, and the confidence that it has."""
+    from scipy.stats import binom
+
+    # P(order statistic k+1 <= median <= order statistic n-k) = 1 - 2 P(Binomial(n, 1/2) <= k)
+    cut = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
+    while cut + 1 <= (count - 1) // 2 and 1 - 2 * binom.cdf(cut + 1, count, 0.5) >= confidence:
+        cut += 1
+    return cut, 1 - 2 * float(binom.cdf(cut, count, 0.5)) if count > 1 else 0.0

@@ -11,7 +11,8 @@ from firstgrad.analysis.axes import Axis, AxisKind
 from firstgrad.analysis.estimates import Estimate, estimate_median
 from firstgrad.case import Case
 from firstgrad.metrics import Metric
-from firstgrad.record import Doubt, Record, Status
+from firstgrad.record import Doubt, Record
+from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,24 +143,6 @@ def make_series(groups: Sequence[Group], metric: Metric) -> tuple[Series, ...]:
     return tuple(series for series in made if series.points)
 
 
-def failure_reason(record: Record) -> str:
-    """Say in one line why a sample's numbers don't count; '' where they do."""
-    if record.failure is not None:
-        where = f" in {record.failure.phase}" if record.failure.phase else ""
-        message = record.failure.message.partition("\n")[0]
-        return f"{record.status}{where}: {record.failure.kind}: {message}"
-    if record.status is Status.MISMATCH and record.check.mismatches:
-        first = record.check.mismatches[0]
-        place = f"{first.group}{list(first.index)}"
-        return f"mismatch: the oracle expected {first.expected:.6g} for {place}, and it is {first.got:.6g}"
-    if record.status is not Status.OK:
-        return str(record.status)
-    if Doubt.SCENARIO_CONTRADICTED in record.doubts:
-        why = record.caches.contradiction if record.caches else None
-        return f"this was no {record.case.scenario} compile" + (f": {why}" if why else "")
-    return ""
-
-
 def tell_apart(series: Sequence[Series]) -> tuple[str, ...]:
     """Name, for each series, the conditions in which these series differ; '' where they are all alike.
 
@@ -196,8 +179,8 @@ def _equal[T](values: Sequence[T], wanted: T) -> list[int]:
 
 
 def _point(key: str, records: Sequence[Record], metric: Metric) -> Point | None:
-    reasons = Counter(reason for record in records if (reason := failure_reason(record)))
-    read = (metric.read(record) for record in records if not failure_reason(record))
+    reasons = Counter(reason for record in records if (reason := why_unusable(record)))
+    read = (metric.read(record) for record in records if not why_unusable(record))
     numbers = [number for number in read if number is not None and math.isfinite(number)]
     if not numbers and not reasons:
         return None

@@ -11,7 +11,8 @@ from firstgrad.asv.cells import Sample
 from firstgrad.case import Scenario
 from firstgrad.errors import StoreError
 from firstgrad.metrics import METRICS
-from firstgrad.record import Doubt, Status
+from firstgrad.record import Status
+from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,26 +59,13 @@ def measure_sample(case: Case, around: Surroundings, *, limit_seconds: float) ->
 
 def to_sample(record: Record) -> Sample:
     """Turn a record into what asv's processes share: numbers, or why there are none."""
-    failure = _why_none(record)
+    reason = why_unusable(record)
+    hint = ". Look at it: firstgrad check" if record.status is Status.MISMATCH else ""
     return Sample(
-        values={} if failure else {metric.name: metric.read(record) for metric in METRICS},
-        failure=failure and f"{record.case}: {failure}",
+        values={} if reason else {metric.name: metric.read(record) for metric in METRICS},
+        failure=reason and f"{record.case}: {reason}{hint}",
         is_unavailable=record.failure is not None and record.failure.kind == "BackendUnavailable",
     )
-
-
-def _why_none(record: Record) -> str:
-    if record.failure is not None:
-        return record.failure.message
-    if record.status is Status.MISMATCH:
-        first = record.check.mismatches[0]
-        return (
-            f"the oracle disagrees, so a time means nothing: {first.group}{list(first.index)} is {first.got!r} "
-            f"instead of {first.expected!r}. Look at it: firstgrad check"
-        )
-    if Doubt.SCENARIO_CONTRADICTED in record.doubts and record.caches is not None:
-        return f"this was no {record.case.scenario} compile: {record.caches.contradiction}"
-    return "" if record.status is Status.OK else f"ended with status {record.status}"
 
 
 def _keep(record: Record, folder: Path) -> None:

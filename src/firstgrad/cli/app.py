@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firstgrad.cli import check, compare, doctor, measure, report
+from firstgrad.cli import carry, check, compare, doctor, measure, report, scaling, sweep
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.errors import FirstgradError
 
@@ -23,8 +23,12 @@ app = typer.Typer(
 )
 app.command("measure", epilog=measure.EPILOG)(measure.measure)
 app.command("check", epilog=check.EPILOG)(check.check)
+app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
+app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("report", epilog=report.EPILOG)(report.report)
+app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
+app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)
 app.command("doctor")(doctor.doctor)
 
 

@@ -8,8 +8,6 @@ import typer
 
 if TYPE_CHECKING:
     from firstgrad.analysis.compare import Comparison
-    from firstgrad.metrics import Metric
-    from firstgrad.record import Record
 
 EPILOG = """\b
 Examples:
@@ -54,6 +52,8 @@ def compare(
     from firstgrad.analysis.compare import compare as compare_records
     from firstgrad.analysis.judge import Thresholds
     from firstgrad.cli.git import resolve_commit
+    from firstgrad.cli.metrics import choose_metrics
+    from firstgrad.cli.rows import open_store
     from firstgrad.errors import SpecError
 
     if json and markdown:
@@ -63,12 +63,14 @@ def compare(
         "memory_factor": threshold_memory,
         "counts_factor": threshold_counts,
     }
+    with open_store(store) as opened:
+        records = list(opened.records())
     comparison = compare_records(
-        _read(store),
+        records,
         base,
         head,
         thresholds=Thresholds(**{name: factor for name, factor in factors.items() if factor is not None}),
-        metrics=_metrics(metric or []),
+        metrics=choose_metrics(metric or []),
         across=frozenset(across or ()),
         force=force,
         resolve=resolve_commit,
@@ -103,29 +105,3 @@ def exit_code(comparison: Comparison) -> int:
         )
         return ExitCode.WRONG_USE
     return ExitCode.GOOD
-
-
-def _read(place: str | None) -> list[Record]:
-    from pathlib import Path
-
-    from firstgrad.errors import StoreError
-    from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.store.place import is_url
-
-    where = place or DEFAULT_PATH
-    if not is_url(where) and not Path(where).exists():  # opening it would make an empty one
-        raise StoreError(f"{where}: there is no store here. Give --store, or measure first: firstgrad measure --label")
-    with Store.open(where) as opened:
-        return list(opened.records())
-
-
-def _metrics(names: list[str]) -> tuple[Metric, ...]:
-    from firstgrad.errors import SpecError
-    from firstgrad.metrics import METRICS
-
-    known = {each.name for each in METRICS}
-    for name in names:
-        if name not in known:
-            listed = ", ".join(each.name for each in METRICS)
-            raise SpecError("--metric", f"there is no {name!r}. There are {listed}")
-    return tuple(each for each in METRICS if not names or each.name in names)

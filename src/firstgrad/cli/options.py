@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -204,7 +204,7 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
-        if kind not in (ModelOptions, MeasureOptions):
+        if not (isinstance(kind, type) and is_dataclass(kind)):
             parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
             continue
         groups[name] = kind
@@ -239,11 +239,11 @@ def _parameters(given: list[str]) -> tuple[tuple[str, Scalar], ...]:
             raise SpecError("--param", f"expected NAME=VALUE, got {text!r}")
         if name in found:
             raise SpecError("--param", f"{name!r} is given twice")
-        found[name] = _typed(value)
+        found[name] = read_scalar(value)
     return tuple(sorted(found.items()))
 
 
-def _typed(text: str) -> Scalar:
+def read_scalar(text: str) -> Scalar:
     """Read a number, true or false; anything else is a text."""
     try:
         value = json.loads(text)

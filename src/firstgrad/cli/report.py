@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from firstgrad.analysis.axes import AxisKind
+    from firstgrad.analysis.compare import Comparison
     from firstgrad.record import Record
+    from firstgrad.report.page import Page
+    from firstgrad.report.source import Source
+    from firstgrad.row import Row
 
 EPILOG = """\b
 Examples:
   firstgrad report
-      the store's records along the commits of the repository you are in
+      everything in the store
+  firstgrad report --compare main HEAD
+      with what changed between two labels or commits
+  firstgrad report --axis commit
+      along the commits of the repository you are in
   firstgrad report --from docs/data/releases.jsonl --axis release --output releases.html
       an export along PyMC releases
 
 \b
-Exit codes: 0 good; 2 wrong use, or nothing to report.
+Exit codes: 0 good; 2 wrong use, unlike sides, or nothing to report.
 """
 
 
@@ -29,28 +39,40 @@ def report(
     source: Annotated[
         str | None, typer.Option("--from", metavar="FILE.jsonl", help="An export, instead of a store.")
     ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Only records with this label.")] = None,
+    sides: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--compare", metavar="BASE HEAD", help="What changed between two labels or commits."),
+    ] = None,
+    across: Annotated[
+        list[str] | None,
+        typer.Option("--across", metavar="PACKAGE", help="With --compare: this may differ; may be repeated."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --compare: unlike sides, too.")] = False,
     axis: Annotated[
-        str, typer.Option("--axis", metavar="commit|release", help="Commits, or PyMC releases.")
-    ] = "commit",  # no enumeration: importing it would slow down every verb's --help
+        str | None,
+        typer.Option("--axis", metavar="commit|release", help="Instead: all metrics along commits, or PyMC releases."),
+    ] = None,  # no enumeration: importing it would slow down every verb's --help
     output: Annotated[str, typer.Option("--output", help="The page.")] = ".firstgrad/report.html",
 ) -> None:
-    """Write one HTML page that needs nothing else: figures, tables, failures, doubts and environments."""
+    """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
     from pathlib import Path
 
-    from firstgrad.analysis.axes import AxisKind, commit_axis, release_axis
-    from firstgrad.cli.commits import list_commits
     from firstgrad.errors import SpecError
-    from firstgrad.report.page import make_page, render_page
+    from firstgrad.report.page import render_page
 
     if store is not None and source is not None:
         raise SpecError("--store, --from", "give one of them")
-    kind = _kind(axis)
-    records = _read(store, source)
-    along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())
-    if not along.places:
-        other = next(each for each in AxisKind if each is not kind)
-        raise SpecError("--axis", f"no record of {len(records)} tells its {kind}. Measure first, or --axis {other}")
-    page = make_page(records, along)
+    if axis is not None and sides is not None:
+        raise SpecError("--axis, --compare", "give one of them")
+    if sides is None and (across or force):
+        raise SpecError("--across, --force", "they belong to --compare")
+    kind = None if axis is None else _kind(axis)
+    with _opened(store, source) as opened:
+        if kind is not None:
+            page = _along(opened, kind, label)
+        else:
+            page = _overview(opened, label, sides, across=across or (), force=force)
     _write(Path(output), render_page(page))
     typer.echo(output)
 
@@ -65,20 +87,68 @@ def _kind(text: str) -> AxisKind:
         raise SpecError("--axis", f"expected commit or release, got {text!r}") from None
 
 
-def _read(place: str | None, source: str | None) -> list[Record]:
+@contextmanager
+def _opened(place: str | None, source: str | None) -> Iterator[Source]:
     from pathlib import Path
 
     from firstgrad.errors import StoreError
-    from firstgrad.store import DEFAULT_PATH, Store, import_jsonl
+    from firstgrad.report.source import ExportSource, StoreSource
+    from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.place import is_url
 
     if source is not None:
-        return list(import_jsonl(source))
+        yield ExportSource(source)
+        return
     where = place or DEFAULT_PATH
     if not is_url(where) and not Path(where).exists():  # opening it would make an empty one
         raise StoreError(f"{where}: there is no store here. Give --store or --from, or measure first")
     with Store.open(where) as opened:
-        return list(opened.records())
+        yield StoreSource(opened)
+
+
+def _overview(
+    source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
+) -> Page:
+    from firstgrad.errors import SpecError
+    from firstgrad.report.overview import make_overview
+
+    # Sides may have other labels than the rest of the page.
+    rows = source.rows(label if sides is None else None)
+    comparison = None if sides is None else _compare(source, rows, sides, across=across, force=force)
+    wanted = [row for row in rows if label in (None, row.label)]
+    if not wanted:
+        which = "" if label is None else f" with the label {label!r}"
+        raise SpecError("--store, --from, --label", f"there are no records{which}: nothing to report. Measure first")
+    return make_overview(wanted, source.records, label=label, comparison=comparison)
+
+
+def _compare(
+    source: Source, rows: list[Row], sides: tuple[str, str], *, across: Collection[str], force: bool
+) -> Comparison:
+    from firstgrad.analysis.compare import compare
+    from firstgrad.cli.git import resolve_commit
+    from firstgrad.report.sides import choose_side
+
+    base, head = sides
+    wanted = {each for side in sides for each in choose_side(rows, side, resolve_commit)}
+    records = source.records(wanted)
+    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit)
+
+
+def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
+    from firstgrad.analysis.axes import AxisKind, commit_axis, release_axis
+    from firstgrad.cli.commits import list_commits
+    from firstgrad.errors import SpecError
+    from firstgrad.report.page import make_page
+
+    records: list[Record] = source.all_records(label)
+    along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())
+    if not along.places:
+        other = next(each for each in AxisKind if each is not kind)
+        raise SpecError(
+            "--axis", f"no record of {len(records)} tells its {kind}. Measure first, or --axis {other}, or leave it out"
+        )
+    return make_page(records, along)
 
 
 def _write(path: Path, text: str) -> None:

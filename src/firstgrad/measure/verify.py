@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firstgrad.data import generate
-from firstgrad.oracle import compare_gradient, compare_logp, finiteness, value_and_gradient
+from firstgrad.oracle import allowed_rounding, compare_gradient, compare_logp, finiteness, value_and_gradient
 from firstgrad.points import unflatten
 from firstgrad.record import Check, Verdict
 from firstgrad.spec import PoseSpec
@@ -50,9 +50,10 @@ def check_answers(
     logps = [answer.logp if answer.logp is not None else logp_value(point) for point, answer in answers]
     for (point, answer), logp in zip(answers, logps, strict=True):
         expected_logp, expected = value_and_gradient(model, data, point)
+        rounding = allowed_rounding(model, expected_logp)
         mismatches = (
             *compare_logp(expected_logp, logp),
-            *compare_gradient(groups, expected, unflatten(answer.gradient, groups)),
+            *compare_gradient(groups, expected, unflatten(answer.gradient, groups), rounding=rounding),
         )
         if mismatches:
             return Check(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from firstgrad.oracle.compare import (
     GRADIENT_RTOL,
     LOGP_RTOL,
+    allowed_rounding,
     compare_gradient,
     compare_logp,
     finiteness,
@@ -20,6 +21,7 @@ __all__ = [
     "GRADIENT_RTOL",
     "LOGP_RTOL",
     "Posterior",
+    "allowed_rounding",
     "brute_force_log_marginal",
     "compare_gradient",
     "compare_logp",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import BackendUnavailable
-from firstgrad.record import Status
+from firstgrad.usability import describe_mismatch, why_unusable
 
 if TYPE_CHECKING:
     from firstgrad.metrics import Metric
@@ -37,16 +37,11 @@ def fit_seconds(record: Record, metric: Metric) -> float:
         Where the sample gave no full result, disagrees with the oracle, contradicts its scenario, or has no
         such metric.
     """
-    failure, caches = record.failure, record.caches
-    if failure is not None:
-        is_missing = failure.kind == BackendUnavailable.__name__
-        where = f" in phase {failure.phase}" if failure.phase else ""
-        lines = (f"{record.status}{where}: {failure.kind}: {failure.message}", *failure.stderr_tail)
-        raise UnfitError(failure.message if is_missing else "\n".join(lines), is_backend_missing=is_missing)
-    if record.status is Status.MISMATCH:
-        raise UnfitError(f"the compiled function disagrees with the oracle: {_mismatches(record)}")
-    if caches is not None and caches.contradiction is not None:
-        raise UnfitError(f"the scenario {record.case.scenario} is contradicted: {caches.contradiction}")
+    failure = record.failure
+    if failure is not None and failure.kind == BackendUnavailable.__name__:
+        raise UnfitError(failure.message, is_backend_missing=True)
+    if reason := why_unusable(record):
+        raise UnfitError("\n".join((reason, *_details(record))))
     seconds = metric.read(record)
     if seconds is None:
         raise UnfitError(
@@ -56,9 +51,8 @@ def fit_seconds(record: Record, metric: Metric) -> float:
     return seconds
 
 
-def _mismatches(record: Record) -> str:
-    return "; ".join(
-        f"{each.group}{list(each.index) if each.index else ''}: expected {each.expected!r}, got {each.got!r} "
-        f"({each.n_different} differ)"
-        for each in record.check.mismatches
-    )
+def _details(record: Record) -> tuple[str, ...]:
+    """Say in further lines what the reason had no room for."""
+    if record.failure is not None:
+        return (*record.failure.message.strip().splitlines()[1:], *record.failure.stderr_tail)
+    return tuple(describe_mismatch(each) for each in record.check.mismatches[1:])

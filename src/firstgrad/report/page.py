@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import importlib.resources
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from firstgrad.analysis.axes import AxisKind
 from firstgrad.analysis.series import group_records
 from firstgrad.metrics import METRICS
-from firstgrad.report.appendix import doubt_section, environment_section, failure_section
+from firstgrad.report.doubts import doubt_section
+from firstgrad.report.environments import environment_section
+from firstgrad.report.failures import failure_section
 from firstgrad.report.sections import metric_section, releases_section
 
 if TYPE_CHECKING:
@@ -43,11 +48,15 @@ class Page:
         Sentences below the heading: what was counted, and what was left out.
     sections : tuple of Section
         In order.
+    is_sortable : bool
+        Whether tables of the class ``sortable`` can be sorted and filtered: the page then runs `tables.js`, and
+        nothing else; without it the page runs nothing at all.
     """
 
     title: str
     facts: tuple[str, ...]
     sections: tuple[Section, ...]
+    is_sortable: bool = False
 
 
 def make_page(records: Sequence[Record], axis: Axis) -> Page:
@@ -88,6 +97,7 @@ def make_page(records: Sequence[Record], axis: Axis) -> Page:
 def render_page(page: Page) -> str:
     """Write a page as HTML that needs nothing else; all texts are escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     # Not select_autoescape: that one asks for the file's ending, and everything here goes into HTML.
     environment = Environment(
@@ -97,7 +107,13 @@ def render_page(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(page=page)
+    # Not a template: what runs is the file as it is, and nothing that was measured gets into it.
+    script = importlib.resources.files("firstgrad.report").joinpath("templates/tables.js").read_text("utf-8")
+    return environment.get_template("page.html").render(
+        page=page,
+        script=Markup(script),  # noqa: S704 - a file of ours
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
 
 
 def _facts(records: Sequence[Record], placed: Sequence[Record], used: int, axis: Axis) -> list[str]:

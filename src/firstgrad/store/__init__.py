@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.store.jsonl import export_jsonl, import_into, import_jsonl
+from firstgrad.store.jsonl import export_jsonl, import_into, import_jsonl, rows_of
+from firstgrad.store.patient import add_patiently
 from firstgrad.store.place import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ __all__ = [
     "DEFAULT_PATH",
     "STORE_SCHEMA_VERSION",
     "Store",
+    "add_patiently",
     "export_jsonl",
     "import_into",
     "import_jsonl",
+    "rows_of",
 ]
 
 

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 _BEGIN = "firstgrad_begin"
 _WAL_RETRY_SECONDS = 0.01
+_POSTGRESQL = {
+    "connect_timeout": 30,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""After a minute of silence a connection is lost; by libpq's defaults, that takes hours where a network is cut."""
 
 
 def url_of(url_or_path: str | Path) -> URL:
@@ -68,7 +76,9 @@ def make_engine(url: URL, *, busy_timeout_seconds: float) -> Engine:
         make_folder_of(Path(url.database))
     try:
         if not is_sqlite:
-            return create_engine(url, pool_pre_ping=True)
+            told = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+            is_libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
+            return create_engine(url, pool_pre_ping=True, connect_args=told if is_libpq else {})
         engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
     except ImportError as error:
         raise StoreError(

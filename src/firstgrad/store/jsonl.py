@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from firstgrad.codec import to_json
 from firstgrad.errors import StoreError
+from firstgrad.row import make_row
 from firstgrad.store.document import read_document
 from firstgrad.store.place import make_folder_of
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from firstgrad.record import Record
+    from firstgrad.row import Row
     from firstgrad.store.store import Store
 
 
@@ -89,6 +91,17 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give the path of a file that an export wrote"
         ) from error
+
+
+def rows_of(records: Iterable[Record]) -> Iterator[Row]:
+    """Make the rows of records that are in no store, for example those of an export.
+
+    Yields
+    ------
+    Row
+        As `Store.rows` would give them.
+    """
+    return map(make_row, records)
 
 
 def import_into(store: Store, path: str | Path) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Brings a store's tables to the version that this firstgrad knows.
 
-To add version 2: change `firstgrad.store.schema` (tables, number, reason), write one function here that turns
-the tables of version 1 into those of version 2, and enter it as ``STEPS[2]``.
+To add version 3: change `firstgrad.store.schema` (tables, number, reason), write one function in a module of its own
+that turns the tables of version 2 into those of version 3, and enter it as ``STEPS[3]``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from firstgrad.errors import SchemaTooNewError
 from firstgrad.store.engine import use_wal, writing
 from firstgrad.store.problems import not_a_store
 from firstgrad.store.schema import APPLICATION, STORE_SCHEMA_VERSION, meta, metadata
+from firstgrad.store.step_2 import add_rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 type Step = Callable[["Connection"], None]
 
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {2: add_rows}
 """By version: turns the tables of the version before into this one's. Runs within a transaction."""
 
 _POSTGRESQL_LOCK = 0x66697273746772

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from firstgrad.errors import StoreError
+from firstgrad.errors import StoreError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,24 @@ _CATALOGUE = (
 )
 """What SQLite says, and what we say instead: the problem and the next step."""
 
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
+"""How the SQLSTATE begins where a PostgreSQL server is away for a while: class 08 is of connections, 57P of shutdowns
+and starts, 53300 says that it has too many connections (PostgreSQL's documentation, appendix A)."""
+_REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "does not exist",
+    "permission denied for database",
+    "invalid connection option",
+    "certificate",
+)
+"""What a server says that is there, but never lets one in; no SQLSTATE comes with a connection that failed."""
+
 
 @contextmanager
 def explained(place: str) -> Iterator[None]:
-    """Turn the database's errors into `StoreError`.
+    """Turn the database's errors into `StoreError`, or `StoreUnreachableError` where its server is away.
 
     Parameters
     ----------
@@ -45,7 +60,22 @@ def explained(place: str) -> Iterator[None]:
         for fragment, problem in _CATALOGUE:
             if fragment in detail:
                 raise StoreError(f"{place}: {problem}") from error
+        if isinstance(error, DBAPIError) and _is_away(error):
+            raise StoreUnreachableError(
+                f"{place}: its server is not reached, or went away ({detail}). See that it runs, then try again"
+            ) from error
         raise StoreError(f"{place}: {detail}. Check the path or URL, and that its server runs") from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(_AWAY_STATES)
+    if error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError) and not any(each in str(error.orig) for each in _REFUSALS)
 
 
 def not_a_store(place: str) -> StoreError:

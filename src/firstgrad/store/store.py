@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import batched
 from typing import TYPE_CHECKING, Self
 
 from sqlalchemy.exc import IntegrityError
 
-from firstgrad.errors import StoreError
-from firstgrad.store import rows
+from firstgrad.errors import RecordExistsError, StoreError
+from firstgrad.row import make_row
+from firstgrad.row.text import ROW_VERSION, read_row
+from firstgrad.store import statements
 from firstgrad.store.document import read_document
 from firstgrad.store.engine import make_engine, url_of, writing
 from firstgrad.store.migrate import migrate
@@ -16,14 +19,16 @@ from firstgrad.store.place import DEFAULT_PATH
 from firstgrad.store.problems import explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
     from firstgrad.record import Record, Status
+    from firstgrad.row import Row
 
-_PAGE_ROWS = 100
+_PAGE_DOCUMENTS = 100
+_PAGE_ROWS = 2000
 
 
 class Store:
@@ -79,21 +84,31 @@ class Store:
 
         Raises
         ------
+        RecordExistsError
+            Where a record of this `record_id` is there already; it stays as it is.
+        StoreUnreachableError
+            Where the server is away; `firstgrad.store.patient` waits for it.
         StoreError
-            Where a record of this `record_id` is there already (it stays as it is), or writing fails.
+            Where writing fails.
         """
         with explained(self.place):
             try:
                 with writing(self._opened) as connection:
-                    rows.insert(connection, record)
+                    statements.insert(connection, record)
             except IntegrityError as error:
-                raise StoreError(
+                raise RecordExistsError(
                     f"{self.place}: record {record.record_id!r} is already there, and nothing is ever "
                     "overwritten. Give the new sample its own record_id"
                 ) from error
 
     def records(
-        self, case_id: str | None = None, label: str | None = None, status: Status | None = None
+        self,
+        case_id: str | None = None,
+        label: str | None = None,
+        status: Status | None = None,
+        *,
+        git_commit: str | None = None,
+        record_ids: Iterable[str] | None = None,
     ) -> Iterator[Record]:
         """Read records in the order in which they were added.
 
@@ -101,24 +116,42 @@ class Store:
 
         Parameters
         ----------
-        case_id, label, status
+        case_id, label, status, git_commit
             Only records that are equal in all that is given.
+        record_ids : iterable of str, optional
+            Only these; one that is not there is passed over.
 
         Raises
         ------
         StoreError
             Where a document is damaged; the error names its `record_id`.
         """
-        where = rows.conditions(case_id, label, status)
-        with self._reading() as connection:
-            last = rows.last_position(connection)
-        position, found = 0, True
-        while found:
-            with self._reading() as connection:
-                page = rows.page(connection, where, after=position, until=last, size=_PAGE_ROWS)
-            for position, record_id, document in page:  # noqa: B007 - the last one is where the next page begins
-                yield self._decode(record_id, document)
-            found = len(page) == _PAGE_ROWS
+        wanted = {"case_id": case_id, "label": label, "status": status, "git_commit": git_commit}
+        for record_id, document in self._pages(statements.documents_at, _PAGE_DOCUMENTS, record_ids, **wanted):
+            record = self._decode(record_id, document)
+            if git_commit in (None, record.environment.git_commit):
+                yield record
+
+    def rows(
+        self, label: str | None = None, question: str | None = None, *, git_commit: str | None = None
+    ) -> Iterator[Row]:
+        """Read the rows of records, in the order in which these were added; hundreds of times faster than records.
+
+        Parameters
+        ----------
+        label, question, git_commit
+            Only rows that are equal in all that is given.
+
+        Raises
+        ------
+        StoreError
+            Where a record has no row of this firstgrad's and its document is damaged; the error names its `record_id`.
+        """
+        wanted = {"label": label, "question": question, "git_commit": git_commit}
+        for record_id, version, text in self._pages(statements.rows_at, _PAGE_ROWS, **wanted):
+            row = self._row(record_id, version, text)
+            if question in (None, row.question) and git_commit in (None, row.git_commit):
+                yield row
 
     def get(self, record_id: str) -> Record:
         """Read one record.
@@ -129,18 +162,18 @@ class Store:
             Where it is not there, or damaged.
         """
         with self._reading() as connection:
-            document = rows.document(connection, record_id)
+            document = statements.document(connection, record_id)
         if document is None:
             raise StoreError(f"{self.place}: no record {record_id!r}. `records()` has those that are there")
         return self._decode(record_id, document)
 
     def __contains__(self, record_id: str) -> bool:
         with self._reading() as connection:
-            return rows.document(connection, record_id) is not None
+            return statements.document(connection, record_id) is not None
 
     def __len__(self) -> int:
         with self._reading() as connection:
-            return rows.count(connection)
+            return statements.count(connection)
 
     def __bool__(self) -> bool:
         return True  # an empty store is a store
@@ -167,6 +200,26 @@ class Store:
     def _reading(self) -> Iterator[Connection]:
         with explained(self.place), self._opened.connect() as connection:
             yield connection
+
+    def _pages[T](
+        self,
+        read: Callable[[Connection, Sequence[int]], list[T]],
+        size: int,
+        record_ids: Iterable[str] | None = None,
+        **wanted: str | None,
+    ) -> Iterator[T]:
+        with self._reading() as connection:
+            positions = statements.positions(connection, record_ids=record_ids, **wanted)
+        for part in batched(positions, size):
+            with self._reading() as connection:
+                page = read(connection, part)
+            yield from page
+
+    def _row(self, record_id: str, version: int | None, text: str | None) -> Row:
+        if version == ROW_VERSION and text is not None:
+            with suppress(ValueError, KeyError, TypeError):  # damaged: then the document may still tell
+                return read_row(text)
+        return make_row(self.get(record_id))
 
     def _decode(self, record_id: str, document: str) -> Record:
         return read_document(

@@ -58,9 +58,10 @@ class Row:
         of a cache before a ``warm`` one.
     numbers : tuple of float or None
         The metrics, in the order of `firstgrad.metrics.METRICS`; none where the record has none, whatever `reason`
-        says.
+        says. What a stopped sample's phases tell is there too.
     bounds : tuple of float or None
-        In the same order: what the number is at least, where a limit stopped the sample before it was known.
+        In the same order: what the number is at least, where a limit stopped the sample before it was known. Where
+        there is a bound, the number (of the peak memory) is what had been seen by then.
     """
 
     record_id: str

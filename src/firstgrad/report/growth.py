@@ -1,0 +1,139 @@
+"""Charts of growth: how metrics grow with the sizes of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from markupsafe import Markup
+
+from firstgrad.figures.lines import shown
+from firstgrad.metrics import metric_named
+from firstgrad.report.inline import inline_svg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firstgrad.analysis.growth_law import GrowthLaw, NoLaw
+    from firstgrad.analysis.scaling import Growth
+    from firstgrad.analysis.slices import Line
+    from firstgrad.figures.scaling import ScalingPanel
+    from firstgrad.row import Row
+
+_METRICS = ("time_to_first_gradient", "evaluation", "peak_memory")
+_MOST_AXES, _MOST_LINES = 3, 6
+_LEAST_SIZES = 3
+_MOST_A_SIZE, _MOST_A_LINE = 5, 80
+_LONGEST_NAME, _LONGEST_LAW = 120, 400
+_SYMBOLS = {"timesteps": "T", "directions": "K", "cameras": "C", "states": "S"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthSection:
+    """Metrics along one size.
+
+    Attributes
+    ----------
+    id, title : str
+        Anchor and heading.
+    caption, description : str
+        Which lines were chosen, and the figure in words.
+    figure : Markup
+        SVG.
+    laws : tuple of (str, str, str)
+        Metric, line, and what its law says.
+    """
+
+    template: ClassVar[str] = "growth.html"
+    id: str
+    title: str
+    caption: str
+    description: str
+    figure: Markup
+    laws: tuple[tuple[str, str, str], ...]
+
+
+def growth_sections(rows: Sequence[Row]) -> tuple[GrowthSection, ...]:
+    """Draw time, evaluation and memory along each of the first few sizes of which a line has three or more.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Of each line the newest samples of each size are used.
+    """
+    from firstgrad.analysis.slices import find_axes, find_lines
+
+    sections: list[GrowthSection] = []
+    for axis in find_axes(rows):
+        lines = find_lines(rows, axis, least_sizes=_LEAST_SIZES)
+        section = _section(axis, lines, number=len(sections) + 1) if lines else None
+        sections += [section] if section is not None else []
+        if len(sections) == _MOST_AXES:
+            break
+    return tuple(sections)
+
+
+def _section(axis: str, lines: Sequence[Line], *, number: int) -> GrowthSection | None:
+    from firstgrad.analysis.scaling import find_growth
+    from firstgrad.figures.scaling import describe_scaling, draw_scaling
+
+    chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.rows)))[:_MOST_LINES]
+    metrics = [metric_named(name) for name in _METRICS]
+    found = find_growth([row for line in chosen for row in _thinned(line)], [axis], metrics)
+    if not found:
+        return None
+    panels = [_panel(growth) for growth in found]
+    size, symbol = shown(axis), _SYMBOLS.get(axis, "n")
+    description = describe_scaling(panels, size=size, symbol=symbol)
+    figure = draw_scaling(panels, size=size, symbol=symbol, title=shown(found[0].common, 100))
+    return GrowthSection(
+        id=f"growth-{number}",
+        title=f"Growth with {size}",
+        caption=_tell(chosen=len(chosen), known=len(lines), common=found[0].common),
+        description=description,
+        figure=inline_svg(figure, f"figure-growth-{number}", description),
+        laws=tuple(
+            (growth.metric.title, shown(line.name, _LONGEST_NAME), shown(_law(line.law), _LONGEST_LAW))
+            for growth in found
+            for line in growth.lines
+        ),
+    )
+
+
+def _panel(growth: Growth) -> ScalingPanel:
+    from firstgrad.figures.scaling import ScalingLine, ScalingPanel
+
+    return ScalingPanel(
+        title=growth.metric.title[:1].upper() + growth.metric.title[1:],
+        unit=growth.metric.unit,
+        lines=tuple(
+            ScalingLine(name=line.name, observations=line.law.observations, law=line.law) for line in growth.lines
+        ),
+    )
+
+
+def _law(law: GrowthLaw | NoLaw) -> str:
+    from firstgrad.analysis.growth_law import NoLaw
+
+    return f"no law: {law.reason}" if isinstance(law, NoLaw) else law.sentence
+
+
+def _thinned(line: Line) -> list[Row]:
+    """Take the newest samples of each size, and no more than a figure can show."""
+    newest = sorted(zip(line.rows, line.sizes, strict=True), key=lambda each: each[0].started_at, reverse=True)
+    taken: dict[float, list[Row]] = {}
+    for row, size in newest:
+        of_size = taken.setdefault(size, [])
+        if len(of_size) < _MOST_A_SIZE:
+            of_size.append(row)
+    # One of each size before the second of any.
+    in_turn = sorted(
+        ((place, row) for rows in taken.values() for place, row in enumerate(rows)), key=lambda each: each[0]
+    )
+    return [row for _, row in in_turn[:_MOST_A_LINE]]
+
+
+def _tell(*, chosen: int, known: int, common: str) -> str:
+    which = f"The {chosen} lines with most sizes, of {known}" if chosen < known else "All lines of three sizes or more"
+    of_what = f": {shown(common, _LONGEST_NAME)}" if common else ""
+    return f"{which}{of_what}. Of each size the {_MOST_A_SIZE} newest samples. Arrows: stopped by a limit."

@@ -1,0 +1,66 @@
+
+"use strict";
+// Makes tables of the class "sortable" sortable and filterable; without it they stay as they are.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const place = table.closest(".table");
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const search = place.querySelector("input");
+  const selects = [...place.querySelectorAll("select")];
+  const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+  const whole = new Intl.NumberFormat("en");
+  const texts = new Map([...body.rows].map((row) => [row, row.textContent.toLowerCase()]));
+  let rows = [...body.rows];
+
+  const keyOf = (cell, isNumber) => {
+    if (!isNumber) return cell.textContent.trim();
+    return "number" in cell.dataset ? Number(cell.dataset.number) : "";
+  };
+
+  // Stable, and cells without a value come last either way.
+  const sort = (column, head) => {
+    const isDown = head.getAttribute("aria-sort") === "ascending";
+    const isNumber = head.classList.contains("number");
+    const keyed = rows.map((row) => [keyOf(row.cells[column], isNumber), row]);
+    keyed.sort(([one], [other]) => {
+      if (one === "" || other === "") return (one === "") - (other === "");
+      const order = isNumber ? one - other : collator.compare(one, other);
+      return isDown ? -order : order;
+    });
+    rows = keyed.map(([, row]) => row);
+    body.append(...rows);
+    for (const each of heads) each.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
+  };
+
+  const isChosen = (row, select) =>
+    select.value === "" || row.cells[select.dataset.column].textContent.split(/[ ,]+/).includes(select.value);
+
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const text = texts.get(row);
+      row.hidden = !(words.every((word) => text.includes(word)) && selects.every((select) => isChosen(row, select)));
+      shown += !row.hidden;
+    }
+    place.querySelector(".shown").textContent = `${whole.format(shown)} of ${whole.format(rows.length)} cases shown`;
+  };
+
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sort(column, head));
+    head.append(button);
+  });
+  search.addEventListener("input", filter);
+  for (const select of selects) select.addEventListener("change", filter);
+  place.querySelector(".filters button").addEventListener("click", () => {
+    search.value = "";
+    for (const select of selects) select.value = "";
+    filter();
+  });
+  place.querySelector(".filters").hidden = false;
+  filter();
+}

@@ -1,0 +1,110 @@
+"""Measures on this machine: one sample at a time, or as many as was asked for."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from firstgrad.case import Scenario
+from firstgrad.errors import SpecError
+from firstgrad.measure.launch import measure
+from firstgrad.measure.private import PrivateCaches
+from firstgrad.sweep.events import SampleBegan, SampleProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from firstgrad.measure.events import Event
+    from firstgrad.record import Record
+    from firstgrad.sweep.events import SweepEvent
+    from firstgrad.sweep.plan import Job
+
+
+class _Stopped(Exception):  # noqa: N818 - no error: the sweep was ended
+    """Raised within a running sample to end it."""
+
+
+class LocalExecutor:
+    """Measures samples in processes of this machine.
+
+    Parameters
+    ----------
+    label : str
+        For the records.
+    threads : int
+        Threads of BLAS and OpenMP in each worker.
+    at_once : int
+        How many samples run at the same time. More than one disturb each other.
+    keep_filled : bool
+        Whether cold samples leave their filled caches to the warm ones of the same model until the sweep ends.
+    """
+
+    def __init__(self, *, label: str = "", threads: int = 1, at_once: int = 1, keep_filled: bool = True) -> None:
+        self._label, self._threads, self._at_once, self._keep_filled = label, threads, at_once, keep_filled
+        self._stop = threading.Event()
+
+    def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
+        """Measure jobs; see `firstgrad.sweep.runner.Executor`."""
+        # Its folder goes when this process does, even when it is killed.
+        with PrivateCaches() as filled:
+            folder = filled.folder / "kept" if self._keep_filled else None
+            if self._at_once == 1:
+                for job in jobs:
+                    yield job, self._measure(job, tell, folder)
+            else:
+                yield from self._run_side_by_side(jobs, tell, folder)
+
+    def _run_side_by_side(
+        self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None], folder: Path | None
+    ) -> Iterator[tuple[Job, Record]]:
+        running: dict[Future[Record], Job] = {}
+        with ThreadPoolExecutor(self._at_once) as pool:
+            try:
+                while True:
+                    while len(running) < self._at_once and (job := next(jobs, None)) is not None:
+                        running[pool.submit(self._measure, job, tell, folder)] = job
+                    if not running:
+                        return
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        yield running.pop(future), future.result()
+            finally:
+                self._stop.set()
+
+    def _measure(self, job: Job, tell: Callable[[SweepEvent], None], folder: Path | None) -> Record:
+        tell(SampleBegan(job=job))
+
+        def pass_on(event: Event) -> None:
+            if self._stop.is_set():
+                raise _Stopped
+            tell(SampleProgress(job=job, event=event))
+
+        scenario = job.case.scenario
+        kept = None if folder is None or scenario is Scenario.HOT else folder / _filling(job)
+        (record,) = measure(job.case, label=self._label, threads=self._threads, on_event=pass_on, keep_filled=kept)
+        return record
+
+
+def check_cores(*, at_once: int, threads: int, cores: int, allowed: bool) -> None:
+    """Refuse to run more at a time than there are cores.
+
+    Raises
+    ------
+    SpecError
+        Where it is more, and was not allowed.
+    """
+    if at_once * threads > cores and not allowed:
+        raise SpecError(
+            "--at-once",
+            f"{at_once} samples of {threads} threads need {at_once * threads} cores, and there are {cores}: they "
+            "would measure each other. Take fewer, or say --overload if you mean it",
+        )
+
+
+def _filling(job: Job) -> str:
+    """Name what fills the caches of a warm sample: the same for all scenarios of one model."""
+    return replace(job.case, scenario=Scenario.WARM).question

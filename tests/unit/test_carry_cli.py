@@ -1,0 +1,61 @@
+import statistics
+
+import pytest
+from typer.testing import CliRunner
+
+from firstgrad.cli.app import app
+from firstgrad.cli.carry import THIN_EVALUATIONS, THIN_TIMELINE_POINTS, thinned
+from firstgrad.errors import StoreError
+from firstgrad.record import Memory, MemoryPoint
+from firstgrad.store import Store, import_jsonl
+from helpers import make_environment, make_record
+
+RUNNER = CliRunner()
+
+
+def long_record(**fields):
+    timeline = tuple(
+        MemoryPoint(at_seconds=number / 100, rss_bytes=9000 if number == 777 else number) for number in range(1000)
+    )
+    return make_record(
+        memory=Memory(peak_rss_bytes=9000, timeline=timeline),
+        evaluation_seconds=tuple(0.001 + number / 1e6 for number in range(200)),
+        **fields,
+    )
+
+
+def test_a_thinned_record_keeps_peaks_median_and_extremes():
+    record = long_record()
+    thin = thinned(record)
+    assert len(thin.memory.timeline) <= THIN_TIMELINE_POINTS
+    assert max(point.rss_bytes for point in thin.memory.timeline) == 9000
+    assert len(thin.evaluation_seconds) == THIN_EVALUATIONS
+    for look in (min, max, statistics.median):
+        assert look(thin.evaluation_seconds) == pytest.approx(look(record.evaluation_seconds), rel=1e-9)
+
+
+def test_a_short_record_stays_as_it_is():
+    record = make_record(evaluation_seconds=(1.0, 2.0))
+    assert thinned(record) == record
+
+
+def test_records_go_from_store_to_store(tmp_path):
+    first, second, file = (str(tmp_path / name) for name in ("a.sqlite", "b.sqlite", "all.jsonl"))
+    with Store.open(first) as store:
+        for number, label in enumerate("xxy"):
+            store.add(long_record(record_id=f"{number}", environment=make_environment(label=label)))
+    done = RUNNER.invoke(app, ["export", file, "--store", first, "--label", "x"])
+    assert done.exit_code == 0
+    assert "2 records to" in done.stderr
+    assert [record.record_id for record in import_jsonl(file)] == ["0", "1"]
+    for added in (2, 0):
+        done = RUNNER.invoke(app, ["import", file, "--store", second])
+        assert f"{added} records added" in done.stderr
+    with Store.open(second) as store:
+        assert len(store) == 2
+
+
+def test_an_export_of_no_store_says_so(tmp_path):
+    done = RUNNER.invoke(app, ["export", str(tmp_path / "x.jsonl"), "--store", str(tmp_path / "none.sqlite")])
+    assert isinstance(done.exception, StoreError)
+    assert not (tmp_path / "x.jsonl").exists()

@@ -1,0 +1,354 @@
+"""What decides on a Dask cluster, with planted workers: who is fit, who is lost, what becomes a record."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+
+import pytest
+
+from firstgrad.codec import from_json, to_json
+from firstgrad.errors import FirstgradError, SpecError
+from firstgrad.measure.environment import installed_version
+from firstgrad.record import SCHEMA_VERSION, Phase, Status
+from firstgrad.sweep import dispatch, remote
+from firstgrad.sweep.attempt import Attempt, Sample, record_of_loss
+from firstgrad.sweep.cluster import DaskExecutor
+from firstgrad.sweep.connection import Certificates
+from firstgrad.sweep.crew import Crew, Member, why_failed, why_unfit
+from firstgrad.sweep.dispatch import Dispatch
+from firstgrad.sweep.events import SampleBegan, SampleLost
+from firstgrad.sweep.plan import Job
+from helpers import make_case, make_environment, make_record
+
+HERE = installed_version("firstgrad")
+
+
+def make_card(**fields):
+    known = {
+        "firstgrad": HERE,
+        "schema_version": SCHEMA_VERSION,
+        "process": "p",
+        "machine": "node07",
+        "cores": 4,
+        "environment": to_json(make_environment(label="a label")),
+    }
+    return remote.Card(**known | fields)
+
+
+def make_member(address="tcp://a:1", **fields):
+    member = Member(address=address)
+    member.take_card(to_json(make_card(**fields)))
+    return member
+
+
+def test_a_worker_with_the_same_versions_is_fit():
+    member = make_member()
+    assert why_unfit(make_card()) == ""
+    assert member.is_fit
+    assert member.environment == make_environment(label="a label")
+    assert member.place == "node07 (tcp://a:1)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"firstgrad": "0.0.7"}, f"has firstgrad 0.0.7, and here is {HERE}"),
+        ({"firstgrad": ""}, f"has firstgrad of no version, and here is {HERE}"),
+        ({"schema_version": 99}, f"writes records of schema 99, and here is {SCHEMA_VERSION}"),
+    ],
+)
+def test_a_worker_with_another_version_is_refused_and_both_are_named(fields, expected):
+    # What another version calls an environment can't be read, and isn't.
+    member = make_member(**fields, environment='{"of": "another kind"}')
+    assert member.refused.startswith(expected)
+    assert not member.is_fit
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"firstgrad": "9"}', to_json(make_card(environment="{}"))])
+def test_a_worker_that_cannot_be_understood_is_refused(text):
+    member = Member(address="tcp://a:1")
+    member.take_card(text)
+    assert "can't be understood" in member.refused
+
+
+def test_why_a_worker_failed_is_one_line():
+    missing = ModuleNotFoundError("No module named 'firstgrad'")
+    assert why_failed(missing).endswith(f"No module named 'firstgrad'): install firstgrad {HERE} there")
+    graph = RuntimeError("Error during deserialization of the task graph. This frequently\noccurs if")
+    assert "the scheduler has no such firstgrad" in why_failed(graph)
+    assert why_failed(OSError("no space left\nat all")) == "can't measure (OSError: no space left)"
+
+
+def crew_of(*members):
+    crew = Crew()
+    joined, _ = crew.update([member.address for member in members])
+    for there, planted in zip(joined, members, strict=True):
+        there.card, there.environment, there.refused = planted.card, planted.environment, planted.refused
+    return crew
+
+
+def test_a_crew_tells_who_joined_and_who_left():
+    crew = Crew()
+    joined, left = crew.update(["a", "b"])
+    assert ([member.address for member in joined], left) == (["a", "b"], [])
+    joined, left = crew.update(["b", "c"])
+    assert ([member.address for member in joined], [member.address for member in left]) == (["c"], ["a"])
+
+
+def test_a_dismissed_worker_that_is_still_there_joins_anew():
+    crew = crew_of(make_member("a"))
+    (first,) = crew
+    crew.dismiss(first)
+    ((second,), left) = crew.update(["a"])
+    assert left == []
+    assert second is not first
+    crew.dismiss(first)  # the old one again: no harm to the new one
+    assert list(crew) == [second]
+
+
+def test_only_fit_workers_without_work_are_free():
+    crew = crew_of(make_member("a"), make_member("b"), make_member("c", firstgrad="0"), Member(address="d"))
+    a, b, *_ = crew
+    b.is_busy = True
+    assert crew.free == [a]
+
+
+def test_a_crew_is_hopeless_only_where_no_fit_worker_may_come_back():
+    assert not Crew().is_hopeless
+    assert not crew_of(Member(address="a")).is_hopeless
+    assert crew_of(make_member("a", firstgrad="0")).is_hopeless
+    crew = crew_of(make_member("a", firstgrad="0"), make_member("b"))
+    assert not crew.is_hopeless
+    crew.update(["a"])
+    assert not crew.is_hopeless
+
+
+def test_crowded_machines_are_told_once_each():
+    crew = crew_of(*(make_member(name) for name in "abc"), make_member("d", machine="other"))
+    assert crew.newly_crowded(threads=1) == []
+    (line,) = crew.newly_crowded(threads=2)
+    assert line.startswith("3 workers with 2 threads each are on node07, which has 4 cores")
+    assert crew.newly_crowded(threads=2) == []
+    assert len(crew.newly_crowded(threads=5)) == 1
+
+
+def test_a_sample_that_is_given_up_has_a_whole_record():
+    sample = Sample(Job(case=make_case(), number=2), losses=["x, it left", "y, it left", "z, it left"])
+    attempt = Attempt(None, make_member(), sample, began_at="2025-01-01T00:00:00.000+00:00", phase=Phase.LINK)
+    record = record_of_loss(attempt)
+    assert (record.case, record.status, record.failure.phase) == (make_case(), Status.CRASHED, Phase.LINK)
+    assert record.environment.label == "a label"
+    assert record.started_at == attempt.began_at
+    assert "3 times, at last in phase link: x, it left; y, it left; z, it left" in record.failure.message
+    assert "--memory-limit" in record.failure.message
+    assert from_json(to_json(record), type(record)) == record
+    with pytest.raises(ValueError, match="nothing was measured"):
+        record_of_loss(Attempt(None, make_member()))
+
+
+class FakeFuture:
+    """A Dask future that is over at once."""
+
+    def __init__(self, found):
+        self._found = found
+        self.status = "error" if isinstance(found, Exception) else "finished"
+
+    def add_done_callback(self, call):
+        call(self)
+
+    def exception(self):
+        return self._found
+
+    def result(self, timeout):  # noqa: ARG002 - Dask's
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+
+class CancelledFuture(FakeFuture):
+    def __init__(self):
+        super().__init__(RuntimeError("cancelled"))
+        self.status = "cancelled"
+
+
+class FakeClient:
+    """A cluster whose workers answer at once; `measure` says what each gives for an order."""
+
+    status = "running"
+
+    def __init__(self, measure, *, looks=None, cards=None):
+        self._measure, self._looks, self._cards = measure, deque(looks or [["a", "b"]]), cards or {}
+        self.orders, self.cancelled = [], []
+
+    def subscribe_topic(self, topic, handler):
+        self.topic, self.handler = topic, handler
+
+    def nthreads(self):
+        return dict.fromkeys(self._looks[0] if len(self._looks) == 1 else self._looks.popleft(), 8)
+
+    def cancel(self, futures):
+        self.cancelled += futures
+
+    def submit(self, function, *given, key, workers, **settings):
+        assert settings == {"allow_other_workers": False, "pure": False, "retries": 0}
+        (address,) = workers
+        if function is remote.measure_order:
+            order = from_json(given[0], remote.Order)
+            self.orders.append(address)
+            found = self._measure(address, order, key)
+            return found if isinstance(found, FakeFuture) else FakeFuture(found)
+        if function is remote.introduce:
+            return FakeFuture(to_json(self._cards.get(address, make_card())))
+        return FakeFuture(None if function is remote.forget else "p")
+
+
+def good(_address, order, _key):
+    return to_json(make_record(case=order.case))
+
+
+@pytest.fixture
+def sweep(monkeypatch):
+    """Runs jobs on a fake client, and looks for workers without pause."""
+    monkeypatch.setattr(dispatch, "_LOOK_SECONDS", 0.0)
+
+    def run(client, count=2, jobs=None):
+        events, warnings = [], []
+        jobs = jobs or iter([Job(case=make_case(evaluations=n), number=1) for n in range(count)])
+        found = Dispatch(client, jobs, label="l", threads=1, keep_filled=True, tell=events.append, warn=warnings.append)
+        return [(job, record.status) for job, record in found.run()], events, warnings
+
+    return run
+
+
+def test_each_job_comes_back_once(sweep):
+    client = FakeClient(good)
+    done, events, warnings = sweep(client, 5)
+    assert sorted(job.case.evaluations for job, _ in done) == [0, 1, 2, 3, 4]
+    assert [type(event) for event in events] == [SampleBegan] * 5
+    assert set(client.orders) == {"a", "b"}
+    assert warnings == []
+
+
+def test_a_job_is_asked_for_only_when_a_worker_is_free_or_nothing_runs(sweep):
+    asked = []
+
+    def jobs():
+        for n in range(4):
+            asked.append(n)
+            yield Job(case=make_case(evaluations=n), number=1)
+
+    def measure(address, order, key):
+        # One free worker: what it measures is the only job that was asked for and isn't over.
+        assert len(asked) == order.case.evaluations + 1
+        return good(address, order, key)
+
+    done, _, _ = sweep(FakeClient(measure, looks=[["a"]]), jobs=jobs())
+    assert len(done) == 4
+
+
+def test_a_worker_that_fails_twice_in_a_row_is_refused_and_the_other_measures_all(sweep):
+    def measure(address, order, key):
+        return OSError("no space left") if address == "a" else good(address, order, key)
+
+    client = FakeClient(measure)
+    done, events, warnings = sweep(client, 6)
+    assert [status for _, status in done] == [Status.OK] * 6
+    assert client.orders.count("a") == 2
+    assert sum(isinstance(event, SampleLost) for event in events) == 2
+    assert warnings == [
+        "the Dask worker node07 (a) gets no work: it can't measure (OSError: no space left)",
+    ]
+
+
+def test_the_sweep_ends_where_no_worker_can_measure(sweep):
+    client = FakeClient(lambda *_: OSError("no space left"), looks=[["a"]])
+    with pytest.raises(FirstgradError, match=r"no worker of the Dask cluster is fit: node07 \(a\) can't measure"):
+        sweep(client)
+
+
+def test_the_sweep_ends_where_all_workers_are_of_another_version(sweep):
+    client = FakeClient(good, cards={"a": make_card(firstgrad="7"), "b": make_card(schema_version=99)})
+    with pytest.raises(FirstgradError, match=r"node07 \(a\) has firstgrad 7.*; node07 \(b\) writes records of schema"):
+        sweep(client)
+    assert client.orders == []
+
+
+def test_an_order_that_came_to_another_process_is_given_again_after_asking_who_is_there(sweep):
+    cards = {"a": make_card(process="first")}
+
+    def measure(address, order, key):
+        if order.process == "first":
+            cards["a"] = make_card(process="second")
+            return remote.OtherProcessError("first")
+        return good(address, order, key)
+
+    done, events, _ = sweep(FakeClient(measure, looks=[["a"]], cards=cards), 1)
+    assert [status for _, status in done] == [Status.OK]
+    assert [type(event) for event in events] == [SampleBegan, SampleLost, SampleBegan]
+
+
+def test_what_was_cancelled_with_the_scheduler_does_not_count_as_a_lost_worker(sweep):
+    answers = deque([CancelledFuture() for _ in range(5)])
+
+    def measure(address, order, key):
+        return answers.popleft() if answers else good(address, order, key)
+
+    done, _, _ = sweep(FakeClient(measure, looks=[["a"]]), 1)
+    assert [status for _, status in done] == [Status.OK]
+
+
+def test_a_sample_is_given_up_after_three_lost_workers_and_the_others_are_measured(sweep):
+    def measure(address, order, key):
+        return remote.NotWantedError() if order.case.evaluations == 0 else good(address, order, key)
+
+    client = FakeClient(measure)
+    done, events, _ = sweep(client, 3)
+    assert sorted((job.case.evaluations, status) for job, status in done) == [
+        (0, Status.CRASHED),
+        (1, Status.OK),
+        (2, Status.OK),
+    ]
+    assert sum(isinstance(event, SampleLost) for event in events) == 3
+
+
+def test_waiting_for_workers_is_told_once_a_time(sweep):
+    client = FakeClient(good, looks=[[], [], [], ["a"]])
+    done, _, warnings = sweep(client, 1)
+    assert len(done) == 1
+    assert warnings == ["no worker is there to measure on; waiting for one"]
+
+
+def test_events_of_a_given_up_attempt_are_not_told(sweep):
+    keys = []
+
+    def measure(address, order, key):
+        keys.append(key)
+        began = '{"at_seconds":0.5,"phase":"link"}'
+        client.handler((0.0, (keys[0], "PhaseBegan", began)))
+        return remote.NotWantedError() if len(keys) == 1 else good(address, order, key)
+
+    client = FakeClient(measure, looks=[["a"]])
+    _, events, _ = sweep(client, 1)
+    # The first time it is heard before the attempt is over; the second time of an attempt that was given up.
+    assert len(keys) == 2
+    assert sum(type(event).__name__ == "SampleProgress" for event in events) == 1
+
+
+def test_missing_distributed_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    running = DaskExecutor("tcp://127.0.0.1:1").run(iter([Job(case=make_case(), number=1)]), lambda _: None)
+    with pytest.raises(FirstgradError, match=r"pip install 'firstgrad\[dask\]'"):
+        next(running)
+
+
+def test_certificates_are_given_all_or_none(tmp_path):
+    file = tmp_path / "file.pem"
+    file.touch()
+    assert Certificates.of_options(ca_file=None, certificate=None, key=None) is None
+    whole = Certificates.of_options(ca_file=file, certificate=file, key=file)
+    assert whole == Certificates(ca_file=file, certificate=file, key=file)
+    with pytest.raises(SpecError, match=r"--tls-key: .* belong together"):
+        Certificates.of_options(ca_file=file, certificate=file, key=None)
+    with pytest.raises(SpecError, match=r"--tls-cert: .*absent: no such file"):
+        Certificates.of_options(ca_file=file, certificate=tmp_path / "absent", key=file)

@@ -1,0 +1,98 @@
+"""The figure of break-evens: lines, crossings, words."""
+
+from __future__ import annotations
+
+import pytest
+
+from firstgrad.analysis.breakeven import Option, break_even
+from firstgrad.analysis.estimates import Estimate
+from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
+from firstgrad.figures.style import save_figure
+
+
+def estimate(value, part=0.0):
+    return Estimate(value, value * (1 - part), value * (1 + part), 0.9, 5)
+
+
+def option(name, first, each, part=0.0):
+    return Option(name, estimate(first, part), estimate(each, part))
+
+
+def drawn(options, n_max):
+    result = break_even(options, n_max)
+    figure = draw_breakeven(result)
+    return figure.axes[0], describe_breakeven(result), figure
+
+
+def line(axes, label):
+    (found,) = [each for each in axes.lines if each.get_label() == label]
+    return found
+
+
+def texts(axes):
+    return [each.get_text() for each in axes.texts]
+
+
+def test_lines_are_the_totals_and_the_crossing_is_marked_and_named():
+    axes, text, _ = drawn([option("jax", 10.0, 2e-3), option("numba", 92.0, 1e-5)], 1e6)
+    assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlim()) == ("log", "log", (1, 1e6))
+    assert line(axes, "jax").get_ydata()[-1] == pytest.approx(10 + 2000)
+    assert line(axes, "numba").get_ydata()[0] == pytest.approx(92.0, rel=1e-4)
+    at = 82 / 1.99e-3
+    crossing = line(axes, "numba: crossing")
+    assert (crossing.get_xdata()[0], crossing.get_ydata()[0]) == pytest.approx((at, 10 + 2e-3 * at))
+    assert "numba from 41,000 on" in texts(axes)
+    assert {"jax", "numba"} < set(texts(axes))
+    assert "jax is ahead at first; numba from 41,000 on" in text
+
+
+def test_the_part_where_an_option_leads_is_thick_up_to_the_crossing():
+    axes, _, _ = drawn([option("jax", 10.0, 2e-3), option("numba", 110.0, 1e-3), option("never", 200.0, 1e-2)], 1e6)
+    ahead = line(axes, "jax: ahead")
+    assert (ahead.get_xdata()[0], ahead.get_xdata()[-1]) == pytest.approx((1, 100_000))
+    assert line(axes, "numba: ahead").get_xdata()[-1] == 1e6
+    assert ahead.get_linewidth() > line(axes, "jax").get_linewidth()
+    assert not [each for each in axes.lines if each.get_label() == "never: ahead"]
+
+
+def test_the_interval_of_a_crossing_is_drawn_and_open_ends_are_said():
+    axes, text, _ = drawn([option("a", 10.0, 1e-3, 0.05), option("b", 100.0, 1e-4, 0.05)], 1e6)
+    low, high = line(axes, "b: interval").get_xdata()
+    assert low == pytest.approx((95 - 10.5) / (1.05e-3 - 0.95e-4))
+    assert high == pytest.approx((105 - 9.5) / (0.95e-3 - 1.05e-4))
+    assert "b from 100,000 on [88,000, 110,000]" in text
+    axes, text, _ = drawn([option("a", 10.0, 1e-4, 0.5), option("b", 12.0, 8e-5, 0.5)], 1e6)
+    assert tuple(line(axes, "b: interval").get_xdata()) == (1, 1e6)
+    assert "b from 100,000 on [0, never]" in text
+
+
+def test_one_that_is_always_ahead_is_said_in_the_title():
+    axes, text, _ = drawn([option("best", 1.0, 1e-3), option("other", 2.0, 2e-3)], 100)
+    assert axes.get_title(loc="left") == "Total time: best is ahead all the way"
+    assert "best is ahead all the way" in text
+    axes, _, _ = drawn([option("alone", 1.0, 1e-3)], 100)
+    assert axes.get_title(loc="left") == "Total time"
+
+
+def test_a_crossing_below_one_evaluation_is_not_drawn():
+    axes, text, _ = drawn([option("a", 1.0, 4.0), option("b", 2.0, 1.0)], 100)
+    assert not [each for each in axes.lines if each.get_label() == "b: crossing"]
+    assert not [each for each in axes.lines if each.get_label() == "a: ahead"]
+    assert "b from 0.33 on" in text
+
+
+def test_no_two_options_look_alike():
+    axes, _, _ = drawn([option(str(number), 10.0 + number, 1e-3) for number in range(6)], 100)
+    looks = {
+        (each.get_color(), each.get_marker(), each.get_linestyle()) for each in (line(axes, str(n)) for n in range(6))
+    }
+    assert len(looks) == 6
+
+
+def test_hostile_names_are_drawn_as_they_are(tmp_path):
+    name = "$x_1$ <script>\nnext " + "long " * 40
+    _, text, figure = drawn([option(name, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)], 1e6)
+    _, svg = save_figure(figure, tmp_path, "breakeven", description=text)
+    assert "<script>" not in svg.read_text()
+    assert "$x_1$ <script>\N{REPLACEMENT CHARACTER}next long" in "".join(texts(figure.axes[0]))
+    assert max(len(each) for each in texts(figure.axes[0])) < 100

@@ -1,0 +1,177 @@
+"""The forest plot of a comparison: rows, ratios, intervals, verdicts, words."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from firstgrad.analysis.compare import compare
+from firstgrad.analysis.judge import Thresholds
+from firstgrad.case import BackendName, ExternalModel
+from firstgrad.figures.forest import describe_forest, draw_forest
+from firstgrad.figures.style import save_figure
+from firstgrad.record import Failure, Memory, Phase, Status
+from helpers import MIB, make_case, make_environment, make_record
+
+
+def sample(case, label, seconds, *, number=0, peak=100.0, failed=""):
+    failure = Failure(kind="CompileError", message=failed, phase=Phase.LINK) if failed else None
+    return make_record(
+        record_id=f"{case.id}-{label}-{number}",
+        case=case,
+        environment=make_environment(label=label),
+        status=Status.FAILED if failed else Status.OK,
+        failure=failure,
+        time_to_first_gradient_seconds=None if failed else seconds,
+        memory=Memory(peak_rss_bytes=int(peak * MIB)),
+    )
+
+
+def samples(name, base, head, **fields):
+    case = make_case(model=ExternalModel(reference=f"{name}.py:build"))
+    return [
+        *(sample(case, "old", each, number=i) for i, each in enumerate(base)),
+        *(sample(case, "new", each, number=i, **fields) for i, each in enumerate(head)),
+    ]
+
+
+def compared(records, **fields):
+    return compare(records, "old", "new", **fields)
+
+
+def rows(figure):
+    """Each row's name, and the verdict written beside it."""
+    (axes,) = figure.axes
+    beside = {text.get_position()[1]: text.get_text() for text in axes.texts if text.get_position()[0] > 1}
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    return {name: beside[number] for number, name in enumerate(names)}
+
+
+def words(figure):
+    """What stands within the rows."""
+    return [text.get_text() for text in figure.axes[0].texts if text.get_position()[0] < 1]
+
+
+def bar(figure, row):
+    """The interval and the median of a row."""
+    found = {each.get_label(): each for each in figure.axes[0].lines if row in each.get_ydata()}
+    interval, median = found["interval"], found["ratio"]
+    return tuple(interval.get_xdata()), median.get_xdata()[0]
+
+
+def test_a_row_has_the_ratio_of_the_medians_and_the_corners_of_the_samples():
+    figure = draw_forest(compared(samples("a", [10.0, 10.0, 12.0], [20.0, 22.0, 24.0])))
+    interval, median = bar(figure, 0)
+    assert interval == pytest.approx((20 / 12, 24 / 10))
+    assert median == pytest.approx(2.2)
+    assert rows(figure) == {"this case": "worse 2.20 [1.67, 2.40]"}
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    left, right = axes.get_xlim()
+    assert left < 1
+    assert right > 2.4
+
+
+def test_the_worst_stand_first_and_each_verdict_has_its_marker():
+    records = [
+        *samples("same", [10.0, 10.1, 10.2], [10.0, 10.1, 10.3]),
+        *samples("better", [10.0, 10.1, 10.2], [5.0, 5.1, 5.2]),
+        *samples("undecided", [10.0, 10.1, 20.0], [15.0, 15.1, 15.2]),
+        *samples("worse", [10.0, 10.1, 10.2], [20.0, 20.1, 20.2]),
+        *samples("worst", [10.0, 10.1, 10.2], [40.0, 40.1, 40.2]),
+        *samples("gone", [10.0, 10.1, 10.2], []),
+        *samples("failed", [10.0], [0.0], failed="no linker"),
+    ]
+    figure = draw_forest(compared(records))
+    order = [name.partition(".py")[0] for name in rows(figure)]
+    assert order == ["failed", "worst", "worse", "undecided", "gone", "better", "same"]
+    verdicts = [text.split()[0] for text in rows(figure).values()]
+    assert verdicts == ["failed", "worse", "worse", "undecided", "missing", "better", "same"]
+    markers = {each.get_label(): each.get_marker() for each in figure.axes[0].lines if each.get_label() in verdicts}
+    assert len(set(markers.values())) == 6
+    assert words(figure) == ["on HEAD 1 of 1 samples: failed in link: CompileError: no linker", "on BASE only"]
+
+
+def test_the_shade_is_the_threshold_of_each_rows_metric():
+    thresholds = Thresholds(seconds_factor=1.5, memory_factor=1.2)
+    records = samples("a", [10.0, 10.0, 10.0], [10.0, 10.0, 10.0])
+    figure = draw_forest(compared(records, thresholds=thresholds), ["time_to_first_gradient", "peak_memory"])
+    shades = [each.get_paths()[0].get_extents() for each in figure.axes[0].collections]
+    assert [(each.x0, each.x1) for each in shades] == [
+        pytest.approx((1 / 1.5, 1.5)),
+        pytest.approx((1 / 1.2, 1.2)),
+    ]
+    assert list(rows(figure)) == ["this case\ntime to first gradient", "this case\npeak memory, compilers included"]
+
+
+def test_rows_beyond_the_most_are_counted():
+    records = [each for i in range(5) for each in samples(f"case{i}", [10.0] * 3, [10.0 + i] * 3)]
+    comparison = compared(records)
+    figure = draw_forest(comparison, most_rows=2)
+    assert [name.partition(".py")[0] for name in rows(figure)] == ["case4", "case3"]
+    assert "3 more rows are left out" in figure.axes[0].get_xlabel()
+    assert "left out" not in draw_forest(comparison).axes[0].get_xlabel()
+    assert "and 3 more" in describe_forest(comparison, most_rows=2)
+
+
+def test_an_interval_without_an_end_reaches_the_edge_with_an_arrow():
+    figure = draw_forest(compared(samples("a", [0.0, 10.0, 10.0], [0.0, 10.0, 11.0])))
+    (axes,) = figure.axes
+    assert bar(figure, 0)[0] == pytest.approx(axes.get_xlim())
+    assert [each.get_marker() for each in axes.lines if each.get_label() == "no end"] == ["<", ">"]
+    assert math.isfinite(axes.get_xlim()[1])
+
+
+def test_a_metric_without_a_ratio_says_its_numbers():
+    figure = draw_forest(compared(samples("a", [0.0] * 3, [10.0] * 3)))
+    assert words(figure) == ["0 s on BASE, 10.0 s on HEAD"]
+
+
+def test_cases_that_differ_in_their_limits_only_are_told_apart():
+    cases = [make_case(evaluations=number) for number in (1, 2)]
+    records = [sample(case, label, 10.0, number=i) for case in cases for label in ("old", "new") for i in range(3)]
+    assert len(rows(draw_forest(compared(records)))) == 2
+
+
+def test_the_figure_says_what_was_compared():
+    records = samples("a", [10.0] * 3, [10.0] * 3)
+    figure = draw_forest(compared(records))
+    title, sides, common = figure.get_suptitle().splitlines()
+    assert title == "Time to first gradient"
+    assert sides == "BASE label old, HEAD label new"
+    assert common == str(records[0].case)
+
+
+def test_the_description_counts_the_verdicts_and_names_the_worst():
+    records = samples("a", [10.0] * 3, [10.0] * 3) + samples("b", [10.0] * 3, [30.0] * 3)
+    text = describe_forest(compared(records))
+    assert "2 rows: 1 worse, 1 same" in text
+    assert text.index("b.py:build, fake, dlogp, cold: worse 3.00") < text.index(
+        "a.py:build, fake, dlogp, cold: same 1.00"
+    )
+
+
+def test_what_cannot_be_drawn_is_refused():
+    comparison = compared(samples("a", [10.0] * 3, [10.0] * 3))
+    with pytest.raises(ValueError, match="none named 'speed'"):
+        draw_forest(comparison, ["speed"])
+    with pytest.raises(ValueError, match="no case of this comparison has retained_memory: nothing to draw"):
+        draw_forest(comparison, ["retained_memory"])
+    with pytest.raises(ValueError, match="nothing to draw"):
+        describe_forest(comparison, [])
+
+
+def test_hostile_names_are_drawn_as_they_are_and_within_the_figure(tmp_path):
+    name = "odd/$x_$<script>\n" + "long " * 40
+    hostile = "$\\frac$ <b>\nsecond line " + "long " * 40
+    records = samples(name, [10.0] * 3, [20.0] * 3) + samples("b", [10.0] * 3, [0.0] * 3, failed=hostile)
+    records += [sample(make_case(backend=BackendName.C), side, 1.0) for side in ("old", "new")]
+    figure = draw_forest(compared(records))
+    _, svg = save_figure(figure, tmp_path, "forest", description=describe_forest(compared(records)))
+    assert "<script>" not in svg.read_text()
+    assert any(each.startswith("odd/$x_$<script>\N{REPLACEMENT CHARACTER}long") for each in rows(figure))
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+    (inside,) = [text for text in figure.axes[0].texts if text.get_text().startswith("on HEAD")]
+    assert inside.get_window_extent().x1 <= figure.axes[0].bbox.x1 * 1.01

@@ -1,0 +1,415 @@
+"""The page of everything: planted numbers, the table and its size, figures' choices, hostile names, the verb."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_report import Reader, read
+
+import planted
+from firstgrad.analysis.compare import compare
+from firstgrad.cli import main
+from firstgrad.errors import UnknownSideError
+from firstgrad.record import Doubt
+from firstgrad.report.breakeven_chart import breakeven_sections
+from firstgrad.report.budget import escaped_bytes, take_fitting
+from firstgrad.report.case_table import COLUMNS
+from firstgrad.report.cases import group_rows, name_models
+from firstgrad.report.forest_chart import comparison_section
+from firstgrad.report.growth import growth_sections
+from firstgrad.report.memory_chart import choose_memory, memory_section
+from firstgrad.report.overview import make_overview
+from firstgrad.report.page import render_page
+from firstgrad.report.phase_chart import choose_phases
+from firstgrad.report.sides import choose_side
+from firstgrad.report.source import ExportSource, StoreSource
+from firstgrad.row import make_row
+from firstgrad.store import Store, export_jsonl
+from helpers import MIB, make_environment
+
+MOST_BYTES = 3_000_000
+HEADS = [column.name for column in COLUMNS]
+
+
+def rows_of(records):
+    return [make_row(record) for record in records]
+
+
+def overview(records, **options):
+    return make_overview(
+        rows_of(records), lambda wanted: [each for each in records if each.record_id in wanted], **options
+    )
+
+
+def table_of(page):
+    return next(section for section in page.sections if section.id == "cases")
+
+
+def cells_of(records):
+    return [dict(zip(HEADS, row, strict=True)) for row in table_of(overview(records)).rows]
+
+
+def section_of(page, wanted):
+    return next((section for section in page.sections if section.id == wanted), None)
+
+
+def test_the_headline_counts_what_was_measured():
+    page = overview(planted.a_sweep())
+    assert page.facts[0] == (
+        "18 samples of 10 cases: 6 models, compiled by c and jax, on 1 host, measured from 2025-01-01 to 2025-01-18 "
+        "(UTC)."
+    )
+
+
+def test_the_results_name_ranges_and_what_is_sound():
+    sentences = section_of(overview([*planted.along_commits(), *planted.a_sweep()]), "results").sentences
+    assert "jax, warm: first gradient after 4.25 s (some/file.py:build)." in sentences
+    jax = next(each for each in sentences if each.startswith("jax, cold"))
+    assert jax == (
+        "jax, cold: first gradient after 4.25 s (some/file.py:build) to 10.0 s (some/file.py:build(size=8)), "
+        "in 5 cases; 2 further cases without one."
+    )
+    assert "16 samples agree with the oracle, 1 disagrees; 0 are of models that have none." in sentences
+    assert any(each.startswith("c, cold: first gradient after 110 s (") and "in 4 cases" in each for each in sentences)
+    assert "3 samples failed, 1 stopped by a limit of time or memory." in sentences
+
+
+def test_a_line_of_the_table_has_medians_and_what_they_are_sorted_by():
+    line = next(each for each in cells_of(planted.along_commits()) if each["scenario"].text == "warm")
+    assert line["model"].text == "some/file.py:build"
+    # Three samples failed: the median is of the other six, 3.0 3.25 3.5 5.0 5.25 5.5.
+    assert (line["samples"].text, line["samples"].number) == ("9", "9")
+    assert line["time to first gradient"].text == "4.25 s [3.00 s, 5.50 s]"
+    assert line["time to first gradient"].number == "4.25"
+    assert (line["peak memory"].text, line["peak memory"].number) == ("425 MiB", str(f"{425 * MIB:.6g}"))
+    assert (line["evaluation"].text, line["nodes"].text) == ("4.25 ms", "678")
+    assert (line["status"].text, line["status"].is_bad) == ("6 ok, 3 failed", True)
+    assert (line["doubts"].text, line["labels"].text) == ("high_load", "planted")
+
+
+def test_what_a_limit_stopped_is_shown_as_a_bound():
+    line = next(each for each in cells_of(planted.a_sweep()) if each["status"].text == "timeout")
+    assert (line["time to first gradient"].text, line["time to first gradient"].number) == ("over 600 s", "600")
+    assert line["evaluation"].text == ""
+    assert line["evaluation"].number == ""
+
+
+def test_a_sample_that_disagrees_has_no_numbers_that_count():
+    line = next(each for each in cells_of(planted.a_sweep()) if each["status"].text == "mismatch")
+    assert (line["verdict"].text, line["time to first gradient"].text) == ("disagrees", "")
+
+
+def test_a_contradicted_scenario_is_a_status_of_its_own():
+    record = replace(planted.sample(1.0, number=1), doubts=(Doubt.SCENARIO_CONTRADICTED,))
+    (line,) = cells_of([record])
+    assert (line["status"].text, line["time to first gradient"].text) == ("contradicted", "")
+
+
+def test_unlike_conditions_are_never_put_together():
+    records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 2.0))]
+    records[1] = replace(records[1], environment=make_environment(threads=2))
+    lines = cells_of(records)
+    assert [line["time to first gradient"].text for line in lines] == ["2.00 s", "1.00 s"]
+    assert [line["environment"].text for line in lines] == ["E1", "E2"]
+    listed = section_of(overview(records), "environments").rows
+    assert [(row[0], row[-3]) for row in listed] == [("E1", "2"), ("E2", "1")]
+
+
+def test_other_limits_are_the_same_case():
+    records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 3.0))]
+    records[1] = replace(records[1], case=replace(records[1].case, time_limit_seconds=7.0, evaluations=9))
+    (line,) = cells_of(records)
+    assert line["time to first gradient"].text == "2.00 s [1.00 s, 3.00 s]"
+
+
+def test_models_that_read_alike_are_told_apart():
+    from firstgrad.case import BackendName, Case
+    from firstgrad.spec import PoseSpec
+
+    records = [
+        replace(planted.sample(1.0, number=n), case=Case(model=PoseSpec(n_cameras=cameras), backend=BackendName.C))
+        for n, cameras in enumerate((3, 5))
+    ]
+    names = name_models(group_rows(rows_of(records)))
+    assert [name.partition(" (")[2] for name in names] == ["cameras 5)", "cameras 3)"]
+
+
+def test_of_many_cases_the_newest_are_listed_and_the_page_stays_small():
+    page = overview(planted.many_cases(2500))
+    text = render_page(page)
+    assert len(text.encode()) < MOST_BYTES
+    table = table_of(page)
+    assert (len(table.rows), table.cases) == (2000, 2500)
+    assert "The newest 2,000 of 2,500 cases are listed." in text
+    assert "build(size=2499)" in text
+    assert "build(size=499)" not in text.partition('id="cases"')[2].partition("</table>")[0]
+
+
+def test_names_however_long_and_hostile_leave_the_page_small():
+    longest = planted.HOSTILE * 40
+    records = planted.many_cases(2500, label=longest, reference=f"{longest}.py:build")
+    records = [
+        replace(planted.broken(each, message=f"{place} {longest}", tail=(longest,) * 20), doubts=(Doubt.HIGH_LOAD,))
+        if place % 2
+        else each
+        for place, each in enumerate(records)
+    ]
+    page = overview(records, label=longest)
+    text = render_page(page)
+    assert len(text.encode()) < MOST_BYTES
+    listed = len(table_of(page).rows)
+    assert 500 < listed < 2000
+    assert f"The newest {listed:,} of 2,500 cases are listed." in text
+    assert "1200 older kinds of failures are left out." in text
+    assert text.count("<script") == 1
+
+
+@given(sizes=st.lists(st.integers(0, 50)), most=st.integers(0, 20), most_bytes=st.integers(0, 200))
+def test_what_is_taken_fits_and_one_more_would_not(sizes, most, most_bytes):
+    taken = take_fitting(sizes, most, most_bytes, lambda size: size)
+    assert list(taken) == sizes[: len(taken)]
+    assert len(taken) <= most
+    assert sum(taken) <= most_bytes
+    if len(taken) < len(sizes):
+        assert len(taken) == most or sum(sizes[: len(taken) + 1]) > most_bytes
+
+
+def test_bytes_are_counted_as_they_are_written():
+    assert escaped_bytes("<é>", "\udcff") == len(b"&lt;\xc3\xa9&gt;") + 1
+
+
+def test_the_page_runs_its_own_script_and_nothing_else():
+    text = render_page(overview(planted.a_sweep()))
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy == (f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'")
+    assert not re.search(r"\beval\b|\bFunction\(|innerHTML|import\(|fetch|XMLHttp", script)
+
+
+@pytest.mark.parametrize("records", [planted.a_sweep(), planted.hostile()], ids=["good", "hostile"])
+def test_nothing_comes_from_outside_and_every_link_within_has_its_end(records):
+    reader = read(render_page(overview(records)))
+    assert reader.loads == ["data:,"]
+    assert reader.tags.count("script") == 1
+    assert not {"iframe", "object", "embed", "img", "base", "form"} & set(reader.tags)
+    assert {anchor.removeprefix("#") for anchor in reader.anchors} <= set(reader.ids)
+    assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_hostile_texts_stay_texts():
+    records = planted.hostile()
+    named = planted.of_model(records[0], size=planted.HOSTILE)
+    records = [*records, replace(named, record_id="3", doubts=(Doubt.HIGH_LOAD,))]
+    text = render_page(overview(records, label=planted.HOSTILE))
+    assert "<img" not in text
+    assert text.count("<script") == 1
+    reader = read(text)
+    assert planted.HOSTILE in reader.texts  # the label, the flags, the last lines
+    assert f"failed in link: CompileError: {planted.HOSTILE}" in reader.texts
+
+
+def test_without_the_script_the_table_is_there_and_no_dead_control_is_seen():
+    text = render_page(overview(planted.a_sweep()))
+    assert '<div class="filters" hidden>' in text
+    assert "<button" not in text.partition("<thead>")[2].partition("</thead>")[0]
+    reader = Reader()
+    reader.feed(text)
+    assert "110 s [109 s, 111 s]" in reader.texts
+
+
+def test_only_the_records_that_the_page_needs_are_read():
+    records, asked = planted.many_cases(300), []
+
+    def read_some(wanted):
+        asked.append(set(wanted))
+        return [each for each in records if each.record_id in wanted]
+
+    make_overview(rows_of(records), read_some)
+    assert len(asked) == 1
+    assert len(asked[0]) < 30
+
+
+def test_failures_are_listed_with_their_last_output():
+    section = section_of(overview(planted.along_commits()), "failures")
+    (item,) = section.items
+    assert (section.samples, item.samples, item.tail) == (3, 3, "the last line")
+    assert item.reason == "failed in link: CompileError: g++ ended with 1"
+    assert item.places == "2025-01-12, 2025-01-11, 2025-01-10"
+
+
+def test_doubts_name_the_first_cases_and_count_all():
+    records = [replace(each, doubts=(Doubt.HIGH_LOAD,)) for each in planted.many_cases(100)]
+    page = overview(records)
+    (item,) = section_of(page, "doubts").items
+    assert (item.samples, item.n_cases, len(item.cases)) == (100, 100, 40)
+    assert "; and 60 more" in render_page(page)
+
+
+def test_the_phases_are_of_the_model_that_most_cases_have():
+    records = [*planted.along_commits(), planted.of_model(planted.sample(9.0, number=99), size=1)]
+    choice = choose_phases(group_rows(rows_of(records)))
+    assert [len(case) for case in choice.cases] == [5, 5, 1]
+    assert choice.record_ids[-1] == "99"
+    assert choice.sentence == "All 3 cases with a first gradient. Medians, at most the 5 newest samples a case."
+
+
+def test_at_most_twelve_cases_have_a_bar():
+    choice = choose_phases(group_rows(rows_of(planted.many_cases(30))))
+    assert len(choice.cases) == 12
+    assert choice.sentence.startswith("12 of 30 cases: those of the model that most cases have, ")
+    assert choose_phases(group_rows(rows_of([planted.broken(planted.sample(1.0, number=1))]))) is None
+
+
+def test_the_memory_is_of_the_sample_with_the_highest_peak():
+    records = planted.a_sweep()
+    chosen = choose_memory(rows_of(records))
+    by_id = {each.record_id: each for each in records}
+    assert by_id[chosen[0]].memory.peak_rss_bytes == 808 * MIB
+    assert "peak 808 MiB" in memory_section(chosen, by_id).description
+    no_line = replace(by_id[chosen[0]], memory=replace(by_id[chosen[0]].memory, timeline=()))
+    assert memory_section(chosen[:1], {chosen[0]: no_line}) is None
+    assert "peak 808 MiB" in memory_section(chosen, by_id | {chosen[0]: no_line}).description
+
+
+def test_the_break_even_is_where_it_was_planted():
+    (section,) = breakeven_sections(group_rows(rows_of(planted.a_sweep())))
+    assert section.id == "break-even-cold"
+    assert "jax is ahead at first; c from 110,000 on" in section.description
+    assert section.caption.startswith("some/file.py:build(size=8):")
+    assert breakeven_sections(group_rows(rows_of(planted.along_commits()))) == ()
+
+
+def test_growth_is_as_it_was_planted():
+    (section,) = growth_sections(rows_of(planted.a_sweep()))
+    laws = {(metric, line): law for metric, line, law in section.laws}
+    assert section.title == "Growth with size"
+    assert laws["time to first gradient", "c"].startswith("does not grow")
+    assert laws["peak memory, compilers included", "c"].startswith("linear: ")
+    assert growth_sections(rows_of(planted.along_commits())) == ()
+
+
+def test_growth_takes_the_newest_samples_of_each_size():
+    records = [
+        replace(
+            planted.of_model(planted.sample(float(size + old), number=0), size=size),
+            record_id=f"{size} {old} {number}",
+            started_at=f"{2025 - old}-01-01T00:00:00.000+00:00",
+        )
+        for size in (1, 2, 4)
+        for old in (0, 1)
+        for number in range(5)
+    ]
+    (section,) = growth_sections(rows_of(records))
+    assert "15 samples at 3 sizes" in section.description
+
+
+def test_a_comparison_has_its_figure_and_what_changed():
+    before = [planted.sample(1.0, number=n, label="before") for n in range(3)]
+    after = [replace(planted.sample(2.0, number=n, label="after"), record_id=f"a{n}") for n in range(3)]
+    section = comparison_section(compare([*before, *after], "before", "after"))
+    assert section.title == "Comparison: label before to label after"
+    worse = next(line for line in section.lines if line.metric == "time to first gradient")
+    assert (worse.base, worse.head, worse.ratio, worse.verdict) == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", "worse")
+    assert section.figure is not None
+    text = render_page(overview([*before, *after], comparison=compare([*before, *after], "before", "after")))
+    assert "Comparison: label before to label after" in read(text).texts
+    assert "2.000" in read(text).texts
+
+
+def test_a_side_is_found_by_its_rows():
+    rows = rows_of(planted.along_commits())
+    assert len(choose_side(rows, "planted", lambda _: "")) == 18
+    assert len(choose_side(rows, "a" * 7, lambda _: "")) == 6
+    assert len(choose_side(rows, "HEAD", lambda _: "b" * 40)) == 6
+    with pytest.raises(UnknownSideError, match="There are labels planted and commits cccccccccc, bbbbbbbbbb"):
+        choose_side(rows, "nowhere", lambda _: "")
+
+
+def test_nothing_stored_is_nothing_to_report():
+    with pytest.raises(ValueError, match="nothing to report"):
+        overview([])
+
+
+def test_a_store_and_its_export_make_the_same_page(tmp_path):
+    records = planted.a_sweep()
+    export_jsonl(records, tmp_path / "records.jsonl")
+    export = ExportSource(tmp_path / "records.jsonl")
+    with Store.open(tmp_path / "store.sqlite") as store:
+        for record in records:
+            store.add(record)
+        source = StoreSource(store)
+        pages = [render_page(make_overview(each.rows(), each.records)) for each in (source, export)]
+        assert source.rows("other") == export.rows("other") == rows_of(records[-1:])
+        assert source.all_records("other") == export.all_records("other") == records[-1:]
+        assert export.records(["3", "nowhere"]) == [records[3]]
+    assert pages[0] == pages[1]
+
+
+@pytest.fixture
+def firstgrad(tmp_path, monkeypatch, capsys):
+    """Run `firstgrad report` in a folder with a store of the planted records; returns code, page and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with Store.open() as store:
+        for record in planted.along_commits():
+            store.add(record)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["firstgrad", "report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        page = tmp_path / said.out.strip()
+        return ended.value.code or 0, page.read_text() if page.is_file() else "", said.err
+
+    return run
+
+
+def test_without_an_axis_the_verb_writes_the_page_of_everything(firstgrad):
+    code, page, err = firstgrad()
+    assert (code, err) == (0, "")
+    assert "First gradients: all that is stored" in page
+    assert "4.25 s [3.00 s, 5.50 s]" in page
+
+
+def test_the_verb_takes_one_label(firstgrad):
+    with Store.open() as store:
+        store.add(planted.sample(77.0, number=99, label="other"))
+    code, page, _ = firstgrad("--label", "other")
+    assert code == 0
+    assert "Only records with the label &#39;other&#39;." in page
+    assert "1 sample of 1 case" in page
+    code, _, err = firstgrad("--label", "nobody")
+    assert code == 2
+    assert "there are no records with the label 'nobody'" in err
+
+
+def test_the_verb_compares_two_sides(firstgrad):
+    code, page, err = firstgrad("--compare", "a" * 7, "c" * 7)
+    assert (code, err) == (0, "")
+    assert "commit aaaaaaaaaa to commit cccccccccc" in page
+    assert "12 samples are on both sides" not in page
+    with Store.open() as store:
+        store.add(planted.sample(77.0, number=99, label="other", threads=2))
+    code, _, err = firstgrad("--compare", "planted", "other")
+    assert code == 2
+    assert "threads is 1 on BASE and 2 on HEAD" in err
+    assert firstgrad("--compare", "planted", "other", "--across", "threads")[0] == 0
+    code, page, _ = firstgrad("--compare", "planted", "other", "--force", "--label", "other")
+    assert code == 0
+    assert "FORCED, the sides are not alike: " in page
+    assert "1 sample of 1 case" in page
+
+
+def test_wrong_use_is_told(firstgrad):
+    assert "no record has this label or commit" in firstgrad("--compare", "planted", "nowhere")[2]
+    assert "--axis, --compare: give one of them" in firstgrad("--axis", "commit", "--compare", "a", "b")[2]
+    assert "they belong to --compare" in firstgrad("--force")[2]

@@ -1,0 +1,71 @@
+"""100,000 records into rows, laws, ratios and figures, within seconds and a gibibyte."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SAMPLES = 100_000
+SCRIPT = """
+import json, random, resource, sys, time
+from dataclasses import replace
+from pathlib import Path
+
+from firstgrad.analysis.contrasts import Contrast, find_contrasts
+from firstgrad.analysis.scaling import find_growth
+from firstgrad.case import BackendName
+from firstgrad.cli.scaling import HEADLINE_METRICS
+from firstgrad.figures.contrasts import contrast_figures
+from firstgrad.figures.growth import growth_figures
+from firstgrad.figures.style import save_figure
+from firstgrad.metrics import metric_named
+from firstgrad.row import make_row
+from firstgrad.row.text import read_row, write_row
+from planted_sweep import planted_records
+
+folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
+chance = random.Random(1)
+seeds = [make_row(each) for each in planted_records(1, backends=(BackendName.JAX, BackendName.C, BackendName.NUMBA))]
+texts = []
+for number in range(wanted):
+    row = seeds[number % len(seeds)]
+    noise = chance.lognormvariate(0, 0.05)
+    numbers = tuple(each * noise if isinstance(each, float) else each for each in row.numbers)
+    texts.append(write_row(replace(row, record_id=f"{number}", numbers=numbers)))
+
+began = time.process_time()
+rows = [read_row(text) for text in texts]  # what reading a store does
+metrics = [metric_named(name) for name in HEADLINE_METRICS]
+axes = ["timesteps", "directions"]
+growths = find_growth(rows, axes, metrics)
+contrasts = [each for axis in axes for each in find_contrasts(rows, axis, metrics, [Contrast.HMM])]
+figures = [each for each in growth_figures(growths) if "jax-cold" in each.name]
+figures += [each for each in contrast_figures(contrasts) if each.name.endswith("first_gradient")]
+for figure in figures:
+    save_figure(figure.draw(), folder, figure.name, description=figure.describe())
+print(json.dumps({
+    "seconds": time.process_time() - began,
+    "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "laws": sum(len(each.lines) for each in growths),
+    "ratios": len(contrasts),
+    "figures": len(figures),
+}))
+"""
+
+
+def test_100_000_records_become_laws_and_figures_in_seconds(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), str(SAMPLES)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    found = json.loads(done.stdout)
+    assert (found["laws"], found["ratios"], found["figures"]) == (2 * 6 * 12, 2 * 6 * 6, 4)
+    assert len(list(tmp_path.glob("*.svg"))) == 4
+    # Processor time: the question is what it takes, not what else this machine does.
+    assert found["seconds"] < 10, found
+    assert found["peak_bytes"] < 2**30, found

@@ -1,0 +1,245 @@
+"""The page of everything in a real browser: sorting, filters, keyboard, phones, both schemes, hostile names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_report_page import CHROMIUM, FLAGS, brightness
+
+import planted
+from firstgrad.record import Doubt
+from firstgrad.report.overview import make_overview
+from firstgrad.report.page import render_page
+from firstgrad.row import make_row
+from helpers import wait_for
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here. Install it: apt-get install chromium")
+
+TIME, SAMPLES, SCENARIO, LABELS = 5, 4, 3, 14
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Write the pages into a folder; returns their addresses."""
+    folder = tmp_path_factory.mktemp("pages")
+    hostile = planted.hostile()
+    named = planted.of_model(hostile[0], size=planted.HOSTILE)
+    hostile += [replace(named, record_id="3", doubts=(Doubt.HIGH_LOAD,))]
+    found = {}
+    for name, records in (
+        ("sweep", [*planted.along_commits(), *_renamed(planted.a_sweep())]),
+        ("hostile", hostile),
+        ("many", planted.many_cases(270)),
+    ):
+        page = make_overview(
+            [make_row(record) for record in records],
+            lambda wanted, records=records: [each for each in records if each.record_id in wanted],
+            label=planted.HOSTILE if name == "hostile" else None,
+        )
+        path = folder / f"{name}.html"
+        path.write_text(render_page(page), encoding="utf-8")
+        found[name] = path.as_uri()
+    return found
+
+
+def _renamed(records):
+    return [replace(record, record_id=f"s{record.record_id}") for record in records]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Open a page; what it asked for and complained about is checked at the end."""
+    contexts, asked, complaints = [], [], []
+
+    def open_page(name, *, width=1200, scheme="light", scripts=True):
+        context = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 800}, java_script_enabled=scripts
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda each: asked.append(each.url))
+        page.on("console", lambda each: complaints.append(each.text))
+        page.on("pageerror", lambda each: complaints.append(str(each)))
+        page.on("dialog", lambda each: complaints.append(each.message))
+        page.goto(pages[name])
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert {url for url in asked if not url.startswith("data:")} <= set(pages.values())
+    assert complaints == []
+
+
+def column(page, number):
+    """All texts of a column, in the order in which they stand there."""
+    return page.evaluate(
+        "number => [...document.querySelector('.sortable').tBodies[0].rows]"
+        ".filter(row => !row.hidden).map(row => row.cells[number].textContent)",
+        number,
+    )
+
+
+def head(page, name):
+    return page.locator(".sortable").get_by_role("columnheader", name=name, exact=True)
+
+
+def numbers(texts):
+    """The seconds of cells such as ``4.25 s [3.00 s, 5.50 s]`` and ``over 600 s``; none where there is none."""
+    return [float(text.removeprefix("over ").split()[0]) if text else None for text in texts]
+
+
+def test_a_click_sorts_by_number_and_a_second_one_the_other_way(opened):
+    page = opened("sweep")
+    first = column(page, TIME)
+    known = sorted(number for number in numbers(first) if number is not None)
+    assert numbers(first) != [*known, None]
+    time = head(page, "time to first gradient")
+    time.get_by_role("button").click()
+    # By number 4.25 comes before 10; what has no number is last both ways.
+    assert numbers(column(page, TIME)) == [*known, None]
+    assert time.get_attribute("aria-sort") == "ascending"
+    time.get_by_role("button").click()
+    assert numbers(column(page, TIME)) == [*reversed(known), None]
+    assert time.get_attribute("aria-sort") == "descending"
+    assert page.locator("[aria-sort]").count() == 1
+
+
+def test_texts_are_sorted_and_equal_ones_keep_their_order(opened):
+    page = opened("many")
+    head(page, "time to first gradient").get_by_role("button").click()
+    head(page, "scenario").get_by_role("button").click()
+    found = list(zip(column(page, SCENARIO), numbers(column(page, TIME)), strict=True))
+    assert found == sorted(found)
+    assert [scenario for scenario, _ in found] == ["cold"] * 90 + ["hot"] * 90 + ["warm"] * 90
+    head(page, "scenario").get_by_role("button").click()
+    found = list(zip(column(page, SCENARIO), numbers(column(page, TIME)), strict=True))
+    assert found == sorted(found, key=lambda each: (["warm", "hot", "cold"].index(each[0]), each[1]))
+
+
+def test_names_with_numbers_are_sorted_as_people_count(opened):
+    page = opened("many")
+    head(page, "model").get_by_role("button").click()
+    assert column(page, 0) == [f"some/file.py:build(size={number})" for number in range(270)]
+
+
+@pytest.mark.parametrize("key", ["Enter", "Space"])
+def test_the_keyboard_alone_sorts_and_the_focus_is_seen(opened, key):
+    page = opened("sweep")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "samples":
+            break
+    assert page.evaluate("document.activeElement.tagName") == "BUTTON"
+    style = page.evaluate(
+        "(({outlineStyle, outlineWidth}) => [outlineStyle, outlineWidth])(getComputedStyle(document.activeElement))"
+    )
+    assert style == ["solid", "3px"]
+    page.keyboard.press(key)
+    assert head(page, "samples").get_attribute("aria-sort") == "ascending"
+    found = list(map(int, column(page, SAMPLES)))
+    assert found == sorted(found)
+    assert page.evaluate("document.activeElement.textContent") == "samples"
+    page.keyboard.press(key)
+    assert head(page, "samples").get_attribute("aria-sort") == "descending"
+
+
+def test_filters_show_what_fits_and_say_how_many(opened):
+    page = opened("sweep")
+    told = page.get_by_role("status")
+    assert told.text_content() == "12 of 12 cases shown"
+    assert told.get_attribute("aria-live") == "polite"
+    page.get_by_label("Search").fill("SIZE=8 jax")
+    assert told.text_content() == "1 of 12 cases shown"
+    page.get_by_label("Search").fill("")
+    page.get_by_label("status").select_option("failed")
+    assert told.text_content() == "1 of 12 cases shown"
+    assert column(page, LABELS) == ["planted"]
+    page.get_by_label("backend").select_option("c")
+    assert told.text_content() == "0 of 12 cases shown"
+    page.get_by_role("button", name="Show all").click()
+    assert told.text_content() == "12 of 12 cases shown"
+    page.get_by_label("scenario").select_option("warm")
+    assert told.text_content() == "1 of 12 cases shown"
+
+
+def test_filters_and_sorting_go_together(opened):
+    page = opened("many")
+    page.get_by_label("backend").select_option("numba")
+    head(page, "time to first gradient").get_by_role("button").click()
+    found = numbers(column(page, TIME))
+    assert len(found) == 90
+    assert found == sorted(found)
+    page.get_by_label("backend").select_option("")
+    found = numbers(column(page, TIME))
+    assert len(found) == 270
+    assert found == sorted(found)
+
+
+def test_without_scripts_the_table_is_read_and_no_control_is_seen(opened):
+    page = opened("sweep", scripts=False)
+    table = page.get_by_role("table").first
+    assert table.is_visible()
+    assert table.get_by_text("110 s [109 s, 111 s]").first.is_visible()
+    assert page.locator(".filters").is_hidden()
+    assert page.locator("thead button").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_the_table_and_not_the_page(opened, scheme):
+    page = opened("sweep", width=375, scheme=scheme)
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    box = page.get_by_role("region", name="Table of all cases")
+    assert box.evaluate("box => box.scrollWidth > 2 * box.clientWidth")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    # Not wait_for_function: it evaluates a text in the page, which the page's policy refuses.
+    wait_for(lambda: box.evaluate("box => box.scrollLeft") > 0, what="scrolling")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_and_figures_are_seen_in_both_schemes(opened, scheme):
+    page = opened("sweep", scheme=scheme)
+    back = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert (back > 200) if scheme == "light" else (back < 60)
+    for place in ("body", "td", "td.failed", "thead button", ".filters input", ".filters select", ".shown"):
+        ink = page.evaluate(f"getComputedStyle(document.querySelector('{place}')).color")
+        assert abs(brightness(ink) - back) > 80, place
+    figures = page.locator("svg.figure")
+    assert figures.count() == 4  # phases, memory, break-even, growth
+    for number in range(4):
+        box = figures.nth(number).bounding_box()
+        assert min(box["width"], box["height"]) > 100
+
+
+def test_hostile_names_are_shown_and_do_nothing(opened):
+    page = opened("hostile")
+    assert page.locator("script").count() == 1
+    assert page.locator("img, iframe").count() == 0
+    assert page.get_by_text(planted.HOSTILE, exact=True).count() > 0
+    page.get_by_label("Search").fill(planted.HOSTILE)
+    head(page, "labels").get_by_role("button").click()
+    assert page.get_by_role("status").text_content().endswith("of 2 cases shown")
+
+
+def test_a_script_that_is_not_the_page_s_own_is_refused(browser, pages):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(pages["sweep"])
+    page.evaluate(
+        "() => { const added = document.createElement('script'); added.textContent = 'window.ran = true';"
+        " document.body.append(added); }"
+    )
+    assert page.evaluate("window.ran") is None
+    context.close()
