@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.ratio_curve import RatioCurve, make_ratio_curve
-from firstgrad.analysis.slices import Line, find_lines, name_lines, observe
+from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
 from firstgrad.case import Scenario
 from firstgrad.metrics import Metric
 from firstgrad.spec import Formulation, HmmAlgorithm
@@ -100,9 +100,10 @@ def find_contrasts(
             if len(set(above.sizes) & set(below.sizes)) >= least_sizes
         ]
         common, names = name_lines([numerator for numerator, _ in pairs])
-        for metric in metrics:
-            for (numerator, denominator), name in zip(pairs, names, strict=True):
-                above, below = observe(numerator, metric), observe(denominator, metric)
+        seen = [(observe_all(above, metrics), observe_all(below, metrics)) for above, below in pairs]
+        for number, metric in enumerate(metrics):
+            for (numerator, denominator), name, sides in zip(pairs, names, seen, strict=True):
+                above, below = (side[number] for side in sides)
                 if above is None or below is None:
                     continue
                 curve = make_ratio_curve(above, below)

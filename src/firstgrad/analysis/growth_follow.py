@@ -46,7 +46,11 @@ def make_profiles(
         np.concatenate(
             [
                 np.tile(EXPONENTS, (metrics, 1)),
-                _nearby(optima.exponents, np.sqrt(optima.exponent_variances * allowances)),
+                # exact laws have no allowance, and maybe an infinite variance
+                _nearby(
+                    optima.exponents,
+                    np.sqrt(np.where(allowances > 0, optima.exponent_variances, 0.0) * allowances),
+                ),
             ],
             axis=1,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.growth import fit_growth_laws
 from firstgrad.analysis.growth_law import GrowthLaw, NoLaw
-from firstgrad.analysis.slices import Line, find_lines, name_lines, observe
+from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
 from firstgrad.metrics import Metric
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Metr
     for axis in axes:
         lines = find_lines(known, axis, least_sizes=_LEAST_SIZES)
         common, names = name_lines(lines)
-        for metric in metrics:
-            for line, name in zip(lines, names, strict=True):
-                observations = observe(line, metric)
-                if observations is not None:
+        seen = [observe_all(line, metrics) for line in lines]
+        for number, metric in enumerate(metrics):
+            for line, name, observed in zip(lines, names, seen, strict=True):
+                if (observations := observed[number]) is not None:
                     asked.append((len(wanted), line, name, observations))
             wanted.append((axis, common, metric))
     laws = fit_growth_laws(observations for *_, observations in asked)  # together: many have the same sizes

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _WIDTH_INCHES, _PANEL_INCHES = 9.0, 3.1
 _PLACES = 30
+_MOST_DOTS = 25
 _FAR = 10.0  # bands are drawn so far beyond the panel: they may have no end
 _TOLD = (GrowthVerdict.DOES_NOT_GROW, GrowthVerdict.UNDECIDED)  # by `tell_law` already
 
@@ -221,9 +222,10 @@ def _draw_samples(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> No
         if not is_censored:
             cells.setdefault((size, host), []).append(value / scale.factor)
     estimates = {cell: estimate_median(values) for cell, values in sorted(cells.items())}
+    dots = {cell: _spread_out(values) for cell, values in cells.items()}
     axes.plot(
-        [size for (size, _), values in cells.items() for _ in values],
-        [value for values in cells.values() for value in values],
+        [size for (size, _), values in dots.items() for _ in values],
+        [value for values in dots.values() for value in values],
         linestyle="none",
         marker=".",
         markersize=3.5,
@@ -249,6 +251,14 @@ def _draw_samples(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> No
         color=look.colour,
         label=line.name,
     )
+
+
+def _spread_out(values: Sequence[float]) -> list[float]:
+    """Choose the dots of a size: all of a few samples, of many the extremes and some between them."""
+    if len(values) <= _MOST_DOTS:
+        return list(values)
+    ordered = sorted(values)
+    return [ordered[round(step * (len(ordered) - 1) / (_MOST_DOTS - 1))] for step in range(_MOST_DOTS)]
 
 
 def _draw_censored(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> None:
