@@ -73,10 +73,10 @@ def estimate_median(samples: Sequence[float], *, confidence: float = 0.95) -> Es
 @functools.cache
 def _innermost(count: int, confidence: float) -> tuple[int, float]:
     """Find how many samples the interval leaves out at each end, and the confidence that it has."""
-    from scipy.stats import binom
+    import numpy as np
+    from scipy.special import bdtr
 
     # P(order statistic k+1 <= median <= order statistic n-k) = 1 - 2 P(Binomial(n, 1/2) <= k)
-    cut = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
-    while cut + 1 <= (count - 1) // 2 and 1 - 2 * binom.cdf(cut + 1, count, 0.5) >= confidence:
-        cut += 1
-    return cut, 1 - 2 * float(binom.cdf(cut, count, 0.5)) if count > 1 else 0.0
+    reached = 1 - 2 * bdtr(np.arange((count - 1) // 2 + 1, dtype=float), count, 0.5)
+    cut = max(int(np.count_nonzero(reached >= confidence)) - 1, 0)
+    return cut, float(reached[cut]) if count > 1 else 0.0
