@@ -6,7 +6,7 @@ import itertools
 import random
 
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.record import Counts, Memory, Phase, PhaseRecord
+from firstgrad.record import Counts, Memory, MemoryPoint, Phase, PhaseRecord
 from firstgrad.spec import Formulation, HmmSpec, PoseSpec
 from helpers import MIB, make_environment, make_record
 
@@ -52,6 +52,13 @@ def planted_record(spec, scenario, chance, *, backend=BackendName.JAX, number=0,
         time_to_first_gradient_seconds=seconds,
         time_to_first_gradient_cpu_seconds=seconds * 0.9,
         evaluation_seconds=(1e-5 * spec.n_timesteps,) * 3,
-        memory=Memory(peak_rss_bytes=400 * MIB, retained_bytes=20 * MIB),
+        memory=Memory(
+            peak_rss_bytes=400 * MIB,
+            retained_bytes=20 * MIB,
+            timeline=tuple(
+                MemoryPoint(at_seconds=part * seconds, rss_bytes=size * MIB)
+                for part, size in ((0.0, 100), (0.5, 400), (1.0, 120))
+            ),
+        ),
         counts=Counts(groups=5, values=9, nodes_after=100 + 50 * spec.n_directions, compiled_units=7),
     )

@@ -21,8 +21,9 @@ from firstgrad.figures.values import needs_log, scale_of, write_estimate, write_
 from firstgrad.metrics import Unit, metric_named
 from firstgrad.record import Failure, Memory, Status
 from firstgrad.spec import HmmSpec, PoseSpec
-from firstgrad.store import export_jsonl
+from firstgrad.store import export_jsonl, import_jsonl
 from helpers import MIB, make_case, make_environment, make_record
+from planted_sweep import planted_records
 
 COMMITS = [Commit(letter * 40, f"commit {letter}") for letter in "abc"]
 ROOT = Path(__file__).parents[2]
@@ -157,17 +158,21 @@ def test_records_without_a_release_give_no_figure():
         draw_releases([make_record()])
 
 
-def test_make_plots_draws_the_releases_only_where_their_file_is_there(tmp_path):
-    data = tmp_path / "releases.jsonl"
-    command = [
-        *(sys.executable, "-m", "firstgrad.figures"),
-        *(ROOT / "docs/data/first-gradient.jsonl", tmp_path, data),
-    ]
+def test_make_plots_draws_what_the_data_folder_has(tmp_path):
+    data, plots = tmp_path / "data", tmp_path / "plots"
+    command = [sys.executable, "-m", "firstgrad.figures", plots, data]
+    export_jsonl(import_jsonl(ROOT / "docs/data/first-gradient.jsonl"), data / "first-gradient.jsonl")
     subprocess.run(command, check=True, capture_output=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"phases.png", "phases.svg"}
-    export_jsonl(release_records(), data)
-    subprocess.run(command, check=True, capture_output=True)
-    assert {path.name for path in tmp_path.glob("rel*")} == {"releases.jsonl", "releases.png", "releases.svg"}
+    assert {path.name for path in plots.iterdir()} == {"phases.png", "phases.svg"}
+    export_jsonl(release_records(), data / "releases.jsonl")
+    export_jsonl(planted_records(2, backends=(BackendName.JAX, BackendName.NUMBA)), data / "growth.jsonl")
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    names = {path.stem for path in plots.glob("*.svg")}
+    assert names == {
+        "phases", "releases", "scaling-timesteps-jax-cold", "scaling-timesteps-numba-cold",
+        "scaling-directions-jax-cold", "ratio-hmm", "phases-scenarios", "memory", "breakeven",
+    }  # fmt: skip
+    assert str(plots / "breakeven.png") in done.stdout
 
 
 def test_names_are_kept_apart_within_the_panel():

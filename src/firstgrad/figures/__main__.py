@@ -1,26 +1,32 @@
-"""``python -m firstgrad.figures RECORDS.jsonl FOLDER [RELEASES.jsonl]``: redraw the figures from stored records."""
+"""``python -m firstgrad.figures FOLDER DATA``: redraw the figures of the documentation from its stored records."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from firstgrad.figures.findings import draw_findings
 from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.figures.releases import describe_releases, draw_releases
 from firstgrad.figures.style import save_figure
 from firstgrad.store import import_jsonl
 
 
-def main(source: Path, folder: Path, releases: Path | None = None) -> None:
-    """Draw every figure that the records can give; the one of the releases only where their file is there."""
-    records = list(import_jsonl(source))
-    drawn = [*save_figure(draw_phases(records), folder, "phases", description=describe_phases(records))]
-    if releases is not None and releases.exists():
-        records = list(import_jsonl(releases))
+def main(folder: Path, data: Path) -> None:
+    """Draw every figure whose records are there: ``first-gradient.jsonl``, ``releases.jsonl``, ``growth.jsonl``."""
+    drawn: list[Path] = []
+    if (source := data / "first-gradient.jsonl").exists():
+        records = list(import_jsonl(source))
+        drawn += save_figure(draw_phases(records), folder, "phases", description=describe_phases(records))
+    if (source := data / "releases.jsonl").exists():
+        records = list(import_jsonl(source))
         drawn += save_figure(draw_releases(records), folder, "releases", description=describe_releases(records))
+    if (source := data / "growth.jsonl").exists():
+        for name, figure, description in draw_findings(list(import_jsonl(source))):
+            drawn += save_figure(figure, folder, name, description=description)
     for path in drawn:
         print(path)  # noqa: T201 - a make target says what it made
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(*map(Path, sys.argv[1:3]))

@@ -64,7 +64,7 @@ def contrast_figures(contrasts: Iterable[ContrastCurve]) -> tuple[ContrastFigure
     return tuple(
         ContrastFigure(
             name=f"ratio-{contrast}-{axis}-{metric}",
-            title=f"{CONTRAST_TITLES[Contrast(contrast)]}: {members[0].metric.title} ({members[0].common})",
+            title=f"{CONTRAST_TITLES[Contrast(contrast)]}: {members[0].metric.title}",
             axis=axis,
             lines=tuple(RatioLine(name=each.name, curve=each.curve) for each in members[:MOST_LINES]),
         )
