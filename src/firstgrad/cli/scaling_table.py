@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.cli.scaling_rows import growth_rows, ratio_rows
-from firstgrad.figures.values import write_value
+from firstgrad.figures.values import write_fitted
 from firstgrad.metrics import Unit, metric_named
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _laws(rows: Sequence[GrowthRow]) -> Table:
         if row.exponent is None or row.growth is None or row.fixed_cost is None:
             table.add_row(row.name, f"{row.verdict}: {row.sentence}", "", "", "", sizes, samples)
             continue
-        fixed = "" if row.fixed_cost.high == 0 else _bounded(row.fixed_cost, partial(write_value, unit))
+        fixed = "" if row.fixed_cost.high == 0 else _bounded(row.fixed_cost, partial(write_fitted, unit))
         table.add_row(
             row.name,
             row.verdict,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.growth_law import NoLaw
 from firstgrad.analysis.growth_verdict import GrowthVerdict
-from firstgrad.figures.values import write_value
+from firstgrad.figures.values import write_fitted
 
 if TYPE_CHECKING:
     from firstgrad.analysis.growth_law import GrowthLaw, Interval
@@ -22,7 +22,7 @@ def tell_law(law: GrowthLaw | NoLaw | None, unit: Unit, symbol: str) -> str:
         return "no law"
     if law.verdict is GrowthVerdict.DOES_NOT_GROW:
         return str(law.verdict)
-    fixed = f" + {write_value(unit, law.fixed_cost.value)}" if law.has_fixed_cost and law.fixed_cost.value > 0 else ""
+    fixed = f" + {write_fitted(unit, law.fixed_cost.value)}" if law.has_fixed_cost and law.fixed_cost.value > 0 else ""
     undecided = ", undecided" if law.verdict is GrowthVerdict.UNDECIDED else ""
     return f"{symbol}^{write_interval(law.exponent)}{fixed}{undecided}"
 

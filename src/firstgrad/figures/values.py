@@ -36,6 +36,11 @@ def write_value(unit: Unit, value: float) -> str:
     return format_seconds(value) if unit is Unit.SECONDS else format_bytes(value)
 
 
+def write_fitted(unit: Unit, value: float) -> str:
+    """Write a number that was fitted: as `write_value`, but counts are no whole numbers then, and get four digits."""
+    return f"{value:,.4g}" if unit is Unit.COUNT else write_value(unit, value)
+
+
 def write_estimate(unit: Unit, estimate: Estimate) -> str:
     """Write a median with its interval; a single sample has none."""
     median = write_value(unit, estimate.value)
