@@ -115,6 +115,8 @@ def _fit_alike(many: Sequence[Observations]) -> list[GrowthLaw | NoLaw]:
 def _unusable(observations: Observations) -> str:
     if not observations.sizes:
         return "there are no samples"
+    if not any(observations.values):
+        return "all values are 0"
     for name, numbers in (("size", observations.sizes), ("value", observations.values)):
         bad = [number for number in numbers if not (math.isfinite(number) and number > 0)]
         if bad:
