@@ -116,7 +116,7 @@ def _unusable(observations: Observations) -> str:
     if not observations.sizes:
         return "there are no samples"
     if not any(observations.values):
-        return "all values are 0"
+        return "every observation has a value of 0, and a power law takes numbers above zero"
     for name, numbers in (("size", observations.sizes), ("value", observations.values)):
         bad = [number for number in numbers if not (math.isfinite(number) and number > 0)]
         if bad:
