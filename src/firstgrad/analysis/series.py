@@ -12,12 +12,11 @@ from firstgrad.analysis.estimates import Estimate, estimate_median
 from firstgrad.case import Case
 from firstgrad.metrics import Metric
 from firstgrad.record import Doubt, Record
+from firstgrad.row import packages_of
 from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_OWN = "firstgrad"  # its version is no condition: measuring costs next to nothing, and on its own axis it changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +206,7 @@ def _conditions(record: Record, axis: Axis) -> tuple[tuple[str, str], ...]:
 
 
 def _packages(record: Record) -> tuple[tuple[str, str], ...]:
-    return tuple((name, version) for name, version in record.environment.versions if name != _OWN)
+    return packages_of(record.environment.versions)
 
 
 def _newest_packages(records: Sequence[Record]) -> tuple[Record, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.growth_law import Observations
 from firstgrad.case import BackendName, Scalar, Scenario, Target
 from firstgrad.metrics import METRICS
-from firstgrad.row import Row
+from firstgrad.row import Row, packages_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,6 @@ POSE_SIZES = ("timesteps", "directions", "cameras", "states")
 NODES = "nodes"
 """An axis of every model: graph nodes after rewriting, whichever of the sizes made them more."""
 
-_OWN = "firstgrad"  # its version is no condition: measuring costs next to nothing
 _NODES_METRIC = next(number for number, metric in enumerate(METRICS) if metric.name == "nodes")
 
 
@@ -191,8 +190,7 @@ def name_lines(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:
 def _key(row: Row, axis: str) -> tuple[object, ...]:
     left_out = POSE_SIZES if axis == NODES else (axis,)
     rest = tuple(each for each in row.axes if each[0] not in left_out)
-    packages = tuple(each for each in row.versions if each[0] != _OWN)
-    return row.family, rest, row.backend, row.target, row.scenario, packages
+    return row.family, rest, row.backend, row.target, row.scenario, packages_of(row.versions)
 
 
 def _size(row: Row, axis: str) -> float | None:

@@ -89,20 +89,13 @@ def _kind(text: str) -> AxisKind:
 
 @contextmanager
 def _opened(place: str | None, source: str | None) -> Iterator[Source]:
-    from pathlib import Path
-
-    from firstgrad.errors import StoreError
+    from firstgrad.cli.rows import open_store
     from firstgrad.report.source import ExportSource, StoreSource
-    from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.store.place import is_url
 
     if source is not None:
         yield ExportSource(source)
         return
-    where = place or DEFAULT_PATH
-    if not is_url(where) and not Path(where).exists():  # opening it would make an empty one
-        raise StoreError(f"{where}: there is no store here. Give --store or --from, or measure first")
-    with Store.open(where) as opened:
+    with open_store(place) as opened:
         yield StoreSource(opened)
 
 

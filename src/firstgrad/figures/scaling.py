@@ -17,7 +17,7 @@ from firstgrad.figures.lines import shown
 from firstgrad.figures.looks import looks_of
 from firstgrad.figures.sizes import set_sizes, set_values
 from firstgrad.figures.style import firstgrad_style
-from firstgrad.figures.values import scale_of
+from firstgrad.figures.values import scale_of, spread_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.growth_law import Observations
     from firstgrad.figures.looks import Look
-    from firstgrad.figures.values import Scale
+    from firstgrad.figures.values import Scale, spread_out
     from firstgrad.metrics import Unit
 
 _WIDTH_INCHES, _PANEL_INCHES = 9.0, 3.1
@@ -222,7 +222,7 @@ def _draw_samples(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> No
         if not is_censored:
             cells.setdefault((size, host), []).append(value / scale.factor)
     estimates = {cell: estimate_median(values) for cell, values in sorted(cells.items())}
-    dots = {cell: _spread_out(values) for cell, values in cells.items()}
+    dots = {cell: spread_out(values, _MOST_DOTS) for cell, values in cells.items()}
     axes.plot(
         [size for (size, _), values in dots.items() for _ in values],
         [value for values in dots.values() for value in values],
@@ -251,14 +251,6 @@ def _draw_samples(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> No
         color=look.colour,
         label=line.name,
     )
-
-
-def _spread_out(values: Sequence[float]) -> list[float]:
-    """Choose the dots of a size: all of a few samples, of many the extremes and some between them."""
-    if len(values) <= _MOST_DOTS:
-        return list(values)
-    ordered = sorted(values)
-    return [ordered[round(step * (len(ordered) - 1) / (_MOST_DOTS - 1))] for step in range(_MOST_DOTS)]
 
 
 def _draw_censored(axes: Axes, line: ScalingLine, scale: Scale, look: Look) -> None:

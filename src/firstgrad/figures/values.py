@@ -9,7 +9,7 @@ from firstgrad.metrics import Unit
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from firstgrad.analysis.estimates import Estimate
 
@@ -60,3 +60,11 @@ def needs_log(numbers: Iterable[float]) -> bool:
     """Whether the numbers span more than a factor of ten, so that small ones would vanish on a linear axis."""
     known = list(numbers)
     return bool(known) and min(known) > 0 and max(known) > _LOG_SPAN * min(known)
+
+
+def spread_out(values: Sequence[float], most: int) -> list[float]:
+    """Choose dots to draw: all of a few numbers, of more than `most` the extremes and some between them."""
+    if len(values) <= most:
+        return list(values)
+    ordered = sorted(values)
+    return [ordered[round(step * (len(ordered) - 1) / (most - 1))] for step in range(most)]

@@ -17,6 +17,7 @@ from firstgrad.measure.memory import summarise, with_tree_peaks
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Session
 from firstgrad.record import Failure, Record, Status
+from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def measure(
             filling = replace(case, scenario=Scenario.COLD, evaluations=0)
             filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
             if filled.failure is not None:
-                reason = replace(filled.failure, message=f"while filling the cache: {filled.failure.message}")
+                reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
                 yield replace(filled, case=case, failure=reason)
                 return
             private.save()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from firstgrad.row.fields import Row
-from firstgrad.row.make import axes_of, conditions_of, family_of, make_row
+from firstgrad.row.make import axes_of, conditions_of, family_of, make_row, packages_of
 
-__all__ = ["Row", "axes_of", "conditions_of", "family_of", "make_row"]
+__all__ = ["Row", "axes_of", "conditions_of", "family_of", "make_row", "packages_of"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from firstgrad.case import Scalar
     from firstgrad.record import Environment, Record
 
-_OWN = "firstgrad"  # its version is no condition: measuring costs next to nothing
+_OWN = "firstgrad"
 _AXES = (
     "n_timesteps",
     "n_directions",
@@ -94,9 +94,14 @@ def axes_of(model: PoseSpec | ExternalModel) -> tuple[tuple[str, Scalar], ...]:
     )
 
 
+def packages_of(versions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Take the packages whose versions are a condition: all but firstgrad, whose measuring costs next to nothing."""
+    return tuple(each for each in versions if each[0] != _OWN)
+
+
 def conditions_of(environment: Environment) -> str:
     """Digest of all that must be equal before numbers may be put together; `Row.conditions` says what that is."""
-    packages = tuple(each for each in environment.versions if each[0] != _OWN)
+    packages = packages_of(environment.versions)
     told = (
         environment.host.digest,
         environment.python,
