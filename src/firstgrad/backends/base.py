@@ -83,6 +83,8 @@ class Compiled:
         Part of linking that runs before rewriting (PyTensor scans the C cache there).
     rewriting_seconds, linker_seconds : float, optional
         The compiler's own account.
+    stats : object, optional
+        The compiler's own profile of this compile, for whoever wants more of it.
     """
 
     call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]
@@ -93,6 +95,7 @@ class Compiled:
     before_rewrite_link_seconds: float = 0.0
     rewriting_seconds: float | None = None
     linker_seconds: float | None = None
+    stats: Any = None
 
 
 class Backend(Protocol):
@@ -129,3 +132,6 @@ class Backend(Protocol):
 
     def compiled_units(self) -> int:
         """How many C modules or jitted functions this process has compiled so far."""
+
+    def tell_units(self, tell: Callable[[int], None]) -> None:
+        """Have `tell` called with that number, more or less, whenever a unit's compile begins."""

@@ -36,6 +36,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self._units = 0
+        self._tell: Callable[[int], None] = lambda _: None
 
     def require(self) -> None:
         """Need nothing."""
@@ -107,6 +108,10 @@ class FakeBackend:
         """Count the file once written."""
         return self._units
 
+    def tell_units(self, tell: Callable[[int], None]) -> None:
+        """Tell of the file once written."""
+        self._tell = tell
+
     def _use_cache(self) -> None:
         folder = os.environ.get("NUMBA_CACHE_DIR")
         if not folder:
@@ -118,6 +123,7 @@ class FakeBackend:
             entry.parent.mkdir(parents=True, exist_ok=True)
             entry.write_bytes(b"compiled by nobody")
             self._units += 1
+            self._tell(self._units)
 
 
 BACKEND = FakeBackend()

@@ -42,6 +42,7 @@ class JaxBackend(PyTensorBackend):
     def _on_duration(self, event: str, _seconds: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
             self._compiled += 1
+            self.unit_begins()
 
     def _on_event(self, event: str, **_: Any) -> None:
         if event == "/jax/compilation_cache/cache_hits":

@@ -35,6 +35,7 @@ class NumbaBackend(PyTensorBackend):
             def on_start(self, event: Any) -> None:  # noqa: ARG002 - numba's signature
                 """Count one jitted function; entries taken from the cache send no event."""
                 backend._compiled += 1
+                backend.unit_begins()
 
             def on_end(self, event: Any) -> None:
                 """Need nothing: an event's ``is_failed`` is always true in Numba 0.68."""

@@ -36,6 +36,8 @@ class PyTensorBackend(ABC):
 
     def __init__(self) -> None:
         self._has_compiled = False
+        self._told = 0
+        self._tell: Callable[[int], None] = lambda _: None
 
     @abstractmethod
     def require(self) -> None:
@@ -59,6 +61,15 @@ class PyTensorBackend(ABC):
 
         return int(get_module_cache().stats[2])
 
+    def tell_units(self, tell: Callable[[int], None]) -> None:
+        """Have `tell` called when a unit's compile begins; a subclass calls `unit_begins` for what else it compiles."""
+        self._told, self._tell = self.compiled_units(), tell
+
+    def unit_begins(self) -> None:
+        """Pass on that one more unit is being compiled."""
+        self._told += 1
+        self._tell(self._told)
+
     def import_backend(self) -> None:  # noqa: B027 - C has nothing to import
         """Import what the backend would import lazily within a compile."""
 
@@ -75,6 +86,11 @@ class PyTensorBackend(ABC):
         self.import_backend()
         if pytensor.config.cxx:
             import pytensor.link.c.lazylinker_c
+            from pytensor.link.c.cmodule import GCC_compiler
+
+            from firstgrad.backends.on_call import on_call
+
+            on_call(GCC_compiler.compile_str, self.unit_begins)
         x = pt.dscalar("x")
         pytensor.function([x], x, mode=pytensor.compile.mode.Mode("py", None))
         from firstgrad.backends.rewrite_marks import MarkedMode
@@ -158,6 +174,7 @@ class PyTensorBackend(ABC):
             before_rewrite_link_seconds=profile.preload_cache_time,
             rewriting_seconds=profile.rewriting_time,
             linker_seconds=profile.linker_time,
+            stats=profile,
         )
 
     def wait(self, result: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from firstgrad.case import Case
 from firstgrad.codec import from_json, to_json
+from firstgrad.profile import Attribution
 from firstgrad.record import Environment, Phase, PhaseRecord, Record
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -24,6 +25,10 @@ class Task:
         Already known to the parent; the worker copies them into its record.
     cache_folder : str
         Root of the private caches.
+    profile : bool
+        Whether to switch instruments on and tell where the time went.
+    allocations_file : str
+        Where memray writes what the compile allocated; '' for no such thing.
     """
 
     case: Case
@@ -31,6 +36,8 @@ class Task:
     started_at: str
     environment: Environment
     cache_folder: str
+    profile: bool = False
+    allocations_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +82,31 @@ class MemoryNow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnitsNow:
+    """So many units were compiled in this process so far."""
+
+    compiled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """Where the time went; comes before the last word, and only where the task asks for it."""
+
+    attribution: Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The worker's last word."""
 
     record: Record
 
 
-type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | Finished
+type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | Finished
 type Event = WorkerEvent | MemoryNow
 
 _KINDS: dict[str, type[WorkerEvent]] = {
-    kind.__name__: kind for kind in (Started, PhaseBegan, PhaseEnded, PassBegan, Finished)
+    kind.__name__: kind for kind in (Started, PhaseBegan, PhaseEnded, PassBegan, UnitsNow, Profiled, Finished)
 }
 
 

@@ -26,8 +26,9 @@ class FirstGradient:
 
     Attributes
     ----------
-    problem, point, compiled, answer
-        The model, its start point, the compiled function, and what its first call returned.
+    problem, point, graph, compiled, answer
+        The model, its start point, the graph before rewriting, the compiled function, and what its first call
+        returned.
     wall_seconds, cpu_seconds : float
         Length of the window by one clock, without the search for a start point.
     initial_point_seconds : float
@@ -38,6 +39,7 @@ class FirstGradient:
 
     problem: Problem
     point: Point
+    graph: Any
     compiled: Compiled
     answer: Answer
     wall_seconds: float
@@ -90,6 +92,7 @@ def first_gradient(
     return FirstGradient(
         problem=problem,
         point=point,
+        graph=graph,
         compiled=compiled,
         answer=answer,
         wall_seconds=ended - began - pause,

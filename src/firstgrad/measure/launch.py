@@ -67,13 +67,10 @@ def measure(
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():
             private.load_from(keep_filled)
         elif case.scenario is Scenario.WARM:
-            filling = replace(case, scenario=Scenario.COLD, evaluations=0)
-            filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
-            if filled.failure is not None:
-                reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
-                yield replace(filled, case=case, failure=reason)
+            failed = fill(case, private, label=label, threads=threads, on_event=on_event)
+            if failed is not None:
+                yield failed
                 return
-            private.save()
             if keep_filled is not None:
                 private.keep(keep_filled)
         for _ in range(samples):
@@ -82,6 +79,30 @@ def measure(
             if case.scenario is Scenario.COLD and keep_filled is not None and record.failure is None:
                 private.keep(keep_filled)
             yield record
+
+
+def fill(
+    case: Case,
+    private: PrivateCaches,
+    *,
+    label: str = "",
+    threads: int = 1,
+    on_event: Callable[[Event], None] | None = None,
+) -> Record | None:
+    """Fill the caches for warm samples, by an identical process.
+
+    Returns
+    -------
+    Record or None
+        The failure, as a record of `case`; None where the caches are filled and saved.
+    """
+    filling = replace(case, scenario=Scenario.COLD, evaluations=0)
+    filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
+    if filled.failure is not None:
+        reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
+        return replace(filled, case=case, failure=reason)
+    private.save()
+    return None
 
 
 def run_sample(
@@ -99,15 +120,20 @@ def run_sample(
     Record
         Always: a worker that crashes, is killed or passes a limit gives a record that says so.
     """
-    task = Task(
+    task = make_task(case, private, label=label, threads=threads)
+    heard = Session(task, private, on_event or (lambda _: None)).run()
+    return conclude(task, heard)
+
+
+def make_task(case: Case, private: PrivateCaches, *, label: str = "", threads: int = 1) -> Task:
+    """Make the task of one sample, with the environment as it is now."""
+    return Task(
         case=case,
         record_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         environment=describe_environment(threads=threads, label=label),
         cache_folder=str(private.folder / caches.CACHES),
     )
-    heard = Session(task, private, on_event or (lambda _: None)).run()
-    return conclude(task, heard)
 
 
 def conclude(task: Task, heard: Heard) -> Record:

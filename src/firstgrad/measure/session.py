@@ -19,6 +19,7 @@ from firstgrad.measure.events import (
     MemoryNow,
     PhaseBegan,
     PhaseEnded,
+    Profiled,
     Started,
     read_event,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from firstgrad.measure.events import Event, Task
     from firstgrad.measure.private import PrivateCaches
+    from firstgrad.profile import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
 
 STDERR_LINES = 40
@@ -55,6 +57,8 @@ class Heard:
         Those that ended.
     samples : list of TreeSample
         The watcher's looks.
+    attribution : Attribution, optional
+        Where the time went, where that was asked for.
     record : Record, optional
         The worker's last word.
     garbage : str
@@ -75,6 +79,7 @@ class Heard:
     phase: Phase | None = None
     phases: list[PhaseRecord] = field(default_factory=list)
     samples: list[TreeSample] = field(default_factory=list)
+    attribution: Attribution | None = None
     record: Record | None = None
     garbage: str = ""
     over_limit_bytes: int = 0
@@ -197,6 +202,8 @@ class Session:
                 self._heard.phase = phase
             case PhaseEnded(record=record):
                 self._heard.phases.append(record)
+            case Profiled(attribution=attribution):
+                self._heard.attribution = attribution
             case Finished(record=record):
                 if record.record_id != self._task.record_id:
                     raise DecodeError(f"a record of another sample: {record.record_id}")

@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
 from firstgrad.measure.cache_watch import CacheWatch
 from firstgrad.measure.evaluate import nearby_points, time_calls
-from firstgrad.measure.events import Finished, PassBegan, Started, Task, write_event
+from firstgrad.measure.events import Finished, PassBegan, Started, Task, UnitsNow, write_event
 from firstgrad.measure.first_gradient import first_gradient
+from firstgrad.measure.instruments import Instruments
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
 from firstgrad.record import Counts, Failure, Memory, Phase, Record, Status, Verdict
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from firstgrad.measure.events import WorkerEvent
     from firstgrad.points import Point
+
+UNITS_NEWS_SECONDS = 0.25
 
 
 def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
@@ -74,7 +78,8 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     write_event(PassBegan(name="", number=0, total=0, nodes=0))
     watch = CacheWatch(folder)
     watch.remember()
-    with timer.phase(Phase.IMPORT):
+    instruments = Instruments(task, timer)
+    with timer.phase(Phase.IMPORT), instruments.imports():
         backend = load_backend(case.backend)
         backend.import_modules()
         build = backend.load(case.model)
@@ -86,12 +91,15 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
 
     gc.collect()
     rss_before, units_before = _rss_bytes(), backend.compiled_units()
+    backend.tell_units(_tell_units(emit, units_before))
     watch.begin()
-    first = first_gradient(backend, build, case.target, timer, _tell_passes(emit))
+    with instruments.window():
+        first = first_gradient(backend, build, case.target, timer, _tell_passes(emit))
     caches = watch.end(case.scenario)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
+    instruments.finish(first, emit)
 
     near = nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
@@ -142,6 +150,21 @@ def _tell_passes(emit: Callable[[WorkerEvent], None]) -> Callable[[str, int, int
         emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
 
     return passing
+
+
+def _tell_units(
+    emit: Callable[[WorkerEvent], None], before: int, clock: Callable[[], float] = time.monotonic
+) -> Callable[[int], None]:
+    """Pass the number of compiled units on, but not hundreds of times a second."""
+    told = -UNITS_NEWS_SECONDS
+
+    def compiled(units: int) -> None:
+        nonlocal told
+        if clock() - told >= UNITS_NEWS_SECONDS:
+            told = clock()
+            emit(UnitsNow(compiled=units - before))
+
+    return compiled
 
 
 def _require_private_cache(folder: Path) -> None:

@@ -1,0 +1,52 @@
+"""Sites of allocations: added up by Python frame, the native cause named, paths without the machine's folders."""
+
+import pytest
+
+from firstgrad.measure.allocations import MAX_SITES, add_up, shorten_path
+
+OURS = ("compile_kernel", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/executionengine.py", 40)
+MALLOC, NEW = ("malloc", "<unknown>", 0), ("operator new(unsigned long)", "<unknown>", 0)
+LLVM = ("llvm::SelectionDAG::init()", "<unknown>", 0)
+
+
+def test_what_one_python_frame_asked_for_is_one_site():
+    (site,) = add_up([([MALLOC, LLVM, OURS], [OURS], 100, 2), ([NEW, OURS], [OURS], 50, 1)])
+    assert (site.size_bytes, site.allocations, site.line) == (150, 3, 40)
+    assert site.function == "compile_kernel"
+
+
+def test_the_native_cause_is_the_innermost_function_that_is_no_plumbing():
+    (site,) = add_up([([NEW, MALLOC, LLVM, ("outer()", "", 0), OURS], [OURS], 100, 1)])
+    assert site.native == "llvm::SelectionDAG::init()"
+
+
+def test_native_frames_above_the_python_frame_are_not_its_cause():
+    (site,) = add_up([([MALLOC, OURS, LLVM], [OURS], 100, 1)])
+    assert site.native == ""
+
+
+def test_memory_without_a_python_frame_is_kept_as_native():
+    (site,) = add_up([([MALLOC, LLVM], [], 7, 1)])
+    assert (site.function, site.native) == ("(native code)", LLVM[0])
+
+
+def test_the_largest_sites_come_first_and_the_tail_is_cut():
+    frames = [(f"f{number}", "x.py", number) for number in range(MAX_SITES + 5)]
+    sites = add_up([([frame], [frame], number + 1, 1) for number, frame in enumerate(frames)])
+    assert len(sites) == MAX_SITES
+    assert [site.size_bytes for site in sites] == sorted((site.size_bytes for site in sites), reverse=True)
+    assert sites[0].size_bytes == MAX_SITES + 5
+
+
+@pytest.mark.parametrize(
+    ("file", "short"),
+    [
+        (OURS[1], "llvmlite/binding/executionengine.py"),
+        ("/usr/lib/python3/dist-packages/numpy/x.py", "numpy/x.py"),
+        ("/opt/python/lib/python3.12/json/decoder.py", "json/decoder.py"),
+        ("/home/me/secret/model.py", "model.py"),
+        ("Objects/call.c", "Objects/call.c"),
+    ],
+)
+def test_paths_lose_the_machines_own_folders(file, short):
+    assert shorten_path(file) == short
