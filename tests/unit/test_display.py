@@ -8,7 +8,7 @@ from rich.live import Live
 
 from firstgrad.cli import display
 from firstgrad.cli.display import LOG_SECONDS, Progress, show_progress
-from firstgrad.measure.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started
+from firstgrad.measure.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase, PhaseRecord
 from helpers import MIB, FakeClock, make_record
 
@@ -92,6 +92,37 @@ def test_the_next_sample_starts_from_nothing():
     progress.apply(Started(monotonic_seconds=9.0))
     assert progress.line() == "x: starting 0.0 s · 0.0 s in all · 0 B"
     assert progress.done() == ""
+
+
+def test_units_are_shown_while_they_are_compiled():
+    progress = Progress("x", FakeClock())
+    progress.apply(Started(monotonic_seconds=0.0))
+    progress.apply(began(Phase.FIRST_CALL))
+    progress.apply(UnitsNow(compiled=606))
+    assert progress.line() == "x: first_call 0.0 s · 606 units compiled · 0.0 s in all · 0 B"
+    progress.apply(ended(Phase.FIRST_CALL, 1.0))
+    progress.apply(began(Phase.EVALUATE))
+    assert "606" not in progress.line()
+
+
+def test_what_is_left_is_told_from_former_samples_of_each_process_in_turn():
+    clock = FakeClock()
+    progress = Progress("x", clock, expected_seconds=[100.0, 10.0])
+    progress.apply(Started(monotonic_seconds=0.0))
+    clock.tick(40.0)
+    assert "some 60.0 s left" in progress.line()
+    clock.tick(61.0)
+    assert "longer than former samples" in progress.line()
+    for _ in range(2):  # the last number holds for all that follow
+        progress.apply(Started(monotonic_seconds=0.0))
+        clock.tick(4.0)
+        assert "some 6.00 s left" in progress.line()
+
+
+def test_nothing_is_promised_without_former_samples():
+    progress = Progress("x", FakeClock(), expected_seconds=[None])
+    progress.apply(Started(monotonic_seconds=0.0))
+    assert "left" not in progress.line()
 
 
 def logged(write_events):

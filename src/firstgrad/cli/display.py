@@ -16,12 +16,12 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from firstgrad.cli.console import make_console
-from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started
+from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase
-from firstgrad.units import format_bytes, format_seconds
+from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -47,14 +47,24 @@ class Progress:
         What is measured.
     clock : callable
         In seconds.
+    expected_seconds : sequence of float or None
+        Of each process in turn, from former samples; the last one holds for all that follow. None: not known.
     """
 
-    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        title: str,
+        clock: Callable[[], float] = time.monotonic,
+        expected_seconds: Sequence[float | None] = (),
+    ) -> None:
         self._title, self._clock = title, clock
+        self._to_come = list(expected_seconds)
+        self._expected_seconds: float | None = None
         self._began = clock()
         self._phase_began = self._began
         self.phase: Phase | None = None
         self._detail = ""
+        self._units = 0
         self._rss_bytes = 0
         self._processes = 1
         self._done: list[str] = []
@@ -65,6 +75,9 @@ class Progress:
         match event:
             case Started():
                 self.phase, self._done, self._detail, self._is_called = None, [], "", False
+                self._units = 0
+                if self._to_come:
+                    self._expected_seconds = self._to_come.pop(0) if len(self._to_come) > 1 else self._to_come[0]
                 self._began = self._phase_began = self._clock()
             case PhaseBegan(phase=phase):
                 self.phase, self._detail, self._phase_began = phase, "", self._clock()
@@ -74,6 +87,8 @@ class Progress:
                 self.phase, self._detail, self._phase_began = None, "", self._clock()
             case PassBegan(name=name, number=number, total=total, nodes=nodes):
                 self._detail = f"pass {number} of {total}, {name}, {nodes} nodes"
+            case UnitsNow(compiled=compiled):
+                self._units = compiled
             case MemoryNow(rss_bytes=rss_bytes, processes=processes):
                 self._rss_bytes, self._processes = rss_bytes, processes
             case _:
@@ -87,10 +102,18 @@ class Progress:
         parts = [f"{phase} {now - self._phase_began:.1f} s"]
         if self._detail:
             parts.append(self._detail)
-        parts += [f"{now - self._began:.1f} s in all", format_bytes(self._rss_bytes)]
+        if self._units and self.phase in (Phase.LINK, Phase.FIRST_CALL):
+            parts.append(f"{format_count(self._units, "unit")} compiled")
+        parts += [f"{now - self._began:.1f} s in all", *self._left(now), format_bytes(self._rss_bytes)]
         if self._processes > 1:
             parts.append(f"{self._processes} processes")
         return f"{self._title}: {' · '.join(parts)}"
+
+    def _left(self, now: float) -> list[str]:
+        if self._expected_seconds is None or self._is_called:
+            return []
+        left = self._expected_seconds - (now - self._began)
+        return [f"some {format_seconds(left)} left" if left > 0 else "longer than former samples"]
 
     def done(self) -> str:
         """List the phases that ended, with their times."""
@@ -131,7 +154,11 @@ class _Log:
 
 @contextmanager
 def show_progress(
-    title: str, *, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    title: str,
+    *,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    expected_seconds: Sequence[float | None] = (),
 ) -> Iterator[Display]:
     """Show a measurement's progress on standard error while the block runs.
 
@@ -143,6 +170,8 @@ def show_progress(
         Where to draw; standard error where left out.
     clock : callable
         In seconds.
+    expected_seconds : sequence of float or None
+        As in `Progress`.
 
     Yields
     ------
@@ -150,7 +179,7 @@ def show_progress(
         To be given each event.
     """
     console = console or make_console(stderr=True)
-    progress = Progress(title, clock)
+    progress = Progress(title, clock, expected_seconds)
     if not console.is_terminal:
         yield _Log(progress, console.file.write if console.file is not sys.stderr else sys.stderr.write, clock)
         return

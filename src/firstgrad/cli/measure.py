@@ -12,6 +12,7 @@ from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.record import Record
+    from firstgrad.store import Store
 
 EPILOG = """\b
 Examples:
@@ -60,7 +61,7 @@ def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
     store = nullcontext() if options.store == "none" else Store.open(options.store or DEFAULT_PATH)
     records: list[Record] = []
     try:
-        with store as opened, show_progress(str(case)) as display:
+        with store as opened, show_progress(str(case), expected_seconds=expect(case, opened)) as display:
             for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
                 if opened is not None:
                     opened.add(record)
@@ -70,6 +71,28 @@ def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
         typer.echo(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return records
+
+
+def expect(case: Case, store: Store | None) -> list[float | None]:
+    """Expect so many seconds of each process that measures a case, from former samples in a store.
+
+    Returns
+    -------
+    list of float or None
+        For ``warm`` the process that fills the cache comes first; None where no sample is known.
+    """
+    from dataclasses import replace
+
+    from firstgrad.case import Scenario
+    from firstgrad.sweep.durations import Durations
+
+    cold = replace(case, scenario=Scenario.COLD)
+    cases = [cold, case] if case.scenario is Scenario.WARM else [case]
+    if store is None:
+        return [None for _ in cases]
+    durations = Durations(row for each in cases for row in store.rows(question=each.question))
+    # A case of another kind is no promise: only samples of the very same question count.
+    return [durations.of_same(each) for each in cases]
 
 
 def exit_code(records: list[Record]) -> int:

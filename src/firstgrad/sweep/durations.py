@@ -54,14 +54,19 @@ class Durations:
 
     def of(self, case: Case) -> float | None:
         """Expect so many seconds of one sample; none where nothing like it is known."""
-        if known := self._same.get(case.question):
-            return statistics.median(known)
+        if (same := self.of_same(case)) is not None:
+            return same
         axes = _axes(case.model)
         for key in _keys(_family(case.model), axes, case.backend, case.scenario):
             if near := self._near.get(key):
                 _, question = min(near, key=lambda each: _distance(each[0], axes))
                 return statistics.median(self._same[question])
         return None
+
+    def of_same(self, case: Case) -> float | None:
+        """Return the median of this very case's samples; none where there is none."""
+        known = self._same.get(case.question)
+        return statistics.median(known) if known else None
 
     def of_all(self, jobs: Iterable[Job]) -> tuple[float, int]:
         """Expect so many seconds of many samples one after the other.
