@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from firstgrad.measure.launch import measure as measure_case
     from firstgrad.models.factory import build_pose_model
     from firstgrad.points import to_per_joint, to_vectorised
+    from firstgrad.progress.compile_progress import compile_progress
     from firstgrad.record import Phase, Record, Status, Verdict
     from firstgrad.spec import HmmSpec, PosePriors, PoseSpec
     from firstgrad.store import Store
@@ -40,6 +41,7 @@ _HOMES = {
     "Target": "case",
     "Verdict": "record",
     "build_pose_model": "models.factory",
+    "compile_progress": "progress.compile_progress",
     "to_per_joint": "points",
     "to_vectorised": "points",
 }
@@ -65,6 +67,7 @@ __all__ = [
     "Target",
     "Verdict",
     "build_pose_model",
+    "compile_progress",
     "measure_case",
     "to_per_joint",
     "to_vectorised",

@@ -24,8 +24,18 @@ ADVICE = {
         "PyMC was imported without compiled bytecode, which makes importing slow. Unset "
         "PYTHONDONTWRITEBYTECODE and run: python -m compileall -q on its environment"
     ),
-    Doubt.NOT_FINITE: "the gradient has NaN or infinite values; `firstgrad check` names the groups",
+    Doubt.NOT_FINITE: (
+        "gradient or log-density have NaN or infinite values; `firstgrad check` names the groups and the terms"
+    ),
     Doubt.FEW_EVALUATIONS: "few evaluations were timed, so their interval is wide; raise --evaluations",
+    Doubt.DISCRETE_FIXED: (
+        "the model has discrete variables. They were held at their start values: the gradient is that of the "
+        "continuous ones, and what a sampler does for the others is not in these numbers"
+    ),
+    Doubt.GRADIENT_SUSPECT: (
+        "the gradient differs from finite differences of the log-density; look at the gradients of the model's own "
+        "Ops, and compare backends"
+    ),
 }
 """What each doubt means and what to do."""
 
@@ -46,7 +56,9 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
         Doubt.UNACCOUNTED_TIME: (unaccounted or 0.0) > max(UNACCOUNTED_FRACTION * (whole or 0.0), UNACCOUNTED_SECONDS),
         Doubt.HIGH_LOAD: environment.load_before > LOAD_PER_CORE * environment.host.cores,
         Doubt.NO_BYTECODE: environment.bytecode is False,
-        Doubt.NOT_FINITE: record.check.n_not_finite > 0,
+        Doubt.NOT_FINITE: record.check.n_not_finite > 0 or bool(record.check.logp_not_finite),
         Doubt.FEW_EVALUATIONS: evaluated and len(record.evaluation_seconds) < FEW_EVALUATIONS,
+        Doubt.DISCRETE_FIXED: bool(record.check.held),
+        Doubt.GRADIENT_SUSPECT: record.check.slope is not None and record.check.slope.differs,
     }
     return tuple(doubt for doubt in Doubt if found[doubt])

@@ -44,7 +44,7 @@ class Metric:
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether identical runs give the same number (bytes: nearly), so that a single sample tells."""
+        """Whether identical runs give the same number (bytes, instructions: nearly), so that a single sample tells."""
         return self.unit is not Unit.SECONDS
 
 
@@ -134,6 +134,13 @@ METRICS = (
         unit=Unit.COUNT,
         version="1",
         read=_count("compiled_units"),
+    ),
+    Metric(
+        name="instructions",
+        title="instructions to first gradient, user mode",
+        unit=Unit.COUNT,
+        version="1",
+        read=lambda record: record.instructions,
     ),
 )
 """All metrics, in the order in which they are shown."""

@@ -207,3 +207,11 @@ def unflatten(vector: NDArray[np.float64], model: PoseSpec | Sequence[Group]) ->
         raise ValueError(f"expected a vector of {int(ends[-1])} values, got shape {vector.shape}")
     parts = np.split(vector, ends[:-1])
     return {group.value_name: part.reshape(group.shape).copy() for group, part in zip(found, parts, strict=True)}
+
+
+def add_terms(terms: Mapping[str, float]) -> float:
+    """Add the terms of a log-density, by name; exactly, but for what isn't finite."""
+    try:
+        return math.fsum(terms.values())
+    except (ValueError, OverflowError):  # infinities of both signs
+        return sum(terms.values())

@@ -81,6 +81,8 @@ class Unit:
         Taken from a cache: its seconds are those of loading.
     code_bytes : int, optional
         Size of the machine code, or of its file.
+    compiler_seconds : float
+        Part of its own seconds that the process of a compiler (g++) took; zero where none was started.
     """
 
     kind: UnitKind
@@ -94,6 +96,7 @@ class Unit:
     within: str = ""
     from_cache: bool = False
     code_bytes: int | None = None
+    compiler_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

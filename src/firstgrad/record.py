@@ -12,10 +12,11 @@ from enum import StrEnum
 
 from firstgrad.case import Case
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of this module's classes.
 
 1. The first: phases, passes, counts, evaluations, memory, caches, verdict, finiteness, environment, failure.
+2. Instructions; log-density terms that aren't finite; the doubt of discrete variables. All have defaults.
 """
 
 
@@ -75,6 +76,8 @@ class Doubt(StrEnum):
     NO_BYTECODE = "no_bytecode"
     NOT_FINITE = "not_finite"
     FEW_EVALUATIONS = "few_evaluations"
+    DISCRETE_FIXED = "discrete_fixed"
+    GRADIENT_SUSPECT = "gradient_suspect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +234,33 @@ class GroupFiniteness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slope:
+    """A gradient's slope along one random direction against finite differences of the log-density.
+
+    Attributes
+    ----------
+    expected : float, optional
+        By finite differences.
+    got : float, optional
+        By the gradient.
+    allowed : float
+        Difference that the finite differences' own error explains.
+    skipped : str
+        Why nothing could be compared; '' where it was.
+    """
+
+    expected: float | None = None
+    got: float | None = None
+    allowed: float = 0.0
+    skipped: str = ""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two differ by more than is allowed."""
+        return self.expected is not None and self.got is not None and abs(self.expected - self.got) > self.allowed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What the results are worth.
 
@@ -246,6 +276,12 @@ class Check:
         Every group of the gradient, in model order.
     points : int
         At how many points results were compared.
+    logp_not_finite : tuple of str
+        Terms of the log-density that are NaN or infinite at the start point: free and observed variables, potentials.
+    held : tuple of str
+        Discrete variables, which have no gradient and stay at their start values.
+    slope : Slope, optional
+        Of a user's own model, for which there is no oracle.
     """
 
     verdict: Verdict
@@ -253,6 +289,9 @@ class Check:
     mismatches: tuple[Mismatch, ...] = ()
     finiteness: tuple[GroupFiniteness, ...] = ()
     points: int = 0
+    logp_not_finite: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    slope: Slope | None = None
 
     @property
     def n_not_finite(self) -> int:
@@ -375,6 +414,9 @@ class Record:
         Spent on finding a start point of a user's model; outside of the window above.
     gc_seconds : float
         Spent in Python's garbage collector within the window.
+    instructions : int, optional
+        Executed in user mode within the window, by the process and its children; none where the machine has no such
+        counter (`firstgrad.measure.instructions`).
     pytensor_rewriting_seconds, pytensor_linker_seconds : float, optional
         PyTensor's own account of the two phases, as a cross-check.
     rewrite_passes : tuple of RewritePass
@@ -397,6 +439,7 @@ class Record:
     time_to_first_gradient_cpu_seconds: float | None = None
     initial_point_seconds: float = 0.0
     gc_seconds: float = 0.0
+    instructions: int | None = None
     pytensor_rewriting_seconds: float | None = None
     pytensor_linker_seconds: float | None = None
     rewrite_passes: tuple[RewritePass, ...] = ()

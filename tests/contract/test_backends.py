@@ -180,7 +180,7 @@ def test_a_users_model_with_nan_gradient_is_measured_and_marked():
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [("with_discrete", "discrete variables (k)"), ("with_wrong_start", "sigma_log__")],
+    [("only_discrete", "only discrete variables (k)"), ("with_wrong_start", "sigma_log__")],
 )
 def test_a_users_model_that_cannot_be_differentiated_says_why(function, message):
     record = jax_record(ExternalModel(reference=TINY.replace(":build", f":{function}")))

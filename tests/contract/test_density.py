@@ -13,7 +13,7 @@ from firstgrad.data import PoseData, generate
 from firstgrad.errors import SpecError
 from firstgrad.measure.evaluate import nearby_points
 from firstgrad.oracle import compare_gradient, compare_logp, logp, value_and_gradient
-from firstgrad.points import groups, to_per_joint, to_vectorised, unflatten
+from firstgrad.points import add_terms, groups, to_per_joint, to_vectorised, unflatten
 from firstgrad.spec import (
     Formulation,
     HmmAlgorithm,
@@ -55,7 +55,8 @@ def both_functions(model):
     backend = JaxBackend()
     backend.require()
     backend.import_modules()
-    return backend.logp_function(Problem(model, None)), model.compile_dlogp(mode=backend.mode())
+    terms = backend.logp_terms(Problem(model, None))
+    return lambda point: add_terms(terms(point)), model.compile_dlogp(mode=backend.mode())
 
 
 @pytest.mark.compiles

@@ -17,7 +17,7 @@ def test_what_one_python_frame_asked_for_is_one_site():
 
 def test_the_native_cause_is_the_innermost_function_that_is_no_plumbing():
     (site,) = add_up([([NEW, MALLOC, LLVM, ("outer()", "", 0), OURS], [OURS], 100, 1)])
-    assert site.native == "llvm::SelectionDAG::init()"
+    assert site.native == "llvm::SelectionDAG::init"
 
 
 def test_native_frames_above_the_python_frame_are_not_its_cause():
@@ -27,7 +27,7 @@ def test_native_frames_above_the_python_frame_are_not_its_cause():
 
 def test_memory_without_a_python_frame_is_kept_as_native():
     (site,) = add_up([([MALLOC, LLVM], [], 7, 1)])
-    assert (site.function, site.native) == ("(native code)", LLVM[0])
+    assert (site.function, site.native) == ("(native code)", "llvm::SelectionDAG::init")
 
 
 def test_the_largest_sites_come_first_and_the_tail_is_cut():
@@ -50,3 +50,17 @@ def test_the_largest_sites_come_first_and_the_tail_is_cut():
 )
 def test_paths_lose_the_machines_own_folders(file, short):
     assert shorten_path(file) == short
+
+
+def test_arenas_of_small_objects_are_nobodys_but_pythons():
+    other = ("getlines", "linecache.py", 41)
+    arena = ("new_arena", "Objects/obmalloc.c", 7)
+    (site,) = add_up([([arena, OURS], [OURS], 2**20, 1), ([arena, other], [other], 2**20, 1)])
+    assert (site.function, site.size_bytes) == ("(Python objects)", 2 * 2**20)
+
+
+def test_names_of_templates_are_cut():
+    endless = ("robin_hash<" + "x" * 500 + ">::grow(int)", "", 0)
+    (site,) = add_up([([endless, OURS], [OURS], 1, 1)])
+    assert len(site.native) == 100
+    assert site.native.endswith("...")

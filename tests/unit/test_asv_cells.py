@@ -111,6 +111,7 @@ def test_a_good_record_gives_every_metric():
         "nodes_before": 7,
         "nodes": 5,
         "compiled_units": 4,
+        "instructions": None,
     }
     assert json.loads(json.dumps(values)) == values
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, find_doubts
-from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, PhaseRecord, Verdict
+from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, PhaseRecord, Slope, Verdict
 from helpers import make_environment, make_record
 
 
@@ -29,13 +29,19 @@ def finite(nan, infinite):
     return {"check": Check(verdict=Verdict.NO_ORACLE, finiteness=(group,))}
 
 
+def checked(**fields):
+    return {"check": Check(verdict=Verdict.NO_ORACLE, **fields)}
+
+
 SPOILED = {
     Doubt.SCENARIO_CONTRADICTED: [caches("cold, but ...")],
     Doubt.UNACCOUNTED_TIME: [window(96.0, 100.0), window(0.0, 1.0), window(96.0, 100.0, (phase(Phase.IMPORT, 9),))],
     Doubt.HIGH_LOAD: [{"environment": make_environment(load_before=3.5)}],
     Doubt.NO_BYTECODE: [{"environment": make_environment(bytecode=False)}],
-    Doubt.NOT_FINITE: [finite(1, 0), finite(0, 1)],
+    Doubt.NOT_FINITE: [finite(1, 0), finite(0, 1), checked(logp_not_finite=("y",))],
     Doubt.FEW_EVALUATIONS: [evaluated(FEW_EVALUATIONS - 1), evaluated(0)],
+    Doubt.DISCRETE_FIXED: [checked(held=("k",))],
+    Doubt.GRADIENT_SUSPECT: [checked(slope=Slope(expected=2.0, got=2.5, allowed=0.4))],
 }
 GOOD = [
     {},
@@ -45,6 +51,8 @@ GOOD = [
     {"environment": make_environment(load_before=3.0, bytecode=True)},  # of 4 cores
     {"environment": make_environment(bytecode=None)},  # nobody imported PyMC
     finite(0, 0),
+    checked(slope=Slope(expected=2.0, got=2.5, allowed=0.5)),
+    checked(slope=Slope(skipped="why")),
     evaluated(FEW_EVALUATIONS),
     {"phases": (phase(Phase.BUILD, 1.0),)},  # none were asked for
 ]

@@ -87,3 +87,12 @@ def test_nearby_points_are_the_same_for_the_same_seed():
     one, same, other = (nearby_points(point, count=2, seed=seed) for seed in (1, 1, 2))
     assert all(np.array_equal(left["x"], right["x"]) for left, right in zip(one, same, strict=True))
     assert not np.array_equal(one[0]["x"], other[0]["x"])
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, np.uint8, bool])
+def test_discrete_values_stay_where_they_are(kind):
+    point = {"k": np.array([1, 0, 1], dtype=kind), "x": np.zeros(2)}
+    for each in nearby_points(point, count=3):
+        assert each["k"].dtype == kind
+        assert np.array_equal(each["k"], point["k"])
+        assert np.all(each["x"] != 0)

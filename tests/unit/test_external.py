@@ -140,8 +140,16 @@ def test_what_a_factory_raises_is_named():
 
 
 def test_a_parameter_it_does_not_know_is_named():
-    with pytest.raises(ModelError, match="unexpected keyword argument 'n'"):
+    with pytest.raises(ModelError, match=r"has no parameter 'n'\. It takes: free=\('x',\)"):
         called(Model, n=3)
+
+
+def test_a_function_gets_its_parameters_in_the_types_that_it_annotates():
+    def build(scale: float, n: int):
+        assert (type(scale), type(n)) == (float, int)
+        return Model()
+
+    called(build, scale=2, n=1e3)
 
 
 @pytest.mark.parametrize("stage", ["factory", "file", "module"])

@@ -12,7 +12,7 @@ from firstgrad.measure.evaluate import nearby_points
 from firstgrad.measure.verify import check_answers
 from firstgrad.oracle import finiteness
 from firstgrad.points import Group, flatten, unflatten
-from firstgrad.record import GroupFiniteness, Mismatch, Verdict
+from firstgrad.record import GroupFiniteness, Mismatch, Slope, Verdict
 from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
 
 SPEC = PoseSpec(
@@ -31,7 +31,7 @@ def measured(target=Target.DLOGP):
     point = backend.start_point(problem)
     compiled = backend.compile(problem, problem, target, Hooks(lambda: None, lambda *_: None))
     answers = [(at, compiled.call(at)) for at in (point, *nearby_points(point, count=1))]
-    return backend.groups(problem, point), answers, backend.logp_function(problem)
+    return backend.groups(problem, point), answers, backend.logp_terms(problem)
 
 
 def with_gradient(answers, number, change):
@@ -66,25 +66,25 @@ def test_a_gradient_of_a_wrong_shape_is_refused(shape):
 
 @pytest.mark.parametrize("target", list(Target))
 def test_right_answers_agree(target):
-    groups, answers, logp_value = measured(target)
-    check = check_answers(SPEC, groups, answers, logp_value)
+    groups, answers, logp_terms = measured(target)
+    check = check_answers(SPEC, groups, answers, logp_terms)
     assert check.verdict is Verdict.AGREES
     assert check.mismatches == ()
     assert check.points == 2
-    assert check.logp == pytest.approx(logp_value(answers[0][0]))
+    assert check.logp == pytest.approx(logp_terms(answers[0][0])["logp"])
     assert [each.group for each in check.finiteness] == [group.name for group in groups]
     assert check.n_not_finite == 0
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_wrong_value_is_found_by_group_and_index(number):
-    groups, answers, logp_value = measured()
+    groups, answers, logp_terms = measured()
     right = unflatten(answers[number][1].gradient, SPEC)["raw_u"][2, 1, 0]
 
     def change(values):
         values["raw_u"][2, 1, 0] += 1e-3 * (1 + abs(right))
 
-    check = check_answers(SPEC, groups, with_gradient(answers, number, change), logp_value)
+    check = check_answers(SPEC, groups, with_gradient(answers, number, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     (found,) = check.mismatches
     assert (found.group, found.index, found.n_different) == ("raw_u", (2, 1, 0), 1)
@@ -93,37 +93,37 @@ def test_a_wrong_value_is_found_by_group_and_index(number):
 
 
 def test_swapped_groups_are_found():
-    groups, answers, logp_value = measured()
+    groups, answers, logp_terms = measured()
 
     def swap(values):
         values["rho_log__"], values["sigma2_log__"] = values["sigma2_log__"], values["rho_log__"]
 
-    check = check_answers(SPEC, groups, with_gradient(answers, 0, swap), logp_value)
+    check = check_answers(SPEC, groups, with_gradient(answers, 0, swap), logp_terms)
     assert {each.group for each in check.mismatches} == {"rho", "sigma2"}
 
 
 def test_a_value_that_is_not_finite_is_counted_and_disagrees():
-    groups, answers, logp_value = measured()
+    groups, answers, logp_terms = measured()
 
     def change(values):
         values["x_root"][0, 0] = np.nan
 
-    check = check_answers(SPEC, groups, with_gradient(answers, 0, change), logp_value)
+    check = check_answers(SPEC, groups, with_gradient(answers, 0, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.n_not_finite == 1
     assert [(each.group, each.index) for each in check.mismatches] == [("x_root", (0, 0))]
 
 
 def test_a_wrong_log_density_is_found_whoever_gave_it():
-    groups, answers, logp_value = measured(Target.LOGP_DLOGP)
+    groups, answers, logp_terms = measured(Target.LOGP_DLOGP)
     right = answers[1][1].logp
     wrong = [answers[0], (answers[1][0], Answer(answers[1][1].gradient, right + 1e-3))]
-    check = check_answers(SPEC, groups, wrong, logp_value)
+    check = check_answers(SPEC, groups, wrong, logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.mismatches == (Mismatch(group="logp", index=(), expected=right, got=right + 1e-3),)
 
-    groups, answers, logp_value = measured(Target.DLOGP)
-    check = check_answers(SPEC, groups, answers, lambda at: logp_value(at) + 1e-3)
+    groups, answers, logp_terms = measured(Target.DLOGP)
+    check = check_answers(SPEC, groups, answers, lambda at: {**logp_terms(at), "more": 1e-3})
     assert [each.group for each in check.mismatches] == ["logp"]
 
 
@@ -134,8 +134,63 @@ def test_of_a_users_own_model_only_finiteness_is_known():
     assert (check.verdict, check.logp, check.points, check.n_not_finite) == (Verdict.NO_ORACLE, 1.5, 1, 1)
 
 
+def check_own(terms, *, factor=1.0, logp=None):
+    """The check of a user's model: 9 values, with ``-x`` for a gradient, and a discrete one beside them."""
+    model = ExternalModel(reference="some/file.py:build")
+    rng = np.random.default_rng(0)
+    points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
+    answers = [
+        (at, Answer(-factor * np.concatenate([np.ravel(at[each.value_name]) for each in GROUPS]), logp))
+        for at in points
+    ]
+    return check_answers(model, GROUPS, answers, terms)
+
+
+def quadratic(point):
+    return {each.name: float(-(point[each.value_name] ** 2).sum() / 2) for each in GROUPS}
+
+
+def test_of_a_users_own_model_the_gradient_is_compared_with_finite_differences():
+    check = check_own(quadratic)
+    assert check.verdict is Verdict.NO_ORACLE
+    assert not check.slope.skipped
+    assert not check.slope.differs
+    assert check.slope.got == pytest.approx(check.slope.expected, rel=1e-6)
+    assert check_own(quadratic, factor=1.001).slope.differs
+
+
+def test_discrete_variables_of_a_users_own_model_are_held_and_named():
+    def terms(point):
+        assert point["k"] == 3
+        return quadratic(point)
+
+    check = check_own(terms)
+    assert check.held == ("k",)
+    assert [each.group for each in check.finiteness] == ["a", "b", "c"]
+
+
+def test_the_log_density_is_added_up_where_the_answer_has_none():
+    assert check_own(lambda _: {"x": 1.0, "y": 2.5}).logp == 3.5
+    assert check_own(lambda _: {"x": 1.0, "y": 2.5}, logp=7.0).logp == 7.0
+
+
+def test_terms_of_the_log_density_that_are_not_finite_are_named():
+    check = check_own(lambda _: {"x": 1.0, "y": -np.inf, "p": np.nan, "q": np.inf})
+    assert check.logp_not_finite == ("y", "p", "q")
+    assert check.slope == Slope(skipped="the log-density isn't finite")
+
+
+def test_what_the_interpreter_cannot_evaluate_is_no_failure():
+    def terms(_):
+        raise NotImplementedError("an Op without perform")
+
+    check = check_own(terms, logp=1.5)
+    assert check.logp == 1.5
+    assert "NotImplementedError" in check.slope.skipped
+
+
 def test_a_gradient_of_a_wrong_length_is_refused_for_every_model():
-    groups, answers, logp_value = measured()
+    groups, answers, logp_terms = measured()
     short = [(answers[0][0], Answer(answers[0][1].gradient[:-1]))]
     with pytest.raises(ValueError, match="expected a vector of"):
-        check_answers(SPEC, groups, short, logp_value)
+        check_answers(SPEC, groups, short, logp_terms)

@@ -27,10 +27,13 @@ class Problem:
         The backend's own model object.
     initial : Point, optional
         The start point, where the factory gave one.
+    is_own : bool
+        Whether it is the user's own model.
     """
 
     handle: Any
     initial: Point | None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Backend(Protocol):
         """Make all ready that the factory needs (data, or the user's file) and return the factory."""
 
     def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
-        """List the groups, in the order of the flat gradient."""
+        """List the groups, in the order of the flat gradient; discrete variables are none."""
 
     def start_point(self, problem: Problem) -> Point:
         """Find a start point for a model whose factory gave none."""
@@ -127,8 +130,11 @@ class Backend(Protocol):
     def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite and link."""
 
-    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
-        """Make the log-density callable without the compiled function and without a compiler; slow."""
+    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+        """Make the log-density callable without the compiled function and without a compiler; slow.
+
+        Its terms go by the name of the variable or potential; `firstgrad.points.add_terms` adds them up.
+        """
 
     def compiled_units(self) -> int:
         """How many C modules or jitted functions this process has compiled so far."""

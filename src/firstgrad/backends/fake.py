@@ -57,7 +57,7 @@ class FakeBackend:
 
         def build() -> Problem:
             built = call_factory(factory, model)
-            return Problem(built.model, built.initial or {"x": np.zeros(1)})
+            return Problem(built.model, built.initial or {"x": np.zeros(1)}, is_own=True)
 
         return build
 
@@ -97,12 +97,14 @@ class FakeBackend:
         passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
         return Compiled(call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes)
 
-    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
-        """Ask the oracle."""
+    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+        """Ask the oracle; a user's model has a log-density of zero, as its gradient is."""
+        if not isinstance(problem.handle, tuple):
+            return lambda _: {"logp": 0.0}
         from firstgrad.oracle import logp
 
         spec, data = problem.handle
-        return lambda point: float(logp(spec, data, point))
+        return lambda point: {"logp": float(logp(spec, data, point))}
 
     def compiled_units(self) -> int:
         """Count the file once written."""

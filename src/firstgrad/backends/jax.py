@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.backends.refusals import explain_not_static, first_line
 from firstgrad.case import BackendName
 from firstgrad.errors import BackendUnavailable, ModelError
 
 if TYPE_CHECKING:
-    from firstgrad.backends.base import Compiled, Hooks, Problem
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from firstgrad.backends.base import Answer, Compiled, Hooks, Problem
     from firstgrad.case import Target
+
+    type Call = Callable[[Mapping[str, NDArray[np.float64]]], Answer]
 
 
 class JaxBackend(PyTensorBackend):
@@ -55,17 +64,15 @@ class JaxBackend(PyTensorBackend):
         return get_mode("JAX")
 
     def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
-        """Compile, and say what to do where PyTensor has no JAX for a part of the graph.
+        """Compile, and say what to do where PyTensor has no JAX for a part of the graph, or JAX refuses it.
 
-        Before PyMC 5.27 that is so for the gradient of a scan.
+        Before PyMC 5.27 there is none for the gradient of a scan. JAX looks at the graph in the first call only.
         """
         try:
-            return super().compile(problem, graph, target, hooks)
+            compiled = super().compile(problem, graph, target, hooks)
         except NotImplementedError as error:
-            raise ModelError(
-                f"this PyTensor has no JAX for a part of the graph: {error}. Take another backend or a newer PyMC; "
-                "the pose model's HMM does without scan with --hmm-algorithm tree"
-            ) from error
+            raise _no_jax(error, is_own=problem.is_own) from error
+        return replace(compiled, call=_explained(compiled.call, problem))
 
     def wait(self, result: Any) -> Any:
         """Wait for the device: JAX returns before it has computed."""
@@ -76,6 +83,36 @@ class JaxBackend(PyTensorBackend):
     def compiled_units(self) -> int:
         """Count XLA compiles so far, and C modules; JAX also times what its cache answered, so that is taken off."""
         return super().compiled_units() + self._compiled - self._from_cache
+
+
+def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
+    way_out = (
+        "register one with pytensor.link.jax.dispatch.jax_funcify"
+        if is_own
+        else "the pose model's HMM does without scan with --hmm-algorithm tree"
+    )
+    return ModelError(
+        f"this PyTensor has no JAX for a part of the graph: {first_line(error)}. Take another backend or a newer PyMC; "
+        f"{way_out}"
+    )
+
+
+def _explained(call: Call, problem: Problem) -> Call:
+    from jax.errors import JAXIndexError, JAXTypeError
+
+    def explained(point: Mapping[str, NDArray[np.float64]]) -> Answer:
+        try:
+            return call(point)
+        except NotImplementedError as error:
+            raise _no_jax(error, is_own=problem.is_own) from error
+        except (JAXTypeError, JAXIndexError) as error:
+            raise explain_not_static(error, problem.handle) from error
+        except TypeError as error:
+            if "concrete" not in str(error):
+                raise
+            raise explain_not_static(error, problem.handle) from error
+
+    return explained
 
 
 BACKEND = JaxBackend()

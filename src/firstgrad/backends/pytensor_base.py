@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.backends.base import Answer, Compiled, Problem
+from firstgrad.backends.refusals import explain_gradient, fit_start, require_continuous
 from firstgrad.case import Target
 from firstgrad.errors import ModelError
 from firstgrad.points import Group
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from firstgrad.backends.base import Hooks
     from firstgrad.backends.rewrite_marks import MarkedMode
     from firstgrad.case import BackendName, ExternalModel
-    from firstgrad.models.external import Built
     from firstgrad.points import Point
 
 
@@ -111,16 +110,15 @@ class PyTensorBackend(ABC):
 
         def build() -> Problem:
             built = call_factory(factory, model)
-            _refuse_discrete(built.model)
-            _check_start(built, model)
-            return Problem(built.model, built.initial)
+            require_continuous(built.model, model.reference)
+            return Problem(built.model, fit_start(built, model), is_own=True)
 
         return build
 
     def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
-        """List the model's free variables with the shapes that the point has."""
+        """List the model's continuous variables with the shapes that the point has."""
         names = {problem.handle.rvs_to_values[rv].name: rv.name for rv in problem.handle.free_RVs}
-        values = [var.name for var in problem.handle.value_vars]
+        values = [var.name for var in problem.handle.continuous_value_vars]
         return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
 
     def start_point(self, problem: Problem) -> Point:
@@ -132,11 +130,21 @@ class PyTensorBackend(ABC):
         return problem.handle.logp()
 
     def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
-        """Simplify, differentiate, and flatten, as ``Model.dlogp`` does."""
+        """Simplify, differentiate, and flatten, as ``Model.dlogp`` does.
+
+        Discrete variables stay inputs: the gradient is taken with their values held, as NUTS takes it within a compound
+        step.
+        """
         from pymc.pytensorf import gradient, rewrite_pregrad
+        from pytensor.gradient import NullTypeGradError
+        from pytensor.graph.utils import MethodNotDefined
 
         cost = rewrite_pregrad(logp)
-        flat = gradient(cost, problem.handle.continuous_value_vars)
+        values = problem.handle.continuous_value_vars
+        try:
+            flat = gradient(cost, values)
+        except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
+            raise explain_gradient(error, cost, values) from error
         return [cost, flat] if target is Target.LOGP_DLOGP else flat
 
     def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
@@ -191,12 +199,16 @@ class PyTensorBackend(ABC):
             )
         return array
 
-    def logp_function(self, problem: Problem) -> Callable[[Point], float]:
-        """Make the log-density's graph callable in PyTensor's Python interpreter: no compiler takes part."""
+    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+        """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part.
+
+        There is one a free or observed variable, and one a potential.
+        """
         import pytensor
         from pytensor.compile.mode import Mode
 
         model, interpreter = problem.handle, Mode("py", None)
+        names = [var.name for var in (*model.basic_RVs, *model.potentials)]
         # No rewrites: constant folding would start the C compiler even in this mode. An inner graph (of an einsum or
         # a Scan) is compiled in its first call, in the default mode of that moment, so the call is within as well.
         # Term by term: an addition of more than 32 groups has more operands than NumPy takes.
@@ -204,32 +216,11 @@ class PyTensorBackend(ABC):
             terms = [term.sum() for term in model.logp(sum=False)]
             function = model.compile_fn(terms, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
 
-        def logp(point: Point) -> float:
+        def values(point: Point) -> dict[str, float]:
             with pytensor.config.change_flags(cxx="", mode=interpreter):
-                return math.fsum(float(term) for term in function(point))
+                return {name: float(term) for name, term in zip(names, function(point), strict=True)}
 
-        return logp
-
-
-def _refuse_discrete(model: Any) -> None:
-    if model.discrete_value_vars:
-        names = ", ".join(var.name for var in model.discrete_value_vars)
-        raise ModelError(
-            f"the model has discrete variables ({names}), which have no gradient. Marginalise them out "
-            "(pymc_extras.marginalize), or take them out of the model"
-        )
-
-
-def _check_start(built: Built, external: ExternalModel) -> None:
-    if built.initial is None:
-        return
-    wanted, given = {var.name for var in built.model.value_vars}, set(built.initial)
-    if wanted != given:
-        lacking, unknown = ", ".join(sorted(wanted - given)), ", ".join(sorted(given - wanted))
-        raise ModelError(
-            f"{external.reference}: its initial point lacks [{lacking}] and has unknown [{unknown}]. Use the names "
-            "of the transformed values, as model.initial_point() gives them"
-        )
+        return values
 
 
 def _profile_stats() -> Any:

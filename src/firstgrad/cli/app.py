@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firstgrad.cli import carry, check, compare, doctor, measure, report, scaling, sweep
+from firstgrad.cli import carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.errors import FirstgradError
 
@@ -22,7 +22,9 @@ app = typer.Typer(
     epilog="Start with: firstgrad measure pose --backend jax. Is the machine fit to measure? firstgrad doctor",
 )
 app.command("measure", epilog=measure.EPILOG)(measure.measure)
+app.command("profile", epilog=profile.EPILOG)(profile.profile)
 app.command("check", epilog=check.EPILOG)(check.check)
+app.command("sample", epilog=sample.EPILOG)(sample.sample)
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)

@@ -10,9 +10,11 @@ from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from firstgrad.record import Record
+    from firstgrad.record import GroupFiniteness, Record
 
 EPILOG = """\b
 Examples:
@@ -21,7 +23,7 @@ Examples:
   firstgrad check pose --missing naive
       names the groups whose gradient is NaN
   firstgrad check mymodel.py:build
-      your own model; finiteness of every group
+      your own model: every group and term for NaN and infinity, the gradient against finite differences
 
 \b
 Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be compiled.
@@ -64,14 +66,15 @@ def check(
     else:
         show_check(make_console(), record)
     code = exit_code([record])
-    if code == ExitCode.GOOD and record.check.n_not_finite:
+    found = record.check
+    suspect = found.n_not_finite or found.logp_not_finite or (found.slope is not None and found.slope.differs)
+    if code == ExitCode.GOOD and suspect:
         code = ExitCode.DIFFERENT
     raise typer.Exit(code)
 
 
 def show_check(console: Console, record: Record) -> None:
     """Print the verdict and the groups that are not finite."""
-    from rich.table import Table
     from rich.text import Text
 
     from firstgrad.cli.tables import verdict_text
@@ -80,7 +83,14 @@ def show_check(console: Console, record: Record) -> None:
     console.print(Text(str(record.case), style="bold"))
     console.print(f"log-density at the start point: {found.logp!r}")
     console.print(Text(verdict_text(record)), soft_wrap=True)
-    bad = [group for group in found.finiteness if group.nan + group.infinite]
+    show_not_finite(console, found.finiteness)
+
+
+def show_not_finite(console: Console, finiteness: Sequence[GroupFiniteness]) -> None:
+    """Print the groups of a gradient that are not finite, and a frequent cause; nothing where all are."""
+    from rich.table import Table
+
+    bad = [group for group in finiteness if group.nan + group.infinite]
     if not bad:
         return
     table = Table(title="gradient values that are not finite", title_justify="left")
@@ -91,7 +101,7 @@ def show_check(console: Console, record: Record) -> None:
         table.add_row(group.group, str(group.values), str(group.nan), str(group.infinite))
     totals = (sum(group.values for group in bad), sum(g.nan for g in bad), sum(g.infinite for g in bad))
     table.add_section()
-    table.add_row(f"{len(bad)} of {len(found.finiteness)} groups", *(str(total) for total in totals), style="bold")
+    table.add_row(f"{len(bad)} of {len(finiteness)} groups", *(str(total) for total in totals), style="bold")
     console.print(table)
     console.print(
         "A frequent cause: where(mask, f(nan), 0) has a finite value and a NaN gradient, since 0 x NaN is NaN. "

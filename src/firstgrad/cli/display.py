@@ -103,7 +103,7 @@ class Progress:
         if self._detail:
             parts.append(self._detail)
         if self._units and self.phase in (Phase.LINK, Phase.FIRST_CALL):
-            parts.append(f"{format_count(self._units, "unit")} compiled")
+            parts.append(f"{format_count(self._units, 'unit')} compiled")
         parts += [f"{now - self._began:.1f} s in all", *self._left(now), format_bytes(self._rss_bytes)]
         if self._processes > 1:
             parts.append(f"{self._processes} processes")

@@ -94,6 +94,7 @@ def examine() -> Iterator[Finding]:
     yield _load()
     yield _frequency()
     yield _bytecode()
+    yield _counter()
     yield _room()
 
 
@@ -164,6 +165,15 @@ def _site_packages() -> Path:
     import sysconfig
 
     return Path(sysconfig.get_paths()["purelib"])
+
+
+def _counter() -> Finding:
+    from firstgrad.measure.instructions import InstructionCounter
+
+    if InstructionCounter().read() is not None:
+        return Finding("instructions", Health.GOOD, "the processor's counter can be read")
+    found = "no counter here (virtual machine, or /proc/sys/kernel/perf_event_paranoid above 2): records go without"
+    return Finding("instructions", Health.GOOD, found)
 
 
 def _room() -> Finding:

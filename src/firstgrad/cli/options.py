@@ -127,8 +127,8 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasureOptions:
-    """How to measure."""
+class CaseOptions:
+    """What is asked of the model."""
 
     backend: Annotated[BackendName, _option("--backend", panel=MEASURE, text="What the graph is compiled to.")] = (
         BackendName.NUMBA
@@ -140,7 +140,6 @@ class MeasureOptions:
         Scenario,
         _option("--scenario", panel=MEASURE, text="cold: empty caches; warm: filled; hot: compiled twice."),
     ] = Scenario.COLD
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)] = 1
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=0, help="Timed steady-state calls.", rich_help_panel=MEASURE)
     ] = 200
@@ -151,13 +150,6 @@ class MeasureOptions:
         str | None, _option("--memory-limit", panel=MEASURE, text="Of the process tree, such as 4GiB.")
     ] = None
     label: Annotated[str, _option("--label", panel=MEASURE, text="Your name for this run.")] = ""
-    store: Annotated[
-        str | None,
-        _option("--store", panel=MEASURE, text="File, database URL, or none [.firstgrad/results.sqlite]."),
-    ] = None
-    json: Annotated[bool, _option("--json", panel=MEASURE, text="Records as JSON, one a line, on standard output.")] = (
-        False
-    )
 
     def to_case(self, model: PoseSpec | ExternalModel) -> Case:
         """Make the case that these options ask for.
@@ -174,16 +166,38 @@ class MeasureOptions:
             scenario=self.scenario,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit,
-            memory_limit_bytes=self._memory_limit_bytes(),
+            memory_limit_bytes=memory_limit_bytes(self.memory_limit),
         )
 
-    def _memory_limit_bytes(self) -> int | None:
-        if self.memory_limit is None:
-            return None
-        try:
-            return parse_bytes(self.memory_limit)
-        except SpecError as error:
-            raise SpecError("--memory-limit", error.problem) from None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureOptions(CaseOptions):
+    """How to measure, and where records go."""
+
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)] = 1
+    store: Annotated[
+        str | None,
+        _option("--store", panel=MEASURE, text="File, database URL, or none [.firstgrad/results.sqlite]."),
+    ] = None
+    json: Annotated[bool, _option("--json", panel=MEASURE, text="Records as JSON, one a line, on standard output.")] = (
+        False
+    )
+
+
+def memory_limit_bytes(text: str | None) -> int | None:
+    """Read ``--memory-limit``.
+
+    Raises
+    ------
+    SpecError
+        Naming the option, where the text is no size.
+    """
+    if text is None:
+        return None
+    try:
+        return parse_bytes(text)
+    except SpecError as error:
+        raise SpecError("--memory-limit", error.problem) from None
 
 
 def spread(function: Callable[..., None]) -> Callable[..., None]:

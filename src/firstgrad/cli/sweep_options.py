@@ -214,5 +214,7 @@ def _parameter_axes(given: list[str]) -> tuple[tuple[str, tuple[Scalar, ...]], .
             raise SpecError("--param", f"expected NAME=A,B,..., got {text!r}")
         if name in found:
             raise SpecError("--param", f"{name!r} is given twice")
+        if "," in values and not all(part.strip() for part in values.split(",")):
+            raise SpecError("--param", f"a value is empty in {text!r}")
         found[name] = _values("--param", values, read_scalar)
     return tuple(sorted(found.items()))

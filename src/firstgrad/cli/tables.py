@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from firstgrad.record import Record
+    from firstgrad.record import Failure, Record, Slope
 
 _PASSES_SHOWN = 3
 _MISMATCHES_SHOWN = 8
+_NAMES_SHOWN = 8
 
 
 def show_record(console: Console, record: Record) -> None:
@@ -40,11 +41,14 @@ def show_record(console: Console, record: Record) -> None:
 
 def show_failure(console: Console, record: Record) -> None:
     """Print why a sample failed, with the last lines of its standard error."""
-    if record.failure is None:
-        return
-    title = f"{record.status}: {record.failure.kind}: {record.failure.message}"
-    console.print(Text(title, style="bold red"), soft_wrap=True)
-    for line in record.failure.stderr_tail[-15:]:
+    if record.failure is not None:
+        show_why(console, str(record.status), record.failure)
+
+
+def show_why(console: Console, how: str, failure: Failure) -> None:
+    """Print how something ended and why, with the last lines of its standard error."""
+    console.print(Text(f"{how}: {failure.kind}: {failure.message}", style="bold red"), soft_wrap=True)
+    for line in failure.stderr_tail[-15:]:
         console.print(Text(f"  | {line}", style="dim"), soft_wrap=True)
 
 
@@ -126,6 +130,8 @@ def _facts(record: Record) -> Iterable[tuple[str, str]]:
             f"{counts.groups} groups, {counts.values} values, {counts.nodes_before} nodes before rewriting, "
             f"{counts.nodes_after} after, {counts.compiled_units} compiled units",
         )
+    if record.instructions is not None:
+        yield "instructions", f"{record.instructions:,} in user mode, to the first gradient"
     passes = sorted(record.rewrite_passes, key=lambda each: -each.wall_seconds)[:_PASSES_SHOWN]
     if passes:
         yield (
@@ -167,9 +173,30 @@ def verdict_text(record: Record) -> str:
     if len(check.mismatches) > _MISMATCHES_SHOWN:
         lines.append(f"  and {len(check.mismatches) - _MISMATCHES_SHOWN} more groups")
     values = sum(group.values for group in check.finiteness)
-    bad = sum(1 for group in check.finiteness if group.nan + group.infinite)
+    bad = [group.group for group in check.finiteness if group.nan + group.infinite]
     if bad:
-        lines.append(f"  {check.n_not_finite} of {values} gradient values are not finite, in {bad} groups")
+        lines.append(
+            f"  {check.n_not_finite} of {values} gradient values are not finite, in {len(bad)} groups: {_listed(bad)}"
+        )
     elif values:
         lines[0] += f"; all {values} gradient values are finite"
+    if check.logp_not_finite:
+        lines.append(f"  terms of the log-density that are not finite: {_listed(check.logp_not_finite)}")
+    if check.slope is not None:
+        lines.append(f"  {_slope_text(check.slope)}")
+    if check.held:
+        lines.append(f"  discrete, held at their start values: {_listed(check.held)}")
     return "\n".join(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    others = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {others} more" if others > 0 else "")
+
+
+def _slope_text(slope: Slope) -> str:
+    if slope.skipped:
+        return f"gradient not compared with finite differences: {slope.skipped}"
+    numbers = f"slope along a random direction {slope.got:.9g}, by finite differences {slope.expected:.9g}"
+    verdict = "DIFFERS from" if slope.differs else "agrees with"
+    return f"gradient {verdict} finite differences of the log-density ({numbers}, allowed {slope.allowed:.1g})"

@@ -24,7 +24,14 @@ FLAME_GRAPH = "allocations.html"
 MAX_SITES = 40
 """So many of the largest sites are kept."""
 
+_NAME_CHARACTERS = 100
+"""Names of C++ can be longer than a page."""
+
 type Frame = tuple[str, str, int]
+
+PYTHON_OBJECTS: Frame = ("(Python objects)", "", 0)
+"""Small objects share arenas of 1 MiB; whose turn it was to ask for one says nothing about whose objects are in it."""
+_ARENA = "new_arena"
 
 _PLUMBING = re.compile(
     r"(.*malloc|.*calloc|.*realloc|mmap\w*|posix_memalign|aligned_alloc|operator new.*|_?Py.*|pymalloc.*|"
@@ -91,10 +98,11 @@ def add_up(records: Iterable[tuple[Sequence[Frame], Sequence[Frame], int, int]])
     sites: dict[Frame, _Site] = defaultdict(_Site)
     for hybrid, python, size, count in records:
         frame = python[0] if python else ("(native code)", "", 0)
-        site = sites[frame]
+        cause = _native_cause(hybrid, frame)
+        site = sites[PYTHON_OBJECTS if cause == _ARENA else frame]
         site.size_bytes += size
         site.allocations += count
-        site.natives[_native_cause(hybrid, frame)] += size
+        site.natives[cause] += size
     largest = sorted(sites.items(), key=lambda item: -item[1].size_bytes)[:MAX_SITES]
     return tuple(
         AllocationSite(
@@ -150,5 +158,11 @@ def _native_cause(hybrid: Sequence[Frame], frame: Any) -> str:
         if each == frame:
             break
         if not _PLUMBING.match(each[0]):
-            return each[0]
+            return _shorten_name(each[0])
     return ""
+
+
+def _shorten_name(name: str) -> str:
+    """Cut a function's arguments off, and what is too long."""
+    bare = name.partition("(")[0] or name
+    return bare if len(bare) <= _NAME_CHARACTERS else bare[: _NAME_CHARACTERS - 3] + "..."

@@ -26,7 +26,7 @@ def nearby_points(point: Point, *, count: int = N_POINTS, scale: float = 1e-3, s
     Parameters
     ----------
     point : Point
-        The middle.
+        The middle. Values of an integer or boolean type stay as they are: discrete variables have no point nearby.
     count : int
         How many.
     scale : float
@@ -42,6 +42,8 @@ def nearby_points(point: Point, *, count: int = N_POINTS, scale: float = 1e-3, s
     return [
         {
             name: value + scale * (1 + np.abs(value)) * rng.standard_normal(np.shape(value))
+            if np.asarray(value).dtype.kind not in "biu"
+            else value
             for name, value in point.items()
         }
         for _ in range(count)

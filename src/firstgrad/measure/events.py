@@ -8,6 +8,7 @@ from firstgrad.case import Case
 from firstgrad.codec import from_json, to_json
 from firstgrad.profile import Attribution
 from firstgrad.record import Environment, Phase, PhaseRecord, Record
+from firstgrad.sampling import SamplingPlan, SamplingRun, SamplingStage
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is garbage; the longest real one is a record with every evaluation."""
@@ -29,6 +30,8 @@ class Task:
         Whether to switch instruments on and tell where the time went.
     allocations_file : str
         Where memray writes what the compile allocated; '' for no such thing.
+    sampling : SamplingPlan, optional
+        How to sample, where that is asked for.
     """
 
     case: Case
@@ -38,6 +41,7 @@ class Task:
     cache_folder: str
     profile: bool = False
     allocations_file: str = ""
+    sampling: SamplingPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +100,59 @@ class Profiled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageBegan:
+    """A stage of a sampling run began, by the worker's clocks; it ended the one before."""
+
+    stage: SamplingStage
+    at_seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawsNow:
+    """So many draws were made so far, of all chains, and so many of them diverged.
+
+    nutpie tells no divergences of tuning on its way; its sampling run has them.
+    """
+
+    tuned: int
+    drawn: int
+    divergences: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled:
+    """The last word of a worker that samples."""
+
+    run: SamplingRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The worker's last word."""
 
     record: Record
 
 
-type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | Finished
+type WorkerEvent = (
+    Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | StageBegan | DrawsNow | Sampled | Finished
+)
 type Event = WorkerEvent | MemoryNow
 
 _KINDS: dict[str, type[WorkerEvent]] = {
-    kind.__name__: kind for kind in (Started, PhaseBegan, PhaseEnded, PassBegan, UnitsNow, Profiled, Finished)
+    kind.__name__: kind
+    for kind in (
+        Started,
+        PhaseBegan,
+        PhaseEnded,
+        PassBegan,
+        UnitsNow,
+        Profiled,
+        StageBegan,
+        DrawsNow,
+        Sampled,
+        Finished,
+    )
 }
 
 

@@ -35,6 +35,8 @@ class FirstGradient:
         That search; zero where the factory gave a start point.
     gc_seconds : float
         Spent in Python's garbage collector.
+    instructions : int, optional
+        Executed within the window, without the search for a start point.
     """
 
     problem: Problem
@@ -46,6 +48,7 @@ class FirstGradient:
     cpu_seconds: float
     initial_point_seconds: float
     gc_seconds: float
+    instructions: int | None
 
 
 def first_gradient(
@@ -75,12 +78,13 @@ def first_gradient(
     FirstGradient
     """
     with _collector_seconds() as collector:
-        began, began_cpu = timer.now(), timer.cpu()
+        began, began_cpu, began_count = timer.now(), timer.cpu(), timer.instructions()
         with timer.phase(Phase.BUILD):
             problem = build()
-        paused, paused_cpu = timer.now(), timer.cpu()
+        paused, paused_cpu, paused_count = timer.now(), timer.cpu(), timer.instructions()
         point = problem.initial if problem.initial is not None else backend.start_point(problem)
         pause, pause_cpu = timer.now() - paused, timer.cpu() - paused_cpu
+        pause_count = _counted(paused_count, timer.instructions())
         with timer.phase(Phase.LOGP_GRAPH):
             logp = backend.logp_graph(problem)
         with timer.phase(Phase.GRAD_GRAPH):
@@ -89,6 +93,7 @@ def first_gradient(
         with timer.phase(Phase.FIRST_CALL):
             answer = compiled.call(point)
         ended, ended_cpu = timer.now(), timer.cpu()
+        whole_count = _counted(began_count, timer.instructions())
     return FirstGradient(
         problem=problem,
         point=point,
@@ -99,7 +104,12 @@ def first_gradient(
         cpu_seconds=ended_cpu - began_cpu - pause_cpu,
         initial_point_seconds=pause if problem.initial is None else 0.0,
         gc_seconds=collector.seconds,
+        instructions=_counted(pause_count, whole_count),
     )
+
+
+def _counted(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 def _compile(

@@ -161,7 +161,7 @@ def conclude(task: Task, heard: Heard) -> Record:
         retained = heard.record.memory.retained_bytes if heard.record.memory else None
         record = replace(heard.record, failure=failure)
     else:
-        status, kind, message = _why(task.case, heard)
+        status, kind, message = explain_end(task.case, heard)
         retained = None
         record = Record(
             record_id=task.record_id,
@@ -177,8 +177,16 @@ def conclude(task: Task, heard: Heard) -> Record:
     return replace(record, doubts=find_doubts(record))
 
 
-def _why(case: Case, heard: Heard) -> tuple[Status, str, str]:
-    where = f" in phase {heard.phase}" if heard.phase else " before its first phase"
+def explain_end(case: Case, heard: Heard) -> tuple[Status, str, str]:
+    """Say why a worker ended without a last word.
+
+    Returns
+    -------
+    tuple of (Status, str, str)
+        How it ended, the kind of failure, and a message with the next step.
+    """
+    phase = heard.stages[-1].stage if heard.stages else heard.phase
+    where = f" in phase {phase}" if phase else " before its first phase"
     if heard.over_limit_bytes and case.memory_limit_bytes:
         return (
             Status.OUT_OF_MEMORY,

@@ -62,6 +62,8 @@ class PhaseTimer:
         Takes each event as it happens.
     wall, cpu : callable
         Clocks, in seconds.
+    instructions : callable
+        Counter of instructions; gives None where there is none.
     high_water : HighWaterMark
         Memory of this process.
     """
@@ -72,9 +74,11 @@ class PhaseTimer:
         *,
         wall: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = tree_cpu_seconds,
+        instructions: Callable[[], int | None] = lambda: None,
         high_water: HighWaterMark | None = None,
     ) -> None:
         self._emit, self._wall, self._cpu = emit, wall, cpu
+        self.instructions = instructions
         self._high_water = high_water or HighWaterMark()
         self.zero = wall()
         self.records: list[PhaseRecord] = []

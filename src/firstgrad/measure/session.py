@@ -20,6 +20,8 @@ from firstgrad.measure.events import (
     PhaseBegan,
     PhaseEnded,
     Profiled,
+    Sampled,
+    StageBegan,
     Started,
     read_event,
 )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from firstgrad.measure.private import PrivateCaches
     from firstgrad.profile import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
+    from firstgrad.sampling import SamplingRun
 
 STDERR_LINES = 40
 _STDERR_BYTES = 64 * 1024
@@ -59,8 +62,12 @@ class Heard:
         The watcher's looks.
     attribution : Attribution, optional
         Where the time went, where that was asked for.
+    stages : list of StageBegan
+        Of a sampling run.
     record : Record, optional
         The worker's last word.
+    sampling : SamplingRun, optional
+        That of a worker that samples.
     garbage : str
         Why the pipe could not be understood; '' where it could.
     over_limit_bytes : int
@@ -80,13 +87,20 @@ class Heard:
     phases: list[PhaseRecord] = field(default_factory=list)
     samples: list[TreeSample] = field(default_factory=list)
     attribution: Attribution | None = None
+    stages: list[StageBegan] = field(default_factory=list)
     record: Record | None = None
+    sampling: SamplingRun | None = None
     garbage: str = ""
     over_limit_bytes: int = 0
     timed_out: bool = False
     watcher_ended: bool = False
     return_code: int = 0
     stderr_tail: tuple[str, ...] = ()
+
+    @property
+    def has_last_word(self) -> bool:
+        """Whether the worker said all it had to say."""
+        return self.record is not None or self.sampling is not None
 
 
 class Session:
@@ -100,10 +114,19 @@ class Session:
         Folder and watcher.
     on_event : callable
         Takes each event as it happens.
+    worker : str
+        The worker's module.
     """
 
-    def __init__(self, task: Task, private: PrivateCaches, on_event: Callable[[Event], None]) -> None:
-        self._task, self._private, self._on_event = task, private, on_event
+    def __init__(
+        self,
+        task: Task,
+        private: PrivateCaches,
+        on_event: Callable[[Event], None],
+        *,
+        worker: str = "firstgrad.measure.worker",
+    ) -> None:
+        self._task, self._private, self._on_event, self._worker = task, private, on_event, worker
         self._heard = Heard()
         self._event_bytes = bytearray()
         self._watcher_bytes = b""
@@ -138,7 +161,7 @@ class Session:
         with (self._private.folder / "stderr").open("wb") as stderr:
             # No session of its own: who kills this process's group kills the worker with it.
             worker = subprocess.Popen(
-                [sys.executable, "-m", "firstgrad.measure.worker", str(task_read), str(event_write)],
+                [sys.executable, "-m", self._worker, str(task_read), str(event_write)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
@@ -191,7 +214,7 @@ class Session:
             return False
         if not data and self._event_bytes:
             self._heard.garbage = f"its last line broke off: {bytes(self._event_bytes[:80])!r}"
-        return bool(data) and self._heard.record is None
+        return bool(data) and not self._heard.has_last_word
 
     def _take_event(self, line: bytes) -> None:
         event = read_event(line)
@@ -204,6 +227,12 @@ class Session:
                 self._heard.phases.append(record)
             case Profiled(attribution=attribution):
                 self._heard.attribution = attribution
+            case StageBegan():
+                self._heard.stages.append(event)
+            case Sampled(run=run):
+                if run.run_id != self._task.record_id:
+                    raise DecodeError(f"a run of another task: {run.run_id}")
+                self._heard.sampling = run
             case Finished(record=record):
                 if record.record_id != self._task.record_id:
                     raise DecodeError(f"a record of another sample: {record.record_id}")
@@ -240,9 +269,9 @@ class Session:
         if heard.timed_out or heard.over_limit_bytes or heard.garbage or heard.watcher_ended:
             return
         try:
-            worker.wait(timeout=_END_SECONDS if heard.record else _EXIT_SECONDS)
+            worker.wait(timeout=_END_SECONDS if heard.has_last_word else _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            if heard.record is None:
+            if not heard.has_last_word:
                 heard.garbage = "it closed its pipe and went on"
 
     def _await_stopped(self, worker: subprocess.Popen[bytes]) -> None:

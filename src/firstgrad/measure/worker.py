@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from firstgrad.measure.cache_watch import CacheWatch
 from firstgrad.measure.evaluate import nearby_points, time_calls
 from firstgrad.measure.events import Finished, PassBegan, Started, Task, UnitsNow, write_event
 from firstgrad.measure.first_gradient import first_gradient
+from firstgrad.measure.instructions import InstructionCounter
 from firstgrad.measure.instruments import Instruments
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
@@ -53,7 +55,8 @@ def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
     Record
         With a failure in it where the model, the backend or the compile raised.
     """
-    timer = PhaseTimer(emit)
+    # Made before anything starts a thread: only what is started after it is counted with it.
+    timer = PhaseTimer(emit, instructions=InstructionCounter().read)
     emit(Started(monotonic_seconds=timer.zero))
     base = Record(
         record_id=task.record_id,
@@ -83,7 +86,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         backend = load_backend(case.backend)
         backend.import_modules()
         build = backend.load(case.model)
-    _require_private_cache(folder)
+    require_private_cache(folder)
     if case.scenario is Scenario.HOT:
         silent = PhaseTimer(lambda _: None)
         first_gradient(backend, build, case.target, silent, lambda *_: None)
@@ -109,13 +112,13 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
 
     groups = backend.groups(first.problem, first.point)
     answers = [(first.point, first.answer), (near[0], first.compiled.call(near[0]))]
-    # Made once, and only where an answer comes without its log-density: it takes seconds.
-    density = functools.cache(lambda: backend.logp_function(first.problem))
+    # Made once, and only where it is asked for: it takes seconds.
+    make_terms = functools.cache(lambda: backend.logp_terms(first.problem))
 
-    def logp_value(point: Point) -> float:
-        return density()(point)
+    def logp_terms(point: Point) -> dict[str, float]:
+        return make_terms()(point)
 
-    check = check_answers(case.model, groups, answers, logp_value)
+    check = check_answers(case.model, groups, answers, logp_terms)
     compiled = first.compiled
     return replace(
         base,
@@ -126,6 +129,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         time_to_first_gradient_cpu_seconds=first.cpu_seconds,
         initial_point_seconds=first.initial_point_seconds,
         gc_seconds=first.gc_seconds,
+        instructions=first.instructions,
         pytensor_rewriting_seconds=compiled.rewriting_seconds,
         pytensor_linker_seconds=compiled.linker_seconds,
         rewrite_passes=compiled.rewrite_passes,
@@ -167,7 +171,7 @@ def _tell_units(
     return compiled
 
 
-def _require_private_cache(folder: Path) -> None:
+def require_private_cache(folder: Path) -> None:
     """Refuse to measure where PyTensor uses another cache than the private one."""
     pytensor = sys.modules.get("pytensor")
     if pytensor is None:
@@ -191,8 +195,14 @@ def _bytecode_was_used() -> bool | None:
     return Path(cached).exists() if cached else None
 
 
-def main() -> None:
-    """Take a task from one pipe, measure it, and answer through the other."""
+def open_pipes() -> tuple[Task, Callable[[WorkerEvent], None]]:
+    """Take the task from the pipe that the first argument names.
+
+    Returns
+    -------
+    tuple of (Task, callable)
+        The task, and what writes an event into the pipe that the second argument names, from any thread.
+    """
     task_fd, event_fd = int(sys.argv[1]), int(sys.argv[2])
     # Ctrl-C reaches the whole foreground group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -202,12 +212,20 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with os.fdopen(task_fd, "rb") as tasks:
         task = from_json(tasks.read(), Task)
+    writing = threading.Lock()
 
     def emit(event: WorkerEvent) -> None:
         line = memoryview(write_event(event))
-        while line:
-            line = line[os.write(event_fd, line) :]
+        with writing:
+            while line:
+                line = line[os.write(event_fd, line) :]
 
+    return task, emit
+
+
+def main() -> None:
+    """Take a task from one pipe, measure it, and answer through the other."""
+    task, emit = open_pipes()
     emit(Finished(record=measure_task(task, emit)))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import ModelError
+from firstgrad.models.arguments import fit_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +57,12 @@ def call_factory(factory: Callable[..., Any], external: ExternalModel) -> Built:
     Raises
     ------
     ModelError
-        Where the factory raises, returns something else than a model or a pair ``(model, initial_point)``,
-        or the model has no free variable.
+        Where the parameters don't fit its signature (`fit_arguments`), it raises, returns something else than a model
+        or a pair ``(model, initial_point)``, or the model has no free variable.
     """
+    arguments = fit_arguments(factory, external)
     try:
-        result = factory(**dict(external.parameters))
+        result = factory(**arguments)
     except MemoryError:
         raise  # says something about the machine, not about the model
     except Exception as error:

@@ -10,8 +10,10 @@ from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.row.fields import Row
 
-ROW_VERSION = 1
+ROW_VERSION = 2
 """Version of what a row says of a record and of how it is written; a store makes rows of another one anew.
+
+2 added the metric `instructions`.
 
 Count it up with any change of `Row`, of `make_row` or of `firstgrad.metrics.METRICS`.
 """

@@ -1,0 +1,102 @@
+"""A check of a gradient that needs no oracle: its slope along a direction against finite differences."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstgrad.record import Slope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from firstgrad.points import Group, Point
+
+STEPS = (1e-3, 1e-4, 1e-5)
+"""Lengths of the differences; the two neighbours that agree best tell the slope and how sure it is."""
+SLOW_SECONDS = 2.0
+"""A log-density that takes longer isn't evaluated seven times more."""
+_RELATIVE = 1e-6
+_ROUNDINGS = 16
+
+
+def check_slope(
+    point: Point,
+    groups: Sequence[Group],
+    gradient: NDArray[np.float64],
+    logp: Callable[[Point], float],
+    *,
+    seed: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Slope:
+    """Compare a gradient with central differences of the log-density along one random direction.
+
+    The direction has the length 1 within each group, so that no group is lost among larger ones. A wrong value moves
+    the slope unless another wrong one happens to make up for it.
+
+    Parameters
+    ----------
+    point : Point
+        At which the gradient was taken.
+    groups : sequence of Group
+        In the order of the flat gradient; what else the point has is held.
+    gradient : array, shape (n_values,)
+        What is checked.
+    logp : callable
+        The log-density, by other means than the gradient; called 8 times.
+    seed : int
+        Of the direction.
+    clock : callable
+        In seconds.
+
+    Returns
+    -------
+    Slope
+        With a reason in it where nothing could be compared.
+    """
+    if not np.isfinite(gradient).all():
+        return Slope(skipped="the gradient isn't finite")
+    began = clock()
+    middle = logp(point)
+    if clock() - began > SLOW_SECONDS:
+        return Slope(skipped="one evaluation of the log-density without a compiler takes seconds")
+    if not math.isfinite(middle):
+        return Slope(skipped="the log-density isn't finite")
+    if logp(point) != middle:
+        return Slope(skipped="the log-density differs from call to call (a mini-batch?)")
+    direction = _direction(groups, np.random.default_rng(seed))
+    slopes, ends = [], [abs(middle)]
+    for step in STEPS:
+        ahead, behind = (logp(_moved(point, groups, direction, sign * step)) for sign in (1.0, -1.0))
+        slopes.append((ahead - behind) / (2 * step))
+        ends += [abs(ahead), abs(behind)]
+    if not np.isfinite(slopes).all():
+        return Slope(skipped="the log-density isn't finite nearby")
+    unsure = [abs(one - other) for one, other in itertools.pairwise(slopes)]
+    best = int(np.argmin(unsure))
+    parts = gradient * direction
+    rounding = _ROUNDINGS * float(np.finfo(np.float64).eps) * max(ends) / STEPS[best + 1]
+    return Slope(
+        expected=slopes[best + 1],
+        got=math.fsum(parts),
+        allowed=2 * unsure[best] + rounding + _RELATIVE * float(np.abs(parts).sum()),
+    )
+
+
+def _direction(groups: Sequence[Group], rng: np.random.Generator) -> NDArray[np.float64]:
+    parts = [rng.standard_normal(group.size) for group in groups]
+    return np.concatenate([part / (np.linalg.norm(part) or 1.0) for part in parts])
+
+
+def _moved(point: Point, groups: Sequence[Group], direction: NDArray[np.float64], by: float) -> Point:
+    ends = np.cumsum([group.size for group in groups])
+    moved = dict(point)
+    for group, part in zip(groups, np.split(direction, ends[:-1]), strict=True):
+        moved[group.value_name] = np.asarray(point[group.value_name]) + by * part.reshape(group.shape)
+    return moved

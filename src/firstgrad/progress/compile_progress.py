@@ -1,0 +1,171 @@
+"""`compile_progress`: see a compile's progress in the process that compiles."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from contextlib import ContextDecorator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from firstgrad.progress.board import BOARDS
+from firstgrad.progress.display import LOG_SECONDS, choose_display
+from firstgrad.progress.history import History, Run, default_path
+from firstgrad.progress.session import Session
+from firstgrad.progress.signature import model_key, place_key
+from firstgrad.progress.snapshot import Summary
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import TextIO
+
+    from firstgrad.progress.board import Board
+
+_WARNED: set[str] = set()
+
+
+class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, as contextlib.suppress is
+    """Show what a compile is doing while the block runs: stage, pass, units, time, memory, and what is left.
+
+    A thread looks at this thread's stack ten times a second. Nothing is patched, results are the same, and at the end
+    every listener is gone. In a terminal the bottom rows are used, in Jupyter an output of the cell, in a log lines.
+    The display goes away when a sampler begins. A second block in the same thread does nothing; a block in another
+    thread gets a row in the same display.
+
+    ::
+
+        with firstgrad.compile_progress(model):
+            function = model.compile_dlogp()
+            function(model.initial_point())
+
+    It is a decorator, too: ``@firstgrad.compile_progress()``.
+
+    Parameters
+    ----------
+    model : pymc.Model, optional
+        Former runs of a model of this shape tell how long it may take; without one, former runs from this place in
+        the code do.
+    title : str
+        What to call it.
+    reference : str, optional
+        As given to ``firstgrad measure --model``: what is stored of it in ``.firstgrad/results.sqlite`` counts as
+        former runs.
+    history : bool or path
+        Whether and where former runs are kept; True: ``$XDG_CACHE_HOME/firstgrad/compiles.jsonl``, or below
+        ``~/.cache``. At most 1000 lines: a digest, seconds, backend, number of units.
+    stream : text file, optional
+        Where to write; left out: the notebook's cell, or standard error.
+    every_seconds : float
+        How often a log gets a line at least.
+
+    Attributes
+    ----------
+    summary : Summary
+        After the block: what was seen. Empty in an inner block.
+
+    Warns
+    -----
+    UserWarning
+        Once a process for each thing that this release of a package does not show; the rest goes on.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        *,
+        title: str = "",
+        reference: str | None = None,
+        history: bool | str | Path = True,
+        stream: TextIO | None = None,
+        every_seconds: float = LOG_SECONDS,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "model": model,
+            "title": title,
+            "reference": reference,
+            "history": history,
+            "stream": stream,
+            "every_seconds": every_seconds,
+        }
+        self._stack: list[tuple[Session, Board, str] | None] = []
+        self.summary = Summary()
+
+    def __enter__(self) -> Self:
+        caller = _caller(sys._getframe(1))  # noqa: SLF001 - documented, in spite of its name
+        options = self._options
+        key = model_key(options["model"]) if options["model"] is not None else ""
+        key = key or place_key(caller.f_code.co_filename, caller.f_lineno)
+        session = Session(options["title"], caller, self._former_runs(key), time.monotonic)
+        board = BOARDS.join(session, lambda: choose_display(options["stream"], options["every_seconds"]))
+        self._stack.append(None if board is None else (session, board, key))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        entered = self._stack.pop()
+        if entered is None:
+            return
+        session, board, key = entered
+        try:
+            BOARDS.leave(session, board)
+        finally:
+            session.until = None
+        self.summary = session.summary()
+        if kind is None:
+            self._keep(session, key)
+            _warn((*board.problems, *(_unread(each) for each in session.unread)))
+
+    def _recreate_cm(self) -> Self:
+        """Each call of a decorated function is a block of its own."""
+        return type(self)(**self._options)
+
+    def _history(self) -> History | None:
+        wanted = self._options["history"]
+        if wanted is False:
+            return None
+        return History(default_path() if wanted is True else Path(wanted))
+
+    def _former_runs(self, key: str) -> tuple[Run, ...]:
+        history, reference = self._history(), self._options["reference"]
+        kept = history.runs(key) if history else ()
+        if not reference:
+            return kept
+        from firstgrad.progress.reference import measured_runs
+
+        return kept + measured_runs(reference)
+
+    def _keep(self, session: Session, key: str) -> None:
+        history = self._history()
+        if history is not None and session.is_compile_seen:
+            history.add(
+                Run(
+                    key=key,
+                    seconds=round(self.summary.seconds, 3),
+                    backend=session.backend,
+                    compiled=session.compiled,
+                    is_cache_first=session.is_cache_first,
+                )
+            )
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """Find the user's frame: a decorator or an ExitStack enters on its behalf."""
+    while frame.f_code.co_filename.endswith("contextlib.py") and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def _unread(reader: str) -> str:
+    return f"this release does not show the {reader.strip('_').replace('_', ' ')}"
+
+
+def _warn(problems: tuple[str, ...]) -> None:
+    for each in problems:
+        if each not in _WARNED:
+            _WARNED.add(each)
+            warnings.warn(f"compile_progress: {each}; time and stage are shown all the same", stacklevel=3)

@@ -1,0 +1,207 @@
+"""Kept profiles: a JSON file each, named after its record; never overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from firstgrad.codec import DecodeError, from_json, to_json
+from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
+from firstgrad.profile import PROFILE_VERSION, Profile
+from firstgrad.record import SCHEMA_VERSION
+from firstgrad.store.place import make_folder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_FOLDER = ".firstgrad/profiles"
+"""The profiles of a project, seen from the project's root."""
+
+_ENDING = ".json"
+_MOST_CANDIDATES = 10
+_LONGEST_DETAIL = 300
+
+
+def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
+    """Write a profile to ``FOLDER/RECORD_ID.json``, whole or not at all.
+
+    Returns
+    -------
+    Path
+        The new file.
+
+    Raises
+    ------
+    RecordExistsError
+        Where that file is there already; it stays as it is.
+    StoreError
+        Where the file cannot be written, or the record's id makes no file name.
+    """
+    record_id = profile.record.record_id
+    if not record_id or Path(record_id).name != record_id or record_id.startswith("."):
+        raise StoreError(f"record id {record_id!r} makes no file name. Give the record another one")
+    path = Path(folder) / f"{record_id}{_ENDING}"
+    return write_profile(profile, path, is_new=True)
+
+
+def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -> Path:
+    """Write a profile to a file of any name, whole or not at all.
+
+    Parameters
+    ----------
+    profile : Profile
+        What to write.
+    path : str or Path
+        The file; its folder is made.
+    is_new : bool
+        Whether to refuse a file that is there already; without it, that one is replaced.
+
+    Raises
+    ------
+    RecordExistsError
+        Where the file is there and must not be.
+    StoreError
+        Where it cannot be written.
+    """
+    path = Path(path)
+    make_folder_of(path)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with beside.open("xb") as file:
+            file.write(to_json(profile).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            path.open("xb").close()  # unlike a rename, it refuses where the name is taken
+        beside.replace(path)
+    except FileExistsError as error:
+        raise RecordExistsError(
+            f"{path}: this profile is already there, and nothing is ever overwritten. Show it: "
+            f"firstgrad profile --show {path}"
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+    return path
+
+
+def read_profile(path: str | Path) -> Profile:
+    """Read a profile's file.
+
+    Raises
+    ------
+    SchemaTooNewError
+        Where a newer firstgrad wrote it.
+    StoreError
+        Where it cannot be read, is no profile, or one of an older version.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be read ({error.strerror or error}). Give a profile's file, or a kept profile's record id"
+        ) from error
+    _refuse_other_version(_version(text), path)
+    try:
+        profile = from_json(text, Profile)
+    except DecodeError as error:
+        detail = str(error)
+        if len(detail) > _LONGEST_DETAIL:
+            detail = detail[:_LONGEST_DETAIL] + "..."
+        raise StoreError(f"{path}: {detail}. Give a file that firstgrad profile wrote, or profile again") from error
+    version = profile.record.schema_version
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNewError(
+            f"{path}: record schema version {version} was written by a newer firstgrad; this one reads up to "
+            f"{SCHEMA_VERSION}. Upgrade firstgrad (pip install --upgrade firstgrad)"
+        )
+    return profile
+
+
+def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
+    """Find a profile by its file, or by the beginning of its record id among those that are kept.
+
+    Parameters
+    ----------
+    what : str
+        A path (of a file that is there, or anything that ends in ``.json``), or a prefix.
+    folder : str or Path
+        Where profiles are kept.
+
+    Raises
+    ------
+    StoreError
+        Where none is there, or several; the error lists the candidates.
+    """
+    if what.endswith(_ENDING) or Path(what).is_file():
+        if not Path(what).is_file():
+            raise StoreError(f"{what}: there is no such file. {_listed(list_profiles(folder), folder)}")
+        return Path(what)
+    kept = list_profiles(folder)
+    found = [path for path in kept if path.stem.startswith(what)]
+    exact = [path for path in found if path.stem == what]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if not what or not found:
+        raise StoreError(f"no kept profile's record id begins with {what!r}. {_listed(kept, folder)}")
+    raise StoreError(f"{what!r} begins {len(found)} record ids. Give more of it. {_listed(found, folder)}")
+
+
+def list_profiles(folder: str | Path = DEFAULT_FOLDER) -> tuple[Path, ...]:
+    """List the files of kept profiles, the latest first; empty where the folder isn't there."""
+    try:
+        found = [
+            (path.stat().st_mtime, path)
+            for path in Path(folder).iterdir()
+            if path.suffix == _ENDING and not path.name.startswith(".") and path.is_file()
+        ]
+    except OSError:
+        return ()
+    return tuple(path for _, path in sorted(found, key=lambda each: (-each[0], each[1])))
+
+
+def _listed(paths: Sequence[Path], folder: str | Path) -> str:
+    if not paths:
+        return f"{folder} has none. Make one: firstgrad profile"
+    told = "; ".join(f"{path.stem} ({_case_of(path)})" for path in paths[:_MOST_CANDIDATES])
+    more = f"; and {len(paths) - _MOST_CANDIDATES} older ones" if len(paths) > _MOST_CANDIDATES else ""
+    return f"{folder} has {told}{more}"
+
+
+def _case_of(path: Path) -> str:
+    try:
+        return str(read_profile(path).record.case)
+    except StoreError:
+        return "unreadable"
+
+
+def _version(text: bytes) -> int:
+    """Version that a text claims to have; this one's where it claims none, since then the decoder knows better."""
+    try:
+        version = json.loads(text)["profile_version"]
+    except Exception:  # noqa: BLE001 - damaged in any way: then it claims nothing
+        return PROFILE_VERSION
+    return version if isinstance(version, int) else PROFILE_VERSION
+
+
+def _refuse_other_version(version: int, path: Path) -> None:
+    if version == PROFILE_VERSION:
+        return
+    if version > PROFILE_VERSION:
+        raise SchemaTooNewError(
+            f"{path}: profile version {version} was written by a newer firstgrad; this one reads {PROFILE_VERSION}. "
+            "Upgrade firstgrad (pip install --upgrade firstgrad)"
+        )
+    raise StoreError(
+        f"{path}: profile version {version} was written by an older firstgrad; this one reads {PROFILE_VERSION}. "
+        "Profile the case again"
+    )

@@ -1,0 +1,98 @@
+"""Local events: chosen functions are heard, others not, and the tool's id is given back whatever happens."""
+
+import sys
+
+import pytest
+
+from firstgrad.attribution.local_events import LocalEvents
+
+IDS = range(6)
+
+
+@pytest.fixture(autouse=True)
+def _ids_are_given_back():
+    before = [sys.monitoring.get_tool(each) for each in IDS]
+    yield
+    assert [sys.monitoring.get_tool(each) for each in IDS] == before
+
+
+def double(number):
+    return number * 2
+
+
+def fail():
+    raise ValueError("as planned")
+
+
+def quiet():
+    return double(1)
+
+
+def test_starts_and_returns_are_told_with_frame_and_value():
+    heard = []
+    events = LocalEvents()
+    events.watch(
+        double,
+        lambda frame: heard.append(("start", frame.f_locals["number"])),
+        lambda frame, value: heard.append(("return", frame.f_code.co_name, value)),
+    )
+    double(1)
+    with events:
+        double(21)
+    double(3)
+    assert heard == [("start", 21), ("return", "double", 42)]
+
+
+def test_a_function_that_raises_starts_but_never_returns():
+    heard = []
+    events = LocalEvents()
+    events.watch(fail, lambda _: heard.append("start"), lambda *_: heard.append("return"))
+    with events, pytest.raises(ValueError, match="as planned"):
+        fail()
+    assert heard == ["start"]
+
+
+def test_a_listener_that_fails_never_reaches_the_measured_code():
+    events = LocalEvents()
+    events.watch(double, lambda frame: frame.f_locals["missing"])
+    with events:
+        assert double(2) == double(2) == 4
+    (problem,) = events.problems
+    assert problem.startswith("double: KeyError: ")
+
+
+def test_the_tools_id_is_given_back_where_the_block_raises():
+    with pytest.raises(ValueError, match="as planned"), LocalEvents():
+        fail()
+
+
+def test_two_of_them_work_at_once():
+    heard = []
+    outer, inner = LocalEvents(), LocalEvents()
+    outer.watch(double, lambda _: heard.append("outer"))
+    inner.watch(double, lambda _: heard.append("inner"))
+    with outer:
+        with inner:
+            double(1)
+        double(1)
+    assert sorted(heard) == ["inner", "outer", "outer"]
+
+
+def test_where_other_tools_hold_every_id_it_says_so_and_the_code_runs():
+    taken = [each for each in IDS if sys.monitoring.get_tool(each) is None]
+    for each in taken:
+        sys.monitoring.use_tool_id(each, "another")
+    try:
+        events = LocalEvents()
+        events.watch(double, lambda _: None)
+        with events:
+            assert quiet() == 2
+        assert "no free tool id" in events.problems[0]
+    finally:
+        for each in taken:
+            sys.monitoring.free_tool_id(each)
+
+
+def test_a_function_without_python_code_is_refused():
+    with pytest.raises(AttributeError):
+        LocalEvents().watch(len)

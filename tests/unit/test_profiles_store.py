@@ -1,0 +1,158 @@
+"""Kept profiles: written once, found again, refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firstgrad.codec import to_json
+from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
+from firstgrad.profile import PROFILE_VERSION
+from firstgrad.record import SCHEMA_VERSION
+from firstgrad.store.profiles import (
+    DEFAULT_FOLDER,
+    find_profile,
+    keep_profile,
+    list_profiles,
+    read_profile,
+    write_profile,
+)
+from planted_profile import failed_profile, planted_profile
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_kept_profile_is_read_back_as_it_was():
+    profile = planted_profile()
+    path = keep_profile(profile)
+    assert path == Path(DEFAULT_FOLDER) / "a1b2c3d4.json"
+    assert read_profile(path) == profile
+    assert [each.name for each in path.parent.iterdir()] == ["a1b2c3d4.json"]  # no half file beside it
+
+
+def test_nothing_is_overwritten():
+    path = keep_profile(planted_profile())
+    before = path.read_bytes()
+    with pytest.raises(RecordExistsError, match=r"a1b2c3d4\.json: this profile is already there"):
+        keep_profile(failed_profile("a1b2c3d4"))
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["a1b2c3d4.json"]
+
+
+def test_a_file_of_a_chosen_name_is_replaced(tmp_path):
+    write_profile(planted_profile(), tmp_path / "new" / "profile.json")
+    write_profile(failed_profile(), tmp_path / "new" / "profile.json")
+    assert read_profile(tmp_path / "new" / "profile.json") == failed_profile()
+
+
+def test_a_write_that_fails_leaves_nothing(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match=r"a1b2c3d4\.json: cannot be written \(No space left on device\)"):
+        keep_profile(planted_profile())
+    assert list(Path(DEFAULT_FOLDER).iterdir()) == []
+
+
+@pytest.mark.parametrize("record_id", ["", "../up", "a/b", ".hidden"])
+def test_a_record_id_that_is_no_file_name_is_refused(record_id):
+    with pytest.raises(StoreError, match="makes no file name"):
+        keep_profile(planted_profile(record_id))
+
+
+def test_a_profile_is_found_by_path_and_by_the_beginning_of_its_id():
+    path = keep_profile(planted_profile("a1b2c3d4"))
+    keep_profile(planted_profile("a1ffffff"))
+    for what in (str(path), "a1b2c3d4", "a1b"):
+        assert find_profile(what) == path
+    elsewhere = write_profile(planted_profile(), "no_ending")
+    assert find_profile("no_ending") == elsewhere
+
+
+def test_an_id_that_begins_another_one_is_found():
+    path = keep_profile(planted_profile("a1"))
+    keep_profile(planted_profile("a1b2"))
+    assert find_profile("a1") == path
+
+
+def test_several_and_none_list_the_candidates():
+    for record_id in ("a1b2c3d4", "a1ffffff", "b0"):
+        keep_profile(planted_profile(record_id))
+    with pytest.raises(StoreError, match="'a1' begins 2 record ids") as several:
+        find_profile("a1")
+    assert "a1b2c3d4 (some/file.py:build, fake, dlogp, cold)" in str(several.value)
+    assert "b0" not in str(several.value)
+    for what in ("c", ""):
+        with pytest.raises(StoreError, match="no kept profile's record id begins") as none:
+            find_profile(what)
+        assert all(record_id in str(none.value) for record_id in ("a1b2c3d4", "a1ffffff", "b0"))
+    with pytest.raises(StoreError, match=r"nowhere\.json: there is no such file.*a1b2c3d4"):
+        find_profile("nowhere.json")
+
+
+def test_an_empty_folder_says_what_to_do():
+    with pytest.raises(StoreError, match=r"profiles has none\. Make one: firstgrad profile"):
+        find_profile("a1")
+
+
+def test_of_many_candidates_the_latest_ten_are_listed():
+    for number in range(12):
+        path = keep_profile(planted_profile(f"a{number:02}"))
+        os.utime(path, (number, number))
+    assert [each.stem for each in list_profiles()][:2] == ["a11", "a10"]
+    with pytest.raises(StoreError, match="and 2 older ones") as error:
+        find_profile("a")
+    assert "a11" in str(error.value)
+    assert "a01" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (1, SchemaTooNewError, "was written by a newer firstgrad.*pip install --upgrade"),
+        (-1, StoreError, "was written by an older firstgrad.*Profile the case again"),
+    ],
+)
+def test_another_version_is_refused_by_name(tmp_path, change, kind, message):
+    document = json.loads(to_json(planted_profile()))
+    document["profile_version"] = PROFILE_VERSION + change
+    document["new_field"] = 1  # what a decoder would complain of first
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(kind, match=rf"other\.json: profile version {PROFILE_VERSION + change} {message}"):
+        read_profile(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"profile_version": "1"}', "\udcff"])
+def test_a_file_that_is_no_profile_is_refused_by_name(tmp_path, text):
+    path = tmp_path / "odd.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(StoreError, match=r"odd\.json: not a Profile.*Give a file that firstgrad profile wrote"):
+        read_profile(path)
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path):
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_profile(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="below: this folder cannot be created"):
+        keep_profile(planted_profile(), tmp_path / "file" / "below")
+
+
+def test_a_record_of_a_newer_schema_is_refused(tmp_path):
+    profile = planted_profile()
+    newer = replace(profile, record=replace(profile.record, schema_version=SCHEMA_VERSION + 1))
+    path = write_profile(newer, tmp_path / "newer.json")
+    with pytest.raises(SchemaTooNewError, match=rf"newer\.json: record schema version {SCHEMA_VERSION + 1} was"):
+        read_profile(path)

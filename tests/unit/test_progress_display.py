@@ -1,0 +1,252 @@
+"""The text of a snapshot, and who draws it where."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+
+import pyte
+import pytest
+
+from firstgrad.profile import UnitKind
+from firstgrad.progress.display import Nobody, choose_display
+from firstgrad.progress.log import Log
+from firstgrad.progress.render import STAGES, account, activity, conclude, one_line
+from firstgrad.progress.snapshot import Expected, Look, Snapshot, Stage, Summary, Units
+from firstgrad.progress.terminal import Terminal
+from helpers import MIB, FakeClock
+
+REWRITING = Snapshot(
+    title="pose",
+    look=Look(stage=Stage.REWRITE, pass_name="canonicalize", pass_number=12, pass_total=44, nodes=812),  # noqa: S106
+    stage_seconds=1.25,
+    elapsed_seconds=12.3,
+    rss_bytes=456 * MIB,
+)
+COMPILING = Snapshot(
+    title="",
+    look=Look(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
+    stage_seconds=2.0,
+    elapsed_seconds=46.0,
+    units=(Units(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
+    is_cache_seen=True,
+    expected=Expected(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
+)
+
+
+def test_rewriting_in_words():
+    assert one_line(REWRITING) == (
+        "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"
+    )
+
+
+def test_compiling_in_words():
+    assert one_line(COMPILING) == (
+        "first call 2.0 s · compiling kernel · 34 jitted functions compiled · some from cache · 46.0 s in all · "
+        "about 150 s left (3 former runs)"
+    )
+
+
+def test_linking_in_words():
+    look = Look(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE)
+    units = (Units(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),)
+    shown = replace(REWRITING, look=look, units=units, processes=3)
+    assert activity(shown) == "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add)"
+    assert account(shown) == "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes"
+
+
+def test_counts_of_both_kinds_in_words():
+    units = (Units(kind=UnitKind.XLA_MODULE, compiled=1, from_cache=2),)
+    assert account(replace(REWRITING, units=units)).startswith("1 XLA module compiled, 2 from cache · ")
+
+
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "text"),
+    [
+        (150.0, 152.0, 160.0, "about 150 s left (2 former runs)"),
+        (7.0, 101.0, 195.0, "7 to 200 s left (2 former runs)"),
+        (0.2, 0.3, 2.0, "about 1 s left (2 former runs)"),
+    ],
+)
+def test_remaining_time_does_not_claim_more_than_it_knows(low, middle, high, text):
+    expected = Expected(seconds=middle, low_seconds=low, high_seconds=high, runs=2)
+    assert account(replace(REWRITING, expected=expected)).endswith(text)
+
+
+def test_a_long_name_is_cut():
+    long = replace(COMPILING, look=replace(COMPILING.look, unit="x" * 500))
+    assert len(activity(long)) < 100
+    assert "…" in activity(long)
+
+
+def test_every_stage_has_words():
+    assert set(STAGES) == set(Stage)
+
+
+def test_the_conclusion_lists_what_was_compiled():
+    summary = Summary(
+        seconds=12.34,
+        stage_seconds=((Stage.OTHER, 1.0), (Stage.REWRITE, 0.25), (Stage.LINK, 11.0), (Stage.SAMPLE, 5.0)),
+        units=(Units(kind=UnitKind.C_MODULE, compiled=9, from_cache=0),),
+        peak_rss_bytes=276 * MIB,
+    )
+    assert conclude(summary, "pose") == (
+        "pose: done in 12.3 s · rewrite 250 ms · link and compile 11.0 s · 9 C modules compiled · up to 276 MiB"
+    )
+
+
+def drawn_log(clock, every_seconds=10.0):
+    lines = []
+    return Log(lines.append, every_seconds=every_seconds, clock=clock), lines
+
+
+def test_a_log_has_a_line_when_the_stage_changes():
+    clock = FakeClock()
+    log, lines = drawn_log(clock)
+    for snapshot in (REWRITING, REWRITING, COMPILING):
+        log.draw([replace(snapshot, title="")])
+        clock.tick(2.0)
+    assert [line.split(" 1.2 s")[0].split(" 2.0 s")[0] for line in lines] == ["rewrite", "first call"]
+
+
+def test_a_log_has_a_line_now_and_then_in_a_long_stage():
+    clock = FakeClock()
+    log, lines = drawn_log(clock)
+    for _ in range(31):
+        log.draw([COMPILING])
+        clock.tick(1.0)
+    assert len(lines) == 4
+
+
+def test_a_log_does_not_follow_every_flicker():
+    clock = FakeClock()
+    log, lines = drawn_log(clock)
+    for number in range(20):
+        log.draw([replace((REWRITING, COMPILING)[number % 2], title="")])
+        clock.tick(0.1)
+    assert len(lines) == 2
+
+
+def test_a_log_keeps_two_threads_apart():
+    clock = FakeClock()
+    log, lines = drawn_log(clock)
+    for _ in range(3):
+        log.draw([replace(COMPILING, title="one"), replace(REWRITING, title="two")])
+        clock.tick(2.0)
+    assert [line.partition(":")[0] for line in lines] == ["one", "two"]
+
+
+def test_a_log_ends_with_the_conclusion_where_there_is_one():
+    log, lines = drawn_log(FakeClock())
+    log.close("")
+    log.close("done in 1 s")
+    assert lines == ["done in 1 s\n"]
+
+
+class Paper(io.StringIO):
+    """Stands for a terminal of ten rows."""
+
+    def fileno(self):
+        return 7
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr(os, "get_terminal_size", lambda _=1: os.terminal_size((60, 10)))
+    paper, screen = Paper(), pyte.Screen(60, 10)
+    stream = pyte.Stream(screen)
+
+    class Drawn:
+        display = Terminal(paper)
+
+        def rows(self):
+            stream.feed(paper.getvalue())
+            paper.seek(0)
+            paper.truncate()
+            return [row.rstrip() for row in screen.display]
+
+        def prints(self, text):
+            self.rows()
+            stream.feed(text.replace("\n", "\r\n"))
+
+    Drawn.screen = screen
+    return Drawn()
+
+
+def test_a_terminal_shows_two_rows_at_the_bottom(terminal):
+    terminal.display.draw([REWRITING])
+    rows = terminal.rows()
+    assert rows[8].startswith("⠋ pose: rewrite 1.2 s · pass 12 of 44")
+    assert rows[9] == "  12.3 s in all · 456 MiB"
+    assert not any(rows[:8])
+
+
+def test_a_row_is_never_wider_than_the_terminal(terminal):
+    terminal.display.draw([replace(REWRITING, title="long" * 50)])
+    rows = terminal.rows()
+    assert rows[8].endswith("…")
+    assert rows[9] == "  12.3 s in all · 456 MiB"
+
+
+def test_what_others_print_scrolls_above(terminal):
+    terminal.prints("before")
+    terminal.display.draw([REWRITING])
+    terminal.prints(" and after\n" + "".join(f"line {number}\n" for number in range(20)))
+    terminal.display.draw([COMPILING])
+    rows = terminal.rows()
+    assert rows[:7] == [f"line {number}" for number in range(13, 20)]
+    assert rows[8].startswith("⠙ first call 2.0 s")
+
+
+def test_a_line_that_was_begun_goes_on_where_it_was(terminal):
+    terminal.prints("before")
+    terminal.display.draw([REWRITING])
+    terminal.prints(" and after")
+    assert terminal.rows()[0] == "before and after"
+
+
+@pytest.mark.parametrize("how", ["close", "draw nothing"])
+def test_the_rows_are_given_back(terminal, how):
+    terminal.prints("kept\n" * 12)
+    terminal.display.draw([REWRITING])
+    terminal.rows()
+    if how == "close":
+        terminal.display.close("done")
+    else:
+        terminal.display.draw([])
+    rows = terminal.rows()
+    assert set(rows) <= {"kept", ""}
+    assert rows[-2:] == ["", ""]
+    margins = terminal.screen.margins
+    assert margins is None or (margins.top, margins.bottom) == (0, 9)
+
+
+def test_two_threads_have_a_row_each(terminal):
+    terminal.display.draw([REWRITING])
+    terminal.display.draw([replace(REWRITING, title="one"), replace(COMPILING, title="two"), COMPILING])
+    rows = terminal.rows()
+    assert [row[2:6] for row in rows[7:]] == ["one:", "two:", "firs"]
+
+
+def test_names_in_brackets_are_no_markup(terminal):
+    terminal.display.draw([replace(REWRITING, title="model[red]")])
+    assert "model[red]:" in terminal.rows()[8]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "expected"), [(True, "xterm", Terminal), (True, "dumb", Log), (False, "xterm", Log)]
+)
+def test_the_stream_chooses_the_display(monkeypatch, is_terminal, term, expected):
+    monkeypatch.setenv("TERM", term)
+    paper = Paper()
+    monkeypatch.setattr(paper, "isatty", lambda: is_terminal)
+    assert type(choose_display(paper, 10.0)) is expected
+
+
+def test_a_program_without_a_console_has_no_display(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    assert isinstance(choose_display(None, 10.0), Nobody)

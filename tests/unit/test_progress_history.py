@@ -1,0 +1,161 @@
+"""Former runs: kept in a bounded file, and what they say of the remaining time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstgrad.case import BackendName, ExternalModel, Scenario
+from firstgrad.progress import history
+from firstgrad.progress.history import RUNS_OF_ONE, History, Run, default_path
+from firstgrad.progress.reference import measured_runs
+from firstgrad.progress.remaining import expect
+from firstgrad.progress.signature import model_key
+from firstgrad.record import Counts, Status
+from firstgrad.store.store import Store
+from helpers import make_case, make_record
+
+COLD = Run(key="m", seconds=196.0, backend="numba", compiled=606, is_cache_first=False)
+WARM = Run(key="m", seconds=8.0, backend="numba", compiled=3, is_cache_first=True)
+
+
+def test_what_was_added_is_read_back(tmp_path):
+    kept = History(tmp_path / "below" / "compiles.jsonl")
+    kept.add(COLD)
+    kept.add(Run(key="other", seconds=1.0))
+    kept.add(WARM)
+    assert kept.runs("m") == (COLD, WARM)
+
+
+def test_only_the_newest_runs_of_a_model_count(tmp_path):
+    kept = History(tmp_path / "h")
+    for seconds in range(RUNS_OF_ONE + 5):
+        kept.add(Run(key="m", seconds=float(seconds)))
+    assert [run.seconds for run in kept.runs("m")] == [float(each) for each in range(5, RUNS_OF_ONE + 5)]
+
+
+def test_the_file_stays_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(history, "MAX_RUNS", 10)
+    kept = History(tmp_path / "h")
+    for seconds in range(50):
+        kept.add(Run(key="m", seconds=float(seconds)))
+    assert len((tmp_path / "h").read_text().splitlines()) <= 10
+    assert kept.runs("m")[-1].seconds == 49.0
+    assert [path.name for path in tmp_path.iterdir()] == ["h"]
+
+
+def test_damaged_lines_are_passed_over(tmp_path):
+    kept = History(tmp_path / "h")
+    kept.add(COLD)
+    with (tmp_path / "h").open("a") as file:
+        file.write('{"key": "m"}\nnonsense\n[1]\n\xff\n{"key": "m", "seconds": "soon", "backend": "", "compiled": 1}\n')
+    kept.add(WARM)
+    assert kept.runs("m") == (COLD, WARM)
+
+
+def test_a_folder_that_cannot_be_written_is_silent(tmp_path):
+    (tmp_path / "file").write_text("")
+    kept = History(tmp_path / "file" / "compiles.jsonl")
+    kept.add(COLD)
+    assert kept.runs("m") == ()
+
+
+def test_the_default_place_follows_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "firstgrad" / "compiles.jsonl"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/does/not/count")
+    assert default_path() == Path.home() / ".cache" / "firstgrad" / "compiles.jsonl"
+
+
+def test_nothing_is_expected_without_former_runs():
+    assert expect([], elapsed_seconds=0.0) is None
+
+
+def test_runs_that_were_over_by_now_do_not_count():
+    expected = expect([COLD, WARM], elapsed_seconds=10.0)
+    assert (expected.seconds, expected.runs) == (186.0, 1)
+    assert expect([WARM], elapsed_seconds=10.0) is None
+
+
+def test_more_units_than_a_warm_run_had_leave_the_cold_one():
+    expected = expect([COLD, WARM], elapsed_seconds=1.0, compiled=4)
+    assert (expected.seconds, expected.runs) == (195.0, 1)
+
+
+def test_a_first_unit_from_the_cache_leaves_the_warm_run():
+    assert expect([COLD, WARM], elapsed_seconds=1.0, is_cache_first=True).seconds == 7.0
+
+
+def test_both_count_while_nothing_tells_them_apart():
+    expected = expect([COLD, WARM], elapsed_seconds=1.0)
+    assert (expected.low_seconds, expected.high_seconds, expected.runs) == (7.0, 195.0, 2)
+
+
+def test_another_backend_does_not_count():
+    assert expect([COLD], elapsed_seconds=1.0, backend="jax") is None
+    assert expect([COLD], elapsed_seconds=1.0, backend="numba") is not None
+
+
+@given(
+    st.lists(st.floats(0.1, 1e4), min_size=1, max_size=20),
+    st.floats(0, 1e4),
+)
+def test_the_expected_time_lies_between_the_extremes(seconds, elapsed):
+    expected = expect([Run(key="m", seconds=each) for each in seconds], elapsed_seconds=elapsed)
+    if expected is None:
+        assert max(seconds) <= elapsed
+    else:
+        assert 0 < expected.low_seconds <= expected.seconds <= expected.high_seconds
+        assert expected.runs == sum(each > elapsed for each in seconds)
+
+
+def planted_model(shape=(3,), potentials=0, name="a_log__"):
+    var = SimpleNamespace(name=name, type=SimpleNamespace(dtype="float64", shape=shape))
+    return SimpleNamespace(value_vars=[var], potentials=[None] * potentials, observed_RVs=[], rvs_to_values={}, name="")
+
+
+def test_models_of_one_shape_have_one_key():
+    assert model_key(planted_model()) == model_key(planted_model()) != ""
+
+
+@pytest.mark.parametrize("other", [{"shape": (4,)}, {"potentials": 1}, {"name": "b"}])
+def test_models_that_differ_have_different_keys(other):
+    assert model_key(planted_model()) != model_key(planted_model(**other))
+
+
+def test_what_is_no_model_has_no_key():
+    assert model_key(object()) == ""
+
+
+def test_measured_samples_of_the_same_model_count(tmp_path):
+    path = tmp_path / "results.sqlite"
+    mine = ExternalModel(reference="mine.py:build")
+    with Store.open(path) as store:
+        for number, (model, seconds, status, scenario) in enumerate(
+            [
+                (mine, 30.0, Status.OK, Scenario.COLD),
+                (mine, 2.0, Status.FAILED, Scenario.COLD),
+                (mine, 3.0, Status.OK, Scenario.HOT),
+                (ExternalModel(reference="other.py:build"), 99.0, Status.OK, Scenario.COLD),
+            ]
+        ):
+            store.add(
+                make_record(
+                    record_id=f"r{number}",
+                    case=make_case(model=model, backend=BackendName.NUMBA, scenario=scenario),
+                    status=status,
+                    time_to_first_gradient_seconds=seconds,
+                    counts=Counts(groups=1, values=1, compiled_units=12),
+                )
+            )
+    (run,) = measured_runs("mine.py:build", path)
+    assert (run.seconds, run.backend, run.compiled) == (30.0, "numba", 12)
+
+
+def test_without_a_store_nothing_is_measured(tmp_path):
+    assert measured_runs("mine.py:build", tmp_path / "none.sqlite") == ()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,295 @@
+"""``firstgrad sample``: what it asks for, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+
+from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.cli import main
+from firstgrad.cli.sample_display import show_sampling
+from firstgrad.cli.sample_table import show_sampling_run
+from firstgrad.codec import from_json, to_json
+from firstgrad.errors import SpecError
+from firstgrad.measure import sampling_run
+from firstgrad.measure.events import DrawsNow, MemoryNow, StageBegan, Started
+from firstgrad.record import CacheUse, Failure, GroupFiniteness, Memory, Status
+from firstgrad.sampling import (
+    DrawCounts,
+    Sampler,
+    SamplerUnavailable,
+    SamplingPlan,
+    SamplingRun,
+    SamplingStage,
+    StageTime,
+    StartGradient,
+)
+from helpers import MIB, FakeClock, make_case, make_environment
+
+FINITE = (
+    GroupFiniteness(group="a", values=1, nan=0, infinite=0),
+    GroupFiniteness(group="b", values=4, nan=0, infinite=0),
+)
+WITH_NAN = (FINITE[0], GroupFiniteness(group="b", values=4, nan=2, infinite=1))
+
+
+def counts(**fields):
+    known = {"draws": 20, "divergences": 0, "gradient_evaluations": 300, "positions": 19}
+    return DrawCounts(**known | {"mean_tree_depth": 3.5, "mean_acceptance": 0.85} | fields)
+
+
+def make_run(**fields):
+    """A run that ended well: 2 s of tuning and 1 s of drawing, with 1500 gradient evaluations."""
+    seconds = {"import": 3.0, "build": 0.5, "compile": 12.0, "tuning": 2.0, "drawing": 1.0, "other": 0.5}
+    known = {
+        "run_id": "r1",
+        "started_at": "2025-01-01T00:00:00.000+00:00",
+        "case": make_case(backend=BackendName.JAX),
+        "plan": SamplingPlan(),
+        "status": Status.OK,
+        "environment": make_environment(),
+        "stages": tuple(
+            StageTime(stage=SamplingStage(name), wall_seconds=spent, cpu_seconds=spent / 2)
+            for name, spent in seconds.items()
+        ),
+        "tuning": counts(draws=100, divergences=7, gradient_evaluations=1200, positions=90),
+        "drawing": counts(),
+        "step_size": 0.125,
+        "start": StartGradient(logp=-12.5, finiteness=FINITE),
+        "caches": CacheUse(entries_before=0, entries_read=0, entries_written=3, bytes_written=10),
+        "memory": Memory(peak_rss_bytes=400 * MIB),
+    }
+    return SamplingRun(**known | fields)
+
+
+def stuck_run(**fields):
+    known = {
+        "tuning": counts(draws=100, divergences=100, gradient_evaluations=200, positions=1),
+        "drawing": counts(divergences=20, gradient_evaluations=40, positions=1),
+        "stuck_chains": 1,
+        "start": StartGradient(logp=-12.5, finiteness=WITH_NAN),
+    }
+    return make_run(**known | fields)
+
+
+def failed_run(**fields):
+    failure = Failure(kind="SamplingError", message="Initial evaluation failed [bold]", stderr_tail=("a last line",))
+    known = {"status": Status.FAILED, "failure": failure, "failed_stage": SamplingStage.COMPILE, "start": None}
+    return make_run(tuning=None, drawing=None, **known | fields)
+
+
+@pytest.fixture
+def sample(monkeypatch, capsys):
+    """Run the verb with a made-up run; returns exit code, output, errors, and what was asked for."""
+
+    def run(result, *arguments):
+        asked = []
+
+        def sample_case(case, plan, *, label, on_event):
+            asked.append((case, plan, label))
+            on_event(Started(monotonic_seconds=0.0))
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        monkeypatch.setattr(sampling_run, "sample_case", sample_case)
+        monkeypatch.setattr(sys, "argv", ["firstgrad", "sample", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err, asked
+
+    return run
+
+
+def text_of(run):
+    file = io.StringIO()
+    show_sampling_run(Console(file=file, width=140, markup=False, highlight=False), run)
+    return file.getvalue()
+
+
+def row_of(text, name):
+    (line,) = (line for line in text.splitlines() if line.strip("│ ").startswith(f"{name} "))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_every_run_survives_json():
+    for run in (make_run(), stuck_run(), failed_run(), make_run(drawing=counts(mean_acceptance=float("inf")))):
+        assert from_json(to_json(run), SamplingRun) == run
+
+
+def test_the_options_make_case_and_plan(sample):
+    _, _, _, asked = sample(
+        make_run(),
+        *("pose", "--timesteps", "20", "--sampler", "nutpie", "--backend", "jax", "--draws", "5", "--tune", "6"),
+        *("--chains", "2", "--scenario", "warm", "--target-accept", "0.9", "--time-limit", "60", "--sampler-seed", "3"),
+        *("--memory-limit", "1GiB", "--label", "mine"),
+    )
+    ((case, plan, label),) = asked
+    assert plan == SamplingPlan(sampler=Sampler.NUTPIE, draws=5, tune=6, chains=2, seed=3, target_accept=0.9)
+    assert (case.backend, case.scenario, case.target) == (BackendName.JAX, Scenario.WARM, Target.LOGP_DLOGP)
+    assert (case.model.n_timesteps, case.time_limit_seconds, case.memory_limit_bytes) == (20, 60.0, 1024 * MIB)
+    assert label == "mine"
+
+
+def test_without_options_pymc_draws_twenty_after_a_hundred_on_numba(sample):
+    ((case, plan, _),) = sample(make_run())[3]
+    assert (plan.sampler, plan.draws, plan.tune, plan.chains) == (Sampler.PYMC, 20, 100, 1)
+    assert (case.backend, case.scenario, case.evaluations) == (BackendName.NUMBA, Scenario.COLD, 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "code"),
+    [
+        (make_run(), 0),
+        (make_run(start=StartGradient(logp=-1.0, finiteness=WITH_NAN)), 1),
+        (make_run(start=StartGradient(logp=float("nan"), finiteness=FINITE)), 1),
+        (make_run(stuck_chains=1), 1),
+        (SpecError("backend", "nutpie takes numba or jax"), 2),
+        (SamplerUnavailable("nutpie is not here"), 2),
+        (failed_run(), 3),
+        (stuck_run(status=Status.TIMEOUT, failure=Failure(kind="TimeLimit", message="stopped")), 3),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(sample, run, code):
+    assert sample(run)[0] == code
+
+
+def test_json_is_the_run(sample):
+    code, out, _, _ = sample(stuck_run(), "--json")
+    assert code == 1
+    assert from_json(out, SamplingRun) == stuck_run()
+    assert json.loads(out)["plan"]["tune"] == 100
+
+
+def test_an_interrupt_is_told(sample):
+    _, out, err, _ = sample(KeyboardInterrupt())
+    assert out == ""
+    assert "interrupted, nothing is kept" in err
+
+
+def test_stages_have_their_share_of_the_whole():
+    text = text_of(make_run())
+    assert row_of(text, "compile") == ["compile", "12.0 s", "63.2%", "6.00 s"]
+    assert row_of(text, "build")[1:] == ["500 ms", "2.6%", "250 ms"]
+    assert row_of(text, "in all") == ["in all", "19.0 s", "100%", "9.50 s"]
+
+
+def test_draws_are_counted_by_kind():
+    lines = [line for line in text_of(make_run()).splitlines() if "90" in line or "0.85" in line]
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert cells == [
+        ["tuning", "100", "7", "90", "1200", "12.0", "3.5", "0.85"],
+        ["drawing", "20", "0", "19", "300", "15.0", "3.5", "0.85"],
+    ]
+
+
+def test_an_evaluation_has_its_seconds():
+    assert make_run().seconds_per_evaluation == pytest.approx(0.002)
+    assert "2.00 ms, with the sampler's own work" in text_of(make_run())
+
+
+def test_a_good_run_gives_no_advice():
+    text = text_of(make_run())
+    assert "all 5 gradient values are finite" in text
+    assert "NaN" not in text
+    assert "never moved" not in text
+
+
+def test_nan_gradients_are_named_and_explained():
+    text = text_of(stuck_run())
+    assert "3 of 5 gradient values are not finite" in text
+    assert row_of(text, "b") == ["b", "4", "2", "1"]
+    assert "Replace missing data by a finite stand-in" in text
+    assert "1 of 1 chain never moved" in text
+
+
+def test_a_failure_tells_its_stage_and_the_last_lines():
+    text = text_of(failed_run())
+    assert "failed in stage compile: SamplingError: Initial evaluation failed [bold]" in text
+    assert "| a last line" in text
+
+
+def test_a_run_too_short_for_a_border_says_so():
+    both = StageTime(stage=SamplingStage.SAMPLING, wall_seconds=0.003, cpu_seconds=0.003)
+    run = make_run(stages=(both,))
+    assert "too short to tell them apart" in text_of(run)
+    assert run.seconds_per_evaluation == pytest.approx(0.003 / 1500)
+
+
+def test_a_scenario_that_was_none_is_told():
+    caches = CacheUse(entries_before=0, entries_read=0, entries_written=0, bytes_written=0, contradiction="cold, but")
+    assert "NOT proven (cold, but)" in text_of(make_run(caches=caches))
+
+
+@pytest.mark.parametrize("wrong", [{"draws": 0}, {"tune": 0}, {"chains": 1.0}, {"seed": -1}, {"target_accept": 1.0}])
+def test_a_plan_refuses_what_cannot_be_sampled(wrong):
+    with pytest.raises(SpecError, match=next(iter(wrong))):
+        SamplingPlan(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sampler", "culprit"),
+    [
+        ({"backend": BackendName.FAKE}, Sampler.PYMC, "backend"),
+        ({"backend": BackendName.C}, Sampler.NUTPIE, "backend"),
+        ({"backend": BackendName.JAX, "scenario": Scenario.HOT}, Sampler.PYMC, "scenario"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_process_starts(monkeypatch, fields, sampler, culprit):
+    monkeypatch.setattr(sampling_run, "PrivateCaches", None)
+    with pytest.raises(SpecError, match=culprit):
+        sampling_run.sample_case(make_case(**fields), SamplingPlan(sampler=sampler))
+
+
+def test_a_missing_nutpie_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(sampling_run, "find_spec", lambda _: None)
+    with pytest.raises(SamplerUnavailable, match=r'pip install "firstgrad\[nutpie\]"'):
+        sampling_run.sample_case(make_case(backend=BackendName.JAX), SamplingPlan(sampler=Sampler.NUTPIE))
+
+
+def began(name, at=0.0):
+    return StageBegan(stage=SamplingStage(name), at_seconds=at, cpu_seconds=at)
+
+
+def test_a_log_has_a_line_a_stage_and_one_now_and_then():
+    clock, file = FakeClock(), io.StringIO()
+    console = Console(file=file, width=200)
+    with show_sampling(make_run().case, SamplingPlan(chains=2), console=console, clock=clock) as display:
+        display(Started(monotonic_seconds=0.0))
+        display(began("compile"))
+        display(MemoryNow(at_seconds=0.1, rss_bytes=100 * MIB, processes=1))
+        clock.tick(12.0)
+        display(MemoryNow(at_seconds=12.0, rss_bytes=200 * MIB, processes=1))
+        display(began("tuning"))
+        display(DrawsNow(tuned=100, drawn=0, divergences=3))
+        display(began("drawing"))
+        display(DrawsNow(tuned=100, drawn=20, divergences=3))
+        display(began("tuning"))
+    name = "some/file.py:build, pymc on jax"
+    assert file.getvalue().splitlines() == [
+        f"{name}: compile 0.0 s · 0.0 s in all · 0 B",
+        f"{name}: compile 12.0 s · 12.0 s in all · 200 MiB",
+        f"{name}: tuning 0.0 s · 12.0 s in all · 200 MiB",
+        f"{name}: drawing 0.0 s · tuning 100 of 200 · 3 diverging · 12.0 s in all · 200 MiB",
+    ]
+
+
+def test_a_terminal_has_bars():
+    file = io.StringIO()
+    console = Console(file=file, width=160, force_terminal=True, color_system=None)
+    with show_sampling(make_run().case, SamplingPlan(), console=console) as display:
+        display(Started(monotonic_seconds=0.0))
+        display(began("tuning"))
+        display(MemoryNow(at_seconds=0.1, rss_bytes=100 * MIB, processes=1))
+        display(DrawsNow(tuned=100, drawn=0, divergences=4))
+        display(began("drawing"))
+        display(DrawsNow(tuned=100, drawn=7, divergences=4))
+    drawn = file.getvalue()
+    for expected in ("pymc on jax: drawing", "100 MiB", "100/100", "4 diverging", "7/20"):
+        assert expected in drawn
