@@ -1,4 +1,7 @@
-"""The example models, each measured once: they are what users copy, and ten more kinds than the tests' own."""
+"""The example models, each profiled once: they are what users copy, and ten more kinds than the tests' own.
+
+A profile's record is what `measure` gives, from the same worker.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import BackendName, Case, ExternalModel
-from firstgrad.measure.launch import measure
-from firstgrad.record import Status, Verdict
+from firstgrad.measure.profiling import profile_case
+from firstgrad.record import Phase, Status, Verdict
 
 pytestmark = [
     pytest.mark.compiles,
@@ -45,12 +48,13 @@ def test_every_example_is_tested():
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_example_is_measured_and_its_gradient_is_right(name):
+def test_an_example_is_profiled_and_its_gradient_is_right(name):
     if name in BY_SCAN and not _scan_is_new():
         pytest.skip("written with return_updates=False, which this PyTensor doesn't know")
     parameters, groups = KINDS[name]
     model = ExternalModel(reference=f"{MODELS / name}.py:build", parameters=tuple(sorted(parameters.items())))
-    (record,) = measure(Case(model=model, backend=BackendName.JAX, evaluations=3))
+    profile = profile_case(Case(model=model, backend=BackendName.JAX, evaluations=3))
+    record = profile.record
     assert record.failure is None
     assert (record.status, record.check.verdict) == (Status.OK, Verdict.NO_ORACLE)
     assert {each.group: each.values for each in record.check.finiteness} == groups
@@ -62,6 +66,13 @@ def test_an_example_is_measured_and_its_gradient_is_right(name):
     assert not slope.skipped
     assert slope.got == pytest.approx(slope.expected, rel=1e-5, abs=1e-5)
     assert not slope.differs
+    seen = profile.attribution
+    assert seen.unavailable == ()
+    assert seen.rewriters
+    assert sum(each.after for each in seen.node_types) == record.counts.nodes_after
+    first_call = record.phase(Phase.FIRST_CALL).wall_seconds
+    explained = sum(each.own_seconds for each in seen.units if each.phase is Phase.FIRST_CALL)
+    assert 0.5 * first_call < explained <= first_call
 
 
 def _scan_is_new():

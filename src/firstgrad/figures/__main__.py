@@ -7,13 +7,15 @@ from pathlib import Path
 
 from firstgrad.figures.findings import draw_findings
 from firstgrad.figures.phases import describe_phases, draw_phases
+from firstgrad.figures.profile import describe_profile, draw_profile
 from firstgrad.figures.releases import describe_releases, draw_releases
 from firstgrad.figures.style import save_figure
 from firstgrad.store import import_jsonl
+from firstgrad.store.profiles import read_profile
 
 
 def main(folder: Path, data: Path) -> None:
-    """Draw every figure whose records are there: ``first-gradient.jsonl``, ``releases.jsonl``, ``growth.jsonl``."""
+    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, and kept profiles."""
     drawn: list[Path] = []
     if (source := data / "first-gradient.jsonl").exists():
         records = list(import_jsonl(source))
@@ -24,6 +26,9 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "growth.jsonl").exists():
         for name, figure, description in draw_findings(list(import_jsonl(source))):
             drawn += save_figure(figure, folder, name, description=description)
+    for source in sorted(data.glob("profile-*.json")):
+        profile = read_profile(source)
+        drawn += save_figure(draw_profile(profile), folder, source.stem, description=describe_profile(profile))
     for path in drawn:
         print(path)  # noqa: T201 - a make target says what it made
 
