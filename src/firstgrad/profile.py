@@ -139,10 +139,19 @@ class ImportTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheMiss:
-    """A unit that no cache had, or that none will keep, and why, as far as the backend tells."""
+    """A unit that no cache had, or that none will keep, and why, as far as the backend tells.
+
+    Attributes
+    ----------
+    name, reason : str
+        Which, and why.
+    units : int
+        How many units this stands for: many of one reason are summed up.
+    """
 
     name: str
     reason: str
+    units: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

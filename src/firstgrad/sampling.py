@@ -156,7 +156,7 @@ class SamplingRun:
     step_size : float, optional
         The last one.
     stuck_chains : int
-        Chains that stood at one place in all their draws, or in all those after tuning.
+        Chains that stood at one place in all their draws, or in all those after tuning; five draws or more.
     start : StartGradient, optional
         The first evaluation, where it came that far.
     caches : CacheUse, optional

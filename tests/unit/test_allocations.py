@@ -1,8 +1,13 @@
 """Sites of allocations: added up by Python frame, the native cause named, paths without the machine's folders."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from firstgrad.measure.allocations import MAX_SITES, add_up, shorten_path
+from firstgrad.errors import WorkerError
+from firstgrad.measure import allocations
+from firstgrad.measure.allocations import MAX_SITES, add_up, draw_flame_graph, shorten_path
 
 OURS = ("compile_kernel", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/executionengine.py", 40)
 MALLOC, NEW = ("malloc", "<unknown>", 0), ("operator new(unsigned long)", "<unknown>", 0)
@@ -64,3 +69,24 @@ def test_names_of_templates_are_cut():
     (site,) = add_up([([endless, OURS], [OURS], 1, 1)])
     assert len(site.native) == 100
     assert site.native.endswith("...")
+
+
+@pytest.mark.parametrize(("stderr", "said"), [("Traceback\nno file\n", ": no file$"), ("", ": exit code 9$")])
+def test_memrays_last_word_is_told(monkeypatch, tmp_path, stderr, said):
+    monkeypatch.setattr(allocations.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=9, stderr=stderr))
+    with pytest.raises(WorkerError, match=said):
+        draw_flame_graph(Path("none"), tmp_path / "page.html")
+
+
+def test_a_mere_door_to_native_code_is_not_the_site():
+    door = ("__call__", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/ffi.py", 212)
+    (site,) = add_up([([MALLOC, LLVM, door, OURS], [door, OURS], 5, 1)])
+    assert (site.function, site.native) == ("compile_kernel", "llvm::SelectionDAG::init")
+    (alone,) = add_up([([MALLOC, LLVM, door], [door], 5, 1)])
+    assert alone.function == "__call__"
+
+
+def test_parentheses_of_a_template_are_no_arguments():
+    function = ("std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>(F&&)", "", 0)
+    (site,) = add_up([([function, OURS], [OURS], 1, 1)])
+    assert site.native == "std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>"

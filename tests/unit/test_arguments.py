@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import pytest
 from hypothesis import given
@@ -81,6 +81,8 @@ def test_a_function_of_any_keywords_takes_them_all():
         (Fraction, 3, 3),
         (list[int], "a", "a"),
         (int | Fraction, "a", "a"),
+        (Annotated[float, {"above": 0}], 3, 3.0),
+        (["any", "of", "these"], "a", "a"),
     ],
 )
 def test_a_value_that_fits_its_annotation_is_taken(hint, value, expected):
@@ -107,6 +109,8 @@ def test_a_value_that_fits_its_annotation_is_taken(hint, value, expected):
         (int | str, 2.5, """is a whole number or a text, got 2.5; write it in quotes: --param x='"2.5"'"""),
         (Literal["rk4", "euler"], "rk5", "is 'rk4' or 'euler', got 'rk5'"),
         (Literal[1, 2], True, "is 1 or 2, got true"),
+        (Annotated[int, {"above": 0}], "abc", "is a whole number, got 'abc'"),
+        (Literal["1", "2"], 1, """is '1' or '2', got 1; write it in quotes: --param x='"1"'"""),
     ],
 )
 def test_a_value_of_another_type_is_refused(hint, value, told):

@@ -65,3 +65,20 @@ def test_what_jaxs_cache_answered_is_not_counted():
     backend = compiled(JaxBackend(), 19)
     backend._from_cache = 18
     assert backend.compiled_units() == 4
+
+
+@pytest.mark.parametrize("kind", [CBackend, JaxBackend, NumbaBackend])
+@pytest.mark.usefixtures("pytensor")
+def test_what_the_search_for_a_start_point_compiles_is_left_out(kind):
+    backend = kind()
+    backend._compiled = 0
+    before = backend.compiled_units()
+
+    def initial_point():
+        backend.unit_begins()  # two of the cache's three modules
+        backend.unit_begins()
+        return {"x": 1.0}
+
+    backend.start_point(SimpleNamespace(handle=SimpleNamespace(initial_point=initial_point)))
+    backend._has_compiled = True
+    assert backend.compiled_units() - before == 1

@@ -126,6 +126,15 @@ def test_what_importing_raises_is_named(tmp_path):
     assert refusal(reference) == f"importing {tmp_path}/model.py raised ZeroDivisionError: division by zero"
 
 
+def test_a_script_that_ends_its_process_is_refused_with_a_way_out(tmp_path):
+    written(tmp_path, "import sys\nsys.exit('usage: DATA')\n", name="my_script.py")
+    for place in (f"{tmp_path}/my_script.py", "my_script"):
+        assert refusal(f"{place}:build") == (
+            f"importing {place} raised SystemExit: usage: DATA. Put what runs as a script below "
+            'if __name__ == "__main__":'
+        )
+
+
 def test_a_missing_function_is_answered_with_those_that_are_there(tmp_path):
     reference = written(tmp_path, "import os\nx = 1\ndef make(): ...\ndef another(): ...\ndef _hidden(): ...\n")
     assert refusal(reference) == f"{tmp_path}/model.py has no function 'build'. It has: another, make"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from firstgrad.analysis.profile_difference import ProfileDifference
 from firstgrad.case import BackendName, ExternalModel, Scenario
 from firstgrad.cli import main
+from firstgrad.cli.profile_table import show_profile
 from firstgrad.codec import from_json
 from firstgrad.measure import profiling
-from firstgrad.profile import Profile
+from firstgrad.profile import CacheMiss, Profile
 from firstgrad.record import Check, Phase, Status, Verdict
 from firstgrad.spec import Formulation, HmmAlgorithm, PoseSpec
 from firstgrad.store.profiles import keep_profile, list_profiles, read_profile, write_profile
@@ -85,6 +88,7 @@ def test_tables_show_where_the_time_went(firstgrad, profiler):
     assert "2 jitted functions (1 from the cache) explain 90% of first_call\n" in out
     assert "caches: 2 units not taken from them, or not kept: no entry" in out
     assert "caches: 1 unit not taken from them, or not kept: a lambda is in it" in out
+    assert "dearest compiled units, each a jitted function\n" in out
     assert "unavailable: memory of the GPU: there is none" in out
     assert "not for comparing with those of firstgrad measure" in out
     assert "profile, pose T=5" not in out  # progress and where it is kept are on standard error
@@ -104,6 +108,15 @@ def test_top_cuts_the_tables_and_says_of_how_many(firstgrad, profiler):
     assert "kernel_r " in out
     assert "kernel_q " not in out
     assert "20 jitted functions explain 380% of first_call; the 3 dearest 108%" in out
+
+
+def test_names_of_units_can_be_read_in_a_terminal_of_80_columns():
+    console = Console(width=80, file=io.StringIO())
+    unit = planted_unit(1, 2.0, name="jax_funcified_fgraph", op="FunctionGraph", sources=("raw_u_3",))
+    show_profile(console, planted_profile(units=(unit,)), top=3)
+    out = console.file.getvalue()
+    for text in ("jax_funcified_fgraph", "FunctionGraph", "raw_u_3", "40.0% first_call", "4.00 KiB"):
+        assert text in out
 
 
 def test_functions_that_differ_by_a_number_are_one_line(firstgrad, profiler):
@@ -126,6 +139,13 @@ def test_names_of_any_kind_are_shown_and_shortened(firstgrad, profiler):
     assert "\x1b" not in out
 
 
+def test_misses_that_were_summed_up_count_as_many(firstgrad, profiler):
+    misses = (CacheMiss(name="(83 C modules)", reason="no entry", units=83), CacheMiss(name="m1", reason="no entry"))
+    profiler.make = lambda record_id: planted_profile(record_id, attribution={"cache_misses": misses})
+    _, out, _ = firstgrad()
+    assert "caches: 84 units not taken from them, or not kept: no entry" in out
+
+
 def test_json_is_the_profile_and_nothing_else(firstgrad):
     code, out, _ = firstgrad("--json")
     assert code == 0
@@ -140,6 +160,28 @@ def test_the_profile_is_kept_unless_told_otherwise(firstgrad):
     _, _, err = firstgrad("--no-keep")
     assert len(list_profiles()) == 1
     assert "kept" not in err
+
+
+def test_where_nothing_can_be_kept_nothing_runs(firstgrad, profiler):
+    Path(".firstgrad").write_text("")
+    code, _, err = firstgrad()
+    assert code == 2
+    assert ".firstgrad/profiles: this folder cannot be created" in err
+    assert profiler.cases == []
+    assert firstgrad("--no-keep")[0] == 0
+
+
+def test_a_profile_that_cannot_be_kept_after_all_is_shown(firstgrad, profiler):
+    def full(record_id):
+        Path(".firstgrad/profiles").rmdir()
+        Path(".firstgrad/profiles").write_text("")
+        return planted_profile(record_id)
+
+    profiler.make = full
+    code, out, err = firstgrad()
+    assert code == 0
+    assert "not kept: .firstgrad/profiles" in err
+    assert "kernel_0" in out
 
 
 def test_the_label_reaches_the_profiler(firstgrad, profiler):
@@ -228,6 +270,13 @@ def test_allocations_without_output_use_a_folder_that_goes_away(firstgrad, profi
         (("a.py:build", "--param", "n=1"), "b.py:build", (("n", 1),)),
         (("a.py:build", "--param", "n=1"), "pose --timesteps 9", PoseSpec(n_timesteps=9)),
         (("--timesteps", "7"), "'a b.py:build' --param n=5", (("n", 5),)),
+        (("a.py:build", "--param", "data=new.json"), "a.py:build --param data=x.json", (("data", "x.json"),)),
+        (
+            ("--skeleton", "custom", "--parents", "-1,0,1", "--directions", "2"),
+            "--skeleton chain",
+            PoseSpec(n_directions=2),
+        ),
+        (("a.py:build",), f"a.py:build --param text={'x' * 300}", (("text", "x" * 300),)),
     ],
 )
 def test_options_of_against_replace_those_of_the_contender(firstgrad, profiler, contender, against, base):
@@ -292,10 +341,11 @@ def test_a_base_that_fails_spares_the_contender(firstgrad, profiler):
 
 def test_a_contender_that_fails_is_shown_without_a_difference(firstgrad, profiler):
     profiler.make = (planted_profile, failed_profile)
-    code, out, _ = firstgrad("--against", "--timesteps 7")
+    code, out, err = firstgrad("--against", "--timesteps 7")
     assert code == 3
     assert "g++ ended with 1" in out
     assert "What changed" not in out
+    assert "firstgrad: not compared: the contender (" in err
 
 
 def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
@@ -323,6 +373,7 @@ def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
         ("--timesteps 0", "--against '--timesteps 0'"),
         ("pose --param n=1", "--param: is for your own model"),
         ("pose other", "--against 'pose other'"),
+        ("my models/old.py:build", "A path with spaces needs quotes within"),
         ("--samples 3", "--against '--samples 3'"),
         ("pose --label 'x", "Are the quotes in pairs?"),
         ("", "is empty"),

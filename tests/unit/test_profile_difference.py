@@ -221,6 +221,14 @@ def test_units_of_one_name_and_operation_are_added():
     assert (dot.units, dot.code_bytes) == (1, None)
 
 
+def test_a_name_that_occurs_once_on_one_side_is_matched_with_the_numbered_one():
+    one, other = (planted_unit(0, 1.0, name=name, op="Mul") for name in ("stage", "stage_1"))
+    more = planted_unit(0, 1.0, name="stage_2", op="Sub")
+    for base, contender, told_units in (((one,), (other, more), 1), ((other, more), (one,), -1)):
+        found = find_difference(planted_profile(units=base), planted_profile(units=contender))
+        assert told(found, ChangeKind.UNIT, "units") == [("stage_# Sub", told_units)]
+
+
 def test_shares_of_a_phase():
     profile = planted_profile(
         units=(

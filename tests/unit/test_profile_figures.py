@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.analysis.profile_difference import find_difference
+from firstgrad.case import ExternalModel
 from firstgrad.figures.profile import describe_profile, draw_profile
 from firstgrad.figures.profile_difference import describe_profile_difference, draw_profile_difference
 from firstgrad.figures.style import PHASE_COLOURS, save_figure
@@ -61,6 +62,24 @@ def test_only_the_dearest_are_drawn():
     units = tuple(planted_unit(number, 0.1 * number, name=f"kernel_{letters[number]}") for number in range(30))
     _, below = draw_profile(planted_profile(units=units), top=4).axes
     assert widths(below) == pytest.approx([2.9, 2.8, 2.7, 2.6])
+
+
+def test_however_many_are_asked_for_the_figure_can_be_drawn():
+    profile = planted_profile(
+        units=tuple(planted_unit(0, 0.1, name=f"{'ab'[number % 2]}{'x' * number}") for number in range(300))
+    )
+    axes = draw_profile(profile, top=5000).axes[1]
+    assert len(axes.patches) == 60
+
+
+def test_a_long_case_is_written_within_the_figure():
+    case = replace(planted_profile().record.case, model=ExternalModel(reference=f"{'a_model_/' * 20}m.py:build"))
+    base, contender = planted_profile(), grown_profile()
+    base, contender = (replace(each, record=replace(each.record, case=case)) for each in (base, contender))
+    for figure in (draw_profile(base), draw_profile_difference(find_difference(base, contender))):
+        figure.draw_without_rendering()
+        assert figure.get_suptitle().count("\n") >= 2
+        assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_functions_that_differ_by_a_number_are_one_bar():

@@ -83,6 +83,11 @@ def test_an_id_that_begins_another_one_is_found():
     assert find_profile("a1") == path
 
 
+def test_a_text_too_long_for_a_file_name_is_no_file():
+    with pytest.raises(StoreError, match="no kept profile's record id begins"):
+        find_profile("a" * 300)
+
+
 def test_several_and_none_list_the_candidates():
     for record_id in ("a1b2c3d4", "a1ffffff", "b0"):
         keep_profile(planted_profile(record_id))

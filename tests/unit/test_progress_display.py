@@ -137,6 +137,16 @@ def test_a_log_keeps_two_threads_apart():
     assert [line.partition(":")[0] for line in lines] == ["one", "two"]
 
 
+def test_a_log_keeps_two_threads_without_titles_apart():
+    clock = FakeClock()
+    log, lines = drawn_log(clock)
+    one, two = replace(REWRITING, title="", thread_id=1), replace(COMPILING, thread_id=2)
+    for _ in range(9):
+        log.draw([one, two])
+        clock.tick(1.0)
+    assert len(lines) == 2
+
+
 def test_a_log_ends_with_the_conclusion_where_there_is_one():
     log, lines = drawn_log(FakeClock())
     log.close("")
@@ -245,6 +255,33 @@ def test_the_stream_chooses_the_display(monkeypatch, is_terminal, term, expected
     paper = Paper()
     monkeypatch.setattr(paper, "isatty", lambda: is_terminal)
     assert type(choose_display(paper, 10.0)) is expected
+
+
+class Writes:
+    """As little of a file as some loggers put in the place of standard error."""
+
+    def __init__(self):
+        self.lines = []
+        self.write = self.lines.append
+
+
+def test_what_only_writes_gets_a_log():
+    stream = Writes()
+    choose_display(stream, 10.0).close("done")
+    assert stream.lines == ["done\n"]
+
+
+def test_a_closed_stream_is_no_terminal():
+    stream = io.StringIO()
+    stream.close()
+    assert isinstance(choose_display(stream, 10.0), Log)
+
+
+def test_a_line_is_in_the_file_while_the_compile_runs(tmp_path):
+    path = tmp_path / "log"
+    with path.open("w") as file:
+        choose_display(file, 10.0).draw([REWRITING])
+        assert path.read_text().startswith("pose: rewrite 1.2 s")
 
 
 def test_a_program_without_a_console_has_no_display(monkeypatch):

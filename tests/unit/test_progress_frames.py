@@ -97,6 +97,13 @@ def test_linking_tells_node_and_operation():
     assert (look.stage, look.node_number, look.node_total, look.unit) == (Stage.LINK, 4, 15, "Elemwise(float)")
 
 
+def test_after_the_last_node_and_the_last_pass_none_is_beyond_them():
+    look = read_stack(stack(CREATE, make_all(15, 15)))
+    assert (look.node_number, look.node_total) == (15, 15)
+    look = read_stack(stack(PREPARE, sequence("last", 9, 9)))
+    assert (look.pass_number, look.pass_total) == (9, 9)
+
+
 def test_a_c_compile_is_a_unit_of_its_node():
     compiler = ("pytensor/link/c/cmodule.py", "GCC_compiler.compile_str")
     look = read_stack(stack(CREATE, make_all(), ("pytensor/link/c/op.py", "COp.make_c_thunk"), compiler))

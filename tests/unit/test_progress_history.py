@@ -14,7 +14,7 @@ from firstgrad.progress import history
 from firstgrad.progress.history import RUNS_OF_ONE, History, Run, default_path
 from firstgrad.progress.reference import measured_runs
 from firstgrad.progress.remaining import expect
-from firstgrad.progress.signature import model_key
+from firstgrad.progress.signature import model_key, place_key
 from firstgrad.record import Counts, Status
 from firstgrad.store.store import Store
 from helpers import make_case, make_record
@@ -55,6 +55,28 @@ def test_damaged_lines_are_passed_over(tmp_path):
         file.write('{"key": "m"}\nnonsense\n[1]\n\xff\n{"key": "m", "seconds": "soon", "backend": "", "compiled": 1}\n')
     kept.add(WARM)
     assert kept.runs("m") == (COLD, WARM)
+
+
+@pytest.mark.parametrize("number", ["Infinity", "1e999", "NaN"])
+@pytest.mark.parametrize("field", ["seconds", "compiled"])
+def test_numbers_without_an_end_are_passed_over(tmp_path, field, number):
+    fields = {"key": '"m"', "seconds": "3", "backend": '""', "compiled": "3", "is_cache_first": "null"} | {
+        field: number
+    }
+    line = ", ".join(f'"{name}": {value}' for name, value in fields.items())
+    (tmp_path / "h").write_text(f"{{{line}}}\n")
+    assert History(tmp_path / "h").runs("m") == ()
+
+
+def test_a_cell_keeps_its_place_when_its_kernel_is_started_again():
+    first, second = (place_key(f"/tmp/ipykernel_{pid}/3141592.py", 3) for pid in (41, 4242))  # noqa: S108 - only a name
+    assert first == second != place_key("/tmp/ipykernel_41/3141592.py", 4)  # noqa: S108
+
+
+@pytest.mark.parametrize("file", ["<string>", "<stdin>", "<python-input-0>"])
+def test_code_without_a_file_has_no_place(file):
+    assert place_key(file, 1) == ""
+    assert place_key("/home/me/fit.py", 1) == "place /home/me/fit.py:1"
 
 
 def test_a_folder_that_cannot_be_written_is_silent(tmp_path):

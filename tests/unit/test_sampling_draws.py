@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_a_single_draw_cannot_show_that_a_chain_is_stuck():
     assert tally_of(drawn(1, tuning=True), drawn(2), tune=1, draws=1).stuck_chains == 0
 
 
+@pytest.mark.parametrize(("draws", "stuck"), [(4, 0), (5, 1)])
+def test_a_few_draws_at_one_place_are_chance(draws, stuck):
+    same = [drawn(2)] * draws
+    assert tally_of(drawn(1, tuning=True), *same, tune=1, draws=draws).stuck_chains == stuck
+    assert tally_of(drawn(2, tuning=True), *same[1:], tune=1, draws=draws - 1).stuck_chains == stuck
+
+
 def test_draws_are_told_now_and_then_and_the_last_of_each_kind_always():
     told, clock = [], FakeClock()
     tally = tally_of(told=told, clock=clock, tune=4, draws=2)
@@ -111,6 +119,12 @@ def test_a_draw_of_pymc():
         step_size=0.25,
         position=np.array([1.0, 2.0, 3.0]).tobytes(),
     )
+
+
+def test_a_model_that_pymc_does_not_sample_with_nuts_says_why():
+    draw = SimpleNamespace(chain=0, tuning=True, stats=[{"nstep_out": 3, "nstep_in": 1}], point={"x": np.array(1.0)})
+    with pytest.raises(ModelError, match=r"no variable to NUTS.* Give it one \(`pullback`"):
+        _read_draw(draw)
 
 
 def test_a_discrete_value_that_moves_does_not_hide_a_chain_that_does_not():
@@ -193,6 +207,30 @@ def test_a_late_look_changes_nothing():
     run.looks.end()
     run.after(1.0, 110)
     assert run.end() == {SamplingStage.TUNING: 2.25}
+
+
+def test_the_end_waits_for_a_look_that_has_begun():
+    run, ended = Looks(tune=100, draws=20), threading.Event()
+
+    def end():
+        run.looks.end()
+        run.clock.begin(SamplingStage.OTHER)
+        ended.set()
+
+    class Slow:
+        divergences = 0
+        ending = threading.Thread(target=end)
+
+        @property
+        def finished_draws(self):
+            self.ending.start()
+            assert not ended.wait(0.05)
+            return 110
+
+    chain = Slow()
+    run.looks([chain])
+    chain.ending.join()
+    assert run.clock.stage is SamplingStage.OTHER
 
 
 class Dataset(dict):

@@ -102,3 +102,39 @@ def test_a_slow_log_density_is_evaluated_once_only():
 
     assert "takes seconds" in check_slope(make_point(), GROUPS, np.zeros(47), slow, clock=clock).skipped
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("noise", [1e-8, 1e-7])
+def test_noise_beyond_what_the_size_tells_is_no_wrong_gradient(noise):
+    """As a Cholesky factor of an ill-conditioned matrix has it: the same at each call, another one at each point."""
+
+    def noisy(point):
+        ulps = np.random.default_rng(np.abs(flat(point).view(np.int64)))
+        return logp(point) + noise * float(ulps.normal())
+
+    differing = [
+        seed
+        for seed in range(200)
+        if check_slope(make_point(seed), GROUPS, gradient_of(make_point(seed)), noisy, seed=seed).differs
+    ]
+    assert len(differing) <= 1
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-6])
+def test_a_wave_shorter_than_the_steps_is_not_judged(scale):
+    """As a frequency times a time stamp makes it."""
+    for seed in range(20):
+        point = make_point(seed)
+        gradient = np.cos(flat(point) / scale) / scale
+        slope = check_slope(point, GROUPS, gradient, lambda at: float(np.sin(flat(at) / scale).sum()), seed=seed)
+        assert not slope.differs
+        assert not slope.skipped or "isn't smooth" in slope.skipped
+
+
+def test_a_wrong_gradient_is_found_in_spite_of_noise():
+    def noisy(point):
+        return logp(point) + 1e-9 * float(np.random.default_rng(np.abs(flat(point).view(np.int64))).normal())
+
+    for seed in range(20):
+        point = make_point(seed)
+        assert check_slope(point, GROUPS, gradient_of(point) * 1.5, noisy, seed=seed).differs

@@ -183,7 +183,8 @@ def _node_types(base: Profile, contender: Profile) -> Iterator[Change]:
 def _units(base: Profile, contender: Profile) -> Iterator[Change]:
     if base.record.case.backend is not contender.record.case.backend:
         return
-    both = [group_units(each.attribution.units) for each in (base, contender)]
+    ours, theirs = base.attribution.units, contender.attribution.units
+    both = [group_units(ours, theirs), group_units(theirs, ours)]
     for metric, unit in (("own_seconds", Unit.SECONDS), ("units", Unit.COUNT), ("code_bytes", Unit.BYTES)):
         sides = (
             {name: float(size) for name, one in groups.items() if (size := getattr(one, metric)) is not None}

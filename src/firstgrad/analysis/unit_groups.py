@@ -45,16 +45,31 @@ def normalise_name(name: str) -> str:
     return _REPEATS.sub(PLACEHOLDER, _COUNTER.sub(PLACEHOLDER, _DIGEST.sub(PLACEHOLDER, name)))
 
 
-def group_units(units: Iterable[Unit]) -> dict[str, UnitGroup]:
-    """Put units together by normalised name and operation, in the order of their first one."""
+def group_units(units: Iterable[Unit], beside: Iterable[Unit] = ()) -> dict[str, UnitGroup]:
+    """Put units together by normalised name and operation, in the order of their first one.
+
+    Parameters
+    ----------
+    units : iterable of Unit
+        Of one profile.
+    beside : iterable of Unit
+        Of the profile that it is compared with. Names that occur once have no number: ``stage`` is called ``stage_#``
+        where the other one has several.
+
+    Returns
+    -------
+    dict of str to UnitGroup
+    """
+    numbered = {normalise_name(unit.name) for unit in beside}
     found: dict[str, list[Unit]] = {}
     for unit in units:
-        found.setdefault(_key(unit), []).append(unit)
+        name = normalise_name(unit.name)
+        several = f"{name}_{PLACEHOLDER}"
+        found.setdefault(_key(unit, several if several in numbered else name), []).append(unit)
     return {key: _group(key, members) for key, members in found.items()}
 
 
-def _key(unit: Unit) -> str:
-    name = normalise_name(unit.name)
+def _key(unit: Unit, name: str) -> str:
     return f"{name} {unit.op}" if unit.op and unit.op != name else name
 
 

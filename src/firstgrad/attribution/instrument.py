@@ -113,5 +113,5 @@ def order_units(units: Iterable[Unit]) -> tuple[Unit, ...]:
 def sum_up_misses(names: Sequence[str], reason: str, what: str) -> tuple[CacheMiss, ...]:
     """List units that no cache had, or only say how many where there are more than `MOST_MISSES`."""
     if len(names) > MOST_MISSES:
-        return (CacheMiss(name=f"({len(names)} {what})", reason=reason),)
+        return (CacheMiss(name=f"({len(names)} {what})", reason=reason, units=len(names)),)
     return tuple(CacheMiss(name=name, reason=reason) for name in names)

@@ -36,6 +36,7 @@ class PyTensorBackend(ABC):
     def __init__(self) -> None:
         self._has_compiled = False
         self._told = 0
+        self._for_start_points = 0
         self._tell: Callable[[int], None] = lambda _: None
 
     @abstractmethod
@@ -49,16 +50,17 @@ class PyTensorBackend(ABC):
     def compiled_units(self) -> int:
         """Count C modules compiled in this process so far; a subclass adds what else it compiles.
 
-        They count for every backend: up to PyMC 5.25 constant folding compiles C, whatever the mode.
+        They count for every backend: up to PyMC 5.25 constant folding compiles C, whatever the mode. What the search
+        for a start point compiled is left out.
         """
         import pytensor
 
         # To ask makes PyTensor scan its cache, which belongs into the first compile, not before it.
         if not (self._has_compiled and pytensor.config.cxx):
-            return 0
+            return -self._for_start_points
         from pytensor.link.c.basic import get_module_cache
 
-        return int(get_module_cache().stats[2])
+        return int(get_module_cache().stats[2]) - self._for_start_points
 
     def tell_units(self, tell: Callable[[int], None]) -> None:
         """Have `tell` called when a unit's compile begins; a subclass calls `unit_begins` for what else it compiles."""
@@ -85,11 +87,11 @@ class PyTensorBackend(ABC):
         self.import_backend()
         if pytensor.config.cxx:
             import pytensor.link.c.lazylinker_c
-            from pytensor.link.c.cmodule import GCC_compiler
+            from pytensor.link.c.basic import CLinker
 
             from firstgrad.backends.on_call import on_call
 
-            on_call(GCC_compiler.compile_str, self.unit_begins)
+            on_call(CLinker.compile_cmodule, self.unit_begins)
         x = pt.dscalar("x")
         pytensor.function([x], x, mode=pytensor.compile.mode.Mode("py", None))
         from firstgrad.backends.rewrite_marks import MarkedMode
@@ -122,8 +124,11 @@ class PyTensorBackend(ABC):
         return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
 
     def start_point(self, problem: Problem) -> Point:
-        """Ask the model for its initial point."""
-        return {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
+        """Ask the model for its initial point; what is compiled for that is no part of the gradient."""
+        before = self._told
+        point = {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
+        self._for_start_points += self._told - before
+        return point
 
     def logp_graph(self, problem: Problem) -> Any:
         """Write the log-density, Jacobians included."""

@@ -1,15 +1,15 @@
 """What ``--against`` names: a profile that is there, or a case that is still to be profiled.
 
 The rule, in this order: a text that begins with a dash is options, which replace those of the contender; one that ends
-in ``.json``, or is the name of a file, is a profile's file; one whose first word is ``pose``, or which has a colon, is
-a model, with options that replace those of the contender; anything else is the beginning of a kept profile's record id.
+in ``.json`` without options, or is the name of a file, is a profile's file; one whose first word is ``pose``, or which
+has a colon, is a model, with options that replace those of the contender; anything else is the beginning of a kept
+profile's record id.
 """
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.cli.options import CaseOptions, ModelOptions, spread
@@ -32,12 +32,16 @@ class BaseCase:
 
 def names_profile(text: str) -> bool:
     """Whether ``--against`` names a profile that is there: a file, or the beginning of a record id."""
+    from firstgrad.store.profiles import names_file
+
     if text.startswith("-"):
         return False
-    if text.endswith(_ENDING) or Path(text).is_file():
+    if names_file(text):
         return True
     first = text.split(maxsplit=1)[:1]
-    return bool(first) and first != [_POSE] and ":" not in text
+    is_model = first == [_POSE] or ":" in text
+    # `old.py:build --param data=x.json` is a model with options, not a file.
+    return bool(first) and (not is_model or (text.endswith(_ENDING) and " -" not in text))
 
 
 def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> BaseCase:
@@ -92,6 +96,8 @@ def _replace_options(words: list[str], model: ModelOptions, case: CaseOptions) -
     if model.hmm and not found.hmm:
         inherited = {name: None for name in ("states", "hmm_algorithm") if getattr(found, name) == getattr(model, name)}
         found = replace(found, **inherited)  # type: ignore[arg-type]  # both may be none
+    if found.skeleton != model.skeleton and found.parents == model.parents:
+        found = replace(found, parents=None)  # they are the custom skeleton's alone
     return found, asked
 
 
@@ -127,5 +133,8 @@ def _parse(words: list[str], defaults: dict[str, Any]) -> tuple[ModelOptions, Ca
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        raise SpecError(f"--against {shlex.join(words)!r}", explain().rstrip(".")) from None
+        told = explain().rstrip(".")
+        hint = ". A path with spaces needs quotes within: --against \"'my models/old.py:build'\""
+        is_extra = "extra argument" in told
+        raise SpecError(f"--against {shlex.join(words)!r}", told + (hint if is_extra else "")) from None
     return found[0]

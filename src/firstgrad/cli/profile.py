@@ -99,9 +99,12 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
 
     from firstgrad.cli.display import show_progress
     from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.errors import StoreError
     from firstgrad.measure import profiling
-    from firstgrad.store.profiles import keep_profile
+    from firstgrad.store.profiles import keep_profile, require_folder
 
+    if options.keep:
+        require_folder()  # it may run for an hour: what cannot be kept is said before
     title = f"profile of the {side}, {case}" if side else f"profile, {case}"
     folder = nullcontext() if options.output or not options.allocations else tempfile.TemporaryDirectory()
     try:
@@ -114,16 +117,24 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
         typer.echo("firstgrad: interrupted, and no profile made", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if options.keep:
-        typer.echo(f"kept: {keep_profile(found)}", err=True)
+        try:
+            typer.echo(f"kept: {keep_profile(found)}", err=True)
+        except StoreError as error:  # shown at least
+            typer.echo(f"firstgrad: not kept: {error}", err=True)
     return found
 
 
 def _difference(base: Profile | None, contender: Profile | None) -> ProfileDifference | None:
     from firstgrad.analysis.profile_difference import find_difference
+    from firstgrad.errors import ComparisonError
 
-    if base is None or contender is None or base.record.failure or contender.record.failure:
+    if base is None or contender is None:
         return None
-    return find_difference(base, contender)
+    try:
+        return find_difference(base, contender)
+    except ComparisonError as error:
+        typer.echo(f"firstgrad: not compared: {error}", err=True)
+        return None
 
 
 def _show(

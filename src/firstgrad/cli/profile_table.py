@@ -28,13 +28,14 @@ INSTRUMENTS_NOTE = (
 )
 _SOURCES = 3
 _LONGEST_SOURCE = 24
+_NARROW = 110  # columns of a terminal: with fewer, three columns of names would have a few letters each
 _LEAST_SECONDS = 0.0005  # less is shown as nothing at all: passes that only look are many
 
 
 def show_profile(console: Console, profile: Profile, *, top: int) -> None:
     """Print one profile: the record, then where its time and its memory went, `top` lines a table."""
     show_record(console, profile.record)
-    for title, table in _tables(profile, top):
+    for title, table in _tables(profile, top, is_narrow=console.width < _NARROW):
         console.print(Text(title, style="bold"), soft_wrap=True)
         console.print(table)
         console.print()
@@ -46,7 +47,7 @@ def show_profile(console: Console, profile: Profile, *, top: int) -> None:
     console.print()
 
 
-def _tables(profile: Profile, top: int) -> Iterable[tuple[str, Table]]:
+def _tables(profile: Profile, top: int, *, is_narrow: bool) -> Iterable[tuple[str, Table]]:
     attribution = profile.attribution
     passes = [each for each in profile.record.rewrite_passes if each.wall_seconds >= _LEAST_SECONDS]
     if passes:
@@ -59,9 +60,10 @@ def _tables(profile: Profile, top: int) -> Iterable[tuple[str, Table]]:
         yield _title("nodes by type of operation", top, len(nodes)), _node_types(nodes, top)
     if attribution.units:
         kinds = {each.kind.replace("_", " ") for each in attribution.units}
-        what = f"dearest compiled units, each a {kinds.pop()}" if len(kinds) == 1 else "dearest compiled units"
+        of_one_kind = f", each {_with_article(kinds.pop())}" if len(kinds) == 1 else ""
+        what = f"dearest compiled units{of_one_kind}"
         patterns = merge_patterns(attribution.units)
-        yield _title(what, top, len(patterns)), _units(profile, patterns[:top])
+        yield _title(what, top, len(patterns)), _units(profile, patterns[:top], is_narrow=is_narrow)
     if attribution.imports:
         yield _title("dearest imports", top, len(attribution.imports)), _imports(profile, top)
     if profile.allocations:
@@ -115,21 +117,23 @@ def _node_types(nodes: Sequence[NodeType], top: int) -> Table:
     return table
 
 
-def _units(profile: Profile, patterns: Sequence[UnitPattern]) -> Table:
-    table = _make_table(["unit", "operation", "for"], ["own", "of its phase", "phase", "nodes", "code"])
+def _units(profile: Profile, patterns: Sequence[UnitPattern], *, is_narrow: bool) -> Table:
+    if is_narrow:
+        table = _make_table(["unit, operation, for"], ["own", "of its phase", "nodes", "code"])
+    else:
+        table = _make_table(["unit", "operation", "for"], ["own", "of its phase", "phase", "nodes", "code"])
     is_mixed = len({each.kind for each in profile.attribution.units}) > 1
     for pattern in patterns:
         each = pattern.unit
         count = f" x{pattern.units}" if pattern.units > 1 else ""
         kind = f"{each.kind.replace('_', ' ')} " if is_mixed else ""
-        share = share_of_phase(profile, each)
+        share, phase = _percent(share_of_phase(profile, each)), str(each.phase or "")
+        name = f"{kind}{shorten(each.name, 36)}{count}{' (from the cache)' if each.from_cache else ''}"
+        names = (name, shorten(each.op, 32), _sources(each))
         table.add_row(
-            f"{kind}{shorten(each.name, 36)}{count}{' (from the cache)' if each.from_cache else ''}",
-            shorten(each.op, 32),
-            _sources(each),
+            *(("\n  ".join(filter(None, names)),) if is_narrow else names),
             format_seconds(each.own_seconds),
-            _percent(share),
-            str(each.phase or ""),
+            *((f"{share} {phase}",) if is_narrow else (share, phase)),
             f"{each.nodes:,}" if each.nodes else "",
             "" if each.code_bytes is None else format_bytes(each.code_bytes),
         )
@@ -168,9 +172,15 @@ def _lines(profile: Profile, top: int) -> Iterable[str]:
         verb = "explains" if each.units == 1 else "explain"
         dearest = f"; the {each.dearest} dearest {each.dearest_share:.0%}" if each.units > each.dearest else ""
         yield f"{what}{cached} {verb} {each.share:.0%} of {each.phase}{dearest}"
-    misses = profile.attribution.cache_misses
-    for reason, count in Counter(each.reason for each in misses).most_common():
+    missed = Counter[str]()
+    for miss in profile.attribution.cache_misses:
+        missed[miss.reason] += miss.units
+    for reason, count in missed.most_common():
         yield f"caches: {format_count(count, 'unit')} not taken from them, or not kept: {reason}"
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiox' else 'a'} {noun}"
 
 
 def _percent(share: float | None) -> str:

@@ -25,7 +25,8 @@ Examples:
 Nothing is stored: --json writes the run to standard output.
 
 \b
-Exit codes: 0 good; 1 the first evaluation is not finite, or a chain never moved; 2 wrong use; 3 the run failed.
+Exit codes: 0 good; 1 the first evaluation is not finite, or a chain never moved (in five draws or more); 2 wrong use;
+3 the run failed.
 """
 
 _PANEL = "The sampling"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 TOP = 10
 """How many passes and units are drawn, where nobody says."""
 
+_MOST_BARS = 60  # of more, a figure would be taller than what can be drawn, or read
 _LONGEST_NAME = 52
+_TITLE_WIDTH, _LONGEST_TITLE = 72, 200
 _SOURCES = 3
 _HEADROOM = 1.25  # right of the longest bar, for its number
 _UNKNOWN = "#BBBBBB"
@@ -46,7 +49,7 @@ def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
     profile : Profile
         With at least one phase of the way to the first gradient.
     top : int
-        How many passes and units.
+        How many passes and units; never more than 60.
 
     Returns
     -------
@@ -73,8 +76,13 @@ def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
         if dearest:
             _draw_bars(panels[1], dearest, f"The {len(dearest)} dearest passes and units within, by their own time")
         panels[-1].set_xlabel("seconds, wall, instruments on")
-        figure.suptitle(shown(str(profile.record.case), 110), x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.suptitle(title_of(profile), x=0.01, ha="left", fontsize=11, fontweight="bold")
     return figure
+
+
+def title_of(profile: Profile) -> str:
+    """Write a profile's case in lines that are no wider than a figure."""
+    return textwrap.fill(shown(str(profile.record.case), _LONGEST_TITLE), _TITLE_WIDTH)
 
 
 def describe_profile(profile: Profile, *, top: int = TOP) -> str:
@@ -118,7 +126,7 @@ def _dearest_bars(profile: Profile, top: int) -> list[_Bar]:
         )
         for each in merge_patterns(profile.attribution.units)
     ]
-    return sorted((*passes, *units), key=lambda each: -each.seconds)[:top]
+    return sorted((*passes, *units), key=lambda each: -each.seconds)[: min(top, _MOST_BARS)]
 
 
 def _unit_name(unit: Unit, units: int) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.profile_change import ChangeKind
 from firstgrad.figures.lines import shown
+from firstgrad.figures.profile import title_of
 from firstgrad.figures.style import SERIES_COLOURS, firstgrad_style
 from firstgrad.figures.values import scale_of, write_value
 from firstgrad.metrics import Unit
@@ -78,7 +79,7 @@ def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP) ->
             _draw_pairs(axes, unit, changes)
         handles, labels = every[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
-        base, contender = (shown(str(each.record.case), 110) for each in (difference.base, difference.contender))
+        base, contender = (title_of(each) for each in (difference.base, difference.contender))
         figure.suptitle(
             f"What changed, instruments on\nbase: {base}\ncontender: {contender}",
             x=0.01,

@@ -32,6 +32,10 @@ type Frame = tuple[str, str, int]
 PYTHON_OBJECTS: Frame = ("(Python objects)", "", 0)
 """Small objects share arenas of 1 MiB; whose turn it was to ask for one says nothing about whose objects are in it."""
 _ARENA = "new_arena"
+NATIVE_CODE: Frame = ("(native code)", "", 0)
+_DOORS = ("llvmlite/binding/ffi.py", "ctypes/__init__.py")
+"""Every call of LLVM goes through the first; who called it is what tells."""
+_FRAMES_READ = 8
 
 _PLUMBING = re.compile(
     r"(.*malloc|.*calloc|.*realloc|mmap\w*|posix_memalign|aligned_alloc|operator new.*|_?Py.*|pymalloc.*|"
@@ -77,19 +81,19 @@ def summarise_allocations(file: Path, folder: Path) -> tuple[AllocationSite, ...
     draw_flame_graph(file, folder / FLAME_GRAPH)
     with memray.FileReader(file) as reader:
         records = [
-            (each.hybrid_stack_trace(), each.stack_trace(1), each.size, each.n_allocations)
+            (each.hybrid_stack_trace(), each.stack_trace(_FRAMES_READ), each.size, each.n_allocations)
             for each in reader.get_high_watermark_allocation_records(merge_threads=True)
         ]
     return add_up(records)
 
 
 def add_up(records: Iterable[tuple[Sequence[Frame], Sequence[Frame], int, int]]) -> tuple[AllocationSite, ...]:
-    """Add allocations up by their innermost Python frame.
+    """Add allocations up by the innermost Python frame that is no mere door to native code.
 
     Parameters
     ----------
-    records : iterable of (frames, innermost Python frame, bytes, allocations)
-        Frames of both kinds, innermost first.
+    records : iterable of (frames, Python frames, bytes, allocations)
+        Frames of both kinds, and the first few of Python's, each innermost first.
 
     Returns
     -------
@@ -97,8 +101,9 @@ def add_up(records: Iterable[tuple[Sequence[Frame], Sequence[Frame], int, int]])
     """
     sites: dict[Frame, _Site] = defaultdict(_Site)
     for hybrid, python, size, count in records:
-        frame = python[0] if python else ("(native code)", "", 0)
-        cause = _native_cause(hybrid, frame)
+        cause = _native_cause(hybrid, python[0] if python else None)
+        inner = (each for each in python if not each[1].endswith(_DOORS))
+        frame = next(inner, python[0] if python else NATIVE_CODE)
         site = sites[PYTHON_OBJECTS if cause == _ARENA else frame]
         site.size_bytes += size
         site.allocations += count
@@ -142,7 +147,8 @@ def draw_flame_graph(file: Path, page: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise WorkerError(f"memray drew no flame graph: {done.stderr.strip().splitlines()[-1:]}")
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise WorkerError(f"memray drew no flame graph: {words[-1]}")
 
 
 @dataclass(slots=True)
@@ -163,6 +169,11 @@ def _native_cause(hybrid: Sequence[Frame], frame: Any) -> str:
 
 
 def _shorten_name(name: str) -> str:
-    """Cut a function's arguments off, and what is too long."""
-    bare = name.partition("(")[0] or name
+    """Cut a function's arguments off, and what is too long; parentheses within ``<>`` belong to a template."""
+    depth, bare = 0, name
+    for place, letter in enumerate(name):
+        depth += (letter == "<") - (letter == ">")
+        if letter == "(" and depth <= 0 and place:
+            bare = name[:place]
+            break
     return bare if len(bare) <= _NAME_CHARACTERS else bare[: _NAME_CHARACTERS - 3] + "..."

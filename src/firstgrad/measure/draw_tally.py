@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TELL_SECONDS = 0.1
 """Draws are told to the parent at most this often."""
 
+_ENOUGH_DRAWS = 5
+"""NUTS that is well may choose the place where it stands again, but hardly so many times in turn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
@@ -119,13 +122,13 @@ class DrawTally:
     def stuck_chains(self) -> int:
         """Chains that stood at one place in all their draws, or in all those after tuning.
 
-        One draw alone cannot show it.
+        Fewer than five cannot show it.
         """
         stuck = 0
         for chain, tuned in self._tuning.positions.items():
             drawn = self._drawing.positions.get(chain, set())
-            never = len(tuned | drawn) == 1 and self._plan.tune + self._plan.draws > 1
-            stuck += never or (len(drawn) == 1 and self._plan.draws > 1)
+            never = len(tuned | drawn) == 1 and self._plan.tune + self._plan.draws >= _ENOUGH_DRAWS
+            stuck += never or (len(drawn) == 1 and self._plan.draws >= _ENOUGH_DRAWS)
         return stuck
 
     def count(self, drawn: Drawn) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Scenario
+from firstgrad.errors import WorkerError
 from firstgrad.measure.allocations import require_memray, summarise_allocations
 from firstgrad.measure.launch import conclude, fill, make_task
 from firstgrad.measure.private import PrivateCaches
@@ -85,4 +86,7 @@ def _allocation_sites(
     record = conclude(task, Session(task, private, hear).run())
     if record.failure is not None:
         return (), f"allocations: the run under memray failed: {record.failure.message}"
-    return summarise_allocations(file, folder), ""
+    try:
+        return summarise_allocations(file, folder), ""
+    except (WorkerError, OSError, RuntimeError, ValueError) as error:  # the profile that is there must not be lost
+        return (), f"allocations: {error}"

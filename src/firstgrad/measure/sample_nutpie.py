@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -119,15 +120,20 @@ class _Looks:
         self._bordered = 0
         self._finished = [0] * plan.chains
         self._is_over = False
+        self._looking = threading.Lock()
         self.unsure_seconds = 0.0
 
     def end(self) -> None:
-        """Look no more: nutpie's thread may be late."""
-        self._is_over = True
+        """Look no more: nutpie's thread may be late, or in the middle of a look."""
+        with self._looking:
+            self._is_over = True
 
     def __call__(self, chains: Sequence[Any]) -> None:
-        if self._is_over:
-            return
+        with self._looking:
+            if not self._is_over:
+                self._look(chains)
+
+    def _look(self, chains: Sequence[Any]) -> None:
         now, tune, whole = self._wall(), self._plan.tune, self._plan.tune + self._plan.draws
         finished = [chain.finished_draws for chain in chains]
         # Each chain that was tuned, and each that ended with another to follow, has a border behind it.

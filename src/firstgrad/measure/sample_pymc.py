@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.errors import ModelError
 from firstgrad.measure.draw_tally import Drawn
 from firstgrad.sampling import SamplingStage, StartGradient
 
@@ -42,6 +43,11 @@ def sample_with_pymc(
     -------
     float
         How far the borders between tuning and drawing may be off, in seconds: not at all.
+
+    Raises
+    ------
+    ModelError
+        Where PyMC takes another sampler than NUTS.
     """
     import pymc as pm
 
@@ -131,6 +137,11 @@ def _read_start(backend: PyTensorBackend, problem: Problem, state: Any) -> Start
 
 def _read_draw(draw: Any) -> Drawn:
     stats: dict[str, Any] = {name: value for each in draw.stats for name, value in each.items()}
+    if "diverging" not in stats:
+        raise ModelError(
+            "PyMC gave no variable to NUTS, so there is no gradient to sample with: an operation without one is in the "
+            "model. Give it one (`pullback`, `L_op` before PyTensor 3), or write it in PyTensor"
+        )
     values = [np.asarray(value) for value in draw.point.values()]
     return Drawn(
         chain=draw.chain,

@@ -24,6 +24,7 @@ SLOW_SECONDS = 2.0
 """A log-density that takes longer isn't evaluated seven times more."""
 _RELATIVE = 1e-6
 _ROUNDINGS = 16
+_ROUGH = 0.3  # part of the slope by which differences may be unsure
 
 
 def check_slope(
@@ -71,22 +72,37 @@ def check_slope(
     if logp(point) != middle:
         return Slope(skipped="the log-density differs from call to call (a mini-batch?)")
     direction = _direction(groups, np.random.default_rng(seed))
-    slopes, ends = [], [abs(middle)]
+    slopes, bends, ends = [], [], [abs(middle)]
     for step in STEPS:
         ahead, behind = (logp(_moved(point, groups, direction, sign * step)) for sign in (1.0, -1.0))
         slopes.append((ahead - behind) / (2 * step))
+        bends.append(ahead + behind - 2 * middle)
         ends += [abs(ahead), abs(behind)]
     if not np.isfinite(slopes).all():
         return Slope(skipped="the log-density isn't finite nearby")
+    return _judge(slopes, bends, max(ends), gradient * direction)
+
+
+def _judge(slopes: list[float], bends: list[float], largest: float, parts: NDArray[np.float64]) -> Slope:
+    """Compare, with the differences' own error: `bends` are second differences, `largest` the largest log-density."""
     unsure = [abs(one - other) for one, other in itertools.pairwise(slopes)]
+    # Noise of the log-density grows as steps shrink: the longer ones may agree by chance, but hardly all of them.
+    unsure[0] = max(unsure[0], unsure[1] * STEPS[2] / STEPS[1])
     best = int(np.argmin(unsure))
-    parts = gradient * direction
-    rounding = _ROUNDINGS * float(np.finfo(np.float64).eps) * max(ends) / STEPS[best + 1]
-    return Slope(
+    # What cancels within the log-density (a Cholesky factor, large terms of both signs) loses more digits than its size
+    # tells: the curvature of two steps is the same number but for that.
+    noise = abs(bends[2] - bends[1] * (STEPS[2] / STEPS[1]) ** 2)
+    rounding = _ROUNDINGS * float(np.finfo(np.float64).eps) * largest
+    slope = Slope(
         expected=slopes[best + 1],
         got=math.fsum(parts),
-        allowed=2 * unsure[best] + rounding + _RELATIVE * float(np.abs(parts).sum()),
+        allowed=2 * unsure[best] + max(rounding, noise) / STEPS[best + 1] + _RELATIVE * float(np.abs(parts).sum()),
     )
+    # A kink, or a wave shorter than the steps: no two of them tell the slope.
+    is_rough = noise > rounding and max(unsure[best], noise / STEPS[best + 1]) > _ROUGH * abs(slopes[best + 1])
+    if slope.differs and is_rough:
+        return Slope(skipped=f"the log-density isn't smooth within steps of {STEPS[-1]:g}")
+    return slope
 
 
 def _direction(groups: Sequence[Group], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from firstgrad.errors import ModelError
 
@@ -79,16 +79,16 @@ def _fit(external: ExternalModel, name: str, value: Scalar, hint: Any) -> Scalar
     if int in allowed and type(value) is float and value.is_integer():
         return int(value)
     wanted = " or ".join(_KINDS.get(each, repr(each)) for each in allowed)
-    quoted = f"""; write it in quotes: --param {name}='"{value}"'""" if str in allowed else ""
+    quoted = f"""; write it in quotes: --param {name}='"{value}"'""" if str in allowed or str(value) in allowed else ""
     raise ModelError(f"{external.reference}: parameter {name} is {wanted}, got {_told(value)}{quoted}")
 
 
 def _allowed(hint: Any) -> tuple[Any, ...]:
     """List what an annotation allows: types and single values; nothing where it cannot be judged."""
-    if hint in _KINDS:
+    if get_origin(hint) is Annotated:
+        return _allowed(get_args(hint)[0])
+    if isinstance(hint, type) and hint in _KINDS:  # what is no type need not be hashable
         return (hint,)
-    if hint is type(None):
-        return ()
     if get_origin(hint) is Literal:
         return tuple(each for each in get_args(hint) if each is not None)
     if get_origin(hint) in (Union, types.UnionType):

@@ -65,7 +65,7 @@ def call_factory(factory: Callable[..., Any], external: ExternalModel) -> Built:
         result = factory(**arguments)
     except MemoryError:
         raise  # says something about the machine, not about the model
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"{external.reference} raised {type(error).__name__}: {error}") from error
     model, initial = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004 - a pair
     if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
@@ -99,6 +99,8 @@ def _load_file(path: Path) -> Any:
         raise ModelError(f"{path}, line {error.lineno}: syntax error: {error.msg}") from error
     except MemoryError:
         raise
+    except SystemExit as error:
+        raise _is_script(str(path), error) from error
     except Exception as error:
         raise ModelError(f"importing {path} raised {type(error).__name__}: {error}") from error
     return module
@@ -112,5 +114,13 @@ def _load_module(name: str) -> Any:
         raise ModelError(f"{error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
     except MemoryError:
         raise
+    except SystemExit as error:
+        raise _is_script(name, error) from error
     except Exception as error:
         raise ModelError(f"importing {name} raised {type(error).__name__}: {error}") from error
+
+
+def _is_script(place: str, error: SystemExit) -> ModelError:
+    return ModelError(
+        f'importing {place} raised SystemExit: {error}. Put what runs as a script below if __name__ == "__main__":'
+    )

@@ -69,19 +69,29 @@ class Board:
         """Watch one more."""
         session.count_from(self._count())
         self._sessions.append(session)
-        if len(self._sessions) == 1:
+        if len(self._sessions) > 1:
+            return
+        try:
             self._thread.start()
+        except BaseException:
+            self.leave(session)
+            if self._thread.ident is None:  # it never began, so it takes nothing back
+                self._close()
+            raise
 
     def leave(self, session: Session) -> bool:
         """Watch one less; say whether it was the last. Then the thread ends by itself, wherever Ctrl-C strikes."""
-        session.count(self._count())
-        self._sessions.remove(session)
-        if self._sessions:
-            return False
-        if session.is_compile_seen:
-            self._conclusion = conclude(session.summary(), session.title)
-        self._stop.set()
-        return True
+        is_last = self._sessions == [session]
+        try:
+            with suppress(Exception):
+                session.count(self._count())
+                if is_last and session.is_compile_seen:
+                    self._conclusion = conclude(session.summary(), session.title)
+        finally:
+            self._sessions.remove(session)
+            if is_last:
+                self._stop.set()
+        return is_last
 
     def end(self) -> None:
         """Wait until everything is as it was before the first joined."""
@@ -94,11 +104,14 @@ class Board:
                 while not self._stop.wait(LOOK_SECONDS):
                     self._look()
         finally:
-            for each in self._counters:
-                with suppress(Exception):
-                    each.detach()
+            self._close()
+
+    def _close(self) -> None:
+        for each in self._counters:
             with suppress(Exception):
-                self._display.close(self._conclusion)
+                each.detach()
+        with suppress(Exception):
+            self._display.close(self._conclusion)
 
     def _look(self) -> None:
         self._looks += 1
@@ -125,6 +138,8 @@ class Board:
         try:
             self._display.draw([each.snapshot() for each in sessions if each.is_visible])
         except Exception:  # noqa: BLE001 - a closed stream, say: then nobody draws, and counting goes on
+            with suppress(Exception):
+                self._display.close("")  # a terminal's rows must be given back all the same
             self._display = Nobody()
 
     def _count(self) -> tuple[Units, ...]:
@@ -158,9 +173,8 @@ class Boards:
                 return None
             try:
                 board.join(session)
-            except BaseException:
-                self._board = None if not board.sessions else board
-                raise
+            finally:
+                self._forget(board)
             return board
 
     def leave(self, session: Session, board: Board) -> None:
@@ -168,11 +182,18 @@ class Boards:
         if board.pid != os.getpid():
             return  # a forked child: the thread has stayed with its parent
         with self._lock:
-            is_last = session in board.sessions and board.leave(session)
-            if is_last:
-                self._board = None
+            is_last = False
+            try:
+                is_last = session in board.sessions and board.leave(session)
+            finally:
+                self._forget(board)
         if is_last:
             board.end()
+
+    def _forget(self, board: Board) -> None:
+        """Throw a board away that nobody is on."""
+        if self._board is board and not board.sessions:
+            self._board = None
 
     def _after_fork(self) -> None:
         """Begin anew in a forked child: its parent's thread is not there, nor anyone to open its lock."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 import warnings
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ from firstgrad.progress.signature import model_key, place_key
 from firstgrad.progress.snapshot import Summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import TextIO
 
@@ -49,7 +51,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
     title : str
         What to call it.
     reference : str, optional
-        As given to ``firstgrad measure --model``: what is stored of it in ``.firstgrad/results.sqlite`` counts as
+        The MODEL given to ``firstgrad measure``: what is stored of it in ``.firstgrad/results.sqlite`` counts as
         former runs.
     history : bool or path
         Whether and where former runs are kept; True: ``$XDG_CACHE_HOME/firstgrad/compiles.jsonl``, or below
@@ -67,7 +69,8 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
     Warns
     -----
     UserWarning
-        Once a process for each thing that this release of a package does not show; the rest goes on.
+        Once a process for each thing that this release of a package does not show; the rest goes on. Also where there
+        can be no display at all; the block runs all the same.
     """
 
     def __init__(
@@ -91,15 +94,38 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         self._stack: list[tuple[Session, Board, str] | None] = []
         self.summary = Summary()
 
+    def __call__[F: Callable[..., Any]](self, function: F) -> F:
+        """Decorate a function; each call is a block.
+
+        Raises
+        ------
+        TypeError
+            For a generator or an ``async def``: calling it runs nothing yet, so the block would end at once.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"compile_progress cannot decorate {function.__qualname__}, which runs after its call has returned: "
+                "write `with compile_progress():` inside it"
+            )
+        return super().__call__(function)
+
     def __enter__(self) -> Self:
-        caller = _caller(sys._getframe(1))  # noqa: SLF001 - documented, in spite of its name
+        self.summary = Summary()
+        entered = None
+        try:
+            entered = self._begin(_caller(sys._getframe(1)))  # noqa: SLF001 - documented, in spite of its name
+        except Exception as error:  # noqa: BLE001 - a display must never stop a compile
+            _warn((f"no display, as {type(error).__name__}: {error}",))
+        self._stack.append(entered)
+        return self
+
+    def _begin(self, caller: FrameType) -> tuple[Session, Board, str] | None:
         options = self._options
         key = model_key(options["model"]) if options["model"] is not None else ""
         key = key or place_key(caller.f_code.co_filename, caller.f_lineno)
         session = Session(options["title"], caller, self._former_runs(key), time.monotonic)
         board = BOARDS.join(session, lambda: choose_display(options["stream"], options["every_seconds"]))
-        self._stack.append(None if board is None else (session, board, key))
-        return self
+        return None if board is None else (session, board, key)
 
     def __exit__(
         self,
@@ -117,8 +143,10 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
             session.until = None
         self.summary = session.summary()
         if kind is None:
-            self._keep(session, key)
-            _warn((*board.problems, *(_unread(each) for each in session.unread)))
+            with suppress(Exception):
+                self._keep(session, key)
+            unseen = (*board.problems, *(_unread(each) for each in session.unread))
+            _warn(tuple(f"{each}; time and stage are shown all the same" for each in unseen))
 
     def _recreate_cm(self) -> Self:
         """Each call of a decorated function is a block of its own."""
@@ -128,20 +156,25 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         wanted = self._options["history"]
         if wanted is False:
             return None
-        return History(default_path() if wanted is True else Path(wanted))
+        try:
+            return History(default_path() if wanted is True else Path(wanted))
+        except RuntimeError:  # nowhere to keep it
+            return None
 
     def _former_runs(self, key: str) -> tuple[Run, ...]:
         history, reference = self._history(), self._options["reference"]
-        kept = history.runs(key) if history else ()
+        kept = history.runs(key) if history and key else ()
         if not reference:
             return kept
-        from firstgrad.progress.reference import measured_runs
+        with suppress(Exception):  # a store that others write to, or of another release
+            from firstgrad.progress.reference import measured_runs
 
-        return kept + measured_runs(reference)
+            return kept + measured_runs(reference)
+        return kept
 
     def _keep(self, session: Session, key: str) -> None:
         history = self._history()
-        if history is not None and session.is_compile_seen:
+        if history is not None and key and session.is_compile_seen:
             history.add(
                 Run(
                     key=key,
@@ -168,4 +201,4 @@ def _warn(problems: tuple[str, ...]) -> None:
     for each in problems:
         if each not in _WARNED:
             _WARNED.add(each)
-            warnings.warn(f"compile_progress: {each}; time and stage are shown all the same", stacklevel=3)
+            warnings.warn(f"compile_progress: {each}", stacklevel=3)

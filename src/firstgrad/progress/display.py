@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -56,13 +57,25 @@ def choose_display(stream: TextIO | None, every_seconds: float) -> Display:
     target = stream or sys.stderr
     if target is None:  # a program without a console
         return Nobody()
-    if target.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:
+    if _is_terminal(target) and os.environ.get("TERM", "") not in {"", "dumb"}:
         from firstgrad.progress.terminal import Terminal
 
         return Terminal(target)
     from firstgrad.progress.log import Log
 
-    return Log(target.write, every_seconds=every_seconds)
+    def write(text: str) -> None:
+        target.write(text)
+        with suppress(AttributeError):  # a line is of use while the compile runs; not all that has write() has flush()
+            target.flush()
+
+    return Log(write, every_seconds=every_seconds)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal; one that is closed, or only has ``write``, is none."""
+    with suppress(AttributeError, ValueError, OSError):
+        return stream.isatty()
+    return False
 
 
 def _is_notebook() -> bool:

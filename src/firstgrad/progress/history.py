@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -45,7 +46,13 @@ class Run:
 
 
 def default_path() -> Path:
-    """Return where former runs are kept: below ``$XDG_CACHE_HOME``, or ``~/.cache``."""
+    """Return where former runs are kept: below ``$XDG_CACHE_HOME``, or ``~/.cache``.
+
+    Raises
+    ------
+    RuntimeError
+        Where the user has no home: a container's user without a name.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
     folder = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # noqa: PTH117 - '' is no path
     return folder / "firstgrad" / "compiles.jsonl"
@@ -85,12 +92,14 @@ class History:
         except OSError:
             return
         for line in text.splitlines():
-            with suppress(ValueError, TypeError, KeyError):
+            with suppress(ValueError, TypeError, KeyError, OverflowError):
                 yield _run(json.loads(line))
 
 
 def _run(fields: dict[str, Any]) -> Run:
     compiled, is_cache_first = fields["compiled"], fields["is_cache_first"]
+    if not math.isfinite(fields["seconds"]):
+        raise ValueError("seconds without an end")
     return Run(
         key=str(fields["key"]),
         seconds=float(fields["seconds"]),

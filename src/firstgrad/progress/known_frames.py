@@ -14,7 +14,7 @@ from firstgrad.profile import UnitKind
 from firstgrad.progress.snapshot import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sized
 
 type Locals = Mapping[str, Any]
 type Read = Callable[[Locals], dict[str, Any]]
@@ -51,22 +51,26 @@ class Known:
     innermost: Read | None = None
 
 
+def _how_far(what: str, done: Sized, whole: Sized) -> dict[str, Any]:
+    """Say which one is in work; after the last, the function still has things to do."""
+    return {f"{what}_number": min(len(done) + 1, len(whole)), f"{what}_total": len(whole)}
+
+
 def _rewrite_pass(names: Locals) -> dict[str, Any]:
     rewriter, done = names["rewriter"], names["sub_profs"]
     return {
         "pass_name": str(getattr(rewriter, "name", None) or type(rewriter).__name__),
-        "pass_number": len(done) + 1,
-        "pass_total": len(names["self"].data),
+        **_how_far("pass", done, names["self"].data),
         "nodes": len(names["fgraph"].apply_nodes),
     }
 
 
 def _linked_node(names: Locals) -> dict[str, Any]:
-    return {"node_number": len(names["thunks"]) + 1, "node_total": len(names["order"])}
+    return _how_far("node", names["thunks"], names["order"])
 
 
 def _converted_node(names: Locals) -> dict[str, Any]:
-    return {"node_number": len(names["body_assigns"]) + 1, "node_total": len(names["order"])}
+    return _how_far("node", names["body_assigns"], names["order"])
 
 
 def _operation(names: Locals) -> dict[str, Any]:

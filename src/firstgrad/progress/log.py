@@ -38,18 +38,19 @@ class Log:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write, self._every, self._clock = write, every_seconds, clock
-        self._wrote: dict[str, tuple[Stage, float]] = {}
+        self._wrote: dict[tuple[int, str], tuple[Stage, float]] = {}
 
     def draw(self, snapshots: Sequence[Snapshot]) -> None:
         """Write a line of those that changed stage or were silent for long."""
         now = self._clock()
         for each in snapshots:
-            stage, wrote = self._wrote.get(each.title, (Stage.OTHER, now - _LEAST_SECONDS))
+            who = each.thread_id, each.title
+            stage, wrote = self._wrote.get(who, (Stage.OTHER, now - _LEAST_SECONDS))
             since = now - wrote
             changed = each.look.stage not in {stage, Stage.OTHER} and since >= _LEAST_SECONDS
-            self._wrote.setdefault(each.title, (Stage.OTHER, wrote))
+            self._wrote.setdefault(who, (Stage.OTHER, wrote))
             if changed or since >= self._every:
-                self._wrote[each.title] = each.look.stage, now
+                self._wrote[who] = each.look.stage, now
                 self._write(f"{one_line(each)}\n")
 
     def close(self, conclusion: str) -> None:

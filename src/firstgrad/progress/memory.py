@@ -23,10 +23,10 @@ def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
     rss_bytes, processes : int, int
         None in place of both where the system does not tell.
     """
-    page = os.sysconf("SC_PAGE_SIZE")
     own = _resident_pages(root / str(os.getpid()))
     if own is None:
         return None
+    page = os.sysconf("SC_PAGE_SIZE")  # after that: not every system has it
     pages, processes = own, 1
     found = _children(root / str(os.getpid()))
     for _ in range(_DEEPEST):

@@ -15,6 +15,9 @@ from firstgrad.store.place import DEFAULT_PATH
 if TYPE_CHECKING:
     from firstgrad.row import Row
 
+_BUSY_SECONDS = 1.0
+"""So long the user's compile waits at most for a store that others write to."""
+
 _NAMES = [metric.name for metric in METRICS]
 _SECONDS, _UNITS = _NAMES.index("time_to_first_gradient"), _NAMES.index("compiled_units")
 
@@ -38,7 +41,7 @@ def measured_runs(reference: str, path: Path | str = DEFAULT_PATH) -> tuple[Run,
         return ()
     from firstgrad.store.store import Store
 
-    with suppress(StoreError), Store.open(path) as store:
+    with suppress(StoreError), Store.open(path, busy_timeout_seconds=_BUSY_SECONDS) as store:
         return tuple(run for row in store.rows() if row.family == reference and (run := _run(row)) is not None)
     return ()
 

@@ -100,7 +100,7 @@ class Session:
     @property
     def is_compile_seen(self) -> bool:
         """Whether anything was compiled at all."""
-        return any(stage.is_compile for stage in self._looks)
+        return any(stage.is_compile for stage in tuple(self._looks))  # the watching thread may add one meanwhile
 
     @property
     def compiled(self) -> int | None:
@@ -110,7 +110,7 @@ class Session:
     @property
     def unread(self) -> tuple[str, ...]:
         """Readers that were asked often and never found what they read."""
-        never = (reader for reader, misses in self._misses.items() if misses >= _ASKED_OFTEN)
+        never = (reader for reader, misses in tuple(self._misses.items()) if misses >= _ASKED_OFTEN)
         return tuple(reader for reader in never if reader not in self._read)
 
     def snapshot(self) -> Snapshot:
@@ -129,6 +129,7 @@ class Session:
         rss, processes = self._rss or (None, 1)
         return Snapshot(
             title=self.title,
+            thread_id=self.thread_id,
             look=self._look,
             stage_seconds=now - self._stage_began,
             elapsed_seconds=elapsed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -31,8 +32,15 @@ def model_key(model: Any) -> str:
 
 
 def place_key(file: str, line: int) -> str:
-    """Name the place of a ``with`` statement."""
-    return f"place {file}:{line}"
+    """Name the place of a ``with`` statement.
+
+    Returns
+    -------
+    str
+        '' where it has no name of its own: all of ``python -c`` is in ``<string>``. A notebook's cell has one of its
+        code's digest, in a folder of its kernel's number, which changes.
+    """
+    return "" if file.startswith("<") else f"place {re.sub(r'^.*/ipykernel_[0-9]+/', 'ipykernel/', file)}:{line}"
 
 
 def _shape(model: Any, rv: Any) -> str:

@@ -126,6 +126,8 @@ class Snapshot:
         How many processes that are.
     expected : Expected, optional
         Remaining time, where former runs tell.
+    thread_id : int
+        Tells threads of the same title apart.
     """
 
     title: str
@@ -137,6 +139,7 @@ class Snapshot:
     rss_bytes: int | None = None
     processes: int = 1
     expected: Expected | None = None
+    thread_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

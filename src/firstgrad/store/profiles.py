@@ -48,6 +48,19 @@ def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
     return write_profile(profile, path, is_new=True)
 
 
+def require_folder(folder: str | Path = DEFAULT_FOLDER) -> None:
+    """Make the folder of kept profiles, before anything is run whose profile is to be kept.
+
+    Raises
+    ------
+    StoreError
+        Where it cannot be made, or not be written to.
+    """
+    make_folder_of(Path(folder) / "any")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder}: you may not write here. Run in another folder, or give --no-keep")
+
+
 def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -> Path:
     """Write a profile to a file of any name, whole or not at all.
 
@@ -142,8 +155,8 @@ def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
     StoreError
         Where none is there, or several; the error lists the candidates.
     """
-    if what.endswith(_ENDING) or Path(what).is_file():
-        if not Path(what).is_file():
+    if what.endswith(_ENDING) or names_file(what):
+        if not names_file(what):
             raise StoreError(f"{what}: there is no such file. {_listed(list_profiles(folder), folder)}")
         return Path(what)
     kept = list_profiles(folder)
@@ -154,6 +167,14 @@ def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
     if not what or not found:
         raise StoreError(f"no kept profile's record id begins with {what!r}. {_listed(kept, folder)}")
     raise StoreError(f"{what!r} begins {len(found)} record ids. Give more of it. {_listed(found, folder)}")
+
+
+def names_file(what: str) -> bool:
+    """Whether a text is the name of a file that is there; a text that cannot be a name is none."""
+    try:
+        return Path(what).is_file()
+    except OSError:  # too long, for one
+        return False
 
 
 def list_profiles(folder: str | Path = DEFAULT_FOLDER) -> tuple[Path, ...]:
