@@ -31,7 +31,7 @@ def hooks():
     return left
 
 
-# A tiny model's stages are over in less than the usual 0.1 s: whether they are seen must not be chance.
+# A tiny model's stages are over in less than the usual 0.2 s: whether they are seen must not be chance.
 board.LOOK_SECONDS = 0.005
 OUT, ERR = sys.stdout, sys.stderr
 backend, how = sys.argv[1:]

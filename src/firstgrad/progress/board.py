@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from firstgrad.progress.display import Display
     from firstgrad.progress.session import Session
 
-LOOK_SECONDS = 0.1
-_LOOKS_A_DRAW = 2
-_LOOKS_A_WEIGHING = 5
+LOOK_SECONDS = 0.2
+_LOOKS_A_WEIGHING = 3
 _PATIENCE_SECONDS = 5.0
 
 THREAD_NAME = "firstgrad-progress"
@@ -131,8 +130,7 @@ class Board:
             if rss is not None:
                 each.weigh(rss)
             each.cpu_seconds = time.thread_time()
-        if self._looks % _LOOKS_A_DRAW == 1:
-            self._draw(sessions)
+        self._draw(sessions)
 
     def _draw(self, sessions: tuple[Session, ...]) -> None:
         try:

@@ -30,7 +30,7 @@ _WARNED: set[str] = set()
 class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, as contextlib.suppress is
     """Show what a compile is doing while the block runs: stage, pass, units, time, memory, and what is left.
 
-    A thread looks at this thread's stack ten times a second. Nothing is patched, results are the same, and at the end
+    A thread looks at this thread's stack five times a second. Nothing is patched, results are the same, and at the end
     every listener is gone. In a terminal the bottom rows are used, in Jupyter an output of the cell, in a log lines.
     The display goes away when a sampler begins. A second block in the same thread does nothing; a block in another
     thread gets a row in the same display.
