@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError, UnlikeSidesError
+from firstgrad.row import packages_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from firstgrad.record import Environment, Record
 
 _NOT_THERE = "not installed"
-_OWN = "firstgrad"  # measuring costs next to nothing, and comparing two firstgrads is what its own gate is for
 _HOST = "host."
 
 
@@ -88,7 +88,7 @@ def _conditions(environments: Iterable[Environment]) -> dict[str, set[str]]:
 
 
 def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
-    yield from ((name, version) for name, version in environment.versions if name != _OWN)
+    yield from packages_of(environment.versions)
     yield "python", environment.python
     yield "compiler", environment.compiler or _NOT_THERE
     yield "threads", str(environment.threads)

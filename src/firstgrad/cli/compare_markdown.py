@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from firstgrad.analysis.compare_words import name_cases, name_sides
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.cli import compare_rows as rows
 
@@ -15,11 +16,11 @@ _LOUD = (ComparisonVerdict.WORSE, ComparisonVerdict.FAILED)
 
 def to_markdown(comparison: Comparison, *, show_all: bool) -> str:
     """Write what changed (or all of it) as GitHub's Markdown, ending in a line break."""
-    names = rows.case_names(comparison)
+    names = name_cases(comparison)
     told = [(case, rows.shown_metrics(case, show_all=show_all)) for case in comparison.cases]
     outcome = "regression" if comparison.has_regression else "no regression"
     lines = [f"### firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}", ""]
-    lines += [f"{_code(rows.title(comparison))}: {rows.summary(comparison)}.", ""]
+    lines += [f"{_code(name_sides(comparison))}: {rows.summary(comparison)}.", ""]
     table = [
         _row([_code(names[case.case_id]), *rows.cells(metric)[:-1], _loud(metric.verdict)])
         for case, metrics in told

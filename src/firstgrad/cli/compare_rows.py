@@ -1,10 +1,11 @@
-"""A comparison in words: what the table and the Markdown have in common."""
+"""A comparison as texts: what the table and the Markdown have in common."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from firstgrad.analysis.compare_words import count_verdicts, note_conditions
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.metrics import Unit
 from firstgrad.units import format_bytes, format_seconds
@@ -17,24 +18,13 @@ if TYPE_CHECKING:
     from firstgrad.analysis.judge import MetricComparison, Spread
 
 COLUMNS = ("metric", "BASE", "HEAD", "ratio", "verdict")
-_ID_DIGITS = 8
-
-
-def title(comparison: Comparison) -> str:
-    """Name both sides; forced comparisons say so first."""
-    forced = "FORCED, the sides are not alike: " if comparison.is_forced else ""
-    return f"{forced}{comparison.base} to {comparison.head}"
 
 
 def summary(comparison: Comparison) -> str:
     """Count the verdicts: of metrics, and of cases that failed or are missing."""
-    metrics = Counter(metric.verdict for case in comparison.cases for metric in case.metrics)
-    cases = Counter(case.verdict for case in comparison.cases if case.reason)
-    compared = sum(case.is_compared for case in comparison.cases)
-    told = [f"{metrics[each]} {each}" for each in ComparisonVerdict if metrics[each]]
-    text = f"cases compared: {compared}; of their metrics: {', '.join(told) or 'none'}"
-    told = [f"{cases[each]} {each}" for each in ComparisonVerdict if cases[each]]
-    return f"{text}. Cases with failures or on one side: {', '.join(told)}" if told else text
+    return ". ".join(
+        text[0].upper() + text[1:] if number else text for number, text in enumerate(count_verdicts(comparison))
+    )
 
 
 def shown_metrics(case: CaseComparison, *, show_all: bool) -> list[MetricComparison]:
@@ -48,13 +38,6 @@ def cells(metric: MetricComparison) -> tuple[str, str, str, str, str]:
     return metric.metric, _side(metric.base, metric.unit), _side(metric.head, metric.unit), ratio, str(metric.verdict)
 
 
-def case_names(comparison: Comparison) -> dict[str, str]:
-    """Name each case by its id: with a part of that id where two cases read alike."""
-    names = {case.case_id: str(case.case) for case in comparison.cases}
-    often = Counter(names.values())
-    return {one: name if often[name] == 1 else f"{name} ({one[:_ID_DIGITS]})" for one, name in names.items()}
-
-
 def notes(comparison: Comparison) -> Iterable[str]:
     """Say what the reader has to know beside the numbers.
 
@@ -63,11 +46,7 @@ def notes(comparison: Comparison) -> Iterable[str]:
     str
         A sentence each.
     """
-    for each in comparison.differences:
-        why = "compared" if each.is_declared else "NOT ALIKE"
-        yield f"{why}: {each.field} is {each.base} on BASE and {each.head} on HEAD"
-    if comparison.shared_samples:
-        yield f"{comparison.shared_samples} samples are on both sides: they say nothing of a change"
+    yield from note_conditions(comparison)
     doubts = Counter(doubt for case in comparison.cases for doubt in case.doubts)
     for doubt, count in doubts.items():
         yield f"doubt {doubt}: in {count} of {len(comparison.cases)} cases"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from firstgrad.analysis.compare_words import name_cases, name_sides
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.cli import compare_rows as rows
 
@@ -27,8 +28,8 @@ _STYLES = {
 def show_comparison(console: Console, comparison: Comparison, *, show_all: bool) -> None:
     """Print what changed (or all of it), failures, and the counts."""
     style = "bold red" if comparison.is_forced else "bold"
-    console.print(Text(rows.title(comparison), style=style), soft_wrap=True)
-    names = rows.case_names(comparison)
+    console.print(Text(name_sides(comparison), style=style), soft_wrap=True)
+    names = name_cases(comparison)
     for case in comparison.cases:
         shown = rows.shown_metrics(case, show_all=show_all)
         if not (shown or case.reason):

@@ -13,7 +13,7 @@ from firstgrad.figures.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.figures.values import write_estimate
 from firstgrad.metrics import Unit
 from firstgrad.record import FIRST_GRADIENT_PHASES
-from firstgrad.row import conditions_of
+from firstgrad.row import conditions_of, packages_of
 from firstgrad.units import format_bytes, format_seconds
 from firstgrad.usability import why_unusable
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _LABEL_FRACTION = 0.09
 _WHISKER, _WHISKER_AT = "#777777", 0.4  # below the bar, so that it is seen on dark and light
 _ON_BARS = "#111111"  # no black: that would turn light on a dark page, and bars stay as they are
-_OWN = "firstgrad"  # its version is no condition: measuring costs next to nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,7 @@ def _conditions(record: Record) -> dict[str, str]:
         "compiler": environment.compiler,
         "threads": str(environment.threads),
         "flags": environment.flags,
-        **{name: version for name, version in versions.items() if name != _OWN},
+        **dict(packages_of(environment.versions)),
         "case": record.case.id[:6],
     }
 

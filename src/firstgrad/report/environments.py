@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from firstgrad.figures.lines import shown
+from firstgrad.row import packages_of
 from firstgrad.units import format_bytes
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 MOST_ENVIRONMENTS = 50
 _LONGEST_TEXT = 200
-_OWN = "firstgrad"  # its version is no condition: one environment may have seen several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def environment_section_of(
         if (record := records.get(each.newest.record_id)) is not None
     ]
     hosts = {environment.host.digest: environment.host for _, environment in listed}
-    packages = sorted({name for _, environment in listed for name, _ in environment.versions if name != _OWN})
+    packages = sorted({name for _, environment in listed for name, _ in packages_of(environment.versions)})
     return EnvironmentSection(
         hosts=tuple((digest, shown(_describe_host(host), _LONGEST_TEXT)) for digest, host in hosts.items()),
         columns=("environment", "host", "Python", *packages, "compiler", "threads", "flags", "samples"),

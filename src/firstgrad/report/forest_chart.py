@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
+from firstgrad.analysis.compare_words import count_verdicts, name_cases, name_sides, note_conditions
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.figures.lines import shown
 from firstgrad.figures.values import write_value
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from firstgrad.analysis.compare import Comparison
-    from firstgrad.analysis.compare_case import CaseComparison
     from firstgrad.analysis.judge import MetricComparison, Spread
     from firstgrad.metrics import Unit
 
 _METRIC = "time_to_first_gradient"
 _MOST_LINES, _MOST_BYTES, _MARKUP_BYTES = 400, 200_000, 150
 _LONGEST_NAME, _LONGEST_REASON, _LONGEST_SIDE = 160, 200, 80
-_ID_DIGITS = 8
 _BAD = (ComparisonVerdict.WORSE, ComparisonVerdict.FAILED)
 
 
@@ -78,10 +76,9 @@ def comparison_section(comparison: Comparison) -> ComparisonSection:
     figure, description = _draw(comparison)
     every = list(_lines(comparison))
     lines = take_fitting(every, _MOST_LINES, _MOST_BYTES, _bytes)
-    forced = "FORCED, the sides are not alike: " if comparison.is_forced else ""
-    base, head = (shown(str(side), _LONGEST_SIDE) for side in (comparison.base, comparison.head))
+    sides = name_sides(comparison, _short)
     return ComparisonSection(
-        title=f"Comparison: {forced}{base} to {head}",
+        title=f"Comparison: {sides}",
         notes=tuple(_notes(comparison)),
         description=description,
         figure=figure,
@@ -101,25 +98,18 @@ def _draw(comparison: Comparison) -> tuple[Markup | None, str]:
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
-    verdicts = Counter(metric.verdict for case in comparison.cases for metric in case.metrics)
-    told = ", ".join(f"{verdicts[each]:,} {each}" for each in ComparisonVerdict if verdicts[each])
-    compared = sum(case.is_compared for case in comparison.cases)
-    yield f"Cases compared: {compared:,}. Of their metrics: {told or 'none'}."
-    cases = Counter(case.verdict for case in comparison.cases if case.reason)
-    if told := ", ".join(f"{cases[each]:,} {each}" for each in ComparisonVerdict if cases[each]):
-        yield f"Cases with failures or on one side: {told}."
-    for each in comparison.differences:
-        why = "Compared" if each.is_declared else "NOT ALIKE"
-        base, head = (shown(value, _LONGEST_SIDE) for value in (each.base, each.head))
-        yield f"{why}: {shown(each.field, _LONGEST_SIDE)} is {base} on BASE and {head} on HEAD."
-    if comparison.shared_samples:
-        yield f"{comparison.shared_samples:,} samples are on both sides: they say nothing of a change."
+    for text in (*count_verdicts(comparison), *note_conditions(comparison, _short)):
+        yield f"{text[0].upper()}{text[1:]}."
+
+
+def _short(text: str) -> str:
+    return shown(text, _LONGEST_SIDE)
 
 
 def _lines(comparison: Comparison) -> Iterator[ComparisonLine]:
-    names = Counter(str(case.case) for case in comparison.cases)
+    names = name_cases(comparison, lambda name: shown(name, _LONGEST_NAME))
     for case in comparison.cases:
-        name = _name(case, is_alone=names[str(case.case)] == 1)
+        name = names[case.case_id]
         if case.reason:
             yield _line(name, shown(case.reason, _LONGEST_REASON), case.verdict)
         yield from (_metric_line(name, each) for each in _changed(case.metrics))
@@ -127,11 +117,6 @@ def _lines(comparison: Comparison) -> Iterator[ComparisonLine]:
 
 def _changed(metrics: Iterable[MetricComparison]) -> Iterator[MetricComparison]:
     return (each for each in metrics if each.verdict is not ComparisonVerdict.SAME)
-
-
-def _name(case: CaseComparison, *, is_alone: bool) -> str:
-    apart = "" if is_alone else f" ({case.case_id[:_ID_DIGITS]})"  # cases that differ in their limits read alike
-    return f"{shown(str(case.case), _LONGEST_NAME)}{apart}"
 
 
 def _metric_line(name: str, metric: MetricComparison) -> ComparisonLine:
