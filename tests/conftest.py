@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,3 +20,7 @@ _WANTED.pop("TMPDIR")
 _WANTED.pop("PYTHONHASHSEED")
 os.environ.update(_WANTED)
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+
+# A shell's background jobs ignore Ctrl-C, and so does all that they start; tests of Ctrl-C need it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

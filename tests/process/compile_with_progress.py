@@ -58,6 +58,8 @@ try:
             import os
             import signal
 
+            # A shell's background jobs, and what they start, ignore the signal.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         if how == "error":
             raise ValueError("the user's")  # noqa: TRY301 - as a user's own code would

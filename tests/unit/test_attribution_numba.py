@@ -54,8 +54,18 @@ def ensure_cache(op, *args, **kwargs):
     return SimpleNamespace(py_func=kwargs["wrapper"]), kwargs.get("key", "a key") and jitable_func.__qualname__
 
 
-@pytest.fixture
-def planted():
+def ensure_cache_338(op, node=None, **kwargs):
+    """The same from PyTensor 3.3.8 on: the node is a parameter of its own, and gets another value on the way."""
+    assert op
+    for inner in kwargs.get("inner", ()):
+        ensure_cache_338(inner["part"], **inner)
+    jitable_func = kwargs["made"]
+    node = node or op
+    return SimpleNamespace(py_func=kwargs["wrapper"]), kwargs.get("key", "a key") and jitable_func.__qualname__
+
+
+@pytest.fixture(params=[ensure_cache, ensure_cache_338])
+def planted(request):
     """An instrument that saw PyTensor make a whole graph of two dots; returns it with the functions."""
     made = SimpleNamespace(
         graph=function("numba_funcified_fgraph", "pytensor.link.utils"),
@@ -71,15 +81,15 @@ def planted():
         for name in ("spread_log__", "level")
     ]
     instrument = NumbaUnits()
-    watch(instrument._book, GRAPH, inner=dots, made=made.graph, wrapper=made.graph_wrapper)
+    watch(instrument._book, GRAPH, by=request.param, inner=dots, made=made.graph, wrapper=made.graph_wrapper)
     return instrument, made
 
 
-def watch(book, op, **options):
+def watch(book, op, *, by=ensure_cache, **options):
     events = LocalEvents()
-    events.watch(ensure_cache, book.started, book.returned)
+    events.watch(by, book.started, book.returned)
     with events:
-        ensure_cache(op, **options)
+        by(op, **options)
     assert events.problems == []
 
 

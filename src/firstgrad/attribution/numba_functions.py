@@ -49,18 +49,19 @@ class FunctionBook:
         # Those whose making raised never returned.
         alive = _frames_around(frame)
         self._around = [each for each in self._around if id(each[0]) in alive]
-        self._around.append((frame, frame.f_locals["kwargs"].get("node")))
+        self._around.append((frame, _node_of(frame)))
 
     def returned(self, frame: FrameType, value: Any) -> None:
         """Note the function, and the one that it wraps."""
         known = frame.f_locals
         while self._around and self._around[-1][0] is not frame:
             self._around.pop()
+        # Noted at the start: PyTensor 3.3.8 gives its variable `node` another value on the way.
+        is_whole_graph = not self._around or self._around[-1][1] is None
         nodes = tuple(node for _, node in reversed(self._around) if node is not None)
         del self._around[-1:]
         function, key = value
         inner = plain_function(known["jitable_func"])
-        is_whole_graph = known["kwargs"].get("node") is None
         for each in (plain_function(function), inner):
             made = self._made.setdefault(id(each), MadeFor(each, short_name(inner), known["op"]))
             made.is_keyed = key is not None
@@ -97,6 +98,12 @@ def is_helper(function: Any) -> bool:
     package = str(getattr(function, "__module__", None) or "").partition(".")[0]
     name = str(getattr(function, "__qualname__", ""))
     return package == "numba" or (name.startswith(_DISPATCH) and _LOCALS in name)
+
+
+def _node_of(frame: FrameType) -> Any:
+    """Return the node that a function is made for: a parameter of its own from PyTensor 3.3.8 on."""
+    known = frame.f_locals
+    return known["node"] if "node" in known else known["kwargs"].get("node")
 
 
 def _frames_around(frame: FrameType) -> set[int]:
