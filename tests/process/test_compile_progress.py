@@ -124,10 +124,12 @@ def test_a_finished_compile_is_remembered(compiled):
 
 def in_terminal(argv: list[str], folder: Path) -> tuple[set[str], list[str]]:
     """Run a program in a pseudo terminal; return all rows that were ever shown, and the last screen."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(argv[0], argv, surroundings(folder))  # noqa: S606 - the tests' own interpreter
+    # No fork of this process: other tests imported JAX, whose threads don't survive one.
+    terminal, its_side = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    ends = {"stdin": its_side, "stdout": its_side, "stderr": its_side}
+    process = subprocess.Popen(argv, env=surroundings(folder), start_new_session=True, **ends)
+    os.close(its_side)
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     seen: set[str] = set()
@@ -140,7 +142,7 @@ def in_terminal(argv: list[str], folder: Path) -> tuple[set[str], list[str]]:
         stream.feed(part)
         seen.update(row.rstrip() for row in screen.display)
     os.close(terminal)
-    assert os.waitpid(pid, 0)[1] == 0
+    assert process.wait() == 0
     return seen, [row.rstrip() for row in screen.display]
 
 
