@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
     from firstgrad.data import PoseData
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
+    from firstgrad.fast.check_gradient import check_gradient
+    from firstgrad.fast.effort import Effort
+    from firstgrad.fast.fast_gradient import fast_gradient
+    from firstgrad.fast.fast_mode import fast_mode
     from firstgrad.measure.launch import measure as measure_case
     from firstgrad.models.factory import build_pose_model
     from firstgrad.points import to_per_joint, to_vectorised
@@ -24,6 +28,7 @@ _HOMES = {
     "BackendName": "case",
     "BackendUnavailable": "errors",
     "Case": "case",
+    "Effort": "fast.effort",
     "ExternalModel": "case",
     "FirstgradError": "errors",
     "HmmSpec": "spec",
@@ -41,7 +46,10 @@ _HOMES = {
     "Target": "case",
     "Verdict": "record",
     "build_pose_model": "models.factory",
+    "check_gradient": "fast.check_gradient",
     "compile_progress": "progress.compile_progress",
+    "fast_gradient": "fast.fast_gradient",
+    "fast_mode": "fast.fast_mode",
     "to_per_joint": "points",
     "to_vectorised": "points",
 }
@@ -50,6 +58,7 @@ __all__ = [
     "BackendName",
     "BackendUnavailable",
     "Case",
+    "Effort",
     "ExternalModel",
     "FirstgradError",
     "HmmSpec",
@@ -67,7 +76,10 @@ __all__ = [
     "Target",
     "Verdict",
     "build_pose_model",
+    "check_gradient",
     "compile_progress",
+    "fast_gradient",
+    "fast_mode",
     "measure_case",
     "to_per_joint",
     "to_vectorised",

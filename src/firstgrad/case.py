@@ -14,11 +14,19 @@ type Scalar = bool | int | float | str
 
 
 class BackendName(StrEnum):
-    """What the graph is compiled to. ``fake`` compiles nothing and serves tests."""
+    """What the graph is compiled to.
+
+    ``c``, ``numba``, ``jax``: PyTensor's. ``jax_fast``: PyTensor's gradient under ``firstgrad.fast_mode()``.
+    ``jax_direct``: ``firstgrad.fast_gradient()``, the log-density as one JAX function which JAX differentiates.
+    ``jax_quick``: the same with the least effort of XLA. ``fake`` compiles nothing and serves tests.
+    """
 
     C = "c"
     NUMBA = "numba"
     JAX = "jax"
+    JAX_FAST = "jax_fast"
+    JAX_DIRECT = "jax_direct"
+    JAX_QUICK = "jax_quick"
     FAKE = "fake"
 
 

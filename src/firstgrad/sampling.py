@@ -218,6 +218,8 @@ def check_sampling(case: Case, plan: SamplingPlan) -> None:
     """
     if case.backend is BackendName.FAKE:
         raise SpecError("backend", "fake compiles nothing, so there is nothing to sample")
+    if case.backend not in (BackendName.C, BackendName.NUMBA, BackendName.JAX):
+        raise SpecError("backend", f"{case.backend} is for measure; sample takes c, numba or jax")
     if case.scenario is Scenario.HOT:
         raise SpecError("scenario", "a sampling run is cold or warm; hot is for measure")
     if plan.sampler is Sampler.NUTPIE and case.backend is BackendName.C:

@@ -161,7 +161,7 @@ def _make_instrument(backend: BackendName, now: Callable[[], float]) -> Instrume
             from firstgrad.attribution.c_units import CUnits
 
             return CUnits()
-        case BackendName.JAX:
+        case BackendName.JAX | BackendName.JAX_FAST | BackendName.JAX_DIRECT | BackendName.JAX_QUICK:
             from firstgrad.attribution.jax_units import JaxUnits
 
             return JaxUnits(now)

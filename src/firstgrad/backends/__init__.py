@@ -16,6 +16,9 @@ BACKEND_MODULES = {
     BackendName.C: "firstgrad.backends.c",
     BackendName.NUMBA: "firstgrad.backends.numba",
     BackendName.JAX: "firstgrad.backends.jax",
+    BackendName.JAX_FAST: "firstgrad.backends.jax_fast",
+    BackendName.JAX_DIRECT: "firstgrad.backends.jax_direct",
+    BackendName.JAX_QUICK: "firstgrad.backends.jax_quick",
     BackendName.FAKE: "firstgrad.backends.fake",
 }
 """Name to module. Importing this package imports none of them: the parent side stays light."""

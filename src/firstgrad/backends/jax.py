@@ -71,8 +71,8 @@ class JaxBackend(PyTensorBackend):
         try:
             compiled = super().compile(problem, graph, target, hooks)
         except NotImplementedError as error:
-            raise _no_jax(error, is_own=problem.is_own) from error
-        return replace(compiled, call=_explained(compiled.call, problem))
+            raise no_jax(error, is_own=problem.is_own) from error
+        return replace(compiled, call=explained(compiled.call, problem))
 
     def wait(self, result: Any) -> Any:
         """Wait for the device: JAX returns before it has computed."""
@@ -85,7 +85,8 @@ class JaxBackend(PyTensorBackend):
         return super().compiled_units() + self._compiled - self._from_cache
 
 
-def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
+def no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
+    """Say what to do where PyTensor has no JAX for an operation."""
     way_out = (
         "register one with pytensor.link.jax.dispatch.jax_funcify"
         if is_own
@@ -97,14 +98,15 @@ def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
     )
 
 
-def _explained(call: Call, problem: Problem) -> Call:
+def explained(call: Call, problem: Problem) -> Call:
+    """Have a call's errors say what to do."""
     from jax.errors import JAXIndexError, JAXTypeError
 
-    def explained(point: Mapping[str, NDArray[np.float64]]) -> Answer:
+    def answer(point: Mapping[str, NDArray[np.float64]]) -> Answer:
         try:
             return call(point)
         except NotImplementedError as error:
-            raise _no_jax(error, is_own=problem.is_own) from error
+            raise no_jax(error, is_own=problem.is_own) from error
         except (JAXTypeError, JAXIndexError) as error:
             raise explain_not_static(error, problem.handle) from error
         except TypeError as error:
@@ -112,7 +114,7 @@ def _explained(call: Call, problem: Problem) -> Call:
                 raise
             raise explain_not_static(error, problem.handle) from error
 
-    return explained
+    return answer
 
 
 BACKEND = JaxBackend()

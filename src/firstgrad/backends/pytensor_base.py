@@ -135,22 +135,43 @@ class PyTensorBackend(ABC):
         return problem.handle.logp()
 
     def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
-        """Simplify, differentiate, and flatten, as ``Model.dlogp`` does.
+        """Simplify, differentiate, and flatten, as ``Model.dlogp`` or, for value and gradient, NUTS does.
 
         Discrete variables stay inputs: the gradient is taken with their values held, as NUTS takes it within a compound
         step.
         """
-        from pymc.pytensorf import gradient, rewrite_pregrad
+        from pymc.pytensorf import gradient
+
+        if target is Target.LOGP_DLOGP:
+            return self.one_pass_gradient(problem, logp, target)
+        return self._differentiate(problem, logp, gradient)[1]
+
+    def one_pass_gradient(self, problem: Problem, logp: Any, target: Target) -> Any:
+        """Differentiate by one backward pass for all values, as ``Model.logp_dlogp_function`` does for NUTS.
+
+        ``Model.dlogp`` takes one pass for each variable, whose graphs are merged again later.
+        """
+        import pytensor
+        import pytensor.tensor as pt
+
+        def in_one_pass(cost: Any, values: Any) -> Any:
+            parts = pytensor.grad(cost, values, disconnected_inputs="ignore")
+            return pt.join(0, *[pt.as_tensor_variable(part).ravel() for part in parts])
+
+        cost, flat = self._differentiate(problem, logp, in_one_pass)
+        return [cost, flat] if target is Target.LOGP_DLOGP else flat
+
+    def _differentiate(self, problem: Problem, logp: Any, gradient: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+        from pymc.pytensorf import rewrite_pregrad
         from pytensor.gradient import NullTypeGradError
         from pytensor.graph.utils import MethodNotDefined
 
         cost = rewrite_pregrad(logp)
         values = problem.handle.continuous_value_vars
         try:
-            flat = gradient(cost, values)
+            return cost, gradient(cost, values)
         except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
             raise explain_gradient(error, cost, values) from error
-        return [cost, flat] if target is Target.LOGP_DLOGP else flat
 
     def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""

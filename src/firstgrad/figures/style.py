@@ -37,6 +37,9 @@ BACKEND_COLOURS = {
     BackendName.C: "#D55E00",
     BackendName.JAX: "#009E73",
     BackendName.NUMBA: "#0072B2",
+    BackendName.JAX_FAST: "#E69F00",
+    BackendName.JAX_DIRECT: "#56B4E9",
+    BackendName.JAX_QUICK: "#000000",
     BackendName.FAKE: "#CC79A7",
 }
 """Colour of each backend where lines are backends."""

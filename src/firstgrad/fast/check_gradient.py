@@ -1,0 +1,118 @@
+"""``firstgrad.check_gradient``: a fast gradient against PyTensor's own, without a compiler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from firstgrad.fast.fast_gradient import FastGradient
+
+_RELATIVE = 1e-8
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientCheck:
+    """How a fast gradient compares with PyTensor's.
+
+    Attributes
+    ----------
+    points : int
+        At how many points.
+    logp_difference : float
+        Largest difference of the log-densities, by the larger of their size and 1.
+    gradient_difference : float
+        Largest difference of the gradients' entries, by the larger of the gradient's largest entry and 1.
+    worst : str
+        Value in which that is.
+    allowed : float
+        Largest difference that rounding may explain.
+    """
+
+    points: int
+    logp_difference: float
+    gradient_difference: float
+    worst: str
+    allowed: float = _RELATIVE
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both differences are within what is allowed; NaN is not."""
+        return self.logp_difference <= self.allowed and self.gradient_difference <= self.allowed
+
+
+def check_gradient(
+    gradient: FastGradient, *, initial_point: Mapping[str, Any] | None = None, points: int = 2, seed: int = 0
+) -> GradientCheck:
+    """Compare a fast gradient with the one that PyTensor derives, evaluated in Python: seconds, and no compiler.
+
+    Parameters
+    ----------
+    gradient : FastGradient
+        Made by `firstgrad.fast_gradient`.
+    initial_point : mapping, optional
+        Value name to array; the model's own where left out.
+    points : int
+        At how many points: the initial one, and others beside it.
+    seed : int
+        Of those.
+
+    Returns
+    -------
+    GradientCheck
+    """
+    point = initial_point if initial_point is not None else gradient.model.initial_point()
+    reference = _reference(gradient.model)
+    held = {name: np.asarray(point[name]) for name in gradient.get_extra_values()}
+    rng = np.random.default_rng(seed)
+    start = gradient.flatten(point)
+    logp_difference, gradient_difference, worst = 0.0, 0.0, gradient.names[0]
+    for number in range(points):
+        vector = start if number == 0 else start + _STEP * rng.standard_normal(start.size)
+        logp, flat = gradient(vector, extra_vars=held)
+        expected_logp, expected = reference(gradient.unflatten(vector) | held)
+        logp_difference = _larger(logp_difference, abs(logp - expected_logp) / max(abs(expected_logp), 1.0))
+        parts = gradient.unflatten((flat - expected) / max(float(np.abs(expected).max()), 1.0))
+        for name, part in parts.items():
+            difference = float(np.abs(part).max(initial=0.0))
+            if not difference <= gradient_difference:
+                gradient_difference, worst = _larger(gradient_difference, difference), name
+    return GradientCheck(
+        points=points, logp_difference=logp_difference, gradient_difference=gradient_difference, worst=worst
+    )
+
+
+def _larger(one: float, other: float) -> float:
+    """Take the larger; NaN is the largest."""
+    return float(np.maximum(one, other))
+
+
+def _reference(model: Any) -> Callable[[Mapping[str, Any]], tuple[float, NDArray[np.float64]]]:
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.compile.mode import Mode
+
+    interpreter = Mode("py", "fast_compile")
+    # As everywhere in firstgrad where nothing shall be compiled: constant folding would start the C compiler.
+    with pytensor.config.change_flags(cxx="", mode=interpreter):
+        terms = [term.sum() for term in model.logp(sum=False)]
+        parts = pytensor.grad(model.logp(), model.continuous_value_vars, disconnected_inputs="ignore")
+        flat = pt.join(0, *[pt.as_tensor_variable(part).ravel() for part in parts])
+        function = model.compile_fn(
+            [*terms, flat], inputs=model.value_vars, mode=interpreter, on_unused_input="ignore", point_fn=True
+        )
+
+    def values(point: Mapping[str, Any]) -> tuple[float, NDArray[np.float64]]:
+        with pytensor.config.change_flags(cxx="", mode=interpreter):
+            *values, flat = function(point)
+        # Term by term: an addition of more than 32 groups has more operands than NumPy takes.
+        return float(sum(values)), np.asarray(flat, dtype=np.float64)
+
+    return values

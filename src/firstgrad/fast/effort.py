@@ -1,0 +1,58 @@
+"""How hard XLA tries: fewer seconds of compiling for dearer calls."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Effort(StrEnum):
+    """How much XLA optimises.
+
+    ``full``: as it does by default. ``normal``: LLVM at level 1, which compiles sooner and, measured here, calls as
+    fast. ``least``: level 0, the soonest first gradient; calls take two to three times as long. ``docs/findings.md``
+    has the numbers.
+    """
+
+    FULL = "full"
+    NORMAL = "normal"
+    LEAST = "least"
+
+
+_LEVELS = {Effort.NORMAL: 1, Effort.LEAST: 0}
+
+
+def xla_options(effort: Effort) -> dict[str, Any]:
+    """List the options of XLA's compiler for an effort, as ``jax.jit(compiler_options=...)`` takes them."""
+    level = _LEVELS.get(effort)
+    return {} if level is None else {"xla_backend_optimization_level": level}
+
+
+def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
+    """Compile what JAX lowered, and without the options where this XLA doesn't know them.
+
+    Parameters
+    ----------
+    lowered : jax.stages.Lowered
+        Of a jitted function.
+    effort : Effort
+        How hard to try.
+
+    Returns
+    -------
+    jax.stages.Compiled
+    """
+    from jax.errors import JaxRuntimeError
+
+    options = xla_options(effort)
+    if not options:
+        return lowered.compile()  # type: ignore[no-any-return]  # JAX's stages are Any here
+    try:
+        return lowered.compile(compiler_options=options)  # type: ignore[no-any-return]
+    except JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()  # type: ignore[no-any-return]

@@ -1,0 +1,253 @@
+"""``firstgrad.fast_gradient(model)``: the soonest first gradient of a PyMC model that firstgrad knows of."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstgrad.errors import ModelError
+from firstgrad.fast.direct import Layout, compile_direct, open_graph
+from firstgrad.fast.effort import Effort
+from firstgrad.fast.require import require_jax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+
+class FastGradient:
+    """A model's log-density and gradient as one compiled JAX function; made by `fast_gradient`.
+
+    Call it with a flat vector (or what PyMC's samplers pass) and get ``(logp, gradient)``. It also has what PyMC's step
+    methods ask of ``logp_dlogp_func``: ``pm.sample(step=pm.NUTS(logp_dlogp_func=fast_gradient(model)), cores=1)``.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Differentiated values, in the order of the flat vector.
+    shapes : tuple of tuple of int
+        Theirs.
+    effort : Effort
+        With which the function that is called now was compiled.
+    """
+
+    # What PyMC's GradientSharedStep and leapfrog integrator read of a ValueGradFunction.
+    dtype = "float64"
+    _raveled_inputs = True
+
+    def __init__(self, model: Any, held: Mapping[str, Any], layout: Layout, names: tuple[str, ...]) -> None:
+        self.model, self.names, self.shapes, self._layout = model, names, layout.shapes, layout
+        self.effort = Effort.NORMAL
+        self._held = {name: np.asarray(value) for name, value in held.items()}
+        self._process = os.getpid()
+        self._function: Callable[..., tuple[Any, Any]]
+        self._compile_with: Callable[[Effort], Callable[..., tuple[Any, Any]]]
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector."""
+        return self._layout.size
+
+    def __call__(
+        self, vector: Any, *, extra_vars: Mapping[str, Any] | None = None
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Compute the log-density and its gradient.
+
+        Parameters
+        ----------
+        vector : array, shape (size,)
+            The values on the transformed space, one after the other; or a sequence that holds just this array, or
+            PyMC's ``RaveledVars``.
+        extra_vars : mapping, optional
+            New values of discrete variables, by value name.
+
+        Returns
+        -------
+        tuple of (float, array)
+            The log-density, and the gradient, shape (size,).
+        """
+        if extra_vars is not None:
+            self.set_extra_values(extra_vars)
+        if hasattr(vector, "point_map_info"):
+            vector = vector.data
+        elif not isinstance(vector, np.ndarray) and np.ndim(vector) > 1:
+            (vector,) = vector
+        return self._pytensor_function(vector)
+
+    def _pytensor_function(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        # The name under which PyMC's leapfrog integrator takes the bare function.
+        if os.getpid() != self._process:
+            raise ModelError(
+                "JAX doesn't survive a fork, and this process was forked after the gradient was compiled. Sample with "
+                "cores=1, or make the gradient within each process"
+            )
+        logp, gradient = self._function(np.asarray(vector, dtype=np.float64), *self._held.values())
+        return float(logp), np.asarray(gradient)
+
+    def __reduce__(self) -> Any:
+        raise ModelError(
+            "a compiled gradient can't be sent to another process. Sample with cores=1, or call "
+            "firstgrad.fast_gradient(model) within that process"
+        )
+
+    @property
+    def _extra_vars_shared(self) -> dict[str, Any]:
+        return dict(self._held)
+
+    def set_extra_values(self, extra_vars: Mapping[str, Any]) -> None:
+        """Give discrete variables new values, by value name."""
+        for name in self._held:
+            if name in extra_vars:
+                self._held[name] = np.asarray(extra_vars[name], dtype=self._held[name].dtype)
+
+    def get_extra_values(self) -> dict[str, Any]:
+        """Return the values at which discrete variables are held."""
+        return dict(self._held)
+
+    def flatten(self, point: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Bring a point, value name to array, into a flat vector."""
+        parts = [np.asarray(point[name], dtype=np.float64).ravel() for name in self.names]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def unflatten(self, vector: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Cut a flat vector into arrays by value name."""
+        return dict(zip(self.names, self._layout.cut(vector), strict=True))
+
+    def improve(self, effort: Effort | str = Effort.FULL, *, wait: bool = True) -> threading.Thread | None:
+        """Compile again with more effort; calls use the new function as soon as it is there.
+
+        The last digits of results may change with it, so a run that shall be repeatable waits.
+
+        Parameters
+        ----------
+        effort : Effort or str
+            How hard XLA tries.
+        wait : bool
+            Return when it is done; else it goes on in a thread.
+
+        Returns
+        -------
+        threading.Thread or None
+            The thread, where it doesn't wait.
+        """
+        effort = Effort(effort)
+
+        def compile_and_swap() -> None:
+            self._function = self._compile_with(effort)
+            self.effort = effort
+
+        if wait:
+            compile_and_swap()
+            return None
+        thread = threading.Thread(target=compile_and_swap, name="firstgrad-improve", daemon=True)
+        thread.start()
+        return thread
+
+
+def fast_gradient(
+    model: Any, *, initial_point: Mapping[str, Any] | None = None, effort: Effort | str = Effort.NORMAL
+) -> FastGradient:
+    """Compile a model's log-density and gradient, with the least time to the first gradient that firstgrad knows of.
+
+    PyTensor rewrites the log-density alone; JAX differentiates and compiles it as one function. PyTensor's gradient,
+    its rewrites and its many compiled units are left out. Shared data are frozen at what they hold now.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        Any with continuous variables, whose operations PyTensor knows in JAX.
+    initial_point : mapping, optional
+        Value name to array: where the first call is made, and discrete variables are held; the model's own where left
+        out, which costs PyMC some time.
+    effort : Effort or str
+        How hard XLA tries: ``normal``, ``least`` for the soonest first gradient, ``full`` for XLA's default.
+
+    Returns
+    -------
+    FastGradient
+        Checked at the initial point: log-density and gradient are finite there. `firstgrad.check_gradient` compares it
+        with PyTensor's own.
+
+    Raises
+    ------
+    BackendUnavailable
+        Where JAX isn't installed.
+    ModelError
+        Where the model has no continuous variables, an operation that JAX can't have or that has its own gradient; or
+        where log-density or gradient aren't finite at the initial point, with the names of the values.
+    """
+    effort = Effort(effort)
+    require_jax()
+    if not model.continuous_value_vars:
+        raise ModelError("the model has no continuous variables, so it has no gradient")
+    point = initial_point if initial_point is not None else model.initial_point()
+    from pytensor.compile.mode import JAX
+
+    mode = with_parameter_checks(JAX, model)
+    gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite)
+    _require_finite(gradient, point)
+    return gradient
+
+
+def with_parameter_checks(mode: Any, model: Any) -> Any:
+    """Have a mode treat the checks of parameters as PyMC's compile does: invalid ones give a log-density of -inf."""
+    import pymc  # noqa: F401 - registers these rewrites
+
+    is_checked = getattr(model, "check_bounds", True)
+    return mode.including("local_check_parameter_to_ninf_switch" if is_checked else "local_remove_check_parameter")
+
+
+def make_fast_gradient(
+    model: Any,
+    logp: Any,
+    point: Mapping[str, Any],
+    effort: Effort,
+    rewrite: Callable[[Any], object],
+) -> FastGradient:
+    """Compile the gradient of a log-density that is written already; see `fast_gradient`.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        The log-density's.
+    logp : scalar tensor
+        The log-density.
+    point : mapping
+        Value name to array, for shapes and held values.
+    effort : Effort
+        How hard XLA tries.
+    rewrite : callable
+        Rewrites the graph in place.
+    """
+    values, held = list(model.continuous_value_vars), list(model.discrete_value_vars)
+    fgraph = open_graph(logp, values, held)
+    rewrite(fgraph)
+    names = tuple(var.name for var in values)
+    layout = Layout(shapes=tuple(np.shape(point[name]) for name in names))
+    gradient = FastGradient(model, {var.name: point[var.name] for var in held}, layout, names)
+    start = gradient.flatten(point), list(gradient.get_extra_values().values())
+    gradient._function, gradient._compile_with = compile_direct(fgraph, layout, start, effort)  # noqa: SLF001 - made here
+    gradient.effort = effort
+    return gradient
+
+
+def _require_finite(gradient: FastGradient, point: Mapping[str, Any]) -> None:
+    logp, flat = gradient(gradient.flatten(point))
+    if not np.isfinite(logp):
+        raise ModelError(f"the log-density is {logp} at the initial point. Give another initial_point")
+    bad = _not_finite(gradient, flat)
+    if bad:
+        raise ModelError(
+            f"the gradient isn't finite at the initial point, in {', '.join(bad)}. Look for where(mask, f(nan), 0): "
+            "replace missing data by a finite stand-in before the arithmetic"
+        )
+
+
+def _not_finite(gradient: FastGradient, flat: NDArray[np.float64]) -> list[str]:
+    parts = gradient.unflatten(flat)
+    bad = {name: np.count_nonzero(~np.isfinite(part)) for name, part in parts.items()}
+    return [f"{name} ({count} of {parts[name].size})" for name, count in bad.items() if count]
