@@ -9,7 +9,7 @@ BASE ?= HEAD~1
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv format clean
+.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust headline format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -54,6 +54,12 @@ bench-against-plain-asv: $(STAMP)  ## Time asv run with this suite and with the 
 
 bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
 	$(PY) benchmarks/overhead/compare.py --pairs 30
+
+bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Numba: the limit (some 15 minutes)
+	$(PY) -m benchmarks.limit.run --output docs/data/limit.json --page docs/method.md
+
+headline: $(STAMP)  ## Measure the fastest verified first gradient against PyMC's default, interleaved (some 30 minutes)
+	$(PY) -m benchmarks.headline.run --page docs/findings.md
 
 format: $(STAMP)  ## Format the code
 	$(VENV)/bin/ruff format .

@@ -1,4 +1,4 @@
-"""An asv environment type that is made in seconds: `uv` where it is there, else venv and pip, in one call.
+"""An asv environment type that is made in seconds, as `firstgrad compare` makes its environments: in one call.
 
 asv's own types install package by package, and leave PyMC without bytecode where PYTHONDONTWRITEBYTECODE is set,
 so that every measured process spends ten seconds on imports. The matrix in the configuration pins what is
@@ -7,16 +7,14 @@ measured (pymc, pytensor, numpy, numba, jax); what firstgrad itself needs is rea
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 from asv import environment
 from asv.console import log
+
+from firstgrad.environments.make import find_python, make_environment
 
 
 class FirstgradVenv(environment.Environment):
@@ -46,35 +44,12 @@ class FirstgradVenv(environment.Environment):
         wanted = [f"{name}=={version}" if version else name for name, version in pinned.items()]
         wanted += [name.removeprefix("pip+") for name in self._base_requirements]
         wanted += [need for need in own_needs(Path("pyproject.toml")) if _name(need) not in pinned]
-        # Never the user's own settings for bytecode: imports without it take ten seconds.
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        python = str(Path(self._path, "bin", "python"))
-        if uv := shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent)):
-            _run([uv, "venv", "--quiet", "--seed", "--python", str(self._interpreter), self._path], env)
-            _run([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted], env)
-        else:
-            _run([str(self._interpreter), "-m", "venv", self._path], env)
-            _run([python, "-m", "pip", "install", "--quiet", *wanted], env)
+        make_environment(Path(self._path), self._interpreter, wanted, seed=True)
 
     def run(self, args: list[str], **kwargs: object) -> object:
         """Run this environment's Python."""
         log.debug(f"Running {' '.join(args)!r} in {self.name}")
         return self.run_executable("python", args, **kwargs)
-
-
-def find_python(version: str) -> Path | None:
-    """Find an interpreter of this version that really runs: pyenv's shims of inactive versions do not."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
-    candidates = [sys.executable, f"python{version}", *sorted(map(str, pyenv.glob(f"{version}*/bin/python")))]
-    code = "import sys; print('.'.join(map(str, sys.version_info[:2])), sys.base_prefix)"
-    for candidate in candidates:
-        found = shutil.which(candidate)
-        if found is None:
-            continue
-        done = subprocess.run([found, "-c", code], capture_output=True, text=True, check=False)
-        if done.returncode == 0 and done.stdout.split()[0] == version:
-            return Path(found)
-    return None
 
 
 def own_needs(pyproject: Path) -> list[str]:
@@ -86,9 +61,3 @@ def own_needs(pyproject: Path) -> list[str]:
 def _name(need: str) -> str:
     found = re.match(r"[A-Za-z0-9._-]+", need)
     return found[0].lower() if found else need
-
-
-def _run(command: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")

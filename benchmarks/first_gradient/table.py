@@ -1,6 +1,7 @@
 """Write the README's table from stored records, as Markdown.
 
-Usage: ``python table.py RECORDS.jsonl [README.md]``. With a README, the table between its two markers is replaced.
+Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [README.md]``. With a README, the table between its two
+markers is replaced.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.markers import write_between_markers
 from firstgrad.analysis.estimates import estimate_median
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from firstgrad.record import Record
-
-BEGIN, END = "<!-- table: begin", "<!-- table: end -->"
 
 
 def row(record: Record) -> str:
@@ -77,11 +77,7 @@ def main() -> None:
     if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
         print(text)
         return
-    readme = Path(sys.argv[2])
-    before, _, rest = readme.read_text().partition(BEGIN)
-    marker, _, rest = rest.partition("\n")
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}{marker}\n\n{text}\n\n{END}{after}")
+    write_between_markers(Path(sys.argv[2]), "table", text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Write the findings' table of PyMC releases from stored records, as Markdown.
 
-Usage: ``python table.py RELEASES.jsonl [docs/findings.md]``. With a page, what is between its two markers is replaced.
+Usage: ``python -m benchmarks.releases.table RELEASES.jsonl [docs/findings.md]``. With a page, what is between its two
+markers is replaced.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.markers import write_between_markers
 from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.figures.releases import PANELS, by_model
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from firstgrad.analysis.series import Group, Point
     from firstgrad.record import Record
 
-BEGIN, END = "<!-- releases: begin", "<!-- releases: end -->"
-
 
 def text(records: Sequence[Record]) -> str:
     """Write where it was measured, a table a model, and every failure with its reason."""
@@ -37,16 +37,6 @@ def text(records: Sequence[Record]) -> str:
     failures = list(_failures(groups, axis))
     parts.append("Failed samples:\n\n" + "\n".join(failures) if failures else "No sample failed.")
     return "\n\n".join(parts)
-
-
-def replace_between_markers(page: str, new: str) -> str:
-    """Put a text between the markers of a page; SystemExit where they aren't there."""
-    before, begin, rest = page.partition(BEGIN)
-    marker, _, rest = rest.partition("\n")
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"the page has no lines {BEGIN} ... --> and {END}")
-    return f"{before}{BEGIN}{marker}\n\n{new}\n\n{END}{after}"
 
 
 def _where(records: Sequence[Record]) -> str:
@@ -126,8 +116,7 @@ def main() -> None:
     if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
         print(made)
         return
-    page = Path(sys.argv[2])
-    page.write_text(replace_between_markers(page.read_text(), made))
+    write_between_markers(Path(sys.argv[2]), "releases", made)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
     ├── SpecError            a field of a spec or of the data is wrong
     ├── ModelError           the user's model reference or factory is wrong
     ├── BackendUnavailable   a package or compiler is missing
+    ├── PythonEnvironmentError  a Python environment cannot be made or used
     ├── WorkerError          a worker said something that cannot be understood
     ├── ComparisonError      two sides cannot be compared
     │   ├── UnknownSideError   no record has this label or commit
@@ -64,6 +65,10 @@ class BackendUnavailable(FirstgradError):  # noqa: N818 - the name users meet in
         self.backend = backend
         self.missing = missing
         self.install = install
+
+
+class PythonEnvironmentError(FirstgradError):
+    """A Python environment, or a checkout to measure in, cannot be made or used."""
 
 
 class WorkerError(FirstgradError):

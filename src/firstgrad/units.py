@@ -21,6 +21,7 @@ _FACTORS = {
     "M": 2**20,
     "G": 2**30,
 }
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def format_seconds(seconds: float) -> str:
@@ -93,6 +94,26 @@ def parse_bytes(text: str) -> int:
     if found is None or factor is None:
         raise SpecError("size", f"expected a size such as 4GiB or 500MB, got {text!r}")
     return round(float(found[1]) * factor)
+
+
+def parse_seconds(text: str) -> float:
+    """Read a duration such as ``30m``, ``1.5h``, ``90 s`` or ``90``.
+
+    Returns
+    -------
+    float
+        Seconds, more than zero.
+
+    Raises
+    ------
+    SpecError
+        Where it is no duration.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", text)
+    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    if not seconds:
+        raise SpecError("duration", f"expected a duration such as 90s, 30m or 1.5h, got {text!r}")
+    return seconds
 
 
 def _three_digits(value: float) -> str:

@@ -38,6 +38,7 @@ KINDS = {
     ),
     "scan_time_series": ({"timesteps": 5}, {"level": 1, "decay": 1, "scale": 1, "shocks": 5}),
     "spatial": ({"side": 3}, {"level": 1, "scale": 1, "district": 9}),
+    "unrolled_time_series": ({"timesteps": 5}, {"level": 1, "decay": 1, "scale": 1, "shocks": 5}),
     "survival": ({"n": 10, "end": 1}, {"shape": 1, "intercept": 1, "effect": 1}),
 }
 BY_SCAN = ("ode", "scan_time_series")

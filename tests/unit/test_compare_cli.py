@@ -73,14 +73,14 @@ def test_all_shows_what_is_the_same(firstgrad):
     code, out, _ = firstgrad([*some("before"), *some("after")], "before", "after", "--all")
     assert code == 0
     assert str(CASE) in out
-    for text in ("peak_memory", "400 MiB (n=3)", "2.01 s (n=3)", "1.000", "same"):
+    for text in ("peak_memory", "400 MiB (n=3)", "2.01 s (n=3)", "1.000 [0.989, 1.011]", "1.020", "same"):
         assert text in out
 
 
 def test_a_regression_ends_with_1_and_only_it_is_shown(firstgrad):
     code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after")
     assert code == 1
-    (row,) = [line for line in out.splitlines() if "worse" in line and "nodes" in line]
+    (row,) = [line for line in out.splitlines() if "larger" in line and "nodes" in line]
     for text in ("1000 (n=3)", "1200 (n=3)", "1.200"):
         assert text in row
     assert "time_to_first_gradient" not in out
@@ -89,13 +89,17 @@ def test_a_regression_ends_with_1_and_only_it_is_shown(firstgrad):
 def test_the_sides_exchanged_end_with_0(firstgrad):
     code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "after", "before")
     assert code == 0
-    assert "better" in out
+    assert "smaller" in out
 
 
 def test_thresholds_are_options(firstgrad):
     records = [*some("before"), *some("after", nodes=1200, seconds=2.3)]
-    assert firstgrad(records, "before", "after", "--threshold-counts", "1.3")[0] == 0
-    assert firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold-seconds", "1.1")[0] == 1
+    assert firstgrad(records, "before", "after", "--threshold-counts", "1.3")[0] == 1
+    code, out, _ = firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.2")
+    assert code == 0
+    assert "slower, below the threshold" in out
+    assert "larger, below the threshold" in out
+    assert firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.1")[0] == 1
     assert firstgrad.again("before", "after", "--metric", "peak_memory", "--metric", "nodes")[0] == 1
     assert firstgrad.again("before", "after", "--metric", "peak_memory")[0] == 0
 
@@ -111,9 +115,9 @@ def test_json_is_the_whole_comparison(firstgrad):
     code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after", "--json")
     assert code == 1
     found = from_json(out, Comparison)
-    assert found.cases[0].verdict is ComparisonVerdict.WORSE
+    assert found.cases[0].verdict is ComparisonVerdict.LARGER
     (nodes,) = [each for each in json.loads(out)["cases"][0]["metrics"] if each["metric"] == "nodes"]
-    assert (nodes["verdict"], nodes["unit"], nodes["ratio"]) == ("worse", "count", 1.2)
+    assert (nodes["verdict"], nodes["unit"], nodes["ratio"]["value"]) == ("larger", "count", 1.2)
     assert nodes["base"] == {"samples": 3, "median": 1000.0, "low": 1000.0, "high": 1000.0}
 
 
@@ -125,8 +129,8 @@ def test_markdown_is_a_table_that_names_cannot_break(firstgrad):
     assert code == 1
     lines = out.splitlines()
     assert lines[0] == "### firstgrad compare: regression"
-    assert "| case | metric | BASE | HEAD | ratio | verdict |" in lines
-    assert f"| `{CASE}` | nodes | 1000 (n=3) | 1200 (n=3) | 1.200 | **worse** |" in lines
+    assert "| case | metric | BASE | HEAD | ratio | noise | verdict |" in lines
+    assert f"| `{CASE}` | nodes | 1000 (n=3) | 1200 (n=3) | 1.200 | 1.005 | **larger** |" in lines
     (failed,) = [line for line in lines if line.startswith("- **failed**")]
     assert failed.endswith("`on HEAD 3 of 3 samples: failed: ValueError: no | data 'today' @all <b>`")
 
@@ -178,9 +182,10 @@ def test_declared_packages_may_differ(firstgrad):
     [
         (("before", "nowhere"), "'nowhere': no record has this label or commit. There are labels after, before"),
         (("before", "after", "--metric", "speed"), "--metric: there is no 'speed'. There are time_to_first_gradient,"),
-        (("before", "after", "--threshold-seconds", "0.5"), "--threshold-seconds: expected a number of 1 or more"),
+        (("before", "after", "--threshold", "0.5"), "--threshold: expected a number of 1 or more"),
         (("before", "after", "--across", "pymcc"), "--across: 'pymcc'"),
         (("before", "after", "--json", "--markdown"), "give one of them"),
+        (("before", "after", "--output", "plot.pdf"), "--output: expected a file that ends in .png or .svg"),
         (("before", "after", "--store", "none.sqlite"), "none.sqlite: there is no store here"),
         (("before",), "HEAD"),
     ],
@@ -232,3 +237,55 @@ def test_a_side_against_itself_says_so(firstgrad):
     code, out, _ = firstgrad(some("before"), "before", "before")
     assert code == 0
     assert "3 samples are on both sides" in out
+
+
+def test_a_forest_plot_is_written_where_it_is_wanted(firstgrad, tmp_path):
+    records = [*some("before"), *some("after")]
+    assert firstgrad(records, "before", "after", "--output", "new/plot.png")[0] == 0
+    assert (tmp_path / "new/plot.png").read_bytes().startswith(b"\x89PNG")
+    assert firstgrad.again("before", "after", "--metric", "nodes", "--output", "plot.svg")[0] == 0
+    assert "Ratios of HEAD (label after) by BASE (label before)" in (tmp_path / "plot.svg").read_text()
+
+
+def test_intervals_notes_and_further_samples_are_told(firstgrad):
+    noisy = [replace(each, time_to_first_gradient_seconds=2 + number / 2) for number, each in enumerate(some("after"))]
+    code, out, _ = firstgrad([*some("before"), *noisy], "before", "after")
+    assert code == 0
+    assert "not interleaved: drift of the machine counts as difference" in out
+    assert "a change by less than a factor of 1.02 counts as noise" in out
+    (row,) = [line for line in out.splitlines() if "undecided:" in line]
+    assert "more samples" in row
+
+
+def test_only_the_sides_are_read_whole(firstgrad, monkeypatch):
+    read = []
+    whole = Store.records
+
+    def watched(store, *arguments, **named):
+        for record in whole(store, *arguments, **named):
+            read.append(record.environment.label)
+            yield record
+
+    monkeypatch.setattr(Store, "records", watched)
+    records = [*some("other"), *some("before", git_commit="a" * 40), *some("after", git_commit="b" * 40)]
+    assert firstgrad(records, "before", "after")[0] == 0
+    assert set(read) == {"before", "after"}
+    read.clear()
+    assert firstgrad.again("a" * 7, "b" * 40)[0] == 0
+    assert set(read) == {"before", "after"}
+
+
+def test_the_history_in_the_store_sets_the_noise_threshold(firstgrad):
+    earlier = [
+        replace(
+            each,
+            time_to_first_gradient_seconds=2.0 * 1.2 ** (run % 2),
+            started_at=f"2024-01-{run + 1:02}T00:00:0{number}+00:00",
+        )
+        for run in range(8)
+        for number, each in enumerate(some(f"run {run}"))
+    ]
+    code, out, _ = firstgrad([*earlier, *some("before"), *some("after", seconds=2.3)], "before", "after", "--all")
+    assert code == 0
+    assert "1.200" in next(line for line in out.splitlines() if "time_to_first_gradient " in line)
+    assert "noise threshold: by the history of 2 of 2 metrics (up to 1.200), else 1.02" in out

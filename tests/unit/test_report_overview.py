@@ -317,7 +317,8 @@ def test_a_comparison_has_its_figure_and_what_changed():
     section = comparison_section(compare([*before, *after], "before", "after"))
     assert section.title == "Comparison: label before to label after"
     worse = next(line for line in section.lines if line.metric == "time to first gradient")
-    assert (worse.base, worse.head, worse.ratio, worse.verdict) == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", "worse")
+    assert (worse.base, worse.head, worse.ratio, worse.verdict) == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", "slower")
+    assert worse.is_bad
     assert section.figure is not None
     text = render_page(overview([*before, *after], comparison=compare([*before, *after], "before", "after")))
     assert "Comparison: label before to label after" in read(text).texts

@@ -1,4 +1,4 @@
-"""One case of a comparison: its metrics, and what its failures say."""
+"""One case of a comparison: its numbers, then its verdicts, and what its failures say."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.judge import ComparisonVerdict, MetricComparison, Thresholds, compare_metric
+from firstgrad.analysis.judge import ComparisonVerdict, MetricComparison, Sides
+from firstgrad.analysis.noise import Noise, find_noise, find_runs
+from firstgrad.analysis.pairing import LEAST_ROUNDS, Rounds, find_rounds
 from firstgrad.case import Case
+from firstgrad.metrics import Unit
 from firstgrad.record import Doubt, Record, Status
+from firstgrad.row import conditions_of
+from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from firstgrad.analysis.thresholds import Thresholds
     from firstgrad.metrics import Metric
+    from firstgrad.row import Row
+
+    type Measured = tuple[Sequence[Record], Sequence[Record]]
 
 _GRAVEST_FIRST = (
-    ComparisonVerdict.WORSE,
+    ComparisonVerdict.SLOWER,
+    ComparisonVerdict.LARGER,
     ComparisonVerdict.UNDECIDED,
-    ComparisonVerdict.BETTER,
+    ComparisonVerdict.FASTER,
+    ComparisonVerdict.SMALLER,
     ComparisonVerdict.SAME,
 )
 
@@ -30,72 +41,170 @@ class CaseComparison:
     Attributes
     ----------
     case_id : str
-        By which it was matched.
+        By which it was matched: the case's id, where nobody asked for another key.
     case : Case
-        What was measured.
+        What was measured on BASE, or on HEAD alone.
+    head_case : Case, optional
+        What was measured on HEAD, where that is another case.
     verdict : ComparisonVerdict
-        The gravest of its metrics, or what its failures say.
+        The gravest of its gating metrics, or what its failures say.
     reason : str
         Which samples failed, or why it is missing; empty for most.
     metrics : tuple of MetricComparison
         Those that either side has; none where a side has no sample that ended well.
     doubts : tuple of Doubt
         Of all its records.
+    is_interleaved : bool
+        Whether its sides were measured in turn.
+    rounds : int
+        How many, with a usable sample of both sides.
     """
 
     case_id: str
     case: Case
+    head_case: Case | None = None
     verdict: ComparisonVerdict
     reason: str = ""
     metrics: tuple[MetricComparison, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    is_interleaved: bool = False
+    rounds: int = 0
 
     @property
     def is_compared(self) -> bool:
         """Whether there was anything to compare: numbers of both sides, or a failure of one."""
-        failure = self.verdict in (ComparisonVerdict.FAILED, ComparisonVerdict.BETTER)
+        failure = self.verdict in (ComparisonVerdict.FAILED, ComparisonVerdict.REPAIRED)
         return failure or any(each.verdict is not ComparisonVerdict.MISSING for each in self.metrics)
 
+    @property
+    def is_alarm(self) -> bool:
+        """Whether a metric grew by more than its threshold, or samples fail that didn't."""
+        return self.verdict is ComparisonVerdict.FAILED or any(each.is_alarm for each in self.metrics)
 
-def compare_case(
-    before: Sequence[Record], after: Sequence[Record], metrics: Sequence[Metric], thresholds: Thresholds
-) -> CaseComparison:
-    """Compare what BASE and HEAD have of one case.
+    @property
+    def is_decided(self) -> bool:
+        """Whether no gating duration is undecided; a failure decides, too."""
+        return not any(
+            each.verdict is ComparisonVerdict.UNDECIDED and each.is_gating and each.unit is Unit.SECONDS
+            for each in self.metrics
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseSides:
+    """What both sides have of one case.
+
+    Attributes
+    ----------
+    key : str
+        By which they were matched.
+    before, after : sequence of Record
+        Of BASE and HEAD; one of them may be empty.
+    rounds : Rounds
+        Of their usable samples.
+    metrics : tuple of Sides
+        Numbers, where both sides have samples that ended well.
+    """
+
+    key: str
+    before: Sequence[Record]
+    after: Sequence[Record]
+    rounds: Rounds
+    metrics: tuple[Sides, ...]
+
+
+def gather_case(
+    key: str,
+    measured: Measured,
+    metrics: Sequence[Metric],
+    thresholds: Thresholds,
+    *,
+    history: Sequence[Row] = (),
+    started: str = "",
+    compared: Collection[str] = (),
+) -> CaseSides:
+    """Gather the numbers of one case.
 
     Parameters
     ----------
-    before, after : sequence of Record
-        Of the same case; one of them may be empty.
+    key : str
+        By which the sides were matched.
+    measured : pair of sequences of Record
+        Of BASE and of HEAD; one of them may be empty.
     metrics : sequence of Metric
         Which to compare.
     thresholds : Thresholds
-        By which rules.
+        With the noise threshold where there is no history.
+    history : sequence of Row
+        Earlier samples of the case.
+    started : str
+        When the first of the compared samples was started: the history ends there.
+    compared : collection of str
+        Samples on either side, by `record_id`.
     """
-    case = (*before, *after)[0].case
-    doubts = {doubt for record in (*before, *after) for doubt in record.doubts}
-    ours, theirs = ([each for each in side if each.status is Status.OK] for side in (before, after))
-    compared = _compare_metrics(ours, theirs, metrics, thresholds) if ours and theirs else ()
-    verdict, reason = _conclude(before, after, compared)
-    return CaseComparison(
-        case_id=case.id,
-        case=case,
-        verdict=verdict,
-        reason=reason,
-        metrics=compared,
-        doubts=tuple(each for each in Doubt if each in doubts),
+    before, after = measured
+    rounds = find_rounds(before, after)
+    ours, theirs = ([each for each in side if not why_unusable(each)] for side in measured)
+    if not (ours and theirs):
+        return CaseSides(key=key, before=before, after=after, rounds=rounds, metrics=())
+    runs = find_runs(
+        history,
+        question=ours[0].case.question,
+        conditions=conditions_of(ours[0].environment),
+        before=started,
+        without=compared,
+    )
+
+    def noise(metric: Metric) -> Noise:
+        if metric.unit is Unit.COUNT:  # they change because somebody changed them, never by themselves
+            return Noise(factor=thresholds.counts_noise_factor)
+        return find_noise(runs, metric, default=thresholds.noise_factor, is_interleaved=rounds.is_paired)
+
+    numbers = ((metric, _numbers(ours, metric.read), _numbers(theirs, metric.read)) for metric in metrics)
+    return CaseSides(
+        key=key,
+        before=before,
+        after=after,
+        rounds=rounds,
+        metrics=tuple(
+            Sides(metric=metric, base=base, head=head, pairs=_pairs(rounds, metric.read), noise=noise(metric))
+            for metric, base, head in numbers
+            if base or head
+        ),
     )
 
 
-def _compare_metrics(
-    before: Sequence[Record], after: Sequence[Record], metrics: Sequence[Metric], thresholds: Thresholds
-) -> tuple[MetricComparison, ...]:
-    numbers = ((metric, _numbers(before, metric), _numbers(after, metric)) for metric in metrics)
-    return tuple(compare_metric(metric, one, other, thresholds) for metric, one, other in numbers if one or other)
+def conclude_case(gathered: CaseSides, metrics: tuple[MetricComparison, ...]) -> CaseComparison:
+    """Put the verdicts of a case's metrics and its failures together."""
+    before, after = gathered.before, gathered.after
+    case = (*before, *after)[0].case
+    other = after[0].case if before and after else case
+    doubts = {doubt for record in (*before, *after) for doubt in record.doubts}
+    verdict, reason = _conclude(before, after, metrics)
+    return CaseComparison(
+        case_id=gathered.key,
+        case=case,
+        head_case=None if other == case else other,
+        verdict=verdict,
+        reason=reason,
+        metrics=metrics,
+        doubts=tuple(each for each in Doubt if each in doubts),
+        is_interleaved=gathered.rounds.is_interleaved,
+        rounds=len(gathered.rounds.pairs),
+    )
 
 
-def _numbers(records: Sequence[Record], metric: Metric) -> list[float]:
-    found = (metric.read(each) for each in records)
+def _numbers(records: Sequence[Record], read: Callable[[Record], float | None]) -> list[float]:
+    found = (read(each) for each in records)
     return [number for number in found if number is not None and math.isfinite(number)]
+
+
+def _pairs(rounds: Rounds, read: Callable[[Record], float | None]) -> list[tuple[float, float]] | None:
+    if not rounds.is_paired:
+        return None
+    both = (_numbers(pair, read) for pair in rounds.pairs)
+    found = [(one[0], one[1]) for one in both if len(one) == 2]  # noqa: PLR2004 - both of the round
+    return found if len(found) >= LEAST_ROUNDS else None
 
 
 def _conclude(
@@ -107,10 +216,12 @@ def _conclude(
         return ComparisonVerdict.MISSING, f"on {side} only" + (f", {failure}" if failure else "")
     if _is_new_failure(before, after):
         return ComparisonVerdict.FAILED, f"on HEAD {_why(after)}"
-    gravest = next((verdict for verdict in _GRAVEST_FIRST if any(one.verdict is verdict for one in compared)), None)
+    # Phases explain the times that they make up; where only phases were asked for, they tell.
+    telling = [each for each in compared if each.is_gating] or compared
+    gravest = next((verdict for verdict in _GRAVEST_FIRST if any(one.verdict is verdict for one in telling)), None)
     if _is_new_failure(after, before):
-        is_worse = gravest is ComparisonVerdict.WORSE
-        return ComparisonVerdict.WORSE if is_worse else ComparisonVerdict.BETTER, f"on BASE {_why(before)}"
+        grown = gravest is not None and gravest.is_growth
+        return gravest if gravest and grown else ComparisonVerdict.REPAIRED, f"on BASE {_why(before)}"
     if not compared and _why(before):
         return ComparisonVerdict.UNDECIDED, f"on BASE {_why(before)}; on HEAD {_why(after)}"
     return (gravest, "") if gravest else (ComparisonVerdict.MISSING, "no metric that both sides have")

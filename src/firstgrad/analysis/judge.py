@@ -1,4 +1,4 @@
-"""The rules of a comparison: when one metric of one case is worse, better, the same, or undecided.
+"""The rules of a comparison: when one metric of one case has grown, shrunk, stayed the same, or is undecided.
 
 `docs/method.md` gives the reasons. The rules know numbers only; `firstgrad.analysis.compare` finds them.
 """
@@ -11,62 +11,43 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.errors import SpecError
+from firstgrad.analysis.estimates import Estimate
+from firstgrad.analysis.further import count_further
+from firstgrad.analysis.noise import Noise
+from firstgrad.analysis.ratio_estimate import RatioFit, fit_ratio
+from firstgrad.analysis.thresholds import Thresholds, is_gating
 from firstgrad.metrics import Metric, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SHOWN_CONFIDENCE = 0.95
+_ROUNDING = 1e-9
+_ENDLESS = 1e300
+
 
 class ComparisonVerdict(StrEnum):
     """What a comparison says of a metric or a case.
 
-    ``failed``: samples failed on HEAD and not on BASE. ``missing``: on one side only. ``undecided``: the medians
-    differ by more than the threshold, and the samples don't show that it isn't noise.
+    ``slower``, ``faster`` are of seconds, ``larger``, ``smaller`` of bytes and counts. ``undecided``: the samples show
+    neither a change nor that there is none. ``failed``: samples failed on HEAD and not on BASE; ``repaired``: the
+    reverse. ``missing``: on one side only.
     """
 
-    WORSE = "worse"
-    BETTER = "better"
+    SLOWER = "slower"
+    FASTER = "faster"
+    LARGER = "larger"
+    SMALLER = "smaller"
     SAME = "same"
     UNDECIDED = "undecided"
     FAILED = "failed"
+    REPAIRED = "repaired"
     MISSING = "missing"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """How large a change must be before it is one.
-
-    Attributes
-    ----------
-    counts_factor, memory_factor, seconds_factor : float
-        Of the smaller number, at least 1.
-    least_bytes : int
-        Smaller changes of memory are none.
-    least_seconds, least_evaluation_seconds : float
-        The same of seconds: phases, and one steady-state call.
-    least_samples : int
-        Fewer on a side leave a change of seconds undecided.
-
-    Raises
-    ------
-    SpecError
-        Where a factor is no finite number, or below 1.
-    """
-
-    counts_factor: float = 1.05
-    memory_factor: float = 1.10
-    seconds_factor: float = 1.25
-    least_bytes: int = 5 * 2**20
-    least_seconds: float = 0.1
-    least_evaluation_seconds: float = 50e-6
-    least_samples: int = 3
-
-    def __post_init__(self) -> None:
-        for kind in ("counts", "memory", "seconds"):
-            factor = getattr(self, f"{kind}_factor")
-            if not (math.isfinite(factor) and factor >= 1):
-                raise SpecError(f"--threshold-{kind}", f"expected a number of 1 or more, such as 1.25, got {factor!r}")
+    @property
+    def is_growth(self) -> bool:
+        """Whether HEAD takes more than BASE."""
+        return self in (ComparisonVerdict.SLOWER, ComparisonVerdict.LARGER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +61,37 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sides:
+    """The numbers of one metric of one case.
+
+    Attributes
+    ----------
+    metric : Metric
+        Of which they are.
+    base, head : sequence of float
+        One number a sample, in the metric's unit.
+    pairs : sequence of (float, float), optional
+        BASE and HEAD of each round; none where samples weren't measured in turn.
+    noise : Noise
+        By how much they change anyway.
+    """
+
+    metric: Metric
+    base: Sequence[float]
+    head: Sequence[float]
+    pairs: Sequence[tuple[float, float]] | None = None
+    noise: Noise
+
+    def fit(self) -> RatioFit | None:
+        """Fit the ratio; none where there is none: a side without numbers, or with one of zero or less."""
+        if not (self.base and self.head) or min(*self.base, *self.head) <= 0:
+            return None
+        if self.pairs is not None:
+            return fit_ratio([one for one, _ in self.pairs], [other for _, other in self.pairs], paired=True)
+        return fit_ratio(self.base, self.head, paired=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricComparison:
     """One metric of one case.
 
@@ -89,34 +101,84 @@ class MetricComparison:
         Its name in `firstgrad.metrics`.
     unit : Unit
         Of `base` and `head`.
+    is_gating : bool
+        Whether it can be an alarm; other durations explain.
     base, head : Spread, optional
         None where no sample of that side has the number.
-    ratio : float, optional
-        Median of HEAD by median of BASE; none where that says nothing (a median of zero or less).
+    ratio : Estimate, optional
+        HEAD by BASE, with its own interval, not corrected for other comparisons: of counts the ratio of the medians and
+        the range of ratios. None where a side has no number above zero.
+    is_paired : bool
+        Whether the ratio is that within rounds.
+    p_value : float, optional
+        Corrected for all comparisons of its kind; none where no samples were tested.
+    noise : Noise
+        A change by less is none.
     verdict : ComparisonVerdict
-        Never ``failed``.
+        Never ``failed`` nor ``repaired``.
+    is_alarm : bool
+        Whether it has grown by more than the threshold.
+    further_samples : int, optional
+        How many more of each side would likely decide it; none where it is decided, or would take more than 500.
     """
 
     metric: str
     unit: Unit
+    is_gating: bool
     base: Spread | None
     head: Spread | None
-    ratio: float | None
+    ratio: Estimate | None
+    is_paired: bool
+    p_value: float | None
+    noise: Noise
     verdict: ComparisonVerdict
+    is_alarm: bool
+    further_samples: int | None
 
 
-def compare_metric(
-    metric: Metric, base: Sequence[float], head: Sequence[float], thresholds: Thresholds
+def judge(
+    sides: Sides, fit: RatioFit | None, p_value: float | None, thresholds: Thresholds, *, looks: int = 1
 ) -> MetricComparison:
-    """Compare the samples of two sides, one number a sample, in the metric's unit."""
-    one, other = _spread(base), _spread(head)
+    """Judge one metric of one case.
+
+    Parameters
+    ----------
+    sides : Sides
+        The numbers.
+    fit : RatioFit, optional
+        Of `Sides.fit`.
+    p_value : float, optional
+        That of `fit`, corrected for the other comparisons.
+    thresholds : Thresholds
+        By which rules.
+    looks : int
+        How often the comparison will be looked at in all.
+    """
+    metric = sides.metric
+    one, other = _spread(sides.base), _spread(sides.head)
+    verdict = _judge(sides, one, other, fit, 1.0 if p_value is None else p_value, thresholds, looks)
+    ratio = _ratio(metric, one, other, fit)
+    further = None
+    if verdict is ComparisonVerdict.UNDECIDED and metric.unit is Unit.SECONDS and fit is not None:
+        # By how much the other comparisons raised its p-value, they lower what it must fall below.
+        share = fit.p_value / p_value if p_value and fit.p_value else 1.0
+        further = count_further(fit, sides.noise, thresholds, share=share, looks=looks)
+    beyond = thresholds.alarm_factor(metric.unit)
+    # Where there is no ratio (a median of zero or less), no factor can forgive growth.
+    is_alarm = verdict.is_growth and is_gating(metric) and (ratio is None or ratio.value > beyond)
     return MetricComparison(
         metric=metric.name,
         unit=metric.unit,
+        is_gating=is_gating(metric),
         base=one,
         head=other,
-        ratio=other.median / one.median if one and other and min(one.median, other.median) > 0 else None,
-        verdict=_judge(metric, one, other, thresholds),
+        ratio=ratio,
+        is_paired=sides.pairs is not None and fit is not None,
+        p_value=p_value,
+        noise=sides.noise,
+        verdict=verdict,
+        is_alarm=is_alarm,
+        further_samples=further,
     )
 
 
@@ -126,44 +188,77 @@ def _spread(values: Sequence[float]) -> Spread | None:
     return Spread(samples=len(values), median=statistics.median(values), low=min(values), high=max(values))
 
 
-def _judge(metric: Metric, base: Spread | None, head: Spread | None, thresholds: Thresholds) -> ComparisonVerdict:
+def _ratio(metric: Metric, base: Spread | None, head: Spread | None, fit: RatioFit | None) -> Estimate | None:
+    if base is None or head is None or fit is None:
+        return None
+    if metric.unit is not Unit.COUNT:
+        return fit.estimate(_SHOWN_CONFIDENCE)
+    samples = min(base.samples, head.samples)
+    # A range of numbers that hardly vary: nobody has asked how probable it is.
+    return Estimate(head.median / base.median, head.low / base.high, head.high / base.low, 0.0, samples)
+
+
+def _judge(
+    sides: Sides,
+    base: Spread | None,
+    head: Spread | None,
+    fit: RatioFit | None,
+    p_value: float,
+    thresholds: Thresholds,
+    looks: int,
+) -> ComparisonVerdict:
     if base is None or head is None:
         return ComparisonVerdict.MISSING
-    # `better` is `worse` with the sides exchanged: one set of rules, so that neither direction is judged more mildly.
-    if _has_grown(metric, base, head, thresholds):
-        return ComparisonVerdict.WORSE
-    if _has_grown(metric, head, base, thresholds):
-        return ComparisonVerdict.BETTER
-    seems = _is_beyond(metric, base.median, head.median, thresholds)
-    if seems or _is_beyond(metric, head.median, base.median, thresholds):
+    if sides.metric.unit is Unit.COUNT:
+        return _judge_counts(base, head, sides.metric, sides.noise)
+    if fit is None:
+        return _judge_ranges(base, head, sides.metric, thresholds)
+    if sides.metric.unit is Unit.SECONDS and fit.samples < thresholds.least_samples:
         return ComparisonVerdict.UNDECIDED
-    return ComparisonVerdict.SAME
+    # As shown, not corrected for other comparisons: that a side is the same raises no alarm.
+    estimate = fit.estimate(1 - (1 - _SHOWN_CONFIDENCE) / looks)
+    least = thresholds.least(sides.metric)
+    if _difference(estimate.value, base, head) >= least * (1 - _ROUNDING) and _is_real(
+        sides, fit, p_value, thresholds, looks
+    ):
+        return _changed(sides.metric, fit.log_ratio)
+    margin = thresholds.margin(sides.noise.factor)
+    is_within = estimate.high <= margin and estimate.low >= 1 / margin
+    is_small = max(_difference(end, base, head) for end in (estimate.low, estimate.high)) < least
+    return ComparisonVerdict.SAME if is_within or is_small else ComparisonVerdict.UNDECIDED
 
 
-def _has_grown(metric: Metric, before: Spread, after: Spread, thresholds: Thresholds) -> bool:
-    match metric.unit:
-        case Unit.COUNT:
-            return _is_beyond(metric, before.median, after.median, thresholds)
-        case Unit.BYTES:
-            return after.low > before.high and _is_beyond(metric, before.median, after.median, thresholds)
-        case Unit.SECONDS:
-            enough = min(before.samples, after.samples) >= thresholds.least_samples
-            return enough and _is_beyond(metric, before.high, after.low, thresholds)
+def _difference(ratio: float, base: Spread, head: Spread) -> float:
+    """Find how far the sides would be apart by a ratio, in the metric's unit: the same with the sides exchanged."""
+    away = abs(math.log(min(max(ratio, 1 / _ENDLESS), _ENDLESS)))
+    return 2 * math.sinh(away / 2) * math.sqrt(base.median) * math.sqrt(head.median)
 
 
-def _is_beyond(metric: Metric, below: float, above: float, thresholds: Thresholds) -> bool:
-    """Whether `above` exceeds `below` by the factor and by the least difference of this metric."""
-    factor, least = _limits(metric, thresholds)
-    return above > factor * below and above - below >= least
+def _is_real(sides: Sides, fit: RatioFit, p_value: float, thresholds: Thresholds, looks: int) -> bool:
+    if not fit.has_interval:
+        # Single samples of memory, which hardly spreads: only what is beyond the alarm's threshold is a change.
+        return abs(fit.log_ratio) > math.log(thresholds.alarm_factor(sides.metric.unit))
+    return p_value <= (1 - thresholds.confidence) / looks and abs(fit.log_ratio) > math.log(sides.noise.factor)
 
 
-def _limits(metric: Metric, thresholds: Thresholds) -> tuple[float, float]:
-    match metric.unit:
-        case Unit.COUNT:
-            return thresholds.counts_factor, 0.0
-        case Unit.BYTES:
-            return thresholds.memory_factor, thresholds.least_bytes
-        case Unit.SECONDS:
-            is_call = metric.name == "evaluation"
-            least = thresholds.least_evaluation_seconds if is_call else thresholds.least_seconds
-            return thresholds.seconds_factor, least
+def _judge_counts(base: Spread, head: Spread, metric: Metric, noise: Noise) -> ComparisonVerdict:
+    low, high = sorted((base.median, head.median))
+    # Identical runs give equal counts, so one sample tells.
+    is_change = high > noise.factor * low
+    return _changed(metric, head.median - base.median) if is_change else ComparisonVerdict.SAME
+
+
+def _judge_ranges(base: Spread, head: Spread, metric: Metric, thresholds: Thresholds) -> ComparisonVerdict:
+    """Judge numbers of zero or less, which have no ratio: retained memory, phases that didn't happen."""
+    least = thresholds.least(metric)
+    enough = metric.unit is Unit.BYTES or min(base.samples, head.samples) >= thresholds.least_samples
+    if enough and (head.low - base.high >= least or base.low - head.high >= least):
+        return _changed(metric, head.median - base.median)
+    differs = max(abs(head.high - base.low), abs(base.high - head.low)) >= least
+    return ComparisonVerdict.UNDECIDED if differs else ComparisonVerdict.SAME
+
+
+def _changed(metric: Metric, difference: float) -> ComparisonVerdict:
+    if metric.unit is Unit.SECONDS:
+        return ComparisonVerdict.SLOWER if difference > 0 else ComparisonVerdict.FASTER
+    return ComparisonVerdict.LARGER if difference > 0 else ComparisonVerdict.SMALLER

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from firstgrad.cli import carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
+from firstgrad.cli import advise, carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.errors import FirstgradError
 
@@ -27,6 +27,7 @@ app.command("check", epilog=check.EPILOG)(check.check)
 app.command("sample", epilog=sample.EPILOG)(sample.sample)
 app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
 app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
+app.command("advise", epilog=advise.EPILOG)(advise.advise)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)

@@ -1,13 +1,21 @@
-"""``firstgrad compare``: what got worse between two labels or commits of the store."""
+"""``firstgrad compare``: what got slower or larger between two labels or commits of the store."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstgrad.cli.compare_options import DuelOptions, refuse_unused
+from firstgrad.cli.compare_sides import asks_to_measure
+from firstgrad.cli.options import CaseOptions, ModelOptions, spread
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from firstgrad.analysis.compare import Comparison
+    from firstgrad.analysis.thresholds import Thresholds
 
 EPILOG = """\b
 Examples:
@@ -17,23 +25,42 @@ Examples:
       two commits, for a comment on a pull request
   firstgrad compare pymc-5 pymc-6 --across pymc --across pytensor
       the packages are what is compared
+  firstgrad compare formulation=per_joint formulation=vectorised --backend jax --until-decided --time-budget 30m
+      two formulations, measured now in turns; any option of the case, without its dashes
+  firstgrad compare main HEAD models/mine.py:build --measure
+      two commits, each with its own files, and in its own environment where it can be installed
+  firstgrad compare pymc==6.2.0 pymc==6.4.0+jax==0.12.0.1 --backend jax
+      two releases, each in an environment of its own; also env:PATH, and . for here and now
 
 \b
-Exit codes: 0 good; 1 something got worse or failed; 2 wrong use, unlike sides, or nothing on both.
+A verdict says what is real: slower, faster (of bytes and counts larger, smaller), same, or undecided.
+A threshold says what is an alarm: growth that is real but below it is shown, and ends with 0.
+
+\b
+Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wrong use, unlike sides, or nothing on both.
 """
 
 
+@spread
 def compare(
-    base: Annotated[str, typer.Argument(metavar="BASE", help="Label, commit, or what git knows: main, HEAD~1.")],
-    head: Annotated[str, typer.Argument(metavar="HEAD", help="The other side: is it worse than BASE?")],
-    threshold_seconds: Annotated[
-        float | None, typer.Option("--threshold-seconds", help="Factor beyond which seconds count [1.25].")
+    base: Annotated[
+        str,
+        typer.Argument(metavar="BASE", help="Label, commit, or what git knows: main, HEAD~1. Or what to measure."),
+    ],
+    head: Annotated[str, typer.Argument(metavar="HEAD", help="The other side: does it take more than BASE?")],
+    model: ModelOptions,
+    case: CaseOptions,
+    duel: DuelOptions,
+    threshold: Annotated[
+        float | None,
+        typer.Option("--threshold", metavar="FACTOR", help="Alarm where slower beyond this, such as 1.1 [any]."),
     ] = None,
     threshold_memory: Annotated[
-        float | None, typer.Option("--threshold-memory", help="The same for bytes [1.10].")
+        float | None, typer.Option("--threshold-memory", metavar="FACTOR", help="The same of bytes [1.10].")
     ] = None,
     threshold_counts: Annotated[
-        float | None, typer.Option("--threshold-counts", help="The same for nodes and compiled units [1.05].")
+        float | None,
+        typer.Option("--threshold-counts", metavar="FACTOR", help="The same of nodes and compiled units [1.05]."),
     ] = None,
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric; may be repeated.")
@@ -47,10 +74,15 @@ def compare(
     store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
     json: Annotated[bool, typer.Option("--json", help="The whole comparison as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request or a summary of CI.")] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FILE", help="A forest plot of the ratios, .png or .svg.")
+    ] = None,
 ) -> None:
-    """Compare two sides of the store, case by case: time, memory, counts, failures. Ends with 1 on a regression."""
+    """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
     from firstgrad.analysis.compare import compare as compare_records
-    from firstgrad.analysis.judge import Thresholds
+    from firstgrad.cli.compare_duel import choose_key, measure_and_judge
+    from firstgrad.cli.compare_figure import check_output
+    from firstgrad.cli.compare_read import read_history, read_sides
     from firstgrad.cli.git import resolve_commit
     from firstgrad.cli.metrics import choose_metrics
     from firstgrad.cli.rows import open_store
@@ -58,23 +90,48 @@ def compare(
 
     if json and markdown:
         raise SpecError("--json, --markdown", "give one of them")
-    factors: dict[str, Any] = {
-        "seconds_factor": threshold_seconds,
-        "memory_factor": threshold_memory,
-        "counts_factor": threshold_counts,
-    }
-    with open_store(store) as opened:
-        records = list(opened.records())
-    comparison = compare_records(
-        records,
-        base,
-        head,
-        thresholds=Thresholds(**{name: factor for name, factor in factors.items() if factor is not None}),
-        metrics=choose_metrics(metric or []),
-        across=frozenset(across or ()),
-        force=force,
-        resolve=resolve_commit,
+    if output is not None:
+        check_output(output)
+    thresholds = make_thresholds(threshold, threshold_memory, threshold_counts)
+    metrics = choose_metrics(metric or [])
+    judge = functools.partial(
+        compare_records, thresholds=thresholds, metrics=metrics, force=force, resolve=resolve_commit
     )
+    if duel.measure or asks_to_measure(base) or asks_to_measure(head):
+        comparison = measure_and_judge(base, head, model, case, duel, store=store, across=across or (), judge=judge)
+    else:
+        refuse_unused(model, case, duel)
+        with open_store(store) as opened:
+            records = read_sides(opened, base, head, resolve_commit)
+            history = read_history(opened, records)
+        key = choose_key(records, base, head)
+        comparison = judge(records, base, head, across=frozenset(across or ()), history=history, key=key)
+    show(comparison, json=json, markdown=markdown, show_all=show_all, output=output, metrics=metric or ())
+    raise typer.Exit(exit_code(comparison))
+
+
+def make_thresholds(seconds: float | None, memory: float | None, counts: float | None) -> Thresholds:
+    """Make the rules of options, firstgrad's own where they were left out; raises SpecError."""
+    from firstgrad.analysis.thresholds import Thresholds
+
+    factors: dict[str, Any] = {"seconds_factor": seconds, "memory_factor": memory, "counts_factor": counts}
+    return Thresholds(**{name: factor for name, factor in factors.items() if factor is not None})
+
+
+def show(
+    comparison: Comparison,
+    *,
+    json: bool,
+    markdown: bool,
+    show_all: bool,
+    output: str | None,
+    metrics: Sequence[str] = (),
+) -> None:
+    """Print a comparison as text, JSON or Markdown, and draw it where that was asked for."""
+    if output is not None:
+        from firstgrad.cli.compare_figure import write_figure
+
+        write_figure(comparison, output, metrics)
     if json:
         from firstgrad.codec import to_json
 
@@ -88,7 +145,6 @@ def compare(
         from firstgrad.cli.console import make_console
 
         show_comparison(make_console(), comparison, show_all=show_all)
-    raise typer.Exit(exit_code(comparison))
 
 
 def exit_code(comparison: Comparison) -> int:

@@ -11,8 +11,6 @@ from firstgrad.cli import compare_rows as rows
 if TYPE_CHECKING:
     from firstgrad.analysis.compare import Comparison
 
-_LOUD = (ComparisonVerdict.WORSE, ComparisonVerdict.FAILED)
-
 
 def to_markdown(comparison: Comparison, *, show_all: bool) -> str:
     """Write what changed (or all of it) as GitHub's Markdown, ending in a line break."""
@@ -22,12 +20,13 @@ def to_markdown(comparison: Comparison, *, show_all: bool) -> str:
     lines = [f"### firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}", ""]
     lines += [f"{_code(name_sides(comparison))}: {rows.summary(comparison)}.", ""]
     table = [
-        _row([_code(names[case.case_id]), *rows.cells(metric)[:-1], _loud(metric.verdict)])
+        _row([_code(names[case.case_id]), *cells[:-1], f"**{cells[-1]}**" if metric.is_alarm else cells[-1]])
         for case, metrics in told
         for metric in metrics
+        for cells in [rows.cells(metric)]
     ]
     if table:
-        lines += [_row(["case", *rows.COLUMNS]), "| --- | --- | ---: | ---: | ---: | --- |", *table, ""]
+        lines += [_row(["case", *rows.COLUMNS]), "| --- | --- | ---: | ---: | ---: | ---: | --- |", *table, ""]
     listed = [
         f"- {_loud(case.verdict)}: {_code(names[case.case_id])}, {_code(case.reason)}"
         for case, _ in told
@@ -42,7 +41,7 @@ def _row(texts: list[str]) -> str:
 
 
 def _loud(verdict: ComparisonVerdict) -> str:
-    return f"**{verdict}**" if verdict in _LOUD else str(verdict)
+    return f"**{verdict}**" if verdict is ComparisonVerdict.FAILED else str(verdict)
 
 
 def _code(text: str) -> str:

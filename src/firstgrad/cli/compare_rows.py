@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.compare_words import count_verdicts, note_conditions
-from firstgrad.analysis.judge import ComparisonVerdict
+from firstgrad.analysis.compare_words import count_verdicts, is_told, note_conditions, write_ratio, write_verdict
 from firstgrad.metrics import Unit
 from firstgrad.units import format_bytes, format_seconds
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from firstgrad.analysis.compare_case import CaseComparison
     from firstgrad.analysis.judge import MetricComparison, Spread
 
-COLUMNS = ("metric", "BASE", "HEAD", "ratio", "verdict")
+COLUMNS = ("metric", "BASE", "HEAD", "ratio", "noise", "verdict")
 
 
 def summary(comparison: Comparison) -> str:
@@ -29,13 +28,20 @@ def summary(comparison: Comparison) -> str:
 
 def shown_metrics(case: CaseComparison, *, show_all: bool) -> list[MetricComparison]:
     """Choose the metrics that changed, or all."""
-    return [each for each in case.metrics if show_all or each.verdict is not ComparisonVerdict.SAME]
+    return [each for each in case.metrics if show_all or is_told(each)]
 
 
-def cells(metric: MetricComparison) -> tuple[str, str, str, str, str]:
+def cells(metric: MetricComparison) -> tuple[str, ...]:
     """Write one metric as the texts of `COLUMNS`."""
-    ratio = "" if metric.ratio is None else f"{metric.ratio:.3f}"
-    return metric.metric, _side(metric.base, metric.unit), _side(metric.head, metric.unit), ratio, str(metric.verdict)
+    paired = ", paired" if metric.is_paired and metric.ratio is not None else ""
+    return (
+        metric.metric,
+        _side(metric.base, metric.unit),
+        _side(metric.head, metric.unit),
+        write_ratio(metric) + paired,
+        f"{metric.noise.factor:.3f}",
+        write_verdict(metric),
+    )
 
 
 def notes(comparison: Comparison) -> Iterable[str]:

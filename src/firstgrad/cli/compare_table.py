@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.analysis.compare import Comparison
+    from firstgrad.analysis.judge import MetricComparison
 
 _STYLES = {
-    ComparisonVerdict.WORSE: "bold red",
     ComparisonVerdict.FAILED: "bold red",
-    ComparisonVerdict.BETTER: "green",
+    ComparisonVerdict.FASTER: "green",
+    ComparisonVerdict.SMALLER: "green",
+    ComparisonVerdict.REPAIRED: "green",
     ComparisonVerdict.UNDECIDED: "yellow",
     ComparisonVerdict.MISSING: "yellow",
 }
@@ -42,9 +44,15 @@ def show_comparison(console: Console, comparison: Comparison, *, show_all: bool)
             for name in rows.COLUMNS:
                 table.add_column(name, justify="left" if name in ("metric", "verdict") else "right")
             for metric in shown:
-                table.add_row(*rows.cells(metric), style=_STYLES.get(metric.verdict))
+                table.add_row(*rows.cells(metric), style=_style(metric))
             console.print(table)
     console.print()
     for note in rows.notes(comparison):
         console.print(Text(note, style="yellow"), soft_wrap=True)
     console.print(rows.summary(comparison), soft_wrap=True)
+
+
+def _style(metric: MetricComparison) -> str:
+    if metric.verdict.is_growth:
+        return "bold red" if metric.is_alarm else "magenta"
+    return _STYLES.get(metric.verdict, "") if metric.is_gating else "dim"

@@ -125,7 +125,7 @@ def _compare(
     base, head = sides
     wanted = {each for side in sides for each in choose_side(rows, side, resolve_commit)}
     records = source.records(wanted)
-    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit)
+    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=rows)
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:

@@ -26,7 +26,7 @@ from firstgrad.units import format_bytes, format_count, format_seconds
 from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console
 
@@ -78,7 +78,8 @@ class SweepState:
         """
         match event:
             case SampleBegan(job=job, place=place):
-                title = f"{job.case}, sample {job.number}" + (f" on {place}" if place else "")
+                side = f"{job.side}: " if job.side else ""
+                title = f"{side}{job.case}, sample {job.number}" + (f" on {place}" if place else "")
                 self.running[job] = Progress(title, self._clock)
                 self._started[job] = self._clock()
                 self.notice = ""
@@ -133,9 +134,8 @@ class SweepState:
         self.failed += bool(reason)
         if began is not None and not reason:
             self._durations.learn(job.case, self._clock() - began)
-        return (
-            f"[{self.measured + self.skipped}/{self.total}] {job.case}: {_result(record, reason)}; {self.remaining()}"
-        )
+        count = f"[{self.measured + self.skipped}/{self.total}]"
+        return f"{count} {job.side or job.case}: {_result(record, reason)}; {self.remaining()}"
 
 
 class _Screen:
@@ -181,9 +181,24 @@ def show_sweep(
     callable
         To be given each event, from any thread.
     """
-    console = console or make_console(stderr=True)
     state = SweepState(plan, durations, at_once=at_once, clock=clock)
-    for line in opening(grid, plan):
+    with show_state(state, opening(grid, plan), console=console) as display:
+        yield display
+
+
+@contextmanager
+def show_state(
+    state: SweepState, opening_lines: Iterable[str], *, console: Console | None = None
+) -> Iterator[Callable[[SweepEvent], None]]:
+    """Show a state on standard error while the block runs, after some lines on what is going to happen.
+
+    Yields
+    ------
+    callable
+        To be given each event, from any thread.
+    """
+    console = console or make_console(stderr=True)
+    for line in opening_lines:
         console.print(line, soft_wrap=True)
     if not console.is_terminal:
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firstgrad.figures.findings import draw_findings
 from firstgrad.figures.phases import describe_phases, draw_phases
+from firstgrad.figures.power import describe_power, draw_power, read_power
 from firstgrad.figures.profile import describe_profile, draw_profile
 from firstgrad.figures.releases import describe_releases, draw_releases
 from firstgrad.figures.style import save_figure
@@ -15,7 +16,7 @@ from firstgrad.store.profiles import read_profile
 
 
 def main(folder: Path, data: Path) -> None:
-    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, and kept profiles."""
+    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, ``trust``, and kept profiles."""
     drawn: list[Path] = []
     if (source := data / "first-gradient.jsonl").exists():
         records = list(import_jsonl(source))
@@ -26,6 +27,9 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "growth.jsonl").exists():
         for name, figure, description in draw_findings(list(import_jsonl(source))):
             drawn += save_figure(figure, folder, name, description=description)
+    if (source := data / "trust-report.json").exists():
+        points = read_power(source)
+        drawn += save_figure(draw_power(points), folder, "power", description=describe_power(points))
     for source in sorted(data.glob("profile-*.json")):
         profile = read_profile(source)
         drawn += save_figure(draw_profile(profile), folder, source.stem, description=describe_profile(profile))

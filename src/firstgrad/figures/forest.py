@@ -11,7 +11,7 @@ from firstgrad.figures.lines import shown
 from firstgrad.figures.series import split_common
 from firstgrad.figures.style import firstgrad_style
 from firstgrad.figures.values import write_value
-from firstgrad.metrics import Unit, metric_named
+from firstgrad.metrics import metric_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,22 +21,28 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.compare import Comparison
     from firstgrad.analysis.compare_case import CaseComparison
-    from firstgrad.analysis.judge import MetricComparison, Thresholds
+    from firstgrad.analysis.judge import MetricComparison
 
 _WORST_FIRST = (
     ComparisonVerdict.FAILED,
-    ComparisonVerdict.WORSE,
+    ComparisonVerdict.SLOWER,
+    ComparisonVerdict.LARGER,
     ComparisonVerdict.UNDECIDED,
     ComparisonVerdict.MISSING,
-    ComparisonVerdict.BETTER,
+    ComparisonVerdict.REPAIRED,
+    ComparisonVerdict.FASTER,
+    ComparisonVerdict.SMALLER,
     ComparisonVerdict.SAME,
 )
 _LOOKS = {
     ComparisonVerdict.FAILED: ("#D55E00", "X"),
-    ComparisonVerdict.WORSE: ("#D55E00", "^"),
+    ComparisonVerdict.SLOWER: ("#D55E00", "^"),
+    ComparisonVerdict.LARGER: ("#D55E00", "^"),
     ComparisonVerdict.UNDECIDED: ("#CC79A7", "D"),
     ComparisonVerdict.MISSING: ("#888888", "s"),
-    ComparisonVerdict.BETTER: ("#009E73", "v"),
+    ComparisonVerdict.REPAIRED: ("#009E73", "*"),
+    ComparisonVerdict.FASTER: ("#009E73", "v"),
+    ComparisonVerdict.SMALLER: ("#009E73", "v"),
     ComparisonVerdict.SAME: ("#0072B2", "o"),
 }
 _TICKS = (
@@ -48,6 +54,7 @@ _WIDTH_INCHES, _ROW_INCHES, _TALL_ROW_INCHES = 10.0, 0.27, 0.36
 _LETTER_INCHES, _VERDICTS_INCHES = 0.07, 2.3  # of a letter, and of what stands right of the panel
 _BESIDE = 1.02  # right of the panel, whose width is 1
 _ROWS_DESCRIBED = 12
+_WIDEST = 20.0  # an interval that reaches farther says nothing, and would squeeze all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +69,7 @@ class _Row:
     @property
     def rank(self) -> tuple[int, float]:
         """The worst first; of one verdict, the largest ratio."""
-        ratio = self.metric.ratio if self.metric is not None and self.metric.ratio is not None else math.inf
+        ratio = self.metric.ratio.value if self.metric is not None and self.metric.ratio is not None else math.inf
         return _WORST_FIRST.index(self.verdict), -ratio
 
 
@@ -83,9 +90,8 @@ def draw_forest(
     Returns
     -------
     matplotlib.figure.Figure
-        One axes: median of HEAD by median of BASE on a logarithmic scale. The bar reaches from HEAD's least by BASE's
-        largest sample to HEAD's largest by BASE's least; the shade is the threshold below which a change is none.
-        Rows without a ratio (failed, missing) say why.
+        One axes: the ratio of HEAD by BASE on a logarithmic scale, with its interval; the shade is the noise threshold,
+        below which a change is none. Rows without a ratio (failed, missing) say why.
 
     Raises
     ------
@@ -103,18 +109,18 @@ def draw_forest(
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(*_limits(rows, comparison.thresholds))
+        axes.set_xlim(*_limits(rows))
         longest = max(len(part) for name in names for part in name.splitlines())
         room = int((_WIDTH_INCHES - _VERDICTS_INCHES) / _LETTER_INCHES) - longest
         for number, row in enumerate(rows):
-            _draw_row(axes, number, row, comparison.thresholds, room=room)
+            _draw_row(axes, number, row, room=room)
         axes.axvline(1.0, color="#888888", linewidth=1.2)
         axes.set_yticks(range(len(rows)), names, fontsize=8.5)
         axes.tick_params(axis="y", length=0)
         _set_ticks(axes)
         left_out = len(every) - len(rows)
         more = f"\n{left_out} more rows are left out, none of them worse than these" if left_out else ""
-        axes.set_xlabel(f"HEAD / BASE, right of 1 is dearer; shaded: no change by the threshold{more}")
+        axes.set_xlabel(f"HEAD / BASE, right of 1 is dearer; shaded: noise, no change{more}")
         what = ", ".join(metric_named(each).title for each in metrics)
         sides = f"BASE {shown(str(comparison.base), 40)}, HEAD {shown(str(comparison.head), 40)}"
         about = f"\n{shown(common, 110)}" if common else ""
@@ -180,20 +186,12 @@ def _why_none(metric: MetricComparison) -> str:
     return f"on {side} only" + (f", {write_value(metric.unit, spread.median)}" if spread else "")
 
 
-def _interval(metric: MetricComparison) -> tuple[float, float]:
-    """Find the least and the largest ratio of a sample of HEAD to one of BASE."""
-    base, head = metric.base, metric.head
-    if base is None or head is None:
-        return math.nan, math.nan
-    return max(head.low, 0.0) / base.high, head.high / base.low if base.low > 0 else math.inf
-
-
 def _tell(row: _Row) -> str:
     if row.metric is None or row.metric.ratio is None:
         return str(row.verdict)
-    low, high = _interval(row.metric)
-    interval = "" if low == high else f" [{low:.2f}, {high:.2f}]"
-    return f"{row.verdict} {row.metric.ratio:.2f}{interval}"
+    ratio = row.metric.ratio
+    interval = "" if ratio.low == ratio.high else f" [{ratio.low:.2f}, {ratio.high:.2f}]"
+    return f"{row.verdict} {ratio.value:.2f}{interval}"
 
 
 def _name_rows(rows: Sequence[_Row], *, several: bool) -> tuple[str, list[str]]:
@@ -211,17 +209,7 @@ def _name_rows(rows: Sequence[_Row], *, several: bool) -> tuple[str, list[str]]:
     ]
 
 
-def _factor(unit: Unit, thresholds: Thresholds) -> float:
-    match unit:
-        case Unit.COUNT:
-            return thresholds.counts_factor
-        case Unit.BYTES:
-            return thresholds.memory_factor
-        case Unit.SECONDS:
-            return thresholds.seconds_factor
-
-
-def _draw_row(axes: Axes, number: int, row: _Row, thresholds: Thresholds, *, room: int) -> None:
+def _draw_row(axes: Axes, number: int, row: _Row, *, room: int) -> None:
     colour, marker = _LOOKS[row.verdict]
     at = axes.get_yaxis_transform()
     axes.plot(
@@ -231,10 +219,10 @@ def _draw_row(axes: Axes, number: int, row: _Row, thresholds: Thresholds, *, roo
     if row.metric is None or row.metric.ratio is None:
         axes.text(0.01, number, shown(row.text, room), transform=at, va="center", fontsize=8.5, style="italic")
         return
-    factor = _factor(row.metric.unit, thresholds)
+    factor = row.metric.noise.factor
     axes.fill_betweenx([number - 0.5, number + 0.5], 1 / factor, factor, color="#888888", alpha=0.16, linewidth=0)
     left, right = axes.get_xlim()
-    low, high = _interval(row.metric)
+    low, high = row.metric.ratio.low, row.metric.ratio.high
     axes.plot(
         [max(low, left), min(high, right)],
         [number, number],
@@ -246,16 +234,19 @@ def _draw_row(axes: Axes, number: int, row: _Row, thresholds: Thresholds, *, roo
     for end, edge, arrow in ((low, left, "<"), (-high, -right, ">")):
         if end < edge:
             axes.plot([abs(edge)], [number], marker=arrow, color=colour, markersize=6, clip_on=False, label="no end")
-    axes.plot([row.metric.ratio], [number], marker=marker, color=colour, markersize=6.5, label="ratio")
+    axes.plot([row.metric.ratio.value], [number], marker=marker, color=colour, markersize=6.5, label="ratio")
 
 
-def _limits(rows: Sequence[_Row], thresholds: Thresholds) -> tuple[float, float]:
-    """Hold every median and threshold, and every interval that has an end."""
-    known = [each.metric for each in rows if each.metric is not None and each.metric.ratio is not None]
+def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
+    """Hold every ratio and noise threshold, and every interval that isn't wider than all others need."""
+    known = [each.metric for each in rows if each.metric is not None]
+    ratios = [each.ratio for each in known if each.ratio is not None]
     ends = [1.35, 1 / 1.35]
-    for each in known:
-        ends += [each.ratio or 1.0, _factor(each.unit, thresholds), 1 / _factor(each.unit, thresholds)]
-        ends += [end for end in _interval(each) if 0 < end < math.inf]
+    ends += [end for each in known for end in (each.noise.factor, 1 / each.noise.factor)]
+    ends += [each.value for each in ratios]
+    ends += [
+        min(max(end, each.value / _WIDEST), each.value * _WIDEST) for each in ratios for end in (each.low, each.high)
+    ]
     room = 1.08
     return min(ends) / room, max(ends) * room
 

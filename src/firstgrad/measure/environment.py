@@ -20,14 +20,20 @@ from firstgrad.record import Environment, HostFingerprint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from firstgrad.measure.interpreter import Interpreter
+
 PACKAGES = ("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", "pytensor", "scipy")
 """Packages whose versions a record keeps."""
 
 
 def describe_environment(
-    *, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None
+    *,
+    threads: int = 1,
+    label: str = "",
+    inherited: Mapping[str, str] | None = None,
+    interpreter: Interpreter | None = None,
 ) -> Environment:
-    """Describe this machine and this interpreter's packages.
+    """Describe this machine, and the packages of this process or of another interpreter.
 
     Parameters
     ----------
@@ -37,21 +43,29 @@ def describe_environment(
         The user's name for this run.
     inherited : mapping of str to str, optional
         The environment variables; the process's own where left out.
+    interpreter : Interpreter, optional
+        Who measures; this process's Python where left out.
 
     Returns
     -------
     Environment
         Without `bytecode`, which only the worker can see.
     """
+    if interpreter is None:
+        python = platform.python_version()
+        versions = tuple((name, found) for name in PACKAGES if (found := installed_version(name)))
+        commit = git_commit(Path.cwd())
+    else:
+        python, versions, commit = interpreter.version, interpreter.versions, interpreter.git_commit
     return Environment(
-        python=platform.python_version(),
-        versions=tuple((name, found) for name in PACKAGES if (found := installed_version(name))),
+        python=python,
+        versions=versions,
         flags=",".join(user_flags(os.environ if inherited is None else inherited)),
         compiler=compiler_version(),
         threads=threads,
         host=host_fingerprint(),
         load_before=round(psutil.getloadavg()[0], 2),
-        git_commit=git_commit(Path.cwd()),
+        git_commit=commit,
         label=label,
     )
 

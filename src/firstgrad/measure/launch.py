@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
+    from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.session import Heard
 
 
@@ -37,6 +38,7 @@ def measure(
     threads: int = 1,
     on_event: Callable[[Event], None] | None = None,
     keep_filled: Path | None = None,
+    interpreter: Interpreter | None = None,
 ) -> Iterator[Record]:
     """Measure a case, each sample in its own fresh process.
 
@@ -57,6 +59,8 @@ def measure(
     keep_filled : Path, optional
         Folder in which a filled cache is kept between calls: a ``cold`` or the first ``warm`` one leaves it there,
         further ``warm`` ones read it. Only for calls that differ in nothing but the scenario.
+    interpreter : Interpreter, optional
+        Another Python that is to measure; this process's where left out.
 
     Yields
     ------
@@ -67,7 +71,7 @@ def measure(
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():
             private.load_from(keep_filled)
         elif case.scenario is Scenario.WARM:
-            failed = fill(case, private, label=label, threads=threads, on_event=on_event)
+            failed = fill(case, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
             if failed is not None:
                 yield failed
                 return
@@ -75,7 +79,7 @@ def measure(
                 private.keep(keep_filled)
         for _ in range(samples):
             private.restore()
-            record = run_sample(case, private, label=label, threads=threads, on_event=on_event)
+            record = run_sample(case, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
             if case.scenario is Scenario.COLD and keep_filled is not None and record.failure is None:
                 private.keep(keep_filled)
             yield record
@@ -88,6 +92,7 @@ def fill(
     label: str = "",
     threads: int = 1,
     on_event: Callable[[Event], None] | None = None,
+    interpreter: Interpreter | None = None,
 ) -> Record | None:
     """Fill the caches for warm samples, by an identical process.
 
@@ -97,7 +102,7 @@ def fill(
         The failure, as a record of `case`; None where the caches are filled and saved.
     """
     filling = replace(case, scenario=Scenario.COLD, evaluations=0)
-    filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event)
+    filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
         return replace(filled, case=case, failure=reason)
@@ -112,6 +117,7 @@ def run_sample(
     label: str = "",
     threads: int = 1,
     on_event: Callable[[Event], None] | None = None,
+    interpreter: Interpreter | None = None,
 ) -> Record:
     """Measure one sample with the caches as they are.
 
@@ -120,18 +126,25 @@ def run_sample(
     Record
         Always: a worker that crashes, is killed or passes a limit gives a record that says so.
     """
-    task = make_task(case, private, label=label, threads=threads)
-    heard = Session(task, private, on_event or (lambda _: None)).run()
+    task = make_task(case, private, label=label, threads=threads, interpreter=interpreter)
+    heard = Session(task, private, on_event or (lambda _: None), interpreter=interpreter).run()
     return conclude(task, heard)
 
 
-def make_task(case: Case, private: PrivateCaches, *, label: str = "", threads: int = 1) -> Task:
+def make_task(
+    case: Case,
+    private: PrivateCaches,
+    *,
+    label: str = "",
+    threads: int = 1,
+    interpreter: Interpreter | None = None,
+) -> Task:
     """Make the task of one sample, with the environment as it is now."""
     return Task(
         case=case,
         record_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        environment=describe_environment(threads=threads, label=label),
+        environment=describe_environment(threads=threads, label=label, interpreter=interpreter),
         cache_folder=str(private.folder / caches.CACHES),
     )
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firstgrad.measure.events import Event, Task
+    from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.private import PrivateCaches
     from firstgrad.profile import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
@@ -116,6 +117,8 @@ class Session:
         Takes each event as it happens.
     worker : str
         The worker's module.
+    interpreter : Interpreter, optional
+        Who runs it; this process's Python where left out.
     """
 
     def __init__(
@@ -125,8 +128,10 @@ class Session:
         on_event: Callable[[Event], None],
         *,
         worker: str = "firstgrad.measure.worker",
+        interpreter: Interpreter | None = None,
     ) -> None:
         self._task, self._private, self._on_event, self._worker = task, private, on_event, worker
+        self._interpreter = interpreter
         self._heard = Heard()
         self._event_bytes = bytearray()
         self._watcher_bytes = b""
@@ -158,15 +163,20 @@ class Session:
         event_read, event_write = os.pipe()
         threads = self._task.environment.threads
         environment = caches.environment(self._private.folder, os.environ, threads=threads)
+        python, folder = sys.executable, None
+        if self._interpreter is not None:
+            python, folder = str(self._interpreter.python), self._interpreter.folder
+            environment = self._interpreter.variables(self._private.folder, environment)
         with (self._private.folder / "stderr").open("wb") as stderr:
             # No session of its own: who kills this process's group kills the worker with it.
             worker = subprocess.Popen(
-                [sys.executable, "-m", self._worker, str(task_read), str(event_write)],
+                [python, "-m", self._worker, str(task_read), str(event_write)],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
                 pass_fds=(task_read, event_write),
                 env=environment | {_MARK: self._task.record_id},
+                cwd=folder,
             )
         os.close(task_read)
         os.close(event_write)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
-from firstgrad.analysis.compare_words import count_verdicts, name_cases, name_sides, note_conditions
+from firstgrad.analysis.compare_words import (
+    count_verdicts,
+    is_told,
+    name_cases,
+    name_sides,
+    note_conditions,
+    write_ratio,
+    write_verdict,
+)
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.figures.lines import shown
 from firstgrad.figures.values import write_value
@@ -25,7 +33,6 @@ if TYPE_CHECKING:
 _METRIC = "time_to_first_gradient"
 _MOST_LINES, _MOST_BYTES, _MARKUP_BYTES = 400, 200_000, 150
 _LONGEST_NAME, _LONGEST_REASON, _LONGEST_SIDE = 160, 200, 80
-_BAD = (ComparisonVerdict.WORSE, ComparisonVerdict.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,31 +118,31 @@ def _lines(comparison: Comparison) -> Iterator[ComparisonLine]:
     for case in comparison.cases:
         name = names[case.case_id]
         if case.reason:
-            yield _line(name, shown(case.reason, _LONGEST_REASON), case.verdict)
+            is_bad = case.verdict is ComparisonVerdict.FAILED
+            yield _line(name, shown(case.reason, _LONGEST_REASON), str(case.verdict), is_bad=is_bad)
         yield from (_metric_line(name, each) for each in _changed(case.metrics))
 
 
 def _changed(metrics: Iterable[MetricComparison]) -> Iterator[MetricComparison]:
-    return (each for each in metrics if each.verdict is not ComparisonVerdict.SAME)
+    return (each for each in metrics if is_told(each))
 
 
 def _metric_line(name: str, metric: MetricComparison) -> ComparisonLine:
     return _line(
         name,
         metric_named(metric.metric).title,
-        metric.verdict,
+        write_verdict(metric),
+        is_bad=metric.is_alarm,
         base=_side(metric.base, metric.unit),
         head=_side(metric.head, metric.unit),
-        ratio="" if metric.ratio is None else f"{metric.ratio:.3f}",
+        ratio=write_ratio(metric),
     )
 
 
 def _line(
-    case: str, metric: str, verdict: ComparisonVerdict, *, base: str = "", head: str = "", ratio: str = ""
+    case: str, metric: str, verdict: str, *, is_bad: bool, base: str = "", head: str = "", ratio: str = ""
 ) -> ComparisonLine:
-    return ComparisonLine(
-        case=case, metric=metric, base=base, head=head, ratio=ratio, verdict=str(verdict), is_bad=verdict in _BAD
-    )
+    return ComparisonLine(case=case, metric=metric, base=base, head=head, ratio=ratio, verdict=verdict, is_bad=is_bad)
 
 
 def _side(spread: Spread | None, unit: Unit) -> str:

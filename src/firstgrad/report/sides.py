@@ -43,10 +43,12 @@ def choose_side(rows: Sequence[Row], name: str, resolve: Callable[[str], str]) -
     found = [row for row in rows if name and row.label == name]
     if not found and _PREFIX.fullmatch(name.lower()):
         found = [row for row in rows if row.git_commit.startswith(name.lower())]
-    if not found and (commit := resolve(name)):
+    commit = "" if found else resolve(name)
+    if commit:
         found = [row for row in rows if row.git_commit == commit]
     if not found:
-        raise UnknownSideError(name, f"no record has this label or commit. {_describe(rows)}")
+        means = f" (commit {commit[:SHORT_DIGITS]})" if commit else ""
+        raise UnknownSideError(name, f"no record has this label or commit{means}. {_describe(rows)}")
     return tuple(row.record_id for row in found)
 
 

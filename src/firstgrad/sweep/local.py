@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from firstgrad.measure.events import Event
+    from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
     from firstgrad.sweep.events import SweepEvent
     from firstgrad.sweep.plan import Job
@@ -41,10 +42,21 @@ class LocalExecutor:
         How many samples run at the same time. More than one disturb each other.
     keep_filled : bool
         Whether cold samples leave their filled caches to the warm ones of the same model until the sweep ends.
+    interpreter : Interpreter, optional
+        Another Python that is to measure; this process's where left out.
     """
 
-    def __init__(self, *, label: str = "", threads: int = 1, at_once: int = 1, keep_filled: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        label: str = "",
+        threads: int = 1,
+        at_once: int = 1,
+        keep_filled: bool = True,
+        interpreter: Interpreter | None = None,
+    ) -> None:
         self._label, self._threads, self._at_once, self._keep_filled = label, threads, at_once, keep_filled
+        self._interpreter = interpreter
         self._stop = threading.Event()
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
@@ -85,7 +97,14 @@ class LocalExecutor:
 
         scenario = job.case.scenario
         kept = None if folder is None or scenario is Scenario.HOT else folder / _filling(job)
-        (record,) = measure(job.case, label=self._label, threads=self._threads, on_event=pass_on, keep_filled=kept)
+        (record,) = measure(
+            job.case,
+            label=self._label,
+            threads=self._threads,
+            on_event=pass_on,
+            keep_filled=kept,
+            interpreter=self._interpreter,
+        )
         return record
 
 

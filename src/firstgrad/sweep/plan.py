@@ -20,10 +20,21 @@ _SCENARIO_ORDER = tuple(Scenario)  # cold fills the cache that warm begins with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One sample to measure: of which case, and the how-manieth of it (from 1)."""
+    """One sample to measure.
+
+    Attributes
+    ----------
+    case : Case
+        Of which case.
+    number : int
+        The how-manieth of it, from 1.
+    side : str
+        Label of the side of a comparison that it is for; '' in a sweep.
+    """
 
     case: Case
     number: int
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,156 @@
+"""Options of ``firstgrad advise``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstgrad.analysis.advice_workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
+from firstgrad.case import BackendName, Target
+from firstgrad.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLAN, SAMPLES = "What is planned", "The samples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadOptions:
+    """How many gradient evaluations are planned."""
+
+    evaluations: Annotated[
+        int | None,
+        typer.Option("--evaluations", min=1, help="Gradient evaluations that you plan.", rich_help_panel=PLAN),
+    ] = None
+    chains: Annotated[
+        int | None, typer.Option("--chains", min=1, help=f"Or: chains [{CHAINS}].", rich_help_panel=PLAN)
+    ] = None
+    tune: Annotated[
+        int | None, typer.Option("--tune", min=0, help=f"Tuning draws of each [{TUNE}].", rich_help_panel=PLAN)
+    ] = None
+    draws: Annotated[
+        int | None, typer.Option("--draws", min=0, help=f"Draws of each after tuning [{DRAWS}].", rich_help_panel=PLAN)
+    ] = None
+    leapfrog: Annotated[
+        float | None,
+        typer.Option(
+            "--leapfrog",
+            help=f"Leapfrog steps a draw, on average [{LEAPFROG:g}: the pose model's]; firstgrad sample counts them.",
+            rich_help_panel=PLAN,
+        ),
+    ] = None
+    cores: Annotated[
+        int | None,
+        typer.Option("--cores", min=1, help="Chains at a time [1: one after the other].", rich_help_panel=PLAN),
+    ] = None
+
+    def to_workload(self) -> Workload:
+        """Make what is planned.
+
+        Raises
+        ------
+        SpecError
+            Naming the options that don't fit together.
+        """
+        given = {
+            name: value
+            for name in ("chains", "tune", "draws", "leapfrog", "cores")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.evaluations is None:
+            return Workload.of_sampling(**given)
+        if given:
+            listed = ", ".join(f"--{name}" for name in given)
+            raise SpecError(listed, "says what --evaluations says: give one of them")
+        return Workload(evaluations=self.evaluations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviseOptions(WorkloadOptions):
+    """And from which samples."""
+
+    backend: Annotated[
+        str | None,
+        typer.Option("--backend", metavar="A,B,...", help="Only these [all installed].", rich_help_panel=SAMPLES),
+    ] = None
+    target: Annotated[Target, typer.Option("--target", help="NUTS uses logp_dlogp.", rich_help_panel=SAMPLES)] = (
+        Target.DLOGP
+    )
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Of each choice.", rich_help_panel=SAMPLES)] = 3
+    no_measure: Annotated[bool, typer.Option("--no-measure", help="Only what is stored.", rich_help_panel=SAMPLES)] = (
+        False
+    )
+    time_budget: Annotated[
+        float | None,
+        typer.Option("--time-budget", help="Seconds for measuring what is missing.", rich_help_panel=SAMPLES),
+    ] = None
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", help="Seconds after which a sample is stopped.", rich_help_panel=SAMPLES)
+    ] = 3600.0
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="File or database URL [.firstgrad/results.sqlite].", rich_help_panel=SAMPLES),
+    ] = None
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE.jsonl", help="An export, instead of measuring.", rich_help_panel=SAMPLES),
+    ] = None
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FILE", help="The chart goes there: .png or .svg.")
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="The advice as JSON.")] = False
+
+    def to_backends(self, installed: Sequence[BackendName]) -> tuple[BackendName, ...]:
+        """Choose the backends.
+
+        Parameters
+        ----------
+        installed : sequence of BackendName
+            Which can be measured here; with ``--from`` those that are in the export.
+
+        Raises
+        ------
+        SpecError
+            Where a name is no backend's, or nothing is left.
+        """
+        if self.backend is None:
+            if not installed:
+                raise SpecError("--backend", "none is available here. See: firstgrad doctor")
+            return tuple(installed)
+        try:
+            return tuple(dict.fromkeys(BackendName(part.strip()) for part in self.backend.split(",")))
+        except ValueError:
+            raise SpecError("--backend", f"expected some of {', '.join(BackendName)}, got {self.backend!r}") from None
+
+    def check(self) -> None:
+        """Refuse what doesn't go together.
+
+        Raises
+        ------
+        SpecError
+            Naming the options.
+        """
+        if self.source is not None and self.store is not None:
+            raise SpecError("--store, --from", "give one of them")
+        if self.store == "none":
+            raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
+        if self.time_budget is not None and self.time_budget <= 0:
+            raise SpecError("--time-budget", f"expected a positive number of seconds, got {self.time_budget!r}")
+        if self.output is not None and not self.output.endswith((".png", ".svg")):
+            raise SpecError("--output", f"expected a file that ends in .png or .svg, got {self.output!r}")
+
+
+def installed_backends() -> tuple[BackendName, ...]:
+    """List the backends that can be measured here: their package, or the compiler, is there."""
+    from firstgrad.measure.environment import compiler_version, installed_version
+
+    def is_here(backend: BackendName) -> bool:
+        if backend is BackendName.C:
+            return bool(compiler_version())
+        # jax_direct needs what jax needs.
+        return bool(installed_version(str(backend).partition("_")[0]))
+
+    return tuple(each for each in BackendName if each is not BackendName.FAKE and is_here(each))

@@ -1,0 +1,208 @@
+"""The samples of an advice: those that are stored, and those that are measured because they are missing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.advice_offers import Choice, is_complete
+from firstgrad.case import Case, Scenario
+from firstgrad.spec import Formulation, PoseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.case import BackendName, ExternalModel
+    from firstgrad.cli.advise_options import AdviseOptions
+    from firstgrad.record import Record
+    from firstgrad.row import Row
+    from firstgrad.store import Store
+    from firstgrad.sweep.events import SweepEvent
+    from firstgrad.sweep.plan import Job
+    from firstgrad.sweep.runner import Executor
+
+SCENARIOS = (Scenario.COLD, Scenario.WARM)
+LABEL = "advise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A choice in a scenario, and the case that measures it."""
+
+    choice: Choice
+    case: Case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Records that an advice is made of, under equal conditions.
+
+    Attributes
+    ----------
+    records : tuple of Record
+        Good and bad ones.
+    place : str
+        Where they are kept.
+    notes : tuple of str
+        What the reader has to know of them.
+    """
+
+    records: tuple[Record, ...]
+    place: str
+    notes: tuple[str, ...] = ()
+
+
+def list_wanted(
+    model: PoseSpec | ExternalModel, backends: Sequence[BackendName], options: AdviseOptions
+) -> tuple[Wanted, ...]:
+    """List what may be chosen: of the pose model both formulations, the given one first."""
+    limit = min(options.time_limit, options.time_budget or options.time_limit)
+    return tuple(
+        Wanted(
+            choice=Choice(backend=backend, formulation=_formulation(each)),
+            case=Case(model=each, backend=backend, target=options.target, scenario=scenario, time_limit_seconds=limit),
+        )
+        for each in _models(model)
+        for backend in backends
+        for scenario in SCENARIOS
+    )
+
+
+def from_export(records: Iterable[Record], wanted: Sequence[Wanted], place: str) -> Found:
+    """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
+    from firstgrad.row import conditions_of
+
+    questions = {each.case.question for each in wanted}
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record.case.question in questions:
+            groups.setdefault(conditions_of(record.environment), []).append(record)
+    if not groups:
+        return Found(records=(), place=place)
+    # The newest of those that tell equally much.
+    best = max(groups.values(), key=_answers)
+    one = best[-1].environment
+    packages = ", ".join(f"{name} {version}" for name, version in one.versions if name != "firstgrad")
+    notes = [f"Measured on {one.host.cores} cores of {one.host.processor}, Python {one.python}, {packages}."]
+    if len(groups) > 1:
+        notes.append(f"{sum(map(len, groups.values())) - len(best)} samples of unlike conditions are left out.")
+    return Found(records=tuple(best), place=place, notes=tuple(notes))
+
+
+def from_store(store: Store, wanted: Sequence[Wanted], options: AdviseOptions) -> Found:
+    """Take what a store has of this host and these conditions; measure what is missing, unless that isn't wanted."""
+    from firstgrad.measure.environment import describe_environment
+    from firstgrad.row import conditions_of
+
+    conditions = conditions_of(describe_environment())
+    notes: tuple[str, ...] = ()
+    if not options.no_measure:
+        notes = _measure_missing(store, wanted, options, conditions)
+    questions = {each.case.question for each in wanted}
+    ids = [row.record_id for row in store.rows() if row.question in questions and row.conditions == conditions]
+    records = tuple(store.records(record_ids=ids)) if ids else ()
+    return Found(records=records, place=store.place, notes=notes)
+
+
+def _answers(records: Sequence[Record]) -> tuple[int, str]:
+    return len({each.case.question for each in records}), max(each.started_at for each in records)
+
+
+def _measure_missing(
+    store: Store, wanted: Sequence[Wanted], options: AdviseOptions, conditions: str
+) -> tuple[str, ...]:
+    from firstgrad.cli.sweep_display import show_sweep
+    from firstgrad.store.patient import add_patiently
+    from firstgrad.sweep.durations import Durations
+    from firstgrad.sweep.events import Notice
+    from firstgrad.sweep.grid import Grid
+    from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.plan import count_done, plan_sweep
+    from firstgrad.sweep.runner import run_sweep
+
+    rows = list(store.rows())
+    cases = [each.case for each in wanted]
+    # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
+    done = count_done([row for row in rows if row.reason or is_complete(row)], conditions=conditions)
+    plan = plan_sweep(cases, samples=options.samples, done=done)
+    if not plan.jobs:
+        return ()
+    durations = Durations(rows)
+    executor = Budgeted(LocalExecutor(label=LABEL), seconds=options.time_budget, expect=durations.of)
+    with show_sweep(Grid(cases=tuple(cases)), plan, durations) as display:
+
+        def keep(record: Record) -> None:
+            add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))
+
+        run_sweep(plan, executor, keep=keep, tell=display)
+    return executor.notes()
+
+
+class Budgeted:
+    """An executor that begins no sample that is not expected to end in time.
+
+    Parameters
+    ----------
+    inner : Executor
+        Who measures.
+    seconds : float, optional
+        In all; none for no end.
+    expect : callable
+        Seconds of a case; none where nothing is known: then it is begun while there is time.
+    clock : callable
+        In seconds.
+    """
+
+    def __init__(
+        self,
+        inner: Executor,
+        *,
+        seconds: float | None,
+        expect: Callable[[Case], float | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inner, self._seconds, self._expect, self._clock = inner, seconds, expect, clock
+        self.left_out: list[Case] = []
+
+    def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
+        """Measure jobs; see `firstgrad.sweep.runner.Executor`."""
+        began = self._clock()
+
+        def within() -> Iterator[Job]:
+            for job in jobs:
+                left = math.inf if self._seconds is None else self._seconds - (self._clock() - began)
+                if left > 0 and (self._expect(job.case) or 0.0) <= left:
+                    yield job
+                else:
+                    self.left_out.append(job.case)
+
+        yield from self._inner.run(within(), tell)
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what there was no time for; nothing where there was."""
+        if not self.left_out:
+            return ()
+        counts = Counter(f"{case.backend} {case.scenario}" for case in self.left_out)
+        listed = ", ".join(f"{number} {name}" for name, number in counts.items())
+        return (f"The time budget of {self._seconds:g} s left out {len(self.left_out)} samples: {listed}.",)
+
+
+def _models(model: PoseSpec | ExternalModel) -> tuple[PoseSpec | ExternalModel, ...]:
+    if not isinstance(model, PoseSpec):
+        return (model,)
+    others = (replace(model, formulation=each) for each in Formulation if each is not model.formulation)
+    return model, *others
+
+
+def _formulation(model: PoseSpec | ExternalModel) -> str:
+    return str(model.formulation) if isinstance(model, PoseSpec) else ""
+
+
+def rows_of_records(records: Iterable[Record]) -> list[Row]:
+    """Make their rows."""
+    from firstgrad.row import make_row
+
+    return [make_row(each) for each in records]

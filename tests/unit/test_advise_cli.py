@@ -1,0 +1,202 @@
+"""``firstgrad advise`` through typer's runner: exports, stores, what is missing, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.cli.advise_options import installed_backends
+from firstgrad.cli.advise_samples import Budgeted
+from firstgrad.cli.app import app
+from firstgrad.errors import FirstgradError, SpecError, StoreError
+from firstgrad.record import Doubt, Status, Verdict
+from firstgrad.store import Store, export_jsonl
+from firstgrad.sweep.plan import Job
+from helpers import FakeClock, make_case, make_record, write_model
+from planted_advice import MODEL, planted_samples
+
+RUNNER = CliRunner()
+GROWTH = Path(__file__).parents[2] / "docs" / "data" / "growth.jsonl"
+
+
+def run(*arguments):
+    result = RUNNER.invoke(app, ["advise", *arguments])
+    if isinstance(result.exception, FirstgradError):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def export(tmp_path):
+    path = tmp_path / "planted.jsonl"
+    export_jsonl(planted_samples(noise=(1.0, 1.0, 1.0)), path)
+    return str(path)
+
+
+def test_the_planted_crossing_is_told(export):
+    done = run(MODEL.reference, "--evaluations", "20000", "--from", export)
+    assert done.exit_code == 0
+    assert "If your cache is warm: jax is ahead up to 40,000 evaluations, then numba." in done.stdout
+    assert "At 20,000 evaluations jax takes 30.0 s" in done.stdout
+    assert "import beside" in done.stdout
+
+
+def test_the_kept_sweep_gives_advice_on_the_pose_model(tmp_path):
+    chart = tmp_path / "advice.png"
+    done = run("pose", "--evaluations", "20000", "--from", str(GROWTH), "--output", str(chart))
+    assert done.exit_code == 0
+    assert "If your cache is empty (cold): jax vectorised is ahead up to" in done.stdout
+    assert "then numba per_joint" in done.stdout
+    assert "vectorise: variables differ in a number only" in done.stdout
+    assert "never ahead" in done.stdout
+    assert "Not measured, so not compared: c vectorised; numba vectorised." in done.stdout
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_has_the_numbers_and_the_sentences(export, tmp_path):
+    chart = tmp_path / "new" / "advice.svg"
+    done = run(MODEL.reference, "--from", export, "--evaluations", "50000", "--json", "--output", str(chart))
+    document = json.loads(done.stdout)
+    cold, warm = document["scenarios"]
+    assert (cold["scenario"], warm["scenario"]) == ("cold", "warm")
+    assert [each["backend"] for each in cold["offers"]] == ["numba", "jax"]
+    assert cold["crossings"][0]["evaluations"]["value"] == pytest.approx(40_000)
+    assert cold["is_decided"]
+    assert any("then numba" in each for each in document["sentences"])
+    assert "<svg" in chart.read_text()
+
+
+def test_evaluations_are_derived_from_sampling(export):
+    arguments = (MODEL.reference, "--from", export, "--json", "--chains", "2", "--tune", "10", "--draws", "40")
+    document = json.loads(run(*arguments, "--leapfrog", "7.5", "--cores", "2").stdout)
+    assert (document["evaluations"], document["evaluations_in_a_row"]) == (750, 375)
+    document = json.loads(run(MODEL.reference, "--from", export, "--json").stdout)
+    assert document["evaluations"] == 4 * 2000 * 370
+    assert "one after the other on one core" in document["assumptions"][0]
+
+
+def test_a_wrong_gradient_is_said_first_and_ends_with_one(tmp_path):
+    records = planted_samples()
+    bad = [replace(records[0], status=Status.MISMATCH, check=replace(records[0].check, verdict=Verdict.DISAGREES))]
+    bad.append(replace(records[-1], doubts=(Doubt.NOT_FINITE,)))
+    export_jsonl([*bad, *records[1:-1]], tmp_path / "bad.jsonl")
+    done = run(MODEL.reference, "--evaluations", "10", "--from", str(tmp_path / "bad.jsonl"))
+    assert done.exit_code == 1
+    first, second, *_ = done.stdout.splitlines()
+    assert first.startswith("WARNING: jax, cold, gives WRONG numbers")
+    assert second.startswith("WARNING: numba, warm, gives a gradient that is not finite")
+
+
+def test_unlike_conditions_are_never_put_together(tmp_path):
+    other = [replace(each, record_id=f"o{each.record_id}") for each in planted_samples({"c": (1.0, 1e-6)})]
+    other = [replace(each, environment=replace(each.environment, python="3.12.1")) for each in other]
+    export_jsonl([*planted_samples(), *other], tmp_path / "both.jsonl")
+    done = run(MODEL.reference, "--evaluations", "10", "--from", str(tmp_path / "both.jsonl"))
+    assert "6 samples of unlike conditions are left out." in done.stdout
+    assert "Python 3.13.0" in done.stdout
+
+
+def test_a_store_without_measuring_answers_or_says_what_is_missing(tmp_path):
+    from firstgrad.measure import environment
+
+    place = str(tmp_path / "results.sqlite")
+    here = environment.describe_environment()
+    with Store.open(place) as store:
+        for record in planted_samples():
+            store.add(replace(record, environment=here))
+        for record in planted_samples({"jax": (1.0, 1e-9)}):  # of another host
+            store.add(replace(record, record_id=f"o{record.record_id}"))
+    arguments = ("--no-measure", "--store", place, "--backend", "jax,numba", "--evaluations", "20000")
+    done = run(MODEL.reference, *arguments)
+    assert done.exit_code == 0
+    assert "jax is ahead up to 40,000 [" in done.stdout
+    nothing = run("other/file.py:build", *arguments)
+    assert nothing.exit_code == 3
+    assert "There is nothing to advise" in nothing.stdout
+    with pytest.raises(StoreError, match="there is no store here"):
+        run(MODEL.reference, "--no-measure", "--store", str(tmp_path / "none.sqlite"))
+
+
+def test_what_is_missing_is_measured_once(tmp_path):
+    reference = write_model(tmp_path, "return Model()")
+    arguments = ("--backend", "fake", "--samples", "2", "--evaluations", "1000", "--json")
+    arguments = (reference, *arguments, "--store", str(tmp_path / "results.sqlite"))
+    first = json.loads(run(*arguments).stdout)
+    assert [each["scenario"] for each in first["scenarios"]] == ["cold", "warm"]
+    assert first["scenarios"][0]["offers"][0]["total_seconds"]["samples"] == 2
+    with Store.open(tmp_path / "results.sqlite") as store:
+        assert {row.label for row in store.rows()} == {"advise"}
+        assert len(store) == 4
+    assert json.loads(run(*arguments).stdout)["scenarios"] == first["scenarios"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--evaluations", "10", "--chains", "2"), "--chains: says what --evaluations says"),
+        (("--backend", "torch"), "--backend: expected some of c, numba"),
+        (("--store", "none"), "--store: what is measured is kept"),
+        (("--store", "a", "--from", "b"), "--store, --from: give one of them"),
+        (("--output", "advice.pdf", "--from", str(GROWTH)), "--output: expected a file that ends in"),
+        (("--time-budget", "-1"), "--time-budget: expected a positive number"),
+        (("--timesteps", "7", "--from", str(GROWTH)), "has no samples of this model"),
+    ],
+)
+def test_wrong_use_is_refused(arguments, message):
+    with pytest.raises(SpecError, match=message):
+        run("pose", *arguments)
+
+
+def test_the_backends_are_those_of_the_registry_that_are_installed(monkeypatch):
+    from firstgrad.measure import environment
+
+    monkeypatch.setattr(environment, "compiler_version", lambda: "")
+    monkeypatch.setattr(environment, "installed_version", lambda name: "1.0" if name == "jax" else "")
+    known = {each for each in BackendName if str(each).startswith("jax")}
+    assert set(installed_backends()) == known
+    monkeypatch.setattr(environment, "compiler_version", lambda: "g++ 12")
+    monkeypatch.setattr(environment, "installed_version", lambda _: "1.0")
+    assert set(installed_backends()) == set(BackendName) - {BackendName.FAKE}
+
+
+class Slow:
+    """An executor whose samples take ten seconds of a clock that stands still otherwise."""
+
+    def __init__(self, clock):
+        self.clock = clock
+
+    def run(self, jobs, tell):  # noqa: ARG002 - an executor's signature
+        for job in jobs:
+            self.clock.tick(10.0)
+            yield job, make_record(record_id=f"{job.number}", case=job.case)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "measured"), [(None, 10.0, 5), (35.0, None, 4), (35.0, 10.0, 3), (5.0, 10.0, 0)]
+)
+def test_a_budget_begins_only_what_is_expected_to_end_in_time(seconds, expected, measured):
+    clock = FakeClock()
+    executor = Budgeted(Slow(clock), seconds=seconds, expect=lambda _: expected, clock=clock)
+    jobs = [Job(case=make_case(), number=number) for number in range(5)]
+    assert len(list(executor.run(iter(jobs), lambda _: None))) == measured
+    assert len(executor.left_out) == 5 - measured
+    assert bool(executor.notes()) == (measured < 5)
+
+
+def test_the_target_and_parameters_belong_to_the_question(tmp_path):
+    case = Case(
+        model=ExternalModel(reference=MODEL.reference, parameters=(("n", 3),)),
+        backend=BackendName.JAX,
+        target=Target.LOGP_DLOGP,
+        scenario=Scenario.COLD,
+    )
+    export_jsonl([replace(each, case=case) for each in planted_samples()[:3]], tmp_path / "one.jsonl")
+    given = (MODEL.reference, "--from", str(tmp_path / "one.jsonl"), "--evaluations", "5")
+    assert "all that was measured" in run(*given, "--param", "n=3", "--target", "logp_dlogp").stdout
+    with pytest.raises(SpecError, match="has no samples of this model, target dlogp"):
+        run(*given, "--param", "n=3")

@@ -1,0 +1,270 @@
+"""The arithmetic that ``firstgrad compare`` is judged by, on noise whose answers are known."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.trust.collect import Plan, case_of, collect, order  # noqa: E402 - benchmarks are no package on the path
+from benchmarks.trust.proportion import Proportion  # noqa: E402
+from benchmarks.trust.rounds import (  # noqa: E402
+    SLOWER,
+    A,
+    B,
+    Round,
+    as_unchanged,
+    plant,
+    read_rounds,
+    resample,
+    windows,
+)
+from benchmarks.trust.trials import Alarms, real_planted, real_unchanged, really_slower, simulated  # noqa: E402
+from benchmarks.trust.yardsticks import asv_alarms, pytest_benchmark_alarms, yardsticks  # noqa: E402
+from firstgrad.record import Counts, Failure, Memory, Status  # noqa: E402
+from helpers import MIB, FakeClock, make_environment, make_record  # noqa: E402
+
+
+def sample(label, seconds, number=0, work=0):
+    return make_record(
+        record_id=f"{label}-{number}",
+        case=case_of(work),
+        environment=make_environment(label=label),
+        time_to_first_gradient_seconds=1.2 * seconds,
+        time_to_first_gradient_cpu_seconds=seconds,
+        memory=Memory(peak_rss_bytes=400 * MIB),
+        counts=Counts(groups=1, values=1, nodes_after=100, compiled_units=3),
+    )
+
+
+def make_rounds(count, *, noise=0.05, slower=1.1, seed=0):
+    chance = np.random.default_rng(seed)
+    draw = lambda: 2 * float(np.exp(noise * chance.normal()))  # noqa: E731
+    return [
+        Round(a=sample(A, draw(), n), b=sample(B, draw(), n), slower=sample(SLOWER, slower * draw(), n, work=9))
+        for n in range(count)
+    ]
+
+
+def cpu(records):
+    return [each.time_to_first_gradient_cpu_seconds for each in records]
+
+
+def always(pairs):
+    return Alarms(time=True, any_metric=True, rounds=len(pairs))
+
+
+def never(pairs):
+    return Alarms(time=False, any_metric=False, rounds=len(pairs))
+
+
+def beyond(limit):
+    """A judge by the ratio of medians."""
+
+    def judge(pairs):
+        ratio = np.median(cpu(each.head for each in pairs)) / np.median(cpu(each.base for each in pairs))
+        return Alarms(time=ratio > limit, any_metric=ratio > limit, rounds=len(pairs))
+
+    return judge
+
+
+def test_a_judge_that_always_alarms_has_every_false_alarm_and_all_power():
+    rounds = make_rounds(30)
+    for found in (
+        real_unchanged(always, rounds, 10),
+        simulated(always, rounds, 10, trials=50),
+        real_planted(always, rounds, 10, 1.1),
+        really_slower(always, rounds, 10, trials=20),
+    ):
+        assert found.time.value == found.any_metric.value == 1.0
+        assert found.rounds_median == found.rounds_90 == 10
+
+
+def test_a_judge_that_never_alarms_has_none():
+    found = simulated(never, make_rounds(30), 10, trials=50)
+    assert found.time == Proportion(hits=0, trials=50)
+    assert found.rounds_median is None
+
+
+def test_a_coin_has_half_of_the_false_alarms():
+    found = simulated(beyond(1.0), make_rounds(100), 9, trials=2000)
+    assert found.time.value == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_planted_factor_is_the_one_that_is_judged():
+    rounds = make_rounds(200, noise=1e-6)
+    assert simulated(beyond(1.0999), rounds, 5, trials=50, factor=1.1).time.value == 1.0
+    assert simulated(beyond(1.1001), rounds, 5, trials=50, factor=1.1).time.value == 0.0
+    assert real_planted(beyond(1.0499), rounds, 5, 1.05).time.value == 1.0
+    assert really_slower(beyond(1.0999), rounds, 5, trials=50).time.value == 1.0
+    assert real_unchanged(beyond(1.0001), rounds, 5).time.value == 0.0
+
+
+def test_planting_changes_the_head_alone_and_every_second_of_it():
+    (pair,) = as_unchanged(make_rounds(1), np.random.default_rng(0))
+    (planted,) = plant([pair], 1.25)
+    assert planted.base is pair.base
+    assert planted.head.time_to_first_gradient_cpu_seconds == pytest.approx(
+        1.25 * pair.head.time_to_first_gradient_cpu_seconds
+    )
+    assert planted.head.time_to_first_gradient_seconds == pytest.approx(1.25 * pair.head.time_to_first_gradient_seconds)
+    assert planted.head.memory is pair.head.memory
+
+
+def test_sides_are_exchanged_by_chance_and_rounds_stay_together():
+    rounds = make_rounds(400)
+    pairs = as_unchanged(rounds, np.random.default_rng(1))
+    exchanged = sum(pair.base is each.b for pair, each in zip(pairs, rounds, strict=True))
+    assert 160 < exchanged < 240
+    assert all(
+        {id(pair.base), id(pair.head)} == {id(one.a), id(one.b)} for pair, one in zip(pairs, rounds, strict=True)
+    )
+
+
+@given(count=st.integers(0, 60), length=st.integers(1, 20))
+def test_windows_of_their_own_length_share_nothing_and_all_others_are_counted(count, length):
+    rounds = list(range(count))
+    disjoint = list(windows(rounds, length, step=length))
+    assert len(disjoint) == count // length
+    assert len(set(itertools.chain(*disjoint))) == length * len(disjoint)
+    assert len(list(windows(rounds, length))) == max(count - length + 1, 0)
+    assert all(window == list(range(window[0], window[0] + length)) for window in windows(rounds, length))
+
+
+def test_drawn_again_rounds_stay_in_blocks_of_neighbours():
+    chance = np.random.default_rng(0)
+    drawn = resample(list(range(50)), 23, chance, block=5)
+    assert len(drawn) == 23
+    for start in range(0, 20, 5):
+        block = drawn[start : start + 5]
+        assert block == [(block[0] + step) % 50 for step in range(5)]
+    counts = np.bincount([each for _ in range(2000) for each in resample(list(range(50)), 10, chance, block=5)])
+    assert counts.min() > 300  # of 400 expected: no place is drawn less often than others
+
+
+def test_files_are_read_back_in_rounds_and_half_a_round_is_left_out():
+    rounds = make_rounds(3)
+    rounds[1] = replace(rounds[1], slower=None)
+    records = [record for each in rounds for record in each.records()]
+    assert read_rounds(records) == rounds
+    assert read_rounds([*records, sample(A, 1.0, 9)]) == rounds
+
+
+def test_intervals_of_shares_are_clopper_and_pearsons():
+    assert Proportion(hits=0, trials=200).interval() == pytest.approx((0, 0.018275), abs=1e-5)
+    assert Proportion(hits=5, trials=100).interval() == pytest.approx((0.016432, 0.112835), abs=1e-5)
+    assert Proportion(hits=200, trials=200).interval() == pytest.approx((0.981725, 1), abs=1e-5)
+    assert str(Proportion(hits=0, trials=200)) == "0% [0%, 1.8%]"
+    assert str(Proportion(hits=1, trials=10_000)).startswith("0.01%")
+    with pytest.raises(ValueError, match="no more hits"):
+        Proportion(hits=0, trials=0)
+
+
+BASE = [1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99]
+
+
+def test_yardsticks_find_a_large_change_and_none_where_there_is_none():
+    for each in yardsticks():
+        assert each.alarms(BASE, [2 * number for number in BASE]), each.name
+        assert not each.alarms(BASE, BASE[::-1]), each.name
+        assert not each.alarms([2 * number for number in BASE], BASE), each.name
+
+
+def test_yardsticks_go_by_their_own_factors():
+    assert not asv_alarms(BASE, [1.09 * number for number in BASE])
+    assert asv_alarms(BASE, [1.11 * number for number in BASE])
+    assert asv_alarms(BASE, [1.09 * number for number in BASE], 1.05)
+    assert not pytest_benchmark_alarms(BASE, [1.09 * number for number in BASE], "median:10%")
+    assert pytest_benchmark_alarms(BASE, [1.11 * number for number in BASE], "median:10%")
+
+
+def test_asvs_test_wants_more_than_a_factor():
+    noisy = [1.0, 2.0, 1.0, 2.0, 0.9, 2.1, 1.1, 1.9]
+    shifted = [1.2 * number for number in noisy]
+    assert asv_alarms(noisy, shifted, use_stats=False)
+    assert not asv_alarms(noisy, shifted)
+    assert not asv_alarms(noisy, shifted, has_samples=False)
+
+
+class Machine:
+    """Measures in no time: a case without work costs 2 s, a turn of work 1 ms; every sample takes 5 s on the clock."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        self.taken = []
+        self.kept = []
+        self.fails_at = None
+
+    def take(self, case, label):
+        self.clock.tick(5.0)
+        work = dict(case.model.parameters)["work"]
+        record = replace(sample(label, 2 + 0.001 * work, len(self.taken), work), case=case)
+        self.taken.append(label)
+        if len(self.taken) == self.fails_at:
+            return replace(record, status=Status.FAILED, failure=Failure(kind="ValueError", message="planted"))
+        return record
+
+    def collect(self, done=(), **plan):
+        known = {"rounds": 8, "slower_rounds": 2, "budget_seconds": 1e6}
+        return collect(
+            done,
+            Plan(**known | plan),
+            self.take,
+            keep=lambda rounds: self.kept.append(len(rounds)),
+            seconds_of_a_turn=lambda: 0.001,
+            clock=self.clock,
+        )
+
+
+def test_a_plan_is_measured_whole_and_kept_round_by_round():
+    machine = Machine()
+    rounds = machine.collect()
+    assert machine.kept == list(range(1, 9))
+    assert [each.slower is not None for each in rounds] == [False] * 3 + [True] * 2 + [False] * 3
+    assert sorted(machine.taken) == sorted([A, B] * 8 + [SLOWER] * 2)
+
+
+def test_the_slower_side_costs_the_planted_tenth():
+    slower = next(each.slower for each in Machine().collect() if each.slower)
+    assert slower.time_to_first_gradient_cpu_seconds == pytest.approx(2.2)
+
+
+def test_a_second_call_goes_on_with_the_same_work():
+    first = Machine().collect(rounds=4)
+    machine = Machine()
+    rounds = machine.collect(first)
+    assert rounds[:4] == first
+    assert len(machine.taken) == 4 * 2 + 1
+    works = {dict(each.slower.case.model.parameters)["work"] for each in rounds if each.slower}
+    assert works == {200}
+    assert not Machine().collect(rounds, rounds=8)[8:]
+
+
+def test_no_round_is_begun_that_would_end_too_late():
+    machine = Machine()
+    rounds = machine.collect(slower_rounds=0, budget_seconds=34.0)
+    assert len(rounds) == 3
+    assert machine.clock() <= 134
+
+
+def test_a_failed_sample_ends_it_and_its_round_is_not_kept():
+    machine = Machine()
+    machine.fails_at = 4
+    with pytest.raises(SystemExit, match="a sample failed"):
+        machine.collect()
+    assert machine.kept == [1]
+
+
+def test_the_order_within_rounds_is_random_and_repeatable():
+    orders = [tuple(order(number, (A, B), 0)) for number in range(200)]
+    assert orders == [tuple(order(number, (A, B), 0)) for number in range(200)]
+    assert 70 < orders.count((A, B)) < 130
