@@ -16,7 +16,7 @@ from firstgrad.store.profiles import read_profile
 
 
 def main(folder: Path, data: Path) -> None:
-    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, ``trust``, and kept profiles."""
+    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, ``trust``, profiles."""
     drawn: list[Path] = []
     if (source := data / "first-gradient.jsonl").exists():
         records = list(import_jsonl(source))
