@@ -27,9 +27,8 @@ from benchmarks.limit.run import ROOT
 from benchmarks.limit.run import measure as measure_by_hand
 from benchmarks.limit.variants import Measured, Setup, read_measured
 from benchmarks.markers import write_between_markers
-from firstgrad.case import Scenario
 from firstgrad.measure import caches
-from firstgrad.measure.launch import fill, run_sample
+from firstgrad.measure.launch import run_sample
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.record import Record
 from firstgrad.store import export_jsonl, import_jsonl
@@ -50,7 +49,7 @@ def measure_round(
     turns = [(side, states) for states in (0, STATES) for side in (*SIDES, AS_NUTS, BY_HAND, LOOPS)]
     for side, states in turns if number % 2 == 0 else reversed(turns):
         if isinstance(side, Side):
-            private = folders[side.name if side.scenario is Scenario.WARM else "", states]
+            private = folders["", states]
             private.restore()
             record = run_sample(side.case(states, size), private, label="headline")
             records.append(record)
@@ -124,12 +123,6 @@ def main() -> None:
 
     with ExitStack() as stack:
         folders = {("", states): stack.enter_context(PrivateCaches()) for states in (0, STATES)}
-        for side in SIDES if chosen.rounds else ():
-            for states in (0, STATES) if side.scenario is Scenario.WARM else ():
-                folders[side.name, states] = private = stack.enter_context(PrivateCaches())
-                failed = fill(side.case(states, size), private, label="headline")
-                if failed is not None:
-                    sys.exit(f"{failed.case}: {failed.failure}")
         for states in (0, STATES) if chosen.rounds else ():
             folders[AS_NUTS, states] = private = stack.enter_context(PrivateCaches())
             measure_as_nuts(private, states, size)

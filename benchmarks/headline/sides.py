@@ -21,31 +21,24 @@ class Side:
     ----------
     name : str
         As the table writes it.
-    formulation, backend, scenario
-        Of the case.
+    formulation, backend
+        Of the case, which is cold.
     """
 
     name: str
     formulation: Formulation
     backend: BackendName
-    scenario: Scenario = Scenario.COLD
 
     def case(self, n_states: int, size: tuple[int, int]) -> Case:
         """Make the case of a size (timesteps, directions); no HMM with 0 states."""
         hmm = HmmSpec(n_states=n_states) if n_states else None
         spec = PoseSpec(n_timesteps=size[0], n_directions=size[1], formulation=self.formulation, hmm=hmm)
-        return Case(model=spec, backend=self.backend, scenario=self.scenario)
+        return Case(model=spec, backend=self.backend, scenario=Scenario.COLD)
 
 
 DEFAULT = Side(name="per_joint, numba (the default)", formulation=Formulation.PER_JOINT, backend=BackendName.NUMBA)
 QUICK = Side(name="vectorised, jax_quick", formulation=Formulation.VECTORISED, backend=BackendName.JAX_QUICK)
 DIRECT = Side(name="vectorised, jax_direct", formulation=Formulation.VECTORISED, backend=BackendName.JAX_DIRECT)
-NUMBA = Side(
-    name="vectorised, numba, warm",
-    formulation=Formulation.VECTORISED,
-    backend=BackendName.NUMBA,
-    scenario=Scenario.WARM,
-)
 SIDES = (
     DEFAULT,
     Side(name="per_joint, jax", formulation=Formulation.PER_JOINT, backend=BackendName.JAX),
@@ -54,5 +47,4 @@ SIDES = (
     Side(name="vectorised, jax", formulation=Formulation.VECTORISED, backend=BackendName.JAX),
     DIRECT,
     QUICK,
-    NUMBA,
 )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks.headline.sides import AS_NUTS, BY_HAND, DEFAULT, DIRECT, LOOPS, NUMBA, QUICK, SIDES
+from benchmarks.headline.sides import AS_NUTS, BY_HAND, DEFAULT, DIRECT, LOOPS, QUICK, SIDES
 from firstgrad.analysis.estimates import estimate_median
 from firstgrad.analysis.ratio_estimate import estimate_ratio
 from firstgrad.record import Status
@@ -44,7 +44,7 @@ def collect(records: Iterable[Record], by_hand: Iterable[tuple[str, int, Measure
         Where a record is not good: nothing is said on the speed of a wrong gradient.
     """
     found: Found = defaultdict(Numbers)
-    names = {(side.formulation, side.backend, side.scenario): side.name for side in SIDES}
+    names = {(side.formulation, side.backend): side.name for side in SIDES}
     for record in records:
         case, seconds = record.case, record.time_to_first_gradient_seconds
         if record.status is not Status.OK or seconds is None or record.memory is None:
@@ -52,7 +52,7 @@ def collect(records: Iterable[Record], by_hand: Iterable[tuple[str, int, Measure
         if record.caches is None or not record.caches.is_proven:
             raise SystemExit(f"{case}: the scenario isn't proven: {record.caches}")
         states = case.model.hmm.n_states if case.model.hmm else 0
-        numbers = found[names[case.model.formulation, case.backend, case.scenario], states]
+        numbers = found[names[case.model.formulation, case.backend], states]
         numbers.wall.append(seconds)
         numbers.cpu.append(record.time_to_first_gradient_cpu_seconds or 0.0)
         numbers.evaluation.append(estimate_median(record.evaluation_seconds).value)
@@ -109,7 +109,7 @@ def ratios(found: Found, states: int) -> list[tuple[str, ...]]:
                 f"at most {GOAL_OF_LIMIT:g}",
             )
         )
-    for name in (QUICK.name, DIRECT.name, NUMBA.name, AS_NUTS):
+    for name in (QUICK.name, DIRECT.name, AS_NUTS):
         for limit in (BY_HAND, LOOPS):
             if (name, states) in found:
                 goal = f"at most {GOAL_EVALUATION:g}"

@@ -4,18 +4,18 @@ A round takes a sample of each cell, in an order of its own, so that what else t
 records go to ``docs/data/remedies.jsonl``; those of cells that are not measured now stay. What ``firstgrad advise``
 tells of them is in ``src/firstgrad/analysis/remedies/measured.json``, and is made anew at the end.
 
-Usage: ``python benchmarks/remedies/run.py [--samples 3] [--only CELL,CELL] [--evidence-only]``, some ten minutes.
+Usage: ``python -m benchmarks.remedies.run [--samples 3] [--only CELL,CELL] [--evidence-only]``, some ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.upstream.rewrites import measure as measure_variant
 from firstgrad.analysis.remedies.evidence import MEASURED_PATH, find_evidence
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.codec import to_json
@@ -36,15 +36,15 @@ BASE = PoseSpec(n_timesteps=20, n_directions=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One side of a remedy: the label of its records, the case, and the PyTensor flags."""
+    """One side of a remedy: the label of its records, the case, and a variant of `benchmarks.upstream.variants`."""
 
     label: str
     case: Case
-    flags: str = ""
+    variant: str = ""
 
 
-def _cell(label: str, model: PoseSpec = BASE, *, scenario: Scenario = Scenario.COLD, flags: str = "") -> Cell:
-    return Cell(label=label, case=Case(model=model, backend=BackendName.JAX, scenario=scenario), flags=flags)
+def _cell(label: str, model: PoseSpec = BASE, *, scenario: Scenario = Scenario.COLD, variant: str = "") -> Cell:
+    return Cell(label=label, case=Case(model=model, backend=BackendName.JAX, scenario=scenario), variant=variant)
 
 
 def _hmm(algorithm: HmmAlgorithm) -> PoseSpec:
@@ -60,6 +60,9 @@ CELLS = (
     _cell("hmm_tree", _hmm(HmmAlgorithm.TREE)),
     _cell("hmm_unrolled", _hmm(HmmAlgorithm.UNROLLED)),
     _cell("per_joint_warm", scenario=Scenario.WARM),
+    _cell("one_gradient", variant="one_gradient"),
+    _cell("excluded_rewrites", variant="no_specialize"),
+    _cell("fast_compile", variant="fast_compile"),
 )
 """All cells; the remedies name them as their sides."""
 
@@ -68,17 +71,17 @@ def measure_cells(cells: Sequence[Cell], *, samples: int) -> None:
     """Measure rounds of all cells; every record is in the file before the next sample begins."""
     labels = {cell.label for cell in cells}
     records = [each for each in import_jsonl(DATA) if each.environment.label not in labels] if DATA.exists() else []
-    flags = os.environ.get("PYTENSOR_FLAGS", "")
     for number in range(samples):
         order = list(cells)
         random.Random(number).shuffle(order)  # noqa: S311 - an order, no secret
         for cell in order:
-            os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, (flags, cell.flags)))
-            (record,) = measure(cell.case, label=cell.label)
+            if cell.variant:
+                record = measure_variant(cell.case, cell.variant, label=cell.label)
+            else:
+                (record,) = measure(cell.case, label=cell.label)
             records.append(record)
             export_jsonl(records, DATA)
             print(f"round {number + 1}: {_tell(record)}", flush=True)
-    os.environ["PYTENSOR_FLAGS"] = flags
 
 
 def _tell(record: Record) -> str:

@@ -4,8 +4,8 @@ No ``PYTENSOR_FLAGS`` can be used for that: PyTensor's modes ``JAX`` and ``NUMBA
 without a look at ``mode``, `optimizer` and ``optimizer_excluding``. So the worker's backend gets another mode.
 Samples are cold, each in a process of its own, and the variants take turns. Seconds are processor seconds.
 
-Usage: ``python rewrites.py [--backend jax] [--variants as_is,fast_compile] [--samples 2] [--timesteps 100]
-[--directions 5] [--hmm]``.
+Usage: ``python -m benchmarks.upstream.rewrites [--backend jax] [--variants as_is,fast_compile] [--samples 2]
+[--timesteps 100] [--directions 5] [--hmm]``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from variants import CHOSEN, VARIANTS
-
+from benchmarks.upstream.variants import CHOSEN, VARIANTS
 from firstgrad.case import BackendName, Case
 from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
@@ -31,16 +30,17 @@ if TYPE_CHECKING:
 
     from firstgrad.record import Record
 
+ROOT = Path(__file__).parents[2]
 PHASES = (Phase.GRAD_GRAPH, Phase.REWRITE, Phase.LINK, Phase.FIRST_CALL)
 
 
-def measure(case: Case, variant: str) -> Record:
+def measure(case: Case, variant: str, *, label: str = "") -> Record:
     """Measure one cold sample of a variant."""
     os.environ[CHOSEN] = variant
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = str(ROOT)
     with PrivateCaches() as private:
-        task = make_task(case, private, label=f"rewrites {variant}")
-        return conclude(task, Session(task, private, lambda _: None, worker="variant_worker").run())
+        task = make_task(case, private, label=label or f"rewrites {variant}")
+        return conclude(task, Session(task, private, lambda _: None, worker="benchmarks.upstream.variant_worker").run())
 
 
 def row(variant: str, records: list[Record]) -> str:

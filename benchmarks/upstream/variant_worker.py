@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from variants import CHOSEN, LINKERS, VARIANTS, Variant
-
+from benchmarks.upstream.variants import CHOSEN, LINKERS, VARIANTS, Variant
 from firstgrad.backends import load_backend
 from firstgrad.backends.pytensor_base import PyTensorBackend
 from firstgrad.case import BackendName

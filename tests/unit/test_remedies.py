@@ -18,7 +18,7 @@ from firstgrad.analysis.remedies.evidence import SIDES, Evidence, find_evidence,
 from firstgrad.analysis.remedies.roll_loops import looks_unrolled
 from firstgrad.analysis.remedies.surroundings import Surroundings, look_around
 from firstgrad.analysis.remedies.vectorise import numbered_groups
-from firstgrad.case import Scenario
+from firstgrad.case import Scenario, Target
 from firstgrad.record import Counts, Status
 from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.store import import_jsonl
@@ -43,18 +43,13 @@ def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, 
     return {each.remedy: each for each in find_remedies(situation)}
 
 
-def proof(remedy, metric, value, flags=""):
+def proof(remedy, metric, value):
     ratio = Ratio(value=value, low=0.9 * value, high=1.1 * value, confidence=0.95, samples=3)
-    return Evidence(
-        remedy=remedy, metric=metric, ratio=ratio, case="a case", flags=flags, versions=(), measured_on="a day"
-    )
+    return Evidence(remedy=remedy, metric=metric, ratio=ratio, case="a case", versions=(), measured_on="a day")
 
 
-def flag_proofs(remedy, first, call, flags):
-    return (
-        proof(remedy, "time_to_first_gradient_cpu", first, flags),
-        proof(remedy, "evaluation", call, flags),
-    )
+def proofs(remedy, first, call):
+    return (proof(remedy, "time_to_first_gradient_cpu", first), proof(remedy, "evaluation", call))
 
 
 def test_a_plain_model_in_a_plain_place_needs_no_remedy():
@@ -72,7 +67,7 @@ def test_numbered_groups_of_one_size_are_recognised_and_the_saving_is_an_estimat
     assert "sigma" not in found.because  # two may be by chance
     first = found.savings[0]
     assert first.basis is Basis.ESTIMATE
-    assert "benchmarks/remedies/run.py" in first.of_what
+    assert "benchmarks.remedies.run" in first.of_what
     # The best cold first gradient is JAX's, 10 s.
     assert first.seconds[0] == pytest.approx((1 - first.ratio.value) * 10.0)
 
@@ -131,7 +126,7 @@ def test_the_pose_models_of_the_sweep_are_not_taken_for_unrolled_loops_of_a_user
     [(HmmAlgorithm.UNROLLED, RemedyName.ROLL_LOOPS), (HmmAlgorithm.TREE, RemedyName.SCAN_NOT_TREE)],
 )
 def test_the_pose_models_algorithms_are_recognised(algorithm, remedy):
-    evidence = flag_proofs(remedy, 0.25, 0.7, "")
+    evidence = proofs(remedy, 0.25, 0.7)
     spec = PoseSpec(hmm=HmmSpec(algorithm=algorithm))
     found = look(planted_samples(model=spec), spec, evidence=evidence)
     assert found[remedy].savings[0].ratio.value == 0.25
@@ -168,18 +163,32 @@ def test_jax_without_a_cache_folder_keeps_nothing():
 
 
 @pytest.mark.parametrize("remedy", [RemedyName.FAST_COMPILE, RemedyName.EXCLUDE_REWRITES])
-def test_flags_are_proposed_only_where_they_pay(remedy):
+def test_fewer_rewrites_are_proposed_only_where_they_pay(remedy):
     mark = {"fast_compile": "mode=FAST_COMPILE", "exclude_rewrites": "optimizer_excluding=fusion"}[remedy]
-    evidence = flag_proofs(remedy, 0.5, 3.0, mark)
+    evidence = proofs(remedy, 0.5, 3.0)
+    samples = planted_samples({"jax": (10.0, 1e-3)})
     # 10 s to the first gradient and 1 ms a call: 5 s are saved, 2 ms a call are lost.
-    few = look(planted_samples({"jax": (10.0, 1e-3)}), evidence=evidence, evaluations=100)
-    assert f"PYTENSOR_FLAGS={mark}" in few[remedy].how
-    assert remedy not in look(planted_samples({"jax": (10.0, 1e-3)}), evidence=evidence, evaluations=100_000)
-    assert remedy not in look(planted_samples({"jax": (10.0, 1e-3)}), evidence=())
-    # Set already: 5 s and 3 ms a call are what is left of 10 s and 1 ms.
-    with_it = planted_samples({"jax": (5.0, 3e-3)})
-    assert "Take" in look(with_it, evidence=evidence, evaluations=100_000, flags=mark)[remedy].how
-    assert remedy not in look(with_it, evidence=evidence, evaluations=100, flags=mark)
+    assert "mode=pytensor" in look(samples, evidence=evidence, evaluations=100)[remedy].how
+    assert remedy not in look(samples, evidence=evidence, evaluations=100_000)
+    assert remedy not in look(samples, evidence=())
+    # Set already, where it costs more than it saves.
+    found = look(samples, evidence=evidence, evaluations=100_000, flags=mark)[remedy]
+    assert found.how.startswith("Take")
+    assert "3.00" in found.instead
+    assert remedy not in look(samples, evidence=evidence, evaluations=100, flags=mark)
+
+
+def test_a_pass_for_each_variable_is_named_where_one_would_do():
+    evidence = proofs(RemedyName.ONE_GRADIENT, 0.8, 1.0)
+    samples = planted_samples(groups=(group("mu"), group("tau"), group("theta", 8)))
+    found = look(samples, evidence=evidence)[RemedyName.ONE_GRADIENT]
+    assert "each of 3 variables" in found.because
+    assert "logp_dlogp" in found.how
+    two = planted_samples(groups=(group("mu"), group("theta", 8)))
+    assert RemedyName.ONE_GRADIENT not in look(two, evidence=evidence)
+    as_nuts = [replace(each, case=replace(each.case, target=Target.LOGP_DLOGP)) for each in samples]
+    assert RemedyName.ONE_GRADIENT not in look(as_nuts, evidence=evidence)
+    assert RemedyName.ONE_GRADIENT not in look(samples, evidence=proofs(RemedyName.ONE_GRADIENT, 1.2, 1.0))
 
 
 def test_an_interval_that_holds_one_is_not_sure():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from firstgrad.case import Target
 
     type Call = Callable[[Mapping[str, NDArray[np.float64]]], Answer]
+
+
+_LATE = ("jax.experimental.multihost_utils", "jaxlib.mlir.dialects.mhlo")
+"""What JAX imports within the first constant and the first lowering; other releases have other places for it."""
 
 
 class JaxBackend(PyTensorBackend):
@@ -43,6 +49,9 @@ class JaxBackend(PyTensorBackend):
         import jax
         import pytensor.link.jax.dispatch  # noqa: F401 - imported for its time
 
+        for name in _LATE:
+            with suppress(ImportError):
+                import_module(name)
         jax.config.update("jax_enable_x64", True)
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
         jax.monitoring.register_event_listener(self._on_event)

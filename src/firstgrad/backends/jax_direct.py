@@ -33,6 +33,11 @@ class JaxDirectBackend(JaxBackend):
         super().__init__()
         self.name = name
 
+    def import_backend(self) -> None:
+        """Import what the JAX backend imports, and firstgrad's own way."""
+        super().import_backend()
+        import firstgrad.fast.fast_gradient  # noqa: F401 - imported for its time
+
     def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
         """Return the log-density: JAX differentiates its own function later."""
         return logp
@@ -54,7 +59,14 @@ class JaxDirectBackend(JaxBackend):
 
         point = problem.initial if problem.initial is not None else self.start_point(problem)
         try:
-            gradient = make_fast_gradient(problem.handle, graph, point, _EFFORTS[self.name], rewrite)
+            gradient = make_fast_gradient(
+                problem.handle,
+                graph,
+                point,
+                _EFFORTS[self.name],
+                rewrite,
+                with_logp=target is Target.LOGP_DLOGP,
+            )
         except NotImplementedError as error:
             raise no_jax(error, is_own=problem.is_own) from error
 

@@ -83,6 +83,7 @@ class PyTensorBackend(ABC):
         import pymc  # noqa: F401 - imported for its time
         import pytensor
         import pytensor.tensor as pt
+        import scipy.special  # noqa: F401 - PyTensor defers it to the first constant that it folds
 
         self.import_backend()
         if pytensor.config.cxx:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from firstgrad.analysis.compare import Comparison
+    from firstgrad.analysis.growth_change import GrowthChanges
     from firstgrad.analysis.thresholds import Thresholds
 
 EPILOG = """\b
@@ -82,6 +83,7 @@ def compare(
     from firstgrad.analysis.compare import compare as compare_records
     from firstgrad.cli.compare_duel import choose_key, measure_and_judge
     from firstgrad.cli.compare_figure import check_output
+    from firstgrad.cli.compare_growth import find_growth, is_growth_alarm
     from firstgrad.cli.compare_read import read_history, read_sides
     from firstgrad.cli.git import resolve_commit
     from firstgrad.cli.metrics import choose_metrics
@@ -97,6 +99,7 @@ def compare(
     judge = functools.partial(
         compare_records, thresholds=thresholds, metrics=metrics, force=force, resolve=resolve_commit
     )
+    growth: GrowthChanges | None = None
     if duel.measure or asks_to_measure(base) or asks_to_measure(head):
         comparison = measure_and_judge(base, head, model, case, duel, store=store, across=across or (), judge=judge)
     else:
@@ -106,8 +109,17 @@ def compare(
             history = read_history(opened, records)
         key = choose_key(records, base, head)
         comparison = judge(records, base, head, across=frozenset(across or ()), history=history, key=key)
-    show(comparison, json=json, markdown=markdown, show_all=show_all, output=output, metrics=metric or ())
-    raise typer.Exit(exit_code(comparison))
+        growth = find_growth(records, base, head, resolve_commit)
+    show(
+        comparison,
+        growth=growth,
+        json=json,
+        markdown=markdown,
+        show_all=show_all,
+        output=output,
+        metrics=metric or (),
+    )
+    raise typer.Exit(exit_code(comparison, is_growth_alarm=is_growth_alarm(growth, comparison)))
 
 
 def make_thresholds(seconds: float | None, memory: float | None, counts: float | None) -> Thresholds:
@@ -121,6 +133,7 @@ def make_thresholds(seconds: float | None, memory: float | None, counts: float |
 def show(
     comparison: Comparison,
     *,
+    growth: GrowthChanges | None = None,
     json: bool,
     markdown: bool,
     show_all: bool,
@@ -133,25 +146,32 @@ def show(
 
         write_figure(comparison, output, metrics)
     if json:
+        from firstgrad.cli.compare_growth import write_growth_json
         from firstgrad.codec import to_json
 
-        typer.echo(to_json(comparison))
+        typer.echo(write_growth_json(to_json(comparison), growth))
     elif markdown:
+        from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_markdown
         from firstgrad.cli.compare_markdown import to_markdown
 
         typer.echo(to_markdown(comparison, show_all=show_all), nl=False)
+        typer.echo(write_growth_markdown(growth, is_alarm=is_growth_alarm(growth, comparison)), nl=False)
     else:
         from firstgrad.cli.compare_table import show_comparison
         from firstgrad.cli.console import make_console
 
         show_comparison(make_console(), comparison, show_all=show_all)
+        if growth is not None:
+            from firstgrad.cli.growth_change_table import show_growth_changes
+
+            show_growth_changes(make_console(), growth, show_all=show_all)
 
 
-def exit_code(comparison: Comparison) -> int:
+def exit_code(comparison: Comparison, *, is_growth_alarm: bool = False) -> int:
     """Say how a comparison ended; one of nothing is wrong use, since a gate must not pass on it."""
     from firstgrad.cli.exit_codes import ExitCode
 
-    if comparison.has_regression:
+    if comparison.has_regression or is_growth_alarm:
         return ExitCode.DIFFERENT
     if not comparison.has_compared:
         typer.echo(

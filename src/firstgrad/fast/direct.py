@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def _refuse_own_gradient(variable: Any) -> None:
 
 
 def compile_direct(
-    fgraph: Any, layout: Layout, start: tuple[NDArray[np.float64], Sequence[Any]], effort: Effort
+    fgraph: Any, layout: Layout, start: tuple[NDArray[np.float64], Sequence[Any]], effort: Effort, *, with_logp: bool
 ) -> tuple[Callable[..., tuple[Any, Any]], Callable[[Effort], Callable[..., tuple[Any, Any]]]]:
     """Trace, differentiate and compile a rewritten log-density.
 
@@ -111,6 +112,8 @@ def compile_direct(
         A flat vector and the held values, for shapes and types.
     effort : Effort
         How hard XLA tries.
+    with_logp : bool
+        Whether the log-density is wanted, too; NaN stands for it otherwise, and what it alone needs isn't compiled.
 
     Returns
     -------
@@ -126,9 +129,13 @@ def compile_direct(
         return write(*layout.cut(vector), *held)[0]
 
     vector, held = start
-    lowered = jax.jit(jax.value_and_grad(logp)).lower(vector, *held)
+    differentiated = jax.value_and_grad(logp) if with_logp else jax.grad(logp)
+    lowered = jax.jit(differentiated).lower(vector, *held)
 
     def compile_with(effort: Effort) -> Callable[..., tuple[Any, Any]]:
-        return compile_lowered(lowered, effort)
+        compiled = compile_lowered(lowered, effort)
+        if with_logp:
+            return compiled
+        return lambda vector, *held: (math.nan, compiled(vector, *held))
 
     return compile_with(effort), compile_with

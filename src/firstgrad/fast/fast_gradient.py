@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from firstgrad.fast.effort import Effort
 from firstgrad.fast.require import require_jax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -149,7 +151,11 @@ class FastGradient:
 
 
 def fast_gradient(
-    model: Any, *, initial_point: Mapping[str, Any] | None = None, effort: Effort | str = Effort.NORMAL
+    model: Any,
+    *,
+    initial_point: Mapping[str, Any] | None = None,
+    effort: Effort | str = Effort.NORMAL,
+    with_logp: bool = True,
 ) -> FastGradient:
     """Compile a model's log-density and gradient, with the least time to the first gradient that firstgrad knows of.
 
@@ -165,6 +171,9 @@ def fast_gradient(
         out, which costs PyMC some time.
     effort : Effort or str
         How hard XLA tries: ``normal``, ``least`` for the soonest first gradient, ``full`` for XLA's default.
+    with_logp : bool
+        Whether calls shall return the log-density, as samplers need it; without, NaN stands in its place, and what it
+        alone needs isn't compiled.
 
     Returns
     -------
@@ -188,8 +197,8 @@ def fast_gradient(
     from pytensor.compile.mode import JAX
 
     mode = with_parameter_checks(JAX, model)
-    gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite)
-    _require_finite(gradient, point)
+    gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite, with_logp=with_logp)
+    _require_finite(gradient, point, with_logp=with_logp)
     return gradient
 
 
@@ -207,6 +216,8 @@ def make_fast_gradient(
     point: Mapping[str, Any],
     effort: Effort,
     rewrite: Callable[[Any], object],
+    *,
+    with_logp: bool = True,
 ) -> FastGradient:
     """Compile the gradient of a log-density that is written already; see `fast_gradient`.
 
@@ -222,22 +233,45 @@ def make_fast_gradient(
         How hard XLA tries.
     rewrite : callable
         Rewrites the graph in place.
+    with_logp : bool
+        Whether calls shall return the log-density, or NaN in its place.
     """
     values, held = list(model.continuous_value_vars), list(model.discrete_value_vars)
-    fgraph = open_graph(logp, values, held)
-    rewrite(fgraph)
     names = tuple(var.name for var in values)
     layout = Layout(shapes=tuple(np.shape(point[name]) for name in names))
     gradient = FastGradient(model, {var.name: point[var.name] for var in held}, layout, names)
     start = gradient.flatten(point), list(gradient.get_extra_values().values())
-    gradient._function, gradient._compile_with = compile_direct(fgraph, layout, start, effort)  # noqa: SLF001 - made here
+    with _undisturbed():
+        fgraph = open_graph(logp, values, held)
+        rewrite(fgraph)
+        functions = compile_direct(fgraph, layout, start, effort, with_logp=with_logp)
+    gradient._function, gradient._compile_with = functions  # noqa: SLF001 - made here
     gradient.effort = effort
     return gradient
 
 
-def _require_finite(gradient: FastGradient, point: Mapping[str, Any]) -> None:
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Spare what takes time and serves nothing here.
+
+    Python's collector would look through all that imports have made, again and again; and PyTensor would note where in
+    the code each of its passing nodes was made.
+    """
+    import pytensor
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with pytensor.config.change_flags(traceback__limit=0):
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _require_finite(gradient: FastGradient, point: Mapping[str, Any], *, with_logp: bool) -> None:
     logp, flat = gradient(gradient.flatten(point))
-    if not np.isfinite(logp):
+    if with_logp and not np.isfinite(logp):
         raise ModelError(f"the log-density is {logp} at the initial point. Give another initial_point")
     bad = _not_finite(gradient, flat)
     if bad:

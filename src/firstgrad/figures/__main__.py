@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from firstgrad.figures.findings import draw_findings
+from firstgrad.figures.finiteness import describe_finiteness, draw_finiteness
 from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.figures.power import describe_power, draw_power, read_power
 from firstgrad.figures.profile import describe_profile, draw_profile
@@ -27,6 +28,9 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "growth.jsonl").exists():
         for name, figure, description in draw_findings(list(import_jsonl(source))):
             drawn += save_figure(figure, folder, name, description=description)
+    if (source := data / "finiteness.jsonl").exists():
+        records = list(import_jsonl(source))
+        drawn += save_figure(draw_finiteness(records), folder, "finiteness", description=describe_finiteness(records))
     if (source := data / "trust-report.json").exists():
         points = read_power(source)
         drawn += save_figure(draw_power(points), folder, "power", description=describe_power(points))

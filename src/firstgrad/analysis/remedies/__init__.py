@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.remedies.flags import EXCLUDE_REWRITES, FAST_COMPILE
 from firstgrad.analysis.remedies.keep_caches import KeepCaches
 from firstgrad.analysis.remedies.mask_first import MaskFirst
+from firstgrad.analysis.remedies.one_gradient import OneGradient
+from firstgrad.analysis.remedies.rewriting import EXCLUDE_REWRITES, FAST_COMPILE
 from firstgrad.analysis.remedies.roll_loops import RollLoops
 from firstgrad.analysis.remedies.scan_not_tree import ScanNotTree
 from firstgrad.analysis.remedies.vectorise import Vectorise
@@ -22,6 +23,7 @@ REMEDIES: tuple[Remedy, ...] = (
     RollLoops(),
     ScanNotTree(),
     KeepCaches(),
+    OneGradient(),
     EXCLUDE_REWRITES,
     FAST_COMPILE,
 )

@@ -26,6 +26,7 @@ class RemedyName(StrEnum):
     ROLL_LOOPS = "roll_loops"
     SCAN_NOT_TREE = "scan_not_tree"
     KEEP_CACHES = "keep_caches"
+    ONE_GRADIENT = "one_gradient"
     EXCLUDE_REWRITES = "exclude_rewrites"
     FAST_COMPILE = "fast_compile"
 

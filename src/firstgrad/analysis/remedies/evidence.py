@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
 
 MEASURED_PATH = Path(__file__).with_name("measured.json")
-"""Shipped with the package; ``benchmarks/remedies/run.py`` writes it."""
+"""Shipped with the package; ``benchmarks.remedies.run`` writes it."""
 
-COMMAND = "python benchmarks/remedies/run.py"
+COMMAND = "python -m benchmarks.remedies.run"
 METRICS = ("time_to_first_gradient_cpu", "evaluation")
 """What ratios are made of: processor seconds, since other users of a machine change them least."""
 
@@ -50,6 +50,7 @@ SIDES = (
     Sides(remedy=RemedyName.ROLL_LOOPS, without="hmm_unrolled", having="hmm_scan"),
     Sides(remedy=RemedyName.SCAN_NOT_TREE, without="hmm_tree", having="hmm_scan"),
     Sides(remedy=RemedyName.KEEP_CACHES, without="per_joint", having="per_joint_warm"),
+    Sides(remedy=RemedyName.ONE_GRADIENT, without="per_joint", having="one_gradient"),
     Sides(remedy=RemedyName.EXCLUDE_REWRITES, without="per_joint", having="excluded_rewrites"),
     Sides(remedy=RemedyName.FAST_COMPILE, without="per_joint", having="fast_compile"),
 )
@@ -70,8 +71,6 @@ class Evidence:
         With the remedy by without.
     case : str
         The case without it, in words.
-    flags : str
-        ``PYTENSOR_FLAGS`` of the samples with the remedy, where it is made of flags.
     versions : tuple of (str, str)
         Of the packages.
     measured_on : str
@@ -82,7 +81,6 @@ class Evidence:
     metric: str
     ratio: Ratio
     case: str
-    flags: str
     versions: tuple[tuple[str, str], ...]
     measured_on: str
 
@@ -111,7 +109,6 @@ def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
                         metric=metric,
                         ratio=estimate_ratio(ours, theirs),
                         case=str(without[0].case),
-                        flags=having[0].environment.flags,
                         versions=having[0].environment.versions,
                         measured_on=f"{having[0].started_at[:10]}, {having[0].environment.host.processor}",
                     )

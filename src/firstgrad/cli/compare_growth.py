@@ -1,0 +1,60 @@
+"""Growth laws of both sides of a comparison, where it holds several sizes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.cli.growth_change_rows import growth_change_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from firstgrad.analysis.compare import Comparison
+    from firstgrad.analysis.growth_change import GrowthChanges
+    from firstgrad.record import Record
+
+
+def find_growth(records: Sequence[Record], base: str, head: str, resolve: Callable[[str], str]) -> GrowthChanges:
+    """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
+    from firstgrad.analysis.growth_change import find_growth_changes
+    from firstgrad.analysis.sides import find_side
+    from firstgrad.row import make_row
+
+    before, after = (map(make_row, find_side(records, side, resolve)[1]) for side in (base, head))
+    return find_growth_changes(before, after)
+
+
+def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> bool:
+    """Whether a law grew between sides that were measured in turn.
+
+    Laws aren't paired by round: of sides that were measured on different days, the machine's drift would show as a
+    change, which is worth a line and no alarm.
+    """
+    return (
+        growth is not None
+        and growth.has_alarm
+        and comparison.has_compared
+        and all(case.is_interleaved for case in comparison.cases if case.is_compared)
+    )
+
+
+def write_growth_json(comparison: str, growth: GrowthChanges | None) -> str:
+    """Put the growth laws, where there are any, into a comparison's JSON as ``growth``: a list of lines."""
+    from firstgrad.codec import to_json
+
+    if growth is None or not growth.lines:
+        return comparison
+    rows: list[Any] = json.loads(to_json(growth_change_rows(growth.lines)))
+    return json.dumps({**json.loads(comparison), "growth": rows}, sort_keys=True, separators=(",", ":"))
+
+
+def write_growth_markdown(growth: GrowthChanges | None, *, is_alarm: bool) -> str:
+    """Say in Markdown which laws changed; '' where none did."""
+    told = [row for row in growth_change_rows(growth.lines) if row.verdict in ("grew", "shrank")] if growth else []
+    if not told:
+        return ""
+    mark = "**" if is_alarm else ""
+    lines = [f"- {mark}{row.metric} along {row.axis}{mark} {row.verdict} (`{row.common} {row.name}`)" for row in told]
+    seen = "" if is_alarm else ", which raise no alarm"
+    return "\n".join([f"\nGrowth laws{seen}:", "", *lines, ""])
