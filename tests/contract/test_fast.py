@@ -148,7 +148,10 @@ def test_shared_data_are_frozen():
         data = pm.Data("data", np.array([1.0, 2.0]))
         x = pm.Normal("x")
         pm.Normal("y", x, 1.0, observed=data)
-    logp, flat = firstgrad.fast_gradient(model)(np.array([1.0]))
+    gradient = firstgrad.fast_gradient(model)
+    with model:
+        pm.set_data({"data": np.array([9.0, 9.0])})
+    logp, flat = gradient(np.array([1.0]))
     assert flat == pytest.approx([0.0])  # -x + sum(data - x)
     assert logp == pytest.approx(-0.5 - 0.5 - 1.5 * np.log(2 * np.pi))
 
@@ -183,7 +186,11 @@ def test_a_gradient_of_ones_own_making_is_refused():
     with pm.Model() as overridden:
         x = pm.Normal("x")
         pm.Potential("p", doubled(x))
-    for model in (blocked, overridden):
+    with pm.Model() as scanned:
+        x = pm.Normal("x")
+        steps = pytensor.scan(lambda a: disconnected_grad(a) * a, outputs_info=[x], n_steps=3, return_updates=False)
+        pm.Potential("p", steps[-1])
+    for model in (blocked, overridden, scanned):
         with pytest.raises(ModelError, match="gradient of its own making"):
             firstgrad.fast_gradient(model)
 
@@ -228,6 +235,71 @@ def test_other_processes_are_told_to_make_their_own(posed):
             gradient(gradient.flatten(data.initial))
     finally:
         gradient._process = real
+
+
+def test_without_the_log_density_the_gradient_is_the_same():
+    with pm.Model() as model:
+        pm.Normal("x", 1.0, 2.0, shape=3)
+    logp, flat = firstgrad.fast_gradient(model, with_logp=False)(np.arange(3.0))
+    assert np.isnan(logp)
+    assert flat == pytest.approx([0.25, 0.0, -0.25])
+    assert firstgrad.check_gradient(firstgrad.fast_gradient(model, with_logp=False)).agrees
+
+
+def test_a_start_point_that_does_not_fit_is_refused():
+    with pm.Model() as model:
+        pm.Normal("x", shape=3)
+        pm.HalfNormal("sigma")
+    with pytest.raises(ModelError, match="lacks sigma_log__"):
+        firstgrad.fast_gradient(model, initial_point={"x": np.zeros(3), "sigma": 1.0})
+    with pytest.raises(ModelError, match=r"shape \(\) for x, and the model has \(3,\)"):
+        firstgrad.fast_gradient(model, initial_point={"x": 0.0, "sigma_log__": 0.0})
+
+
+def test_the_gradient_may_be_written_to_and_into():
+    with pm.Model() as model:
+        pm.Normal("x", shape=2)
+    gradient = firstgrad.fast_gradient(model)
+    _, flat = gradient(np.ones(2))
+    flat *= -1
+    out = np.empty(2)
+    assert gradient(np.ones(2), out) == pytest.approx(-1.0 - np.log(2 * np.pi))
+    assert out == pytest.approx(-flat)
+
+
+def test_a_compound_step_moves_discrete_variables_with_it():
+    with pm.Model() as model:
+        n = pm.Poisson("n", 3.0)
+        x = pm.Normal("x", n, 1.0)
+        steps = [pm.NUTS([x], logp_dlogp_func=firstgrad.fast_gradient(model)), pm.Metropolis([n])]
+        drawn = pm.sample(
+            50,
+            tune=50,
+            step=steps,
+            chains=1,
+            cores=1,
+            random_seed=1,
+            progressbar=False,
+            compute_convergence_checks=False,
+        )
+    draws = drawn.posterior
+    assert len(np.unique(draws["n"])) > 1
+    assert np.corrcoef(np.ravel(draws["n"]), np.ravel(draws["x"]))[0, 1] > 0.3
+
+
+def test_the_mode_takes_a_shape_as_an_input():
+    x, n = pt.dvector("x"), pt.iscalar("n")
+    reshaped = pytensor.function([x, n], x.reshape((n, 2)), mode=firstgrad.fast_mode())
+    assert reshaped(np.arange(4.0), 2).shape == (2, 2)
+
+
+def test_the_check_leaves_discrete_variables_where_they_are():
+    with pm.Model() as model:
+        n = pm.Poisson("n", 3.0)
+        pm.Normal("x", n, 1.0)
+    gradient = firstgrad.fast_gradient(model, initial_point={"n": np.array(7), "x": np.array(0.0)})
+    assert firstgrad.check_gradient(gradient).agrees
+    assert gradient.get_extra_values() == {"n": 7}
 
 
 def test_an_unknown_effort_is_refused():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -51,8 +52,14 @@ def test_a_law_that_grew_is_an_alarm_only_where_sides_were_measured_in_turn(grow
 
 def test_the_same_sweep_twice_raises_no_alarm(records, comparison):
     before = [each for each in records if each.environment.label == "before"]
+    noise = random.Random(3)  # noqa: S311 - noise, no secret
     again = [
-        replace(each, record_id=f"x{number}", environment=replace(each.environment, label="again"))
+        replace(
+            each,
+            record_id=f"x{number}",
+            environment=replace(each.environment, label="again"),
+            time_to_first_gradient_cpu_seconds=each.time_to_first_gradient_cpu_seconds * noise.gauss(1.0, 0.03),
+        )
         for number, each in enumerate(before)
     ]
     growth = find_growth([*before, *again], "before", "again", lambda _: "")

@@ -22,8 +22,8 @@ def planted(missing, nan):
 def test_a_panel_a_record_and_a_bar_a_group():
     figure = draw_finiteness([planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)])
     naive, safe = figure.axes
-    assert naive.get_title(loc="left") == "masked after the arithmetic: 75 of 305 not finite"
-    assert safe.get_title(loc="left") == "masked before it: 0 of 305 not finite"
+    assert naive.get_title(loc="left") == "masked after the arithmetic:\n75 of 305 not finite"
+    assert safe.get_title(loc="left") == "masked before it:\n0 of 305 not finite"
     widths = [bar.get_width() for bar in naive.patches]
     assert widths == [1.0, 0.75, 0.0, 0.25]
     assert "75 of 300" in [text.get_text() for text in naive.texts]

@@ -45,7 +45,9 @@ def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, 
 
 def proof(remedy, metric, value):
     ratio = Ratio(value=value, low=0.9 * value, high=1.1 * value, confidence=0.95, samples=3)
-    return Evidence(remedy=remedy, metric=metric, ratio=ratio, case="a case", versions=(), measured_on="a day")
+    return Evidence(
+        remedy=remedy, metric=metric, ratio=ratio, case="a case, jax, dlogp, cold", versions=(), measured_on="a day"
+    )
 
 
 def proofs(remedy, first, call):

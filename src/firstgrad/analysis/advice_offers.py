@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.breakeven import Option
 from firstgrad.analysis.estimates import Estimate, estimate_median
+from firstgrad.case import BackendName
 from firstgrad.metrics import METRICS
 from firstgrad.record import Doubt, Status, Verdict
 
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from firstgrad.analysis.advice_workload import Workload
-    from firstgrad.case import BackendName, Scenario
+    from firstgrad.case import Scenario
     from firstgrad.row import Row
 
 _PLACES = {metric.name: number for number, metric in enumerate(METRICS)}
 _GOOD_VERDICTS = (Verdict.AGREES, Verdict.NO_ORACLE)
+_OF_ONE_PROCESS = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _SUSPECT = (Doubt.NOT_FINITE, Doubt.GRADIENT_SUSPECT)
 
 
@@ -154,6 +156,8 @@ def find_offers(rows: Iterable[Row], wanted: Mapping[str, tuple[Choice, Scenario
     left_out: list[LeftOut] = []
     for question, (choice, scenario) in wanted.items():
         trouble = _find_trouble(found[question])
+        if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
+            trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"
         if trouble is None:
             offers.append(_offer(choice, scenario, found[question], workload))
         else:

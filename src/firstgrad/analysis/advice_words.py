@@ -59,7 +59,7 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
         yield from _import_sentences(each)
     yield from _cache_sentences(advice)
     yield from _load_sentences(advice)
-    if not advice.alarms and (missing := [each.choice.name for each in advice.left_out if each.reason == "no samples"]):
+    if missing := [each.choice.name for each in advice.left_out if each.reason == "no samples"]:
         yield f"Not measured, so not compared: {'; '.join(dict.fromkeys(missing))}."
 
 
@@ -70,7 +70,7 @@ def lead_sentence(advice: ScenarioAdvice) -> str:
     parts += [f" up to {_crossing(each.evaluations)} evaluations, then {each.after.name}" for each in result.crossings]
     if not result.crossings:
         if len(advice.offers) == 1:
-            return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is all that was measured."
+            return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is all that can be offered."
         parts.append(f" all the way, up to {count(result.n_max)} evaluations")
     never = [each.choice.name for each in advice.offers if each.option not in result.leaders]
     if never:

@@ -126,8 +126,14 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
                 f"else {default}"
             )
         )
-    if further := max((each.further_samples or 0 for case in comparison.cases for each in _gating(case)), default=0):
-        yield f"some {further:,} more samples of each side would decide what is undecided"
+    undecided = [
+        each for case in comparison.cases for each in _gating(case) if each.verdict is ComparisonVerdict.UNDECIDED
+    ]
+    known = [each.further_samples for each in undecided if each.further_samples is not None]
+    if known:
+        of_all = len(known) == len(undecided)
+        what = "what is undecided" if of_all else f"{len(known):,} of {len(undecided):,} undecided metrics"
+        yield f"some {max(known):,} more samples of each side would decide {what}"
 
 
 def _gating(case: CaseComparison) -> Iterator[MetricComparison]:

@@ -127,7 +127,7 @@ def has_equal_numbers(base: GrowthLaw | NoLaw, head: GrowthLaw | NoLaw) -> bool:
         set(zip(law.observations.sizes, law.observations.values, law.observations.is_censored, strict=True))
         for law in (base, head)
     )
-    return ours == theirs
+    return bool(ours) and ours == theirs and not any(is_censored for *_, is_censored in ours)
 
 
 def _mean_slope(law: GrowthLaw) -> Interval:

@@ -63,7 +63,7 @@ def find_rounds(before: Sequence[Record], after: Sequence[Record]) -> Rounds:
         return Rounds(pairs=(), is_interleaved=False)
     ordered = [(side, each) for _, side, each in sorted(timed, key=lambda one: one[0] or 0.0)]
     pairs = _pair(ordered)
-    return Rounds(pairs=pairs, is_interleaved=bool(pairs) and 2 * len(pairs) >= _WHOLE * len(ordered))
+    return Rounds(pairs=pairs, is_interleaved=len(pairs) > 1 and 2 * len(pairs) >= _WHOLE * len(ordered))
 
 
 def _pair(ordered: Sequence[tuple[int, Record]]) -> tuple[tuple[Record, Record], ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Answer, Compiled
 from firstgrad.backends.jax import JaxBackend, explained, no_jax
+from firstgrad.backends.refusals import explain_not_static
 from firstgrad.case import BackendName, Target
 from firstgrad.fast.effort import Effort
 
@@ -69,6 +70,10 @@ class JaxDirectBackend(JaxBackend):
             )
         except NotImplementedError as error:
             raise no_jax(error, is_own=problem.is_own) from error
+        except (TypeError, IndexError) as error:  # JAX's own are kinds of these; it traces here, not in the first call
+            if not type(error).__module__.startswith("jax") and "concrete" not in str(error):
+                raise
+            raise explain_not_static(error, problem.handle) from error
 
         def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
             logp, flat = gradient(gradient.flatten(at), extra_vars=at)

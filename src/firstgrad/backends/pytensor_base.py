@@ -37,6 +37,7 @@ class PyTensorBackend(ABC):
         self._has_compiled = False
         self._told = 0
         self._for_start_points = 0
+        self._start: tuple[Any, Point] | None = None
         self._tell: Callable[[int], None] = lambda _: None
 
     @abstractmethod
@@ -125,11 +126,13 @@ class PyTensorBackend(ABC):
         return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
 
     def start_point(self, problem: Problem) -> Point:
-        """Ask the model for its initial point; what is compiled for that is no part of the gradient."""
-        before = self._told
-        point = {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
-        self._for_start_points += self._told - before
-        return point
+        """Ask the model for its initial point, once; what is compiled for that is no part of the gradient."""
+        if self._start is None or self._start[0] is not problem.handle:
+            before = self._told
+            point = {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
+            self._for_start_points += self._told - before
+            self._start = problem.handle, point
+        return self._start[1]
 
     def logp_graph(self, problem: Problem) -> Any:
         """Write the log-density, Jacobians included."""

@@ -70,7 +70,9 @@ def exit_code(advice: Advice) -> int:
 
 
 def _find_samples(model: PoseSpec | ExternalModel, options: AdviseOptions) -> tuple[tuple[Wanted, ...], Found]:
-    from firstgrad.case import BackendName
+    from dataclasses import replace
+
+    from firstgrad.case import BackendName, Target
     from firstgrad.cli.advise_samples import from_export, from_store, list_wanted
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.rows import open_store
@@ -79,9 +81,16 @@ def _find_samples(model: PoseSpec | ExternalModel, options: AdviseOptions) -> tu
 
     if options.source is not None:
         wanted = list_wanted(model, options.to_backends(tuple(BackendName)), options)
-        found = from_export(import_jsonl(options.source), wanted, options.source)
+        records = list(import_jsonl(options.source))
+        found = from_export(records, wanted, options.source)
+        if not found.records and options.target is None and options.chosen_target is Target.LOGP_DLOGP:
+            # Better the gradient alone than nothing; its samples say which they are.
+            wanted = list_wanted(model, options.to_backends(tuple(BackendName)), replace(options, target=Target.DLOGP))
+            found = from_export(records, wanted, options.source)
+            told = "These samples are of the gradient alone (dlogp); NUTS compiles value and gradient (logp_dlogp)."
+            found = replace(found, notes=(*found.notes, told))
         if not found.records:
-            raise SpecError("--from", f"{options.source} has no samples of this model, target {options.target}")
+            raise SpecError("--from", f"{options.source} has no samples of this model, target {options.chosen_target}")
         there = {record.case.backend for record in found.records}
         return tuple(each for each in wanted if options.backend or each.choice.backend in there), found
     wanted = list_wanted(model, options.to_backends(installed_backends()), options)

@@ -10,6 +10,7 @@ import typer
 from firstgrad.analysis.advice_workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import SpecError
+from firstgrad.units import parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,16 +77,17 @@ class AdviseOptions(WorkloadOptions):
         str | None,
         typer.Option("--backend", metavar="A,B,...", help="Only these [all installed].", rich_help_panel=SAMPLES),
     ] = None
-    target: Annotated[Target, typer.Option("--target", help="NUTS uses logp_dlogp.", rich_help_panel=SAMPLES)] = (
-        Target.DLOGP
-    )
+    target: Annotated[
+        Target | None,
+        typer.Option("--target", help="[dlogp with --evaluations, else logp_dlogp, as NUTS.]", rich_help_panel=SAMPLES),
+    ] = None
     samples: Annotated[int, typer.Option("--samples", min=1, help="Of each choice.", rich_help_panel=SAMPLES)] = 3
     no_measure: Annotated[bool, typer.Option("--no-measure", help="Only what is stored.", rich_help_panel=SAMPLES)] = (
         False
     )
     time_budget: Annotated[
-        float | None,
-        typer.Option("--time-budget", help="Seconds for measuring what is missing.", rich_help_panel=SAMPLES),
+        str | None,
+        typer.Option("--time-budget", help="For measuring what is missing, such as 30m.", rich_help_panel=SAMPLES),
     ] = None
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds after which a sample is stopped.", rich_help_panel=SAMPLES)
@@ -137,10 +139,30 @@ class AdviseOptions(WorkloadOptions):
             raise SpecError("--store, --from", "give one of them")
         if self.store == "none":
             raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
-        if self.time_budget is not None and self.time_budget <= 0:
-            raise SpecError("--time-budget", f"expected a positive number of seconds, got {self.time_budget!r}")
+        self.budget_seconds  # noqa: B018 - refuses what is no duration, before anything is measured
         if self.output is not None and not self.output.endswith((".png", ".svg")):
             raise SpecError("--output", f"expected a file that ends in .png or .svg, got {self.output!r}")
+
+    @property
+    def chosen_target(self) -> Target:
+        """What is compiled: the gradient for a number of them, value and gradient for a sampling run."""
+        return self.target or (Target.DLOGP if self.evaluations is not None else Target.LOGP_DLOGP)
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The time budget; none where none was given.
+
+        Raises
+        ------
+        SpecError
+            Where it is no duration.
+        """
+        if self.time_budget is None:
+            return None
+        try:
+            return parse_seconds(self.time_budget)
+        except SpecError as error:
+            raise SpecError("--time-budget", str(error)) from error
 
 
 def installed_backends() -> tuple[BackendName, ...]:

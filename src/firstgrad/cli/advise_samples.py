@@ -6,11 +6,14 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_offers import Choice, is_complete
 from firstgrad.case import Case, Scenario
 from firstgrad.spec import Formulation, PoseSpec
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,11 +62,13 @@ def list_wanted(
     model: PoseSpec | ExternalModel, backends: Sequence[BackendName], options: AdviseOptions
 ) -> tuple[Wanted, ...]:
     """List what may be chosen: of the pose model both formulations, the given one first."""
-    limit = min(options.time_limit, options.time_budget or options.time_limit)
+    limit = min(options.time_limit, options.budget_seconds or options.time_limit)
     return tuple(
         Wanted(
             choice=Choice(backend=backend, formulation=_formulation(each)),
-            case=Case(model=each, backend=backend, target=options.target, scenario=scenario, time_limit_seconds=limit),
+            case=Case(
+                model=each, backend=backend, target=options.chosen_target, scenario=scenario, time_limit_seconds=limit
+            ),
         )
         for each in _models(model)
         for backend in backends
@@ -102,9 +107,23 @@ def from_store(store: Store, wanted: Sequence[Wanted], options: AdviseOptions) -
     if not options.no_measure:
         notes = _measure_missing(store, wanted, options, conditions)
     questions = {each.case.question for each in wanted}
-    ids = [row.record_id for row in store.rows() if row.question in questions and row.conditions == conditions]
+    rows = [row for row in store.rows() if row.question in questions and row.conditions == conditions]
+    since = changed_at(wanted[0].case.model)
+    ids = [row.record_id for row in rows if row.started_at >= since]
+    if older := len(rows) - len(ids):
+        notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()
     return Found(records=records, place=store.place, notes=notes)
+
+
+def changed_at(model: PoseSpec | ExternalModel) -> str:
+    """Tell when a user's file was changed last, as records write times; '' where that isn't known."""
+    if isinstance(model, PoseSpec):
+        return ""
+    file = Path(model.reference.rpartition(":")[0])
+    if file.suffix != ".py" or not file.is_file():
+        return ""
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
 
 
 def _answers(records: Sequence[Record]) -> tuple[int, str]:
@@ -126,12 +145,14 @@ def _measure_missing(
     rows = list(store.rows())
     cases = [each.case for each in wanted]
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
-    done = count_done([row for row in rows if row.reason or is_complete(row)], conditions=conditions)
+    since = changed_at(wanted[0].case.model)
+    fresh = [row for row in rows if row.started_at >= since and (row.reason or is_complete(row))]
+    done = count_done(fresh, conditions=conditions)
     plan = plan_sweep(cases, samples=options.samples, done=done)
     if not plan.jobs:
         return ()
     durations = Durations(rows)
-    executor = Budgeted(LocalExecutor(label=LABEL), seconds=options.time_budget, expect=durations.of)
+    executor = Budgeted(LocalExecutor(label=LABEL), seconds=options.budget_seconds, expect=durations.of)
     with show_sweep(Grid(cases=tuple(cases)), plan, durations) as display:
 
         def keep(record: Record) -> None:

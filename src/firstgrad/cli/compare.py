@@ -1,4 +1,4 @@
-"""``firstgrad compare``: what got slower or larger between two labels or commits of the store."""
+"""``firstgrad compare``: what got slower or larger between two sides, stored or measured now."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def compare(
             history = read_history(opened, records)
         key = choose_key(records, base, head)
         comparison = judge(records, base, head, across=frozenset(across or ()), history=history, key=key)
-        growth = find_growth(records, base, head, resolve_commit)
+        growth = find_growth(records, base, head, resolve_commit, metrics)
     show(
         comparison,
         growth=growth,
@@ -141,10 +141,6 @@ def show(
     metrics: Sequence[str] = (),
 ) -> None:
     """Print a comparison as text, JSON or Markdown, and draw it where that was asked for."""
-    if output is not None:
-        from firstgrad.cli.compare_figure import write_figure
-
-        write_figure(comparison, output, metrics)
     if json:
         from firstgrad.cli.compare_growth import write_growth_json
         from firstgrad.codec import to_json
@@ -162,9 +158,15 @@ def show(
 
         show_comparison(make_console(), comparison, show_all=show_all)
         if growth is not None:
+            from firstgrad.cli.compare_growth import is_growth_alarm
             from firstgrad.cli.growth_change_table import show_growth_changes
 
-            show_growth_changes(make_console(), growth, show_all=show_all)
+            show_growth_changes(make_console(), growth, show_all=show_all, is_alarm=is_growth_alarm(growth, comparison))
+    # Last: a figure that can't be drawn must not cost the verdict.
+    if output is not None:
+        from firstgrad.cli.compare_figure import write_figure
+
+        write_figure(comparison, output, metrics)
 
 
 def exit_code(comparison: Comparison, *, is_growth_alarm: bool = False) -> int:

@@ -5,38 +5,58 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.analysis.growth_law import GrowthLaw
+from firstgrad.analysis.growth_part import GrowthChangeVerdict
 from firstgrad.cli.growth_change_rows import growth_change_rows
+from firstgrad.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from firstgrad.analysis.compare import Comparison
-    from firstgrad.analysis.growth_change import GrowthChanges
+    from firstgrad.analysis.growth_change import GrowthChanges, LineChange
+    from firstgrad.analysis.thresholds import Thresholds
+    from firstgrad.metrics import Metric
     from firstgrad.record import Record
 
 
-def find_growth(records: Sequence[Record], base: str, head: str, resolve: Callable[[str], str]) -> GrowthChanges:
+def find_growth(
+    records: Sequence[Record],
+    base: str,
+    head: str,
+    resolve: Callable[[str], str],
+    metrics: Sequence[Metric] = METRICS,
+) -> GrowthChanges:
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
-    from firstgrad.analysis.growth_change import find_growth_changes
+    from firstgrad.analysis.growth_change import GATING, find_growth_changes
     from firstgrad.analysis.sides import find_side
     from firstgrad.row import make_row
 
     before, after = (map(make_row, find_side(records, side, resolve)[1]) for side in (base, head))
-    return find_growth_changes(before, after)
+    return find_growth_changes(before, after, metrics=[each for each in GATING if each in metrics])
 
 
 def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> bool:
     """Whether a law grew between sides that were measured in turn.
 
     Laws aren't paired by round: of sides that were measured on different days, the machine's drift would show as a
-    change, which is worth a line and no alarm.
+    change, which is worth a line and no alarm. Nor is a fixed cost that grew by less than the metric's threshold.
     """
     return (
         growth is not None
-        and growth.has_alarm
+        and any(_is_beyond(line, comparison.thresholds) for line in growth.lines)
         and comparison.has_compared
         and all(case.is_interleaved for case in comparison.cases if case.is_compared)
     )
+
+
+def _is_beyond(line: LineChange, thresholds: Thresholds) -> bool:
+    if line.exponent is not None and line.exponent.verdict is GrowthChangeVerdict.GREW:
+        return True
+    part = line.fixed_cost
+    if part is None or part.verdict is not GrowthChangeVerdict.GREW or not isinstance(line.base, GrowthLaw):
+        return False
+    return part.difference.value > (thresholds.alarm_factor(line.metric.unit) - 1) * min(line.base.levels)
 
 
 def write_growth_json(comparison: str, growth: GrowthChanges | None) -> str:

@@ -6,11 +6,12 @@ import shlex
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from firstgrad.cli.compare_sides import read_side
+from firstgrad.cli.compare_sides import Place, read_side
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, parse_seconds
@@ -18,7 +19,9 @@ from firstgrad.units import format_count, parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from firstgrad.case import Case
     from firstgrad.cli.compare_options import DuelOptions
+    from firstgrad.cli.compare_sides import SideRequest
     from firstgrad.cli.options import CaseOptions, ModelOptions
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
@@ -114,6 +117,8 @@ def measure_sides(
     budget_seconds = _budget_seconds(options.time_budget)
     requests = read_side(base), read_side(head)
     cases = [request.to_case(model, case) for request in requests]
+    for request, each in zip(requests, cases, strict=True):
+        _refuse_one_file_for_all(request, each)
     name = case.label or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     labels = _labels(name, *(request.short_name for request in requests))
     console = make_console(stderr=True)
@@ -129,6 +134,7 @@ def measure_sides(
             )
             for request, each in zip(requests, cases, strict=True)
         ]
+        _refuse_other_commits(requests, labels, stored, interpreters)
         duel = Duel(
             base=Contender(label=labels[0], case=cases[0], done=len(stored[0])),
             head=Contender(label=labels[1], case=cases[1], done=len(stored[1])),
@@ -148,7 +154,7 @@ def measure_sides(
         try:
             summary = _run(duel, executor, opened, records, lambda: is_decided(tuple(records), sides))
         except KeyboardInterrupt:
-            typer.echo(f"firstgrad: interrupted. {_go_on(sides, records, opened.place, name)}", err=True)
+            typer.echo(f"firstgrad: interrupted. {_go_on(sides, records, opened.place, name, store)}", err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     return Measured(sides=sides, records=tuple(records), summary=summary)
 
@@ -227,8 +233,33 @@ def _budget_seconds(text: str | None) -> float | None:
         raise SpecError("--time-budget", error.problem) from None
 
 
-def _go_on(sides: Sides, records: Sequence[Record], place: str, name: str) -> str:
+def _refuse_one_file_for_all(request: SideRequest, case: Case) -> None:
+    place = Path(str(getattr(case.model, "reference", "")).rpartition(":")[0])
+    if request.place is Place.COMMIT and place.is_absolute():
+        raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from this folder")
+
+
+def _refuse_other_commits(
+    requests: Sequence[SideRequest],
+    labels: Sequence[str],
+    stored: Sequence[Sequence[Record]],
+    interpreters: Sequence[Interpreter | None],
+) -> None:
+    for request, label, there, interpreter in zip(requests, labels, stored, interpreters, strict=True):
+        if request.place is not Place.COMMIT or interpreter is None:
+            continue
+        others = {each.environment.git_commit for each in there} - {interpreter.git_commit}
+        if others:
+            raise SpecError(
+                "--label",
+                f"{label} has samples of commit {min(others)[:10]}, and {request.where} is "
+                f"{interpreter.git_commit[:10]} now. Give another label",
+            )
+
+
+def _go_on(sides: Sides, records: Sequence[Record], place: str, name: str, store: str | None) -> str:
     across = "".join(f" --across {each}" for each in sorted(sides.across))
-    judge = f"firstgrad compare {shlex.quote(sides.base)} {shlex.quote(sides.head)}{across}"
+    where = f" --store {shlex.quote(store)}" if store else ""
+    judge = f"firstgrad compare {shlex.quote(sides.base)} {shlex.quote(sides.head)}{across}{where}"
     there = f"{format_count(len(records), 'sample')} of both sides are in {place}"
     return f"{there}. Judge them: {judge}. Go on measuring: the same command with --label {shlex.quote(name)}"

@@ -85,7 +85,8 @@ class SideRequest:
 
 def asks_to_measure(text: str) -> bool:
     """Whether a side can only be measured: a stored label or commit is written otherwise."""
-    return text == HERE or "=" in text or text.startswith((_COMMIT, _RELEASE, _ENVIRONMENT))
+    is_place = text.startswith((_COMMIT, _RELEASE, _ENVIRONMENT)) or _REQUIREMENT.match(text)
+    return text == HERE or "=" in text or bool(is_place)
 
 
 def read_side(text: str) -> SideRequest:

@@ -31,7 +31,7 @@ _STYLES = {
 }
 
 
-def show_growth_changes(console: Console, changes: GrowthChanges, *, show_all: bool) -> None:
+def show_growth_changes(console: Console, changes: GrowthChanges, *, show_all: bool, is_alarm: bool = True) -> None:
     """Print the laws that changed (or all of them), each difference with its interval; nothing where there are none."""
     if not changes.lines and not changes.unmatched:
         return
@@ -50,6 +50,8 @@ def show_growth_changes(console: Console, changes: GrowthChanges, *, show_all: b
         f"{sum(each.verdict is verdict for each in changes.lines)} {verdict}" for verdict in GrowthChangeVerdict
     )
     told = f"{format_count(len(changes.lines), 'growth law')}: {counted}"
+    if changes.has_alarm and not is_alarm:
+        told += "; no alarm: below the threshold, or the sides were not measured in turn"
     if changes.n_tests:
         told += f" ({changes.confidence:.0%} for all {format_count(changes.n_tests, 'interval')} together)"
     console.print(told, soft_wrap=True)

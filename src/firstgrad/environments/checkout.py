@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +82,6 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
     below = _git(here, "rev-parse", "--show-prefix")
     private = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
     root = private / "tree"
-    _git(here, "worktree", "prune")  # what killed runs left; only those whose folders are gone
     try:
         _git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)
         folder = root / below
@@ -90,8 +89,10 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
             raise PythonEnvironmentError(f"commit {commit[:10]} has no folder {below}. Run it from one that it has")
         yield Checkout(commit=commit, root=root, folder=folder)
     finally:
+        # Not `prune`: it would also forget the user's own worktrees whose folders are away for now.
+        with suppress(PythonEnvironmentError):
+            _git(here, "worktree", "remove", "--force", "--force", str(root))
         shutil.rmtree(private, ignore_errors=True)
-        _git(here, "worktree", "prune")
 
 
 def _is_installable(folder: Path) -> bool:

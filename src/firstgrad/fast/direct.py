@@ -72,15 +72,22 @@ def open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> Any:
     from pytensor.compile.sharedvalue import SharedVariable
     from pytensor.graph.fg import FunctionGraph
     from pytensor.graph.replace import clone_replace
-    from pytensor.graph.traversal import ancestors
 
-    above = list(ancestors([logp]))
+    above = _ancestors([logp])
     for variable in above:
         _refuse_own_gradient(variable)
     shared = {each: pt.constant(each.get_value()) for each in above if isinstance(each, SharedVariable)}
     if shared:
         (logp,) = clone_replace([logp], replace=shared)
     return FunctionGraph([*values, *held], [logp], clone=True)
+
+
+def _ancestors(outputs: Sequence[Any]) -> list[Any]:
+    try:
+        from pytensor.graph.traversal import ancestors
+    except ImportError:  # PyTensor 2.31 and older
+        from pytensor.graph.basic import ancestors
+    return list(ancestors(outputs))
 
 
 def _refuse_own_gradient(variable: Any) -> None:
@@ -95,6 +102,10 @@ def _refuse_own_gradient(variable: Any) -> None:
             f"the model's graph holds {node.op}, which has a gradient of its own making. JAX differentiates what is "
             "computed and would not know of it: take PyTensor's gradient (backend jax, or firstgrad.fast_mode())"
         )
+    # Graphs within the graph: a Scan's step, an OpFromGraph.
+    inner = getattr(node.op, "fgraph", None)
+    for each in _ancestors(inner.outputs) if inner is not None else ():
+        _refuse_own_gradient(each)
 
 
 def compile_direct(

@@ -14,7 +14,7 @@ class Effort(StrEnum):
 
     ``full``: as it does by default. ``normal``: LLVM at level 1, which compiles sooner and, measured here, calls as
     fast. ``least``: level 0, and sums are not split into trees, which saves a third of the kernels; the soonest first
-    gradient. Calls take two to three times as long, and a sum of a million terms loses some digits more.
+    gradient. Calls take about twice as long, and a sum of a million terms loses some digits more.
     ``docs/findings.md`` has the numbers.
     """
 
@@ -49,14 +49,12 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
     -------
     jax.stages.Compiled
     """
-    from jax.errors import JaxRuntimeError
-
     options = xla_options(effort)
     if not options:
         return lowered.compile()  # type: ignore[no-any-return]  # JAX's stages are Any here
     try:
         return lowered.compile(compiler_options=options)  # type: ignore[no-any-return]
-    except JaxRuntimeError as error:
+    except RuntimeError as error:  # JAX's own name for it came after 0.4.31
         if "No such compile option" not in str(error):
             raise
         return lowered.compile()  # type: ignore[no-any-return]

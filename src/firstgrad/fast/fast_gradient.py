@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class _HeldValue:
+    """A discrete variable's value, as PyMC's step methods set the shared variables of theirs."""
+
+    def __init__(self, held: dict[str, Any], name: str) -> None:
+        self._held, self._name = held, name
+
+    def set_value(self, value: Any, borrow: bool = False) -> None:  # noqa: ARG002 - PyTensor's signature
+        """Set it."""
+        self._held[self._name] = np.asarray(value, dtype=self._held[self._name].dtype)
+
+    def get_value(self, borrow: bool = False) -> Any:  # noqa: ARG002 - PyTensor's signature
+        """Return it."""
+        return self._held[self._name]
+
+
 class FastGradient:
     """A model's log-density and gradient as one compiled JAX function; made by `fast_gradient`.
 
@@ -35,15 +50,19 @@ class FastGradient:
         Theirs.
     effort : Effort
         With which the function that is called now was compiled.
+    with_logp : bool
+        Whether calls return the log-density; NaN stands in its place otherwise.
     """
 
     # What PyMC's GradientSharedStep and leapfrog integrator read of a ValueGradFunction.
     dtype = "float64"
     _raveled_inputs = True
 
-    def __init__(self, model: Any, held: Mapping[str, Any], layout: Layout, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: Any, held: Mapping[str, Any], layout: Layout, names: tuple[str, ...], *, with_logp: bool
+    ) -> None:
         self.model, self.names, self.shapes, self._layout = model, names, layout.shapes, layout
-        self.effort = Effort.NORMAL
+        self.effort, self.with_logp = Effort.NORMAL, with_logp
         self._held = {name: np.asarray(value) for name, value in held.items()}
         self._process = os.getpid()
         self._function: Callable[..., tuple[Any, Any]]
@@ -55,8 +74,11 @@ class FastGradient:
         return self._layout.size
 
     def __call__(
-        self, vector: Any, *, extra_vars: Mapping[str, Any] | None = None
-    ) -> tuple[float, NDArray[np.float64]]:
+        self,
+        vector: Any,
+        grad_out: NDArray[np.float64] | None = None,
+        extra_vars: Mapping[str, Any] | None = None,
+    ) -> Any:
         """Compute the log-density and its gradient.
 
         Parameters
@@ -64,13 +86,15 @@ class FastGradient:
         vector : array, shape (size,)
             The values on the transformed space, one after the other; or a sequence that holds just this array, or
             PyMC's ``RaveledVars``.
+        grad_out : array, shape (size,), optional
+            Where the gradient goes; up to PyMC 5.18 the integrator gives one.
         extra_vars : mapping, optional
             New values of discrete variables, by value name.
 
         Returns
         -------
-        tuple of (float, array)
-            The log-density, and the gradient, shape (size,).
+        tuple of (float, array), or float
+            The log-density, and the gradient, shape (size,); the log-density alone where `grad_out` takes the gradient.
         """
         if extra_vars is not None:
             self.set_extra_values(extra_vars)
@@ -78,7 +102,11 @@ class FastGradient:
             vector = vector.data
         elif not isinstance(vector, np.ndarray) and np.ndim(vector) > 1:
             (vector,) = vector
-        return self._pytensor_function(vector)
+        logp, gradient = self._pytensor_function(vector)
+        if grad_out is None:
+            return logp, gradient
+        np.copyto(grad_out, gradient)
+        return logp
 
     def _pytensor_function(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         # The name under which PyMC's leapfrog integrator takes the bare function.
@@ -88,7 +116,7 @@ class FastGradient:
                 "cores=1, or make the gradient within each process"
             )
         logp, gradient = self._function(np.asarray(vector, dtype=np.float64), *self._held.values())
-        return float(logp), np.asarray(gradient)
+        return float(logp), np.array(gradient)  # JAX's own may not be written to
 
     def __reduce__(self) -> Any:
         raise ModelError(
@@ -98,7 +126,7 @@ class FastGradient:
 
     @property
     def _extra_vars_shared(self) -> dict[str, Any]:
-        return dict(self._held)
+        return {name: _HeldValue(self._held, name) for name in self._held}
 
     def set_extra_values(self, extra_vars: Mapping[str, Any]) -> None:
         """Give discrete variables new values, by value name."""
@@ -197,7 +225,13 @@ def fast_gradient(
     from pytensor.compile.mode import JAX
 
     mode = with_parameter_checks(JAX, model)
-    gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite, with_logp=with_logp)
+    try:
+        gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite, with_logp=with_logp)
+    except NotImplementedError as error:
+        raise ModelError(
+            f"this PyTensor has no JAX for a part of the model: {error}. Take another mode (model.compile_dlogp()), or "
+            "register one with pytensor.link.jax.dispatch.jax_funcify"
+        ) from error
     _require_finite(gradient, point, with_logp=with_logp)
     return gradient
 
@@ -237,9 +271,11 @@ def make_fast_gradient(
         Whether calls shall return the log-density, or NaN in its place.
     """
     values, held = list(model.continuous_value_vars), list(model.discrete_value_vars)
+    _require_fitting(point, [*values, *held])
     names = tuple(var.name for var in values)
     layout = Layout(shapes=tuple(np.shape(point[name]) for name in names))
-    gradient = FastGradient(model, {var.name: point[var.name] for var in held}, layout, names)
+    kept = {var.name: np.asarray(point[var.name], dtype=var.type.dtype) for var in held}
+    gradient = FastGradient(model, kept, layout, names, with_logp=with_logp)
     start = gradient.flatten(point), list(gradient.get_extra_values().values())
     with _undisturbed():
         fgraph = open_graph(logp, values, held)
@@ -248,6 +284,18 @@ def make_fast_gradient(
     gradient._function, gradient._compile_with = functions  # noqa: SLF001 - made here
     gradient.effort = effort
     return gradient
+
+
+def _require_fitting(point: Mapping[str, Any], values: list[Any]) -> None:
+    lacking = [var.name for var in values if var.name not in point]
+    if lacking:
+        raise ModelError(
+            f"initial_point lacks {', '.join(lacking)}. It takes the names of values, as model.initial_point() has them"
+        )
+    for var in values:
+        shape, wanted = np.shape(point[var.name]), var.type.shape
+        if len(shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, shape, strict=True)):
+            raise ModelError(f"initial_point has the shape {shape} for {var.name}, and the model has {wanted}")
 
 
 @contextmanager

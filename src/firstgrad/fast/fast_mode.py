@@ -57,8 +57,11 @@ def _make_linker_class() -> type:
             self.effort = effort
 
         def fgraph_convert(self, fgraph: Any, *args: Any, **options: Any) -> Any:
-            """Write the graph as one function; graphs with random numbers are written PyTensor's way."""
-            if any(type(each.type).__name__.startswith("Random") for each in fgraph.inputs):
+            """Write the graph as one function; those with random numbers, or shapes as inputs, PyTensor's way."""
+            shapes = {
+                each for node in fgraph.apply_nodes if type(node.op).__name__ == "JAXShapeTuple" for each in node.inputs
+            }
+            if any(type(each.type).__name__.startswith("Random") or each in shapes for each in fgraph.inputs):
                 return super().fgraph_convert(fgraph, *args, **options)
             self.scalar_shape_inputs: tuple[int, ...] = ()
             return write_function(fgraph)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firstgrad.figures.findings import draw_findings
 from firstgrad.figures.finiteness import describe_finiteness, draw_finiteness
+from firstgrad.figures.headline import describe_headline, draw_headline, read_ways
 from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.figures.power import describe_power, draw_power, read_power
 from firstgrad.figures.profile import describe_profile, draw_profile
@@ -15,22 +16,28 @@ from firstgrad.figures.style import save_figure
 from firstgrad.store import import_jsonl
 from firstgrad.store.profiles import read_profile
 
+OF_RECORDS = (
+    ("first-gradient", "phases", draw_phases, describe_phases),
+    ("origin", "phases-origin", draw_phases, describe_phases),
+    ("finiteness", "finiteness", draw_finiteness, describe_finiteness),
+    ("releases", "releases", draw_releases, describe_releases),
+)
+"""Files of records, and the figure that is made of each."""
+
 
 def main(folder: Path, data: Path) -> None:
-    """Draw every figure whose data are there: ``first-gradient``, ``releases``, ``growth``, ``trust``, profiles."""
+    """Draw every figure whose data are there."""
     drawn: list[Path] = []
-    if (source := data / "first-gradient.jsonl").exists():
-        records = list(import_jsonl(source))
-        drawn += save_figure(draw_phases(records), folder, "phases", description=describe_phases(records))
-    if (source := data / "releases.jsonl").exists():
-        records = list(import_jsonl(source))
-        drawn += save_figure(draw_releases(records), folder, "releases", description=describe_releases(records))
+    for file, name, draw, describe in OF_RECORDS:
+        if (source := data / f"{file}.jsonl").exists():
+            records = list(import_jsonl(source))
+            drawn += save_figure(draw(records), folder, name, description=describe(records))
     if (source := data / "growth.jsonl").exists():
         for name, figure, description in draw_findings(list(import_jsonl(source))):
             drawn += save_figure(figure, folder, name, description=description)
-    if (source := data / "finiteness.jsonl").exists():
-        records = list(import_jsonl(source))
-        drawn += save_figure(draw_finiteness(records), folder, "finiteness", description=describe_finiteness(records))
+    if (data / "headline.jsonl").exists():
+        ways = read_ways(data)
+        drawn += save_figure(draw_headline(ways), folder, "headline", description=describe_headline(ways))
     if (source := data / "trust-report.json").exists():
         points = read_power(source)
         drawn += save_figure(draw_power(points), folder, "power", description=describe_power(points))

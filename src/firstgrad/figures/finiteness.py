@@ -61,7 +61,7 @@ def _draw_panel(axes: Axes, record: Record) -> None:
     for place, each in zip(places, groups, strict=True):
         axes.text(0.01, place, f"{each.nan + each.infinite} of {each.values}", va="center", color="white", fontsize=8)
     axes.set_xlim(0, 1)
-    axes.set_title(f"{_name(record)}: {_count(record)}")
+    axes.set_title(f"{_name(record)}:\n{_count(record)}")
 
 
 def _name(record: Record) -> str:

@@ -164,7 +164,8 @@ def run_duel(
             if has_failed:
                 ending = Ending.FAILED
                 return
-            if jobs and number in duel.looks and is_decided():
+            # Also where nothing had to be measured: a duel that goes on may have been decided before.
+            if number in duel.looks and is_decided():
                 ending = Ending.DECIDED
                 return
 

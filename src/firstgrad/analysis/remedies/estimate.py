@@ -34,7 +34,8 @@ def estimate_savings(
         if evidence is None:
             continue
         whole = None
-        if own is not None:
+        # What helps one backend need not help another: no seconds where the case was measured on one.
+        if own is not None and f", {own.choice.backend}, " in evidence.case:
             row = situation.advice.workload.in_a_row
             whole = own.option.first_gradient.value if metric == FIRST_GRADIENT else row * own.option.evaluation.value
         found.append(

@@ -54,7 +54,7 @@ SIDES = (
     Sides(remedy=RemedyName.EXCLUDE_REWRITES, without="per_joint", having="excluded_rewrites"),
     Sides(remedy=RemedyName.FAST_COMPILE, without="per_joint", having="fast_compile"),
 )
-"""Which records back which remedy. Where there are none under a label yet, the remedy is not proposed."""
+"""Which records back which remedy. Where there are none, it is proposed without a saving, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ class OneGradient:
             default=0,
         )
         savings = estimate_savings(situation, self.name)
-        if groups < _LEAST_GROUPS or not savings or not savings[0].ratio.is_below_one:
+        if groups < _LEAST_GROUPS or (savings and not savings[0].ratio.is_below_one):
             return None
         return Finding(
             remedy=self.name,

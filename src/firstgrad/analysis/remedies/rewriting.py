@@ -39,7 +39,7 @@ class Rewriting:
         first = situation.evidence_of(self.name, FIRST_GRADIENT)
         call = situation.evidence_of(self.name, EVALUATION)
         own = own_offer(situation)
-        if first is None or call is None or own is None:
+        if first is None or call is None or own is None or f", {own.choice.backend}, " not in first.case:
             return None
         first_seconds = own.option.first_gradient.value
         call_seconds = situation.advice.workload.in_a_row * own.option.evaluation.value
