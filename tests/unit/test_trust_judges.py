@@ -106,7 +106,7 @@ def test_the_report_has_every_tool_and_the_planted_factors(report):
         "firstgrad compare", *["asv"] * 3, *["pytest-benchmark"] * 3
     ]  # fmt: skip
     own = report.tools[0]
-    assert own.windows.time.trials == 2 * 31
+    assert own.windows.time.trials == script.LABELLINGS * 31
     assert own.disjoint.time.trials == 4
     assert own.drawn.time.hits == 0
     assert own.slower_10.time.value == 1.0
