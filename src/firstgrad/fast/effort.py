@@ -30,13 +30,17 @@ _OPTIONS: dict[Effort, dict[str, Any]] = {
 }
 
 
+_UNKNOWN_OPTION = ("No such compile option", "Protocol Buffer reflection")
+"""What XLA says where it doesn't know an option, or, up to JAX 0.4.31, doesn't take lists."""
+
+
 def xla_options(effort: Effort) -> dict[str, Any]:
     """List the options of XLA's compiler for an effort, as ``jax.jit(compiler_options=...)`` takes them."""
     return dict(_OPTIONS[effort])
 
 
 def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
-    """Compile what JAX lowered, and without the options where this XLA doesn't know them.
+    """Compile what JAX lowered, without those options that this XLA doesn't know.
 
     Parameters
     ----------
@@ -50,11 +54,11 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
     jax.stages.Compiled
     """
     options = xla_options(effort)
-    if not options:
-        return lowered.compile()  # type: ignore[no-any-return]  # JAX's stages are Any here
-    try:
-        return lowered.compile(compiler_options=options)  # type: ignore[no-any-return]
-    except RuntimeError as error:  # JAX's own name for it came after 0.4.31
-        if "No such compile option" not in str(error):
-            raise
-        return lowered.compile()  # type: ignore[no-any-return]
+    while options:
+        try:
+            return lowered.compile(compiler_options=options)  # type: ignore[no-any-return]  # JAX's stages are Any here
+        except RuntimeError as error:  # JAX's own name for it came after 0.4.31
+            if not any(told in str(error) for told in _UNKNOWN_OPTION):
+                raise
+            options.popitem()  # the last one is the newest
+    return lowered.compile()  # type: ignore[no-any-return]
