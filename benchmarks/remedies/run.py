@@ -60,7 +60,8 @@ CELLS = (
     _cell("hmm_tree", _hmm(HmmAlgorithm.TREE)),
     _cell("hmm_unrolled", _hmm(HmmAlgorithm.UNROLLED)),
     _cell("per_joint_warm", scenario=Scenario.WARM),
-    _cell("one_gradient", variant="one_gradient"),
+    _cell("hmm_each_variable", _hmm(HmmAlgorithm.SCAN)),
+    _cell("one_gradient", _hmm(HmmAlgorithm.SCAN), variant="one_gradient"),
     _cell("excluded_rewrites", variant="no_specialize"),
     _cell("fast_compile", variant="fast_compile"),
 )

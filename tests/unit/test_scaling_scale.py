@@ -45,9 +45,11 @@ wanted = {"scaling-timesteps-jax-cold", "ratio-hmm-timesteps-time_to_first_gradi
 figures = [each for each in (*growth_figures(growths), *contrast_figures(contrasts)) if each.name in wanted]
 for figure in figures:
     save_figure(figure.draw(), folder, figure.name, description=figure.describe())
+# Not getrusage: its mark begins with that of the process which started this one.
+peak_kilobytes = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 print(json.dumps({
     "seconds": time.process_time() - began,
-    "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "peak_bytes": peak_kilobytes * 1024,
     "laws": sum(len(each.lines) for each in growths),
     "ratios": len(contrasts),
     "figures": len(figures),

@@ -50,7 +50,7 @@ SIDES = (
     Sides(remedy=RemedyName.ROLL_LOOPS, without="hmm_unrolled", having="hmm_scan"),
     Sides(remedy=RemedyName.SCAN_NOT_TREE, without="hmm_tree", having="hmm_scan"),
     Sides(remedy=RemedyName.KEEP_CACHES, without="per_joint", having="per_joint_warm"),
-    Sides(remedy=RemedyName.ONE_GRADIENT, without="per_joint", having="one_gradient"),
+    Sides(remedy=RemedyName.ONE_GRADIENT, without="hmm_each_variable", having="one_gradient"),
     Sides(remedy=RemedyName.EXCLUDE_REWRITES, without="per_joint", having="excluded_rewrites"),
     Sides(remedy=RemedyName.FAST_COMPILE, without="per_joint", having="fast_compile"),
 )

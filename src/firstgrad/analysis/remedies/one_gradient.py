@@ -11,7 +11,8 @@ from firstgrad.case import BackendName, Target
 if TYPE_CHECKING:
     from firstgrad.analysis.remedies.base import Situation
 
-_LEAST_GROUPS = 3
+_LEAST_GROUPS = 8
+"""With fewer there is little to save."""
 _PASS_FOR_EACH = (BackendName.C, BackendName.NUMBA, BackendName.JAX)
 
 
