@@ -18,11 +18,12 @@ from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import BackendName, Case, describe_model
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import show_progress
-from firstgrad.cli.tables import show_failure, show_record
 from firstgrad.figures.phases import describe_phases, draw_phases
-from firstgrad.figures.style import save_figure
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
+from firstgrad.show.records import failure_parts, record_parts
+from firstgrad.show.result import print_parts
+from firstgrad.show.style import save_figure
 from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.store import DEFAULT_PATH, Store
 from firstgrad.units import format_bytes, format_seconds
@@ -78,7 +79,7 @@ def main() -> None:
                 for record in measure(case, label="demo", on_event=display):
                     store.add(record)
                     records.append(record)
-                    show_record(console, record)
+                    print_parts(console, record_parts(record))
     good = [record for record in records if record.status is Status.OK]
     if good:
         console.print(_summary(good))
@@ -87,7 +88,7 @@ def main() -> None:
     _say_what_next(console)
     failed = [record for record in records if record.status is not Status.OK]
     for record in failed:
-        show_failure(console, record)
+        print_parts(console, failure_parts(record))
     sys.exit(1 if failed else 0)
 
 

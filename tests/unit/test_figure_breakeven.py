@@ -7,7 +7,7 @@ import pytest
 from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.analysis.estimates import Estimate
 from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
-from firstgrad.figures.style import save_figure
+from firstgrad.show.style import save_figure
 
 
 def estimate(value, part=0.0):

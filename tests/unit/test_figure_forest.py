@@ -8,8 +8,8 @@ from firstgrad.analysis.compare import compare
 from firstgrad.analysis.thresholds import Thresholds
 from firstgrad.case import BackendName, ExternalModel
 from firstgrad.figures.forest import describe_forest, draw_forest
-from firstgrad.figures.style import save_figure
 from firstgrad.record import Failure, Memory, Phase, Status
+from firstgrad.show.style import save_figure
 from helpers import MIB, make_case, make_environment, make_record
 
 

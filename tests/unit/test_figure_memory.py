@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.figures.memory import describe_memory, draw_memory
-from firstgrad.figures.style import PHASE_COLOURS, save_figure
 from firstgrad.record import Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
+from firstgrad.show.style import PHASE_COLOURS, save_figure
 from helpers import MIB, make_case, make_record
 
 TIMELINE = ((0.0, 50, 0), (1.0, 100, 0), (2.0, 300, 150), (3.0, 400, 250), (4.0, 180, 0), (5.0, 190, 0))

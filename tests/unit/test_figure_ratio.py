@@ -7,7 +7,7 @@ import pytest
 from firstgrad.analysis.growth_law import Interval
 from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
 from firstgrad.figures.ratio import RatioLine, describe_ratio, draw_ratio
-from firstgrad.figures.style import save_figure
+from firstgrad.show.style import save_figure
 
 
 def point(size, ratio, *, interval=None, lower=False, upper=False):

@@ -7,8 +7,8 @@ import pytest
 from firstgrad.analysis.growth import fit_growth_law
 from firstgrad.analysis.growth_law import GrowthLaw, NoLaw, Observations
 from firstgrad.figures.scaling import ScalingLine, ScalingPanel, describe_scaling, draw_scaling
-from firstgrad.figures.style import save_figure
 from firstgrad.metrics import Unit
+from firstgrad.show.style import save_figure
 
 SIZES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 WOBBLE = (0.97, 1.0, 1.04)

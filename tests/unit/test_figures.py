@@ -6,8 +6,8 @@ import pytest
 
 from firstgrad.case import BackendName
 from firstgrad.figures.phases import describe_phases, draw_phases
-from firstgrad.figures.style import PHASE_COLOURS, save_figure
 from firstgrad.record import FIRST_GRADIENT_PHASES, Memory, Phase, PhaseRecord, Status
+from firstgrad.show.style import PHASE_COLOURS, save_figure
 from helpers import make_case, make_environment, make_record
 
 

@@ -10,9 +10,9 @@ from firstgrad.analysis.profile_difference import find_difference
 from firstgrad.case import ExternalModel
 from firstgrad.figures.profile import describe_profile, draw_profile
 from firstgrad.figures.profile_difference import describe_profile_difference, draw_profile_difference
-from firstgrad.figures.style import PHASE_COLOURS, save_figure
 from firstgrad.profile import Attribution
 from firstgrad.record import Phase
+from firstgrad.show.style import PHASE_COLOURS, save_figure
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_record, planted_unit
 
 

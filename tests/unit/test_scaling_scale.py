@@ -19,7 +19,7 @@ from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
 from firstgrad.figures.contrasts import contrast_figures
 from firstgrad.figures.growth import growth_figures
-from firstgrad.figures.style import save_figure
+from firstgrad.show.style import save_figure
 from firstgrad.metrics import metric_named
 from firstgrad.row import make_row
 from firstgrad.row.text import read_row, write_row

@@ -16,10 +16,10 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.figures.lines import shown, spread
 from firstgrad.figures.releases import PANELS, describe_releases, draw_releases
 from firstgrad.figures.series import describe_series, draw_series, split_common
-from firstgrad.figures.style import save_figure
 from firstgrad.figures.values import needs_log, scale_of, write_estimate, write_value
 from firstgrad.metrics import Unit, metric_named
 from firstgrad.record import Failure, Memory, Status
+from firstgrad.show.style import save_figure
 from firstgrad.spec import HmmSpec, PoseSpec
 from firstgrad.store import export_jsonl, import_jsonl
 from helpers import MIB, make_case, make_environment, make_record

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from firstgrad.cli.tables import verdict_text
 from firstgrad.record import Check, GroupFiniteness, Slope, Verdict
+from firstgrad.show.records import verdict_text
 from helpers import make_record
 
 

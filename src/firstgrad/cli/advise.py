@@ -127,7 +127,7 @@ def _draw(advice: Advice, output: str) -> Path:
     from pathlib import Path
 
     from firstgrad.figures.advice import describe_advice, draw_advice
-    from firstgrad.figures.style import firstgrad_style
+    from firstgrad.show.style import firstgrad_style
 
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def write_figure(comparison: Comparison, output: str, metrics: Sequence[str] = (
         Where there is nothing to draw, or the file can't be written.
     """
     from firstgrad.figures.forest import describe_forest, draw_forest
-    from firstgrad.figures.style import firstgrad_style
+    from firstgrad.show.style import firstgrad_style
 
     check_output(output)
     path = Path(output)

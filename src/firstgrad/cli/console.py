@@ -1,20 +1,61 @@
-"""The terminal as every verb writes to it."""
+"""How every verb writes: the terminal, and the one way in which a result is shown and ends the program."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from firstgrad.show.result import Result
 
 LOG_WIDTH = 140
 """Columns where there is no terminal to ask: tables in a log keep their lines."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """In which form a verb writes what it found out."""
+
+    json: Annotated[bool, typer.Option("--json", help="For a program: JSON on standard output.")] = False
+    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request or a summary of CI.")] = False
+
+    def refuse_both(self) -> None:
+        """Raise a `SpecError` where both were asked for: before anything is measured."""
+        from firstgrad.errors import SpecError
+
+        if self.json and self.markdown:
+            raise SpecError("--json, --markdown", "give one of them")
+
+
 def make_console(*, stderr: bool = False) -> Console:
-    """Make a console that prints texts as they are.
+    """Return a console that prints texts as they are.
 
     Without markup, since names of users' models and variables may hold brackets, and so does
     ``pip install "firstgrad[jax]"``.
     """
+    from rich.console import Console
+
     console = Console(stderr=stderr, markup=False, highlight=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return console
+
+
+def show(result: Result, output: OutputOptions) -> None:
+    """Print a result in the form that was asked for."""
+    from firstgrad.show.result import Form, print_parts, render
+
+    if output.json or output.markdown:
+        typer.echo(render(result, Form.JSON if output.json else Form.MARKDOWN), nl=False)
+    else:
+        print_parts(make_console(stderr=result.is_failure), result.parts)
+
+
+def finish(result: Result, output: OutputOptions) -> NoReturn:
+    """Print a result and end with its exit code."""
+    show(result, output)
+    raise typer.Exit(result.exit_code)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from firstgrad.cli.console import OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 
 if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.record import Record
+    from firstgrad.show.result import Result
     from firstgrad.store import Store
 
 EPILOG = """\b
@@ -30,25 +32,22 @@ Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case fai
 
 
 @spread
-def measure(model: ModelOptions, measurement: MeasureOptions) -> None:
+def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOptions) -> None:
     """Measure one case: time to first gradient phase by phase, evaluation time, memory, verdict."""
+    output.refuse_both()
     case = measurement.to_case(model.to_model())
-    records = measure_and_store(case, measurement)
-    if measurement.json:
-        from firstgrad.codec import to_json
+    finish(make_result(measure_and_store(case, measurement)), output)
 
-        for record in records:
-            typer.echo(to_json(record))
-    else:
-        from firstgrad.cli.console import make_console
-        from firstgrad.cli.tables import show_record, show_samples
 
-        console = make_console()
-        for record in records:
-            show_record(console, record)
-        if len(records) > 1:
-            show_samples(console, records)
-    raise typer.Exit(exit_code(records))
+def make_result(records: list[Record]) -> Result:
+    """Make what is shown of a case's samples: each of them, and where there are several their medians."""
+    from firstgrad.show.records import record_parts, samples_table
+    from firstgrad.show.result import JsonLines, Result
+
+    parts = [part for record in records for part in record_parts(record)]
+    if len(records) > 1:
+        parts.append(samples_table(records))
+    return Result(parts=parts, document=JsonLines(records), exit_code=exit_code(records))
 
 
 def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:

@@ -179,9 +179,6 @@ class MeasureOptions(CaseOptions):
         str | None,
         _option("--store", panel=MEASURE, text="File, database URL, or none [.firstgrad/results.sqlite]."),
     ] = None
-    json: Annotated[bool, _option("--json", panel=MEASURE, text="Records as JSON, one a line, on standard output.")] = (
-        False
-    )
 
 
 def memory_limit_bytes(text: str | None) -> int | None:

@@ -145,7 +145,8 @@ def _show(
     from firstgrad.cli.console import make_console
     from firstgrad.cli.profile_difference_table import show_profile_difference
     from firstgrad.cli.profile_table import show_profile
-    from firstgrad.cli.tables import show_record
+    from firstgrad.show.records import record_parts
+    from firstgrad.show.result import print_parts
 
     console = make_console()
     for side, each in (("base", base), ("contender", contender)):
@@ -155,7 +156,7 @@ def _show(
             if difference is None:
                 show_profile(console, each, top=options.top)
             else:  # two whole ones would bury what changed; --show prints each
-                show_record(console, each.record)
+                print_parts(console, record_parts(each.record))
     if difference is not None:
         show_profile_difference(console, difference, top=options.top)
 

@@ -30,8 +30,8 @@ def write_profile_files(profile: Profile, folder: Path, *, trace_format: TraceFo
     """
     from firstgrad.figures.memory import describe_memory, draw_memory
     from firstgrad.figures.profile import describe_profile, draw_profile
-    from firstgrad.figures.style import save_figure
     from firstgrad.record import FIRST_GRADIENT_PHASES
+    from firstgrad.show.style import save_figure
     from firstgrad.store.profiles import write_profile
 
     record = profile.record
@@ -49,7 +49,7 @@ def write_difference_files(difference: ProfileDifference, folder: Path) -> list[
     """Write a difference as JSON and, where anything changed by more than noise, as a figure."""
     from firstgrad.codec import to_json
     from firstgrad.figures.profile_difference import describe_profile_difference, draw_profile_difference
-    from firstgrad.figures.style import save_figure
+    from firstgrad.show.style import save_figure
 
     written = [_write(folder / "difference.json", to_json(difference))]
     try:

@@ -11,8 +11,9 @@ from rich.text import Text
 from firstgrad.analysis.unit_patterns import merge_patterns
 from firstgrad.analysis.unit_shares import find_unit_shares, share_of_phase
 from firstgrad.cli.short_names import shorten
-from firstgrad.cli.tables import show_record
 from firstgrad.record import Phase
+from firstgrad.show.records import record_parts
+from firstgrad.show.result import print_parts
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _LEAST_SECONDS = 0.0005  # less is shown as nothing at all: passes that only loo
 
 def show_profile(console: Console, profile: Profile, *, top: int) -> None:
     """Print one profile: the record, then where its time and its memory went, `top` lines a table."""
-    show_record(console, profile.record)
+    print_parts(console, record_parts(profile.record))
     for title, table in _tables(profile, top, is_narrow=console.width < _NARROW):
         console.print(Text(title, style="bold"), soft_wrap=True)
         console.print(table)

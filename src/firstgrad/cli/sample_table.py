@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from firstgrad.cli.check import show_not_finite
-from firstgrad.cli.tables import show_why
 from firstgrad.sampling import SamplingStage
+from firstgrad.show.records import not_finite_parts, why_parts
+from firstgrad.show.result import print_parts
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def show_sampling_run(console: Console, run: SamplingRun) -> None:
     for name, value in _facts(run):
         console.print(Text.assemble((f"{name:<24}", "bold"), value), soft_wrap=True)
     if run.start is not None:
-        show_not_finite(console, run.start.finiteness)
+        print_parts(console, not_finite_parts(run.start.finiteness))
     if run.stuck_chains:
         chains = f"{run.stuck_chains} of {format_count(run.plan.chains, 'chain')}"
         console.print(Text(f"{chains} never moved: every draw is the same place", style="bold red"))
     if run.failure is not None:
         where = f" in stage {run.failed_stage}" if run.failed_stage else ""
-        show_why(console, f"{run.status}{where}", run.failure)
+        print_parts(console, why_parts(f"{run.status}{where}", run.failure))
     console.print()
 
 

@@ -131,7 +131,7 @@ def _find_contrasts(
 def _draw(growths: Sequence[Growth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
     from firstgrad.figures.contrasts import contrast_figures
     from firstgrad.figures.growth import growth_figures
-    from firstgrad.figures.style import save_figure
+    from firstgrad.show.style import save_figure
 
     drawn: list[Path] = []
     for law in growth_figures(growths):

@@ -12,7 +12,7 @@ from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.figures.power import describe_power, draw_power, read_power
 from firstgrad.figures.profile import describe_profile, draw_profile
 from firstgrad.figures.releases import describe_releases, draw_releases
-from firstgrad.figures.style import save_figure
+from firstgrad.show.style import save_figure
 from firstgrad.store import import_jsonl
 from firstgrad.store.profiles import read_profile
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from firstgrad.figures.ends import End, name_ends
 from firstgrad.figures.lines import shown
 from firstgrad.figures.looks import looks_of
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 from firstgrad.spec import Missing, PoseSpec
 
 if TYPE_CHECKING:

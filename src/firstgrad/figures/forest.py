@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.figures.lines import shown
 from firstgrad.figures.series import split_common
-from firstgrad.figures.style import firstgrad_style
 from firstgrad.figures.values import write_value
 from firstgrad.metrics import metric_named
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.estimates import estimate_median
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 from firstgrad.spec import PoseSpec
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.figures.style import SERIES_COLOURS, SERIES_MARKERS
+from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.figures.lines import shown, spread
-from firstgrad.figures.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.figures.values import scale_of
 from firstgrad.metrics import Unit
 from firstgrad.record import Phase
+from firstgrad.show.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import Target, describe_model
 from firstgrad.figures.lines import shown
-from firstgrad.figures.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.figures.values import write_estimate
 from firstgrad.metrics import Unit
 from firstgrad.record import FIRST_GRADIENT_PHASES
 from firstgrad.row import conditions_of, packages_of
+from firstgrad.show.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.units import format_bytes, format_seconds
 from firstgrad.usability import why_unusable
 

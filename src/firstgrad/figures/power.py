@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.figures.ends import End, name_ends
 from firstgrad.figures.looks import looks_of
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.unit_patterns import merge_patterns
 from firstgrad.figures.lines import shown
-from firstgrad.figures.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
+from firstgrad.show.style import PHASE_COLOURS, firstgrad_style
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.profile_change import ChangeKind
 from firstgrad.figures.lines import shown
 from firstgrad.figures.profile import title_of
-from firstgrad.figures.style import SERIES_COLOURS, firstgrad_style
 from firstgrad.figures.values import scale_of, write_value
 from firstgrad.metrics import Unit
+from firstgrad.show.style import SERIES_COLOURS, firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from firstgrad.figures.ends import End, name_ends
 from firstgrad.figures.lines import shown
 from firstgrad.figures.looks import looks_of
 from firstgrad.figures.sizes import set_sizes, set_values
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

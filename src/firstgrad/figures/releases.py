@@ -9,8 +9,8 @@ from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.case import Scenario, describe_model
 from firstgrad.figures.lines import Line, draw_panel, shown
 from firstgrad.figures.series import describe_line
-from firstgrad.figures.style import BACKEND_COLOURS, SERIES_MARKERS, firstgrad_style
 from firstgrad.metrics import metric_named
+from firstgrad.show.style import BACKEND_COLOURS, SERIES_MARKERS, firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,8 @@ from firstgrad.figures.laws import tell_law
 from firstgrad.figures.lines import shown
 from firstgrad.figures.looks import looks_of
 from firstgrad.figures.sizes import set_sizes, set_values
-from firstgrad.figures.style import firstgrad_style
 from firstgrad.figures.values import scale_of, spread_out
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.series import tell_apart
 from firstgrad.case import Target, describe_model
 from firstgrad.figures.lines import Line, draw_panel, shown
-from firstgrad.figures.style import SERIES_COLOURS, SERIES_MARKERS, firstgrad_style
 from firstgrad.figures.values import write_value
+from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS, firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ from firstgrad.figures.lines import shown
 from firstgrad.figures.values import write_value
 from firstgrad.metrics import metric_named
 from firstgrad.report.budget import escaped_bytes, take_fitting
-from firstgrad.report.inline import inline_svg
+from firstgrad.show.inline import inline_svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from firstgrad.figures.lines import shown
 from firstgrad.metrics import metric_named
-from firstgrad.report.inline import inline_svg
+from firstgrad.show.inline import inline_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

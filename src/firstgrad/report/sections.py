@@ -15,7 +15,7 @@ from firstgrad.figures.lines import shown
 from firstgrad.figures.releases import describe_releases, draw_releases
 from firstgrad.figures.series import describe_series, draw_series, full_names
 from firstgrad.figures.values import write_estimate
-from firstgrad.report.inline import inline_svg
+from firstgrad.show.inline import inline_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

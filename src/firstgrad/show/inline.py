@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 
-from firstgrad.figures.style import firstgrad_style
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,224 @@
+"""Records as parts of a result: what was measured, what was checked, why it failed."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.estimates import estimate_median
+from firstgrad.doubts import ADVICE
+from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict
+from firstgrad.show.result import (
+    BLANK,
+    Facts,
+    Heading,
+    Items,
+    Span,
+    Style,
+    Table,
+    TableRow,
+    Text,
+    Verbatim,
+    left,
+    right,
+)
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.record import Failure, GroupFiniteness, Record, Slope
+    from firstgrad.show.result import Part
+
+_PASSES_SHOWN = 3
+_MISMATCHES_SHOWN = 8
+_NAMES_SHOWN = 8
+_STDERR_SHOWN = 15
+
+
+def record_parts(record: Record) -> Iterator[Part]:
+    """Yield one record's phases, memory, evaluation, caches, verdict and doubts."""
+    yield Heading(str(record.case))
+    if record.phases:
+        yield _phase_table(record)
+    yield Facts(tuple(_facts(record)))
+    yield from failure_parts(record)
+    yield Items([f"doubt: {ADVICE[doubt]}" for doubt in record.doubts], Style.DOUBT)
+    yield BLANK
+
+
+def failure_parts(record: Record) -> Iterator[Part]:
+    """Yield why a sample failed; nothing where it didn't."""
+    if record.failure is not None:
+        yield from why_parts(str(record.status), record.failure)
+
+
+def why_parts(how: str, failure: Failure) -> Iterator[Part]:
+    """Yield how something ended and why, with the last lines of its standard error."""
+    yield Text((f"{how}: ", Span(f"{failure.kind}: {failure.message}", is_verbatim=True)), Style.BAD)
+    if failure.stderr_tail:
+        yield Verbatim(failure.stderr_tail[-_STDERR_SHOWN:])
+
+
+def samples_table(records: Sequence[Record]) -> Table:
+    """Return the medians over several samples of one case, with their intervals."""
+    rows = []
+    for name, write, values in _sampled(records):
+        if values:
+            estimate = estimate_median(values)
+            interval = f"{write(estimate.low)} to {write(estimate.high)} ({estimate.confidence:.0%})"
+            rows.append((name, write(estimate.value), interval))
+    title = f"{len(records)} samples: median [interval]"
+    return Table(title=title, columns=(*left("metric"), *right("median", "interval")), rows=rows)
+
+
+def check_parts(record: Record) -> Iterator[Part]:
+    """Yield the verdict and the groups that are not finite."""
+    yield Heading(str(record.case))
+    yield Text(f"log-density at the start point: {record.check.logp!r}")
+    yield Text(verdict_text(record))
+    yield from not_finite_parts(record.check.finiteness)
+
+
+def not_finite_parts(finiteness: Sequence[GroupFiniteness]) -> Iterator[Part]:
+    """Yield the groups of a gradient that are not finite, and a frequent cause; nothing where all are."""
+    bad = [group for group in finiteness if group.nan + group.infinite]
+    if not bad:
+        return
+    rows = [
+        TableRow((group.group, str(group.values), str(group.nan), str(group.infinite)), ends_section=group is bad[-1])
+        for group in bad
+    ]
+    totals = (sum(group.values for group in bad), sum(g.nan for g in bad), sum(g.infinite for g in bad))
+    rows.append(TableRow((f"{len(bad)} of {len(finiteness)} groups", *map(str, totals)), Style.BOLD))
+    yield Table(
+        title="gradient values that are not finite",
+        columns=(*left("group"), *right("values", "NaN", "infinite")),
+        rows=rows,
+    )
+    yield Text(
+        "A frequent cause: where(mask, f(nan), 0) has a finite value and a NaN gradient, since 0 x NaN is NaN. "
+        "Replace missing data by a finite stand-in before the arithmetic, and mask afterwards."
+    )
+
+
+def verdict_text(record: Record) -> str:
+    """Say what the check found, in a line or more."""
+    check = record.check
+    text = {
+        Verdict.AGREES: f"agrees: log-density and gradient equal the oracle's at {check.points} points",
+        Verdict.DISAGREES: "DISAGREES with the oracle",
+        Verdict.NO_ORACLE: "no oracle for this model; finiteness was checked",
+        Verdict.UNCHECKED: "",
+    }[check.verdict]
+    lines = [text]
+    lines += [
+        f"  {mismatch.group}{list(mismatch.index)}: expected {mismatch.expected:.12g}, got {mismatch.got:.12g} "
+        f"({mismatch.n_different} values differ)"
+        for mismatch in check.mismatches[:_MISMATCHES_SHOWN]
+    ]
+    if len(check.mismatches) > _MISMATCHES_SHOWN:
+        lines.append(f"  and {len(check.mismatches) - _MISMATCHES_SHOWN} more groups")
+    values = sum(group.values for group in check.finiteness)
+    bad = [group.group for group in check.finiteness if group.nan + group.infinite]
+    if bad:
+        lines.append(
+            f"  {check.n_not_finite} of {values} gradient values are not finite, in {len(bad)} groups: {_listed(bad)}"
+        )
+    elif values:
+        lines[0] += f"; all {values} gradient values are finite"
+    if check.logp_not_finite:
+        lines.append(f"  terms of the log-density that are not finite: {_listed(check.logp_not_finite)}")
+    if check.slope is not None:
+        lines.append(f"  {_slope_text(check.slope)}")
+    if check.held:
+        lines.append(f"  discrete, held at their start values: {_listed(check.held)}")
+    return "\n".join(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    others = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {others} more" if others > 0 else "")
+
+
+def _slope_text(slope: Slope) -> str:
+    if slope.skipped:
+        return f"gradient not compared with finite differences: {slope.skipped}"
+    numbers = f"slope along a random direction {slope.got:.9g}, by finite differences {slope.expected:.9g}"
+    verdict = "DIFFERS from" if slope.differs else "agrees with"
+    return f"gradient {verdict} finite differences of the log-density ({numbers}, allowed {slope.allowed:.1g})"
+
+
+def _phase_table(record: Record) -> Table:
+    whole = record.time_to_first_gradient_seconds
+    rows = []
+    for phase in record.phases:
+        counts = phase.phase in FIRST_GRADIENT_PHASES and whole
+        cells = (
+            str(phase.phase),
+            format_seconds(phase.wall_seconds),
+            f"{phase.wall_seconds / whole:.1%}" if counts and whole else "",
+            format_seconds(phase.cpu_seconds),
+            format_bytes(phase.peak_rss_bytes) if phase.peak_rss_bytes is not None else "",
+        )
+        style = Style.BOLD if counts and whole and phase.wall_seconds > whole / 2 else Style.PLAIN
+        rows.append(TableRow(cells, style, ends_section=phase.phase in (Phase.IMPORT, Phase.FIRST_CALL)))
+    if whole is not None:
+        cpu = record.time_to_first_gradient_cpu_seconds or 0.0
+        unaccounted = record.unaccounted_seconds or 0.0
+        rows.append(TableRow(("unaccounted", format_seconds(unaccounted), f"{unaccounted / whole:.1%}", "", "")))
+        peak = format_bytes(record.memory.peak_rss_bytes) if record.memory else ""
+        total = ("time to first gradient", format_seconds(whole), "100%", format_seconds(cpu), peak)
+        rows.append(TableRow(total, Style.BOLD))
+    return Table(columns=(*left("phase"), *right("wall", "share", "CPU", "peak memory")), rows=rows)
+
+
+def _facts(record: Record) -> Iterator[tuple[str, str]]:
+    if record.evaluation_seconds:
+        one = estimate_median(record.evaluation_seconds)
+        interval = f"[{format_seconds(one.low)}, {format_seconds(one.high)}]"
+        yield "evaluation", f"{format_seconds(one.value)} a call {interval}, {one.samples} calls"
+    if record.memory is not None and record.memory.peak_rss_bytes:
+        memory = record.memory
+        children = f", of it child processes (compilers) up to {format_bytes(memory.children_peak_rss_bytes)}"
+        retained = f"; retained {format_bytes(memory.retained_bytes)}" if memory.retained_bytes is not None else ""
+        peak = format_bytes(memory.peak_rss_bytes)
+        yield "memory", f"peak {peak}{children if memory.children_peak_rss_bytes else ''}{retained}"
+    if record.initial_point_seconds:
+        yield "start point", f"{format_seconds(record.initial_point_seconds)}, not part of the above"
+    if record.counts is not None:
+        counts = record.counts
+        yield (
+            "counts",
+            f"{counts.groups} groups, {counts.values} values, {counts.nodes_before} nodes before rewriting, "
+            f"{counts.nodes_after} after, {counts.compiled_units} compiled units",
+        )
+    if record.instructions is not None:
+        yield "instructions", f"{record.instructions:,} in user mode, to the first gradient"
+    passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)[:_PASSES_SHOWN]
+    if passes:
+        yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
+    if record.caches is not None:
+        caches = record.caches
+        proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"
+        yield (
+            "scenario",
+            f"{record.case.scenario}, {proof}: {caches.entries_before} cache entries before, {caches.entries_read} "
+            f"read, {caches.entries_written} written ({format_bytes(caches.bytes_written)})",
+        )
+    if record.check.verdict is not Verdict.UNCHECKED:
+        yield "verdict", verdict_text(record)
+
+
+def _sampled(records: Sequence[Record]) -> Iterable[tuple[str, Callable[[float], str], list[float]]]:
+    good = [record for record in records if record.status in (Status.OK, Status.MISMATCH)]
+    whole = [record.time_to_first_gradient_seconds for record in good]
+    yield "time to first gradient", format_seconds, [seconds for seconds in whole if seconds is not None]
+    for phase in Phase:
+        if phase is not Phase.EVALUATE:
+            timed = [record.phase(phase) for record in good]
+            yield str(phase), format_seconds, [one.wall_seconds for one in timed if one is not None]
+    # One number a sample: the calls of one process are no independent samples of the case.
+    calls = [record.evaluation_seconds for record in good if record.evaluation_seconds]
+    yield "evaluation", format_seconds, [statistics.median(seconds) for seconds in calls]
+    yield "peak memory", format_bytes, [float(record.memory.peak_rss_bytes) for record in good if record.memory]

@@ -1,0 +1,475 @@
+"""The one renderer: a verb computes a `Result`, which becomes terminal text, Markdown, JSON or HTML here.
+
+A result is a few parts (`Heading`, `Text`, `Items`, `Facts`, `Verbatim`, `Table`, `Picture`) and the document that
+``--json`` writes. Each part knows its three forms. Texts are texts: markup of Rich, Markdown or HTML in a name is
+shown, never obeyed.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from matplotlib.figure import Figure
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text as RichText
+
+NARROW = 110
+"""Columns of a terminal: below it, tables that have a narrow form take it."""
+
+_LOG_WIDTH = 140
+# Control characters but the line break and the tab, halves of surrogates, and what turns the direction of writing.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+class Form(StrEnum):
+    """What a result can become."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "markdown"
+    JSON = "json"
+    HTML = "html"
+
+
+class Style(StrEnum):
+    """What a text means; the values are Rich's, the names in small letters are classes in HTML."""
+
+    PLAIN = ""
+    BOLD = "bold"
+    DIM = "dim"
+    GOOD = "green"
+    DOUBT = "yellow"
+    NOTABLE = "magenta"
+    BAD = "bold red"
+    BANNER = "bold reverse"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a text."""
+
+    text: str
+    style: Style = Style.PLAIN
+    is_verbatim: bool = False
+    """A name, path or message that is not ours: Markdown and HTML write it as code, in which nothing is read."""
+
+
+type Inline = str | Span | tuple[str | Span, ...]
+"""A text, a stretch of it with a style, or several after each other."""
+
+
+class Part(Protocol):
+    """A piece of a result, which knows its forms."""
+
+    def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
+        """Yield what Rich prints: texts, which are never wrapped, and tables."""
+
+    def to_markdown(self) -> str:
+        """Return GitHub's Markdown, without a line break at its end; '' where there is nothing."""
+
+    def to_html(self) -> str:
+        """Return an element of a page; '' where there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The name of what follows: a bold line on a terminal."""
+
+    text: Inline
+    level: int = 3
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield a bold line."""
+        yield _rich_text(self.text, Style.BOLD)
+
+    def to_markdown(self) -> str:
+        """Return a heading."""
+        return f"{'#' * self.level} {_markdown_text(self.text)}"
+
+    def to_html(self) -> str:
+        """Return a heading."""
+        return f"<h{self.level}>{_html_text(self.text)}</h{self.level}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence: a paragraph of its own, never cut nor wrapped."""
+
+    text: Inline
+    style: Style = Style.PLAIN
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield a line."""
+        yield _rich_text(self.text, self.style)
+
+    def to_markdown(self) -> str:
+        """Return a paragraph."""
+        return _markdown_text(self.text, self.style)
+
+    def to_html(self) -> str:
+        """Return a paragraph."""
+        return f"<p{_html_class(self.style)}>{_html_text(self.text)}</p>" if self.text else ""
+
+
+BLANK = Text("")
+"""A blank line on a terminal; nothing elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Sentences that stand beside each other: a line each on a terminal, elsewhere a list."""
+
+    items: Sequence[Inline]
+    style: Style = Style.PLAIN
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield a line an item."""
+        for item in self.items:
+            yield _rich_text(item, self.style)
+
+    def to_markdown(self) -> str:
+        """Return a list."""
+        return "\n".join(f"- {_markdown_text(item, self.style)}" for item in self.items)
+
+    def to_html(self) -> str:
+        """Return a list."""
+        lines = "".join(f"<li>{_html_text(item)}</li>" for item in self.items)
+        return f"<ul{_html_class(self.style)}>{lines}</ul>" if lines else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names with values."""
+
+    facts: Sequence[tuple[str, Inline]]
+    width: int = 24
+    """Of the names' column on a terminal."""
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield a line a fact."""
+        for name, value in self.facts:
+            yield _rich_text((Span(f"{name:<{self.width}}", Style.BOLD), *_spans(value)))
+
+    def to_markdown(self) -> str:
+        """Return a list."""
+        return "\n".join(f"- **{_markdown_text(name)}**: {_markdown_text(value)}" for name, value in self.facts)
+
+    def to_html(self) -> str:
+        """Return a list of descriptions."""
+        lines = "".join(f"<dt>{_html_text(name)}</dt><dd>{_html_text(value)}</dd>" for name, value in self.facts)
+        return f"<dl>{lines}</dl>" if lines else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """Lines of something else's output, such as the end of standard error."""
+
+    lines: Sequence[str]
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield the lines, set off."""
+        for line in self.lines:
+            yield _rich_text(f"  | {line}", Style.DIM)
+
+    def to_markdown(self) -> str:
+        """Return a block of code, whose fence is longer than any within."""
+        text = "\n".join(map(clean, self.lines))
+        fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+        return f"{fence}\n{text}\n{fence}" if self.lines else ""
+
+    def to_html(self) -> str:
+        """Return preformatted text."""
+        return f"<pre>{_escape_html(chr(10).join(self.lines))}</pre>" if self.lines else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    is_right: bool = False
+    """Aligned to the right, as numbers are."""
+    is_folded: bool = False
+    """Too long texts go on in the next line, instead of losing their end."""
+    is_kept: bool = False
+    """Never narrower than its longest text."""
+
+
+def left(*names: str, is_folded: bool = False) -> tuple[Column, ...]:
+    """Return columns for texts."""
+    return tuple(Column(name, is_folded=is_folded) for name in names)
+
+
+def right(*names: str, is_kept: bool = False) -> tuple[Column, ...]:
+    """Return columns for numbers."""
+    return tuple(Column(name, is_right=True, is_kept=is_kept) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row that is more than its cells."""
+
+    cells: Sequence[Inline]
+    style: Style = Style.PLAIN
+    """Of the whole row; Markdown, which would be all bold, keeps to the styles of single cells."""
+    ends_section: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows under named columns."""
+
+    columns: Sequence[Column]
+    rows: Sequence[TableRow | Sequence[Inline]]
+    title: str = ""
+    title_style: Style | None = None
+    """None: as Rich writes a table's title."""
+    narrow: Table | None = None
+    """Instead of it on a terminal of fewer than `NARROW` columns."""
+
+    def lines(self) -> Iterator[TableRow]:
+        """Yield the rows, all as `TableRow`."""
+        for row in self.rows:
+            yield row if isinstance(row, TableRow) else TableRow(row)
+
+    def to_terminal(self, width: int) -> Iterator[RichTable]:
+        """Yield a table of Rich's."""
+        if self.narrow is not None and width < NARROW:
+            yield from self.narrow.to_terminal(width)
+            return
+        from rich.table import Table as RichTable
+
+        title = _rich_text(self.title) if self.title else None
+        title_style = None if self.title_style is None else str(self.title_style)
+        table = RichTable(title=title, title_justify="left", title_style=title_style)
+        for column in self.columns:
+            table.add_column(
+                _rich_text(column.name),
+                justify="right" if column.is_right else "left",
+                overflow="fold" if column.is_folded else "ellipsis",
+                no_wrap=column.is_kept,
+            )
+        for row in self.lines():
+            table.add_row(*map(_rich_text, row.cells), style=str(row.style) or None, end_section=row.ends_section)
+        yield table
+
+    def to_markdown(self) -> str:
+        """Return a table."""
+        lines = [f"**{_markdown_text(self.title)}**\n"] if self.title else []
+        lines.append(_markdown_row(_markdown_text(column.name) for column in self.columns))
+        lines.append(_markdown_row("---:" if column.is_right else "---" for column in self.columns))
+        lines += [_markdown_row(map(_markdown_text, row.cells)) for row in self.lines()]
+        return "\n".join(lines)
+
+    def to_html(self) -> str:
+        """Return a table, a body a section."""
+        caption = f"<caption>{_escape_html(self.title)}</caption>" if self.title else ""
+        classes = [_html_class("number" if column.is_right else "") for column in self.columns]
+        names = "".join(
+            f'<th scope="col"{side}>{_escape_html(column.name)}</th>'
+            for side, column in zip(classes, self.columns, strict=True)
+        )
+        body = "\n<tbody>"
+        for row in self.lines():
+            cells = (f"<td{side}>{_html_text(cell)}</td>" for side, cell in zip(classes, row.cells, strict=True))
+            body += f"\n<tr{_html_class(row.style)}>{''.join(cells)}</tr>"
+            body += "\n</tbody>\n<tbody>" if row.ends_section else ""
+        return f"<table>{caption}\n<thead><tr>{names}</tr></thead>{body}\n</tbody>\n</table>"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure, drawn only where a form shows it."""
+
+    draw: Callable[[], Figure]
+    name: str
+    description: str
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
+        """Yield nothing: a terminal shows no pictures."""
+        return iter(())
+
+    def to_markdown(self) -> str:
+        """Return its place: whoever publishes the text puts the file beside it."""
+        return f"![{_markdown_text(self.description)}]({self.name}.png)"
+
+    def to_html(self) -> str:
+        """Return the figure as SVG."""
+        from firstgrad.show.inline import inline_svg
+
+        return f"<figure>{inline_svg(self.draw(), self.name, self.description)}</figure>"
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Parts that one form has and the others don't."""
+
+    form: Form
+    parts: Sequence[Part]
+
+    def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
+        """Yield the parts for a terminal."""
+        return (line for part in self._of(Form.TERMINAL) for line in part.to_terminal(width))
+
+    def to_markdown(self) -> str:
+        """Return the parts for Markdown."""
+        return _joined((part.to_markdown() for part in self._of(Form.MARKDOWN)), "\n\n")
+
+    def to_html(self) -> str:
+        """Return the parts for a page."""
+        return _joined((part.to_html() for part in self._of(Form.HTML)), "\n")
+
+    def _of(self, form: Form) -> Sequence[Part]:
+        return self.parts if self.form is form else ()
+
+
+class JsonLines(tuple[Any, ...]):
+    """A document of several, each written as a line of its own."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a verb found out."""
+
+    parts: Sequence[Part]
+    document: Any = field(default_factory=dict)
+    """For ``--json``: what `firstgrad.codec.to_json` takes, or `JsonLines`."""
+    exit_code: int = 0
+    is_failure: bool = False
+    """On a terminal it goes to standard error."""
+
+
+def render(result: Result, form: Form, *, width: int = _LOG_WIDTH) -> str:
+    """Return a result as text that ends in a line break; '' where there is nothing."""
+    match form:
+        case Form.JSON:
+            return _json(result.document)
+        case Form.MARKDOWN:
+            text = _joined((part.to_markdown() for part in result.parts), "\n\n")
+        case Form.HTML:
+            text = _joined((part.to_html() for part in result.parts), "\n")
+        case Form.TERMINAL:
+            return _terminal(result.parts, width)
+    return f"{text}\n" if text else ""
+
+
+def print_parts(console: Console, parts: Iterable[Part]) -> None:
+    """Print parts on a terminal."""
+    from rich.text import Text as RichText
+
+    for part in parts:
+        for line in part.to_terminal(console.width):
+            console.print(line, soft_wrap=isinstance(line, RichText))
+
+
+def clean(text: str) -> str:
+    """Replace characters that would steer a terminal or turn a line around."""
+    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _terminal(parts: Iterable[Part], width: int) -> str:
+    from rich.console import Console
+
+    file = io.StringIO()
+    print_parts(Console(file=file, width=width, markup=False, highlight=False), parts)
+    return file.getvalue()
+
+
+def _json(document: Any) -> str:
+    from firstgrad.codec import to_json
+
+    documents = document if isinstance(document, JsonLines) else (document,)
+    return "".join(f"{to_json(one)}\n" for one in documents)
+
+
+def _joined(texts: Iterable[str], between: str) -> str:
+    return between.join(filter(None, texts))
+
+
+def _spans(text: Inline) -> Iterator[Span]:
+    for piece in text if isinstance(text, tuple) else (text,):
+        yield Span(piece) if isinstance(piece, str) else piece
+
+
+def _rich_text(text: Inline, style: Style = Style.PLAIN) -> RichText:
+    from rich.text import Text as RichText
+
+    pieces = [(clean(span.text), str(span.style)) for span in _spans(text)]
+    return RichText.assemble(*pieces, style=str(style))
+
+
+# What GitHub's Markdown would read: `_` within a word, and a bracket that no link follows, it doesn't.
+_MARKDOWN_SPECIAL = re.compile(
+    r"[\\`*|]|(?<![^\W_])_|_(?![^\W_])|~(?=~)|<(?=[A-Za-z/!?])|&(?=[#\w])|(?<=\])[(\[:]"
+    r"|^[#>+-](?=\s|$|[#>+-])|^=(?=[=\s]*$)"
+)
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
+_MENTION = re.compile(r"@(?=\w)")
+
+
+def _markdown_text(text: Inline, style: Style = Style.PLAIN) -> str:
+    """Write a text in one line; bold where its meaning is."""
+    spans = list(_spans(text))
+    pieces = [_markdown_code(span.text) if span.is_verbatim else _escape(span.text) for span in spans]
+    if _is_bold(style):
+        return _bold("".join(pieces)).strip()
+    return "".join(
+        _bold(piece) if _is_bold(span.style) else piece for piece, span in zip(pieces, spans, strict=True)
+    ).strip()
+
+
+def _is_bold(style: Style) -> bool:
+    return style in {Style.BOLD, Style.BAD, Style.BANNER}
+
+
+def _bold(text: str) -> str:
+    """Write a text bold; white space at its ends would keep the asterisks from being read."""
+    inner = text.strip()
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    return f"{before}**{inner}**{after}" if inner else text
+
+
+def _escape(text: str) -> str:
+    """Write a text so that nothing in it is read as Markdown, HTML or a mention."""
+    one_line = re.sub(r"\s+", " ", clean(text))
+    escaped = _MARKDOWN_SPECIAL.sub(lambda special: f"\\{special[0]}", one_line)
+    return _MENTION.sub("@<!-- -->", _NUMBERED.sub(r"\1\\\2", escaped))
+
+
+def _markdown_code(text: str) -> str:
+    one_line = " ".join(clean(text).replace("`", "'").split())
+    if "|" in one_line:  # a pipe ends a table's cell within back ticks, too
+        return f"<code>{_escape(one_line)}</code>"
+    return f"`{one_line}`" if one_line else ""
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape_html(text: str) -> str:
+    return html.escape(clean(text))
+
+
+def _html_class(style: str) -> str:
+    name = style.name.lower() if isinstance(style, Style) else style
+    return f' class="{name}"' if style else ""
+
+
+def _html_text(text: Inline) -> str:
+    pieces = []
+    for span in _spans(text):
+        inner = _escape_html(span.text)
+        tag = "code" if span.is_verbatim else "span" if span.style else ""
+        pieces.append(f"<{tag}{_html_class(span.style)}>{inner}</{tag}>" if tag else inner)
+    return "".join(pieces)
