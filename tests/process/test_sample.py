@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import BackendName, Case, ExternalModel, Target
-from firstgrad.measure.events import DrawsNow, StageBegan
-from firstgrad.measure.sampling_run import sample_case
 from firstgrad.record import Status
 from firstgrad.sampling import Sampler, SamplingPlan, SamplingStage
+from firstgrad.sampling.launch import sample_case
+from firstgrad.sampling.plan import DrawsNow, StageBegan
 from firstgrad.spec import Missing, PoseSpec
 from helpers import MIB, linux_only, wait_for
 

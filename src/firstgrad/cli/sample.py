@@ -64,7 +64,7 @@ def sample(
     """Sample for a moment: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.sample_display import show_sampling
-    from firstgrad.measure.sampling_run import sample_case
+    from firstgrad.sampling.launch import sample_case
 
     case = Case(
         model=model.to_model(),

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from firstgrad.case import describe_model
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import LOG_SECONDS, REFRESH_PER_SECOND
-from firstgrad.measure.events import DrawsNow, MemoryNow, StageBegan, Started
-from firstgrad.sampling import SamplingStage
+from firstgrad.measure.events import MemoryNow, Started
+from firstgrad.sampling.plan import DrawsNow, SamplingStage, StageBegan
 from firstgrad.units import format_bytes
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.case import Case
-    from firstgrad.cli.display import Display
-    from firstgrad.measure.events import Event
-    from firstgrad.sampling import SamplingPlan
+    from firstgrad.sampling.plan import SamplingEvent, SamplingPlan
 
 
 class SamplingState:
@@ -49,7 +47,7 @@ class SamplingState:
         self.rss_bytes = 0
         self._began = self._stage_began = self._clock()
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: SamplingEvent) -> None:
         """Take an event; a new process begins at nothing."""
         match event:
             case Started():
@@ -100,7 +98,7 @@ class _Bars:
         self._tuning = self.progress.add_task("tuning", total=state.to_tune, start=False, text="")
         self._drawing = self.progress.add_task("drawing", total=state.to_draw, start=False, text="")
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: SamplingEvent) -> None:
         state, progress = self._state, self.progress
         state.apply(event)
         match event:
@@ -130,7 +128,7 @@ class _Log:
         self._seen: set[SamplingStage] = set()
         self._wrote = clock()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: SamplingEvent) -> None:
         self._state.apply(event)
         now = self._clock()
         if isinstance(event, Started):
@@ -151,7 +149,7 @@ def show_sampling(
     *,
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Display]:
+) -> Iterator[Callable[[SamplingEvent], None]]:
     """Show a sampling run's progress on standard error while the block runs.
 
     Parameters
@@ -165,7 +163,7 @@ def show_sampling(
 
     Yields
     ------
-    Display
+    callable
         To be given each event.
     """
     console = console or make_console(stderr=True)

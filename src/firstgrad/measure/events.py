@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Case
 from firstgrad.codec import from_json, to_json
 from firstgrad.profile import Attribution
 from firstgrad.record import Environment, Phase, PhaseRecord, Record
-from firstgrad.sampling import SamplingPlan, SamplingRun, SamplingStage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is garbage; the longest real one is a record with every evaluation."""
@@ -30,8 +33,6 @@ class Task:
         Whether to switch instruments on and tell where the time went.
     allocations_file : str
         Where memray writes what the compile allocated; '' for no such thing.
-    sampling : SamplingPlan, optional
-        How to sample, where that is asked for.
     """
 
     case: Case
@@ -41,7 +42,6 @@ class Task:
     cache_folder: str
     profile: bool = False
     allocations_file: str = ""
-    sampling: SamplingPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,68 +100,30 @@ class Profiled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageBegan:
-    """A stage of a sampling run began, by the worker's clocks; it ended the one before."""
-
-    stage: SamplingStage
-    at_seconds: float
-    cpu_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrawsNow:
-    """So many draws were made so far, of all chains, and so many of them diverged.
-
-    nutpie tells no divergences of tuning on its way; its sampling run has them.
-    """
-
-    tuned: int
-    drawn: int
-    divergences: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampled:
-    """The last word of a worker that samples."""
-
-    run: SamplingRun
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The worker's last word."""
 
     record: Record
 
 
-type WorkerEvent = (
-    Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | StageBegan | DrawsNow | Sampled | Finished
-)
+type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | Finished
 type Event = WorkerEvent | MemoryNow
 
-_KINDS: dict[str, type[WorkerEvent]] = {
-    kind.__name__: kind
-    for kind in (
-        Started,
-        PhaseBegan,
-        PhaseEnded,
-        PassBegan,
-        UnitsNow,
-        Profiled,
-        StageBegan,
-        DrawsNow,
-        Sampled,
-        Finished,
-    )
-}
+
+def kinds_by_name(*kinds: type) -> dict[str, type]:
+    """List the events of a kind of worker."""
+    return {kind.__name__: kind for kind in kinds}
 
 
-def write_event(event: WorkerEvent) -> bytes:
+KINDS = kinds_by_name(Started, PhaseBegan, PhaseEnded, PassBegan, UnitsNow, Profiled, Finished)
+
+
+def write_event(event: object) -> bytes:
     """Write an event as one line: its class name, a space, its JSON."""
     return f"{type(event).__name__} {to_json(event)}\n".encode()
 
 
-def read_event(line: bytes) -> WorkerEvent:
+def read_event(line: bytes, kinds: Mapping[str, type] = KINDS) -> Any:
     """Read one line of the pipe.
 
     Raises
@@ -170,7 +132,7 @@ def read_event(line: bytes) -> WorkerEvent:
         Where the line is no event.
     """
     name, _, text = line.partition(b" ")
-    kind = _KINDS.get(name.decode("ascii", "replace"))
+    kind = kinds.get(name.decode("ascii", "replace"))
     if kind is None:
         from firstgrad.codec import DecodeError
 

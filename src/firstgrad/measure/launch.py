@@ -15,7 +15,7 @@ from firstgrad.measure.environment import describe_environment
 from firstgrad.measure.events import Task
 from firstgrad.measure.memory import summarise, with_tree_peaks
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Session
+from firstgrad.measure.session import Heard, Session
 from firstgrad.record import Failure, Record, Status
 from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.units import format_bytes, format_seconds
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
     from firstgrad.measure.interpreter import Interpreter
-    from firstgrad.measure.session import Heard
 
 
 def measure(
@@ -127,7 +126,7 @@ def run_sample(
         Always: a worker that crashes, is killed or passes a limit gives a record that says so.
     """
     task = make_task(case, private, label=label, threads=threads, interpreter=interpreter)
-    heard = Session(task, private, on_event or (lambda _: None), interpreter=interpreter).run()
+    heard = Session(task, private, on_event or (lambda _: None), heard=Heard(), interpreter=interpreter).run()
     return conclude(task, heard)
 
 
@@ -198,8 +197,7 @@ def explain_end(case: Case, heard: Heard) -> tuple[Status, str, str]:
     tuple of (Status, str, str)
         How it ended, the kind of failure, and a message with the next step.
     """
-    phase = heard.stages[-1].stage if heard.stages else heard.phase
-    where = f" in phase {phase}" if phase else " before its first phase"
+    where = f" in phase {heard.place}" if heard.place else " before its first phase"
     if heard.over_limit_bytes and case.memory_limit_bytes:
         return (
             Status.OUT_OF_MEMORY,

@@ -9,19 +9,18 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.codec import DecodeError, to_json
 from firstgrad.measure import caches
 from firstgrad.measure.events import (
+    KINDS,
     MAX_LINE_BYTES,
     Finished,
     MemoryNow,
     PhaseBegan,
     PhaseEnded,
     Profiled,
-    Sampled,
-    StageBegan,
     Started,
     read_event,
 )
@@ -29,14 +28,13 @@ from firstgrad.measure.memory import TreeSample, read_sample
 from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from firstgrad.measure.events import Event, Task
+    from firstgrad.measure.events import Task
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.private import PrivateCaches
     from firstgrad.profile import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
-    from firstgrad.sampling import SamplingRun
 
 STDERR_LINES = 40
 _STDERR_BYTES = 64 * 1024
@@ -63,12 +61,8 @@ class Heard:
         The watcher's looks.
     attribution : Attribution, optional
         Where the time went, where that was asked for.
-    stages : list of StageBegan
-        Of a sampling run.
     record : Record, optional
         The worker's last word.
-    sampling : SamplingRun, optional
-        That of a worker that samples.
     garbage : str
         Why the pipe could not be understood; '' where it could.
     over_limit_bytes : int
@@ -88,9 +82,7 @@ class Heard:
     phases: list[PhaseRecord] = field(default_factory=list)
     samples: list[TreeSample] = field(default_factory=list)
     attribution: Attribution | None = None
-    stages: list[StageBegan] = field(default_factory=list)
     record: Record | None = None
-    sampling: SamplingRun | None = None
     garbage: str = ""
     over_limit_bytes: int = 0
     timed_out: bool = False
@@ -98,13 +90,38 @@ class Heard:
     return_code: int = 0
     stderr_tail: tuple[str, ...] = ()
 
+    kinds: ClassVar[Mapping[str, type]] = KINDS
+
     @property
     def has_last_word(self) -> bool:
         """Whether the worker said all it had to say."""
-        return self.record is not None or self.sampling is not None
+        return self.record is not None
+
+    @property
+    def place(self) -> str:
+        """The phase that began last; '' before the first."""
+        return str(self.phase or "")
+
+    def take(self, event: Any, record_id: str) -> None:
+        """Keep what an event of this record's worker tells."""
+        match event:
+            case Started(monotonic_seconds=zero):
+                self.zero = zero
+            case PhaseBegan(phase=phase):
+                self.phase = phase
+            case PhaseEnded(record=record):
+                self.phases.append(record)
+            case Profiled(attribution=attribution):
+                self.attribution = attribution
+            case Finished(record=record):
+                if record.record_id != record_id:
+                    raise DecodeError(f"a record of another sample: {record.record_id}")
+                self.record = record
+            case _:
+                pass
 
 
-class Session:
+class Session[H: Heard]:
     """Runs one worker from its start to its end.
 
     Parameters
@@ -115,6 +132,8 @@ class Session:
         Folder and watcher.
     on_event : callable
         Takes each event as it happens.
+    heard : Heard
+        Takes what comes, still empty.
     worker : str
         The worker's module.
     interpreter : Interpreter, optional
@@ -125,19 +144,20 @@ class Session:
         self,
         task: Task,
         private: PrivateCaches,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[Any], None],
         *,
+        heard: H,
         worker: str = "firstgrad.measure.worker",
         interpreter: Interpreter | None = None,
     ) -> None:
         self._task, self._private, self._on_event, self._worker = task, private, on_event, worker
         self._interpreter = interpreter
-        self._heard = Heard()
+        self._heard = heard
         self._event_bytes = bytearray()
         self._watcher_bytes = b""
         self._stopped = False
 
-    def run(self) -> Heard:
+    def run(self) -> H:
         """Start the worker, listen until it ends or is ended, and leave nothing of it alive.
 
         Returns
@@ -227,28 +247,8 @@ class Session:
         return bool(data) and not self._heard.has_last_word
 
     def _take_event(self, line: bytes) -> None:
-        event = read_event(line)
-        match event:
-            case Started(monotonic_seconds=zero):
-                self._heard.zero = zero
-            case PhaseBegan(phase=phase):
-                self._heard.phase = phase
-            case PhaseEnded(record=record):
-                self._heard.phases.append(record)
-            case Profiled(attribution=attribution):
-                self._heard.attribution = attribution
-            case StageBegan():
-                self._heard.stages.append(event)
-            case Sampled(run=run):
-                if run.run_id != self._task.record_id:
-                    raise DecodeError(f"a run of another task: {run.run_id}")
-                self._heard.sampling = run
-            case Finished(record=record):
-                if record.record_id != self._task.record_id:
-                    raise DecodeError(f"a record of another sample: {record.record_id}")
-                self._heard.record = record
-            case _:
-                pass
+        event = read_event(line, self._heard.kinds)
+        self._heard.take(event, self._task.record_id)
         self._on_event(event)
 
     def _hear_watcher(self, data: bytes) -> bool:

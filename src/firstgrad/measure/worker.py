@@ -195,12 +195,12 @@ def _bytecode_was_used() -> bool | None:
     return Path(cached).exists() if cached else None
 
 
-def open_pipes() -> tuple[Task, Callable[[WorkerEvent], None]]:
+def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:
     """Take the task from the pipe that the first argument names.
 
     Returns
     -------
-    tuple of (Task, callable)
+    tuple of (T, callable)
         The task, and what writes an event into the pipe that the second argument names, from any thread.
     """
     task_fd, event_fd = int(sys.argv[1]), int(sys.argv[2])
@@ -211,10 +211,10 @@ def open_pipes() -> tuple[Task, Callable[[WorkerEvent], None]]:
         os.set_inheritable(pipe, False)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with os.fdopen(task_fd, "rb") as tasks:
-        task = from_json(tasks.read(), Task)
+        task = from_json(tasks.read(), kind)
     writing = threading.Lock()
 
-    def emit(event: WorkerEvent) -> None:
+    def emit(event: object) -> None:
         line = memoryview(write_event(event))
         with writing:
             while line:
@@ -225,7 +225,7 @@ def open_pipes() -> tuple[Task, Callable[[WorkerEvent], None]]:
 
 def main() -> None:
     """Take a task from one pipe, measure it, and answer through the other."""
-    task, emit = open_pipes()
+    task, emit = open_pipes(Task)
     emit(Finished(record=measure_task(task, emit)))
 
 

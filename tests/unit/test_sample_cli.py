@@ -15,16 +15,18 @@ from firstgrad.cli.sample_display import show_sampling
 from firstgrad.cli.sample_table import show_sampling_run
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import SpecError
-from firstgrad.measure import sampling_run
-from firstgrad.measure.events import DrawsNow, MemoryNow, StageBegan, Started
+from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.record import CacheUse, Failure, GroupFiniteness, Memory, Status
-from firstgrad.sampling import (
+from firstgrad.sampling import launch
+from firstgrad.sampling.plan import (
     DrawCounts,
+    DrawsNow,
     Sampler,
     SamplerUnavailable,
     SamplingPlan,
     SamplingRun,
     SamplingStage,
+    StageBegan,
     StageTime,
     StartGradient,
 )
@@ -96,7 +98,7 @@ def sample(monkeypatch, capsys):
                 raise result
             return result
 
-        monkeypatch.setattr(sampling_run, "sample_case", sample_case)
+        monkeypatch.setattr(launch, "sample_case", sample_case)
         monkeypatch.setattr(sys, "argv", ["firstgrad", "sample", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -242,15 +244,15 @@ def test_a_plan_refuses_what_cannot_be_sampled(wrong):
     ],
 )
 def test_what_does_not_fit_is_refused_before_a_process_starts(monkeypatch, fields, sampler, culprit):
-    monkeypatch.setattr(sampling_run, "PrivateCaches", None)
+    monkeypatch.setattr(launch, "PrivateCaches", None)
     with pytest.raises(SpecError, match=culprit):
-        sampling_run.sample_case(make_case(**fields), SamplingPlan(sampler=sampler))
+        launch.sample_case(make_case(**fields), SamplingPlan(sampler=sampler))
 
 
 def test_a_missing_nutpie_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(sampling_run, "find_spec", lambda _: None)
+    monkeypatch.setattr(launch, "find_spec", lambda _: None)
     with pytest.raises(SamplerUnavailable, match=r'pip install "firstgrad\[nutpie\]"'):
-        sampling_run.sample_case(make_case(backend=BackendName.JAX), SamplingPlan(sampler=Sampler.NUTPIE))
+        launch.sample_case(make_case(backend=BackendName.JAX), SamplingPlan(sampler=Sampler.NUTPIE))
 
 
 def began(name, at=0.0):

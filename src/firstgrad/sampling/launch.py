@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.case import Scenario
+from firstgrad.codec import DecodeError
+from firstgrad.measure.events import Started, kinds_by_name
 from firstgrad.measure.launch import explain_end, make_task
 from firstgrad.measure.memory import summarise
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Session
-from firstgrad.measure.stage_clock import add_up
+from firstgrad.measure.session import Heard, Session
 from firstgrad.record import Failure
 from firstgrad.row.bounds import WHILE_FILLING
-from firstgrad.sampling import Sampler, SamplerUnavailable, SamplingRun, check_sampling
+from firstgrad.sampling.plan import (
+    DrawsNow,
+    Sampled,
+    Sampler,
+    SamplerUnavailable,
+    SamplingPlan,
+    SamplingRun,
+    SamplingTask,
+    StageBegan,
+    add_up,
+    check_sampling,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from firstgrad.case import Case
-    from firstgrad.measure.events import Event, Task
-    from firstgrad.measure.session import Heard
-    from firstgrad.sampling import SamplingPlan
+    from firstgrad.sampling.plan import SamplingEvent
+
+
+@dataclass(slots=True)
+class HeardSampling(Heard):
+    """What came through the pipes of a sampling run."""
+
+    stages: list[StageBegan] = field(default_factory=list)
+    run: SamplingRun | None = None
+
+    kinds: ClassVar[Mapping[str, type]] = kinds_by_name(Started, StageBegan, DrawsNow, Sampled)
+
+    @property
+    def has_last_word(self) -> bool:
+        """Whether the worker sent its run."""
+        return self.run is not None
+
+    @property
+    def place(self) -> str:
+        """The stage that began last."""
+        return str(self.stages[-1].stage) if self.stages else ""
+
+    def take(self, event: Any, record_id: str) -> None:
+        """Keep what an event tells."""
+        match event:
+            case StageBegan():
+                self.stages.append(event)
+            case Sampled(run=run):
+                if run.run_id != record_id:
+                    raise DecodeError(f"a run of another task: {run.run_id}")
+                self.run = run
+            case _:
+                Heard.take(self, event, record_id)
 
 
 def sample_case(
@@ -31,9 +73,9 @@ def sample_case(
     *,
     label: str = "",
     threads: int = 1,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Callable[[SamplingEvent], None] | None = None,
 ) -> SamplingRun:
-    """Sample a case's model in a fresh process with private caches.
+    """Sample a case's model in a fresh process with private caches; failures, crashes and limits are runs too.
 
     For ``warm``, a process that makes one draw after one first fills the caches.
 
@@ -50,11 +92,6 @@ def sample_case(
     on_event : callable, optional
         Takes each event as it happens, for a display.
 
-    Returns
-    -------
-    SamplingRun
-        Always: failures, crashes and limits are runs too.
-
     Raises
     ------
     SpecError
@@ -70,9 +107,11 @@ def sample_case(
         )
 
     def run(case: Case, plan: SamplingPlan) -> SamplingRun:
-        task = replace(make_task(case, private, label=label, threads=threads), sampling=plan)
-        worker = "firstgrad.measure.sample_worker"
-        return conclude_sampling(task, Session(task, private, on_event or (lambda _: None), worker=worker).run())
+        plain = make_task(case, private, label=label, threads=threads)
+        task = SamplingTask(plan=plan, **{field.name: getattr(plain, field.name) for field in fields(plain)})
+        worker = "firstgrad.sampling.worker"
+        session = Session(task, private, on_event or (lambda _: None), heard=HeardSampling(), worker=worker)
+        return conclude_sampling(task, session.run())
 
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM:
@@ -85,34 +124,18 @@ def sample_case(
         return run(case, plan)
 
 
-def conclude_sampling(task: Task, heard: Heard) -> SamplingRun:
-    """Make a sampling run of what was heard.
-
-    Parameters
-    ----------
-    task : Task
-        What was asked for, with a plan.
-    heard : Heard
-        What came back.
-
-    Returns
-    -------
-    SamplingRun
-        The worker's own where it sent one, with memory; else one with the stages that ended and the reason why there
-        is no more.
-    """
-    run = heard.sampling
+def conclude_sampling(task: SamplingTask, heard: HeardSampling) -> SamplingRun:
+    """Take the worker's own run where it sent one, else make one of the stages that ended and the reason of its end."""
+    run = heard.run
     if run is not None and run.failure is not None:
         run = replace(run, failure=replace(run.failure, stderr_tail=heard.stderr_tail))
     if run is None:
         status, kind, message = explain_end(task.case, heard)
-        if task.sampling is None:
-            raise ValueError("a task without a sampling plan")
         run = SamplingRun(
             run_id=task.record_id,
             started_at=task.started_at,
             case=task.case,
-            plan=task.sampling,
+            plan=task.plan,
             status=status,
             environment=task.environment,
             stages=add_up(heard.stages),

@@ -1,0 +1,303 @@
+"""The samplers: PyMC's own NUTS, watched through its callback and its first evaluation, and nutpie's. Child side."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+import threading
+import time
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from firstgrad.errors import ModelError
+from firstgrad.oracle import finiteness
+from firstgrad.points import unflatten
+from firstgrad.sampling.plan import SamplingStage, StartGradient
+from firstgrad.sampling.watch import Draw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from firstgrad.backends.base import Problem
+    from firstgrad.backends.pytensor_base import PyTensorBackend
+    from firstgrad.points import Group, Point
+    from firstgrad.sampling.watch import SamplerWatch
+
+_TOOLS = (3, 4)
+"""Numbers of ``sys.monitoring`` that belong to no kind of tool."""
+
+_LOOK_MILLISECONDS = 5
+
+
+class RunSampler(Protocol):
+    """What a sampler is: it samples and tells the watch of stages, draws and the first evaluation."""
+
+    def __call__(self, backend: Any, problem: Problem, watch: SamplerWatch) -> float:
+        """Return how far the borders between tuning and drawing may be off, in seconds."""
+
+
+def sample_with_pymc(backend: PyTensorBackend, problem: Problem, watch: SamplerWatch) -> float:
+    """Run ``pm.sample``; its borders are exact.
+
+    The border between compiling and tuning is the end of the sampler's first evaluation (Numba, JAX and, in part, C
+    compile in a first call), seen by ``sys.monitoring``; the others are draws, which PyMC's callback tells.
+
+    Raises
+    ------
+    ModelError
+        Where PyMC takes another sampler than NUTS.
+    """
+    import pymc as pm
+
+    plan, clock = watch.plan, watch.clock
+
+    def drew(*, trace: Any, draw: Any) -> None:  # noqa: ARG001 - PyMC's signature
+        watch.tally.add(_read_pymc_draw(draw))
+        if draw.draw_idx + 1 == plan.tune:
+            clock.begin(SamplingStage.DRAWING)
+        elif draw.draw_idx + 1 == plan.tune + plan.draws:
+            is_last = draw.chain + 1 == plan.chains
+            clock.begin(SamplingStage.OTHER if is_last else SamplingStage.TUNING)
+
+    def evaluated(state: Any) -> None:
+        clock.begin(SamplingStage.TUNING)
+        watch.start = _read_pymc_start(backend, problem, state)
+
+    accepted, options, flags = inspect.signature(pm.sample).parameters, dict[str, Any](), nullcontext()
+    if plan.target_accept is not None:
+        options["target_accept"] = plan.target_accept
+    if "nuts_sampler" in accepted:
+        options["nuts_sampler"] = "pymc"  # newer releases take nutpie where it is installed
+    if "compile_kwargs" in accepted:
+        options["compile_kwargs"] = {"mode": backend.mode()}
+    else:  # before PyMC 5.19
+        import pytensor
+
+        flags = pytensor.config.change_flags(mode=backend.mode())
+    with flags, _first_evaluation(evaluated):
+        pm.sample(
+            draws=plan.draws,
+            tune=plan.tune,
+            chains=plan.chains,
+            cores=1,
+            random_seed=plan.seed,
+            progressbar=False,
+            initvals=problem.initial,
+            compute_convergence_checks=False,
+            callback=drew,
+            model=problem.handle,
+            **options,
+        )
+    return 0.0
+
+
+@contextmanager
+def _first_evaluation(evaluated: Callable[[Any], None]) -> Iterator[None]:
+    """Call back once, when the first evaluation within a step returns; nothing of PyMC's is replaced."""
+    from pymc.step_methods.hmc.integration import CpuLeapfrogIntegrator
+
+    monitoring, code = sys.monitoring, CpuLeapfrogIntegrator.compute_state.__code__
+    tool = next((number for number in _TOOLS if monitoring.get_tool(number) is None), None)
+    if tool is None:
+        raise RuntimeError("no number of sys.monitoring is free: end the other tools in this process")
+    monitoring.use_tool_id(tool, "firstgrad")
+    is_first = True
+
+    def returned(_code: Any, _offset: int, state: Any) -> Any:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            evaluated(state)
+        return monitoring.DISABLE
+
+    monitoring.register_callback(tool, monitoring.events.PY_RETURN, returned)
+    monitoring.set_local_events(tool, code, monitoring.events.PY_RETURN)
+    try:
+        yield
+    finally:
+        monitoring.set_local_events(tool, code, monitoring.events.NO_EVENTS)
+        monitoring.register_callback(tool, monitoring.events.PY_RETURN, None)
+        monitoring.free_tool_id(tool)
+
+
+def _read_pymc_start(backend: PyTensorBackend, problem: Problem, state: Any) -> StartGradient:
+    point = {name: np.empty(shape) for name, shape, *_ in state.q.point_map_info}
+    groups = {group.value_name: group for group in backend.groups(problem, point)}
+    # The sampler's order of values, which need not be the model's.
+    return _start_gradient([groups[name] for name in point], state.model_logp, state.q_grad)
+
+
+def _start_gradient(groups: Sequence[Group], logp: Any, gradient: Any) -> StartGradient:
+    vector = np.asarray(gradient, dtype=np.float64)
+    return StartGradient(logp=float(logp), finiteness=finiteness(groups, unflatten(vector, groups)))
+
+
+def _read_pymc_draw(draw: Any) -> Draw:
+    stats: dict[str, Any] = {name: value for step in draw.stats for name, value in step.items()}
+    if "diverging" not in stats:
+        raise ModelError(
+            "PyMC gave no variable to NUTS, so there is no gradient to sample with: an operation without one is in the "
+            "model. Give it one (`pullback`, `L_op` before PyTensor 3), or write it in PyTensor"
+        )
+    values = [np.asarray(value) for value in draw.point.values()]
+    return Draw(
+        chain=draw.chain,
+        tuning=bool(draw.tuning),
+        diverging=bool(stats["diverging"]),
+        # One at the place where the draw starts, then one a leapfrog step.
+        gradient_evaluations=int(stats["tree_size"]) + 1,
+        tree_depth=int(stats["depth"]),
+        acceptance=float(stats["mean_tree_accept"]),
+        step_size=float(stats["step_size"]),
+        # Without discrete values: they move by steps of their own, and would hide that NUTS does not.
+        position=b"".join(value.tobytes() for value in values if value.dtype.kind == "f"),
+    )
+
+
+def sample_with_nutpie(backend: PyTensorBackend, problem: Problem, watch: SamplerWatch) -> float:
+    """Compile by nutpie's own ``compile_pymc_model`` and sample; nutpie tells its progress only every 5 ms.
+
+    A run of one draw after one belongs to compiling: JAX, and whatever else is compiled lazily, compiles in it.
+
+    Raises
+    ------
+    ModelError
+        Where the model has discrete variables, or nutpie accepts no start point.
+    """
+    discrete = [var.name for var in problem.handle.discrete_value_vars]
+    if discrete:
+        raise ModelError(
+            f"nutpie samples continuous variables only, and the model has discrete ones ({', '.join(discrete)}). "
+            "Take --sampler pymc, or marginalise them out (pymc_extras.marginalize)"
+        )
+    import nutpie
+
+    plan = watch.plan
+    initial = {} if problem.initial is None else {"initial_points": problem.initial}
+    compiled = nutpie.compile_pymc_model(problem.handle, backend=str(backend.name), **initial)
+    options: dict[str, Any] = {"chains": plan.chains, "cores": 1, "seed": plan.seed, "progress_bar": False}
+    if plan.target_accept is not None:
+        options["target_accept"] = plan.target_accept
+    try:
+        nutpie.sample(compiled, **options | {"chains": 1, "draws": 1, "tune": 1, "maxdepth": 1})
+    except RuntimeError as error:
+        with suppress(Exception):  # it explains the failure and must not hide it
+            watch.start = _interpreted_start(backend, problem)
+        raise ModelError(f"nutpie cannot start: {_nutpie_reason(error)}") from error
+    # It begins nowhere else than where log-density and gradient are finite.
+    groups = backend.groups(problem, _start_point(backend, problem))
+    zeros = {group.value_name: np.zeros(group.shape) for group in groups}
+    watch.start = StartGradient(logp=None, finiteness=finiteness(groups, zeros))
+
+    progress = NutpieProgress(watch)
+    watch.clock.begin(SamplingStage.TUNING)
+    trace = nutpie.sample(
+        compiled,
+        draws=plan.draws,
+        tune=plan.tune,
+        save_warmup=True,
+        progress_callback=progress,
+        progress_rate=_LOOK_MILLISECONDS,
+        **options,
+    )
+    progress.end()
+    watch.clock.begin(SamplingStage.OTHER)
+    for draw in _read_nutpie_trace(trace):
+        watch.tally.count(draw)
+    return progress.unsure_seconds
+
+
+class NutpieProgress:
+    """Takes nutpie's progress, from a thread of nutpie's, and marks where stages begin.
+
+    `unsure_seconds` is the time between the last look at tuning and the first at drawing, over all chains; infinite
+    where a chain was never seen drawing. The end needs no such thing: nutpie tells it at once.
+    """
+
+    def __init__(self, watch: SamplerWatch, *, wall: Callable[[], float] = time.monotonic) -> None:
+        self._watch, self._wall = watch, wall
+        self._before = wall()
+        self._bordered = 0
+        self._finished = [0] * watch.plan.chains
+        self._is_over = False
+        self._looking = threading.Lock()
+        self.unsure_seconds = 0.0
+
+    def end(self) -> None:
+        """Look no more: nutpie's thread may be late, or in the middle of a look."""
+        with self._looking:
+            self._is_over = True
+
+    def __call__(self, chains: Sequence[Any]) -> None:
+        """Look at nutpie's chains."""
+        with self._looking:
+            if not self._is_over:
+                self._look(chains)
+
+    def _look(self, chains: Sequence[Any]) -> None:
+        plan, clock = self._watch.plan, self._watch.clock
+        now, tune, whole = self._wall(), plan.tune, plan.tune + plan.draws
+        finished = [chain.finished_draws for chain in chains]
+        # Each chain that was tuned, and each that ended with another to follow, has a border behind it.
+        borders = sum(draws >= tune for draws in finished) + sum(draws == whole for draws in finished[:-1])
+        self.unsure_seconds += (borders - self._bordered) * (now - self._before)
+        if any(before < tune and draws == whole for before, draws in zip(self._finished, finished, strict=False)):
+            self.unsure_seconds = math.inf  # nobody looked while it was drawing
+        self._bordered, self._before, self._finished = borders, now, finished
+        tuned = sum(min(draws, tune) for draws in finished)
+        self._watch.tally.tell(tuned, sum(finished) - tuned, sum(chain.divergences for chain in chains))
+        if all(draws == whole for draws in finished):
+            clock.begin(SamplingStage.OTHER)
+        elif any(tune <= draws < whole for draws in finished):
+            clock.begin(SamplingStage.DRAWING)
+        else:
+            clock.begin(SamplingStage.TUNING)
+
+
+def _read_nutpie_trace(trace: Any) -> Iterator[Draw]:
+    """Read every draw: tuning first, as nutpie's trace has it."""
+    names = ("diverging", "n_steps", "depth", "mean_tree_accept", "step_size")
+    for tuning, prefix in ((True, "warmup_"), (False, "")):
+        posterior, stats = trace[f"{prefix}posterior"], trace[f"{prefix}sample_stats"]
+        diverging, steps, depth, acceptance, step_size = (np.asarray(stats[name]) for name in names)
+        values = [np.asarray(posterior[name]) for name in posterior.data_vars]
+        for chain, draw in np.ndindex(diverging.shape):
+            yield Draw(
+                chain=chain,
+                tuning=tuning,
+                diverging=bool(diverging[chain, draw]),
+                gradient_evaluations=int(steps[chain, draw]),
+                tree_depth=int(depth[chain, draw]),
+                acceptance=float(acceptance[chain, draw]),
+                step_size=float(step_size[chain, draw]),
+                position=b"".join(value[chain, draw].tobytes() for value in values),
+            )
+
+
+def _nutpie_reason(error: RuntimeError) -> str:
+    """Take the words out of an error that has a stack of nameless addresses behind it."""
+    words = str(error).partition("Stack backtrace")[0]
+    return " ".join(words.split()).replace(" Caused by:", ", caused by:")
+
+
+def _start_point(backend: PyTensorBackend, problem: Problem) -> Point:
+    return problem.initial if problem.initial is not None else backend.start_point(problem)
+
+
+def _interpreted_start(backend: PyTensorBackend, problem: Problem) -> StartGradient:
+    """Evaluate log-density and gradient at the start point in PyTensor's interpreter: nutpie does not tell its own."""
+    import pytensor
+    from pytensor.compile.mode import Mode
+
+    from firstgrad.case import Target
+
+    model, point, interpreter = problem.handle, _start_point(backend, problem), Mode("py", None)
+    groups = backend.groups(problem, point)
+    with pytensor.config.change_flags(cxx="", mode=interpreter):
+        graph = backend.grad_graph(problem, model.logp(), Target.LOGP_DLOGP)
+        function = model.compile_fn(graph, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
+        logp, gradient = function(point)
+    return _start_gradient(groups, logp, gradient)

@@ -1,0 +1,103 @@
+"""The process that samples: ``python -m firstgrad.sampling.worker TASK_FD EVENT_FD``.
+
+As `firstgrad.measure.worker` it takes its task through a private pipe; its last word is a sampling run.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.backends import load_backend
+from firstgrad.errors import FirstgradError
+from firstgrad.measure.cache_watch import CacheWatch
+from firstgrad.measure.events import Started
+from firstgrad.measure.worker import open_pipes, require_private_cache
+from firstgrad.record import Failure, Status
+from firstgrad.sampling.plan import Sampled, Sampler, SamplingRun, SamplingStage, SamplingTask
+from firstgrad.sampling.watch import SamplerWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firstgrad.sampling.plan import SamplingEvent
+    from firstgrad.sampling.samplers import RunSampler
+
+
+def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> SamplingRun:
+    """Sample in this process.
+
+    Returns
+    -------
+    SamplingRun
+        With a failure in it where the model, the backend or the sampler raised.
+    """
+    watch = SamplerWatch(task.plan, emit)
+    emit(Started(monotonic_seconds=watch.clock.zero))
+    run = SamplingRun(
+        run_id=task.record_id,
+        started_at=task.started_at,
+        case=task.case,
+        plan=task.plan,
+        status=Status.OK,
+        environment=task.environment,
+    )
+    try:
+        run = _sample(task, watch, run)
+    except Exception as error:  # noqa: BLE001 - whatever a model or sampler raises is told
+        if not isinstance(error, FirstgradError):
+            sys.excepthook(type(error), error, error.__traceback__)
+        watch.clock.end()
+        status = Status.OUT_OF_MEMORY if isinstance(error, MemoryError) else Status.FAILED
+        failure = Failure(kind=type(error).__name__, message=str(error).strip())
+        run = replace(run, status=status, failure=failure, stages=watch.clock.times(), failed_stage=watch.clock.stage)
+    tally = watch.tally
+    return replace(
+        run,
+        tuning=tally.tuning,
+        drawing=tally.drawing,
+        step_size=tally.step_size,
+        stuck_chains=tally.stuck_chains,
+        start=watch.start,
+    )
+
+
+def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> SamplingRun:
+    case, folder, clock = task.case, Path(task.cache_folder), watch.clock
+    caches = CacheWatch(folder)
+    caches.remember()
+    clock.begin(SamplingStage.IMPORT)
+    backend = load_backend(case.backend)
+    backend.import_modules()
+    sample = _load_sampler(task.plan.sampler)
+    build = backend.load(case.model)
+    require_private_cache(folder)
+    caches.begin()
+    clock.begin(SamplingStage.BUILD)
+    problem = build()
+    clock.begin(SamplingStage.COMPILE)
+    unsure_seconds = sample(backend, problem, watch)
+    clock.end()
+    return replace(run, stages=clock.times(unsure_seconds=unsure_seconds), caches=caches.end(case.scenario))
+
+
+def _load_sampler(sampler: Sampler) -> RunSampler:
+    from firstgrad.sampling.samplers import sample_with_nutpie, sample_with_pymc
+
+    if sampler is Sampler.PYMC:
+        return sample_with_pymc
+    import nutpie  # noqa: F401 - imported for its time
+
+    return sample_with_nutpie
+
+
+def main() -> None:
+    """Take a task from one pipe, sample, and answer through the other."""
+    task, emit = open_pipes(SamplingTask)
+    emit(Sampled(run=sample_task(task, emit)))
+
+
+if __name__ == "__main__":
+    main()
