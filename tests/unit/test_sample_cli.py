@@ -11,8 +11,7 @@ from rich.console import Console
 
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli import main
-from firstgrad.cli.sample_display import show_sampling
-from firstgrad.cli.sample_table import show_sampling_run
+from firstgrad.cli.sample import make_result, show_sampling
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import SpecError
 from firstgrad.measure.events import MemoryNow, Started
@@ -30,6 +29,7 @@ from firstgrad.sampling.plan import (
     StageTime,
     StartGradient,
 )
+from firstgrad.show.result import Form, render
 from helpers import MIB, FakeClock, make_case, make_environment
 
 FINITE = (
@@ -109,9 +109,7 @@ def sample(monkeypatch, capsys):
 
 
 def text_of(run):
-    file = io.StringIO()
-    show_sampling_run(Console(file=file, width=140, markup=False, highlight=False), run)
-    return file.getvalue()
+    return render(make_result(run), Form.TERMINAL)
 
 
 def row_of(text, name):
@@ -167,6 +165,13 @@ def test_json_is_the_run(sample):
     assert code == 1
     assert from_json(out, SamplingRun) == stuck_run()
     assert json.loads(out)["plan"]["tune"] == 100
+
+
+def test_markdown_has_tables(sample):
+    code, out, _, _ = sample(stuck_run(), "--markdown")
+    assert code == 1
+    assert "| drawing | 20 | 20 | 1 | 40 | 2.0 | 3.5 | 0.85 |" in out
+    assert "**1 of 1 chain never moved: every draw is the same place**" in out
 
 
 def test_an_interrupt_is_told(sample):

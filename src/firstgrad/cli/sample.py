@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target, describe_model
+from firstgrad.cli.console import OutputOptions, finish, make_console
 from firstgrad.cli.options import ModelOptions, memory_limit_bytes, spread
-from firstgrad.sampling import Sampler, SamplingPlan
+from firstgrad.measure.events import MemoryNow, Started
+from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
+from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from firstgrad.sampling import SamplingRun
+    from collections.abc import Callable, Iterator
+
+    from rich.console import Console
+
+    from firstgrad.sampling.plan import SamplingEvent, SamplingRun
+    from firstgrad.show.result import Part, Result, Table
 
 EPILOG = """\b
 Examples:
@@ -59,13 +69,14 @@ def sample(
         typer.Option("--memory-limit", help="Of the process tree, such as 4GiB.", rich_help_panel=_PANEL),
     ] = None,
     label: Annotated[str, typer.Option("--label", help="Your name for this run.", rich_help_panel=_PANEL)] = "",
-    json: Annotated[bool, typer.Option("--json", help="The run as JSON on standard output.")] = False,
+    *,
+    output: OutputOptions,
 ) -> None:
     """Sample for a moment: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
     from firstgrad.cli.exit_codes import ExitCode
-    from firstgrad.cli.sample_display import show_sampling
     from firstgrad.sampling.launch import sample_case
 
+    output.refuse_both()
     case = Case(
         model=model.to_model(),
         backend=backend,
@@ -84,26 +95,235 @@ def sample(
     except KeyboardInterrupt:
         typer.echo("firstgrad: interrupted, nothing is kept", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _tell(run, json=json)
-    raise typer.Exit(sampling_exit_code(run))
+    finish(make_result(run), output)
 
 
-def sampling_exit_code(run: SamplingRun) -> int:
-    """Say how a sampling run ended."""
+def make_result(run: SamplingRun) -> Result:
+    """Make what is shown of a run: its stages, its draws, and what is wrong with it."""
     from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.show.result import Result
 
+    code = ExitCode.GOOD if run.is_sound else ExitCode.DIFFERENT
+    return Result(
+        parts=tuple(_parts(run)),
+        document=run,
+        exit_code=code if run.failure is None else ExitCode.CASE_FAILED,
+    )
+
+
+def _parts(run: SamplingRun) -> Iterator[Part]:
+    from firstgrad.show.records import not_finite_parts, why_parts
+    from firstgrad.show.result import BLANK, Facts, Heading, Style, Text
+
+    plan = run.plan
+    yield Heading(
+        f"{_title(run.case, plan)}, {run.case.scenario}, "
+        f"{format_count(plan.chains, 'chain')} of {plan.tune} + {plan.draws} draws"
+    )
+    if run.stages:
+        yield _stage_table(run)
+    if run.tuning is not None or run.drawing is not None:
+        yield _draw_table(run)
+    yield Facts(tuple(_facts(run)))
+    if run.start is not None:
+        yield from not_finite_parts(run.start.finiteness)
+    if run.stuck_chains:
+        chains = f"{run.stuck_chains} of {format_count(plan.chains, 'chain')}"
+        yield Text(f"{chains} never moved: every draw is the same place", Style.BAD)
     if run.failure is not None:
-        return ExitCode.CASE_FAILED
-    return ExitCode.GOOD if run.is_sound else ExitCode.DIFFERENT
+        where = f" in stage {run.failed_stage}" if run.failed_stage else ""
+        yield from why_parts(f"{run.status}{where}", run.failure)
+    yield BLANK
 
 
-def _tell(run: SamplingRun, *, json: bool) -> None:
-    from firstgrad.cli.console import make_console
-    from firstgrad.cli.sample_table import show_sampling_run
+def _title(case: Case, plan: SamplingPlan) -> str:
+    return f"{describe_model(case.model)}, {plan.sampler} on {case.backend}"
 
-    if json:
-        from firstgrad.codec import to_json
 
-        typer.echo(to_json(run))
-    else:
-        show_sampling_run(make_console(), run)
+def _stage_table(run: SamplingRun) -> Table:
+    from firstgrad.show.result import Style, Table, TableRow, left, right
+
+    whole, cpu = (sum(getattr(spent, name) for spent in run.stages) for name in ("wall_seconds", "cpu_seconds"))
+    rows = []
+    for spent in run.stages:
+        share = spent.wall_seconds / whole if whole else 0.0
+        cells = (
+            str(spent.stage),
+            format_seconds(spent.wall_seconds),
+            f"{share:.1%}",
+            format_seconds(spent.cpu_seconds),
+        )
+        style = Style.BOLD if share > 1 / 2 else Style.PLAIN
+        rows.append(TableRow(cells, style, ends_section=spent is run.stages[-1]))
+    rows.append(TableRow(("in all", format_seconds(whole), "100%", format_seconds(cpu)), Style.BOLD))
+    return Table(columns=(*left("stage"), *right("wall", "share", "CPU")), rows=rows)
+
+
+def _draw_table(run: SamplingRun) -> Table:
+    from firstgrad.show.result import Table, left, right
+
+    names = ("draws", "divergences", "places", "gradient evaluations", "a draw", "tree depth", "acceptance")
+    rows = [
+        (
+            name,
+            str(counts.draws),
+            str(counts.divergences),
+            str(counts.positions),
+            str(counts.gradient_evaluations),
+            f"{counts.gradient_evaluations / counts.draws:.1f}",
+            f"{counts.mean_tree_depth:.1f}",
+            f"{counts.mean_acceptance:.2f}",
+        )
+        for name, counts in (("tuning", run.tuning), ("drawing", run.drawing))
+        if counts is not None
+    ]
+    return Table(columns=(*left("draws of"), *right(*names)), rows=rows)
+
+
+def _facts(run: SamplingRun) -> Iterator[tuple[str, str]]:
+    if run.seconds_per_evaluation is not None:
+        yield "a gradient evaluation", f"{format_seconds(run.seconds_per_evaluation)}, with the sampler's own work"
+    if run.step_size is not None:
+        yield "step size", f"{run.step_size:.3g} at the end"
+    if any(spent.stage is SamplingStage.SAMPLING for spent in run.stages):
+        yield "sampling", "tuning and drawing together: the run is too short to tell them apart"
+    if run.memory is not None and run.memory.peak_rss_bytes:
+        yield "memory", f"peak {format_bytes(run.memory.peak_rss_bytes)}"
+    if run.caches is not None and run.caches.contradiction is not None:
+        yield "scenario", f"NOT proven ({run.caches.contradiction})"
+    start = run.start
+    if start is not None:
+        values = sum(group.values for group in start.finiteness)
+        finite = f"all {values} gradient values are finite"
+        bad = f"{start.n_not_finite} of {values} gradient values are not finite"
+        logp = f"log-density {start.logp!r}, " if start.logp is not None else ""
+        yield "first evaluation", f"{logp}{bad if start.n_not_finite else finite}"
+
+
+@contextmanager
+def show_sampling(
+    case: Case,
+    plan: SamplingPlan,
+    *,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Callable[[SamplingEvent], None]]:
+    """Show a run's progress while the block runs, bars in a terminal, else lines; yield what takes each event."""
+    console = console or make_console(stderr=True)
+    title, state = _title(case, plan), SamplingState(plan, clock)
+    if not console.is_terminal:
+        yield _SamplingLines(title, state, console.file.write, clock)
+        return
+    bars = _SamplingBars(title, state, console)
+    with bars.progress:
+        yield bars
+
+
+class SamplingState:
+    """What a display shows: the stage, the draws so far, memory; by a clock in seconds."""
+
+    def __init__(self, plan: SamplingPlan, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.to_tune, self.to_draw = plan.tune * plan.chains, plan.draws * plan.chains
+        self._forget()
+
+    def _forget(self) -> None:
+        self.stage: SamplingStage | None = None
+        self.draws = DrawsNow(tuned=0, drawn=0, divergences=0)
+        self.rss_bytes = 0
+        self._began = self._stage_began = self._clock()
+
+    def apply(self, event: SamplingEvent) -> None:
+        """Take an event; a new process begins at nothing."""
+        match event:
+            case Started():
+                self._forget()
+            case StageBegan(stage=stage):
+                self.stage, self._stage_began = stage, self._clock()
+            case DrawsNow():
+                self.draws = event
+            case MemoryNow(rss_bytes=rss_bytes):
+                self.rss_bytes = rss_bytes
+
+    def line(self) -> str:
+        """Say where the run is now."""
+        now = self._clock()
+        parts = [f"{self.stage or 'starting'} {now - self._stage_began:.1f} s"]
+        if self.draws.tuned:
+            parts.append(f"tuning {self.draws.tuned} of {self.to_tune}")
+        if self.draws.drawn:
+            parts.append(f"drawing {self.draws.drawn} of {self.to_draw}")
+        parts += [self.divergences(), f"{now - self._began:.1f} s in all", format_bytes(self.rss_bytes)]
+        return " · ".join(filter(None, parts))
+
+    def divergences(self) -> str:
+        """Say how many draws diverged so far; '' for none."""
+        return f"{self.draws.divergences} diverging" if self.draws.divergences else ""
+
+
+class _SamplingBars:
+    """Three rows in a terminal: what comes before the first draw, tuning, drawing."""
+
+    def __init__(self, title: str, state: SamplingState, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        from firstgrad.cli.display import REFRESH_PER_SECOND
+
+        self._title, self._state = title, state
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            TimeElapsedColumn(),
+            console=console,
+            refresh_per_second=REFRESH_PER_SECOND,
+            transient=True,
+        )
+        self._stage = self.progress.add_task(title, total=None, text="")
+        self._tuning = self.progress.add_task("tuning", total=state.to_tune, start=False, text="")
+        self._drawing = self.progress.add_task("drawing", total=state.to_draw, start=False, text="")
+
+    def __call__(self, event: SamplingEvent) -> None:
+        state, progress = self._state, self.progress
+        state.apply(event)
+        match event:
+            case Started():
+                for task in (self._tuning, self._drawing):
+                    progress.reset(task, start=False)
+            case StageBegan(stage=SamplingStage.TUNING):
+                progress.start_task(self._tuning)
+            case StageBegan(stage=SamplingStage.DRAWING):
+                progress.start_task(self._drawing)
+        stage = f"{self._title}: {state.stage or 'starting'}"
+        progress.update(self._stage, description=stage, text=format_bytes(state.rss_bytes))
+        progress.update(self._tuning, completed=state.draws.tuned, text=state.divergences())
+        progress.update(self._drawing, completed=state.draws.drawn)
+
+
+class _SamplingLines:
+    """Writes a line when a stage begins that was not there before, and now and then in a long one."""
+
+    def __init__(
+        self, title: str, state: SamplingState, write: Callable[[str], object], clock: Callable[[], float]
+    ) -> None:
+        self._title, self._state, self._write, self._clock = title, state, write, clock
+        self._seen: set[SamplingStage] = set()
+        self._wrote = clock()
+
+    def __call__(self, event: SamplingEvent) -> None:
+        from firstgrad.cli.display import LOG_SECONDS
+
+        self._state.apply(event)
+        now, is_new = self._clock(), False
+        match event:
+            case Started():
+                self._seen.clear()
+            case StageBegan(stage=stage):
+                # Chains that follow each other go back and forth between two stages.
+                is_new = stage not in self._seen
+                self._seen.add(stage)
+        if is_new or now - self._wrote >= LOG_SECONDS:
+            self._wrote = now
+            self._write(f"{self._title}: {self._state.line()}\n")
