@@ -9,13 +9,13 @@ import signal
 import tempfile
 from pathlib import Path
 
-from firstgrad.measure.caches import environment
+from firstgrad.measure.private import worker_variables
 
 # In-process compiles of the contract tests go into a folder of their own, never into the user's.
 _FOLDER = Path(tempfile.mkdtemp(prefix="firstgrad-tests-"))
 for _name in ("caches", "tmp"):
     (_FOLDER / _name).mkdir()
-_WANTED = environment(_FOLDER, os.environ)
+_WANTED = worker_variables(_FOLDER, os.environ)
 _WANTED.pop("TMPDIR")
 _WANTED.pop("PYTHONHASHSEED")
 os.environ.update(_WANTED)

@@ -27,9 +27,8 @@ from benchmarks.limit.run import ROOT
 from benchmarks.limit.run import measure as measure_by_hand
 from benchmarks.limit.variants import Measured, Setup, read_measured
 from benchmarks.markers import write_between_markers
-from firstgrad.measure import caches
 from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.private import PrivateCaches, worker_variables
 from firstgrad.record import Record
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
@@ -74,7 +73,7 @@ def measure_as_nuts(private: PrivateCaches, states: int, size: tuple[int, int]) 
     """Measure PyTensor's Numba function in a fresh process; SystemExit where it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.headline.as_nuts", *map(str, (states, *size))],
-        env=caches.environment(private.folder, os.environ),
+        env=worker_variables(private.folder, os.environ),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.measure.evaluate import nearby_points
+from firstgrad.measure.worker import nearby_points
 from firstgrad.oracle import allowed_rounding, compare_gradient, compare_logp, value_and_gradient
 from firstgrad.points import flatten, unflatten
 from firstgrad.spec import Formulation

@@ -24,9 +24,8 @@ from pathlib import Path
 from benchmarks.limit.table import markdown, text
 from benchmarks.limit.variants import VARIANTS, Measured, Setup, read_measured, variant_named
 from benchmarks.markers import write_between_markers
-from firstgrad.measure import caches
 from firstgrad.measure.environment import describe_environment
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.private import PrivateCaches, worker_variables
 
 ROOT = Path(__file__).parents[2]
 STATES = 2
@@ -46,7 +45,7 @@ def setups(only: str = "") -> list[Setup]:
 
 def measure(setup: Setup, private: PrivateCaches, size: tuple[int, int], *, is_cached: bool) -> Measured:
     """Measure one sample in a fresh process; SystemExit where it fails or its cache was not what it had to be."""
-    environment = caches.environment(private.folder, os.environ)
+    environment = worker_variables(private.folder, os.environ)
     environment["JAX_ENABLE_COMPILATION_CACHE"] = str(is_cached).lower()
     words = [setup.variant, str(setup.n_states), *map(str, size)]
     done = subprocess.run(

@@ -20,9 +20,8 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from firstgrad.case import BackendName, Case
-from firstgrad.measure import caches
 from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.private import PrivateCaches, worker_variables
 from firstgrad.record import Status
 from firstgrad.spec import PoseSpec
 
@@ -41,7 +40,7 @@ def measured_cpu_seconds(case: Case) -> float:
 def bare_cpu_seconds(arguments: list[str]) -> float:
     """Processor seconds by the bare script, in the environment that a worker gets."""
     with PrivateCaches() as private:
-        environment = caches.environment(private.folder, os.environ)
+        environment = worker_variables(private.folder, os.environ)
         done = subprocess.run(
             [sys.executable, str(BARE), *arguments],
             env=environment,

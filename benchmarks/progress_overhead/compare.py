@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import bootstrap
 
-from firstgrad.measure import caches
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.private import PrivateCaches, worker_variables
 
 COMPILING = Path(__file__).with_name("compiling.py")
 
@@ -37,7 +36,7 @@ def compile_signs(arguments: list[str], signs: str) -> tuple[list[float], list[f
     with PrivateCaches() as private:
         done = subprocess.run(
             [sys.executable, str(COMPILING), *arguments, signs],
-            env=caches.environment(private.folder, os.environ) | {"TERM": "xterm-256color"},
+            env=worker_variables(private.folder, os.environ) | {"TERM": "xterm-256color"},
             stdout=subprocess.PIPE,
             stderr=child,
             text=True,

@@ -21,8 +21,7 @@ from pathlib import Path
 
 import pyte
 
-from firstgrad.measure import caches
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measure.private import PrivateCaches, worker_variables
 
 ROOT = Path(__file__).parents[2]
 COLUMNS, ROWS = 100, 8
@@ -134,7 +133,7 @@ def main() -> None:
         )
         for _ in range(2):  # the first one teaches how long the second takes
             with PrivateCaches() as private:
-                environment = caches.environment(private.folder, os.environ) | {"TERM": "xterm-256color"}
+                environment = worker_variables(private.folder, os.environ) | {"TERM": "xterm-256color"}
                 for name in ("COLUMNS", "LINES", "NO_COLOR"):
                     environment.pop(name, None)
                 written = without_start(run(program, environment))

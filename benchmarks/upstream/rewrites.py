@@ -20,7 +20,7 @@ from benchmarks.upstream.variants import CHOSEN, VARIANTS
 from firstgrad.case import BackendName, Case
 from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Session
+from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Phase, Status, Verdict
 from firstgrad.spec import HmmSpec, PoseSpec
 from firstgrad.units import format_bytes, format_seconds
@@ -40,7 +40,7 @@ def measure(case: Case, variant: str, *, label: str = "") -> Record:
     os.environ["PYTHONPATH"] = str(ROOT)
     with PrivateCaches() as private:
         task = make_task(case, private, label=label or f"rewrites {variant}")
-        return conclude(task, Session(task, private, lambda _: None, worker="benchmarks.upstream.variant_worker").run())
+        return conclude(task, run_worker(task, private, Transcript(), worker="benchmarks.upstream.variant_worker"))
 
 
 def row(variant: str, records: list[Record]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from firstgrad.case import BackendName, Case, ExternalModel, Scenario
 from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Heard, Session
+from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.profile import Profile, SpanKind, UnitKind
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 
@@ -37,7 +37,7 @@ def profiles(request):
         private.restore()
         for scenario in (Scenario.COLD, Scenario.WARM):
             task = replace(make_task(replace(case, scenario=scenario), private), profile=True)
-            heard = Session(task, private, lambda _: None, heard=Heard()).run()
+            heard = run_worker(task, private, Transcript())
             found[scenario] = Profile(record=conclude(task, heard), attribution=heard.attribution)
             if scenario is Scenario.COLD:
                 private.save()

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstgrad.backends.base import Problem
+from firstgrad.backends.base import BuiltModel
 from firstgrad.backends.jax import JaxBackend
 from firstgrad.data import PoseData, generate
 from firstgrad.errors import SpecError
-from firstgrad.measure.evaluate import nearby_points
+from firstgrad.measure.worker import nearby_points
 from firstgrad.oracle import compare_gradient, compare_logp, logp, value_and_gradient
 from firstgrad.points import add_terms, groups, to_per_joint, to_vectorised, unflatten
 from firstgrad.spec import (
@@ -56,7 +56,7 @@ def both_functions(model):
     backend = JaxBackend()
     backend.require()
     backend.import_modules()
-    terms = backend.logp_terms(Problem(model, None))
+    terms = backend.logp_terms(BuiltModel(model, None))
     return lambda point: add_terms(terms(point)), model.compile_dlogp(mode=backend.mode())
 
 

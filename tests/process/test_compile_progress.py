@@ -17,7 +17,7 @@ from pathlib import Path
 import pyte
 import pytest
 
-from firstgrad.measure.caches import environment
+from firstgrad.measure.private import worker_variables
 from firstgrad.progress.snapshot import Stage
 from helpers import linux_only
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.compiles, linux_only]
 def surroundings(folder: Path) -> dict[str, str]:
     for name in ("caches", "tmp"):
         (folder / name).mkdir(exist_ok=True)
-    return environment(folder, os.environ) | {"XDG_CACHE_HOME": str(folder / "user"), "TERM": "xterm-256color"}
+    return worker_variables(folder, os.environ) | {"XDG_CACHE_HOME": str(folder / "user"), "TERM": "xterm-256color"}
 
 
 @pytest.fixture(scope="module")

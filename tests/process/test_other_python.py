@@ -11,9 +11,8 @@ import pytest
 
 from firstgrad.case import Scenario
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.interpreter import ask_interpreter, source_folder
+from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol, source_folder
 from firstgrad.measure.launch import measure
-from firstgrad.measure.protocol import require_same_protocol
 from firstgrad.record import Status
 from helpers import linux_only, make_case, write_model
 

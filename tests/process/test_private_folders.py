@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.measure import caches
 from firstgrad.measure.launch import measure
+from firstgrad.measure.private import PREFIX, make_private_folder
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytestmark = linux_only
@@ -107,7 +107,7 @@ def test_after_a_measurement_no_folder_is_left(tmp_path, monkeypatch):
     during = []
     reference = write_model(tmp_path, "return Model()")
     list(measure(make_case(reference), on_event=lambda _: during.extend((tmp_path / "tmp").iterdir())))
-    assert {place.name.startswith(caches.PREFIX) for place in during} == {True}
+    assert {place.name.startswith(PREFIX) for place in during} == {True}
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -136,7 +136,7 @@ def test_where_the_watcher_is_killed_too_the_next_measurement_removes_the_folder
     assert is_alive(stuck.worker), "nobody is left who would have stopped it"
 
     monkeypatch.setattr(tempfile, "tempdir", str(stuck.base))
-    new = caches.make_private_folder()
+    new = make_private_folder()
     assert list(stuck.base.iterdir()) == [new]
     # With nobody to tell, the worker ends by itself at the next thing it has to say.
     stuck.go_on()
@@ -145,7 +145,7 @@ def test_where_the_watcher_is_killed_too_the_next_measurement_removes_the_folder
 
 def test_a_living_parents_folder_is_left_alone(stuck, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(stuck.base))
-    new = caches.make_private_folder()
+    new = make_private_folder()
     assert set(stuck.base.iterdir()) == {new, stuck.folder}
     shutil.rmtree(new)
     stuck.go_on()

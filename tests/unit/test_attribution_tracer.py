@@ -74,7 +74,7 @@ def test_the_fake_backend_has_phases_passes_and_types_of_nodes():
 
 def test_what_an_instrument_heard_is_told_and_cut_to_its_phase(planted):
     model = SimpleNamespace(free_RVs=[], rvs_to_values={})
-    told = trace(Tracer(BackendName.C, FakeClock(0.0)), first(problem=SimpleNamespace(handle=model)))
+    told = trace(Tracer(BackendName.C, FakeClock(0.0)), first(built=SimpleNamespace(model=model)))
     assert planted.calls == ["attach", "detach", "hear"]
     assert [(each.name, each.wall_seconds) for each in told.spans][-1] == ("kernel", 0.5)
     assert told.cache_misses == (CacheMiss(name="kernel", reason="r"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.backends.base import Hooks, Problem
+from firstgrad.backends.base import BuiltModel, Hooks
 from firstgrad.backends.jax import JaxBackend
 from firstgrad.backends.pytensor_base import PyTensorBackend
 from firstgrad.case import Target
@@ -25,7 +25,7 @@ def test_a_graph_that_pytensor_has_no_jax_for_is_told_with_the_way_out(monkeypat
     said = NotImplementedError("Scan with MIT-MOT (gradients of scan) cannot yet be converted to JAX")
     monkeypatch.setattr(PyTensorBackend, "compile", compile_that_raises(said))
     with pytest.raises(ModelError, match=r"gradients of scan.*newer PyMC.*--hmm-algorithm tree") as raised:
-        JaxBackend().compile(Problem(None, None), None, Target.DLOGP, HOOKS)
+        JaxBackend().compile(BuiltModel(None, None), None, Target.DLOGP, HOOKS)
     assert raised.value.__cause__ is said
 
 
@@ -33,7 +33,7 @@ def test_of_a_users_own_model_nothing_is_said_of_the_pose_model(monkeypatch):
     said = NotImplementedError("No JAX conversion for the given `Op`: Mine{" + "a=1, " * 200 + "}")
     monkeypatch.setattr(PyTensorBackend, "compile", compile_that_raises(said))
     with pytest.raises(ModelError, match=r"Mine.*jax_funcify") as raised:
-        JaxBackend().compile(Problem(None, None, is_own=True), None, Target.DLOGP, HOOKS)
+        JaxBackend().compile(BuiltModel(None, None, is_own=True), None, Target.DLOGP, HOOKS)
     assert "pose" not in str(raised.value)
     assert len(str(raised.value)) < 500
 

@@ -79,6 +79,6 @@ def test_what_the_search_for_a_start_point_compiles_is_left_out(kind):
         backend.unit_begins()
         return {"x": 1.0}
 
-    backend.start_point(SimpleNamespace(handle=SimpleNamespace(initial_point=initial_point)))
+    backend.start_point(SimpleNamespace(model=SimpleNamespace(initial_point=initial_point)))
     backend._has_compiled = True
     assert backend.compiled_units() - before == 1

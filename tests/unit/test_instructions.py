@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from firstgrad.measure.first_gradient import _counted
 from firstgrad.measure.instructions import INSTRUCTIONS, InstructionCounter, PerfEvent
+from firstgrad.measure.phases import Reading
 from helpers import linux_only
 
 TASK_CLOCK = PerfEvent(kind=1, config=1)
@@ -74,7 +74,6 @@ def test_a_counter_that_was_shared_for_a_while_is_no_count(running, expected):
     os.close(reading)
 
 
-def test_a_difference_of_unknown_counts_is_unknown():
-    assert _counted(None, 5) is None
-    assert _counted(5, None) is None
-    assert _counted(3, 10) == 7
+@pytest.mark.parametrize(("before", "after", "passed"), [(None, 5, None), (5, None, None), (3, 10, 7), (0, 0, 0)])
+def test_a_difference_of_unknown_counts_is_unknown(before, after, passed):
+    assert (Reading(1.0, 1.0, after) - Reading(1.0, 1.0, before)).instructions == passed

@@ -14,10 +14,10 @@ def test_a_memray_that_fails_costs_only_its_sites(monkeypatch, tmp_path, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(profiling, "Session", lambda *_: SimpleNamespace(run=lambda: None))
+    monkeypatch.setattr(profiling, "run_worker", lambda *_: None)
     monkeypatch.setattr(profiling, "conclude", lambda *_: make_record())
     monkeypatch.setattr(profiling, "summarise_allocations", fail)
-    private = SimpleNamespace(folder=tmp_path)
+    private = SimpleNamespace(folder=tmp_path, caches=tmp_path)
     sites, problem = profiling._allocation_sites(make_case(), private, lambda _: None, 1, tmp_path)
     assert sites == ()
     assert problem == f"allocations: {error}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.backends.base import Problem
+from firstgrad.backends.base import BuiltModel
 from firstgrad.errors import ModelError
 from firstgrad.sampling.plan import DrawCounts, DrawsNow, SamplingPlan, SamplingStage, StageBegan, StageTime, add_up
 from firstgrad.sampling.samplers import (
@@ -227,7 +227,7 @@ def test_a_discrete_value_that_moves_does_not_hide_a_chain_that_does_not():
 
 
 def test_nutpie_refuses_discrete_variables_before_it_compiles():
-    problem = Problem(SimpleNamespace(discrete_value_vars=[SimpleNamespace(name="change")]), None)
+    problem = BuiltModel(SimpleNamespace(discrete_value_vars=[SimpleNamespace(name="change")]), None)
     with pytest.raises(ModelError, match=r"discrete ones \(change\)\. Take --sampler pymc"):
         sample_with_nutpie(None, problem, None)
 

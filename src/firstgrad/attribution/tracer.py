@@ -132,7 +132,7 @@ class Tracer:
         if self._window is None or self._instrument is None:
             return Heard()
         unnamed: dict[str, str] = {}
-        groups = self._try("names of the model's variables", lambda: value_names(first.problem.handle), unnamed)
+        groups = self._try("names of the model's variables", lambda: value_names(first.built.model), unnamed)
         setting = Setting(phase_at=phase_finder(phases), groups=groups, nodes=first.compiled.nodes_after)
         return self._instrument.hear(self._window.recorder.finish(), setting)
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class BuiltModel:
     """A built model.
 
     Attributes
     ----------
-    handle : object
+    model : object
         The backend's own model object.
     initial : Point, optional
         The start point, where the factory gave one.
@@ -31,7 +31,7 @@ class Problem:
         Whether it is the user's own model.
     """
 
-    handle: Any
+    model: Any
     initial: Point | None
     is_own: bool = False
 
@@ -112,25 +112,25 @@ class Backend(Protocol):
     def import_modules(self) -> None:
         """Import all that a compile would import later, and build the toolchain's own helpers."""
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], Problem]:
+    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
         """Make all ready that the factory needs (data, or the user's file) and return the factory."""
 
-    def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
+    def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:
         """List the groups, in the order of the flat gradient; discrete variables are none."""
 
-    def start_point(self, problem: Problem) -> Point:
+    def start_point(self, built: BuiltModel) -> Point:
         """Find a start point for a model whose factory gave none."""
 
-    def logp_graph(self, problem: Problem) -> Any:
+    def logp_graph(self, built: BuiltModel) -> Any:
         """Write the graph of the log-density."""
 
-    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
         """Write the graph of the target."""
 
-    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite and link."""
 
-    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+    def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density callable without the compiled function and without a compiler; slow.
 
         Its terms go by the name of the variable or potential; `firstgrad.points.add_terms` adds them up.

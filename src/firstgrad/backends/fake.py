@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.backends.base import Answer, Compiled, Problem
+from firstgrad.backends.base import Answer, BuiltModel, Compiled
 from firstgrad.case import BackendName, Target
 from firstgrad.points import Group, flatten, groups
 from firstgrad.record import RewritePass
@@ -44,66 +44,66 @@ class FakeBackend:
     def import_modules(self) -> None:
         """Import nothing."""
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], Problem]:
+    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
         """Return a factory of the pose model's data, or the user's."""
         if isinstance(model, PoseSpec):
             from firstgrad.data import generate
 
             data = generate(model)
-            return lambda: Problem((model, data), dict(data.initial))
+            return lambda: BuiltModel((model, data), dict(data.initial))
         from firstgrad.models.external import call_factory, find_factory
 
         factory = find_factory(model)
 
-        def build() -> Problem:
+        def build() -> BuiltModel:
             built = call_factory(factory, model)
-            return Problem(built.model, built.initial or {"x": np.zeros(1)}, is_own=True)
+            return BuiltModel(built.model, built.initial or {"x": np.zeros(1)}, is_own=True)
 
         return build
 
-    def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
+    def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:
         """List the pose model's groups; one a name of the point otherwise."""
-        if isinstance(problem.handle, tuple):
-            return groups(problem.handle[0])
+        if isinstance(built.model, tuple):
+            return groups(built.model[0])
         return tuple(Group(name, np.shape(value), value_name=name) for name, value in point.items())
 
-    def start_point(self, problem: Problem) -> Point:
+    def start_point(self, built: BuiltModel) -> Point:
         """Never needed: `load` gives one."""
-        return dict(problem.initial or {})
+        return dict(built.initial or {})
 
-    def logp_graph(self, problem: Problem) -> Any:
+    def logp_graph(self, built: BuiltModel) -> Any:
         """Write no graph."""
-        return problem
+        return built
 
-    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
         """Write no graph."""
         return logp
 
-    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:  # noqa: ARG002 - the protocol's
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:  # noqa: ARG002 - the protocol's
         """Read or write one file where a compiler would use its cache."""
         hooks.passing("fake_pass", 1, 1, 1)
         hooks.rewrite_ended()
         self._use_cache()
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
-            if not isinstance(problem.handle, tuple):
+            if not isinstance(built.model, tuple):
                 return Answer(np.zeros(sum(np.size(value) for value in point.values())), 0.0)
             from firstgrad.oracle import value_and_gradient
 
-            spec, data = problem.handle
+            spec, data = built.model
             logp, gradient = value_and_gradient(spec, data, dict(point))
             return Answer(flatten(gradient, spec), logp if target is Target.LOGP_DLOGP else None)
 
         passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
         return Compiled(call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes)
 
-    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+    def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Ask the oracle; a user's model has a log-density of zero, as its gradient is."""
-        if not isinstance(problem.handle, tuple):
+        if not isinstance(built.model, tuple):
             return lambda _: {"logp": 0.0}
         from firstgrad.oracle import logp
 
-        spec, data = problem.handle
+        spec, data = built.model
         return lambda point: {"logp": float(logp(spec, data, point))}
 
     def compiled_units(self) -> int:

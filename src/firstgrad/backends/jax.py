@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import Answer, Compiled, Hooks, Problem
+    from firstgrad.backends.base import Answer, BuiltModel, Compiled, Hooks
     from firstgrad.case import Target
 
     type Call = Callable[[Mapping[str, NDArray[np.float64]]], Answer]
@@ -72,16 +72,16 @@ class JaxBackend(PyTensorBackend):
 
         return get_mode("JAX")
 
-    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile, and say what to do where PyTensor has no JAX for a part of the graph, or JAX refuses it.
 
         Before PyMC 5.27 there is none for the gradient of a scan. JAX looks at the graph in the first call only.
         """
         try:
-            compiled = super().compile(problem, graph, target, hooks)
+            compiled = super().compile(built, graph, target, hooks)
         except NotImplementedError as error:
-            raise no_jax(error, is_own=problem.is_own) from error
-        return replace(compiled, call=explained(compiled.call, problem))
+            raise no_jax(error, is_own=built.is_own) from error
+        return replace(compiled, call=explained(compiled.call, built))
 
     def wait(self, result: Any) -> Any:
         """Wait for the device: JAX returns before it has computed."""
@@ -107,7 +107,7 @@ def no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
     )
 
 
-def explained(call: Call, problem: Problem) -> Call:
+def explained(call: Call, built: BuiltModel) -> Call:
     """Have a call's errors say what to do."""
     from jax.errors import JAXIndexError, JAXTypeError
 
@@ -115,13 +115,13 @@ def explained(call: Call, problem: Problem) -> Call:
         try:
             return call(point)
         except NotImplementedError as error:
-            raise no_jax(error, is_own=problem.is_own) from error
+            raise no_jax(error, is_own=built.is_own) from error
         except (JAXTypeError, JAXIndexError) as error:
-            raise explain_not_static(error, problem.handle) from error
+            raise explain_not_static(error, built.model) from error
         except TypeError as error:
             if "concrete" not in str(error):
                 raise
-            raise explain_not_static(error, problem.handle) from error
+            raise explain_not_static(error, built.model) from error
 
     return answer
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import Hooks, Problem
+    from firstgrad.backends.base import BuiltModel, Hooks
 
 _EFFORTS = {BackendName.JAX_DIRECT: Effort.NORMAL, BackendName.JAX_QUICK: Effort.LEAST}
 
@@ -39,17 +39,17 @@ class JaxDirectBackend(JaxBackend):
         super().import_backend()
         import firstgrad.fast.fast_gradient  # noqa: F401 - imported for its time
 
-    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
         """Return the log-density: JAX differentiates its own function later."""
         return logp
 
-    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite the log-density, trace and compile its value and gradient."""
         from firstgrad.backends.rewrite_marks import read_passes
         from firstgrad.fast.fast_gradient import make_fast_gradient, with_parameter_checks
 
         self._has_compiled = True
-        mode = with_parameter_checks(self.marked.with_hooks(hooks), problem.handle)
+        mode = with_parameter_checks(self.marked.with_hooks(hooks), built.model)
         seen = SimpleNamespace(rewriter_profile=None, nodes_before=0, nodes=())
 
         def rewrite(fgraph: Any) -> None:
@@ -58,10 +58,10 @@ class JaxDirectBackend(JaxBackend):
             seen.rewriter_profile = (optimizer, optimizer.rewrite(fgraph))
             seen.nodes = tuple(fgraph.apply_nodes)
 
-        point = problem.initial if problem.initial is not None else self.start_point(problem)
+        point = built.initial if built.initial is not None else self.start_point(built)
         try:
             gradient = make_fast_gradient(
-                problem.handle,
+                built.model,
                 graph,
                 point,
                 _EFFORTS[self.name],
@@ -69,18 +69,18 @@ class JaxDirectBackend(JaxBackend):
                 with_logp=target is Target.LOGP_DLOGP,
             )
         except NotImplementedError as error:
-            raise no_jax(error, is_own=problem.is_own) from error
+            raise no_jax(error, is_own=built.is_own) from error
         except (TypeError, IndexError) as error:  # JAX's own are kinds of these; it traces here, not in the first call
             if not type(error).__module__.startswith("jax") and "concrete" not in str(error):
                 raise
-            raise explain_not_static(error, problem.handle) from error
+            raise explain_not_static(error, built.model) from error
 
         def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
             logp, flat = gradient(gradient.flatten(at), extra_vars=at)
             return Answer(self.to_float64(flat), logp if target is Target.LOGP_DLOGP else None)
 
         return Compiled(
-            call=explained(call, problem),
+            call=explained(call, built),
             nodes_before=seen.nodes_before,
             nodes_after=len(seen.nodes),
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),

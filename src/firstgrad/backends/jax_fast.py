@@ -8,7 +8,7 @@ from firstgrad.backends.jax import JaxBackend
 from firstgrad.case import BackendName
 
 if TYPE_CHECKING:
-    from firstgrad.backends.base import Problem
+    from firstgrad.backends.base import BuiltModel
     from firstgrad.case import Target
 
 
@@ -23,9 +23,9 @@ class JaxFastBackend(JaxBackend):
 
         return fast_mode()
 
-    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
         """Differentiate once for all values."""
-        return self.one_pass_gradient(problem, logp, target)
+        return self.one_pass_gradient(built, logp, target)
 
 
 BACKEND = JaxFastBackend()

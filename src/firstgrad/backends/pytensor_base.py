@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.backends.base import Answer, Compiled, Problem
+from firstgrad.backends.base import Answer, BuiltModel, Compiled
 from firstgrad.backends.refusals import explain_gradient, fit_start, require_continuous
 from firstgrad.case import Target
 from firstgrad.errors import ModelError
@@ -100,45 +100,45 @@ class PyTensorBackend(ABC):
 
         self.marked = MarkedMode(self.mode())
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], Problem]:
+    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
         """Generate the pose model's data, or import the user's file; return the factory."""
         if isinstance(model, PoseSpec):
             from firstgrad.data import generate
             from firstgrad.models.factory import build_pose_model
 
             data = generate(model)
-            return lambda: Problem(build_pose_model(model, data), dict(data.initial))
+            return lambda: BuiltModel(build_pose_model(model, data), dict(data.initial))
         from firstgrad.models.external import call_factory, find_factory
 
         factory = find_factory(model)
 
-        def build() -> Problem:
+        def build() -> BuiltModel:
             built = call_factory(factory, model)
             require_continuous(built.model, model.reference)
-            return Problem(built.model, fit_start(built, model), is_own=True)
+            return BuiltModel(built.model, fit_start(built, model), is_own=True)
 
         return build
 
-    def groups(self, problem: Problem, point: Point) -> tuple[Group, ...]:
+    def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:
         """List the model's continuous variables with the shapes that the point has."""
-        names = {problem.handle.rvs_to_values[rv].name: rv.name for rv in problem.handle.free_RVs}
-        values = [var.name for var in problem.handle.continuous_value_vars]
+        names = {built.model.rvs_to_values[rv].name: rv.name for rv in built.model.free_RVs}
+        values = [var.name for var in built.model.continuous_value_vars]
         return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
 
-    def start_point(self, problem: Problem) -> Point:
+    def start_point(self, built: BuiltModel) -> Point:
         """Ask the model for its initial point, once; what is compiled for that is no part of the gradient."""
-        if self._start is None or self._start[0] is not problem.handle:
+        if self._start is None or self._start[0] is not built.model:
             before = self._told
-            point = {name: np.asarray(value) for name, value in problem.handle.initial_point().items()}
+            point = {name: np.asarray(value) for name, value in built.model.initial_point().items()}
             self._for_start_points += self._told - before
-            self._start = problem.handle, point
+            self._start = built.model, point
         return self._start[1]
 
-    def logp_graph(self, problem: Problem) -> Any:
+    def logp_graph(self, built: BuiltModel) -> Any:
         """Write the log-density, Jacobians included."""
-        return problem.handle.logp()
+        return built.model.logp()
 
-    def grad_graph(self, problem: Problem, logp: Any, target: Target) -> Any:
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
         """Simplify, differentiate, and flatten, as ``Model.dlogp`` or, for value and gradient, NUTS does.
 
         Discrete variables stay inputs: the gradient is taken with their values held, as NUTS takes it within a compound
@@ -147,10 +147,10 @@ class PyTensorBackend(ABC):
         from pymc.pytensorf import gradient
 
         if target is Target.LOGP_DLOGP:
-            return self.one_pass_gradient(problem, logp, target)
-        return self._differentiate(problem, logp, gradient)[1]
+            return self.one_pass_gradient(built, logp, target)
+        return self._differentiate(built, logp, gradient)[1]
 
-    def one_pass_gradient(self, problem: Problem, logp: Any, target: Target) -> Any:
+    def one_pass_gradient(self, built: BuiltModel, logp: Any, target: Target) -> Any:
         """Differentiate by one backward pass for all values, as ``Model.logp_dlogp_function`` does for NUTS.
 
         ``Model.dlogp`` takes one pass for each variable, whose graphs are merged again later.
@@ -162,22 +162,22 @@ class PyTensorBackend(ABC):
             parts = pytensor.grad(cost, values, disconnected_inputs="ignore")
             return pt.join(0, *[pt.as_tensor_variable(part).ravel() for part in parts])
 
-        cost, flat = self._differentiate(problem, logp, in_one_pass)
+        cost, flat = self._differentiate(built, logp, in_one_pass)
         return [cost, flat] if target is Target.LOGP_DLOGP else flat
 
-    def _differentiate(self, problem: Problem, logp: Any, gradient: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+    def _differentiate(self, built: BuiltModel, logp: Any, gradient: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
         from pymc.pytensorf import rewrite_pregrad
         from pytensor.gradient import NullTypeGradError
         from pytensor.graph.utils import MethodNotDefined
 
         cost = rewrite_pregrad(logp)
-        values = problem.handle.continuous_value_vars
+        values = built.model.continuous_value_vars
         try:
             return cost, gradient(cost, values)
         except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
             raise explain_gradient(error, cost, values) from error
 
-    def compile(self, problem: Problem, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""
         import pytensor
 
@@ -186,9 +186,9 @@ class PyTensorBackend(ABC):
         profile = _profile_stats()
         self._has_compiled = True
         with pytensor.config.change_flags(profile_optimizer=True):
-            function = problem.handle.compile_fn(
+            function = built.model.compile_fn(
                 graph,
-                inputs=problem.handle.value_vars,
+                inputs=built.model.value_vars,
                 mode=self.marked.with_hooks(hooks),
                 profile=profile,
                 on_unused_input="ignore",
@@ -229,7 +229,7 @@ class PyTensorBackend(ABC):
             )
         return array
 
-    def logp_terms(self, problem: Problem) -> Callable[[Point], dict[str, float]]:
+    def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part.
 
         There is one a free or observed variable, and one a potential.
@@ -237,7 +237,7 @@ class PyTensorBackend(ABC):
         import pytensor
         from pytensor.compile.mode import Mode
 
-        model, interpreter = problem.handle, Mode("py", None)
+        model, interpreter = built.model, Mode("py", None)
         names = [var.name for var in (*model.basic_RVs, *model.potentials)]
         # No rewrites: constant folding would start the C compiler even in this mode. An inner graph (of an einsum or
         # a Scan) is compiled in its first call, in the default mode of that moment, so the call is within as well.

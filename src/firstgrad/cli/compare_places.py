@@ -102,8 +102,7 @@ def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], N
 def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
     from firstgrad.cli.git import resolve_commit
     from firstgrad.environments.checkout import check_out, project_name
-    from firstgrad.measure.interpreter import ask_interpreter
-    from firstgrad.measure.protocol import require_same_protocol
+    from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol
 
     commit = resolve_commit(request.where)
     if not commit:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from firstgrad.measure.caches import user_flags
+from firstgrad.measure.private import user_flags
 from firstgrad.record import Environment, HostFingerprint
 
 if TYPE_CHECKING:
@@ -35,25 +35,18 @@ def describe_environment(
 ) -> Environment:
     """Describe this machine, and the packages of this process or of another interpreter.
 
+    What only the worker can see (`bytecode`) is left out.
+
     Parameters
     ----------
-    threads : int
-        Threads that the worker may use for BLAS and OpenMP.
-    label : str
-        The user's name for this run.
     inherited : mapping of str to str, optional
         The environment variables; the process's own where left out.
     interpreter : Interpreter, optional
         Who measures; this process's Python where left out.
-
-    Returns
-    -------
-    Environment
-        Without `bytecode`, which only the worker can see.
     """
     if interpreter is None:
         python = platform.python_version()
-        versions = tuple((name, found) for name in PACKAGES if (found := installed_version(name)))
+        versions = tuple((name, number) for name in PACKAGES if (number := installed_version(name)))
         commit = git_commit(Path.cwd())
     else:
         python, versions, commit = interpreter.version, interpreter.versions, interpreter.git_commit
@@ -118,13 +111,13 @@ def _processor_name() -> str:
 
 
 def _container_limits() -> str:
-    found = []
+    limits = []
     for name in ("cpu.max", "memory.max"):  # cgroup v2
         with suppress(OSError):
             value = Path("/sys/fs/cgroup", name).read_text().strip()
             if not value.startswith("max"):
-                found.append(f"{name}={value}")
-    return " ".join(found)
+                limits.append(f"{name}={value}")
+    return " ".join(limits)
 
 
 def _first_line(command: list[str]) -> str:

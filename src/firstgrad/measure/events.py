@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Case
-from firstgrad.codec import from_json, to_json
+from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.profile import Attribution
 from firstgrad.record import Environment, Phase, PhaseRecord, Record
 
@@ -19,29 +19,18 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What a worker is asked to do.
-
-    Attributes
-    ----------
-    case : Case
-        What to measure.
-    record_id, started_at, environment
-        Already known to the parent; the worker copies them into its record.
-    cache_folder : str
-        Root of the private caches.
-    profile : bool
-        Whether to switch instruments on and tell where the time went.
-    allocations_file : str
-        Where memray writes what the compile allocated; '' for no such thing.
-    """
+    """What a worker is asked to do; what the parent knows already is copied into the record."""
 
     case: Case
     record_id: str
     started_at: str
     environment: Environment
     cache_folder: str
+    """Root of the private caches."""
     profile: bool = False
+    """Whether to switch instruments on and tell where the time went."""
     allocations_file: str = ""
+    """Where memray writes what the compile allocated; '' for no such thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,17 +113,9 @@ def write_event(event: object) -> bytes:
 
 
 def read_event(line: bytes, kinds: Mapping[str, type] = KINDS) -> Any:
-    """Read one line of the pipe.
-
-    Raises
-    ------
-    DecodeError
-        Where the line is no event.
-    """
+    """Read one line of the pipe; raises `DecodeError` where it is no event."""
     name, _, text = line.partition(b" ")
     kind = kinds.get(name.decode("ascii", "replace"))
     if kind is None:
-        from firstgrad.codec import DecodeError
-
         raise DecodeError(f"not an event: {line[:80]!r}")
     return from_json(text, kind)

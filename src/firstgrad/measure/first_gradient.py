@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Hooks
@@ -14,46 +14,33 @@ from firstgrad.record import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from firstgrad.backends.base import Answer, Backend, Compiled, Problem
+    from firstgrad.backends.base import Answer, Backend, BuiltModel, Compiled
     from firstgrad.case import Target
-    from firstgrad.measure.phases import PhaseTimer
+    from firstgrad.measure.phases import PhaseTimer, Reading
     from firstgrad.points import Point
 
 
 @dataclass(frozen=True, slots=True)
 class FirstGradient:
-    """What the window gave.
+    """What the window gave: the model, its start point, its graph and function, and what its first call returned."""
 
-    Attributes
-    ----------
-    problem, point, graph, compiled, answer
-        The model, its start point, the graph before rewriting, the compiled function, and what its first call
-        returned.
-    wall_seconds, cpu_seconds : float
-        Length of the window by one clock, without the search for a start point.
-    initial_point_seconds : float
-        That search; zero where the factory gave a start point.
-    gc_seconds : float
-        Spent in Python's garbage collector.
-    instructions : int, optional
-        Executed within the window, without the search for a start point.
-    """
-
-    problem: Problem
+    built: BuiltModel
     point: Point
     graph: Any
+    """Before rewriting."""
     compiled: Compiled
     answer: Answer
-    wall_seconds: float
-    cpu_seconds: float
+    spent: Reading
+    """In the whole window, without the search for a start point."""
     initial_point_seconds: float
+    """That search; zero where the factory gave a start point."""
     gc_seconds: float
-    instructions: int | None
+    """Spent in Python's garbage collector."""
 
 
 def first_gradient(
     backend: Backend,
-    build: Callable[[], Problem],
+    build: Callable[[], BuiltModel],
     target: Target,
     timer: PhaseTimer,
     passing: Callable[[str, int, int, int], None],
@@ -72,49 +59,29 @@ def first_gradient(
         Gets the phases `build` to `first_call`.
     passing : callable
         Told before each rewrite pass.
-
-    Returns
-    -------
-    FirstGradient
     """
-    with _collector_seconds() as collector:
-        began, began_cpu, began_count = timer.now(), timer.cpu(), timer.instructions()
+    with _collector_seconds() as collections:
+        began = timer.read()
         with timer.phase(Phase.BUILD):
-            problem = build()
-        paused, paused_cpu, paused_count = timer.now(), timer.cpu(), timer.instructions()
-        point = problem.initial if problem.initial is not None else backend.start_point(problem)
-        pause, pause_cpu = timer.now() - paused, timer.cpu() - paused_cpu
-        pause_count = _counted(paused_count, timer.instructions())
+            built = build()
+        paused = timer.read()
+        point = built.initial if built.initial is not None else backend.start_point(built)
+        pause = timer.read() - paused
         with timer.phase(Phase.LOGP_GRAPH):
-            logp = backend.logp_graph(problem)
+            logp = backend.logp_graph(built)
         with timer.phase(Phase.GRAD_GRAPH):
-            graph = backend.grad_graph(problem, logp, target)
-        compiled = _compile(backend, problem, graph, target, timer, passing)
+            graph = backend.grad_graph(built, logp, target)
+        compiled = _compile(backend, built, graph, target, timer, passing)
         with timer.phase(Phase.FIRST_CALL):
             answer = compiled.call(point)
-        ended, ended_cpu = timer.now(), timer.cpu()
-        whole_count = _counted(began_count, timer.instructions())
-    return FirstGradient(
-        problem=problem,
-        point=point,
-        graph=graph,
-        compiled=compiled,
-        answer=answer,
-        wall_seconds=ended - began - pause,
-        cpu_seconds=ended_cpu - began_cpu - pause_cpu,
-        initial_point_seconds=pause if problem.initial is None else 0.0,
-        gc_seconds=collector.seconds,
-        instructions=_counted(pause_count, whole_count),
-    )
-
-
-def _counted(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else after - before
+        spent = timer.read() - began - pause
+    initial_point_seconds = pause.wall_seconds if built.initial is None else 0.0
+    return FirstGradient(built, point, graph, compiled, answer, spent, initial_point_seconds, sum(collections))
 
 
 def _compile(
     backend: Backend,
-    problem: Problem,
+    built: BuiltModel,
     graph: Any,
     target: Target,
     timer: PhaseTimer,
@@ -127,7 +94,7 @@ def _compile(
         timer.begin(Phase.LINK)
 
     timer.begin(Phase.REWRITE)
-    compiled = backend.compile(problem, graph, target, Hooks(rewrite_ended, passing))
+    compiled = backend.compile(built, graph, target, Hooks(rewrite_ended, passing))
     if timer.current is not Phase.LINK:
         raise RuntimeError("the compiler ran no rewrites, so rewriting and linking cannot be told apart")
     timer.end()
@@ -149,24 +116,21 @@ def _move_early_link(timer: PhaseTimer, seconds: float) -> None:
     ]
 
 
-@dataclass(slots=True)
-class _Collector:
-    seconds: float = 0.0
-    began: float = field(default=0.0)
-
-
 @contextmanager
-def _collector_seconds() -> Iterator[_Collector]:
-    collector = _Collector()
+def _collector_seconds() -> Iterator[list[float]]:
+    """List the seconds of each garbage collection."""
+    seconds: list[float] = []
+    began = 0.0
 
     def on_collection(stage: str, _details: dict[str, int]) -> None:
+        nonlocal began
         if stage == "start":
-            collector.began = time.perf_counter()
+            began = time.perf_counter()
         else:
-            collector.seconds += time.perf_counter() - collector.began
+            seconds.append(time.perf_counter() - began)
 
     gc.callbacks.append(on_collection)
     try:
-        yield collector
+        yield seconds
     finally:
         gc.callbacks.remove(on_collection)

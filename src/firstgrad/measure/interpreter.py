@@ -1,4 +1,7 @@
-"""Another Python than this process's: asked once what it has, then any number of workers are started with it."""
+"""Another Python than this process's: asked once what it has, then any number of workers are started with it.
+
+Where its own firstgrad measures, one task goes there and back first, to see whether the two understand each other.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,20 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from firstgrad.case import BackendName, Case
+from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.environment import PACKAGES, git_commit, installed_version
+from firstgrad.measure.environment import PACKAGES, describe_environment, git_commit, installed_version
+from firstgrad.measure.events import Task
+from firstgrad.record import Record, Status
+from firstgrad.spec import PoseSpec
 
 WORKER_NEEDS = ("cattrs", "numpy", "psutil")
 """Packages without which no worker starts, whatever it measures."""
 
 _OWN = "firstgrad"
 _OLDEST = (3, 12)
-_LONGEST_SECONDS = 120
+_LONGEST_SECONDS, _LONGEST_ANSWER_SECONDS = 120, 60
 _LINES_SHOWN = 8
 _ASK = """
 import compileall, json, platform, sys
@@ -40,31 +48,30 @@ sys.stdout.flush()
 if not is_old:
     compileall.compile_dir(asked["source"], quiet=2)
 """
+_ANSWER = """
+import sys
+from firstgrad.codec import from_json, to_json
+from firstgrad.measure.events import Task
+from firstgrad.record import Record, Status
+task = from_json(sys.stdin.read(), Task)
+print(to_json(Record(record_id=task.record_id, started_at=task.started_at, case=task.case, status=Status.OK,
+                     environment=task.environment)))
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """Which Python measures, and where.
-
-    Attributes
-    ----------
-    python : Path
-        Its executable; not resolved, since that of a virtual environment is a link.
-    version : str
-        Of Python.
-    versions : tuple of (str, str)
-        As in `firstgrad.record.Environment`.
-    folder : Path, optional
-        In which workers run: references to a model's file are seen from there. None: where this process runs.
-    has_own_firstgrad : bool
-        Whether the firstgrad that is installed there measures, and not this process's: it is what is measured.
-    """
+    """Which Python measures, and where."""
 
     python: Path
+    """Its executable; not resolved, since that of a virtual environment is a link."""
     version: str
     versions: tuple[tuple[str, str], ...]
+    """Of packages, as in `firstgrad.record.Environment`."""
     folder: Path | None = None
+    """In which workers run: references to a model's file are seen from there. None: where this process runs."""
     has_own_firstgrad: bool = False
+    """Whether the firstgrad that is installed there measures, and not this process's: it is what is measured."""
 
     @property
     def git_commit(self) -> str:
@@ -79,14 +86,7 @@ class Interpreter:
         """Write a worker's environment: with this process's firstgrad in front of whatever is installed there.
 
         What is put in front holds firstgrad alone: the folder that firstgrad is in may be this environment's
-        ``site-packages``, and its other packages would go in front with it.
-
-        Parameters
-        ----------
-        private : Path
-            The worker's private folder.
-        inherited : dict of str to str
-            The environment so far.
+        ``site-packages``, and its other packages would go in front with it. It lies in the private folder.
         """
         if self.has_own_firstgrad:
             return inherited
@@ -106,9 +106,7 @@ def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgr
     ----------
     python : Path
         An executable, or the folder of a virtual environment.
-    folder : Path, optional
-        As in `Interpreter`.
-    has_own_firstgrad : bool
+    folder, has_own_firstgrad
         As in `Interpreter`.
 
     Raises
@@ -129,34 +127,72 @@ def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgr
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=True, cwd=folder, env=variables
         )
-        told = json.loads(done.stdout)
+        facts = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise PythonEnvironmentError(
             f"{executable} does not run as a Python ({_why(error)}). Name the folder of a virtual environment or its "
             "bin/python"
         ) from error
-    if told["is_old"]:
+    if facts["is_old"]:
         oldest = ".".join(map(str, _OLDEST))
         raise PythonEnvironmentError(
-            f"{executable} is Python {told['version']}, and a worker needs {oldest} or newer. Make the environment "
+            f"{executable} is Python {facts['version']}, and a worker needs {oldest} or newer. Make the environment "
             f"anew with python{oldest}"
         )
-    if told["missing"]:
-        missing = " ".join(told["missing"])
+    if facts["missing"]:
+        missing = " ".join(facts["missing"])
         raise PythonEnvironmentError(
-            f"{executable} lacks {', '.join(told['missing'])}, which a worker needs. Install it: {executable} -m pip "
+            f"{executable} lacks {', '.join(facts['missing'])}, which a worker needs. Install it: {executable} -m pip "
             f"install {missing} (or: uv pip install --python {executable} {missing})"
         )
-    versions: dict[str, str] = told["versions"]
+    versions: dict[str, str] = facts["versions"]
     if not has_own_firstgrad:
         versions[_OWN] = installed_version(_OWN)
     return Interpreter(
         python=executable,
-        version=told["version"],
+        version=facts["version"],
         versions=tuple((name, versions[name]) for name in PACKAGES if versions[name]),
         folder=folder,
         has_own_firstgrad=has_own_firstgrad,
     )
+
+
+def require_same_protocol(interpreter: Interpreter) -> None:
+    """Send a task to the firstgrad that is installed there, and read the record that it makes of it.
+
+    Raises
+    ------
+    PythonEnvironmentError
+        Where one doesn't understand the other.
+    """
+    task = Task(
+        case=Case(model=PoseSpec(), backend=BackendName.FAKE),
+        record_id="protocol",
+        started_at="",
+        environment=describe_environment(interpreter=interpreter),
+        cache_folder="",
+    )
+    try:
+        done = subprocess.run(
+            [str(interpreter.python), "-c", _ANSWER],
+            input=to_json(task),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONGEST_ANSWER_SECONDS,
+        )
+        answer = from_json(done.stdout, Record)
+    except (OSError, subprocess.TimeoutExpired, DecodeError) as error:
+        said = done.stderr.strip().rpartition("\n")[2] if isinstance(error, DecodeError) else str(error)
+        raise PythonEnvironmentError(
+            f"the firstgrad in {interpreter.python} speaks another protocol than this one ({said or error}). Measure "
+            "that commit with its own: check it out, firstgrad measure --json, and bring the records together with "
+            "firstgrad import"
+        ) from error
+    if answer.case != task.case or answer.status is not Status.OK:
+        raise PythonEnvironmentError(
+            f"the firstgrad in {interpreter.python} answers another question than it was asked"
+        )
 
 
 def source_folder() -> Path:

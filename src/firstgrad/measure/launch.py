@@ -6,27 +6,40 @@ import signal
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
 from firstgrad.doubts import find_doubts
-from firstgrad.measure import caches
 from firstgrad.measure.environment import describe_environment
 from firstgrad.measure.events import Task
-from firstgrad.measure.memory import summarise, with_tree_peaks
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Heard, Session
-from firstgrad.record import Failure, Record, Status
+from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
 from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
     from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.measure.session import TreeSample
+    from firstgrad.record import PhaseRecord
+
+TIMELINE_POINTS = 600
+"""At most so many points of a memory time line are kept."""
+
+
+class SampleOptions(TypedDict, total=False):
+    """How each sample of a call is measured; `measure` says what they are."""
+
+    label: str
+    threads: int
+    on_event: Callable[[Event], None] | None
+    interpreter: Interpreter | None
 
 
 def measure(
@@ -66,11 +79,12 @@ def measure(
     Record
         One a sample, as soon as it is there. Failures, crashes and limits are records too.
     """
+    options = SampleOptions(label=label, threads=threads, on_event=on_event, interpreter=interpreter)
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():
             private.load_from(keep_filled)
         elif case.scenario is Scenario.WARM:
-            failed = fill(case, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
+            failed = fill(case, private, **options)
             if failed is not None:
                 yield failed
                 return
@@ -78,21 +92,13 @@ def measure(
                 private.keep(keep_filled)
         for _ in range(samples):
             private.restore()
-            record = run_sample(case, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
+            record = run_sample(case, private, **options)
             if case.scenario is Scenario.COLD and keep_filled is not None and record.failure is None:
                 private.keep(keep_filled)
             yield record
 
 
-def fill(
-    case: Case,
-    private: PrivateCaches,
-    *,
-    label: str = "",
-    threads: int = 1,
-    on_event: Callable[[Event], None] | None = None,
-    interpreter: Interpreter | None = None,
-) -> Record | None:
+def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Record | None:
     """Fill the caches for warm samples, by an identical process.
 
     Returns
@@ -100,8 +106,7 @@ def fill(
     Record or None
         The failure, as a record of `case`; None where the caches are filled and saved.
     """
-    filling = replace(case, scenario=Scenario.COLD, evaluations=0)
-    filled = run_sample(filling, private, label=label, threads=threads, on_event=on_event, interpreter=interpreter)
+    filled = run_sample(replace(case, scenario=Scenario.COLD, evaluations=0), private, **options)
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
         return replace(filled, case=case, failure=reason)
@@ -109,15 +114,7 @@ def fill(
     return None
 
 
-def run_sample(
-    case: Case,
-    private: PrivateCaches,
-    *,
-    label: str = "",
-    threads: int = 1,
-    on_event: Callable[[Event], None] | None = None,
-    interpreter: Interpreter | None = None,
-) -> Record:
+def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Record:
     """Measure one sample with the caches as they are.
 
     Returns
@@ -125,38 +122,28 @@ def run_sample(
     Record
         Always: a worker that crashes, is killed or passes a limit gives a record that says so.
     """
-    task = make_task(case, private, label=label, threads=threads, interpreter=interpreter)
-    heard = Session(task, private, on_event or (lambda _: None), heard=Heard(), interpreter=interpreter).run()
-    return conclude(task, heard)
+    task = make_task(case, private, **options)
+    on_event, interpreter = options.get("on_event"), options.get("interpreter")
+    return conclude(task, run_worker(task, private, Transcript(), on_event, interpreter=interpreter))
 
 
-def make_task(
-    case: Case,
-    private: PrivateCaches,
-    *,
-    label: str = "",
-    threads: int = 1,
-    interpreter: Interpreter | None = None,
-) -> Task:
+def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Task:
     """Make the task of one sample, with the environment as it is now."""
     return Task(
         case=case,
         record_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        environment=describe_environment(threads=threads, label=label, interpreter=interpreter),
-        cache_folder=str(private.folder / caches.CACHES),
+        environment=describe_environment(
+            threads=options.get("threads", 1),
+            label=options.get("label", ""),
+            interpreter=options.get("interpreter"),
+        ),
+        cache_folder=str(private.caches),
     )
 
 
-def conclude(task: Task, heard: Heard) -> Record:
+def conclude(task: Task, transcript: Transcript) -> Record:
     """Make a record of what was heard.
-
-    Parameters
-    ----------
-    task : Task
-        What was asked for.
-    heard : Heard
-        What came back.
 
     Returns
     -------
@@ -164,32 +151,32 @@ def conclude(task: Task, heard: Heard) -> Record:
         The worker's own where it sent one, with memory, process-tree peaks and doubts filled in; else one with
         the phases that ended and the reason why there is no more.
     """
-    phases = tuple(heard.record.phases if heard.record else heard.phases)
-    phases = with_tree_peaks(phases, heard.samples, heard.zero)
-    if heard.record is not None:
-        failure = heard.record.failure
+    phases = tuple(transcript.record.phases if transcript.record else transcript.phases)
+    phases = with_tree_peaks(phases, transcript.samples, transcript.zero)
+    retained = None
+    if transcript.record is not None:
+        failure = transcript.record.failure
         if failure is not None:
-            failure = replace(failure, stderr_tail=heard.stderr_tail)
-        retained = heard.record.memory.retained_bytes if heard.record.memory else None
-        record = replace(heard.record, failure=failure)
+            failure = replace(failure, stderr_tail=transcript.stderr_tail)
+        retained = transcript.record.memory.retained_bytes if transcript.record.memory else None
+        record = replace(transcript.record, failure=failure)
     else:
-        status, kind, message = explain_end(task.case, heard)
-        retained = None
+        status, kind, message = explain_end(task.case, transcript)
         record = Record(
             record_id=task.record_id,
             started_at=task.started_at,
             case=task.case,
             status=status,
             environment=task.environment,
-            failure=Failure(kind=kind, message=message, phase=heard.phase, stderr_tail=heard.stderr_tail),
+            failure=Failure(kind=kind, message=message, phase=transcript.phase, stderr_tail=transcript.stderr_tail),
         )
     whole = phases if record.status in (Status.OK, Status.MISMATCH) else ()
-    memory = summarise(whole, heard.samples, heard.zero, retained)
+    memory = summarise_memory(whole, transcript.samples, transcript.zero, retained)
     record = replace(record, phases=phases, memory=memory)
     return replace(record, doubts=find_doubts(record))
 
 
-def explain_end(case: Case, heard: Heard) -> tuple[Status, str, str]:
+def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
     """Say why a worker ended without a last word.
 
     Returns
@@ -197,43 +184,43 @@ def explain_end(case: Case, heard: Heard) -> tuple[Status, str, str]:
     tuple of (Status, str, str)
         How it ended, the kind of failure, and a message with the next step.
     """
-    where = f" in phase {heard.place}" if heard.place else " before its first phase"
-    if heard.over_limit_bytes and case.memory_limit_bytes:
+    where = f" in phase {transcript.place}" if transcript.place else " before its first phase"
+    if transcript.over_limit_bytes and case.memory_limit_bytes:
         return (
             Status.OUT_OF_MEMORY,
             "MemoryLimit",
-            f"the process tree reached {format_bytes(heard.over_limit_bytes)}, over its limit of "
+            f"the process tree reached {format_bytes(transcript.over_limit_bytes)}, over its limit of "
             f"{format_bytes(case.memory_limit_bytes)},{where}. Raise --memory-limit or make the model smaller",
         )
-    if heard.timed_out and case.time_limit_seconds:
+    if transcript.timed_out and case.time_limit_seconds:
         return (
             Status.TIMEOUT,
             "TimeLimit",
             f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}. Raise --time-limit "
             "or make the model smaller",
         )
-    if heard.garbage:
+    if transcript.garbage:
         return (
             Status.CRASHED,
             "WorkerError",
-            f"the worker broke the protocol{where}: {heard.garbage}. Does the model write to file descriptors "
+            f"the worker broke the protocol{where}: {transcript.garbage}. Does the model write to file descriptors "
             "that are not its own?",
         )
-    if heard.watcher_ended:
+    if transcript.watcher_ended:
         return (
             Status.CRASHED,
             "WatcherEnded",
             f"firstgrad's own watcher process was ended{where}, so the worker was stopped. Measure again; if it "
             "recurs, look for what kills processes here (the system's out-of-memory killer does that)",
         )
-    if heard.return_code < 0:
-        name = _signal_name(-heard.return_code)
+    if transcript.return_code < 0:
+        name = _signal_name(-transcript.return_code)
         hint = " (the system's out-of-memory killer does that)" if name == "SIGKILL" else ""
         return Status.CRASHED, name, f"the worker was ended by {name}{hint}{where}"
     return (
         Status.CRASHED,
         "WorkerExit",
-        f"the worker ended with code {heard.return_code} and without a record{where}",
+        f"the worker ended with code {transcript.return_code} and without a record{where}",
     )
 
 
@@ -242,3 +229,74 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # most real-time signals have no name
         return f"signal {number}"
+
+
+def with_tree_peaks(
+    phases: Sequence[PhaseRecord], samples: Sequence[TreeSample], zero: float
+) -> tuple[PhaseRecord, ...]:
+    """Give each phase the peak of its process tree.
+
+    The process's own peak is exact; a tree that was seen larger from outside (compilers) counts instead.
+
+    Parameters
+    ----------
+    phases : sequence of PhaseRecord
+        As the worker sent them.
+    samples : sequence of TreeSample
+        In order of time.
+    zero : float
+        Reading of the monotonic clock at the start of the worker's clock.
+    """
+    result = []
+    for phase, after in zip_longest(phases, phases[1:]):
+        began = zero + phase.began_seconds
+        ended = began + phase.wall_seconds
+        if after is not None:
+            # `link` has seconds that passed before `rewrite`: it is longer than the time until the next phase.
+            ended = min(ended, zero + after.began_seconds)
+        peaks = [sample.rss_bytes for sample in samples if began <= sample.monotonic_seconds <= ended]
+        if phase.self_peak_rss_bytes is not None:
+            peaks.append(phase.self_peak_rss_bytes)
+        result.append(replace(phase, peak_rss_bytes=max(peaks, default=None)))
+    return tuple(result)
+
+
+def summarise_memory(
+    phases: Sequence[PhaseRecord], samples: Sequence[TreeSample], zero: float, retained_bytes: int | None
+) -> Memory | None:
+    """Summarise a sample's memory, from its start to the end of its last phase; None where nothing at all was seen.
+
+    What comes after the last phase (the check against the oracle) is firstgrad's own and not counted.
+    """
+    ended = max((phase.began_seconds + phase.wall_seconds for phase in phases), default=None)
+    counted = [sample for sample in samples if ended is None or sample.monotonic_seconds <= zero + ended]
+    own = [phase.self_peak_rss_bytes for phase in phases if phase.self_peak_rss_bytes is not None]
+    peaks = [*(sample.rss_bytes for sample in counted), *own]
+    if not peaks:
+        return None
+    return Memory(
+        peak_rss_bytes=max(peaks),
+        self_peak_rss_bytes=max(own, default=None),
+        children_peak_rss_bytes=max((sample.children_rss_bytes for sample in counted), default=0),
+        retained_bytes=retained_bytes,
+        timeline=thin_timeline(counted, zero),
+    )
+
+
+def thin_timeline(
+    samples: Sequence[TreeSample], zero: float, *, points: int = TIMELINE_POINTS
+) -> tuple[MemoryPoint, ...]:
+    """Thin a time line to at most `points`, counted from `zero`: of each stretch its highest point is kept."""
+    stretch = max(1, -(-len(samples) // points))
+    highest = (
+        max(samples[start : start + stretch], key=lambda sample: sample.rss_bytes)
+        for start in range(0, len(samples), stretch)
+    )
+    return tuple(
+        MemoryPoint(
+            at_seconds=round(sample.monotonic_seconds - zero, 4),
+            rss_bytes=sample.rss_bytes,
+            children_rss_bytes=sample.children_rss_bytes,
+        )
+        for sample in highest
+    )

@@ -1,10 +1,11 @@
-"""Phases of one measurement: begun and ended by one clock, with processor time and exact memory peaks."""
+"""Clocks of one measurement: phases that follow each other, processor time, exact memory peaks, instructions."""
 
 from __future__ import annotations
 
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,7 @@ class PhaseTimer:
         instructions: Callable[[], int | None] = lambda: None,
         high_water: HighWaterMark | None = None,
     ) -> None:
-        self._emit, self._wall, self._cpu = emit, wall, cpu
-        self.instructions = instructions
+        self._emit, self._wall, self._cpu, self._instructions = emit, wall, cpu, instructions
         self._high_water = high_water or HighWaterMark()
         self.zero = wall()
         self.records: list[PhaseRecord] = []
@@ -89,9 +89,9 @@ class PhaseTimer:
         """Seconds since the start of this clock."""
         return self._wall() - self.zero
 
-    def cpu(self) -> float:
-        """Processor seconds so far."""
-        return self._cpu()
+    def read(self) -> Reading:
+        """Read all clocks at once."""
+        return Reading(self.now(), self._cpu(), self._instructions())
 
     def begin(self, phase: Phase) -> None:
         """Begin a phase; the former one must have ended."""
@@ -102,14 +102,8 @@ class PhaseTimer:
         self._high_water.reset()
         self._began_cpu, self._began = self._cpu(), self.now()
 
-    def end(self) -> PhaseRecord:
-        """End the present phase.
-
-        Returns
-        -------
-        PhaseRecord
-            Also kept in `records`.
-        """
+    def end(self) -> None:
+        """End the present phase, and keep it in `records`."""
         ended, ended_cpu = self.now(), self._cpu()
         if self.current is None:
             raise RuntimeError("no phase has begun")
@@ -123,7 +117,6 @@ class PhaseTimer:
         self.current = None
         self.records.append(record)
         self._emit(PhaseEnded(record=record))
-        return record
 
     @contextmanager
     def phase(self, phase: Phase) -> Iterator[None]:
@@ -131,3 +124,21 @@ class PhaseTimer:
         self.begin(phase)
         yield
         self.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Clocks and the counter of instructions, read at one moment; or the difference of two such moments."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    instructions: int | None = None
+
+    def __sub__(self, before: Reading) -> Reading:
+        """Take what passed between two readings; a count that is unknown in one of them stays unknown."""
+        known = self.instructions is not None and before.instructions is not None
+        return Reading(
+            self.wall_seconds - before.wall_seconds,
+            self.cpu_seconds - before.cpu_seconds,
+            self.instructions - before.instructions if known else None,  # type: ignore[operator]  # known says so
+        )

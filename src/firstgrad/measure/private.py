@@ -1,7 +1,9 @@
-"""A private folder for the caches of some samples, with a guard that outlives a killed parent."""
+"""Private caches of some samples: nothing is read from or left in the user's own, whoever is killed."""
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -10,24 +12,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from firstgrad.measure import caches
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import IO
 
+PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
+_OWNER, _CACHES, _FILLED = "owner", "caches", "filled"
+_OWN_FLAGS = ("base_compiledir", "compiledir")
 
 
 class PrivateCaches:
-    """A private folder and its watcher process.
+    """A private folder with every backend's cache, and its watcher process.
 
     The watcher measures the memory of one worker's process tree at a time, and removes the folder when this
     object is closed or this process is gone.
     """
 
     def __init__(self) -> None:
-        self.folder = caches.make_private_folder()
-        self._is_filled = False
+        self.folder = make_private_folder()
+        self.caches = self.folder / _CACHES
+        self._filled = self.folder / _FILLED  # the state from which each warm sample starts
         script = Path(__file__).with_name("watcher.py")
         self._watcher = subprocess.Popen(
             [sys.executable, "-I", str(script), str(self.folder), str(WATCH_INTERVAL_SECONDS)],
@@ -70,8 +75,7 @@ class PrivateCaches:
 
     def save(self) -> None:
         """Keep the caches as they are now; every `restore` brings them back."""
-        caches.save_caches(self.folder)
-        self._is_filled = True
+        shutil.copytree(self.caches, self._filled, symlinks=True)
 
     def keep(self, folder: Path) -> None:
         """Copy the caches as they are now to a folder that outlives this object: whole, once, or not at all."""
@@ -80,23 +84,111 @@ class PrivateCaches:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as half:
             whole = Path(half) / "caches"
-            shutil.copytree(self.folder / caches.CACHES, whole, symlinks=True)
+            shutil.copytree(self.caches, whole, symlinks=True)
             with suppress(OSError):  # another process was faster: its caches are as good
                 whole.rename(folder)
 
     def load_from(self, folder: Path) -> None:
         """Take what `keep` left there for what was saved."""
-        shutil.copytree(folder, self.folder / caches.FILLED, symlinks=True)
-        self._is_filled = True
+        shutil.copytree(folder, self._filled, symlinks=True)
 
     def restore(self) -> None:
-        """Bring back what was saved, or nothing."""
-        if self._is_filled:
-            caches.restore_caches(self.folder)
+        """Bring back what was saved, with its times (compilers look at them), or nothing."""
+        shutil.rmtree(self.caches)
+        if self._filled.is_dir():
+            shutil.copytree(self._filled, self.caches, symlinks=True)
         else:
-            caches.empty_caches(self.folder)
+            self.caches.mkdir()
 
     def _tell(self, line: str) -> None:
         if self._watcher.stdin is not None:
             with suppress(BrokenPipeError):
                 self._watcher.stdin.write(f"{line}\n".encode())
+
+
+def make_private_folder() -> Path:
+    """Make an empty private folder that names its owner, and remove those whose owners are dead."""
+    base = Path(tempfile.gettempdir())
+    remove_abandoned(base)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
+    (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())} {_place()}")
+    for name in (_CACHES, "tmp"):
+        (folder / name).mkdir()
+    return folder
+
+
+def remove_abandoned(base: Path) -> list[Path]:
+    """Remove private folders whose owner was killed together with everything that would have cleaned up."""
+    removed = []
+    for folder in base.glob(f"{PREFIX}*"):
+        try:
+            pid, started, place = (folder / _OWNER).read_text().split()
+            is_abandoned = place == _place() and _start_time(int(pid)) != started
+        except (OSError, ValueError):
+            continue  # another's, or only just being made
+        if is_abandoned:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int = 1) -> dict[str, str]:
+    """Write the environment variables of a worker.
+
+    Parameters
+    ----------
+    folder : Path
+        A private folder; every backend's cache, and the temporary files of compilers, go there.
+    inherited : mapping of str to str
+        The parent's environment; the user's own PyTensor flags are kept, but for the cache's place.
+    threads : int
+        Threads of BLAS and OpenMP.
+    """
+    caches = folder / _CACHES
+    count = str(threads)
+    flags = [*user_flags(inherited), f"base_compiledir={caches / 'pytensor'}"]
+    return {
+        **inherited,
+        "PYTENSOR_FLAGS": ",".join(flags),
+        "NUMBA_CACHE_DIR": str(caches / "numba"),
+        "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
+        # By default JAX keeps only what took a second to compile; a proof needs every entry.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        # Up to 0.10, JAX else makes the folder's path a part of each key: what another folder was filled with is lost.
+        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+        "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cpu"),
+        "TMPDIR": str(folder / "tmp"),
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "NUMBA_NUM_THREADS": count,
+    }
+
+
+def user_flags(inherited: Mapping[str, str]) -> list[str]:
+    """List the PyTensor flags that the user set, without the place of the cache."""
+    given = [flag.strip() for flag in inherited.get("PYTENSOR_FLAGS", "").split(",")]
+    return [flag for flag in given if flag and flag.partition("=")[0].strip() not in _OWN_FLAGS]
+
+
+def _place() -> str:
+    """Where process numbers mean what they mean here: containers and hosts may share a temporary folder."""
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        namespace = Path("-")
+    return f"{platform.node()}/{namespace}"
+
+
+def _start_time(pid: int) -> str:
+    """Start time of a process, so that a reused number is not taken for the same process; '' if dead."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    import psutil
+
+    try:
+        return str(int(psutil.Process(pid).create_time()))
+    except psutil.NoSuchProcess:
+        return ""

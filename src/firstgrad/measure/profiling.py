@@ -10,7 +10,7 @@ from firstgrad.errors import WorkerError
 from firstgrad.measure.allocations import require_memray, summarise_allocations
 from firstgrad.measure.launch import conclude, fill, make_task
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Heard, Session
+from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.profile import AllocationSite, Attribution, Profile
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def profile_case(
                 return Profile(record=failed)
         private.restore()
         task = replace(make_task(case, private, label=label, threads=threads), profile=True)
-        heard = Session(task, private, hear, heard=Heard()).run()
+        heard = run_worker(task, private, Transcript(), hear)
         profile = Profile(record=conclude(task, heard), attribution=heard.attribution or Attribution())
         if allocations is None or profile.record.failure is not None:
             return profile
@@ -83,7 +83,7 @@ def _allocation_sites(
     file = private.folder / "allocations.bin"
     file.unlink(missing_ok=True)  # memray refuses to write over a file
     task = replace(make_task(case, private, threads=threads), allocations_file=str(file))
-    record = conclude(task, Session(task, private, hear, heard=Heard()).run())
+    record = conclude(task, run_worker(task, private, Transcript(), hear))
     if record.failure is not None:
         return (), f"allocations: the run under memray failed: {record.failure.message}"
     try:

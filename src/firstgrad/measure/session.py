@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.codec import DecodeError, to_json
-from firstgrad.measure import caches
 from firstgrad.measure.events import (
     KINDS,
     MAX_LINE_BYTES,
@@ -24,7 +23,7 @@ from firstgrad.measure.events import (
     Started,
     read_event,
 )
-from firstgrad.measure.memory import TreeSample, read_sample
+from firstgrad.measure.private import worker_variables
 from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
@@ -45,48 +44,43 @@ _EXIT_SECONDS = 1.0
 _MARK = "FIRSTGRAD_RUN"
 
 
-@dataclass(slots=True)
-class Heard:
-    """What came through the pipes of one sample.
+@dataclass(frozen=True, slots=True)
+class TreeSample:
+    """One look of the watcher's: when (by the machine's monotonic clock), and what it saw of a worker's tree."""
 
-    Attributes
-    ----------
-    zero : float
-        Reading of the monotonic clock at the start of the worker's clock.
-    phase : Phase, optional
-        The last one that began.
-    phases : list of PhaseRecord
-        Those that ended.
-    samples : list of TreeSample
-        The watcher's looks.
-    attribution : Attribution, optional
-        Where the time went, where that was asked for.
-    record : Record, optional
-        The worker's last word.
-    garbage : str
-        Why the pipe could not be understood; '' where it could.
-    over_limit_bytes : int
-        Size of the tree when it passed its memory limit; 0 where it didn't.
-    timed_out : bool
-        Whether the time limit ended it.
-    watcher_ended : bool
-        Whether the watcher ended before it was told to.
-    return_code : int
-        Of the worker.
-    stderr_tail : tuple of str
-        The last lines that the worker wrote.
-    """
+    monotonic_seconds: float
+    rss_bytes: int
+    children_rss_bytes: int
+    processes: int
+
+
+def read_sample(line: str) -> TreeSample:
+    """Read a line of the watcher's; raises ValueError where it is none."""
+    when, total, children, processes = line.split()
+    return TreeSample(float(when), int(total), int(children), int(processes))
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What came through the pipes of one sample."""
 
     zero: float = field(default_factory=time.monotonic)
+    """Reading of the monotonic clock at the start of the worker's clock."""
     phase: Phase | None = None
+    """The last one that began."""
     phases: list[PhaseRecord] = field(default_factory=list)
+    """Those that ended."""
     samples: list[TreeSample] = field(default_factory=list)
     attribution: Attribution | None = None
     record: Record | None = None
+    """The worker's last word."""
     garbage: str = ""
+    """Why the pipe could not be understood; '' where it could."""
     over_limit_bytes: int = 0
+    """Size of the tree when it passed its memory limit; 0 where it didn't."""
     timed_out: bool = False
     watcher_ended: bool = False
+    """Whether the watcher ended before it was told to."""
     return_code: int = 0
     stderr_tail: tuple[str, ...] = ()
 
@@ -121,8 +115,16 @@ class Heard:
                 pass
 
 
-class Session[H: Heard]:
-    """Runs one worker from its start to its end.
+def run_worker[T: Transcript](
+    task: Task,
+    private: PrivateCaches,
+    transcript: T,
+    on_event: Callable[[Any], None] | None = None,
+    *,
+    worker: str = "firstgrad.measure.worker",
+    interpreter: Interpreter | None = None,
+) -> T:
+    """Start a worker, listen until it ends or is ended, and leave nothing of it alive.
 
     Parameters
     ----------
@@ -130,40 +132,39 @@ class Session[H: Heard]:
         For the worker.
     private : PrivateCaches
         Folder and watcher.
-    on_event : callable
-        Takes each event as it happens.
-    heard : Heard
+    transcript : Transcript
         Takes what comes, still empty.
+    on_event : callable, optional
+        Takes each event as it happens.
     worker : str
         The worker's module.
     interpreter : Interpreter, optional
         Who runs it; this process's Python where left out.
     """
+    _WorkerSession(task, private, transcript, on_event or (lambda _: None), worker, interpreter).run()
+    return transcript
+
+
+class _WorkerSession:
+    """Runs one worker from its start to its end."""
 
     def __init__(
         self,
         task: Task,
         private: PrivateCaches,
+        transcript: Transcript,
         on_event: Callable[[Any], None],
-        *,
-        heard: H,
-        worker: str = "firstgrad.measure.worker",
-        interpreter: Interpreter | None = None,
+        worker: str,
+        interpreter: Interpreter | None,
     ) -> None:
         self._task, self._private, self._on_event, self._worker = task, private, on_event, worker
         self._interpreter = interpreter
-        self._heard = heard
+        self._heard = transcript
         self._event_bytes = bytearray()
         self._watcher_bytes = b""
         self._stopped = False
 
-    def run(self) -> H:
-        """Start the worker, listen until it ends or is ended, and leave nothing of it alive.
-
-        Returns
-        -------
-        Heard
-        """
+    def run(self) -> None:
         events, worker = self._start()
         stderr = self._private.folder / "stderr"
         try:
@@ -176,17 +177,15 @@ class Session[H: Heard]:
             os.close(events)
             self._heard.return_code = worker.wait()
         self._heard.stderr_tail = _tail(stderr.read_bytes()[-_STDERR_BYTES:])
-        return self._heard
 
     def _start(self) -> tuple[int, subprocess.Popen[bytes]]:
         task_read, task_write = os.pipe()
         event_read, event_write = os.pipe()
-        threads = self._task.environment.threads
-        environment = caches.environment(self._private.folder, os.environ, threads=threads)
+        variables = worker_variables(self._private.folder, os.environ, threads=self._task.environment.threads)
         python, folder = sys.executable, None
         if self._interpreter is not None:
             python, folder = str(self._interpreter.python), self._interpreter.folder
-            environment = self._interpreter.variables(self._private.folder, environment)
+            variables = self._interpreter.variables(self._private.folder, variables)
         with (self._private.folder / "stderr").open("wb") as stderr:
             # No session of its own: who kills this process's group kills the worker with it.
             worker = subprocess.Popen(
@@ -195,7 +194,7 @@ class Session[H: Heard]:
                 stdout=stderr,
                 stderr=stderr,
                 pass_fds=(task_read, event_write),
-                env=environment | {_MARK: self._task.record_id},
+                env=variables | {_MARK: self._task.record_id},
                 cwd=folder,
             )
         os.close(task_read)

@@ -1,13 +1,16 @@
-"""No speed without a check: the compiled function against the oracle, and the gradient's finiteness."""
+"""No speed without a check: the compiled function against the oracle, or else against finite differences."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from firstgrad.data import generate
-from firstgrad.measure.slope import check_slope
 from firstgrad.oracle import allowed_rounding, compare_gradient, compare_logp, finiteness, value_and_gradient
 from firstgrad.points import add_terms, unflatten
 from firstgrad.record import Check, Slope, Verdict
@@ -16,9 +19,19 @@ from firstgrad.spec import PoseSpec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from firstgrad.backends.base import Answer
     from firstgrad.case import ExternalModel
     from firstgrad.points import Group, Point
+
+STEPS = (1e-3, 1e-4, 1e-5)
+"""Lengths of the differences; the two neighbours that agree best tell the slope and how sure it is."""
+SLOW_SECONDS = 2.0
+"""A log-density that takes longer isn't evaluated seven times more."""
+_RELATIVE = 1e-6
+_ROUNDINGS = 16
+_ROUGH = 0.3  # part of the slope by which differences may be unsure
 
 
 def check_answers(
@@ -40,10 +53,6 @@ def check_answers(
     logp_terms : callable
         Gives the log-density's terms by name, without the compiled function: asked where an answer has no log-density,
         and where there is no oracle.
-
-    Returns
-    -------
-    Check
     """
     _, first = answers[0]
     finite = finiteness(groups, unflatten(first.gradient, groups))
@@ -55,6 +64,7 @@ def check_answers(
 
     data = generate(model)
     logps = [answer.logp if answer.logp is not None else add_terms(logp_terms(point)) for point, answer in answers]
+    check = Check(verdict=Verdict.AGREES, logp=logps[0], finiteness=finite, points=len(answers))
     for (point, answer), logp in zip(answers, logps, strict=True):
         expected_logp, expected = value_and_gradient(model, data, point)
         rounding = allowed_rounding(model, expected_logp)
@@ -63,14 +73,8 @@ def check_answers(
             *compare_gradient(groups, expected, unflatten(answer.gradient, groups), rounding=rounding),
         )
         if mismatches:
-            return Check(
-                verdict=Verdict.DISAGREES,
-                logp=logps[0],
-                mismatches=mismatches,
-                finiteness=finite,
-                points=len(answers),
-            )
-    return Check(verdict=Verdict.AGREES, logp=logps[0], finiteness=finite, points=len(answers))
+            return replace(check, verdict=Verdict.DISAGREES, mismatches=mismatches)
+    return check
 
 
 def _without_oracle(
@@ -93,3 +97,94 @@ def _without_oracle(
         logp_not_finite=tuple(name for name, term in terms.items() if not math.isfinite(term)),
         slope=slope,
     )
+
+
+def check_slope(
+    point: Point,
+    groups: Sequence[Group],
+    gradient: NDArray[np.float64],
+    logp: Callable[[Point], float],
+    *,
+    seed: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Slope:
+    """Compare a gradient with central differences of the log-density along one random direction.
+
+    The direction has the length 1 within each group, so that no group is lost among larger ones. A wrong value moves
+    the slope unless another wrong one happens to make up for it.
+
+    Parameters
+    ----------
+    point : Point
+        At which the gradient was taken.
+    groups : sequence of Group
+        In the order of the flat gradient; what else the point has is held.
+    gradient : array, shape (n_values,)
+        What is checked.
+    logp : callable
+        The log-density, by other means than the gradient; called 8 times.
+    seed : int
+        Of the direction.
+    clock : callable
+        In seconds.
+
+    Returns
+    -------
+    Slope
+        With a reason in it where nothing could be compared.
+    """
+    if not np.isfinite(gradient).all():
+        return Slope(skipped="the gradient isn't finite")
+    began = clock()
+    middle = logp(point)
+    if clock() - began > SLOW_SECONDS:
+        return Slope(skipped="one evaluation of the log-density without a compiler takes seconds")
+    if not math.isfinite(middle):
+        return Slope(skipped="the log-density isn't finite")
+    if logp(point) != middle:
+        return Slope(skipped="the log-density differs from call to call (a mini-batch?)")
+    direction = _direction(groups, np.random.default_rng(seed))
+    slopes, bends, ends = [], [], [abs(middle)]
+    for step in STEPS:
+        ahead, behind = (logp(_moved(point, groups, direction, sign * step)) for sign in (1.0, -1.0))
+        slopes.append((ahead - behind) / (2 * step))
+        bends.append(ahead + behind - 2 * middle)
+        ends += [abs(ahead), abs(behind)]
+    if not np.isfinite(slopes).all():
+        return Slope(skipped="the log-density isn't finite nearby")
+    return _judge(slopes, bends, max(ends), gradient * direction)
+
+
+def _judge(slopes: list[float], bends: list[float], largest: float, parts: NDArray[np.float64]) -> Slope:
+    """Compare, with the differences' own error: `bends` are second differences, `largest` the largest log-density."""
+    unsure = [abs(one - other) for one, other in itertools.pairwise(slopes)]
+    # Noise of the log-density grows as steps shrink: the longer ones may agree by chance, but hardly all of them.
+    unsure[0] = max(unsure[0], unsure[1] * STEPS[2] / STEPS[1])
+    best = int(np.argmin(unsure))
+    # What cancels within the log-density (a Cholesky factor, large terms of both signs) loses more digits than its size
+    # tells: the curvature of two steps is the same number but for that.
+    noise = abs(bends[2] - bends[1] * (STEPS[2] / STEPS[1]) ** 2)
+    rounding = _ROUNDINGS * float(np.finfo(np.float64).eps) * largest
+    slope = Slope(
+        expected=slopes[best + 1],
+        got=math.fsum(parts),
+        allowed=2 * unsure[best] + max(rounding, noise) / STEPS[best + 1] + _RELATIVE * float(np.abs(parts).sum()),
+    )
+    # A kink, or a wave shorter than the steps: no two of them tell the slope.
+    is_rough = noise > rounding and max(unsure[best], noise / STEPS[best + 1]) > _ROUGH * abs(slopes[best + 1])
+    if slope.differs and is_rough:
+        return Slope(skipped=f"the log-density isn't smooth within steps of {STEPS[-1]:g}")
+    return slope
+
+
+def _direction(groups: Sequence[Group], rng: np.random.Generator) -> NDArray[np.float64]:
+    parts = [rng.standard_normal(group.size) for group in groups]
+    return np.concatenate([part / (np.linalg.norm(part) or 1.0) for part in parts])
+
+
+def _moved(point: Point, groups: Sequence[Group], direction: NDArray[np.float64], by: float) -> Point:
+    ends = np.cumsum([group.size for group in groups])
+    moved = dict(point)
+    for group, part in zip(groups, np.split(direction, ends[:-1]), strict=True):
+        moved[group.value_name] = np.asarray(point[group.value_name]) + by * part.reshape(group.shape)
+    return moved

@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from firstgrad.backends import load_backend
 from firstgrad.case import Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
 from firstgrad.measure.cache_watch import CacheWatch
-from firstgrad.measure.evaluate import nearby_points, time_calls
 from firstgrad.measure.events import Finished, PassBegan, Started, Task, UnitsNow, write_event
 from firstgrad.measure.first_gradient import first_gradient
 from firstgrad.measure.instructions import InstructionCounter
@@ -34,27 +35,20 @@ from firstgrad.record import Counts, Failure, Memory, Phase, Record, Status, Ver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from firstgrad.backends.base import Answer
     from firstgrad.measure.events import WorkerEvent
     from firstgrad.points import Point
 
+N_POINTS = 8
+WARM_UP_CALLS = 5
+MIN_CALLS = 3
+TIME_BUDGET_SECONDS = 30.0
+"""No more evaluations are begun after this, so that a slow model does not take an hour; a doubt is noted."""
 UNITS_NEWS_SECONDS = 0.25
 
 
 def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
-    """Measure one case in this process.
-
-    Parameters
-    ----------
-    task : Task
-        What to measure.
-    emit : callable
-        Takes each event as it happens.
-
-    Returns
-    -------
-    Record
-        With a failure in it where the model, the backend or the compile raised.
-    """
+    """Measure one case in this process; the record has a failure where the model, the backend or the compile raised."""
     # Made before anything starts a thread: only what is started after it is counted with it.
     timer = PhaseTimer(emit, instructions=InstructionCounter().read)
     emit(Started(monotonic_seconds=timer.zero))
@@ -92,44 +86,46 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         first_gradient(backend, build, case.target, silent, lambda *_: None)
         watch.remember()
 
+    def passing(name: str, number: int, total: int, nodes: int) -> None:
+        emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
+
     gc.collect()
     rss_before, units_before = _rss_bytes(), backend.compiled_units()
     backend.tell_units(_tell_units(emit, units_before))
     watch.begin()
     with instruments.window():
-        first = first_gradient(backend, build, case.target, timer, _tell_passes(emit))
+        first = first_gradient(backend, build, case.target, timer, passing)
     caches = watch.end(case.scenario)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
     instruments.finish(first, emit)
 
-    near = nearby_points(first.point)
+    compiled, near = first.compiled, nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
     if case.evaluations:
         with timer.phase(Phase.EVALUATE):
-            evaluations = time_calls(first.compiled.call, near, count=case.evaluations)
+            evaluations = time_calls(compiled.call, near, count=case.evaluations)
 
-    groups = backend.groups(first.problem, first.point)
-    answers = [(first.point, first.answer), (near[0], first.compiled.call(near[0]))]
+    groups = backend.groups(first.built, first.point)
+    answers = [(first.point, first.answer), (near[0], compiled.call(near[0]))]
     # Made once, and only where it is asked for: it takes seconds.
-    make_terms = functools.cache(lambda: backend.logp_terms(first.problem))
+    make_terms = functools.cache(lambda: backend.logp_terms(first.built))
 
     def logp_terms(point: Point) -> dict[str, float]:
         return make_terms()(point)
 
     check = check_answers(case.model, groups, answers, logp_terms)
-    compiled = first.compiled
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
         environment=replace(task.environment, bytecode=_bytecode_was_used()),
         phases=tuple(timer.records),
-        time_to_first_gradient_seconds=first.wall_seconds,
-        time_to_first_gradient_cpu_seconds=first.cpu_seconds,
+        time_to_first_gradient_seconds=first.spent.wall_seconds,
+        time_to_first_gradient_cpu_seconds=first.spent.cpu_seconds,
         initial_point_seconds=first.initial_point_seconds,
         gc_seconds=first.gc_seconds,
-        instructions=first.instructions,
+        instructions=first.spent.instructions,
         pytensor_rewriting_seconds=compiled.rewriting_seconds,
         pytensor_linker_seconds=compiled.linker_seconds,
         rewrite_passes=compiled.rewrite_passes,
@@ -149,23 +145,72 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     )
 
 
-def _tell_passes(emit: Callable[[WorkerEvent], None]) -> Callable[[str, int, int, int], None]:
-    def passing(name: str, number: int, total: int, nodes: int) -> None:
-        emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
+def nearby_points(point: Point, *, count: int = N_POINTS, scale: float = 1e-3, seed: int = 1) -> list[Point]:
+    """Draw points near a point; discrete values (integer, boolean) stay as they are, since none is nearby.
 
-    return passing
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the difference, relative to 1 + the value's size.
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            name: value + scale * (1 + np.abs(value)) * rng.standard_normal(np.shape(value))
+            if np.asarray(value).dtype.kind not in "biu"
+            else value
+            for name, value in point.items()
+        }
+        for _ in range(count)
+    ]
+
+
+def time_calls(
+    call: Callable[[Point], Answer],
+    points: list[Point],
+    *,
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+    budget_seconds: float = TIME_BUDGET_SECONDS,
+) -> tuple[float, ...]:
+    """Time many calls one by one, after a warm-up.
+
+    Parameters
+    ----------
+    call : callable
+        Returns only when its result is there.
+    points : list of Point
+        Taken in turn, so that no two calls in a row have the same input.
+    budget_seconds : float
+        Stop early after so long, but not before `MIN_CALLS`.
+    """
+    if count == 0:
+        return ()
+    began = clock()
+    warm_up = min(WARM_UP_CALLS, count)
+    for number in range(warm_up):
+        call(points[number % len(points)])
+    seconds: list[float] = []
+    for number in range(count):
+        if number >= MIN_CALLS and clock() - began > budget_seconds:
+            break
+        point = points[(warm_up + number) % len(points)]
+        start = clock()
+        call(point)
+        seconds.append(clock() - start)
+    return tuple(seconds)
 
 
 def _tell_units(
     emit: Callable[[WorkerEvent], None], before: int, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int], None]:
     """Pass the number of compiled units on, but not hundreds of times a second."""
-    told = -UNITS_NEWS_SECONDS
+    last_news = -UNITS_NEWS_SECONDS
 
     def compiled(units: int) -> None:
-        nonlocal told
-        if clock() - told >= UNITS_NEWS_SECONDS:
-            told = clock()
+        nonlocal last_news
+        if clock() - last_news >= UNITS_NEWS_SECONDS:
+            last_news = clock()
             emit(UnitsNow(compiled=units - before))
 
     return compiled
@@ -196,13 +241,7 @@ def _bytecode_was_used() -> bool | None:
 
 
 def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:
-    """Take the task from the pipe that the first argument names.
-
-    Returns
-    -------
-    tuple of (T, callable)
-        The task, and what writes an event into the pipe that the second argument names, from any thread.
-    """
+    """Take the task from the pipe that the first argument names; give also what writes events into the second's."""
     task_fd, event_fd = int(sys.argv[1]), int(sys.argv[2])
     # Ctrl-C reaches the whole foreground group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from firstgrad.case import Scenario
 from firstgrad.codec import DecodeError
 from firstgrad.measure.events import Started, kinds_by_name
-from firstgrad.measure.launch import explain_end, make_task
-from firstgrad.measure.memory import summarise
+from firstgrad.measure.launch import explain_end, make_task, summarise_memory
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Heard, Session
+from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure
 from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.sampling.plan import (
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class HeardSampling(Heard):
+class HeardSampling(Transcript):
     """What came through the pipes of a sampling run."""
 
     stages: list[StageBegan] = field(default_factory=list)
@@ -64,7 +63,7 @@ class HeardSampling(Heard):
                     raise DecodeError(f"a run of another task: {run.run_id}")
                 self.run = run
             case _:
-                Heard.take(self, event, record_id)
+                Transcript.take(self, event, record_id)
 
 
 def sample_case(
@@ -110,8 +109,7 @@ def sample_case(
         plain = make_task(case, private, label=label, threads=threads)
         task = SamplingTask(plan=plan, **{field.name: getattr(plain, field.name) for field in fields(plain)})
         worker = "firstgrad.sampling.worker"
-        session = Session(task, private, on_event or (lambda _: None), heard=HeardSampling(), worker=worker)
-        return conclude_sampling(task, session.run())
+        return conclude_sampling(task, run_worker(task, private, HeardSampling(), on_event, worker=worker))
 
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM:
@@ -142,4 +140,4 @@ def conclude_sampling(task: SamplingTask, heard: HeardSampling) -> SamplingRun:
             failed_stage=heard.stages[-1].stage if heard.stages else None,
             failure=Failure(kind=kind, message=message, stderr_tail=heard.stderr_tail),
         )
-    return replace(run, memory=summarise((), heard.samples, heard.zero, None))
+    return replace(run, memory=summarise_memory((), heard.samples, heard.zero, None))

@@ -21,7 +21,7 @@ from firstgrad.sampling.watch import Draw
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.backends.base import Problem
+    from firstgrad.backends.base import BuiltModel
     from firstgrad.backends.pytensor_base import PyTensorBackend
     from firstgrad.points import Group, Point
     from firstgrad.sampling.watch import SamplerWatch
@@ -35,11 +35,11 @@ _LOOK_MILLISECONDS = 5
 class RunSampler(Protocol):
     """What a sampler is: it samples and tells the watch of stages, draws and the first evaluation."""
 
-    def __call__(self, backend: Any, problem: Problem, watch: SamplerWatch) -> float:
+    def __call__(self, backend: Any, problem: BuiltModel, watch: SamplerWatch) -> float:
         """Return how far the borders between tuning and drawing may be off, in seconds."""
 
 
-def sample_with_pymc(backend: PyTensorBackend, problem: Problem, watch: SamplerWatch) -> float:
+def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: SamplerWatch) -> float:
     """Run ``pm.sample``; its borders are exact.
 
     The border between compiling and tuning is the end of the sampler's first evaluation (Numba, JAX and, in part, C
@@ -88,7 +88,7 @@ def sample_with_pymc(backend: PyTensorBackend, problem: Problem, watch: SamplerW
             initvals=problem.initial,
             compute_convergence_checks=False,
             callback=drew,
-            model=problem.handle,
+            model=problem.model,
             **options,
         )
     return 0.0
@@ -123,7 +123,7 @@ def _first_evaluation(evaluated: Callable[[Any], None]) -> Iterator[None]:
         monitoring.free_tool_id(tool)
 
 
-def _read_pymc_start(backend: PyTensorBackend, problem: Problem, state: Any) -> StartGradient:
+def _read_pymc_start(backend: PyTensorBackend, problem: BuiltModel, state: Any) -> StartGradient:
     point = {name: np.empty(shape) for name, shape, *_ in state.q.point_map_info}
     groups = {group.value_name: group for group in backend.groups(problem, point)}
     # The sampler's order of values, which need not be the model's.
@@ -157,7 +157,7 @@ def _read_pymc_draw(draw: Any) -> Draw:
     )
 
 
-def sample_with_nutpie(backend: PyTensorBackend, problem: Problem, watch: SamplerWatch) -> float:
+def sample_with_nutpie(backend: PyTensorBackend, problem: BuiltModel, watch: SamplerWatch) -> float:
     """Compile by nutpie's own ``compile_pymc_model`` and sample; nutpie tells its progress only every 5 ms.
 
     A run of one draw after one belongs to compiling: JAX, and whatever else is compiled lazily, compiles in it.
@@ -167,7 +167,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: Problem, watch: Sample
     ModelError
         Where the model has discrete variables, or nutpie accepts no start point.
     """
-    discrete = [var.name for var in problem.handle.discrete_value_vars]
+    discrete = [var.name for var in problem.model.discrete_value_vars]
     if discrete:
         raise ModelError(
             f"nutpie samples continuous variables only, and the model has discrete ones ({', '.join(discrete)}). "
@@ -177,7 +177,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: Problem, watch: Sample
 
     plan = watch.plan
     initial = {} if problem.initial is None else {"initial_points": problem.initial}
-    compiled = nutpie.compile_pymc_model(problem.handle, backend=str(backend.name), **initial)
+    compiled = nutpie.compile_pymc_model(problem.model, backend=str(backend.name), **initial)
     options: dict[str, Any] = {"chains": plan.chains, "cores": 1, "seed": plan.seed, "progress_bar": False}
     if plan.target_accept is not None:
         options["target_accept"] = plan.target_accept
@@ -283,18 +283,18 @@ def _nutpie_reason(error: RuntimeError) -> str:
     return " ".join(words.split()).replace(" Caused by:", ", caused by:")
 
 
-def _start_point(backend: PyTensorBackend, problem: Problem) -> Point:
+def _start_point(backend: PyTensorBackend, problem: BuiltModel) -> Point:
     return problem.initial if problem.initial is not None else backend.start_point(problem)
 
 
-def _interpreted_start(backend: PyTensorBackend, problem: Problem) -> StartGradient:
+def _interpreted_start(backend: PyTensorBackend, problem: BuiltModel) -> StartGradient:
     """Evaluate log-density and gradient at the start point in PyTensor's interpreter: nutpie does not tell its own."""
     import pytensor
     from pytensor.compile.mode import Mode
 
     from firstgrad.case import Target
 
-    model, point, interpreter = problem.handle, _start_point(backend, problem), Mode("py", None)
+    model, point, interpreter = problem.model, _start_point(backend, problem), Mode("py", None)
     groups = backend.groups(problem, point)
     with pytensor.config.change_flags(cxx="", mode=interpreter):
         graph = backend.grad_graph(problem, model.logp(), Target.LOGP_DLOGP)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.measure import caches
+from firstgrad.measure.private import (
+    PREFIX,
+    PrivateCaches,
+    make_private_folder,
+    remove_abandoned,
+    user_flags,
+    worker_variables,
+)
 from helpers import linux_only
 
 PLACES = ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TMPDIR")
@@ -23,7 +30,7 @@ def base(tmp_path, monkeypatch):
 
 @pytest.fixture
 def private(base):  # noqa: ARG001 - it is made there
-    return caches.make_private_folder()
+    return make_private_folder()
 
 
 def flags_of(environment):
@@ -33,7 +40,7 @@ def flags_of(environment):
 def test_every_cache_is_inside_of_the_private_folder():
     folder = Path("/private")
     inherited = dict.fromkeys(PLACES, "/home/user/cache") | {"HOME": "/home/user"}
-    written = caches.environment(folder, inherited)
+    written = worker_variables(folder, inherited)
     assert flags_of(written) == [["base_compiledir", "/private/caches/pytensor"]]
     for name in PLACES:
         assert Path(written[name]).is_relative_to(folder)
@@ -42,60 +49,60 @@ def test_every_cache_is_inside_of_the_private_folder():
 
 def test_the_users_own_flags_are_kept_but_for_the_caches_place():
     given = "floatX=float32, base_compiledir=/home/user/.pytensor,compiledir=/other , optimizer_verbose=True,"
-    written = caches.environment(Path("/private"), {"PYTENSOR_FLAGS": given})
+    written = worker_variables(Path("/private"), {"PYTENSOR_FLAGS": given})
     assert flags_of(written) == [
         ["floatX", "float32"],
         ["optimizer_verbose", "True"],
         ["base_compiledir", "/private/caches/pytensor"],
     ]
-    assert caches.user_flags({"PYTENSOR_FLAGS": given}) == ["floatX=float32", "optimizer_verbose=True"]
-    assert caches.user_flags({}) == []
+    assert user_flags({"PYTENSOR_FLAGS": given}) == ["floatX=float32", "optimizer_verbose=True"]
+    assert user_flags({}) == []
 
 
 def test_a_flag_that_only_begins_like_the_caches_place_is_kept():
-    assert caches.user_flags({"PYTENSOR_FLAGS": "compiledir_format=x"}) == ["compiledir_format=x"]
+    assert user_flags({"PYTENSOR_FLAGS": "compiledir_format=x"}) == ["compiledir_format=x"]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_fixed_whatever_the_user_had_set(threads):
-    written = caches.environment(Path("/private"), dict.fromkeys(THREADS, "64"), threads=threads)
+    written = worker_variables(Path("/private"), dict.fromkeys(THREADS, "64"), threads=threads)
     assert {written[name] for name in THREADS} == {str(threads)}
 
 
 def test_jax_keeps_every_entry_and_stays_where_the_user_wants_it():
-    written = caches.environment(Path("/private"), {})
+    written = worker_variables(Path("/private"), {})
     assert written["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert written["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] == "-1"
     assert written["JAX_PLATFORMS"] == "cpu"
-    assert caches.environment(Path("/private"), {"JAX_PLATFORMS": "cuda"})["JAX_PLATFORMS"] == "cuda"
+    assert worker_variables(Path("/private"), {"JAX_PLATFORMS": "cuda"})["JAX_PLATFORMS"] == "cuda"
 
 
 def test_the_order_of_hashes_is_fixed_and_nothing_given_is_changed():
     inherited = {"PYTHONHASHSEED": "random", "PATH": "/bin"}
-    written = caches.environment(Path("/private"), inherited)
+    written = worker_variables(Path("/private"), inherited)
     assert (written["PYTHONHASHSEED"], written["PATH"]) == ("0", "/bin")
     assert inherited == {"PYTHONHASHSEED": "random", "PATH": "/bin"}
 
 
 def test_a_private_folder_is_empty_and_nobody_elses(base, private):
     assert private.parent == base.resolve()
-    assert private.name.startswith(caches.PREFIX)
+    assert private.name.startswith(PREFIX)
     assert private.stat().st_mode & 0o077 == 0
     assert list((private / "caches").iterdir()) == list((private / "tmp").iterdir()) == []
-    assert caches.make_private_folder() != private
+    assert make_private_folder() != private
 
 
 @linux_only
 def test_only_folders_whose_owner_is_dead_are_removed(base, private):
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as owner:
         abandoned = make_folder(base, "abandoned", as_if_by(private, owner.pid))
-        assert caches.remove_abandoned(base) == [], "its owner lives"
+        assert remove_abandoned(base) == [], "its owner lives"
     no_owner = base / "firstgrad-being-made"
     no_owner.mkdir()
     foreign = base / "other-program"
     foreign.mkdir()
     (foreign / "owner").write_text((abandoned / "owner").read_text())
-    assert caches.remove_abandoned(base) == [abandoned]
+    assert remove_abandoned(base) == [abandoned]
     assert set(base.iterdir()) == {private, no_owner, foreign}
 
 
@@ -103,7 +110,7 @@ def test_only_folders_whose_owner_is_dead_are_removed(base, private):
 def test_a_process_that_took_a_dead_owners_number_is_not_the_owner(base, private):
     pid, _, place = (private / "owner").read_text().split()
     reused = make_folder(base, "reused", f"{pid} 1 {place}")
-    assert caches.remove_abandoned(base) == [reused]
+    assert remove_abandoned(base) == [reused]
     assert private.exists()
 
 
@@ -111,9 +118,9 @@ def test_a_process_that_took_a_dead_owners_number_is_not_the_owner(base, private
 @pytest.mark.parametrize("owner", ["", "1", "one two three", "-1 x y", "a b c d", "12 34", "\xff\xfe"])
 def test_a_folder_whose_owner_cannot_be_read_is_kept(base, owner):
     folder = make_folder(base, "strange", owner)
-    assert caches.remove_abandoned(base) == []
+    assert remove_abandoned(base) == []
     assert folder.exists()
-    assert caches.make_private_folder().exists()
+    assert make_private_folder().exists()
 
 
 @linux_only
@@ -121,12 +128,12 @@ def test_a_folder_of_another_host_or_container_is_kept(base, private):
     # A temporary folder may be shared, and the number of a process says nothing elsewhere.
     pid, _, place = (private / "owner").read_text().split()
     elsewhere = make_folder(base, "elsewhere", f"{pid} 1 other-{place}")
-    assert caches.remove_abandoned(base) == []
+    assert remove_abandoned(base) == []
     assert elsewhere.exists()
 
 
 def make_folder(base, name, owner):
-    folder = base / f"{caches.PREFIX}{name}"
+    folder = base / f"{PREFIX}{name}"
     folder.mkdir()
     (folder / "owner").write_text(owner, encoding="latin-1")
     return folder
@@ -139,27 +146,30 @@ def as_if_by(private, pid):
     return f"{pid} {started} {place}"
 
 
-def test_saved_caches_come_back_as_they_were(private):
-    entry = private / "caches" / "numba" / "a.nbc"
-    entry.parent.mkdir()
-    entry.write_bytes(b"compiled")
-    os.utime(entry, ns=(10**18, 10**18))
-    (private / "caches" / "latest").symlink_to("numba/a.nbc")
-    caches.save_caches(private)
+def test_saved_caches_come_back_as_they_were(base):  # noqa: ARG001 - they are made there
+    with PrivateCaches() as private:
+        entry = private.caches / "numba" / "a.nbc"
+        entry.parent.mkdir()
+        entry.write_bytes(b"compiled")
+        os.utime(entry, ns=(10**18, 10**18))
+        (private.caches / "latest").symlink_to("numba/a.nbc")
+        private.save()
 
-    for _ in range(2):
-        entry.write_bytes(b"overwritten")
-        (private / "caches" / "more").write_bytes(b"by a sample")
-        caches.restore_caches(private)
-        assert sorted(each.name for each in (private / "caches").iterdir()) == ["latest", "numba"]
-        assert entry.read_bytes() == b"compiled"
-        assert entry.stat().st_mtime_ns == 10**18, "compilers look at times"
-        assert (private / "caches" / "latest").is_symlink()
+        for _ in range(2):
+            entry.write_bytes(b"overwritten")
+            (private.caches / "more").write_bytes(b"by a sample")
+            private.restore()
+            assert sorted(place.name for place in private.caches.iterdir()) == ["latest", "numba"]
+            assert entry.read_bytes() == b"compiled"
+            assert entry.stat().st_mtime_ns == 10**18, "compilers look at times"
+            assert (private.caches / "latest").is_symlink()
+    assert not private.folder.exists()
 
 
-def test_emptied_caches_are_there_and_empty(private):
-    (private / "caches" / "numba").mkdir()
-    (private / "caches" / "numba" / "a.nbc").write_bytes(b"compiled")
-    caches.empty_caches(private)
-    assert list((private / "caches").iterdir()) == []
-    assert (private / "tmp").is_dir()
+def test_caches_of_which_nothing_was_saved_are_empty_again(base):  # noqa: ARG001 - they are made there
+    with PrivateCaches() as private:
+        (private.caches / "numba").mkdir()
+        (private.caches / "numba" / "a.nbc").write_bytes(b"compiled")
+        private.restore()
+        assert list(private.caches.iterdir()) == []
+        assert (private.folder / "tmp").is_dir()
