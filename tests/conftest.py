@@ -9,7 +9,10 @@ import signal
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from firstgrad.measure.private import worker_variables
+from golden.kept import Golden
 
 # In-process compiles of the contract tests go into a folder of their own, never into the user's.
 _FOLDER = Path(tempfile.mkdtemp(prefix="firstgrad-tests-"))
@@ -24,3 +27,13 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 # A shell's background jobs ignore Ctrl-C, and so does all that they start; tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--golden-update", action="store_true", help="keep what tests/golden sees now as what it expects")
+
+
+@pytest.fixture
+def golden(pytestconfig):
+    """Compare with the files in tests/golden/files, or with --golden-update keep them."""
+    return Golden(update=pytestconfig.getoption("--golden-update"))
