@@ -11,9 +11,10 @@ import pytest
 
 from firstgrad.profile import UnitKind
 from firstgrad.progress.display import Nobody, choose_display
+from firstgrad.progress.history import ExpectedTime
 from firstgrad.progress.log import Log
 from firstgrad.progress.render import STAGES, account, activity, conclude, one_line
-from firstgrad.progress.snapshot import Expected, Look, Snapshot, Stage, Summary, Units
+from firstgrad.progress.snapshot import Look, Snapshot, Stage, Summary, Units
 from firstgrad.progress.terminal import Terminal
 from helpers import MIB, FakeClock
 
@@ -31,7 +32,7 @@ COMPILING = Snapshot(
     elapsed_seconds=46.0,
     units=(Units(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
     is_cache_seen=True,
-    expected=Expected(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
+    expected=ExpectedTime(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
 )
 
 
@@ -70,7 +71,7 @@ def test_counts_of_both_kinds_in_words():
     ],
 )
 def test_remaining_time_does_not_claim_more_than_it_knows(low, middle, high, text):
-    expected = Expected(seconds=middle, low_seconds=low, high_seconds=high, runs=2)
+    expected = ExpectedTime(seconds=middle, low_seconds=low, high_seconds=high, runs=2)
     assert account(replace(REWRITING, expected=expected)).endswith(text)
 
 

@@ -94,7 +94,7 @@ def test_without_a_home_nothing_is_kept(monkeypatch):
 
 
 def test_a_reference_whose_store_cannot_be_read_tells_nothing(monkeypatch):
-    monkeypatch.setattr("firstgrad.progress.reference.measured_runs", lambda _: 1 / 0)
+    monkeypatch.setattr("firstgrad.progress.compile_progress.measured_runs", lambda _: 1 / 0)
     with quiet(reference="mine.py:build") as progress:
         pass
     assert progress.summary.seconds > 0.0

@@ -11,22 +11,28 @@ from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, ExternalModel, Scenario
 from firstgrad.progress import history
-from firstgrad.progress.history import RUNS_OF_ONE, History, Run, default_path
-from firstgrad.progress.reference import measured_runs
-from firstgrad.progress.remaining import expect
-from firstgrad.progress.signature import model_key, place_key
+from firstgrad.progress.history import (
+    RUNS_OF_ONE,
+    FormerRun,
+    History,
+    default_path,
+    expect,
+    measured_runs,
+    model_key,
+    place_key,
+)
 from firstgrad.record import Counts, Status
 from firstgrad.store.store import Store
 from helpers import make_case, make_record
 
-COLD = Run(key="m", seconds=196.0, backend="numba", compiled=606, is_cache_first=False)
-WARM = Run(key="m", seconds=8.0, backend="numba", compiled=3, is_cache_first=True)
+COLD = FormerRun(key="m", seconds=196.0, backend="numba", compiled=606, is_cache_first=False)
+WARM = FormerRun(key="m", seconds=8.0, backend="numba", compiled=3, is_cache_first=True)
 
 
 def test_what_was_added_is_read_back(tmp_path):
     kept = History(tmp_path / "below" / "compiles.jsonl")
     kept.add(COLD)
-    kept.add(Run(key="other", seconds=1.0))
+    kept.add(FormerRun(key="other", seconds=1.0))
     kept.add(WARM)
     assert kept.runs("m") == (COLD, WARM)
 
@@ -34,7 +40,7 @@ def test_what_was_added_is_read_back(tmp_path):
 def test_only_the_newest_runs_of_a_model_count(tmp_path):
     kept = History(tmp_path / "h")
     for seconds in range(RUNS_OF_ONE + 5):
-        kept.add(Run(key="m", seconds=float(seconds)))
+        kept.add(FormerRun(key="m", seconds=float(seconds)))
     assert [run.seconds for run in kept.runs("m")] == [float(each) for each in range(5, RUNS_OF_ONE + 5)]
 
 
@@ -42,7 +48,7 @@ def test_the_file_stays_small(tmp_path, monkeypatch):
     monkeypatch.setattr(history, "MAX_RUNS", 10)
     kept = History(tmp_path / "h")
     for seconds in range(50):
-        kept.add(Run(key="m", seconds=float(seconds)))
+        kept.add(FormerRun(key="m", seconds=float(seconds)))
     assert len((tmp_path / "h").read_text().splitlines()) <= 10
     assert kept.runs("m")[-1].seconds == 49.0
     assert [path.name for path in tmp_path.iterdir()] == ["h"]
@@ -122,12 +128,41 @@ def test_another_backend_does_not_count():
     assert expect([COLD], elapsed_seconds=1.0, backend="numba") is not None
 
 
+CPU = FormerRun(key="m", seconds=9.0, backend="jax")
+GPU = FormerRun(key="m", seconds=30.0, backend="jax", device="cuda, NVIDIA H100")
+
+
+@pytest.mark.parametrize(
+    ("runs", "backend", "device", "seconds"),
+    [
+        ([CPU, GPU], "jax", "cpu", 8.0),
+        ([CPU, GPU], "jax", GPU.device, 29.0),
+        ([CPU], "jax", GPU.device, None),
+        ([CPU, GPU], "jax", "", None),
+        ([CPU], "jax", "", 8.0),
+        ([COLD, GPU], "", GPU.device, None),
+        ([COLD, GPU], "numba", GPU.device, 195.0),
+    ],
+)
+def test_a_gpu_tells_nothing_of_a_cpu(runs, backend, device, seconds):
+    expected = expect(runs, elapsed_seconds=1.0, backend=backend, device=device)
+    assert (expected and expected.seconds) == seconds
+
+
+def test_a_line_of_a_release_that_knew_no_devices_ran_on_none_that_is_known(tmp_path):
+    line = '{"key": "m", "seconds": 9.0, "backend": "jax", "compiled": 1, "is_cache_first": false}'
+    (tmp_path / "h").write_text(f"{line}\n")
+    (run,) = History(tmp_path / "h").runs("m")
+    assert run.device == ""
+    assert expect([run], elapsed_seconds=1.0, backend="jax", device="cpu") is None
+
+
 @given(
     st.lists(st.floats(0.1, 1e4), min_size=1, max_size=20),
     st.floats(0, 1e4),
 )
 def test_the_expected_time_lies_between_the_extremes(seconds, elapsed):
-    expected = expect([Run(key="m", seconds=each) for each in seconds], elapsed_seconds=elapsed)
+    expected = expect([FormerRun(key="m", seconds=each) for each in seconds], elapsed_seconds=elapsed)
     if expected is None:
         assert max(seconds) <= elapsed
     else:

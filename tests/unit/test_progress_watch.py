@@ -15,7 +15,7 @@ from firstgrad.profile import UnitKind
 from firstgrad.progress import compile_progress as public
 from firstgrad.progress.board import BOARDS, THREAD_NAME, Board
 from firstgrad.progress.counters import CModules, NumbaFunctions, XlaModules
-from firstgrad.progress.history import Run
+from firstgrad.progress.history import FormerRun
 from firstgrad.progress.memory import tree_rss_bytes
 from firstgrad.progress.session import Session
 from firstgrad.progress.snapshot import Look, Stage, Units
@@ -67,7 +67,7 @@ def test_nothing_is_shown_while_sampling_and_after_but_for_another_compile():
 
 def test_a_compile_ends_where_sampling_begins():
     clock = FakeClock()
-    session = make_session(clock, [Run(key="", seconds=100.0)])
+    session = make_session(clock, [FormerRun(key="", seconds=100.0)])
     session.take(Look(stage=Stage.LINK))
     assert session.snapshot().expected is not None
     clock.tick(5.0)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from firstgrad.progress.board import BOARDS
 from firstgrad.progress.display import LOG_SECONDS, choose_display
-from firstgrad.progress.history import History, Run, default_path
+from firstgrad.progress.history import FormerRun, History, default_path, measured_runs, model_key, place_key
 from firstgrad.progress.session import Session
-from firstgrad.progress.signature import model_key, place_key
 from firstgrad.progress.snapshot import Summary
 
 if TYPE_CHECKING:
@@ -161,14 +160,12 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         except RuntimeError:  # nowhere to keep it
             return None
 
-    def _former_runs(self, key: str) -> tuple[Run, ...]:
+    def _former_runs(self, key: str) -> tuple[FormerRun, ...]:
         history, reference = self._history(), self._options["reference"]
         kept = history.runs(key) if history and key else ()
         if not reference:
             return kept
         with suppress(Exception):  # a store that others write to, or of another release
-            from firstgrad.progress.reference import measured_runs
-
             return kept + measured_runs(reference)
         return kept
 
@@ -176,7 +173,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         history = self._history()
         if history is not None and key and session.is_compile_seen:
             history.add(
-                Run(
+                FormerRun(
                     key=key,
                     seconds=round(self.summary.seconds, 3),
                     backend=session.backend,

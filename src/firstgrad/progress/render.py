@@ -9,7 +9,8 @@ from firstgrad.progress.snapshot import Stage
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from firstgrad.progress.snapshot import Expected, Look, Snapshot, Summary, Units
+    from firstgrad.progress.history import ExpectedTime
+    from firstgrad.progress.snapshot import Look, Snapshot, Summary, Units
 
 STAGES = {
     Stage.IMPORT: "import",
@@ -105,7 +106,7 @@ def _doing(look: Look) -> str:
     return name
 
 
-def _left(expected: Expected) -> str:
+def _left(expected: ExpectedTime) -> str:
     runs = format_count(expected.runs, "former run")
     if expected.high_seconds > _APART * max(expected.low_seconds, 1.0):
         return f"{_rough(expected.low_seconds)} to {_rough(expected.high_seconds)} s left ({runs})"

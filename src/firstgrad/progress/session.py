@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from firstgrad.progress.remaining import expect
+from firstgrad.progress.history import expect
 from firstgrad.progress.snapshot import Look, Snapshot, Stage, Summary, Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from firstgrad.progress.history import Run
+    from firstgrad.progress.history import FormerRun
 
 _ASKED_OFTEN = 5
 
@@ -27,13 +27,15 @@ class Session:
         What the user calls it.
     until : frame, optional
         The frame that holds the block; what lies outside is not looked at.
-    runs : sequence of Run
+    runs : sequence of FormerRun
         Former runs of the same.
     clock : callable
         In seconds.
     """
 
-    def __init__(self, title: str, until: FrameType | None, runs: Sequence[Run], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, title: str, until: FrameType | None, runs: Sequence[FormerRun], clock: Callable[[], float]
+    ) -> None:
         self.title, self.until, self.thread_id = title, until, threading.get_ident()
         self._runs, self._clock = runs, clock
         self._began = self._looked = self._stage_began = clock()

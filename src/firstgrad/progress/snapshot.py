@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from firstgrad.profile import UnitKind
+
+if TYPE_CHECKING:
+    from firstgrad.progress.history import ExpectedTime
 
 
 class Stage(StrEnum):
@@ -87,24 +91,6 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """How long former runs still took from here on.
-
-    Attributes
-    ----------
-    seconds, low_seconds, high_seconds : float
-        Median, smallest and largest of the remainders.
-    runs : int
-        Of how many former runs.
-    """
-
-    seconds: float
-    low_seconds: float
-    high_seconds: float
-    runs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What a display shows of one thread.
 
@@ -124,7 +110,7 @@ class Snapshot:
         Resident memory of the process and its children; none where the system does not tell.
     processes : int
         How many processes that are.
-    expected : Expected, optional
+    expected : ExpectedTime, optional
         Remaining time, where former runs tell.
     thread_id : int
         Tells threads of the same title apart.
@@ -138,7 +124,7 @@ class Snapshot:
     is_cache_seen: bool = False
     rss_bytes: int | None = None
     processes: int = 1
-    expected: Expected | None = None
+    expected: ExpectedTime | None = None
     thread_id: int = 0
 
 
