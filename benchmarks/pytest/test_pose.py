@@ -12,7 +12,7 @@ from firstgrad.pytest_benchmark import bench, worker_clock
 
 if TYPE_CHECKING:
     from firstgrad import Store
-    from firstgrad.pytest_benchmark.rounds import Benchmark
+    from firstgrad.plugins.pytest_benchmark import Benchmark
 
 # A case's description in characters that a shell leaves alone. Names stay, so saved runs can be compared.
 CASES = {re.sub(r"\W+", "-", str(case).replace("=", "")): case for case in cases()}

@@ -20,11 +20,9 @@ from firstgrad.case import ExternalModel, Scenario
 from firstgrad.errors import FirstgradError
 from firstgrad.record import Phase, Status
 from firstgrad.store import Store
-from firstgrad.sweep.cluster import DaskExecutor
-from firstgrad.sweep.connection import Certificates
-from firstgrad.sweep.events import SampleBegan, SampleLost, SampleProgress
+from firstgrad.sweep.cluster import Certificates, DaskExecutor
 from firstgrad.sweep.plan import Job, Plan
-from firstgrad.sweep.runner import run_sweep
+from firstgrad.sweep.rounds import SampleBegan, SampleLost, SampleProgress, run_sweep
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytest.importorskip("distributed")
@@ -172,8 +170,8 @@ return Model()
 
     def _tell(self, event):
         self.events.append(event)
-        places = {each.place for each in self.events if isinstance(each, SampleBegan)}
-        if len(places) == 4:  # the two that are left hold what waits for this
+        workers = {each.worker for each in self.events if isinstance(each, SampleBegan)}
+        if len(workers) == 4:  # the two that are left hold what waits for this
             (self._folder / "joined").touch()
 
 
@@ -185,15 +183,15 @@ def swept(cluster, tmp_path_factory):
 def test_each_sample_has_one_record_although_a_worker_was_killed(swept):
     assert Counter(record.case for record in swept.records) == Counter(job.case for job in swept.jobs)
     assert len({record.record_id for record in swept.records}) == 12
-    assert swept.summary.statuses == ((Status.OK, 12),)
+    assert swept.summary.statuses == {Status.OK: 12}
 
 
 def test_what_the_killed_worker_measured_is_measured_again_elsewhere(swept):
     (lost,) = [event for event in swept.events if isinstance(event, SampleLost)]
     assert lost.job == swept.jobs[0]
     first, second = [event for event in swept.events if isinstance(event, SampleBegan) and event.job == lost.job]
-    assert first.place == lost.place
-    assert second.place != lost.place
+    assert first.worker == lost.worker
+    assert second.worker != lost.worker
     killed, other = [pid for pid, n in swept.begun if n == 0]
     assert killed == swept.killed != other
     assert len(swept.begun) == 13
@@ -211,8 +209,8 @@ def test_a_worker_measures_one_sample_at_a_time(swept):
     running = {}
     for event in swept.events:
         if isinstance(event, SampleBegan):
-            assert event.place not in running.values()
-            running[event.job] = event.place
+            assert event.worker not in running.values()
+            running[event.job] = event.worker
         elif not isinstance(event, SampleProgress):
             running.pop(event.job)
     assert not running
@@ -281,7 +279,7 @@ def test_a_sample_that_kills_three_workers_becomes_a_crashed_record(cluster, swe
     assert record.environment.host.cores > 0
     assert record.environment.label == "a label"
     assert sum(isinstance(event, SampleLost) for event in events) == 3
-    assert len({event.place for event in events if isinstance(event, SampleBegan)}) == 3
+    assert len({event.worker for event in events if isinstance(event, SampleBegan)}) == 3
 
 
 def make_certificates(folder):

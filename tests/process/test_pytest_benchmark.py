@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from firstgrad.metrics import METRICS
-from firstgrad.pytest_benchmark.clock import WorkerClock
+from firstgrad.plugins.pytest_benchmark import WorkerClock
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
 from firstgrad.store import Store
 from helpers import write_model
@@ -255,7 +255,7 @@ def wrong(case, **options):
         yield replace(record, status=Status.MISMATCH, check=Check(verdict=Verdict.DISAGREES, mismatches=(found,)))
 
 def test_it(benchmark, monkeypatch):
-    monkeypatch.setattr("firstgrad.pytest_benchmark.rounds.measure", wrong)
+    monkeypatch.setattr("firstgrad.plugins.pytest_benchmark.measure", wrong)
     bench(benchmark, pose())
 """
     done = run_tests(tmp_path, body)

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from firstgrad.asv.cells import CellFailedError, Sample, take
-from firstgrad.asv.sample import to_sample
-from firstgrad.asv.surroundings import Surroundings
 from firstgrad.metrics import METRICS, Unit, metric_named
+from firstgrad.plugins.asv import AsvRun, CellFailedError, CellSample, take_sample
 from firstgrad.record import (
     CacheUse,
     Check,
@@ -39,20 +37,20 @@ class Measurer:
 
     def __call__(self, _):
         self.count += 1
-        return Sample(values={"nodes": self.count, "evaluation": self.count / 10})
+        return CellSample(values={"nodes": self.count, "evaluation": self.count / 10})
 
 
 def test_the_second_metric_reads_what_the_first_one_measured(tmp_path):
     measure = Measurer()
-    assert take(tmp_path, make_case(), "nodes", measure).value_of("nodes") == 1
-    assert take(tmp_path, make_case(), "evaluation", measure).value_of("evaluation") == 0.1
+    assert take_sample(tmp_path, make_case(), "nodes", measure).value_of("nodes") == 1
+    assert take_sample(tmp_path, make_case(), "evaluation", measure).value_of("evaluation") == 0.1
     assert measure.count == 1
 
 
 def test_each_round_of_a_metric_takes_a_new_sample(tmp_path):
     measure = Measurer()
-    assert [take(tmp_path, make_case(), "nodes", measure).value_of("nodes") for _ in range(3)] == [1, 2, 3]
-    assert [take(tmp_path, make_case(), "evaluation", measure).values["evaluation"] for _ in range(4)] == [
+    assert [take_sample(tmp_path, make_case(), "nodes", measure).value_of("nodes") for _ in range(3)] == [1, 2, 3]
+    assert [take_sample(tmp_path, make_case(), "evaluation", measure).values["evaluation"] for _ in range(4)] == [
         0.1,
         0.2,
         0.3,
@@ -63,8 +61,8 @@ def test_each_round_of_a_metric_takes_a_new_sample(tmp_path):
 
 def test_cases_share_nothing(tmp_path):
     measure = Measurer()
-    take(tmp_path, make_case(), "nodes", measure)
-    take(tmp_path, make_case(evaluations=4), "nodes", measure)
+    take_sample(tmp_path, make_case(), "nodes", measure)
+    take_sample(tmp_path, make_case(evaluations=4), "nodes", measure)
     assert measure.count == 2
 
 
@@ -76,9 +74,9 @@ def test_a_measurement_that_asv_stopped_is_not_tried_again_by_every_metric(tmp_p
         raise Stopped
 
     with pytest.raises(Stopped):
-        take(tmp_path, make_case(), "nodes", stopped)
+        take_sample(tmp_path, make_case(), "nodes", stopped)
     with pytest.raises(CellFailedError, match="asv stopped the measurement"):
-        take(tmp_path, make_case(), "evaluation", stopped).value_of("evaluation")
+        take_sample(tmp_path, make_case(), "evaluation", stopped).value_of("evaluation")
 
 
 GOOD = make_record(
@@ -94,7 +92,7 @@ GOOD = make_record(
 
 
 def test_a_good_record_gives_every_metric():
-    values = to_sample(GOOD).values
+    values = CellSample.of(GOOD).values
     assert values == {
         "time_to_first_gradient": 2.0,
         "time_to_first_gradient_cpu": 1.5,
@@ -117,7 +115,7 @@ def test_a_good_record_gives_every_metric():
 
 
 def test_a_record_without_numbers_gives_none_rather_than_zero():
-    assert set(to_sample(make_record()).values.values()) == {None}
+    assert set(CellSample.of(make_record()).values.values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +146,7 @@ def test_a_record_without_numbers_gives_none_rather_than_zero():
     ],
 )
 def test_a_bad_record_gives_no_numbers_but_a_reason(changes, reason):
-    sample = to_sample(replace(GOOD, **changes))
+    sample = CellSample.of(replace(GOOD, **changes))
     assert sample.values == {}
     with pytest.raises(CellFailedError, match=reason):
         sample.value_of("nodes")
@@ -157,7 +155,7 @@ def test_a_bad_record_gives_no_numbers_but_a_reason(changes, reason):
 def test_a_backend_that_is_not_installed_is_not_available_rather_than_failed():
     failure = Failure(kind="BackendUnavailable", message="pip install jax")
     with pytest.raises(SkipNotImplemented, match="pip install jax"):
-        to_sample(replace(GOOD, status=Status.FAILED, failure=failure)).value_of("nodes")
+        CellSample.of(replace(GOOD, status=Status.FAILED, failure=failure)).value_of("nodes")
 
 
 def test_metrics_have_unique_names_and_units():
@@ -176,20 +174,20 @@ def test_files_of_models_are_seen_from_the_configuration(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "asv.conf.json").touch()
     (tmp_path / "benchmarks").mkdir()
-    around = Surroundings.of(str(tmp_path / "benchmarks/bench_x.py"))
-    assert around.folder == tmp_path
-    assert around.reference("models.py:build") == f"{tmp_path}/models.py:build"
-    assert around.reference("package.models:build") == "package.models:build"
-    assert around.commit == ""
-    assert around.folder_for_filled("id") is None
+    asv_run = AsvRun.of(str(tmp_path / "benchmarks/bench_x.py"))
+    assert asv_run.folder == tmp_path
+    assert asv_run.reference("models.py:build") == f"{tmp_path}/models.py:build"
+    assert asv_run.reference("package.models:build") == "package.models:build"
+    assert asv_run.commit == ""
+    assert asv_run.folder_for_filled("id") is None
 
 
 def test_what_asv_says_goes_before_what_is_seen(tmp_path, monkeypatch):
     monkeypatch.setenv("ASV_CONF_DIR", str(tmp_path / "conf"))
     monkeypatch.setenv("ASV_COMMIT", "c" * 40)
     monkeypatch.setenv("ASV_ENV_NAME", "an environment")
-    around = Surroundings.of(None)
-    assert (around.folder, around.commit, around.environment) == (tmp_path / "conf", "c" * 40, "an environment")
+    asv_run = AsvRun.of(None)
+    assert (asv_run.folder, asv_run.commit, asv_run.environment) == (tmp_path / "conf", "c" * 40, "an environment")
 
 
 def test_filled_caches_are_kept_for_one_run_of_asv_and_by_commit(tmp_path, monkeypatch):
@@ -197,9 +195,9 @@ def test_filled_caches_are_kept_for_one_run_of_asv_and_by_commit(tmp_path, monke
     monkeypatch.setenv("ASV_COMMIT", "c" * 40)
     old = tmp_path / "firstgrad-filled" / "1-1.00" / "commit"
     old.mkdir(parents=True)
-    first = Surroundings.of(None).folder_for_filled("one")
+    first = AsvRun.of(None).folder_for_filled("one")
     monkeypatch.setenv("ASV_COMMIT", "d" * 40)
-    second = Surroundings.of(None).folder_for_filled("one")
+    second = AsvRun.of(None).folder_for_filled("one")
     assert first != second
     assert first.parent.parent == second.parent.parent
     assert not old.exists()

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from firstgrad.errors import SpecError
 from firstgrad.record import Status
-from firstgrad.sweep.duel import Contender, Duel, Ending, SidesExecutor, run_duel
-from firstgrad.sweep.events import SampleEnded
+from firstgrad.sweep.rounds import Duel, DuelSide, Ending, SampleEnded, SidesExecutor, run_duel
 from helpers import FakeClock, make_case, make_environment, make_record
 
 CASE = make_case()
@@ -39,7 +38,7 @@ class FakeExecutor:
 
 
 def make_duel(*, done=(0, 0), **fields):
-    base, head = (Contender(label=label, case=CASE, done=each) for label, each in zip("ab", done, strict=True))
+    base, head = (DuelSide(label=label, case=CASE, done=each) for label, each in zip("ab", done, strict=True))
     return Duel(**{"base": base, "head": head, "rounds": 4} | fields)
 
 
@@ -124,7 +123,7 @@ def test_taken_up_again_only_what_is_missing_is_measured_in_the_same_order():
 
 
 def test_sides_with_one_label_are_refused():
-    both = Contender(label="a", case=CASE)
+    both = DuelSide(label="a", case=CASE)
     with pytest.raises(SpecError, match="told apart"):
         Duel(base=both, head=both, rounds=1)
 

@@ -7,10 +7,9 @@ from firstgrad.cli.sweep_display import SweepState, show_sweep, span
 from firstgrad.measure.events import PhaseBegan
 from firstgrad.record import Failure, Phase, Status
 from firstgrad.spec import PoseSpec
-from firstgrad.sweep.durations import Durations
-from firstgrad.sweep.events import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
-from firstgrad.sweep.grid import Grid, LeftOut
-from firstgrad.sweep.plan import Plan, plan_sweep
+from firstgrad.sweep.grid import Grid, OmittedModel
+from firstgrad.sweep.plan import Durations, Plan, plan_sweep
+from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from helpers import FakeClock, make_record
 
 CASES = tuple(Case(model=PoseSpec(n_timesteps=steps), backend=BackendName.JAX) for steps in (10, 20, 30, 40))
@@ -55,7 +54,7 @@ def test_done_running_failed_and_skipped_are_told():
     line = state.apply(ended(jobs[0], status=Status.FAILED, failure=failure))
     assert "no data today" in line
     state.apply(SampleSkipped(job=jobs[1]))
-    state.apply(SampleBegan(job=jobs[2], place="node7"))
+    state.apply(SampleBegan(job=jobs[2], worker="node7"))
     state.apply(SampleProgress(job=jobs[2], event=PhaseBegan(phase=Phase.LINK, at_seconds=1.0)))
     clock.tick(7)
     headline = state.headline()
@@ -67,8 +66,8 @@ def test_done_running_failed_and_skipped_are_told():
 
 def test_a_lost_sample_is_told_and_still_to_be_done():
     state, jobs, _ = started()
-    state.apply(SampleBegan(job=jobs[0], place="node7"))
-    assert "lost with node7" in state.apply(SampleLost(job=jobs[0], place="node7"))
+    state.apply(SampleBegan(job=jobs[0], worker="node7"))
+    assert "lost with node7" in state.apply(SampleLost(job=jobs[0], worker="node7"))
     assert not state.running
     assert "0 of 4 samples" in state.headline()
 
@@ -76,7 +75,7 @@ def test_a_lost_sample_is_told_and_still_to_be_done():
 def test_a_log_has_a_line_a_sample_and_says_what_was_left_out():
     out = io.StringIO()
     plan = plan_sweep(CASES[:1], samples=1, done={})
-    grid = Grid(cases=CASES[:1], left_out=(LeftOut(what="T=300 unrolled", reason="too long"),))
+    grid = Grid(cases=CASES[:1], omitted=(OmittedModel(what="T=300 unrolled", reason="too long"),))
     console = Console(file=out, width=200, force_terminal=False)
     with show_sweep(grid, plan, Durations(), console=console, clock=FakeClock()) as display:
         display(SampleBegan(job=plan.jobs[0]))

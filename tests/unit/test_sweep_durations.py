@@ -4,8 +4,7 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.record import Memory, MemoryPoint
 from firstgrad.row import make_row
 from firstgrad.spec import HmmSpec, PoseSpec
-from firstgrad.sweep.durations import Durations
-from firstgrad.sweep.plan import Job
+from firstgrad.sweep.plan import Durations, Job
 from helpers import make_record
 
 

@@ -4,10 +4,9 @@ from firstgrad.case import BackendName, Case
 from firstgrad.errors import SpecError
 from firstgrad.record import Status
 from firstgrad.spec import PoseSpec
-from firstgrad.sweep.events import SampleEnded, SampleSkipped
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import plan_sweep
-from firstgrad.sweep.runner import run_sweep
+from firstgrad.sweep.rounds import SampleEnded, SampleSkipped, run_sweep
 from helpers import make_record
 
 CASES = [Case(model=PoseSpec(n_timesteps=steps), backend=BackendName.FAKE) for steps in (1, 2, 3)]
@@ -36,7 +35,7 @@ def test_every_record_is_kept_before_the_next_job_is_taken():
 
     summary = run_sweep(plan_sweep(CASES, samples=2, done={}), executor, keep=keep, tell=lambda _: None)
     assert len(kept) == 6
-    assert summary.statuses == ((Status.OK, 6),)
+    assert summary.statuses == {Status.OK: 6}
 
 
 def test_a_case_that_failed_is_skipped_from_then_on_and_told():
@@ -44,7 +43,7 @@ def test_a_case_that_failed_is_skipped_from_then_on_and_told():
     plan = plan_sweep(CASES, samples=3, done={})
     summary = run_sweep(plan, executor, keep=lambda _: None, tell=events.append)
     assert summary.skipped == 2
-    assert dict(summary.statuses) == {Status.OK: 6, Status.TIMEOUT: 1}
+    assert summary.statuses == {Status.OK: 6, Status.TIMEOUT: 1}
     assert {event.job.case for event in events if isinstance(event, SampleSkipped)} == {CASES[1]}
     assert sum(isinstance(event, SampleEnded) for event in events) == 7
 

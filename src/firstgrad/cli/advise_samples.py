@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
     from firstgrad.row import Row
     from firstgrad.store import Store
-    from firstgrad.sweep.events import SweepEvent
     from firstgrad.sweep.plan import Job
-    from firstgrad.sweep.runner import Executor
+    from firstgrad.sweep.rounds import Executor, SweepEvent
 
 SCENARIOS = (Scenario.COLD, Scenario.WARM)
 LABEL = "advise"
@@ -135,12 +134,10 @@ def _measure_missing(
 ) -> tuple[str, ...]:
     from firstgrad.cli.sweep_display import show_sweep
     from firstgrad.store.patient import add_patiently
-    from firstgrad.sweep.durations import Durations
-    from firstgrad.sweep.events import Notice
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
-    from firstgrad.sweep.plan import count_done, plan_sweep
-    from firstgrad.sweep.runner import run_sweep
+    from firstgrad.sweep.plan import Durations, count_done, plan_sweep
+    from firstgrad.sweep.rounds import Notice, run_sweep
 
     rows = list(store.rows())
     cases = [each.case for each in wanted]
@@ -189,7 +186,7 @@ class Budgeted:
         self.left_out: list[Case] = []
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
-        """Measure jobs; see `firstgrad.sweep.runner.Executor`."""
+        """Measure jobs; see `firstgrad.sweep.rounds.Executor`."""
         began = self._clock()
 
         def within() -> Iterator[Job]:

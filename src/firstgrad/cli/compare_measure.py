@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
     from firstgrad.store import Store
-    from firstgrad.sweep.duel import Duel, DuelSummary, SidesExecutor
+    from firstgrad.sweep.rounds import Duel, DuelSummary, SidesExecutor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,8 @@ def measure_sides(
     from firstgrad.cli.compare_places import make_ready
     from firstgrad.cli.console import make_console
     from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.sweep.duel import Contender, Duel, SidesExecutor
     from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.rounds import Duel, DuelSide, SidesExecutor
 
     if store == "none":
         raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
@@ -136,8 +136,8 @@ def measure_sides(
         ]
         _refuse_other_commits(requests, labels, stored, interpreters)
         duel = Duel(
-            base=Contender(label=labels[0], case=cases[0], done=len(stored[0])),
-            head=Contender(label=labels[1], case=cases[1], done=len(stored[1])),
+            base=DuelSide(label=labels[0], case=cases[0], done=len(stored[0])),
+            head=DuelSide(label=labels[1], case=cases[1], done=len(stored[1])),
             rounds=rounds,
             looks=looks,
             budget_seconds=budget_seconds,
@@ -161,7 +161,7 @@ def measure_sides(
 
 def describe_ending(summary: DuelSummary, options: DuelOptions) -> str:
     """Say in one line how measuring ended, and why."""
-    from firstgrad.sweep.duel import Ending
+    from firstgrad.sweep.rounds import Ending
 
     reasons = {
         Ending.ALL_ROUNDS: "all rounds were measured",
@@ -177,10 +177,8 @@ def _run(
 ) -> DuelSummary:
     from firstgrad.cli.sweep_display import SweepState, show_state
     from firstgrad.store.patient import add_patiently
-    from firstgrad.sweep.duel import run_duel
-    from firstgrad.sweep.durations import Durations
-    from firstgrad.sweep.events import Notice
-    from firstgrad.sweep.plan import Plan
+    from firstgrad.sweep.plan import Durations, Plan
+    from firstgrad.sweep.rounds import Notice, run_duel
 
     rows = [row for each in {duel.base.case, duel.head.case} for row in store.rows(question=each.question)]
     state = SweepState(Plan(jobs=duel.jobs()), Durations(rows))

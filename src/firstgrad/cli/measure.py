@@ -83,7 +83,7 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
     from dataclasses import replace
 
     from firstgrad.case import Scenario
-    from firstgrad.sweep.durations import Durations
+    from firstgrad.sweep.plan import Durations
 
     cold = replace(case, scenario=Scenario.COLD)
     cases = [cold, case] if case.scenario is Scenario.WARM else [case]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,8 @@ from firstgrad.cli.sweep_options import MACHINES, SAMPLING, SweepOptions
 
 if TYPE_CHECKING:
     from firstgrad.record import Record
-    from firstgrad.sweep.runner import Summary
+    from firstgrad.sweep.cluster import Certificates
+    from firstgrad.sweep.rounds import Executor, SweepSummary
 
 EPILOG = """\b
 Examples:
@@ -86,31 +88,27 @@ def sweep(
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
     from firstgrad.cli.sweep_display import show_plan, show_summary, show_sweep
-    from firstgrad.cli.sweep_machines import Machines
     from firstgrad.codec import to_json
     from firstgrad.errors import SpecError
+    from firstgrad.measure.environment import describe_environment
+    from firstgrad.row import conditions_of
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.patient import add_patiently
-    from firstgrad.sweep.durations import Durations
-    from firstgrad.sweep.events import Notice
-    from firstgrad.sweep.plan import count_done, plan_sweep
-    from firstgrad.sweep.runner import run_sweep
+    from firstgrad.sweep.cluster import Certificates, DaskExecutor
+    from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.plan import Durations, count_done, plan_sweep
+    from firstgrad.sweep.rounds import Notice, run_sweep
 
     if store == "none":
         raise SpecError("--store", "a sweep keeps its records, so that it can go on: give a file or a database URL")
-    machines = Machines.of_options(
-        scheduler=scheduler,
-        at_once=at_once,
-        threads=threads,
-        overload=overload,
-        ca_file=tls_ca_file,
-        certificate=tls_cert,
-        key=tls_key,
-    )
+    certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
+    _check_machines(scheduler, certificates, at_once=at_once, threads=threads, overload=overload)
     grid, samples = options.to_grid()
     with Store.open(store or DEFAULT_PATH) as opened:
         rows = list(opened.rows())
-        done = count_done([row for row in rows if row.label == label], conditions=machines.conditions())
+        # None for a cluster, whose hosts may be of any kind.
+        conditions = conditions_of(describe_environment(threads=threads)) if scheduler is None else None
+        done = count_done([row for row in rows if row.label == label], conditions=conditions)
         plan = plan_sweep(grid.cases, samples=samples, done=done, seed=order_seed, retry_failed=retry_failed)
         durations = Durations(rows)
         if dry_run:
@@ -124,7 +122,15 @@ def sweep(
                     if json:
                         typer.echo(to_json(record))
 
-                executor = machines.executor(label=label, warn=lambda message: display(Notice(message=message)))
+                executor: Executor = LocalExecutor(label=label, threads=threads, at_once=at_once)
+                if scheduler is not None:
+                    executor = DaskExecutor(
+                        scheduler,
+                        label=label,
+                        threads=threads,
+                        certificates=certificates,
+                        warn=lambda message: display(Notice(message=message)),
+                    )
                 summary = run_sweep(plan, executor, keep=keep, tell=display)
         except KeyboardInterrupt:
             typer.echo(
@@ -136,11 +142,25 @@ def sweep(
     raise typer.Exit(exit_code(summary))
 
 
-def exit_code(summary: Summary) -> int:
+def _check_machines(
+    scheduler: str | None, certificates: Certificates | None, *, at_once: int, threads: int, overload: bool
+) -> None:
+    """Refuse options of a cluster on this machine, and the other way round."""
+    from firstgrad.errors import SpecError
+    from firstgrad.sweep.local import check_cores
+
+    if scheduler is None:
+        if certificates is not None:
+            raise SpecError("--tls-ca-file, --tls-cert, --tls-key", "are for --scheduler tls://HOST:PORT")
+        check_cores(at_once=at_once, threads=threads, cores=os.cpu_count() or 1, allowed=overload)
+    elif at_once != 1:
+        raise SpecError("--at-once", "is for this machine; a cluster measures one sample a worker at a time")
+
+
+def exit_code(summary: SweepSummary) -> int:
     """Say how a sweep ended; a sample that its limit stopped is a result, not a failure."""
     from firstgrad.record import Status
 
-    statuses = {status for status, _ in summary.statuses}
-    if statuses & {Status.FAILED, Status.CRASHED}:
+    if summary.statuses.keys() & {Status.FAILED, Status.CRASHED}:
         return ExitCode.CASE_FAILED
-    return ExitCode.DIFFERENT if Status.MISMATCH in statuses else ExitCode.GOOD
+    return ExitCode.DIFFERENT if Status.MISMATCH in summary.statuses else ExitCode.GOOD

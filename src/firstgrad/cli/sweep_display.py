@@ -14,14 +14,7 @@ from rich.text import Text
 
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import REFRESH_PER_SECOND, Progress
-from firstgrad.sweep.events import (
-    Notice,
-    SampleBegan,
-    SampleEnded,
-    SampleLost,
-    SampleProgress,
-    SampleSkipped,
-)
+from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import format_bytes, format_count, format_seconds
 from firstgrad.usability import why_unusable
 
@@ -31,30 +24,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.record import Record
-    from firstgrad.sweep.durations import Durations
-    from firstgrad.sweep.events import SweepEvent
     from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.plan import Job, Plan
-    from firstgrad.sweep.runner import Summary
+    from firstgrad.sweep.plan import Durations, Job, Plan
+    from firstgrad.sweep.rounds import SweepEvent, SweepSummary
 
 _BAR_CELLS = 30
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
 class SweepState:
-    """What a display of a sweep shows.
-
-    Parameters
-    ----------
-    plan : Plan
-        What is going to be measured.
-    durations : Durations
-        Taught with every sample that ends.
-    at_once : int
-        How many samples run at a time.
-    clock : callable
-        In seconds.
-    """
+    """What a display of a sweep shows; it teaches `durations` with every sample that ends."""
 
     def __init__(
         self, plan: Plan, durations: Durations, *, at_once: int = 1, clock: Callable[[], float] = time.monotonic
@@ -65,31 +44,24 @@ class SweepState:
         self._started: dict[Job, float] = {}
         self.total = len(plan.jobs)
         self.running: dict[Job, Progress] = {}
-        self.measured = self.failed = self.skipped = self.lost = 0
+        self.measured = self.failed = self.skipped = 0
         self.notice = ""
 
     def apply(self, event: SweepEvent) -> str:
-        """Take an event.
-
-        Returns
-        -------
-        str
-            A line for a log, '' where the event is none for it.
-        """
+        """Take an event; returns a line for a log, '' where the event is none for it."""
         match event:
-            case SampleBegan(job=job, place=place):
+            case SampleBegan(job=job, worker=worker):
                 side = f"{job.side}: " if job.side else ""
-                title = f"{side}{job.case}, sample {job.number}" + (f" on {place}" if place else "")
+                title = f"{side}{job.case}, sample {job.number}" + (f" on {worker}" if worker else "")
                 self.running[job] = Progress(title, self._clock)
                 self._started[job] = self._clock()
                 self.notice = ""
             case SampleProgress(job=job, event=inner):
                 if job in self.running:
                     self.running[job].apply(inner)
-            case SampleLost(job=job, place=place):
+            case SampleLost(job=job, worker=worker):
                 self.running.pop(job, None)
-                self.lost += 1
-                return f"lost with {place}, to be measured again: {job.case}"
+                return f"lost with {worker}, to be measured again: {job.case}"
             case SampleSkipped(job=job):
                 self._left.pop(job, None)
                 self.skipped += 1
@@ -138,7 +110,7 @@ class SweepState:
         return f"{count} {job.side or job.case}: {_result(record, reason)}; {self.remaining()}"
 
 
-class _Screen:
+class _SweepScreen:
     """Draws the present state whenever Rich asks for it."""
 
     def __init__(self, state: SweepState) -> None:
@@ -165,21 +137,9 @@ def show_sweep(
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[SweepEvent], None]]:
-    """Show a sweep on standard error while the block runs.
+    """Show a sweep while the block runs; yields what is to be given each event, from any thread.
 
-    Parameters
-    ----------
-    grid, plan, durations, at_once
-        What runs.
-    console : rich.console.Console, optional
-        Where to draw; standard error where left out.
-    clock : callable
-        In seconds.
-
-    Yields
-    ------
-    callable
-        To be given each event, from any thread.
+    It is drawn on standard error where no console is given.
     """
     state = SweepState(plan, durations, at_once=at_once, clock=clock)
     with show_state(state, opening(grid, plan), console=console) as display:
@@ -190,13 +150,7 @@ def show_sweep(
 def show_state(
     state: SweepState, opening_lines: Iterable[str], *, console: Console | None = None
 ) -> Iterator[Callable[[SweepEvent], None]]:
-    """Show a state on standard error while the block runs, after some lines on what is going to happen.
-
-    Yields
-    ------
-    callable
-        To be given each event, from any thread.
-    """
+    """Show a state while the block runs, after some lines on what is going to happen; see `show_sweep`."""
     console = console or make_console(stderr=True)
     for line in opening_lines:
         console.print(line, soft_wrap=True)
@@ -208,7 +162,7 @@ def show_state(
 
         yield log
         return
-    with Live(_Screen(state), console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True) as live:
+    with Live(_SweepScreen(state), console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True) as live:
 
         def draw(event: SweepEvent) -> None:
             if line := state.apply(event):
@@ -224,8 +178,8 @@ def opening(grid: Grid, plan: Plan) -> Iterator[str]:
     if plan.settled:
         failed = f"{format_count(len(plan.settled), 'case')} failed or were stopped by their limit before"
         yield f"{failed}, and no more samples of them are taken (--retry-failed measures them again)"
-    for each in grid.left_out:
-        yield f"left out: {each.what}: {each.reason}"
+    for model in grid.omitted:
+        yield f"left out: {model.what}: {model.reason}"
 
 
 def show_plan(grid: Grid, plan: Plan, durations: Durations, *, at_once: int = 1) -> None:
@@ -247,10 +201,10 @@ def show_plan(grid: Grid, plan: Plan, durations: Durations, *, at_once: int = 1)
     console.print(f"In all about {span(seconds / at_once)}{more}.", soft_wrap=True)
 
 
-def show_summary(plan: Plan, summary: Summary, *, place: str) -> None:
+def show_summary(plan: Plan, summary: SweepSummary, *, place: str) -> None:
     """Print how a sweep ended, and what to do with it."""
     console = make_console(stderr=True)
-    ended = ", ".join(f"{count} {status}" for status, count in summary.statuses) or "nothing to measure"
+    ended = ", ".join(f"{count} {status}" for status, count in summary.statuses.items()) or "nothing to measure"
     skipped = f", {summary.skipped} skipped after a failure" if summary.skipped else ""
     console.print(f"{ended}{skipped}; {plan.stored} were there already. Records: {place}", soft_wrap=True)
     console.print("Next: firstgrad scaling (growth laws), firstgrad report (one page)", soft_wrap=True)

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from firstgrad.case import ExternalModel, Scalar
-    from firstgrad.sweep.grid import Grid, LeftOut, PoseAxes
-    from firstgrad.sweep.tiers import Tier
+    from firstgrad.sweep.grid import Grid, OmittedModel, PoseAxes, Tier
 
 AXES, SAMPLING = "Axes (values with commas; the first of each is the base)", "The sweep"
 MACHINES = "Many machines"
@@ -95,7 +94,7 @@ class SweepOptions:
         from firstgrad.sweep.grid import make_grid
 
         tier = self._tier()
-        models, left_out = self._models(tier)
+        models, omitted = self._models(tier)
         try:
             memory = None if self.memory_limit is None else parse_bytes(self.memory_limit)
         except SpecError as error:
@@ -106,7 +105,7 @@ class SweepOptions:
             or (tier.backends if tier else (BackendName.NUMBA,)),
             scenarios=_members("--scenario", self.scenario, Scenario) or (tier.scenarios if tier else (Scenario.COLD,)),
             targets=_members("--target", self.target, Target) or (Target.DLOGP,),
-            left_out=left_out,
+            omitted=omitted,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit,
             memory_limit_bytes=memory,
@@ -114,7 +113,7 @@ class SweepOptions:
         return grid, self.samples or (tier.samples if tier else 1)
 
     def _tier(self) -> Tier | None:
-        from firstgrad.sweep.tiers import TIERS, TierName
+        from firstgrad.sweep.grid import TIERS, TierName
 
         if self.tier is None:
             return None
@@ -125,7 +124,7 @@ class SweepOptions:
 
     def _models(
         self, tier: Tier | None
-    ) -> tuple[tuple[PoseSpec, ...] | tuple[ExternalModel, ...], tuple[LeftOut, ...]]:
+    ) -> tuple[tuple[PoseSpec, ...] | tuple[ExternalModel, ...], tuple[OmittedModel, ...]]:
         from firstgrad.sweep.grid import external_models, pose_models
 
         if self.model == "pose":

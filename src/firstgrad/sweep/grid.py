@@ -1,9 +1,10 @@
-"""A grid: the cases that a sweep measures, made from its axes."""
+"""A grid: the cases that a sweep measures, made from its axes or from a named tier."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
@@ -20,20 +21,7 @@ if TYPE_CHECKING:
 class PoseAxes:
     """The axes of the pose model; the first value of each is the base where they vary one at a time.
 
-    Attributes
-    ----------
-    timesteps, directions, cameras : tuple of int
-        T, K and C.
-    hmm : tuple of bool
-        Without and with an HMM.
-    states : tuple of int
-        S; where there is an HMM.
-    hmm_algorithm : tuple of HmmAlgorithm
-        Where there is an HMM.
-    formulation, likelihood, missing
-        See their types.
-    base : PoseSpec
-        Everything else.
+    `states` and `hmm_algorithm` hold where there is an HMM; everything else is as in `base`.
     """
 
     timesteps: tuple[int, ...] = (100,)
@@ -77,7 +65,7 @@ class PoseAxes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
+class OmittedModel:
     """A combination of axes that is no model: which, and why."""
 
     what: str
@@ -86,39 +74,24 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """The cases of a sweep.
-
-    Attributes
-    ----------
-    cases : tuple of Case
-        Each once, in the order of the axes.
-    left_out : tuple of LeftOut
-        Combinations that cannot be; never passed over in silence.
-    """
+    """The cases of a sweep."""
 
     cases: tuple[Case, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    """Each once, in the order of the axes."""
+    omitted: tuple[OmittedModel, ...] = ()
+    """Combinations that cannot be; never passed over in silence."""
 
 
-def pose_models(axes: PoseAxes, *, one_at_a_time: bool = False) -> tuple[tuple[PoseSpec, ...], tuple[LeftOut, ...]]:
-    """List the pose models of some axes.
+def pose_models(
+    axes: PoseAxes, *, one_at_a_time: bool = False
+) -> tuple[tuple[PoseSpec, ...], tuple[OmittedModel, ...]]:
+    """List the pose models of some axes, and the combinations that are none.
 
-    Parameters
-    ----------
-    axes : PoseAxes
-        What varies.
-    one_at_a_time : bool
-        Of the sizes (T, K, C, S) only one differs from the base in each model: what growth laws need, and a
-        fraction of the whole grid. The other axes are crossed all the same.
-
-    Returns
-    -------
-    tuple of PoseSpec, tuple of LeftOut
+    One at a time: of the sizes (T, K, C, S) only one differs from the base in each model, which is what growth laws
+    need, and a fraction of the whole grid. The other axes are crossed all the same.
     """
-    from dataclasses import replace
-
     models: dict[PoseSpec, None] = {}
-    left_out: list[LeftOut] = []
+    omitted: list[OmittedModel] = []
     for arguments in axes:
         if one_at_a_time and axes.moved(arguments) > 1:
             continue
@@ -128,8 +101,8 @@ def pose_models(axes: PoseAxes, *, one_at_a_time: bool = False) -> tuple[tuple[P
             models[replace(axes.base, hmm=spec, **arguments)] = None
         except SpecError as error:
             sizes = f"T={arguments['n_timesteps']} K={arguments['n_directions']}"
-            left_out.append(LeftOut(what=f"{sizes} {hmm[1] if hmm else 'no HMM'}", reason=error.problem))
-    return tuple(models), tuple(left_out)
+            omitted.append(OmittedModel(what=f"{sizes} {hmm[1] if hmm else 'no HMM'}", reason=error.problem))
+    return tuple(models), tuple(omitted)
 
 
 def external_models(reference: str, parameters: Sequence[tuple[str, tuple[Scalar, ...]]]) -> tuple[ExternalModel, ...]:
@@ -148,16 +121,12 @@ def make_grid(
     backends: Sequence[BackendName],
     scenarios: Sequence[Scenario] = (Scenario.COLD,),
     targets: Sequence[Target] = (Target.DLOGP,),
-    left_out: Sequence[LeftOut] = (),
+    omitted: Sequence[OmittedModel] = (),
     evaluations: int = 200,
     time_limit_seconds: float | None = 3600.0,
     memory_limit_bytes: int | None = None,
 ) -> Grid:
     """Cross models with backends, targets and scenarios.
-
-    Returns
-    -------
-    Grid
 
     Raises
     ------
@@ -181,4 +150,60 @@ def make_grid(
     }
     if not cases:
         raise SpecError("grid", "it has no case: every combination was left out")
-    return Grid(cases=tuple(cases), left_out=tuple(left_out))
+    return Grid(cases=tuple(cases), omitted=tuple(omitted))
+
+
+class TierName(StrEnum):
+    """``quick``: minutes. ``standard``: an hour or more. ``full``: the whole grid, days."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """What a sweep measures where its options don't say otherwise."""
+
+    axes: PoseAxes
+    backends: tuple[BackendName, ...]
+    scenarios: tuple[Scenario, ...]
+    samples: int
+    one_at_a_time: bool
+
+
+_ALL_BACKENDS = (BackendName.JAX, BackendName.C, BackendName.NUMBA)
+
+TIERS = {
+    TierName.QUICK: Tier(
+        axes=PoseAxes(timesteps=(30, 10, 100), directions=(2, 1, 5), hmm=(False, True)),
+        backends=(BackendName.JAX,),
+        scenarios=(Scenario.COLD,),
+        samples=2,
+        one_at_a_time=True,
+    ),
+    TierName.STANDARD: Tier(
+        axes=PoseAxes(
+            timesteps=(100, 10, 30, 300, 1000), directions=(5, 1, 2, 10, 20), hmm=(False, True), states=(2, 4, 8)
+        ),
+        backends=_ALL_BACKENDS,
+        scenarios=(Scenario.COLD, Scenario.WARM),
+        samples=1,
+        one_at_a_time=True,
+    ),
+    TierName.FULL: Tier(
+        axes=PoseAxes(
+            timesteps=(10, 30, 100, 300, 1000),
+            directions=(1, 2, 5, 10, 20),
+            hmm=(False, True),
+            states=(2, 4, 8),
+            hmm_algorithm=tuple(HmmAlgorithm),
+            formulation=tuple(Formulation),
+        ),
+        backends=_ALL_BACKENDS,
+        scenarios=tuple(Scenario),
+        samples=3,
+        one_at_a_time=False,
+    ),
+}
+"""Each tier; options of the command line replace single axes."""

@@ -11,18 +11,19 @@ from firstgrad.case import Scenario
 from firstgrad.errors import SpecError
 from firstgrad.measure.launch import measure
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.sweep.events import SampleBegan, SampleProgress
+from firstgrad.sweep.rounds import SampleBegan, SampleProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
+    from firstgrad.case import Case
     from firstgrad.measure.events import Event
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
-    from firstgrad.sweep.events import SweepEvent
     from firstgrad.sweep.plan import Job
+    from firstgrad.sweep.rounds import SweepEvent
 
 
 class _Stopped(Exception):  # noqa: N818 - no error: the sweep was ended
@@ -34,15 +35,15 @@ class LocalExecutor:
 
     Parameters
     ----------
-    label : str
+    label
         For the records.
-    threads : int
-        Threads of BLAS and OpenMP in each worker.
-    at_once : int
+    threads
+        Of BLAS and OpenMP in each worker.
+    at_once
         How many samples run at the same time. More than one disturb each other.
-    keep_filled : bool
+    keep_filled
         Whether cold samples leave their filled caches to the warm ones of the same model until the sweep ends.
-    interpreter : Interpreter, optional
+    interpreter
         Another Python that is to measure; this process's where left out.
     """
 
@@ -60,7 +61,7 @@ class LocalExecutor:
         self._stop = threading.Event()
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
-        """Measure jobs; see `firstgrad.sweep.runner.Executor`."""
+        """Measure jobs; see `firstgrad.sweep.rounds.Executor`."""
         # Its folder goes when this process does, even when it is killed.
         with PrivateCaches() as filled:
             folder = filled.folder / "kept" if self._keep_filled else None
@@ -95,35 +96,29 @@ class LocalExecutor:
                 raise _Stopped
             tell(SampleProgress(job=job, event=event))
 
-        scenario = job.case.scenario
-        kept = None if folder is None or scenario is Scenario.HOT else folder / _filling(job)
         (record,) = measure(
             job.case,
             label=self._label,
             threads=self._threads,
             on_event=pass_on,
-            keep_filled=kept,
+            keep_filled=folder_of_filled(folder, job.case),
             interpreter=self._interpreter,
         )
         return record
 
 
-def check_cores(*, at_once: int, threads: int, cores: int, allowed: bool) -> None:
-    """Refuse to run more at a time than there are cores.
+def folder_of_filled(folder: Path | None, case: Case) -> Path | None:
+    """Find where a filled cache is kept, the same for all scenarios of one model; none where the case needs none."""
+    if folder is None or case.scenario is Scenario.HOT:
+        return None
+    return folder / replace(case, scenario=Scenario.WARM).question
 
-    Raises
-    ------
-    SpecError
-        Where it is more, and was not allowed.
-    """
+
+def check_cores(*, at_once: int, threads: int, cores: int, allowed: bool) -> None:
+    """Refuse with a `SpecError` to run more at a time than there are cores, unless that was allowed."""
     if at_once * threads > cores and not allowed:
         raise SpecError(
             "--at-once",
             f"{at_once} samples of {threads} threads need {at_once * threads} cores, and there are {cores}: they "
             "would measure each other. Take fewer, or say --overload if you mean it",
         )
-
-
-def _filling(job: Job) -> str:
-    """Name what fills the caches of a warm sample: the same for all scenarios of one model."""
-    return replace(job.case, scenario=Scenario.WARM).question

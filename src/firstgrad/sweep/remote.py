@@ -11,16 +11,17 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import Case, Scenario
+from firstgrad.case import Case
 from firstgrad.codec import from_json, to_json
 from firstgrad.measure import environment
 from firstgrad.measure.events import Finished, MemoryNow, PassBegan
 from firstgrad.measure.launch import measure
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.record import SCHEMA_VERSION
+from firstgrad.sweep.local import folder_of_filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,82 +32,55 @@ if TYPE_CHECKING:
 PROCESS = uuid.uuid4().hex
 """Unique name of this process."""
 _AT_WORK = ("running", "paused", "closing_gracefully")
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 _TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """What a Dask worker says of itself.
-
-    Attributes
-    ----------
-    firstgrad : str
-        Version of the package.
-    schema_version : int
-        Of its records.
-    process : str
-        Unique name of the process: a restarted one may get the same address.
-    machine : str
-        Name of the host.
-    cores : int
-        Of the whole host.
-    environment : str
-        The `firstgrad.record.Environment` as JSON, to be read only where the versions are equal.
-    """
+class WorkerInfo:
+    """What a Dask worker says of itself."""
 
     firstgrad: str
+    """Version of the package."""
     schema_version: int
+    """Of its records."""
     process: str
+    """Unique name of the process: a restarted one may get the same address."""
     machine: str
+    """Name of the host."""
     cores: int
+    """Of the whole host."""
     environment: str
+    """The `firstgrad.record.Environment` as JSON, to be read only where the versions are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a Dask worker is asked to measure.
-
-    Attributes
-    ----------
-    case : Case
-        A sample of this.
-    label, threads
-        As for `firstgrad.measure.launch.measure`.
-    process : str
-        Of the `Card`; another process refuses.
-    sweep : str
-        Unique name of the sweep: topic of the events, and owner of the caches that are kept.
-    keep_filled : bool
-        Whether to keep a filled cache for the next samples of the same model.
-    """
+class MeasureRequest:
+    """What a Dask worker is asked to measure."""
 
     case: Case
     label: str
     threads: int
     process: str
+    """Of the `WorkerInfo`; another process refuses."""
     sweep: str
+    """Unique name of the sweep: topic of the events, and owner of the caches that are kept."""
     keep_filled: bool
+    """Whether to keep a filled cache for the next samples of the same model."""
 
 
 class OtherProcessError(Exception):
-    """An order came to another process than the one it was meant for."""
+    """A request came to another process than the one it was meant for."""
 
 
 class NotWantedError(Exception):
     """Nobody waits for this sample any more."""
 
 
-def introduce(threads: int, label: str) -> str:
-    """Say what this worker is.
-
-    Returns
-    -------
-    str
-        A `Card` as JSON.
-    """
+def describe_worker(threads: int, label: str) -> str:
+    """Say what this worker is: a `WorkerInfo` as JSON."""
     return to_json(
-        Card(
+        WorkerInfo(
             firstgrad=environment.installed_version("firstgrad"),
             schema_version=SCHEMA_VERSION,
             process=PROCESS,
@@ -117,31 +91,21 @@ def introduce(threads: int, label: str) -> str:
     )
 
 
-def measure_order(text: str) -> str:
-    """Measure one sample.
-
-    Parameters
-    ----------
-    text : str
-        An `Order` as JSON.
-
-    Returns
-    -------
-    str
-        The record as JSON.
+def measure_sample(text: str) -> str:
+    """Measure what a `MeasureRequest` in JSON asks for, and return the record as JSON.
 
     Raises
     ------
     OtherProcessError
-        Where the order was meant for an earlier process at this address.
+        Where the request was meant for an earlier process at this address.
     NotWantedError
         Where the sweep was stopped, or gave this worker up; nothing of the sample is left alive.
     """
-    order = from_json(text, Order)
-    if order.process != PROCESS:
-        raise OtherProcessError(order.process)
-    task = _Task(order.sweep)
-    while not _turn.acquire(timeout=_LOOK_SECONDS):
+    request = from_json(text, MeasureRequest)
+    if request.process != PROCESS:
+        raise OtherProcessError(request.process)
+    task = _Task(request.sweep)
+    while not _turn.acquire(timeout=_CHECK_SECONDS):
         task.check()
     try:
         # This process may live for weeks, while people commit and update.
@@ -149,11 +113,11 @@ def measure_order(text: str) -> str:
         environment.compiler_version.cache_clear()
         with _without_settings_of(task.worker):
             (record,) = measure(
-                order.case,
-                label=order.label,
-                threads=order.threads,
-                on_event=task.hear,
-                keep_filled=_kept.folder(order),
+                request.case,
+                label=request.label,
+                threads=request.threads,
+                on_event=task.pass_on,
+                keep_filled=_filled.folder(request),
             )
         return to_json(record)
     finally:
@@ -163,7 +127,7 @@ def measure_order(text: str) -> str:
 def forget(sweep: str) -> None:
     """Remove what was kept for a sweep, as soon as no sample of it runs any more."""
     with _turn:
-        _kept.forget(sweep)
+        _filled.forget(sweep)
 
 
 class _Task:
@@ -175,7 +139,7 @@ class _Task:
         self.worker = get_worker()
         self._key = self.worker.get_current_task()
         self._topic = topic
-        self._told: dict[type[Event], float] = {}
+        self._sent: dict[type[Event], float] = {}
 
     def check(self) -> None:
         """Raise where the client has cancelled the task or is gone, or where the worker closes."""
@@ -183,34 +147,34 @@ class _Task:
         if state is None or state.state != "executing" or self.worker.status.name not in _AT_WORK:
             raise NotWantedError(self._key)
 
-    def hear(self, event: Event) -> None:
+    def pass_on(self, event: Event) -> None:
         """Pass an event on to the client: each phase, and once a second what comes more often."""
         self.check()
         if isinstance(event, Finished):
             return  # the record is the task's result
         if isinstance(event, MemoryNow | PassBegan):
             now = time.monotonic()
-            if now - self._told.get(type(event), 0.0) < _TELL_SECONDS:
+            if now - self._sent.get(type(event), 0.0) < _TELL_SECONDS:
                 return
-            self._told[type(event)] = now
+            self._sent[type(event)] = now
         self.worker.log_event(self._topic, [self._key, type(event).__name__, to_json(event)])
 
 
-class _Kept:
+class _FilledCaches:
     """Filled caches of one sweep, in a folder that goes away with this process, even when it is killed."""
 
     def __init__(self) -> None:
         self._sweep = ""
         self._caches: PrivateCaches | None = None
 
-    def folder(self, order: Order) -> Path | None:
-        """Find where the cache that an order fills or reads is kept; none where it needs none."""
-        if not order.keep_filled or order.case.scenario is Scenario.HOT:
+    def folder(self, request: MeasureRequest) -> Path | None:
+        """Find where the cache that a request fills or reads is kept; none where it needs none."""
+        if not request.keep_filled:
             return None
-        if self._caches is None or order.sweep != self._sweep:
+        if self._caches is None or request.sweep != self._sweep:
             self.forget(self._sweep)
-            self._sweep, self._caches = order.sweep, PrivateCaches()
-        return self._caches.folder / "kept" / replace(order.case, scenario=Scenario.WARM).question
+            self._sweep, self._caches = request.sweep, PrivateCaches()
+        return folder_of_filled(self._caches.folder / "kept", request.case)
 
     def forget(self, sweep: str) -> None:
         """Remove what belongs to a sweep."""
@@ -235,4 +199,4 @@ def _without_settings_of(worker: Any) -> Iterator[None]:
 
 
 _turn = threading.Lock()
-_kept = _Kept()
+_filled = _FilledCaches()

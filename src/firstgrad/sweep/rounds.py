@@ -1,17 +1,16 @@
-"""A duel: two sides measured in rounds, each round both of them, so that what changes with time falls on both alike."""
+"""Runs plans and duels: every record is kept before the next sample begins, and an executor does the measuring."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from firstgrad.errors import SpecError
-from firstgrad.sweep.events import SampleEnded
 from firstgrad.sweep.plan import Job
 from firstgrad.usability import why_unusable
 
@@ -19,54 +18,135 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 
     from firstgrad.case import Case
-    from firstgrad.record import Record
-    from firstgrad.sweep.events import SweepEvent
-    from firstgrad.sweep.runner import Executor
+    from firstgrad.measure.events import Event
+    from firstgrad.record import Record, Status
+    from firstgrad.sweep.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """One side of a duel.
+class SampleBegan:
+    """A sample is being measured; `worker` names the cluster's worker, '' for this machine."""
 
-    Attributes
-    ----------
-    label : str
-        Of its records.
-    case : Case
-        What is measured of it.
-    done : int
-        How many of its samples are stored already, of a duel that is taken up again.
+    job: Job
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleProgress:
+    """Something happened within a running sample."""
+
+    job: Job
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleLost:
+    """A sample's worker is gone; the sample will be measured again."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleEnded:
+    """A sample ended, and its record is kept."""
+
+    job: Job
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSkipped:
+    """A sample isn't measured, since an earlier one of its case failed or was stopped by its limit."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that a person should know: the store's server is away, workers are missing or unfit."""
+
+    message: str
+
+
+type SweepEvent = SampleBegan | SampleProgress | SampleLost | SampleEnded | SampleSkipped | Notice
+
+
+class Executor(Protocol):
+    """What measures samples: this machine, a cluster, or a test."""
+
+    def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
+        """Measure jobs, and yield each one's record as soon as it is there.
+
+        The next job is to be asked for only when it can be begun, and never from two threads. `tell` takes events from
+        any thread. When the generator is closed, what still runs is stopped.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSummary:
+    """How a sweep ended: how many samples with which status, and how many were not measured."""
+
+    statuses: Mapping[Status, int]
+    skipped: int
+    """Since an earlier sample of their case gave no numbers."""
+
+
+def run_sweep(
+    plan: Plan, executor: Executor, *, keep: Callable[[Record], None], tell: Callable[[SweepEvent], None]
+) -> SweepSummary:
+    """Measure what a plan has left to measure; a case that gave no numbers once gets no further sample.
+
+    `keep` puts a record where it lasts; only then does the sample count as done.
     """
+    statuses: Counter[Status] = Counter()
+    settled: set[str] = set()
+    skipped = 0
+
+    def wanted() -> Iterator[Job]:
+        nonlocal skipped
+        for job in plan.jobs:
+            if job.case.question in settled:
+                skipped += 1
+                tell(SampleSkipped(job=job))
+            else:
+                yield job
+
+    for job, record in executor.run(wanted(), tell):
+        keep(record)
+        statuses[record.status] += 1
+        if why_unusable(record):
+            settled.add(job.case.question)
+        tell(SampleEnded(job=job, record=record))
+    return SweepSummary(statuses=statuses, skipped=skipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuelSide:
+    """One side of a duel."""
 
     label: str
+    """Of its records."""
     case: Case
     done: int = 0
+    """How many of its samples are stored already, of a duel that is taken up again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duel:
-    """What is going to be measured.
+    """Two sides measured in rounds, each round both, so that what changes with time falls on both alike."""
 
-    Attributes
-    ----------
-    base, head : Contender
-        The sides, with labels that differ.
-    rounds : int
-        At most so many samples of each.
-    looks : collection of int
-        After which rounds to ask whether it is decided.
-    budget_seconds : float, optional
-        No round is begun that is expected to end later than this; the first always is.
-    seed : int
-        Of the order within the rounds.
-    """
-
-    base: Contender
-    head: Contender
+    base: DuelSide
+    head: DuelSide
     rounds: int
+    """At most so many samples of each."""
     looks: Collection[int] = ()
+    """After which rounds to ask whether it is decided."""
     budget_seconds: float | None = None
+    """No round is begun that is expected to end later than this; the first always is."""
     seed: int = 0
+    """Of the order within the rounds."""
 
     def __post_init__(self) -> None:
         if self.base.label == self.head.label:
@@ -76,7 +156,7 @@ class Duel:
         """List what a round (from 1) has to measure, in a random order that follows from the seed alone."""
         sides = [self.base, self.head]
         random.Random(f"{self.seed} {number}").shuffle(sides)  # noqa: S311 - an order, no secret
-        return tuple(Job(case=each.case, number=number, side=each.label) for each in sides if each.done < number)
+        return tuple(Job(case=side.case, number=number, side=side.label) for side in sides if side.done < number)
 
     def jobs(self) -> tuple[Job, ...]:
         """List what all rounds have to measure."""
@@ -94,21 +174,13 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuelSummary:
-    """How a duel ended.
-
-    Attributes
-    ----------
-    ending : Ending
-        Why.
-    rounds : int
-        How many rounds are whole, those that were stored before included.
-    measured : int
-        How many samples were measured now.
-    """
+    """How a duel ended."""
 
     ending: Ending
     rounds: int
+    """How many are whole, those that were stored before included."""
     measured: int
+    """How many samples were measured now."""
 
 
 def run_duel(
@@ -127,22 +199,14 @@ def run_duel(
 
     Parameters
     ----------
-    duel : Duel
-        What to measure.
-    executor : Executor
+    executor
         Who measures, one sample at a time; a job's `side` is the label of its records.
-    keep : callable
+    keep
         Puts a record where it lasts, before the next sample begins.
-    tell : callable
-        Takes events, for a display.
-    is_decided : callable
+    is_decided
         Asked after the rounds that `Duel.looks` names.
-    clock : callable
+    clock
         In seconds.
-
-    Returns
-    -------
-    DuelSummary
     """
     began = clock()
     ending = Ending.ALL_ROUNDS
@@ -155,7 +219,8 @@ def run_duel(
         for number in range(1, duel.rounds + 1):
             round_began = clock()
             jobs = duel.round(number)
-            if jobs and _is_too_late(duel, round_began - began, longest_seconds):
+            would_end = round_began - began + longest_seconds
+            if jobs and longest_seconds and duel.budget_seconds is not None and would_end > duel.budget_seconds:
                 ending = Ending.OUT_OF_TIME
                 return
             yield from jobs  # the last of them is kept when this goes on
@@ -180,17 +245,14 @@ def run_duel(
 class SidesExecutor:
     """Measures each side by an executor of its own, which lives as long as the duel: it may keep filled caches.
 
-    Parameters
-    ----------
-    executors : mapping of str to Executor
-        By the side's label. Each measures one sample at a time.
+    `executors` are by the side's label; each measures one sample at a time.
     """
 
     def __init__(self, executors: Mapping[str, Executor]) -> None:
-        self._executors = dict(executors)
+        self._executors = executors
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
-        """Measure jobs; see `firstgrad.sweep.runner.Executor`."""
+        """Measure jobs; see `Executor`."""
         waiting: dict[str, deque[Job]] = {label: deque() for label in self._executors}
         with ExitStack() as stack:
             running = {
@@ -211,9 +273,3 @@ def _generate(
             yield waiting.popleft()
 
     yield from executor.run(hand_over(), tell)
-
-
-def _is_too_late(duel: Duel, elapsed_seconds: float, longest_seconds: float) -> bool:
-    if duel.budget_seconds is None or not longest_seconds:
-        return False
-    return elapsed_seconds + longest_seconds > duel.budget_seconds

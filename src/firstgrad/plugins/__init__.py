@@ -1,0 +1,3 @@
+"""Other tools' ways to send cases: asv suites and pytest-benchmark tests."""
+
+from __future__ import annotations

@@ -1,0 +1,322 @@
+"""An asv suite with all of firstgrad's metrics from one measured process a sample; users import it as `firstgrad.asv`.
+
+asv starts a process for each metric, and again for each round, in a folder that all metrics of a run share. The n-th
+time that a metric is asked for, it takes the n-th sample of its case; where no metric has asked for that one yet, it is
+measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.errors import FirstgradError, StoreError
+from firstgrad.metrics import METRICS
+from firstgrad.record import Status
+from firstgrad.usability import why_unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psutil
+
+    from firstgrad.case import Scalar
+    from firstgrad.metrics import Metric
+    from firstgrad.record import Record
+
+STORE_VARIABLE = "FIRSTGRAD_STORE"
+"""Environment variable that names the store for the records; ``none`` keeps none."""
+_RESERVE_SECONDS = 30.0
+"""firstgrad stops a sample this long before asv would: only then is there a record of it."""
+
+
+class CellFailedError(FirstgradError):
+    """A cell has no numbers; the message says why."""
+
+
+class GradientBenchmarks:
+    """Measure the gradient compilation of a model with asv: derive a class and name the model.
+
+    Every metric of `firstgrad.metrics.METRICS` becomes a ``track_`` benchmark. All metrics of a sample come from
+    one measured process: the first metric that asv asks for measures, the others read what was measured. Each asv
+    round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's statistics have
+    all samples.
+
+    Attributes
+    ----------
+    model : str
+        ``path/file.py:function`` (seen from the folder of the asv configuration) or ``package.module:function``;
+        the function returns a ``pm.Model`` or a pair ``(model, initial_point)``.
+    parameters : mapping of str to sequence
+        Keyword arguments of that function and the values to measure; an axis each.
+    backends : sequence of str
+        An axis: ``"c"``, ``"numba"``, ``"jax"``.
+    scenarios : sequence of str
+        An axis: ``"cold"``, ``"warm"``, ``"hot"``.
+    evaluations : int
+        Steady-state calls that are timed.
+    rounds : int
+        Samples; with 3 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ.
+    timeout : float
+        Seconds for one sample, the filling of a warm cache included. firstgrad stops a little earlier by itself.
+    title : str
+        How pages name the class; its name where left out.
+
+    Notes
+    -----
+    ``asv run --quick`` takes one sample. That a ``track_`` benchmark may return samples and have rounds is not
+    in asv's documentation; firstgrad's tests run asv 0.6 to make sure of it.
+    """
+
+    model: ClassVar[str] = ""
+    parameters: ClassVar[Mapping[str, Sequence[Scalar]]] = {}
+    backends: ClassVar[Sequence[str]] = ("jax",)
+    scenarios: ClassVar[Sequence[str]] = ("cold",)
+    evaluations: ClassVar[int] = 200
+    rounds: ClassVar[int] = 3
+    timeout: ClassVar[float] = 1800.0
+    title: ClassVar[str] = ""
+
+    params: ClassVar[list[list[Scalar]]]
+    param_names: ClassVar[list[str]]
+
+    def __init_subclass__(cls, *, abstract: bool = False, **others: Any) -> None:
+        """Give the class its axes and a benchmark for each metric."""
+        super().__init_subclass__(**others)
+        if abstract:
+            return
+        axes = {**cls.parameters, "backend": cls.backends, "scenario": cls.scenarios}
+        cls.param_names = list(axes)
+        cls.params = [list(values) for values in axes.values()]
+        for metric in METRICS:
+            setattr(cls, f"track_{metric.name}", _make_track(metric, cls.title or cls.__name__, cls.rounds))
+
+    def case(self, **values: Scalar) -> Case:
+        """Describe what one cell of the grid measures; override it for other targets or limits.
+
+        Parameters
+        ----------
+        **values : scalar
+            One of each axis.
+
+        Raises
+        ------
+        NotImplementedError
+            To skip a cell that makes no sense; asv shows ``n/a``.
+        """
+        backend, scenario = values.pop("backend"), values.pop("scenario")
+        return Case(
+            model=ExternalModel(reference=self.asv_run.reference(self.model), parameters=tuple(sorted(values.items()))),
+            backend=BackendName(str(backend)),
+            scenario=Scenario(str(scenario)),
+            evaluations=self.evaluations,
+        )
+
+    @property
+    def asv_run(self) -> AsvRun:
+        """Where asv runs this."""
+        return AsvRun.of(getattr(sys.modules.get(type(self).__module__), "__file__", None))
+
+    def setup_cache(self) -> None:
+        """Make asv run all metrics in the same folder: it is where they share what was measured."""
+
+    def setup(self, *values: Scalar) -> None:
+        """Skip what cannot be, before anything is measured."""
+        self._case(values)
+
+    def _case(self, values: Sequence[Scalar]) -> Case:
+        return self.case(**dict(zip(self.param_names, values, strict=True)))
+
+
+def _make_track(metric: Metric, title: str, rounds: int) -> Callable[..., object]:
+    def track(self: GradientBenchmarks, *values: Scalar) -> object:
+        def measure(case: Case) -> CellSample:
+            return measure_sample(case, self.asv_run, limit_seconds=self.timeout)
+
+        value = take_sample(Path.cwd(), self._case(values), metric.name, measure).value_of(metric.name)
+        return math.nan if value is None else {"samples": [value], "number": 1}
+
+    track.__name__ = f"track_{metric.name}"
+    for name, value in {
+        "unit": metric.unit.value,
+        "pretty_name": f"{title}: {metric.title}",
+        "version": metric.version,
+        "rounds": rounds,
+    }.items():
+        setattr(track, name, value)
+    return track
+
+
+@dataclass(slots=True)
+class CellSample:
+    """One sample as asv's processes share it."""
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    """The number of each metric, by its name."""
+    failure: str = ""
+    """Why there are none; empty where there are."""
+    is_unavailable: bool = False
+    """Whether the failure is that the backend isn't installed here."""
+    taken: list[str] = field(default_factory=list)
+    """Names of the metrics that have taken this sample."""
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Take a record's numbers, or why there are none."""
+        reason = why_unusable(record)
+        hint = ". Look at it: firstgrad check" if record.status is Status.MISMATCH else ""
+        return cls(
+            values={} if reason else {metric.name: metric.read(record) for metric in METRICS},
+            failure=reason and f"{record.case}: {reason}{hint}",
+            is_unavailable=record.failure is not None and record.failure.kind == "BackendUnavailable",
+        )
+
+    def value_of(self, metric: str) -> float | None:
+        """Return a metric's number.
+
+        Raises
+        ------
+        CellFailedError
+            Where the sample failed: asv shows the cell as failed, with this message.
+        """
+        if self.is_unavailable:
+            from asv_runner.benchmarks.mark import SkipNotImplemented
+
+            raise SkipNotImplemented(self.failure)
+        if self.failure:
+            raise CellFailedError(self.failure)
+        return self.values[metric]
+
+
+def take_sample(folder: Path, case: Case, metric: str, measure: Callable[[Case], CellSample]) -> CellSample:
+    """Take the next sample that this metric has not had, measuring it where it isn't in the folder."""
+    for number in itertools.count():
+        file = folder / f"{case.id}-{number}.json"
+        sample = CellSample(**json.loads(file.read_text())) if file.exists() else None
+        if sample is None:
+            # Should asv stop this process, the other metrics must not each try again for as long.
+            _write(file, CellSample(failure=f"{case}: asv stopped the measurement of this sample; raise the timeout"))
+            sample = measure(case)
+        elif metric in sample.taken:
+            continue
+        sample.taken.append(metric)
+        _write(file, sample)
+        return sample
+    raise AssertionError("unreachable")
+
+
+def _write(file: Path, sample: CellSample) -> None:
+    half = file.with_suffix(".half")
+    half.write_text(json.dumps(asdict(sample)))
+    half.replace(file)
+
+
+def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> CellSample:
+    """Measure a sample within asv's time limit, and keep its record in the store.
+
+    The case's own time limit is lowered where asv's is lower; filling a warm cache and the sample itself get half of it
+    each.
+    """
+    from firstgrad.measure.launch import measure
+
+    share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
+    limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
+    # A cold sample leaves its cache to the warm ones of the same model: it is what fills theirs.
+    filling = replace(case, scenario=Scenario.WARM)
+    kept = None if case.scenario is Scenario.HOT else asv_run.folder_for_filled(filling.id)
+    (record,) = measure(limited, label=asv_run.environment, keep_filled=kept)
+    # The asked-for case, so that all of its records have one id whatever asv's limit was.
+    record = replace(record, case=case, environment=replace(record.environment, git_commit=asv_run.commit))
+    _keep(record, asv_run.folder)
+    return CellSample.of(record)
+
+
+def _keep(record: Record, folder: Path) -> None:
+    from firstgrad.store import DEFAULT_PATH, Store
+
+    place = os.environ.get(STORE_VARIABLE) or folder / DEFAULT_PATH
+    if place == "none":
+        return
+    try:
+        with Store.open(place) as store:
+            store.add(record)
+    except StoreError as error:
+        # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
+        sys.stderr.write(f"firstgrad: this record was not kept: {error}\n")
+
+
+@dataclass(frozen=True, slots=True)
+class AsvRun:
+    """What asv says of a run, and what can be seen where it says nothing (environments of type ``existing``)."""
+
+    folder: Path
+    """Of the asv configuration."""
+    environment: str
+    """asv's name of the environment."""
+    environment_folder: Path | None
+    """Where asv made the environment; none where it didn't."""
+
+    @classmethod
+    def of(cls, suite_file: str | None) -> Self:
+        """Describe the run of a suite, seen from one of its files."""
+        given = os.environ.get("ASV_ENV_DIR")
+        return cls(
+            folder=Path(os.environ.get("ASV_CONF_DIR") or _configuration_above(suite_file)),
+            environment=os.environ.get("ASV_ENV_NAME", "existing"),
+            environment_folder=Path(given) if given else None,
+        )
+
+    @property
+    def commit(self) -> str:
+        """The commit that is measured; '' where it cannot be known."""
+        from firstgrad.measure.environment import git_commit
+
+        return os.environ.get("ASV_COMMIT") or git_commit(self.folder)
+
+    def reference(self, model: str) -> str:
+        """Complete a model's reference: files are seen from the folder of the asv configuration."""
+        place, _, function = model.rpartition(":")
+        return f"{self.folder.absolute() / place}:{function}" if place.endswith(".py") else model
+
+    def folder_for_filled(self, case_id: str) -> Path | None:
+        """Find where this run of asv keeps the filled cache of a case: its rounds then fill it once, not each time.
+
+        What earlier runs left is removed: the suite's own files may have changed since.
+        """
+        if self.environment_folder is None or not self.commit:
+            return None
+        import shutil
+
+        asv = _asv_process()
+        runs = self.environment_folder / "firstgrad-filled"
+        this_run = runs / f"{asv.pid}-{asv.create_time():.2f}"
+        for old in runs.glob("*"):
+            if old != this_run:
+                shutil.rmtree(old, ignore_errors=True)
+        return this_run / self.commit / case_id
+
+
+def _configuration_above(suite_file: str | None) -> Path:
+    start = Path(suite_file).absolute() if suite_file else Path.cwd() / "suite"
+    return next((folder for folder in start.parents if any(folder.glob("asv*.conf.json*"))), Path.cwd())
+
+
+def _asv_process() -> psutil.Process:
+    """Find asv itself, which may have a server between itself and this process: it has no ``ASV_ENV_DIR``."""
+    import psutil
+
+    process = psutil.Process()
+    while (parent := process.parent()) is not None:
+        process = parent
+        with suppress(psutil.AccessDenied):
+            if "ASV_ENV_DIR" not in process.environ():
+                break
+    return process

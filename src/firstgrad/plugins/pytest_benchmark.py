@@ -1,0 +1,263 @@
+"""Measured cases as pytest-benchmark tests; users import it as `firstgrad.pytest_benchmark`.
+
+Each round is one fresh worker process. What pytest-benchmark times is not that process but its seconds by the
+worker's own clock: `worker_clock` is a timer that goes on only by them. Importing this imports neither pytest nor
+pytest-benchmark.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from firstgrad.case import describe_model
+from firstgrad.errors import BackendUnavailable, SpecError
+from firstgrad.measure.launch import measure
+from firstgrad.metrics import METRICS, Unit
+from firstgrad.record import Phase
+from firstgrad.spec import PoseSpec
+from firstgrad.usability import describe_mismatch, why_unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from firstgrad.case import Case
+    from firstgrad.metrics import Metric
+    from firstgrad.record import Record
+    from firstgrad.store import Store
+
+_DEFAULT_METRIC = "time_to_first_gradient"
+_MEMORY = ("peak_rss_bytes", "self_peak_rss_bytes", "children_peak_rss_bytes", "retained_bytes")
+_CACHES = ("is_proven", "entries_before", "entries_read", "entries_written", "bytes_written")
+
+
+class WorkerClock:
+    """A timer in seconds that stands still until it is moved on by what a worker measured.
+
+    Each round starts at exactly zero, so that the difference of two readings is the worker's number to the last bit.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self.was_read = False
+        """Whether anybody asked for the time since the last restart."""
+
+    def __call__(self) -> float:
+        """Tell the time, in seconds since the last restart."""
+        self.was_read = True
+        return self._now
+
+    def __repr__(self) -> str:
+        return "worker_clock"  # pytest-benchmark saves it as the timer's name
+
+    def restart(self) -> None:
+        """Go back to zero."""
+        self._now, self.was_read = 0.0, False
+
+    def advance(self, seconds: float) -> None:
+        """Go on by some seconds."""
+        self._now += seconds
+
+
+worker_clock = WorkerClock()
+"""For ``@pytest.mark.benchmark(timer=worker_clock)``. One for all tests: a process runs them one after the other."""
+
+
+class Benchmark(Protocol):
+    """What is used of pytest-benchmark's fixture ``benchmark``; all of it public."""
+
+    group: str | None
+    """Heading under which results stand together."""
+    extra_info: dict[str, Any]
+    """Goes into the JSON with the durations."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether durations are taken: not under ``--benchmark-disable``, nor with pytest-xdist."""
+
+    def pedantic(
+        self, target: Callable[[], None], *, setup: Callable[[], None], rounds: int, iterations: int, warmup_rounds: int
+    ) -> None:
+        """Time `target` for some rounds, calling `setup` before each."""
+
+
+class UnfitError(Exception):
+    """A round whose number must not become a duration, and why.
+
+    `is_backend_missing`: the backend is not installed, so nothing is wrong with the case.
+    """
+
+    def __init__(self, reason: str, *, is_backend_missing: bool = False) -> None:
+        super().__init__(reason)
+        self.is_backend_missing = is_backend_missing
+
+
+def bench(
+    benchmark: Benchmark,
+    case: Case,
+    *,
+    rounds: int = 3,
+    metric: str = _DEFAULT_METRIC,
+    store: Store | None = None,
+    label: str = "",
+) -> tuple[Record, ...]:
+    """Measure a case and give pytest-benchmark the worker's own seconds.
+
+    The test needs the mark ``@pytest.mark.benchmark(timer=worker_clock)``. It fails, with the reason, where a
+    sample failed, crashed, passed a limit, disagrees with the oracle or contradicts its scenario. It is skipped
+    where the backend is not installed. For ``warm``, one unmeasured process fills the cache for all rounds.
+
+    Parameters
+    ----------
+    benchmark : fixture
+        pytest-benchmark's own. Its `group` becomes the model's size and the scenario where the mark gave none.
+    case : Case
+        What to measure.
+    rounds : int
+        Samples, each in a fresh process. Under ``--benchmark-disable`` there is only one.
+    metric : str
+        Name of one of `firstgrad.metrics.METRICS` that is in seconds, such as ``phase_link``.
+    store : Store, optional
+        Keeps every record, also of bad samples, before the next one starts.
+    label : str
+        The user's name for this run, in the records.
+
+    Returns
+    -------
+    tuple of Record
+        One a round.
+
+    Raises
+    ------
+    SpecError
+        Where `metric` is unknown or not in seconds, or `rounds` is less than 1.
+    StoreError
+        Where a record cannot be kept.
+
+    Notes
+    -----
+    `extra_info` gets the case's id and description, seconds of each phase, every metric, memory, verdict, the
+    scenario's proof, doubts, versions and the host's digest. Lists have one entry a round.
+    """
+    chosen = _metric_in_seconds(metric)
+    if rounds < 1:
+        raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
+    benchmark.group = benchmark.group or _group(case, chosen)
+    records: list[Record] = []
+    # A generator indeed; closing it removes the private folder also when a round is unfit.
+    samples = cast("Generator[Record]", measure(case, samples=rounds, label=label))
+
+    def measure_one() -> None:
+        if benchmark.enabled and len(records) == rounds:
+            return  # --benchmark-cprofile calls once more; nothing of a worker shows in this process
+        if benchmark.enabled and not worker_clock.was_read:
+            raise UnfitError(
+                "pytest-benchmark reads another clock than the worker's. Mark the test with "
+                "@pytest.mark.benchmark(timer=worker_clock), from firstgrad.pytest_benchmark; where several such "
+                "marks meet, the closest one needs the timer"
+            )
+        record = next(samples)
+        if store is not None:
+            store.add(record)
+        worker_clock.advance(_fit_seconds(record, chosen))
+        records.append(record)
+
+    with closing(samples):
+        _run(benchmark, measure_one, rounds)
+    benchmark.extra_info.update(_describe_rounds(case, chosen, records))
+    return tuple(records)
+
+
+def _run(benchmark: Benchmark, measure_one: Callable[[], None], rounds: int) -> None:
+    """Run the rounds. An unfit one goes through pytest-benchmark, which then saves nothing of the test."""
+    import pytest
+
+    try:
+        benchmark.pedantic(measure_one, setup=worker_clock.restart, rounds=rounds, iterations=1, warmup_rounds=0)
+    except UnfitError as error:
+        unfit = error
+    else:
+        return
+    if unfit.is_backend_missing:
+        pytest.skip(str(unfit))
+    pytest.fail(str(unfit), pytrace=False)
+
+
+def _metric_in_seconds(name: str) -> Metric:
+    in_seconds = {metric.name: metric for metric in METRICS if metric.unit is Unit.SECONDS}
+    if name not in in_seconds:
+        raise SpecError("metric", f"expected one that is in seconds ({', '.join(in_seconds)}), got {name!r}")
+    return in_seconds[name]
+
+
+def _group(case: Case, metric: Metric) -> str:
+    """Name what stands together: numbers of one size, scenario and metric."""
+    model = case.model
+    if isinstance(model, PoseSpec):
+        size = f"pose T={model.n_timesteps} K={model.n_directions}"
+    else:
+        size = describe_model(model)
+    parts = (size, case.scenario) if metric.name == _DEFAULT_METRIC else (size, case.scenario, metric.title)
+    return ", ".join(parts)
+
+
+def _fit_seconds(record: Record, metric: Metric) -> float:
+    """Read a metric in seconds from a record that may be believed; of any other raise an `UnfitError`."""
+    failure = record.failure
+    if failure is not None and failure.kind == BackendUnavailable.__name__:
+        raise UnfitError(failure.message, is_backend_missing=True)
+    if reason := why_unusable(record):
+        # Further lines say what the reason had no room for.
+        if failure is not None:
+            details = [*failure.message.strip().splitlines()[1:], *failure.stderr_tail]
+        else:
+            details = [describe_mismatch(mismatch) for mismatch in record.check.mismatches[1:]]
+        raise UnfitError("\n".join((reason, *details)))
+    seconds = metric.read(record)
+    if seconds is None:
+        raise UnfitError(
+            f"the record has no {metric.title} ({metric.name}). Choose another metric, or a case that has it: "
+            "evaluation needs evaluations > 0"
+        )
+    return seconds
+
+
+def _describe_rounds(case: Case, metric: Metric, records: Sequence[Record]) -> dict[str, Any]:
+    """Describe a case and its rounds in what JSON can hold.
+
+    Lists, and lists in dicts, have one entry a round; plain values hold for all rounds. Seconds, bytes and counts; none
+    where a round has no such number.
+    """
+    first = records[0].environment
+    phases = [phase for phase in Phase if records[0].phase(phase)]
+
+    def of_phases(name: str) -> dict[str, list[Any]]:
+        return {phase.value: _values([record.phase(phase) for record in records], name) for phase in phases}
+
+    return {
+        "case_id": case.id,
+        "case": str(case),
+        "metric": metric.name,
+        "metric_version": metric.version,
+        "record_ids": [record.record_id for record in records],
+        "phases": of_phases("wall_seconds"),
+        "metrics": {metric.name: [metric.read(record) for record in records] for metric in METRICS},
+        "memory": {
+            **{name: _values([record.memory for record in records], name) for name in _MEMORY},
+            "phase_peak_rss_bytes": of_phases("peak_rss_bytes"),
+        },
+        "verdict": [record.check.verdict.value for record in records],
+        "scenario": {
+            "name": case.scenario.value,
+            **{name: _values([record.caches for record in records], name) for name in _CACHES},
+        },
+        "doubts": [[doubt.value for doubt in record.doubts] for record in records],
+        "python": first.python,
+        "versions": dict(first.versions),
+        "flags": first.flags,
+        "host": first.host.digest,
+    }
+
+
+def _values(parts: Sequence[object], name: str) -> list[Any]:
+    return [getattr(part, name, None) for part in parts]

@@ -1,0 +1,14 @@
+"""Measured cases as pytest-benchmark tests; see `firstgrad.plugins.pytest_benchmark`.
+
+::
+
+    @pytest.mark.benchmark(timer=worker_clock)
+    def test_my_model(benchmark):
+        bench(benchmark, Case(model=ExternalModel(reference="my/model.py:build"), backend=BackendName.JAX))
+"""
+
+from __future__ import annotations
+
+from firstgrad.plugins.pytest_benchmark import bench, worker_clock
+
+__all__ = ["bench", "worker_clock"]
