@@ -6,6 +6,7 @@
     ├── SpecError            a field of a spec or of the data is wrong
     ├── ModelError           the user's model reference or factory is wrong
     ├── BackendUnavailable   a package or compiler is missing
+    ├── UnavailableError     an installed release lacks what is read of it
     ├── PythonEnvironmentError  a Python environment cannot be made or used
     ├── WorkerError          a worker said something that cannot be understood
     ├── ComparisonError      two sides cannot be compared
@@ -45,6 +46,10 @@ class SpecError(FirstgradError, ValueError):
 
 class ModelError(FirstgradError):
     """The user's model cannot be found, built or used."""
+
+
+class UnavailableError(FirstgradError):
+    """An installed release lacks what firstgrad reads of it; the message says what can't be had for that."""
 
 
 class BackendUnavailable(FirstgradError):  # noqa: N818 - the name users meet in the documentation

@@ -9,18 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from firstgrad.observe.events import UnitKind
 from firstgrad.record import Phase, Record
 
 PROFILE_VERSION = 1
 """Version of this module's classes. A profile of another version is refused by name."""
-
-
-class UnitKind(StrEnum):
-    """What a backend compiles one by one."""
-
-    C_MODULE = "c_module"
-    JITTED_FUNCTION = "jitted_function"
-    XLA_MODULE = "xla_module"
 
 
 class SpanKind(StrEnum):

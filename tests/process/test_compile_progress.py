@@ -18,7 +18,7 @@ import pyte
 import pytest
 
 from firstgrad.measure.private import worker_variables
-from firstgrad.progress.snapshot import Stage
+from firstgrad.observe.events import Stage
 from helpers import linux_only
 
 SCRIPT = Path(__file__).with_name("compile_with_progress.py")

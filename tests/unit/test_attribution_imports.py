@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from firstgrad.attribution.imports import NO_IMPORT, THE_REST, import_spans, sum_imports, watch_imports
-from firstgrad.attribution.local_events import LocalEvents
 from firstgrad.attribution.stretches import Stretch, StretchRecorder, walk
+from firstgrad.observe.calls import FunctionEvents
 from helpers import FakeClock
 
 
@@ -61,7 +61,7 @@ def test_real_imports_are_seen_as_they_nest_failed_ones_too(tmp_path, monkeypatc
     (package / "broken.py").write_text("import there_is_no_such_module\n")
     (package / "last.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    recorder, events = StretchRecorder(FakeClock()), LocalEvents()
+    recorder, events = StretchRecorder(FakeClock()), FunctionEvents()
     watch_imports(events, recorder)
     with events:
         importlib.import_module("thrown_away")

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from firstgrad.attribution.instrument import MOST_MISSES, Setting
-from firstgrad.attribution.local_events import LocalEvents
 from firstgrad.attribution.numba_functions import FunctionBook, is_helper, short_name
 from firstgrad.attribution.numba_units import NumbaUnits
 from firstgrad.attribution.stretches import Stretch
+from firstgrad.observe.calls import FunctionEvents
 from firstgrad.record import Phase
 
 GROUPS = {"level": "level", "spread_log__": "spread"}
@@ -86,7 +86,7 @@ def planted(request):
 
 
 def watch(book, op, *, by=ensure_cache, **options):
-    events = LocalEvents()
+    events = FunctionEvents()
     events.watch(by, book.started, book.returned)
     with events:
         by(op, **options)
@@ -216,7 +216,7 @@ def test_helpers_are_numbas_own_and_closures_of_an_implementation():
 
 def test_a_making_that_raised_is_nobodys_outer_graph():
     book = FunctionBook()
-    events = LocalEvents()
+    events = FunctionEvents()
     events.watch(ensure_cache, book.started, book.returned)
     made = function("dot")
     with events:

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pyte
 import pytest
 
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.progress.display import Nobody, choose_display
 from firstgrad.progress.history import ExpectedTime
 from firstgrad.progress.log import Log
 from firstgrad.progress.render import STAGES, account, activity, conclude, one_line
-from firstgrad.progress.snapshot import Look, Snapshot, Stage, Summary, Units
+from firstgrad.progress.snapshot import Look, Snapshot, Summary, Units
 from firstgrad.progress.terminal import Terminal
 from helpers import MIB, FakeClock
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import Stage, UnitKind
+from firstgrad.observe.probes import FRAMES, known_frame
 from firstgrad.progress.frames import Frame, read_stack, stack_of
-from firstgrad.progress.known_frames import TABLE, known_frame
-from firstgrad.progress.snapshot import Look, Stage
+from firstgrad.progress.snapshot import Look
 
 SITE = "/somewhere/site-packages/"
 CALL = ("pytensor/compile/executor.py", "Function.__call__")
@@ -185,11 +185,11 @@ def test_the_files_of_pytensor_2_are_known_too():
     assert read_stack(stack((old, "FunctionMaker.prepare_fgraph"))).stage is Stage.REWRITE
 
 
-@given(st.lists(st.sampled_from(sorted(TABLE)), max_size=12))
+@given(st.lists(st.sampled_from(sorted(FRAMES)), max_size=12))
 def test_no_stack_of_known_frames_makes_it_fail(places):
     look = read_stack([Frame(SITE + file, name, dict) for file, name in places])
     assert isinstance(look.stage, Stage)
-    assert (look.stage is Stage.OTHER) == all(TABLE[place].stage is None for place in places)
+    assert (look.stage is Stage.OTHER) == all(FRAMES[place].stage is None for place in places)
 
 
 def test_a_real_stack_ends_at_the_given_frame():

@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import pytest
 
 import firstgrad
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.progress import compile_progress as public
 from firstgrad.progress.board import BOARDS, THREAD_NAME, Board
 from firstgrad.progress.counters import CModules, NumbaFunctions, XlaModules
 from firstgrad.progress.history import FormerRun
 from firstgrad.progress.memory import tree_rss_bytes
 from firstgrad.progress.session import Session
-from firstgrad.progress.snapshot import Look, Stage, Units
+from firstgrad.progress.snapshot import Look, Units
 from helpers import FakeClock, linux_only, wait_for
 
 
@@ -153,8 +153,9 @@ def test_jitted_functions_are_counted_from_the_import_to_the_end(monkeypatch):
     assert counter.attach()
     ((kind, listener),) = events.registered
     assert kind == "numba:compile"
-    listener.on_start(None)
-    listener.on_end(None)
+    event = SimpleNamespace(data={})
+    listener.on_start(event)
+    listener.on_end(event)
     assert counter.units() == Units(kind=UnitKind.JITTED_FUNCTION, compiled=1)
     counter.detach()
     counter.detach()
@@ -199,6 +200,7 @@ def test_a_jax_that_never_lets_go_is_not_listened_to(monkeypatch):
     jax = Monitoring()
     del jax.unregister_event_duration_listener
     monkeypatch.setitem(sys.modules, "jax.monitoring", jax)
+    monkeypatch.setitem(sys.modules, "jax._src.monitoring", SimpleNamespace())
     counter = XlaModules()
     assert not counter.attach()
     assert "JAX" in counter.problem

@@ -3,7 +3,7 @@
 import pytest
 
 from firstgrad.analysis.unit_patterns import merge_patterns
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import UnitKind
 from firstgrad.record import Phase
 from planted_profile import planted_unit
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.unit_groups import normalise_name
-from firstgrad.profile import Unit, UnitKind
+from firstgrad.observe.events import UnitKind
+from firstgrad.profile import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

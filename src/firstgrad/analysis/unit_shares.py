@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.unit_patterns import merge_patterns
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import UnitKind
 
 if TYPE_CHECKING:
     from firstgrad.profile import Profile, Unit

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.attribution.instrument import WHOLE_GRAPH, Heard, describe_op, order_units, sum_up_misses
 from firstgrad.attribution.stretches import walk
-from firstgrad.profile import CacheMiss, Span, SpanKind, Unit, UnitKind
+from firstgrad.observe.events import UnitKind
+from firstgrad.profile import CacheMiss, Span, SpanKind, Unit
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from firstgrad.attribution.instrument import Setting
-    from firstgrad.attribution.local_events import LocalEvents
     from firstgrad.attribution.stretches import Stretch, StretchRecorder
+    from firstgrad.observe.calls import FunctionEvents
     from firstgrad.record import Phase
 
 _MODULE, _COMPILER = "module", "compiler"
@@ -59,7 +60,7 @@ class CUnits:
     def __init__(self) -> None:
         self._unavailable: list[str] = []
 
-    def attach(self, events: LocalEvents, recorder: StretchRecorder) -> None:
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         """Watch two functions of PyTensor."""
         from pytensor.link.c.basic import CLinker
 

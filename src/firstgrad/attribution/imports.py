@@ -12,8 +12,8 @@ from firstgrad.profile import ImportTime, Span, SpanKind
 if TYPE_CHECKING:
     from types import FrameType
 
-    from firstgrad.attribution.local_events import LocalEvents
     from firstgrad.attribution.stretches import Stretch, StretchRecorder
+    from firstgrad.observe.calls import FunctionEvents
 
 MOST_PACKAGES = 30
 THE_REST = "(other packages)"
@@ -23,7 +23,7 @@ NO_IMPORT = "(no import)"
 _SHORTEST_SPAN_SECONDS = 1e-3
 
 
-def watch_imports(events: LocalEvents, recorder: StretchRecorder) -> None:
+def watch_imports(events: FunctionEvents, recorder: StretchRecorder) -> None:
     """Record each module's import.
 
     The import system holds a lock per module, by a context manager of its own, from before it looks for the module

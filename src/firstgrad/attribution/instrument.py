@@ -12,8 +12,8 @@ from firstgrad.profile import CacheMiss
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from firstgrad.attribution.local_events import LocalEvents
     from firstgrad.attribution.stretches import Stretch, StretchRecorder
+    from firstgrad.observe.calls import FunctionEvents
     from firstgrad.profile import Span, Unit
     from firstgrad.record import Phase
 
@@ -76,7 +76,7 @@ class Setting:
 class Instrument(Protocol):
     """Listens to one backend."""
 
-    def attach(self, events: LocalEvents, recorder: StretchRecorder) -> None:
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         """Begin to listen; modules that are measured are imported already."""
 
     def detach(self) -> None:

@@ -16,15 +16,16 @@ from firstgrad.attribution.instrument import (
     order_units,
     sum_up_misses,
 )
-from firstgrad.profile import Span, SpanKind, Unit, UnitKind
+from firstgrad.observe.events import UnitKind
+from firstgrad.profile import Span, SpanKind, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType
 
     from firstgrad.attribution.instrument import Setting
-    from firstgrad.attribution.local_events import LocalEvents
     from firstgrad.attribution.stretches import Stretch, StretchRecorder
+    from firstgrad.observe.calls import FunctionEvents
 
 _STEPS = {
     "/jax/core/compile/jaxpr_trace_duration": "trace",
@@ -91,7 +92,7 @@ class JaxUnits:
         self._detach: list[Callable[[], None]] = []
         self._unavailable: list[str] = []
 
-    def attach(self, events: LocalEvents, recorder: StretchRecorder) -> None:  # noqa: ARG002 - other instruments do
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:  # noqa: ARG002 - other instruments do
         """Register with JAX."""
         from jax import monitoring
 

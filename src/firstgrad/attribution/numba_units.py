@@ -16,15 +16,16 @@ from firstgrad.attribution.instrument import (
 )
 from firstgrad.attribution.numba_functions import FunctionBook, is_helper, plain_function, short_name
 from firstgrad.attribution.stretches import walk
-from firstgrad.profile import CacheMiss, Span, SpanKind, Unit, UnitKind
+from firstgrad.observe.events import UnitKind
+from firstgrad.profile import CacheMiss, Span, SpanKind, Unit
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from firstgrad.attribution.instrument import Setting
-    from firstgrad.attribution.local_events import LocalEvents
     from firstgrad.attribution.numba_functions import MadeFor
     from firstgrad.attribution.stretches import Stretch, StretchRecorder
+    from firstgrad.observe.calls import FunctionEvents
     from firstgrad.record import Phase
 
 _COMPILE, _LOAD, _SAVE = "compile", "load", "save"
@@ -69,7 +70,7 @@ class NumbaUnits:
         self._unavailable: list[str] = []
         self._listener: Any = None
 
-    def attach(self, events: LocalEvents, recorder: StretchRecorder) -> None:
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         """Register with Numba, and watch three functions of its cache and one of PyTensor."""
         from numba.core import event
 
@@ -91,7 +92,7 @@ class NumbaUnits:
         else:
             events.watch(numba_funcify_ensure_cache, self._book.started, self._book.returned)
 
-    def _watch_cache(self, events: LocalEvents, recorder: StretchRecorder) -> None:
+    def _watch_cache(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         try:
             from numba.core.caching import Cache, IndexDataCacheFile
 

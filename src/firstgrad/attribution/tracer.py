@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.attribution.imports import import_spans, sum_imports, watch_imports
 from firstgrad.attribution.instrument import Heard, Setting
-from firstgrad.attribution.local_events import LocalEvents
 from firstgrad.attribution.node_types import count_node_types
 from firstgrad.attribution.rewriters import read_rewriters
 from firstgrad.attribution.sources import value_names
 from firstgrad.attribution.spans import nest_spans, pass_spans, phase_finder, phase_spans
 from firstgrad.attribution.stretches import StretchRecorder
 from firstgrad.case import BackendName
+from firstgrad.observe.calls import FunctionEvents
 from firstgrad.profile import Attribution
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MARKS = "firstgrad.backends.rewrite_marks"
 class _Part:
     """What was listened to in one of the two stages."""
 
-    events: LocalEvents
+    events: FunctionEvents
     recorder: StretchRecorder
     seconds: float = 0.0
 
@@ -60,7 +60,7 @@ class Tracer:
     @contextmanager
     def imports(self) -> Iterator[None]:
         """Watch what the block imports."""
-        part = self._imports = _Part(LocalEvents(), StretchRecorder(self.now))
+        part = self._imports = _Part(FunctionEvents(), StretchRecorder(self.now))
         self._try("imports", lambda: watch_imports(part.events, part.recorder), None)
         began = self.now()
         with part.events:
@@ -70,7 +70,7 @@ class Tracer:
     @contextmanager
     def window(self) -> Iterator[None]:
         """Watch what the block compiles; the backend's modules are imported already."""
-        part = self._window = _Part(LocalEvents(), StretchRecorder(self.now))
+        part = self._window = _Part(FunctionEvents(), StretchRecorder(self.now))
         self._instrument = self._try("units", lambda: _make_instrument(self.backend, self.now), None)
         instrument = self._instrument
         if instrument is not None:

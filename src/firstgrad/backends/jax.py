@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.backends.pytensor_base import PyTensorBackend
 from firstgrad.backends.refusals import explain_not_static, first_line
 from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable, ModelError
+from firstgrad.errors import BackendUnavailable, ModelError, UnavailableError
+from firstgrad.observe.listeners import listen_jax
+from firstgrad.observe.probes import JAX_CACHE_HIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,17 +55,17 @@ class JaxBackend(PyTensorBackend):
             with suppress(ImportError):
                 import_module(name)
         jax.config.update("jax_enable_x64", True)
-        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
-        jax.monitoring.register_event_listener(self._on_event)
+        with suppress(UnavailableError):
+            listen_jax(self._timed, self._told_by_jax, has_end=False)
         jax.devices()  # the client starts here, not within a compile
 
-    def _on_duration(self, event: str, _seconds: float, **_: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
+    def _timed(self, step: str, _seconds: float, _function: str) -> None:
+        if step == "compile":
             self._compiled += 1
             self.unit_begins()
 
-    def _on_event(self, event: str, **_: Any) -> None:
-        if event == "/jax/compilation_cache/cache_hits":
+    def _told_by_jax(self, event: str) -> None:
+        if event == JAX_CACHE_HIT:
             self._from_cache += 1
 
     def mode(self) -> Any:

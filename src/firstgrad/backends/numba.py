@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
 from firstgrad.backends.pytensor_base import PyTensorBackend
 from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable
+from firstgrad.errors import BackendUnavailable, UnavailableError
+from firstgrad.observe.listeners import listen_numba
 
 
 class NumbaBackend(PyTensorBackend):
@@ -27,20 +29,13 @@ class NumbaBackend(PyTensorBackend):
     def import_backend(self) -> None:
         """Import Numba and PyTensor's dispatch for it, and listen to Numba's compile events."""
         import pytensor.link.numba.dispatch  # noqa: F401 - imported for its time
-        from numba.core import event
 
-        backend = self
+        def began(_data: object) -> None:
+            self._compiled += 1
+            self.unit_begins()
 
-        class CountCompiles(event.Listener):  # type: ignore[misc]  # numba has no types
-            def on_start(self, event: Any) -> None:  # noqa: ARG002 - numba's signature
-                """Count one jitted function; entries taken from the cache send no event."""
-                backend._compiled += 1
-                backend.unit_begins()
-
-            def on_end(self, event: Any) -> None:
-                """Need nothing: an event's ``is_failed`` is always true in Numba 0.68."""
-
-        event.register("numba:compile", CountCompiles())
+        with suppress(UnavailableError):
+            listen_numba(began)
 
     def mode(self) -> Any:
         """Return the mode ``NUMBA``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from firstgrad.backends.base import Answer, BuiltModel, Compiled
 from firstgrad.backends.refusals import explain_gradient, fit_start, require_continuous
 from firstgrad.case import Target
-from firstgrad.errors import ModelError
+from firstgrad.errors import ModelError, UnavailableError
+from firstgrad.observe import probes
+from firstgrad.observe.calls import on_call
 from firstgrad.points import Group
 from firstgrad.spec import PoseSpec
 
@@ -59,9 +62,8 @@ class PyTensorBackend(ABC):
         # To ask makes PyTensor scan its cache, which belongs into the first compile, not before it.
         if not (self._has_compiled and pytensor.config.cxx):
             return -self._for_start_points
-        from pytensor.link.c.basic import get_module_cache
-
-        return int(get_module_cache().stats[2]) - self._for_start_points
+        counts = probes.module_counts(probes.GET_MODULE_CACHE.find()())
+        return (counts[0] if counts is not None else 0) - self._for_start_points
 
     def tell_units(self, tell: Callable[[int], None]) -> None:
         """Have `tell` called when a unit's compile begins; a subclass calls `unit_begins` for what else it compiles."""
@@ -88,12 +90,10 @@ class PyTensorBackend(ABC):
 
         self.import_backend()
         if pytensor.config.cxx:
-            import pytensor.link.c.lazylinker_c
-            from pytensor.link.c.basic import CLinker
-
-            from firstgrad.backends.on_call import on_call
-
-            on_call(CLinker.compile_cmodule, self.unit_begins)
+            with suppress(UnavailableError):
+                probes.LAZY_LINKER.find()
+            with suppress(UnavailableError):
+                on_call(probes.COMPILE_C_MODULE.find(), self.unit_begins)
         x = pt.dscalar("x")
         pytensor.function([x], x, mode=pytensor.compile.mode.Mode("py", None))
         from firstgrad.backends.rewrite_marks import MarkedMode
@@ -254,11 +254,8 @@ class PyTensorBackend(ABC):
 
 
 def _profile_stats() -> Any:
-    try:
-        from pytensor.compile.debug.profiling import ProfileStats
-    except ImportError:  # PyTensor 2.x
-        from pytensor.compile.profiling import ProfileStats
+    stats_class = probes.PROFILE_STATS.find()
     # PyTensor 2.35 crashes at exit when a profile wants to print itself.
-    known = inspect.signature(ProfileStats.__init__).parameters
+    known = inspect.signature(stats_class.__init__).parameters
     options = {"atexit_print": False, "flag_time_thunks": False}
-    return ProfileStats(**{name: value for name, value in options.items() if name in known})
+    return stats_class(**{name: value for name, value in options.items() if name in known})

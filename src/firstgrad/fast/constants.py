@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.observe import probes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,11 +34,9 @@ def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
     NotImplementedError
         Where PyTensor has no JAX for an operation; it is named.
     """
-    from pytensor.link.jax.dispatch import jax_funcify
-    from pytensor.link.utils import fgraph_to_python
-
-    return fgraph_to_python(  # type: ignore[no-any-return]  # PyTensor has no types
-        fgraph, jax_funcify, type_conversion_fn=to_jax, fgraph_name="jax_funcified_fgraph"
+    write = probes.GRAPH_TO_PYTHON.find()
+    return write(  # type: ignore[no-any-return]  # PyTensor has no types
+        fgraph, probes.JAX_FUNCIFY.find(), type_conversion_fn=to_jax, fgraph_name=probes.GRAPH_FUNCTION
     )
 
 
@@ -46,6 +46,4 @@ def to_jax(data: Any, dtype: Any = None, **context: Any) -> Any:
         import jax
 
         return data.item() if data.ndim == 0 else jax.device_put(data if dtype is None else data.astype(dtype))
-    from pytensor.link.jax.dispatch import jax_typify
-
-    return jax_typify(data, dtype=dtype, **context)
+    return probes.JAX_TYPIFY.find()(data, dtype=dtype, **context)

@@ -11,6 +11,7 @@ import numpy as np
 from firstgrad.errors import ModelError
 from firstgrad.fast.constants import write_function
 from firstgrad.fast.effort import Effort, compile_lowered
+from firstgrad.observe import probes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,11 +84,7 @@ def open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> Any:
 
 
 def _ancestors(outputs: Sequence[Any]) -> list[Any]:
-    try:
-        from pytensor.graph.traversal import ancestors
-    except ImportError:  # PyTensor 2.31 and older
-        from pytensor.graph.basic import ancestors
-    return list(ancestors(outputs))
+    return list(probes.ANCESTORS.find()(outputs))
 
 
 def _refuse_own_gradient(variable: Any) -> None:

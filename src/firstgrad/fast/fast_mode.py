@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.fast.constants import write_function
 from firstgrad.fast.effort import Effort, xla_options
+from firstgrad.observe import probes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +48,9 @@ def fast_mode(effort: Effort | str = Effort.NORMAL) -> Any:
 @functools.cache
 def _make_linker_class() -> type:
     # Within: PyTensor is imported when a mode is asked for, not when this module is.
-    from pytensor.link.jax.linker import JAXLinker
+    linker_class = probes.JAX_LINKER.find()
 
-    class FastJAXLinker(JAXLinker):  # type: ignore[misc]  # PyTensor has no types
+    class FastJAXLinker(linker_class):  # type: ignore[misc, valid-type]  # PyTensor has no types
         """PyTensor's linker for JAX with these two differences."""
 
         def __init__(self, effort: Effort = Effort.NORMAL, **options: Any) -> None:

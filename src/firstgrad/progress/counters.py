@@ -5,18 +5,18 @@ A counter waits until its package has been imported by someone else; it never im
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from firstgrad.profile import UnitKind
+from firstgrad.errors import UnavailableError
+from firstgrad.observe import probes
+from firstgrad.observe.events import UnitKind
+from firstgrad.observe.listeners import count_c_modules, listen_jax, listen_numba
 from firstgrad.progress.snapshot import Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_XLA_COMPILED = "/jax/core/compile/backend_compile_duration"
-_XLA_FROM_CACHE = "/jax/compilation_cache/cache_hits"
+    from firstgrad.observe.probes import Probe
 
 
 class Counter(Protocol):
@@ -37,11 +37,7 @@ class Counter(Protocol):
 
 
 class CModules:
-    """C modules, from the statistics of PyTensor's module cache.
-
-    They are looked at, not listened to; a cache that PyTensor has not opened yet is left alone, as to ask for it
-    makes PyTensor scan its folder.
-    """
+    """C modules, from the statistics of PyTensor's module cache: they are looked at, not listened to."""
 
     problem = ""
 
@@ -51,7 +47,7 @@ class CModules:
     def attach(self) -> bool:
         """Note what was counted before."""
         if self._at_start is None:
-            self._at_start = self._totals() or (0, 0)
+            self._at_start = count_c_modules() or (0, 0)
         return True
 
     def detach(self) -> None:
@@ -59,128 +55,85 @@ class CModules:
 
     def units(self) -> Units | None:
         """Count what was compiled and what was loaded from the disk or found in memory."""
-        totals = self._totals()
+        totals = count_c_modules()
         if totals is None or self._at_start is None:
             return None
         compiled, cached = (now - before for now, before in zip(totals, self._at_start, strict=True))
         return Units(kind=UnitKind.C_MODULE, compiled=compiled, from_cache=cached)
 
-    def _totals(self) -> tuple[int, int] | None:
-        module = sys.modules.get("pytensor.link.c.cmodule")
-        cache = getattr(module, "_module_cache", None)
-        stats = getattr(cache, "stats", None)
-        if not (isinstance(stats, list) and len(stats) == 3):  # noqa: PLR2004 - found, loaded, compiled
-            return None
-        return int(stats[2]), int(stats[1])
 
+class _Listening:
+    """Listens to events once their package is there."""
 
-class NumbaFunctions:
-    """Jitted functions, by Numba's event ``numba:compile``; one that comes from a cache sends no event."""
+    _first: Probe
+    _refused: str
 
     def __init__(self) -> None:
         self._undo: Callable[[], None] | None = None
-        self._compiled = 0
+        self._compiled = self._from_cache = 0
         self.problem = ""
 
     def attach(self) -> bool:
-        """Register the listener where Numba is imported."""
-        if self._undo is None and not self.problem and _is_imported("numba.core.event"):
-            event = sys.modules["numba.core.event"]
+        """Register the listeners where the package is imported."""
+        if self._undo is None and not self.problem and self._first.is_near():
             try:
-                listener = _numba_listener(event, self._count)
-                event.register("numba:compile", listener)
-            except (AttributeError, TypeError, ValueError):
-                self.problem = "this release of Numba does not tell of its compiles"
-                return False
-            self._undo = lambda: event.unregister("numba:compile", listener)
+                self._undo = self._listen()
+            except (UnavailableError, AttributeError, TypeError, ValueError):
+                self.problem = self._refused
         return self._undo is not None
 
     def detach(self) -> None:
-        """Take the listener away."""
+        """Take the listeners away."""
         if self._undo is not None:
             self._undo()
             self._undo = None
+
+    def _listen(self) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def _compiled_one(self) -> None:
+        self._compiled += 1
+
+
+class NumbaFunctions(_Listening):
+    """Jitted functions, by Numba's event ``numba:compile``; one that comes from a cache sends no event."""
+
+    _first = probes.NUMBA_LISTENER
+    _refused = "this release of Numba does not tell of its compiles"
 
     def units(self) -> Units | None:
         """Count the compiles that ended."""
         return Units(kind=UnitKind.JITTED_FUNCTION, compiled=self._compiled) if self._undo else None
 
-    def _count(self) -> None:
-        self._compiled += 1
+    def _listen(self) -> Callable[[], None]:
+        return listen_numba(lambda _: None, lambda _: self._compiled_one())
 
 
-class XlaModules:
+class XlaModules(_Listening):
     """Modules of XLA, by JAX's monitoring events; only where JAX lets a listener go again."""
 
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], None]] = []
-        self._compiled = self._from_cache = 0
-        self.problem = ""
-
-    def attach(self) -> bool:
-        """Register the two listeners where JAX is imported."""
-        if self._undo or self.problem or not _is_imported("jax.monitoring"):
-            return bool(self._undo)
-        monitoring = sys.modules["jax.monitoring"]
-        wanted = (
-            ("register_event_duration_secs_listener", "unregister_event_duration_listener", self._duration),
-            ("register_event_listener", "unregister_event_listener", self._event),
-        )
-        for pair in wanted:
-            if not all(hasattr(monitoring, name) for name in pair[:2]):
-                self.problem = "this release of JAX lets no listener go again, so its modules are not counted"
-                return False
-        for register, unregister, listener in wanted:
-            getattr(monitoring, register)(listener)
-            self._undo.append(partial(getattr(monitoring, unregister), listener))
-        return True
-
-    def detach(self) -> None:
-        """Take the listeners away."""
-        while self._undo:
-            self._undo.pop()()
+    _first = probes.JAX_ON_DURATION
+    _refused = "this release of JAX lets no listener go again, so its modules are not counted"
 
     def units(self) -> Units | None:
         """Count what XLA compiled and what JAX's disk cache had."""
-        if not self._undo:
+        if self._undo is None:
             return None
-        return Units(
-            kind=UnitKind.XLA_MODULE,
-            compiled=max(self._compiled - self._from_cache, 0),
-            from_cache=self._from_cache,
-        )
+        compiled = max(self._compiled - self._from_cache, 0)
+        return Units(kind=UnitKind.XLA_MODULE, compiled=compiled, from_cache=self._from_cache)
 
-    def _duration(self, event: str, duration: float, **_: Any) -> None:
-        del duration
-        if event == _XLA_COMPILED:
+    def _listen(self) -> Callable[[], None]:
+        return listen_jax(self._timed, self._told)
+
+    def _timed(self, step: str, _seconds: float, _function: str) -> None:
+        if step == "compile":
             self._compiled += 1
 
-    def _event(self, event: str, **_: Any) -> None:
-        if event == _XLA_FROM_CACHE:
+    def _told(self, event: str) -> None:
+        if event == probes.JAX_CACHE_HIT:
             self._from_cache += 1
 
 
 def make_counters() -> tuple[Counter, ...]:
     """Make a counter of each kind."""
     return (CModules(), NumbaFunctions(), XlaModules())
-
-
-def _is_imported(module: str) -> bool:
-    """Whether a module's import has ended: half of one is no place to register anything."""
-    found = sys.modules.get(module)
-    spec = getattr(found, "__spec__", None)
-    return found is not None and not getattr(spec, "_initializing", False)
-
-
-def _numba_listener(event: Any, count: Callable[[], None]) -> Any:
-    class Listener(event.Listener):  # type: ignore[misc]  # Numba has no types
-        """Counts; must not hold the compile up."""
-
-        def on_start(self, event: Any) -> None:
-            """Wait for the end."""
-
-        def on_end(self, event: Any) -> None:  # noqa: ARG002 - Numba passes it
-            """Count."""
-            count()
-
-    return Listener()

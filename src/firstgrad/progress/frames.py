@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from firstgrad.progress.known_frames import known_frame
-from firstgrad.progress.snapshot import Look, Stage
+from firstgrad.observe.events import Stage
+from firstgrad.observe.probes import known_frame
+from firstgrad.progress.snapshot import Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
 
-    from firstgrad.progress.known_frames import Known
+    from firstgrad.observe.probes import KnownFrame
 
 
 class Frame(NamedTuple):
@@ -81,7 +82,9 @@ def read_stack(stack: Iterable[Frame]) -> Look:
     return Look(stage=stage, read=tuple(read.items()), **fields | names)
 
 
-def _take(known: Known, frame: Frame, fields: dict[str, Any], names: dict[str, Any], read: dict[str, bool]) -> None:
+def _take(
+    known: KnownFrame, frame: Frame, fields: dict[str, Any], names: dict[str, Any], read: dict[str, bool]
+) -> None:
     if known.kind is not None:
         fields.setdefault("unit_kind", known.kind)
     if known.backend:

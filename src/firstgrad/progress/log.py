@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from firstgrad.observe.events import Stage
 from firstgrad.progress.display import LOG_SECONDS
 from firstgrad.progress.render import one_line
-from firstgrad.progress.snapshot import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

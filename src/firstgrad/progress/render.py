@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.profile import UnitKind
-from firstgrad.progress.snapshot import Stage
+from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:

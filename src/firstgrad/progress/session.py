@@ -6,8 +6,9 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from firstgrad.observe.events import Stage
 from firstgrad.progress.history import expect
-from firstgrad.progress.snapshot import Look, Snapshot, Stage, Summary, Units
+from firstgrad.progress.snapshot import Look, Snapshot, Summary, Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

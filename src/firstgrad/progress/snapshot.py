@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.profile import UnitKind
+from firstgrad.observe.events import Stage, UnitKind
 
 if TYPE_CHECKING:
     from firstgrad.progress.history import ExpectedTime
-
-
-class Stage(StrEnum):
-    """What a thread is doing. Wider than `firstgrad.record.Phase`: users also import, sample and wait."""
-
-    IMPORT = "import"
-    BUILD = "build"
-    INITIAL_POINT = "initial_point"
-    LOGP_GRAPH = "logp_graph"
-    GRAD_GRAPH = "grad_graph"
-    REWRITE = "rewrite"
-    LINK = "link"
-    FIRST_CALL = "first_call"
-    CALL = "call"
-    SAMPLE = "sample"
-    OTHER = "other"
-
-    @property
-    def is_compile(self) -> bool:
-        """Whether something is on its way to a compiled function."""
-        return self in _COMPILE
-
-
-_COMPILE = frozenset(
-    (Stage.INITIAL_POINT, Stage.LOGP_GRAPH, Stage.GRAD_GRAPH, Stage.REWRITE, Stage.LINK, Stage.FIRST_CALL)
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

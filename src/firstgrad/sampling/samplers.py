@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 import threading
 import time
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from firstgrad.errors import ModelError
+from firstgrad.observe import probes
+from firstgrad.observe.calls import on_first_return
 from firstgrad.oracle import finiteness
 from firstgrad.points import unflatten
 from firstgrad.sampling.plan import SamplingStage, StartGradient
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from firstgrad.backends.pytensor_base import PyTensorBackend
     from firstgrad.points import Group, Point
     from firstgrad.sampling.watch import SamplerWatch
-
-_TOOLS = (3, 4)
-"""Numbers of ``sys.monitoring`` that belong to no kind of tool."""
 
 _LOOK_MILLISECONDS = 5
 
@@ -77,7 +75,9 @@ def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: Sampl
         import pytensor
 
         flags = pytensor.config.change_flags(mode=backend.mode())
-    with flags, _first_evaluation(evaluated):
+    listening = on_first_return(probes.LEAPFROG_STATE.find(), evaluated)
+    with flags, listening:
+        _raise_first(listening.problems)
         pm.sample(
             draws=plan.draws,
             tune=plan.tune,
@@ -91,36 +91,13 @@ def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: Sampl
             model=problem.model,
             **options,
         )
+    _raise_first(listening.problems)
     return 0.0
 
 
-@contextmanager
-def _first_evaluation(evaluated: Callable[[Any], None]) -> Iterator[None]:
-    """Call back once, when the first evaluation within a step returns; nothing of PyMC's is replaced."""
-    from pymc.step_methods.hmc.integration import CpuLeapfrogIntegrator
-
-    monitoring, code = sys.monitoring, CpuLeapfrogIntegrator.compute_state.__code__
-    tool = next((number for number in _TOOLS if monitoring.get_tool(number) is None), None)
-    if tool is None:
-        raise RuntimeError("no number of sys.monitoring is free: end the other tools in this process")
-    monitoring.use_tool_id(tool, "firstgrad")
-    is_first = True
-
-    def returned(_code: Any, _offset: int, state: Any) -> Any:
-        nonlocal is_first
-        if is_first:
-            is_first = False
-            evaluated(state)
-        return monitoring.DISABLE
-
-    monitoring.register_callback(tool, monitoring.events.PY_RETURN, returned)
-    monitoring.set_local_events(tool, code, monitoring.events.PY_RETURN)
-    try:
-        yield
-    finally:
-        monitoring.set_local_events(tool, code, monitoring.events.NO_EVENTS)
-        monitoring.register_callback(tool, monitoring.events.PY_RETURN, None)
-        monitoring.free_tool_id(tool)
+def _raise_first(problems: list[str]) -> None:
+    if problems:
+        raise RuntimeError(problems[0])
 
 
 def _read_pymc_start(backend: PyTensorBackend, problem: BuiltModel, state: Any) -> StartGradient:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from firstgrad.attribution.local_events import LocalEvents
+from firstgrad.observe.calls import FunctionEvents, on_first_return
 
 IDS = range(6)
 
@@ -30,7 +30,7 @@ def quiet():
 
 def test_starts_and_returns_are_told_with_frame_and_value():
     heard = []
-    events = LocalEvents()
+    events = FunctionEvents()
     events.watch(
         double,
         lambda frame: heard.append(("start", frame.f_locals["number"])),
@@ -45,7 +45,7 @@ def test_starts_and_returns_are_told_with_frame_and_value():
 
 def test_a_function_that_raises_starts_but_never_returns():
     heard = []
-    events = LocalEvents()
+    events = FunctionEvents()
     events.watch(fail, lambda _: heard.append("start"), lambda *_: heard.append("return"))
     with events, pytest.raises(ValueError, match="as planned"):
         fail()
@@ -53,7 +53,7 @@ def test_a_function_that_raises_starts_but_never_returns():
 
 
 def test_a_listener_that_fails_never_reaches_the_measured_code():
-    events = LocalEvents()
+    events = FunctionEvents()
     events.watch(double, lambda frame: frame.f_locals["missing"])
     with events:
         assert double(2) == double(2) == 4
@@ -62,13 +62,13 @@ def test_a_listener_that_fails_never_reaches_the_measured_code():
 
 
 def test_the_tools_id_is_given_back_where_the_block_raises():
-    with pytest.raises(ValueError, match="as planned"), LocalEvents():
+    with pytest.raises(ValueError, match="as planned"), FunctionEvents():
         fail()
 
 
 def test_two_of_them_work_at_once():
     heard = []
-    outer, inner = LocalEvents(), LocalEvents()
+    outer, inner = FunctionEvents(), FunctionEvents()
     outer.watch(double, lambda _: heard.append("outer"))
     inner.watch(double, lambda _: heard.append("inner"))
     with outer:
@@ -83,7 +83,7 @@ def test_where_other_tools_hold_every_id_it_says_so_and_the_code_runs():
     for each in taken:
         sys.monitoring.use_tool_id(each, "another")
     try:
-        events = LocalEvents()
+        events = FunctionEvents()
         events.watch(double, lambda _: None)
         with events:
             assert quiet() == 2
@@ -95,4 +95,14 @@ def test_where_other_tools_hold_every_id_it_says_so_and_the_code_runs():
 
 def test_a_function_without_python_code_is_refused():
     with pytest.raises(AttributeError):
-        LocalEvents().watch(len)
+        FunctionEvents().watch(len)
+
+
+def test_the_first_return_is_told_once_and_again_in_a_later_context():
+    heard = []
+    for _ in range(2):
+        with on_first_return(double, heard.append) as events:
+            assert [double(number) for number in range(3)] == [0, 2, 4]
+        assert events.problems == []
+        double(5)
+    assert heard == [0, 0]

@@ -1,0 +1,104 @@
+"""What compilers tell by themselves: Numba's and JAX's events, PyTensor's count of C modules."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.observe import probes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    type Undo = Callable[[], None]
+
+
+def listen_numba(
+    began: Callable[[Mapping[str, Any]], object], ended: Callable[[Mapping[str, Any]], object] = lambda _: None
+) -> Undo:
+    """Hear of each jitted function that Numba compiles; one that comes from a cache sends no event.
+
+    Parameters
+    ----------
+    began, ended : callable
+        Get the event's data, one object for both (`probes.jitted_function` reads it). Compiles nest.
+
+    Returns
+    -------
+    callable
+        Ends it.
+
+    Raises
+    ------
+    UnavailableError
+        Where this Numba does not tell.
+    """
+    listener_class = probes.NUMBA_LISTENER.find()
+
+    class Listener(listener_class):  # type: ignore[misc, valid-type]  # Numba has no types
+        def on_start(self, event: Any) -> None:
+            began(event.data)
+
+        def on_end(self, event: Any) -> None:
+            ended(event.data)  # its `is_failed` is always true in Numba 0.68
+
+    listener = Listener()
+    register, unregister = probes.NUMBA_REGISTER.find(), probes.NUMBA_UNREGISTER.find()
+    register(probes.NUMBA_COMPILE, listener)
+    return partial(unregister, probes.NUMBA_COMPILE, listener)
+
+
+def listen_jax(
+    timed: Callable[[str, float, str], object], told: Callable[[str], object], *, has_end: bool = True
+) -> Undo:
+    """Hear of what JAX traces, lowers, compiles, and takes from its cache.
+
+    Parameters
+    ----------
+    timed : callable
+        Gets a step (``trace``, ``lower``, ``compile``) when it is over, its seconds, and the function's name.
+    told : callable
+        Gets other events, such as `probes.JAX_CACHE_HIT`.
+    has_end : bool
+        Whether to listen only where this JAX lets a listener go again.
+
+    Returns
+    -------
+    callable
+        Ends it, where it can be.
+
+    Raises
+    ------
+    UnavailableError
+        Where this JAX does not tell, or would not let go and should.
+    """
+
+    def on_duration(event: str, seconds: float, **details: Any) -> None:
+        step = probes.JAX_STEPS.get(event)
+        if step is not None:
+            timed(step, seconds, str(details.get("fun_name", "")))
+
+    def on_event(event: str, **_: Any) -> None:
+        told(event)
+
+    pairs = (
+        (probes.JAX_ON_DURATION.find(), probes.JAX_END_DURATION, on_duration),
+        (probes.JAX_ON_EVENT.find(), probes.JAX_END_EVENT, on_event),
+    )
+    ends = [partial(end.find(), listener) for _, end, listener in pairs] if has_end else []
+    for register, _, listener in pairs:
+        register(listener)
+
+    def undo() -> None:
+        while ends:
+            ends.pop()()
+
+    return undo
+
+
+def count_c_modules() -> tuple[int, int] | None:
+    """Count the C modules that PyTensor has compiled and loaded in this process.
+
+    A cache that PyTensor has not opened yet is left alone, as to ask for it makes PyTensor scan its folder.
+    """
+    return probes.module_counts(probes.MODULE_CACHE.peek())

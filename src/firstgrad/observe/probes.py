@@ -1,0 +1,368 @@
+"""Every private name of PyTensor, PyMC, Numba, JAX and nutpie (and one of Python) that firstgrad reads.
+
+Nowhere else in firstgrad stands one (``tests/architecture/test_private_names.py``), and
+``tests/contract/test_probes.py`` walks all of them on the installed releases. Names are resolved by text when they are
+asked for: this module imports none of these packages. PyMC 5.16 to 6.4, PyTensor 2.22 to 3.3, Numba 0.60 to 0.68, JAX
+0.4.31 to 0.12.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.errors import UnavailableError
+from firstgrad.observe.events import Stage, UnitKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+    from types import FrameType
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A private name, and what it is needed for.
+
+    Attributes
+    ----------
+    gives : str
+        What is lost where no release's name is there.
+    places : tuple of str
+        ``module:name.within``, that of the newest release first.
+    reads : tuple of str
+        Locals of the function that are read from its frames.
+    since : str
+        ``package release`` before which there is no such thing, which is known and no mistake.
+    """
+
+    gives: str
+    places: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    since: str = ""
+
+    def find(self) -> Any:
+        """Import what the name stands for.
+
+        Raises
+        ------
+        UnavailableError
+            Where the installed release has it in none of its places.
+        """
+        for place in self.places:
+            module, _, path = place.partition(":")
+            try:
+                return reduce(getattr, path.split("."), importlib.import_module(module))
+            except (ImportError, AttributeError):
+                continue
+        raise UnavailableError(f"{self.gives}: {_release(self.places[0])} has no {self.places[0].replace(':', '.')}")
+
+    def is_near(self) -> bool:
+        """Whether someone else has imported one of its modules, to the end: half of one is no place to register."""
+        modules = (sys.modules.get(place.partition(":")[0]) for place in self.places)
+        return any(each and not getattr(getattr(each, "__spec__", None), "_initializing", False) for each in modules)
+
+    def peek(self) -> Any:
+        """Take it, but only from what is imported already; None where it isn't there."""
+        with suppress(UnavailableError):
+            return self.find() if self.is_near() else None
+        return None
+
+
+def _release(place: str) -> str:
+    package = place.partition(":")[0].partition(".")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"this {package}"
+
+
+# Python
+IMPORT_LOCK_ENTER = Probe("imports", ("importlib._bootstrap:_ModuleLockManager.__enter__",), reads=("self",))
+IMPORT_LOCK_EXIT = Probe("imports", ("importlib._bootstrap:_ModuleLockManager.__exit__",), reads=("self",))
+
+# PyTensor
+PROFILE_STATS = Probe(
+    "PyTensor's own profile",
+    ("pytensor.compile.debug.profiling:ProfileStats", "pytensor.compile.profiling:ProfileStats"),
+)
+GRAPH_REWRITER = Probe("the border between rewriting and linking", ("pytensor.graph.rewriting.basic:GraphRewriter",))
+COMPILE_C_MODULE = Probe("C modules as they are compiled", ("pytensor.link.c.basic:CLinker.compile_cmodule",))
+MAKE_C_THUNK = Probe("C modules", ("pytensor.link.c.basic:CLinker.cthunk_factory",), reads=("self", "key"))
+RUN_COMPILER = Probe("seconds of the C++ compiler alone", ("pytensor.utils:output_subprocess_Popen",))
+GET_MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.basic:get_module_cache",))
+MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.cmodule:_module_cache",))
+LAZY_LINKER = Probe("PyTensor's own C helpers", ("pytensor.link.c.lazylinker_c:CLazyLinker",))
+MAKE_NUMBA_FUNCTION = Probe(
+    "operations and nodes of jitted functions",
+    ("pytensor.link.numba.dispatch.basic:numba_funcify_ensure_cache",),
+    reads=("jitable_func", "op", "node|kwargs"),
+    since="pytensor 3",
+)
+JAX_LINKER = Probe("firstgrad.fast_mode()", ("pytensor.link.jax.linker:JAXLinker",))
+JAX_FUNCIFY = Probe("graphs as functions of JAX", ("pytensor.link.jax.dispatch:jax_funcify",))
+JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
+GRAPH_TO_PYTHON = Probe("graphs as functions of JAX", ("pytensor.link.utils:fgraph_to_python",), reads=("node",))
+ANCESTORS = Probe("walks through a graph", ("pytensor.graph.traversal:ancestors", "pytensor.graph.basic:ancestors"))
+
+# PyMC
+LEAPFROG_STATE = Probe(
+    "the end of the sampler's first evaluation",
+    ("pymc.step_methods.hmc.integration:CpuLeapfrogIntegrator.compute_state",),
+)
+
+# Numba
+NUMBA_LISTENER = Probe("jitted functions as they are compiled", ("numba.core.event:Listener",))
+NUMBA_REGISTER = Probe(NUMBA_LISTENER.gives, ("numba.core.event:register",))
+NUMBA_UNREGISTER = Probe(NUMBA_LISTENER.gives, ("numba.core.event:unregister",))
+_CACHE = "functions from Numba's cache, and their sizes"
+NUMBA_LOAD = Probe(_CACHE, ("numba.core.caching:Cache.load_overload",), reads=("self",))
+NUMBA_SAVE = Probe(_CACHE, ("numba.core.caching:Cache.save_overload",), reads=("self",))
+NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_path",))
+
+# JAX
+JAX_ON_DURATION = Probe("modules of XLA", ("jax.monitoring:register_event_duration_secs_listener",))
+JAX_ON_EVENT = Probe("modules of XLA", ("jax.monitoring:register_event_listener",))
+JAX_END_DURATION = Probe(
+    "an end to listening",
+    (
+        "jax.monitoring:unregister_event_duration_listener",
+        "jax._src.monitoring:unregister_event_duration_listener",
+        "jax._src.monitoring:_unregister_event_duration_listener_by_callback",
+    ),
+)
+JAX_END_EVENT = Probe(
+    "an end to listening",
+    (
+        "jax.monitoring:unregister_event_listener",
+        "jax._src.monitoring:unregister_event_listener",
+        "jax._src.monitoring:_unregister_event_listener_by_callback",
+    ),
+)
+
+PROBES: dict[str, Probe] = {name: value for name, value in globals().items() if isinstance(value, Probe)}
+"""All of them, by name."""
+
+NUMBA_COMPILE = "numba:compile"
+JAX_STEPS = {
+    "/jax/core/compile/jaxpr_trace_duration": "trace",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lower",
+    "/jax/core/compile/backend_compile_duration": "compile",
+}
+"""JAX's events that tell how long a step took."""
+JAX_CACHE_HIT, JAX_CACHE_KEPT = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
+GRAPH_FUNCTION = "jax_funcified_fgraph"
+"""What PyTensor calls the function of a whole graph."""
+C_THUNK_MAKERS = frozenset({"make_c_thunk", "make_thunk"})
+"""Functions of PyTensor whose local `node` is the one that is being compiled."""
+
+
+def module_being_imported(frame: FrameType) -> tuple[Any, str]:
+    """Read the import lock of a frame of `IMPORT_LOCK_ENTER` or `IMPORT_LOCK_EXIT`, and the module's name."""
+    lock = frame.f_locals["self"]
+    return lock, lock._name  # noqa: SLF001 - it has no other name
+
+
+def cached_function(frame: FrameType) -> Any:
+    """Read the Python function of a frame of `NUMBA_LOAD` or `NUMBA_SAVE`."""
+    return frame.f_locals["self"]._py_func  # noqa: SLF001 - it has no public name
+
+
+def jitted_function(event_data: Mapping[str, Any]) -> Any:
+    """Read the Python function of what Numba's event tells."""
+    return event_data["dispatcher"].py_func
+
+
+def module_counts(cache: Any) -> tuple[int, int] | None:
+    """Read how many C modules PyTensor's cache has seen compiled and loaded; None where it doesn't tell."""
+    stats = getattr(cache, "stats", None)
+    if not (isinstance(stats, list) and len(stats) == 3):  # noqa: PLR2004 - found in memory, loaded, compiled
+        return None
+    return int(stats[2]), int(stats[1])
+
+
+def pass_positions(mode: Any) -> tuple[tuple[str, float | None], ...]:
+    """List the named passes of a mode, each with its place in PyTensor's database, None where it has none there."""
+    positions = mode.optdb.__position__
+    return tuple((each.name, positions.get(each.name)) for each in mode.optimizer.data if getattr(each, "name", None))
+
+
+type Locals = Mapping[str, Any]
+type ReadLocals = Callable[[Locals], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFrame:
+    """What a frame on a thread's stack means.
+
+    Attributes
+    ----------
+    stage : Stage, optional
+        The stage it begins, unless an outer frame began one.
+    weak : bool
+        Whether its stage counts only where no other frame tells.
+    kind : UnitKind, optional
+        What is being compiled in it.
+    backend : str
+        Whose it is.
+    reads_cache : bool
+        Whether it loads from a disk cache.
+    outermost : callable, optional
+        Reads what is going on from its locals; of several such frames the outermost counts.
+    innermost : callable, optional
+        The same, and the innermost counts.
+    """
+
+    stage: Stage | None = None
+    weak: bool = False
+    kind: UnitKind | None = None
+    backend: str = ""
+    reads_cache: bool = False
+    outermost: ReadLocals | None = None
+    innermost: ReadLocals | None = None
+
+
+def _how_far(what: str, done: Sized, whole: Sized) -> dict[str, Any]:
+    """Say which one is in work; after the last, the function still has things to do."""
+    return {f"{what}_number": min(len(done) + 1, len(whole)), f"{what}_total": len(whole)}
+
+
+def _rewrite_pass(names: Locals) -> dict[str, Any]:
+    rewriter, done = names["rewriter"], names["sub_profs"]
+    return {
+        "pass_name": str(getattr(rewriter, "name", None) or type(rewriter).__name__),
+        **_how_far("pass", done, names["self"].data),
+        "nodes": len(names["fgraph"].apply_nodes),
+    }
+
+
+def _linked_node(names: Locals) -> dict[str, Any]:
+    return _how_far("node", names["thunks"], names["order"])
+
+
+def _converted_node(names: Locals) -> dict[str, Any]:
+    return _how_far("node", names["body_assigns"], names["order"])
+
+
+def _operation(names: Locals) -> dict[str, Any]:
+    """Name the operation by its type: an operation's own text may be long, and is made anew each time."""
+    op = names["node"].op
+    inner = getattr(op, "scalar_op", None)
+    name = type(op).__name__
+    return {"unit": name if inner is None else f"{name}({type(inner).__name__})"}
+
+
+def _jitted_function(names: Locals) -> dict[str, Any]:
+    return {"unit": str(names["self"].py_func.__name__)}
+
+
+def _callback(names: Locals) -> dict[str, Any]:
+    return {"unit": str(names["self"].__name__)}
+
+
+def _xla_program(names: Locals) -> dict[str, Any]:
+    return {"unit": str(names["name"])}
+
+
+def _imported_package(names: Locals) -> dict[str, Any]:
+    return {"package": str(names["name"]).partition(".")[0]}
+
+
+def _strong(stage: Stage) -> KnownFrame:
+    return KnownFrame(stage=stage)
+
+
+def _weak(stage: Stage) -> KnownFrame:
+    return KnownFrame(stage=stage, weak=True)
+
+
+_CORE, _MCMC, _JAX = "pymc/model/core.py", "pymc/sampling/mcmc.py", "pymc/sampling/jax.py"
+_SAMPLE = _strong(Stage.SAMPLE)
+_JITTED = KnownFrame(kind=UnitKind.JITTED_FUNCTION, stage=Stage.LINK, backend="numba", innermost=_jitted_function)
+_XLA = KnownFrame(kind=UnitKind.XLA_MODULE, stage=Stage.LINK, backend="jax")
+
+# A name with a dot is a qualified one. Files of PyTensor 3 and of PyTensor 2, one under the other.
+FRAMES: dict[tuple[str, str], KnownFrame] = {
+    ("<frozen importlib._bootstrap>", "_find_and_load"): KnownFrame(stage=Stage.IMPORT, innermost=_imported_package),
+    (_CORE, "register_rv"): _strong(Stage.BUILD),
+    (_CORE, "__exit__"): _weak(Stage.BUILD),
+    ("pymc/distributions/distribution.py", "__new__"): _strong(Stage.BUILD),
+    ("pymc/model/transform/optimization.py", "freeze_dims_and_data"): _strong(Stage.BUILD),
+    (_CORE, "initial_point"): _strong(Stage.INITIAL_POINT),
+    ("pymc/initial_point.py", "make_initial_point_fn"): _strong(Stage.INITIAL_POINT),
+    ("pymc/initial_point.py", "make_initial_point_fns_per_chain"): _strong(Stage.INITIAL_POINT),
+    (_CORE, "logp"): _strong(Stage.LOGP_GRAPH),
+    ("pymc/logprob/basic.py", "conditional_logp"): _strong(Stage.LOGP_GRAPH),
+    ("pymc/logprob/basic.py", "transformed_conditional_logp"): _strong(Stage.LOGP_GRAPH),
+    (_CORE, "dlogp"): _weak(Stage.GRAD_GRAPH),
+    (_CORE, "logp_dlogp_function"): _weak(Stage.GRAD_GRAPH),
+    (_MCMC, "assign_step_methods"): _weak(Stage.GRAD_GRAPH),
+    ("nutpie/compile_pymc.py", "_make_functions"): _weak(Stage.GRAD_GRAPH),
+    ("nutpie/compile_pymc.py", "_compute_shapes"): _strong(Stage.INITIAL_POINT),
+    ("pymc/pytensorf.py", "rewrite_pregrad"): _strong(Stage.GRAD_GRAPH),
+    ("pymc/pytensorf.py", "gradient"): _strong(Stage.GRAD_GRAPH),
+    ("pytensor/gradient.py", "grad"): _strong(Stage.GRAD_GRAPH),
+    ("pytensor/gradient.py", "jacobian"): _strong(Stage.GRAD_GRAPH),
+    ("pytensor/compile/maker.py", "function"): _weak(Stage.LINK),
+    ("pytensor/compile/function/__init__.py", "function"): _weak(Stage.LINK),
+    ("pymc/pytensorf.py", "compile"): _weak(Stage.LINK),
+    ("nutpie/compile_pymc.py", "compile_pymc_model"): _weak(Stage.LINK),
+    ("pytensor/compile/maker.py", "prepare_fgraph"): _strong(Stage.REWRITE),
+    ("pytensor/compile/function/types.py", "prepare_fgraph"): _strong(Stage.REWRITE),
+    ("pytensor/graph/rewriting/utils.py", "rewrite_graph"): _strong(Stage.REWRITE),
+    ("pytensor/graph/rewriting/basic.py", "SequentialGraphRewriter.apply"): KnownFrame(outermost=_rewrite_pass),
+    ("pytensor/compile/maker.py", "FunctionMaker.create"): _strong(Stage.LINK),
+    ("pytensor/compile/function/types.py", "FunctionMaker.create"): _strong(Stage.LINK),
+    ("pytensor/link/vm.py", "VMLinker.make_all"): KnownFrame(
+        stage=Stage.LINK, outermost=_linked_node, innermost=_operation
+    ),
+    ("pytensor/link/utils.py", "fgraph_to_python"): KnownFrame(
+        stage=Stage.LINK, outermost=_converted_node, innermost=_operation
+    ),
+    ("pytensor/link/numba/linker.py", "fgraph_convert"): KnownFrame(backend="numba"),
+    ("pytensor/link/jax/linker.py", "fgraph_convert"): KnownFrame(backend="jax"),
+    ("pytensor/link/c/basic.py", "make_thunk"): KnownFrame(backend="c"),
+    ("pytensor/link/c/op.py", "make_c_thunk"): KnownFrame(backend="c"),
+    ("pytensor/link/c/cmodule.py", "GCC_compiler.compile_str"): KnownFrame(kind=UnitKind.C_MODULE, backend="c"),
+    ("pytensor/compile/executor.py", "Function.__call__"): _strong(Stage.CALL),
+    ("pytensor/compile/function/types.py", "Function.__call__"): _strong(Stage.CALL),
+    ("pymc/pytensorf.py", "__call__"): _weak(Stage.CALL),
+    ("numba/core/dispatcher.py", "Dispatcher.compile"): _JITTED,
+    ("numba/core/dispatcher.py", "_compile_for_args"): KnownFrame(stage=Stage.LINK, backend="numba"),
+    ("numba/core/ccallback.py", "CFunc.compile"): KnownFrame(
+        kind=UnitKind.JITTED_FUNCTION, stage=Stage.LINK, backend="numba", innermost=_callback
+    ),
+    ("numba/core/decorators.py", "wrapper"): KnownFrame(stage=Stage.LINK, backend="numba"),
+    ("numba/core/caching.py", "IndexDataCacheFile._load_data"): KnownFrame(reads_cache=True),
+    ("numba/core/caching.py", "CompileResultCacheImpl.rebuild"): KnownFrame(reads_cache=True),
+    ("jax/_src/pjit.py", "cache_miss"): _XLA,
+    ("jax/_src/pjit.py", "_pjit_call_impl_python"): KnownFrame(innermost=_xla_program),
+    ("jax/_src/compiler.py", "compile_or_get_cached"): _XLA,
+    **{
+        (_MCMC, name): _SAMPLE
+        for name in ("_sample_many", "_mp_sample", "_iter_sample", "_sample_return", "_sample_population")
+    },
+    ("pymc/sampling/population.py", "_sample_population"): _SAMPLE,
+    **{(_JAX, name): _SAMPLE for name in ("_sample_numpyro_nuts", "_sample_blackjax_nuts")},
+    ("nutpie/sample.py", "sample"): _SAMPLE,
+    ("nutpie/sample.py", "wait"): _SAMPLE,
+}
+
+_BY_NAME: dict[str, list[tuple[str, str, KnownFrame]]] = {}
+for (_file, _name), _known in FRAMES.items():
+    _BY_NAME.setdefault(_name.rpartition(".")[2], []).append((_file, _name, _known))
+
+
+@lru_cache(maxsize=4096)
+def known_frame(file: str, function: str) -> KnownFrame | None:
+    """Say what a frame means, by its code's file and qualified name; None where it means nothing to us."""
+    plain = function.rpartition("<locals>.")[2]
+    for end, name, known in _BY_NAME.get(plain.rpartition(".")[2], ()):
+        if file.endswith(end) and ("." not in name or name == plain):
+            return known
+    return None
