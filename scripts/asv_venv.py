@@ -14,7 +14,7 @@ from pathlib import Path
 from asv import environment
 from asv.console import log
 
-from firstgrad.environments.make import find_python, make_environment
+from firstgrad.compare.environments import find_python, make_environment
 
 
 class FirstgradVenv(environment.Environment):

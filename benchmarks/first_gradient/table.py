@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.markers import write_between_markers
-from firstgrad.analysis.estimates import estimate_median
+from firstgrad.estimates import estimate_median
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_bytes, format_seconds
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.headline.sides import AS_NUTS, BY_HAND, DEFAULT, DIRECT, LOOPS, QUICK, SIDES
-from firstgrad.analysis.estimates import estimate_median
-from firstgrad.analysis.ratio_estimate import estimate_ratio
+from firstgrad.compare.ratio import estimate_ratio
+from firstgrad.estimates import estimate_median
 from firstgrad.record import Status
 from firstgrad.units import format_bytes, format_seconds
 

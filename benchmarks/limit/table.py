@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.limit.variants import PLAIN
-from firstgrad.analysis.estimates import estimate_median
+from firstgrad.estimates import estimate_median
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from benchmarks.trust.report import CurvePoint, ToolResult, TrustReport, UntilDe
 from benchmarks.trust.rounds import read_rounds
 from benchmarks.trust.trials import power_curve, real_unchanged, really_slower, simulated
 from benchmarks.trust.yardsticks import yardsticks
-from firstgrad.analysis.looks import plan_looks
-from firstgrad.analysis.ratio_estimate import estimate_ratio
-from firstgrad.cli.compare_options import DEFAULT_ROUNDS
+from firstgrad.cli.compare import DEFAULT_ROUNDS
 from firstgrad.codec import to_json
+from firstgrad.compare.judge import plan_looks
+from firstgrad.compare.ratio import estimate_ratio
 from firstgrad.store import import_jsonl
 
 if TYPE_CHECKING:

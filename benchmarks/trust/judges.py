@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from benchmarks.trust.trials import Alarms
-from firstgrad.analysis.compare import compare
-from firstgrad.analysis.looks import plan_looks
-from firstgrad.analysis.thresholds import is_gating
+from firstgrad.compare.comparison import compare
+from firstgrad.compare.judge import is_gating, plan_looks
 from firstgrad.metrics import METRICS, metric_named
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmarks.trust.rounds import Pair
     from benchmarks.trust.yardsticks import Yardstick
-    from firstgrad.analysis.compare import Comparison
+    from firstgrad.compare.comparison import Comparison
     from firstgrad.metrics import Metric
     from firstgrad.record import Record
 

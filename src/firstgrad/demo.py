@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import BackendName, Case, describe_model
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import show_progress
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status

@@ -16,7 +16,7 @@ PARENT_SIDE = [
     "firstgrad",
     "firstgrad.measure.launch",
     "firstgrad.store.store",
-    "firstgrad.analysis.estimates",
+    "firstgrad.estimates",
     "firstgrad.analysis.series",
     "firstgrad.figures.phases",
     "firstgrad.figures.releases",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.analysis.breakeven import Option, break_even
-from firstgrad.analysis.estimates import Estimate
+from firstgrad.estimates import Estimate
 
 
 def exactly(value):

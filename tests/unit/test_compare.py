@@ -11,13 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.analysis.compare import compare
-from firstgrad.analysis.judge import ComparisonVerdict, Sides, judge
-from firstgrad.analysis.likeness import Difference
-from firstgrad.analysis.noise import Noise
-from firstgrad.analysis.sides import SideKind, find_side
-from firstgrad.analysis.thresholds import Thresholds
 from firstgrad.codec import from_json, to_json
+from firstgrad.compare.comparison import compare
+from firstgrad.compare.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
+from firstgrad.compare.noise import Noise
+from firstgrad.compare.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
 from firstgrad.metrics import METRICS, Unit, metric_named
 from firstgrad.record import (
@@ -100,7 +98,7 @@ def judged(name, before, after, thresholds=RULES, *, noise=None, paired=False, l
     metric = metric_named(name)
     default = thresholds.counts_noise_factor if metric.unit is Unit.COUNT else thresholds.noise_factor
     pairs = list(zip(before, after, strict=True)) if paired else None
-    sides = Sides(metric=metric, base=before, head=after, pairs=pairs, noise=Noise(factor=noise or default))
+    sides = MetricNumbers(metric=metric, base=before, head=after, pairs=pairs, noise=Noise(factor=noise or default))
     fit = sides.fit()
     return judge(sides, fit, fit.p_value if fit else None, thresholds, looks=looks)
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.analysis.compare import Comparison
-from firstgrad.analysis.judge import ComparisonVerdict
 from firstgrad.cli import main
 from firstgrad.codec import from_json
+from firstgrad.compare.comparison import Comparison
+from firstgrad.compare.judge import ComparisonVerdict
 from firstgrad.record import Counts, Failure, Memory, Status
 from firstgrad.store import Store
 from helpers import MIB, make_case, make_environment, make_record

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.analysis.compare import compare
 from firstgrad.cli.compare_growth import find_growth, is_growth_alarm, write_growth_json, write_growth_markdown
 from firstgrad.codec import to_json
+from firstgrad.compare.comparison import compare
 from planted_sweep import planted_records
 
 

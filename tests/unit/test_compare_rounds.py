@@ -9,13 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.analysis.further import count_further
-from firstgrad.analysis.looks import plan_looks
-from firstgrad.analysis.multiplicity import adjust_holm
-from firstgrad.analysis.noise import Noise
-from firstgrad.analysis.pairing import find_rounds
-from firstgrad.analysis.ratio_estimate import RatioFit
-from firstgrad.analysis.thresholds import Thresholds
+from firstgrad.compare.judge import Thresholds, adjust_holm, count_further, plan_looks
+from firstgrad.compare.noise import Noise, find_rounds
+from firstgrad.compare.ratio import RatioFit
 from firstgrad.record import HostFingerprint, Status
 from helpers import make_environment, make_record
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Scenario
-from firstgrad.cli.compare_options import DuelOptions, refuse_unused
-from firstgrad.cli.compare_sides import Place, asks_to_measure, read_side
+from firstgrad.cli.compare import DuelOptions, refuse_unused, side_case
 from firstgrad.cli.options import CaseOptions, ModelOptions
+from firstgrad.compare.places import SidePlace, asks_to_measure, read_side
 from firstgrad.errors import SpecError
 from firstgrad.spec import Formulation, HmmAlgorithm, Skeleton
 
@@ -20,7 +20,7 @@ NAMES = st.text(string.ascii_letters + string.digits + "._/-", min_size=1, max_s
 
 
 def case_of(text, model=MODEL, case=CASE):
-    return read_side(text).to_case(model, case)
+    return side_case(read_side(text), model, case)
 
 
 def test_options_replace_the_common_ones_and_leave_the_rest():
@@ -56,14 +56,14 @@ def test_a_model_of_ones_own_and_its_parameters():
 @pytest.mark.parametrize(
     ("text", "place", "where"),
     [
-        ("commit:HEAD~1", Place.COMMIT, "HEAD~1"),
-        ("main", Place.COMMIT, "main"),
-        ("pymc==6.2.0+pytensor==3.2.4", Place.RELEASE, "pymc==6.2.0+pytensor==3.2.4"),
-        ("release:6.2.0", Place.RELEASE, "pymc==6.2.0"),
-        ("numba>=0.66", Place.RELEASE, "numba>=0.66"),
-        ("env:/opt/v/bin/python", Place.ENVIRONMENT, "/opt/v/bin/python"),
-        (".", Place.HERE, ""),
-        ("backend=c", Place.HERE, ""),
+        ("commit:HEAD~1", SidePlace.COMMIT, "HEAD~1"),
+        ("main", SidePlace.COMMIT, "main"),
+        ("pymc==6.2.0+pytensor==3.2.4", SidePlace.RELEASE, "pymc==6.2.0+pytensor==3.2.4"),
+        ("release:6.2.0", SidePlace.RELEASE, "pymc==6.2.0"),
+        ("numba>=0.66", SidePlace.RELEASE, "numba>=0.66"),
+        ("env:/opt/v/bin/python", SidePlace.ENVIRONMENT, "/opt/v/bin/python"),
+        (".", SidePlace.HERE, ""),
+        ("backend=c", SidePlace.HERE, ""),
     ],
 )
 def test_where_a_side_is_measured_with_options_after_it(text, place, where):
@@ -72,7 +72,7 @@ def test_where_a_side_is_measured_with_options_after_it(text, place, where):
     assert asks_to_measure(text) is (text != "main")
     further = read_side(f"{text},target=logp_dlogp")
     assert (further.place, further.where) == (place, where)
-    assert further.to_case(MODEL, CASE).target == "logp_dlogp"
+    assert side_case(further, MODEL, CASE).target == "logp_dlogp"
 
 
 def test_packages_of_a_release_are_taken_apart_and_local_versions_kept_whole():

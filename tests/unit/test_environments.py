@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.environments import kept as kept_module
-from firstgrad.environments.checkout import check_out, project_name
-from firstgrad.environments.kept import Recipe, keep_environment
-from firstgrad.environments.make import find_python, make_environment
-from firstgrad.environments.needs import name_of, own_requirements
+from firstgrad.compare import environments
+from firstgrad.compare.environments import (
+    Recipe,
+    check_out,
+    find_python,
+    keep_environment,
+    make_environment,
+    name_of,
+    own_requirements,
+    project_name,
+)
 from firstgrad.errors import PythonEnvironmentError
 from helpers import linux_only
 
@@ -58,7 +64,7 @@ def made(monkeypatch):
         if "bad==1" in wanted or (constraints and "picky==1" in wanted):
             raise PythonEnvironmentError("no such version")
 
-    monkeypatch.setattr(kept_module, "make_environment", make)
+    monkeypatch.setattr(environments, "make_environment", make)
     return asked
 
 
@@ -113,7 +119,7 @@ def test_two_at_a_time_make_it_once(made, tmp_path):
 @pytest.mark.parametrize("with_uv", [True, False])
 def test_a_real_environment_is_apart_from_this_one(tmp_path, monkeypatch, with_uv):
     if not with_uv:
-        monkeypatch.setattr("firstgrad.environments.make.find_uv", lambda: None)
+        monkeypatch.setattr("firstgrad.compare.environments.find_uv", lambda: None)
     python = make_environment(tmp_path / "env", Path(sys.executable), [])
     code = "import sys, importlib.util as u; print(sys.prefix, u.find_spec('numpy'))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

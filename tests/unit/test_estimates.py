@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.analysis.estimates import Estimate, estimate_median
+from firstgrad.estimates import Estimate, estimate_median
 
 SAMPLES = 500
 

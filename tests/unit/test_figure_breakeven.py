@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firstgrad.analysis.breakeven import Option, break_even
-from firstgrad.analysis.estimates import Estimate
+from firstgrad.estimates import Estimate
 from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
 from firstgrad.show.style import save_figure
 

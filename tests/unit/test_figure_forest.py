@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.analysis.compare import compare
-from firstgrad.analysis.thresholds import Thresholds
 from firstgrad.case import BackendName, ExternalModel
+from firstgrad.compare.comparison import compare
+from firstgrad.compare.judge import Thresholds
 from firstgrad.figures.forest import describe_forest, draw_forest
 from firstgrad.record import Failure, Memory, Phase, Status
 from firstgrad.show.style import save_figure

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import BackendName
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.headline import Way, describe_headline, draw_headline, read_ways
 from firstgrad.spec import Formulation, HmmSpec, PoseSpec
 from firstgrad.store import export_jsonl

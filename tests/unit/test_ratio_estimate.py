@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from firstgrad.analysis.ratio_estimate import estimate_ratio, fit_ratio
+from firstgrad.compare.ratio import estimate_ratio, fit_ratio
 
 RATIO = 1.10
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from test_report import Reader, read
 
 import planted
-from firstgrad.analysis.compare import compare
 from firstgrad.cli import main
+from firstgrad.compare.comparison import compare
+from firstgrad.compare.sides import choose_side
 from firstgrad.errors import UnknownSideError
 from firstgrad.record import Doubt
 from firstgrad.report.breakeven_chart import breakeven_sections
@@ -28,7 +29,6 @@ from firstgrad.report.memory_chart import choose_memory, memory_section
 from firstgrad.report.overview import make_overview
 from firstgrad.report.page import render_page
 from firstgrad.report.phase_chart import choose_phases
-from firstgrad.report.sides import choose_side
 from firstgrad.report.source import ExportSource, StoreSource
 from firstgrad.row import make_row
 from firstgrad.store import Store, export_jsonl

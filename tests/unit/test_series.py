@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.analysis.axes import AxisKind, Commit, commit_axis, default_backend, release_axis
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.case import BackendName, Scenario
+from firstgrad.estimates import estimate_median
 from firstgrad.metrics import metric_named
 from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Phase, Status, Verdict
 from firstgrad.usability import why_unusable

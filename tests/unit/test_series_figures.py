@@ -198,7 +198,7 @@ def test_numbers_have_units_and_an_axis_has_one():
 
 
 def test_a_single_sample_has_no_interval():
-    from firstgrad.analysis.estimates import estimate_median
+    from firstgrad.estimates import estimate_median
 
     assert write_estimate(Unit.SECONDS, estimate_median([2.0])) == "2.00 s"
     assert write_estimate(Unit.SECONDS, estimate_median([1.0, 2.0, 3.0])) == "2.00 s [1.00 s, 3.00 s]"

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.breakeven import Option
-from firstgrad.analysis.estimates import Estimate, estimate_median
 from firstgrad.case import BackendName
+from firstgrad.estimates import Estimate, estimate_median
 from firstgrad.metrics import METRICS
 from firstgrad.record import Doubt, Status, Verdict
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.advice import Advice, ScenarioAdvice
     from firstgrad.analysis.advice_offers import Offer
-    from firstgrad.analysis.estimates import Estimate
+    from firstgrad.estimates import Estimate
 
 _IF = {
     Scenario.COLD: "If your cache is empty (cold)",

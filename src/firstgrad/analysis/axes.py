@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.sides import SHORT_DIGITS
 from firstgrad.case import BackendName
+from firstgrad.compare.sides import SHORT_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.estimates import Estimate
+from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

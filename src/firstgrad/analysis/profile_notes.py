@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.likeness import find_differences
 from firstgrad.case import describe_model
+from firstgrad.compare.sides import find_differences
 from firstgrad.record import Doubt
 from firstgrad.row import axes_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.axes import Axis, AxisKind
-from firstgrad.analysis.estimates import Estimate, estimate_median
 from firstgrad.case import Case
+from firstgrad.estimates import Estimate, estimate_median
 from firstgrad.metrics import Metric
 from firstgrad.record import Doubt, Record
 from firstgrad.row import packages_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_ratio import Ratio
 from firstgrad.analysis.advice_words import advice_sentences, alarm_sentences
-from firstgrad.analysis.estimates import Estimate
 from firstgrad.case import BackendName, Scenario, describe_model
+from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

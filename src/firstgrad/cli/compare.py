@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from firstgrad.cli.compare_options import DuelOptions, refuse_unused
-from firstgrad.cli.compare_sides import asks_to_measure
+from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
 from firstgrad.cli.options import CaseOptions, ModelOptions, spread
+from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from firstgrad.analysis.compare import Comparison
     from firstgrad.analysis.growth_change import GrowthChanges
-    from firstgrad.analysis.thresholds import Thresholds
+    from firstgrad.case import Case
+    from firstgrad.compare.comparison import Comparison
+    from firstgrad.compare.measuring import MeasuredSides
+    from firstgrad.compare.places import SideRequest
+    from firstgrad.metrics import Metric
+    from firstgrad.record import Record
+    from firstgrad.show.result import Result
+
+    type Judge = Callable[..., Comparison]
 
 EPILOG = """\b
 Examples:
@@ -42,6 +52,58 @@ Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wron
 """
 
 
+SIDES = "Measuring both sides"
+DEFAULT_ROUNDS = 10
+_PICTURES = (".png", ".svg")
+_DRAWN = ("time_to_first_gradient", "evaluation")
+_NOT_OF_A_SIDE = ("label", "param")
+_PARAM = "param."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuelOptions:
+    """Whether, how often and how long both sides are measured."""
+
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Measure both sides now, in turns; BASE and HEAD are commits.", rich_help_panel=SIDES
+        ),
+    ] = False
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples", min=1, metavar="ROUNDS", help="Rounds, a sample of each side [10].", rich_help_panel=SIDES
+        ),
+    ] = None
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="Measure on until every verdict is certain.", rich_help_panel=SIDES),
+    ] = False
+    time_budget: Annotated[
+        str | None,
+        typer.Option("--time-budget", metavar="30m", help="Begin no round that ends later.", rich_help_panel=SIDES),
+    ] = None
+    order_seed: Annotated[
+        int, typer.Option("--order-seed", help="Of the order within a round.", rich_help_panel=SIDES)
+    ] = 0
+
+    def plan(self) -> tuple[int, tuple[int, ...]]:
+        """Plan how many rounds there are at most, and after which of them to look whether it is decided.
+
+        Without ``--until-decided`` there is one look, after the last round.
+        """
+        from firstgrad.compare.judge import plan_looks
+
+        if not self.until_decided:
+            rounds = self.samples or DEFAULT_ROUNDS
+            return rounds, (rounds,)
+        planned = plan_looks()
+        if self.samples is not None:  # a round too few for the next look is of use all the same
+            planned = (*(look for look in planned if look < self.samples), self.samples)
+        return planned[-1], planned
+
+
 @spread
 def compare(
     base: Annotated[
@@ -52,6 +114,7 @@ def compare(
     model: ModelOptions,
     case: CaseOptions,
     duel: DuelOptions,
+    out: OutputOptions,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", metavar="FACTOR", help="Alarm where slower beyond this, such as 1.1 [any]."),
@@ -73,113 +136,256 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Compare unlike sides, and say so.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="What is the same, too.")] = False,
     store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
-    json: Annotated[bool, typer.Option("--json", help="The whole comparison as JSON.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request or a summary of CI.")] = False,
     output: Annotated[
         str | None, typer.Option("--output", metavar="FILE", help="A forest plot of the ratios, .png or .svg.")
     ] = None,
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
-    from firstgrad.analysis.compare import compare as compare_records
-    from firstgrad.cli.compare_duel import choose_key, measure_and_judge
-    from firstgrad.cli.compare_figure import check_output
-    from firstgrad.cli.compare_growth import find_growth, is_growth_alarm
-    from firstgrad.cli.compare_read import read_history, read_sides
-    from firstgrad.cli.git import resolve_commit
+    from firstgrad.cli.console import show
     from firstgrad.cli.metrics import choose_metrics
-    from firstgrad.cli.rows import open_store
-    from firstgrad.errors import SpecError
+    from firstgrad.compare.comparison import compare as compare_records
+    from firstgrad.compare.git import resolve_commit
+    from firstgrad.compare.judge import Thresholds
+    from firstgrad.compare.places import asks_to_measure
 
-    if json and markdown:
-        raise SpecError("--json, --markdown", "give one of them")
-    if output is not None:
-        check_output(output)
-    thresholds = make_thresholds(threshold, threshold_memory, threshold_counts)
+    out.refuse_both()
+    if output is not None and Path(output).suffix not in _PICTURES:
+        raise SpecError("--output", f"expected a file that ends in {' or '.join(_PICTURES)}, got {output!r}")
+    factors: dict[str, Any] = {
+        "seconds_factor": threshold,
+        "memory_factor": threshold_memory,
+        "counts_factor": threshold_counts,
+    }
     metrics = choose_metrics(metric or [])
     judge = functools.partial(
-        compare_records, thresholds=thresholds, metrics=metrics, force=force, resolve=resolve_commit
+        compare_records,
+        thresholds=Thresholds(**{name: factor for name, factor in factors.items() if factor is not None}),
+        metrics=metrics,
+        force=force,
+        resolve=resolve_commit,
     )
     growth: GrowthChanges | None = None
     if duel.measure or asks_to_measure(base) or asks_to_measure(head):
-        comparison = measure_and_judge(base, head, model, case, duel, store=store, across=across or (), judge=judge)
+        comparison = _measure_and_judge(base, head, model, case, duel, store=store, across=across or (), judge=judge)
     else:
         refuse_unused(model, case, duel)
-        with open_store(store) as opened:
-            records = read_sides(opened, base, head, resolve_commit)
-            history = read_history(opened, records)
-        key = choose_key(records, base, head)
-        comparison = judge(records, base, head, across=frozenset(across or ()), history=history, key=key)
-        growth = find_growth(records, base, head, resolve_commit, metrics)
-    show(
-        comparison,
-        growth=growth,
-        json=json,
-        markdown=markdown,
-        show_all=show_all,
-        output=output,
-        metrics=metric or (),
-    )
-    raise typer.Exit(exit_code(comparison, is_growth_alarm=is_growth_alarm(growth, comparison)))
-
-
-def make_thresholds(seconds: float | None, memory: float | None, counts: float | None) -> Thresholds:
-    """Make the rules of options, firstgrad's own where they were left out; raises SpecError."""
-    from firstgrad.analysis.thresholds import Thresholds
-
-    factors: dict[str, Any] = {"seconds_factor": seconds, "memory_factor": memory, "counts_factor": counts}
-    return Thresholds(**{name: factor for name, factor in factors.items() if factor is not None})
-
-
-def show(
-    comparison: Comparison,
-    *,
-    growth: GrowthChanges | None = None,
-    json: bool,
-    markdown: bool,
-    show_all: bool,
-    output: str | None,
-    metrics: Sequence[str] = (),
-) -> None:
-    """Print a comparison as text, JSON or Markdown, and draw it where that was asked for."""
-    if json:
-        from firstgrad.cli.compare_growth import write_growth_json
-        from firstgrad.codec import to_json
-
-        typer.echo(write_growth_json(to_json(comparison), growth))
-    elif markdown:
-        from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_markdown
-        from firstgrad.cli.compare_markdown import to_markdown
-
-        typer.echo(to_markdown(comparison, show_all=show_all), nl=False)
-        typer.echo(write_growth_markdown(growth, is_alarm=is_growth_alarm(growth, comparison)), nl=False)
-    else:
-        from firstgrad.cli.compare_table import show_comparison
-        from firstgrad.cli.console import make_console
-
-        show_comparison(make_console(), comparison, show_all=show_all)
-        if growth is not None:
-            from firstgrad.cli.compare_growth import is_growth_alarm
-            from firstgrad.cli.growth_change_table import show_growth_changes
-
-            show_growth_changes(make_console(), growth, show_all=show_all, is_alarm=is_growth_alarm(growth, comparison))
+        comparison, growth = _judge_stored(base, head, metrics, store=store, across=across or (), judge=judge)
+    result = comparison_result(comparison, growth, show_all=show_all)
+    show(result, out)
+    if growth is not None and not out.json:
+        _show_growth(growth, comparison, out, show_all=show_all)
     # Last: a figure that can't be drawn must not cost the verdict.
     if output is not None:
-        from firstgrad.cli.compare_figure import write_figure
-
-        write_figure(comparison, output, metrics)
-
-
-def exit_code(comparison: Comparison, *, is_growth_alarm: bool = False) -> int:
-    """Say how a comparison ended; one of nothing is wrong use, since a gate must not pass on it."""
-    from firstgrad.cli.exit_codes import ExitCode
-
-    if comparison.has_regression or is_growth_alarm:
-        return ExitCode.DIFFERENT
+        _write_figure(comparison, Path(output), tuple(metric or ()) or _DRAWN)
     if not comparison.has_compared:
         typer.echo(
             f"firstgrad: nothing was compared: {comparison.base} and {comparison.head} have no numbers of one case "
             "in common. Measure the same cases on both sides",
             err=True,
         )
-        return ExitCode.WRONG_USE
-    return ExitCode.GOOD
+    raise typer.Exit(result.exit_code)
+
+
+def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool) -> Result:
+    """Put a comparison, and the growth laws beside it, into words, tables and a document."""
+    from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_json
+    from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.codec import to_json
+    from firstgrad.show.comparison import comparison_parts
+    from firstgrad.show.result import Result
+
+    is_alarm = is_growth_alarm(growth, comparison)
+    exit_code = ExitCode.GOOD
+    if comparison.has_regression or is_alarm:
+        exit_code = ExitCode.DIFFERENT
+    elif not comparison.has_compared:  # wrong use: a gate must not pass on a comparison of nothing
+        exit_code = ExitCode.WRONG_USE
+    document = json.loads(write_growth_json(to_json(comparison), growth))
+    return Result(parts=list(comparison_parts(comparison, show_all=show_all)), document=document, exit_code=exit_code)
+
+
+def _show_growth(growth: GrowthChanges, comparison: Comparison, out: OutputOptions, *, show_all: bool) -> None:
+    from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_markdown
+    from firstgrad.cli.console import make_console
+    from firstgrad.cli.growth_change_table import show_growth_changes
+
+    is_alarm = is_growth_alarm(growth, comparison)
+    if out.markdown:
+        typer.echo(write_growth_markdown(growth, is_alarm=is_alarm), nl=False)
+    else:
+        show_growth_changes(make_console(), growth, show_all=show_all, is_alarm=is_alarm)
+
+
+# --- stored sides -------------------------------------------------------------------------------------------------
+
+
+def _judge_stored(
+    base: str, head: str, metrics: Sequence[Metric], *, store: str | None, across: Collection[str], judge: Judge
+) -> tuple[Comparison, GrowthChanges]:
+    from firstgrad.cli.compare_growth import find_growth
+    from firstgrad.cli.rows import open_store
+    from firstgrad.compare.git import resolve_commit
+    from firstgrad.compare.sides import read_history, read_sides
+
+    with open_store(store) as opened:
+        records = read_sides(opened, base, head, resolve_commit)
+        history = read_history(opened, records)
+    key = _choose_key(records, base, head)
+    comparison = judge(records, base, head, across=frozenset(across), history=history, key=key)
+    return comparison, find_growth(records, base, head, resolve_commit, metrics)
+
+
+def _choose_key(records: Sequence[Record], base: str, head: str) -> Callable[[Case], str]:
+    """Choose by what cases are matched: equal ones are; but labels of sides measured together are one question."""
+    names = {label.partition("@")[2] for label in (base, head)}
+    if len(names) == 1 and names != {""}:
+        sides = [
+            {record.case.question for record in records if record.environment.label == label} for label in (base, head)
+        ]
+        if all(len(questions) == 1 for questions in sides):
+            return _one_question
+    return lambda case: case.id
+
+
+def _one_question(_: Case) -> str:
+    return ""
+
+
+def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:
+    """Refuse options that only measuring has a use for: a stored comparison would ignore them; raises SpecError."""
+    for options in (model, case, duel):
+        for option in fields(options):
+            if getattr(options, option.name) != option.default:
+                raise SpecError(
+                    "MODEL" if option.name == "model" else f"--{option.name.replace('_', '-')}",
+                    "is for sides that are measured now. Both labels or commits are in the store already? Then leave "
+                    "it out; else add --measure",
+                )
+
+
+# --- sides that are measured now ----------------------------------------------------------------------------------
+
+
+def _measure_and_judge(
+    base: str,
+    head: str,
+    model: ModelOptions,
+    case: CaseOptions,
+    duel: DuelOptions,
+    *,
+    store: str | None,
+    across: Collection[str],
+    judge: Judge,
+) -> Comparison:
+    """Measure both sides in rounds, and compare them at each look and at the end.
+
+    The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
+    is declared as compared, too.
+    """
+    from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.cli.rows import open_store
+    from firstgrad.cli.sweep_display import SweepState, show_state
+    from firstgrad.compare.measuring import measure_sides
+    from firstgrad.compare.places import read_side
+    from firstgrad.compare.sides import read_history
+
+    rounds, looks = duel.plan()
+    budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))
+    requests = read_side(base), read_side(head)
+
+    def compare_sides(sides: MeasuredSides) -> Comparison:
+        with open_store(store) as opened:
+            history = read_history(opened, sides.records)
+        return judge(
+            tuple(sides.records),
+            sides.base,
+            sides.head,
+            across=frozenset(across) | sides.across,
+            history=history,
+            looks=len(looks),
+            key=_one_question,
+        )
+
+    try:
+        sides = measure_sides(
+            requests,
+            (side_case(requests[0], model, case), side_case(requests[1], model, case)),
+            label=case.label,
+            store=store,
+            rounds=rounds,
+            looks=looks if duel.until_decided else (),
+            time_budget=budget,
+            order_seed=duel.order_seed,
+            is_decided=lambda sides: compare_sides(sides).is_decided,
+            show=lambda plan, durations, opening: show_state(SweepState(plan, durations), opening),
+            tell=lambda line: typer.echo(f"firstgrad: {line}", err=True),
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return compare_sides(sides)
+
+
+def _budget_seconds(text: str) -> float:
+    from firstgrad.units import parse_seconds
+
+    try:
+        return parse_seconds(text)
+    except SpecError as error:
+        raise SpecError("--time-budget", error.problem) from None
+
+
+def side_case(request: SideRequest, model: ModelOptions, case: CaseOptions) -> Case:
+    """Make a side's case: the common options, with its own in their place; raises SpecError naming the side."""
+    from firstgrad.cli.replace_options import replace_options
+
+    if not request.options:
+        return case.to_case(model.to_model())
+    words = [_option_word(request, option) for option in request.options]
+    side_model, side_options = replace_options(words, model, case, field=request.field)
+    try:
+        return side_options.to_case(side_model.to_model())
+    except SpecError as error:
+        raise SpecError(request.field, str(error)) from error
+
+
+def _option_word(request: SideRequest, option: str) -> str:
+    """Write an option of a side as it would stand on a command line."""
+    written, _, value = option.partition("=")
+    name = written.strip().replace("-", "_")
+    if name.startswith(_PARAM):
+        return f"--param={written.strip().removeprefix(_PARAM)}={value}"
+    kinds: dict[str, Any] = get_type_hints(ModelOptions) | get_type_hints(CaseOptions)
+    known = sorted(set(kinds) - set(_NOT_OF_A_SIDE))
+    if name not in known:
+        raise SpecError(request.field, f"{written.strip()!r} is no option of a case. There are {', '.join(known)}")
+    if name == "model":
+        return value
+    option_name = f"--{name.replace('_', '-')}"
+    if kinds[name] is not bool:
+        return f"{option_name}={value}"
+    if value not in ("on", "off"):
+        raise SpecError(request.field, f"{name} is on or off, got {value!r}")
+    if value == "on":
+        return option_name
+    if name != "hmm":
+        raise SpecError(request.field, f"{name} is off unless it is switched on; leave it away")
+    return "--no-hmm"
+
+
+def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) -> None:
+    """Draw a comparison's ratios into a file; one that is there is replaced."""
+    from firstgrad.figures.forest import describe_forest, draw_forest
+    from firstgrad.show.style import firstgrad_style
+
+    try:
+        figure, description = draw_forest(comparison, metrics), describe_forest(comparison, metrics)
+    except ValueError as error:
+        raise SpecError("--output", str(error)) from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with firstgrad_style():
+            figure.savefig(path, metadata={"Description": description})
+    except OSError as error:
+        raise SpecError(
+            "--output", f"{path} cannot be written ({error.strerror or error}). Give another path"
+        ) from error

@@ -13,9 +13,9 @@ from firstgrad.metrics import METRICS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from firstgrad.analysis.compare import Comparison
     from firstgrad.analysis.growth_change import GrowthChanges, LineChange
-    from firstgrad.analysis.thresholds import Thresholds
+    from firstgrad.compare.comparison import Comparison
+    from firstgrad.compare.judge import Thresholds
     from firstgrad.metrics import Metric
     from firstgrad.record import Record
 
@@ -29,7 +29,7 @@ def find_growth(
 ) -> GrowthChanges:
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
     from firstgrad.analysis.growth_change import GATING, find_growth_changes
-    from firstgrad.analysis.sides import find_side
+    from firstgrad.compare.sides import find_side
     from firstgrad.row import make_row
 
     before, after = (map(make_row, find_side(records, side, resolve)[1]) for side in (base, head))

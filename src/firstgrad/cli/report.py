@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from firstgrad.analysis.axes import AxisKind
-    from firstgrad.analysis.compare import Comparison
+    from firstgrad.compare.comparison import Comparison
     from firstgrad.record import Record
     from firstgrad.report.page import Page
     from firstgrad.report.source import Source
@@ -118,9 +118,9 @@ def _overview(
 def _compare(
     source: Source, rows: list[Row], sides: tuple[str, str], *, across: Collection[str], force: bool
 ) -> Comparison:
-    from firstgrad.analysis.compare import compare
-    from firstgrad.cli.git import resolve_commit
-    from firstgrad.report.sides import choose_side
+    from firstgrad.compare.comparison import compare
+    from firstgrad.compare.git import resolve_commit
+    from firstgrad.compare.sides import choose_side
 
     base, head = sides
     wanted = {each for side in sides for each in choose_side(rows, side, resolve_commit)}
@@ -130,7 +130,7 @@ def _compare(
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
     from firstgrad.analysis.axes import AxisKind, commit_axis, release_axis
-    from firstgrad.cli.commits import list_commits
+    from firstgrad.compare.git import list_commits
     from firstgrad.errors import SpecError
     from firstgrad.report.page import make_page
 

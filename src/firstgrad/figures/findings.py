@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
 from firstgrad.figures.contrasts import contrast_figures
 from firstgrad.figures.growth import growth_figures

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.judge import ComparisonVerdict
+from firstgrad.compare.judge import ComparisonVerdict
 from firstgrad.figures.lines import shown
 from firstgrad.figures.series import split_common
 from firstgrad.figures.values import write_value
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.compare import Comparison
-    from firstgrad.analysis.compare_case import CaseComparison
-    from firstgrad.analysis.judge import MetricComparison
+    from firstgrad.compare.comparison import CaseComparison, Comparison
+    from firstgrad.compare.judge import MetricComparison
 
 _WORST_FIRST = (
     ComparisonVerdict.FAILED,
@@ -81,7 +80,7 @@ def draw_forest(
     Parameters
     ----------
     comparison : Comparison
-        From `firstgrad.analysis.compare.compare`.
+        From `firstgrad.compare.comparison.compare`.
     metrics : sequence of str
         Names of the metrics to draw.
     most_rows : int

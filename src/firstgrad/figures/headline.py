@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.estimates import estimate_median
+from firstgrad.estimates import estimate_median
 from firstgrad.show.style import firstgrad_style
 from firstgrad.spec import PoseSpec
 from firstgrad.store import import_jsonl
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.estimates import Estimate
+    from firstgrad.estimates import Estimate
 
 _ROW_INCHES = 0.34
 

@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import Target, describe_model
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.lines import shown
 from firstgrad.figures.values import write_estimate
 from firstgrad.metrics import Unit
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.estimates import Estimate
+    from firstgrad.estimates import Estimate
     from firstgrad.record import Phase, Record
 
 _LABEL_FRACTION = 0.09

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.analysis.growth_law import CONFIDENCE, GrowthLaw, NoLaw
 from firstgrad.analysis.growth_verdict import GrowthVerdict
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.bounds import draw_bounds
 from firstgrad.figures.cliff_mark import mark_cliff
 from firstgrad.figures.ends import End, name_ends

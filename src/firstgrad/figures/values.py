@@ -11,7 +11,7 @@ from firstgrad.units import format_bytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from firstgrad.analysis.estimates import Estimate
+    from firstgrad.estimates import Estimate
 
 _LOG_SPAN = 10.0
 _STEPS = {

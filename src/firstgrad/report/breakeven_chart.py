@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.breakeven import Option, break_even
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.lines import shown
 from firstgrad.report.cases import name_models
 from firstgrad.report.charts import ChartSection, chart_section

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from firstgrad.analysis.estimates import estimate_median
+from firstgrad.estimates import estimate_median
 from firstgrad.figures.lines import shown
 from firstgrad.figures.values import write_estimate, write_value
 from firstgrad.metrics import Unit, metric_named

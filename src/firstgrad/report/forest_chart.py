@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
-from firstgrad.analysis.compare_words import (
+from firstgrad.compare.judge import ComparisonVerdict
+from firstgrad.figures.lines import shown
+from firstgrad.figures.values import write_value
+from firstgrad.metrics import metric_named
+from firstgrad.report.budget import escaped_bytes, take_fitting
+from firstgrad.show.comparison import (
     count_verdicts,
     is_told,
     name_cases,
@@ -16,18 +21,13 @@ from firstgrad.analysis.compare_words import (
     write_ratio,
     write_verdict,
 )
-from firstgrad.analysis.judge import ComparisonVerdict
-from firstgrad.figures.lines import shown
-from firstgrad.figures.values import write_value
-from firstgrad.metrics import metric_named
-from firstgrad.report.budget import escaped_bytes, take_fitting
 from firstgrad.show.inline import inline_svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from firstgrad.analysis.compare import Comparison
-    from firstgrad.analysis.judge import MetricComparison, Spread
+    from firstgrad.compare.comparison import Comparison
+    from firstgrad.compare.judge import MetricComparison, SideSpread
     from firstgrad.metrics import Unit
 
 _METRIC = "time_to_first_gradient"
@@ -145,7 +145,7 @@ def _line(
     return ComparisonLine(case=case, metric=metric, base=base, head=head, ratio=ratio, verdict=verdict, is_bad=is_bad)
 
 
-def _side(spread: Spread | None, unit: Unit) -> str:
+def _side(spread: SideSpread | None, unit: Unit) -> str:
     return "" if spread is None else f"{write_value(unit, spread.median)} (n={spread.samples})"
 
 

@@ -21,7 +21,7 @@ from firstgrad.report.summary import summary_section, tell_measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from firstgrad.analysis.compare import Comparison
+    from firstgrad.compare.comparison import Comparison
     from firstgrad.record import Record
     from firstgrad.row import Row
 

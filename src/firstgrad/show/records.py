@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.estimates import estimate_median
 from firstgrad.doubts import ADVICE
+from firstgrad.estimates import estimate_median
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict
 from firstgrad.show.result import (
     BLANK,

@@ -264,9 +264,9 @@ class Table:
     def to_markdown(self) -> str:
         """Return a table."""
         lines = [f"**{_markdown_text(self.title)}**\n"] if self.title else []
-        lines.append(_markdown_row(_markdown_text(column.name) for column in self.columns))
-        lines.append(_markdown_row("---:" if column.is_right else "---" for column in self.columns))
-        lines += [_markdown_row(map(_markdown_text, row.cells)) for row in self.lines()]
+        lines.append(_markdown_row(column.name for column in self.columns))
+        lines.append(f"| {' | '.join('---:' if column.is_right else '---' for column in self.columns)} |")
+        lines += [_markdown_row(row.cells) for row in self.lines()]
         return "\n".join(lines)
 
     def to_html(self) -> str:
@@ -417,10 +417,12 @@ _NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 _MENTION = re.compile(r"@(?=\w)")
 
 
-def _markdown_text(text: Inline, style: Style = Style.PLAIN) -> str:
+def _markdown_text(text: Inline, style: Style = Style.PLAIN, *, in_table: bool = False) -> str:
     """Write a text in one line; bold where its meaning is."""
     spans = list(_spans(text))
-    pieces = [_markdown_code(span.text) if span.is_verbatim else _escape(span.text) for span in spans]
+    pieces = [
+        _markdown_code(span.text, in_table=in_table) if span.is_verbatim else _escape(span.text) for span in spans
+    ]
     if _is_bold(style):
         return _bold("".join(pieces)).strip()
     return "".join(
@@ -446,15 +448,15 @@ def _escape(text: str) -> str:
     return _MENTION.sub("@<!-- -->", _NUMBERED.sub(r"\1\\\2", escaped))
 
 
-def _markdown_code(text: str) -> str:
+def _markdown_code(text: str, *, in_table: bool) -> str:
     one_line = " ".join(clean(text).replace("`", "'").split())
-    if "|" in one_line:  # a pipe ends a table's cell within back ticks, too
+    if in_table and "|" in one_line:  # a pipe ends a table's cell within back ticks, too
         return f"<code>{_escape(one_line)}</code>"
     return f"`{one_line}`" if one_line else ""
 
 
-def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _markdown_row(cells: Iterable[Inline]) -> str:
+    return f"| {' | '.join(_markdown_text(cell, in_table=True) for cell in cells)} |"
 
 
 def _escape_html(text: str) -> str:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.analysis.estimates import Estimate
+from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,22 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median and its interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The median, and the ends of its interval, in the samples' unit.
-    confidence : float
-        Probability that the interval holds the true median; with few samples less than was asked for.
-    samples : int
-        From how many numbers.
-    """
+    """A statistic and the ends of its interval, in the samples' unit."""
 
     value: float
     low: float
     high: float
     confidence: float
+    """Probability that the interval holds the true value; with few samples less than was asked for."""
     samples: int
 
 
@@ -37,19 +28,9 @@ def estimate_median(samples: Sequence[float], *, confidence: float = 0.95) -> Es
 
     The interval's ends are order statistics, the innermost pair that reaches the wanted confidence (Conover,
     Practical Nonparametric Statistics, 3.2). It assumes independent samples, nothing about their distribution.
-
-    Parameters
-    ----------
-    samples : sequence of float
-        At least one.
-    confidence : float
-        Wanted probability.
-
-    Returns
-    -------
-    Estimate
-        Where even the whole range doesn't reach `confidence` (fewer than 6 samples for 0.95), the range, with
-        the confidence that it has.
+    ``scipy.stats.quantile_test`` gives the same ends, and none where the whole range doesn't reach the confidence,
+    which is with fewer than 6 samples for 0.95, as most cases have: then this is the range, with the confidence that
+    it has.
 
     Raises
     ------

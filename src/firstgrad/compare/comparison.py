@@ -1,0 +1,360 @@
+"""What changed between two sides of records: case by case, metric by metric."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firstgrad.case import Case
+from firstgrad.compare.judge import (
+    ComparisonVerdict,
+    MetricComparison,
+    MetricNumbers,
+    Thresholds,
+    adjust_holm,
+    is_gating,
+    judge,
+)
+from firstgrad.compare.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
+from firstgrad.compare.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
+from firstgrad.metrics import METRICS, Metric, Unit
+from firstgrad.record import Doubt, Status
+from firstgrad.row import conditions_of
+from firstgrad.usability import why_unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from firstgrad.compare.ratio import RatioFit
+    from firstgrad.record import Record
+    from firstgrad.row import Row
+
+_GRAVEST_FIRST = (
+    ComparisonVerdict.SLOWER,
+    ComparisonVerdict.LARGER,
+    ComparisonVerdict.UNDECIDED,
+    ComparisonVerdict.FASTER,
+    ComparisonVerdict.SMALLER,
+    ComparisonVerdict.SAME,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseComparison:
+    """One case, judged."""
+
+    case_id: str
+    """By which it was matched: the case's id, where nobody asked for another key."""
+    case: Case
+    """What was measured on BASE, or on HEAD alone."""
+    head_case: Case | None = None
+    """What was measured on HEAD, where that is another case."""
+    verdict: ComparisonVerdict
+    """The gravest of its gating metrics, or what its failures say."""
+    reason: str = ""
+    """Which samples failed, or why it is missing; empty for most."""
+    metrics: tuple[MetricComparison, ...] = ()
+    """Those that either side has; none where a side has no sample that ended well."""
+    doubts: tuple[Doubt, ...] = ()
+    """Of all its records."""
+    is_interleaved: bool = False
+    """Whether its sides were measured in turn."""
+    rounds: int = 0
+    """How many, with a usable sample of both sides."""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there was anything to compare: numbers of both sides, or a failure of one."""
+        failure = self.verdict in (ComparisonVerdict.FAILED, ComparisonVerdict.REPAIRED)
+        return failure or any(metric.verdict is not ComparisonVerdict.MISSING for metric in self.metrics)
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether a metric grew by more than its threshold, or samples fail that didn't."""
+        return self.verdict is ComparisonVerdict.FAILED or any(metric.is_alarm for metric in self.metrics)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether no gating duration is undecided; a failure decides, too."""
+        return not any(
+            metric.verdict is ComparisonVerdict.UNDECIDED and metric.is_gating and metric.unit is Unit.SECONDS
+            for metric in self.metrics
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All of it."""
+
+    base: StoredSide
+    head: StoredSide
+    thresholds: Thresholds
+    """By which rules."""
+    differences: tuple[Difference, ...]
+    """Conditions that aren't alike: declared, or overridden by force."""
+    is_forced: bool
+    """Whether sides are compared that may not be."""
+    shared_samples: int
+    """Records that are on both sides."""
+    looks: int
+    """How often it is looked at in all, which each look pays for."""
+    tested: int
+    """How many gating durations were tested, which each of them pays for."""
+    cases: tuple[CaseComparison, ...]
+    """In the order of their first records, those of BASE first."""
+
+    @property
+    def has_regression(self) -> bool:
+        """Whether a gating metric of any case grew by more than its threshold, or a case failed."""
+        return any(case.is_alarm for case in self.cases)
+
+    @property
+    def has_compared(self) -> bool:
+        """Whether anything was on both sides: a comparison of nothing must not pass for a good one."""
+        return any(case.is_compared for case in self.cases)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether every gating duration that both sides have is decided; false where nothing was compared."""
+        return self.has_compared and all(case.is_decided for case in self.cases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CaseNumbers:
+    """What both sides have of one case; numbers only where both have samples that ended well."""
+
+    key: str
+    base: Sequence[Record]
+    head: Sequence[Record]
+    rounds: Rounds
+    metrics: tuple[MetricNumbers, ...] = ()
+
+
+def compare(
+    records: Sequence[Record],
+    base: str,
+    head: str,
+    *,
+    thresholds: Thresholds | None = None,
+    metrics: Sequence[Metric] = METRICS,
+    across: Collection[str] = (),
+    force: bool = False,
+    resolve: Callable[[str], str] = lambda _: "",
+    history: Sequence[Row] = (),
+    looks: int = 1,
+    key: Callable[[Case], str] = lambda case: case.id,
+) -> Comparison:
+    """Compare the records of two labels or commits.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Of both sides, and any others, oldest first.
+    base, head : str
+        Labels, commits, or names that `resolve` knows.
+    thresholds : Thresholds, optional
+        Firstgrad's own where left out.
+    metrics : sequence of Metric
+        Which to compare.
+    across : collection of str
+        Packages (or ``python``, ``compiler``, ``threads``, ``flags``) that are the compared thing.
+    force : bool
+        Compare unlike sides too.
+    resolve : callable, optional
+        As `firstgrad.compare.sides.find_side` takes it.
+    history : sequence of Row
+        Earlier samples, from which noise thresholds are found; those of other cases don't disturb.
+    looks : int
+        How often the comparison will be looked at in all, this time included (`firstgrad.compare.judge.plan_looks`):
+        each look has that part of the error probability (Bonferroni).
+    key : callable
+        By what cases of the two sides are matched: equal ones, or for example all, where another formulation is the
+        compared thing.
+
+    Raises
+    ------
+    UnknownSideError
+        Where a side has no records.
+    UnlikeSidesError
+        Where hosts, versions, threads or flags differ that are not in `across`, without `force`.
+    SpecError
+        Where `across` names nothing.
+    ValueError
+        Where `looks` is below 1.
+    """
+    if looks < 1:
+        raise ValueError(f"looks: expected 1 or more, got {looks}")
+    thresholds = thresholds or Thresholds()
+    base_side, base_records = find_side(records, base, resolve)
+    head_side, head_records = find_side(records, head, resolve)
+    matched: dict[str, tuple[list[Record], list[Record]]] = {}
+    for place, side in enumerate((base_records, head_records)):
+        for record in side:
+            matched.setdefault(key(record.case), ([], []))[place].append(record)
+    differences = find_differences([pair for pair in matched.values() if all(pair)], across)
+    if not force:
+        refuse_unlike(differences)
+    started = min(record.started_at for record in (*base_records, *head_records))
+    ids = [frozenset(record.record_id for record in side) for side in (base_records, head_records)]
+    earlier: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in history:
+        if row.started_at < started and row.record_id not in ids[0] | ids[1]:
+            earlier[row.question].append(row)
+    cases = [_gather(name, *pair, metrics, thresholds, earlier) for name, pair in matched.items()]
+    judged, tested = _judge_all(cases, thresholds, looks)
+    return Comparison(
+        base=base_side,
+        head=head_side,
+        thresholds=thresholds,
+        differences=differences,
+        is_forced=any(not difference.is_declared for difference in differences),
+        shared_samples=len(ids[0] & ids[1]),
+        looks=looks,
+        tested=tested,
+        cases=tuple(_conclude(case, verdicts) for case, verdicts in zip(cases, judged, strict=True)),
+    )
+
+
+def _gather(
+    key: str,
+    base: Sequence[Record],
+    head: Sequence[Record],
+    metrics: Sequence[Metric],
+    thresholds: Thresholds,
+    history: dict[str, list[Row]],
+) -> _CaseNumbers:
+    """Gather the numbers of one case; `history` has what was measured before, by question."""
+    usable = [[record for record in side if not why_unusable(record)] for side in (base, head)]
+    if not all(usable):
+        return _CaseNumbers(key=key, base=base, head=head, rounds=Rounds())
+    rounds = find_rounds(base, head)
+    question = usable[0][0].case.question
+    conditions = conditions_of(usable[0][0].environment)
+    runs = find_runs(history.get(question, ()), question=question, conditions=conditions)
+
+    def gather(metric: Metric) -> MetricNumbers:
+        # Counts change because somebody changed them, never by themselves.
+        noise = Noise(factor=thresholds.counts_noise_factor)
+        if metric.unit is not Unit.COUNT:
+            noise = find_noise(runs, metric, default=thresholds.noise_factor, is_interleaved=rounds.is_paired)
+        sides = [_numbers(side, metric) for side in usable]
+        pairs = [(pair[0], pair[1]) for both in rounds.pairs if len(pair := _numbers(both, metric)) == len(both)]
+        is_paired = rounds.is_paired and len(pairs) >= LEAST_ROUNDS
+        return MetricNumbers(
+            metric=metric, base=sides[0], head=sides[1], pairs=pairs if is_paired else None, noise=noise
+        )
+
+    gathered = tuple(numbers for metric in metrics if (numbers := gather(metric)).base or numbers.head)
+    return _CaseNumbers(key=key, base=base, head=head, rounds=rounds, metrics=gathered)
+
+
+def _numbers(records: Sequence[Record], metric: Metric) -> list[float]:
+    numbers = (metric.read(record) for record in records)
+    return [number for number in numbers if number is not None and math.isfinite(number)]
+
+
+def _judge_all(
+    cases: Sequence[_CaseNumbers], thresholds: Thresholds, looks: int
+) -> tuple[list[tuple[MetricComparison, ...]], int]:
+    """Judge every metric of every case by what all of them together may cost; also how many gating ones were tested."""
+    fits = [[numbers.fit() for numbers in case.metrics] for case in cases]
+    families: defaultdict[str, dict[tuple[int, int], float]] = defaultdict(dict)
+    for place, case in enumerate(cases):
+        for column, numbers in enumerate(case.metrics):
+            fit = fits[place][column]
+            if fit is not None and (family := _family_of(numbers.metric, fit, thresholds)):
+                families[family][place, column] = fit.p_value
+    corrected = {
+        key: p_value
+        for family in families.values()
+        for key, p_value in zip(family, adjust_holm(list(family.values())), strict=True)
+    }
+    judged = [
+        tuple(
+            judge(numbers, fits[place][column], corrected.get((place, column)), thresholds, looks=looks)
+            for column, numbers in enumerate(case.metrics)
+        )
+        for place, case in enumerate(cases)
+    ]
+    return judged, len(families["gating seconds"])
+
+
+def _family_of(metric: Metric, fit: RatioFit, thresholds: Thresholds) -> str:
+    """Find with which others a metric is corrected; '' where it isn't tested."""
+    if not fit.has_interval or metric.unit is Unit.COUNT:
+        return ""
+    if metric.unit is Unit.BYTES:
+        return "bytes"
+    if fit.samples < thresholds.least_samples:
+        return ""
+    return "gating seconds" if is_gating(metric) else "phases"
+
+
+# --- verdict of a case --------------------------------------------------------------------------------------------
+
+
+def _conclude(numbers: _CaseNumbers, metrics: tuple[MetricComparison, ...]) -> CaseComparison:
+    """Put the verdicts of a case's metrics and its failures together."""
+    base, head = numbers.base, numbers.head
+    case = (*base, *head)[0].case
+    head_case = head[0].case if base and head else case
+    doubts = {doubt for record in (*base, *head) for doubt in record.doubts}
+    verdict, reason = _verdict(base, head, metrics)
+    return CaseComparison(
+        case_id=numbers.key,
+        case=case,
+        head_case=None if head_case == case else head_case,
+        verdict=verdict,
+        reason=reason,
+        metrics=metrics,
+        doubts=tuple(doubt for doubt in Doubt if doubt in doubts),
+        is_interleaved=numbers.rounds.is_interleaved,
+        rounds=len(numbers.rounds.pairs),
+    )
+
+
+def _verdict(
+    base: Sequence[Record], head: Sequence[Record], metrics: Sequence[MetricComparison]
+) -> tuple[ComparisonVerdict, str]:
+    if not (base and head):
+        failure = _why(base or head)
+        side = "BASE" if base else "HEAD"
+        return ComparisonVerdict.MISSING, f"on {side} only" + (f", {failure}" if failure else "")
+    if _is_new_failure(base, head):
+        return ComparisonVerdict.FAILED, f"on HEAD {_why(head)}"
+    # Phases explain the times that they make up; where only phases were asked for, they tell.
+    telling = {metric.verdict for metric in metrics if metric.is_gating} or {metric.verdict for metric in metrics}
+    gravest = next((verdict for verdict in _GRAVEST_FIRST if verdict in telling), None)
+    if _is_new_failure(head, base):
+        is_grown = gravest is not None and gravest.is_growth
+        return gravest if gravest and is_grown else ComparisonVerdict.REPAIRED, f"on BASE {_why(base)}"
+    if not metrics and _why(base):
+        return ComparisonVerdict.UNDECIDED, f"on BASE {_why(base)}; on HEAD {_why(head)}"
+    return (gravest, "") if gravest else (ComparisonVerdict.MISSING, "no metric that both sides have")
+
+
+def _is_new_failure(base: Sequence[Record], head: Sequence[Record]) -> bool:
+    """Whether samples fail that didn't: any where all were well, or all where some were."""
+    bad_base, bad_head = len(_bad(base)), len(_bad(head))
+    return bool(bad_head) and (not bad_base or (bad_head == len(head) and bad_base < len(base)))
+
+
+def _bad(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if record.status is not Status.OK]
+
+
+def _why(records: Sequence[Record]) -> str:
+    """Say how many failed, and how the first of them did."""
+    bad = _bad(records)
+    if not bad:
+        return ""
+    first, detail = bad[0], ""
+    if first.failure is not None:
+        line = first.failure.message.partition("\n")[0]
+        phase = f" in {first.failure.phase}" if first.failure.phase else ""
+        detail = f"{phase}: {first.failure.kind}: {line}"
+    elif first.check.mismatches:
+        detail = f" with the oracle: {', '.join(mismatch.group for mismatch in first.check.mismatches)}"
+    return f"{len(bad)} of {len(records)} samples: {first.status}{detail}"

@@ -1,0 +1,309 @@
+"""What a side is measured in: Python environments that are kept, and a commit's files for as long as it takes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.codec import to_json
+from firstgrad.errors import PythonEnvironmentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+KEPT = Path(".firstgrad/envs")
+"""Folder of kept environments, seen from the project's root."""
+
+_OWN = "firstgrad"
+_RECIPE = 1
+_WHOLE = "firstgrad-recipe.json"
+_PREFIX = "firstgrad-checkout-"
+_LONGEST_SECONDS = 600
+_LINES_SHOWN = 12
+
+
+# --- kept environments --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What an environment is made of; its digest names the environment's folder."""
+
+    python: str
+    python_version: str
+    """Of `python`: a path may hold another one some day."""
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    """They hold as long as the requirements can be met under them."""
+    source: str = ""
+    """What else is installed, so that other content gives another name: a commit and its sub-folder; '' for none."""
+    recipe: int = _RECIPE
+    """Version of how firstgrad makes them."""
+
+    @property
+    def digest(self) -> str:
+        """Name of the environment's folder."""
+        return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
+
+
+def keep_environment(
+    recipe: Recipe, *, kept: Path = KEPT, project: Path | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Find the kept environment of a recipe, or make it; return its interpreter.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    kept : Path
+        Where environments are kept.
+    project : Path, optional
+        Folder of the project that `Recipe.source` stands for.
+    tell : callable
+        Takes lines for a person: what is made, and why that takes a while.
+
+    Raises
+    ------
+    PythonEnvironmentError
+        Where it can't be made; with the package manager's last lines.
+    """
+    folder = kept.absolute() / recipe.digest
+    with _lock(folder):
+        python = folder / "bin" / "python"
+        if (folder / _WHOLE).is_file() and python.exists():
+            return python
+        shutil.rmtree(folder, ignore_errors=True)  # half made, by a run that was ended
+        wanted = [*([str(project)] if project else []), *recipe.requirements]
+        tell(f"making an environment with {', '.join(wanted)} (kept in {folder})")
+        try:
+            _make(folder, recipe, wanted, tell)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        (folder / _WHOLE).write_text(to_json(recipe))
+        return python
+
+
+def _make(folder: Path, recipe: Recipe, wanted: list[str], tell: Callable[[str], None]) -> None:
+    python = Path(recipe.python)
+    if not recipe.constraints:
+        make_environment(folder, python, wanted)
+        return
+    try:
+        make_environment(folder, python, wanted, constraints=recipe.constraints)
+    except PythonEnvironmentError:
+        tell(f"{wanted[0]} does not go with {', '.join(recipe.constraints)}: taking the versions that it asks for")
+        shutil.rmtree(folder, ignore_errors=True)
+        make_environment(folder, python, wanted)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time make this environment; the lock goes with the process."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# --- making one ---------------------------------------------------------------------------------------------------
+
+
+def make_environment(
+    folder: Path, python: Path, wanted: Sequence[str], *, constraints: Sequence[str] = (), seed: bool = False
+) -> Path:
+    """Make a virtual environment, compiled to bytecode, in seconds where `uv` is there; return its interpreter.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it must not exist.
+    python : Path
+        The interpreter.
+    wanted : sequence of str
+        Requirements, or folders of projects to install.
+    constraints : sequence of str
+        Requirements that hold for what is installed, and install nothing themselves.
+    seed : bool
+        Whether pip itself is to be there afterwards.
+
+    Raises
+    ------
+    PythonEnvironmentError
+        With the package manager's last lines.
+    """
+    made = folder / "bin" / "python"
+    uv = find_uv()
+    if uv:
+        _run([uv, "venv", "--quiet", *(["--seed"] if seed else []), "--python", str(python), str(folder)])
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(made)]
+    else:
+        _run([str(python), "-m", "venv", str(folder)])
+        install = [str(made), "-m", "pip", "install", "--quiet"]
+    if constraints:
+        file = folder / "constraints.txt"
+        file.write_text("\n".join(constraints) + "\n")
+        install += ["--constraint", str(file)]
+    if wanted:
+        _run([*install, *wanted])
+    return made
+
+
+def find_uv() -> str | None:
+    """Find `uv`, on PATH or beside this interpreter; none where it isn't installed."""
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+def find_python(version: str) -> Path | None:
+    """Find an interpreter of a version such as ``3.12`` that really runs: pyenv's shims of inactive versions don't."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    candidates = [sys.executable, f"python{version}", *sorted(map(str, pyenv.glob(f"{version}*/bin/python")))]
+    code = "import sys; print('.'.join(map(str, sys.version_info[:2])))"
+    for candidate in candidates:
+        path = shutil.which(candidate)
+        if path is None:
+            continue
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return Path(path)
+    return None
+
+
+def _run(command: list[str]) -> None:
+    # Never the user's own setting for bytecode: without it, imports take ten seconds in every measured process.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    except OSError as error:
+        raise PythonEnvironmentError(f"{command[0]} cannot be run: {error}") from error
+    if done.returncode:
+        tail = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-_LINES_SHOWN:])
+        raise PythonEnvironmentError(f"{' '.join(command)} ended with {done.returncode}:\n{tail}")
+
+
+# --- what firstgrad needs of one ----------------------------------------------------------------------------------
+
+
+def name_of(requirement: str) -> str:
+    """Return the package that a requirement is about, spelled as package managers compare it."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(Requirement(requirement).name)
+
+
+def own_requirements(names: Iterable[str], *, given: Collection[str] = ()) -> tuple[str, ...]:
+    """Write requirements for packages as this firstgrad asks for them, its extras included.
+
+    A package that firstgrad asks nothing of stands there by its name; those among the user's `given` are left out.
+    """
+    from packaging.requirements import Requirement
+
+    try:
+        asked = [Requirement(text) for text in requires(_OWN) or ()]
+    except PackageNotFoundError:  # run from its source folder
+        asked = []
+    bounds = {name_of(one.name): f"{one.name}{one.specifier}" for one in asked if one.name != _OWN}
+    theirs = {name_of(text) for text in given}
+    return tuple(bounds.get(name, name) for name in names if name not in theirs)
+
+
+# --- a commit's files ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """A commit's files: their root, and the folder that corresponds to the one that one is in."""
+
+    commit: str
+    root: Path
+    folder: Path
+
+    @property
+    def project(self) -> Path | None:
+        """The nearest folder, upwards from `folder`, that can be installed; none where there is none."""
+        above = (self.folder, *self.folder.parents)
+        within = above[: above.index(self.root) + 1]
+        return next((folder for folder in within if _is_installable(folder)), None)
+
+
+def project_name(project: Path) -> str:
+    """Return a project's name as its pyproject.toml gives it; '' where it gives none."""
+    file = project / "pyproject.toml"
+    if not file.is_file():
+        return ""
+    try:
+        return str(tomllib.loads(file.read_text()).get("project", {}).get("name", ""))
+    except (ValueError, OSError) as error:
+        raise PythonEnvironmentError(f"{file} cannot be read: {error}") from error
+
+
+@contextmanager
+def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
+    """Check a commit out into a private folder, by ``git worktree``; one's own files are not touched.
+
+    Parameters
+    ----------
+    commit : str
+        The whole digest.
+    here : Path, optional
+        A folder of the repository; the present one where left out.
+
+    Raises
+    ------
+    PythonEnvironmentError
+        Where git refuses, or the commit has no such folder.
+    """
+    here = here or Path.cwd()
+    below = _git(here, "rev-parse", "--show-prefix")
+    private = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    root = private / "tree"
+    try:
+        _git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)
+        folder = root / below
+        if not folder.is_dir():
+            raise PythonEnvironmentError(f"commit {commit[:10]} has no folder {below}. Run it from one that it has")
+        yield Checkout(commit=commit, root=root, folder=folder)
+    finally:
+        # Not `prune`: it would also forget the user's own worktrees whose folders are away for now.
+        with suppress(PythonEnvironmentError):
+            _git(here, "worktree", "remove", "--force", "--force", str(root))
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _is_installable(folder: Path) -> bool:
+    if (folder / "setup.py").is_file():
+        return True
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return False
+    try:
+        content = tomllib.loads(file.read_text())
+    except ValueError:
+        return True  # installing it will say what is wrong
+    return "project" in content or "build-system" in content
+
+
+def _git(here: Path, *words: str) -> str:
+    git = shutil.which("git")
+    if not git:
+        raise PythonEnvironmentError("git is not installed, and a commit's files come from it")
+    try:
+        done = subprocess.run(
+            [git, "-C", str(here), *words], capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PythonEnvironmentError(f"git {words[0]} cannot be run: {error}") from error
+    if done.returncode:
+        raise PythonEnvironmentError(f"git {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.strip()

@@ -1,0 +1,218 @@
+"""Measures both sides of a comparison, in rounds."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.compare.places import SidePlace, make_ready
+from firstgrad.errors import SpecError
+from firstgrad.units import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from firstgrad.case import Case
+    from firstgrad.compare.places import SideRequest
+    from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.record import Record
+    from firstgrad.store import Store
+    from firstgrad.sweep.rounds import Duel, DuelSummary, SidesExecutor
+    from firstgrad.sweep.plan import Durations, Plan
+    from firstgrad.sweep.rounds import SweepEvent
+
+    type Display = Callable[[Plan, Durations, Iterator[str]], AbstractContextManager[Callable[[SweepEvent], None]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSides:
+    """Two sides that were measured, or are."""
+
+    base: str
+    """Label of its records."""
+    head: str
+    across: frozenset[str]
+    """Conditions that differ since the sides' environments do: they are what is compared."""
+    records: list[Record] = field(default_factory=list)
+    """Of both, oldest first; with those that were stored before under the same labels."""
+
+
+def measure_sides(
+    requests: tuple[SideRequest, SideRequest],
+    cases: tuple[Case, Case],
+    *,
+    label: str,
+    store: str | None,
+    rounds: int,
+    looks: Collection[int],
+    time_budget: tuple[str, float] | None,
+    order_seed: int,
+    is_decided: Callable[[MeasuredSides], bool],
+    show: Display,
+    tell: Callable[[str], None],
+) -> MeasuredSides:
+    """Measure both sides, round by round; each record is in the store before the next sample begins.
+
+    Parameters
+    ----------
+    requests, cases : pair
+        What BASE and HEAD ask for.
+    label : str
+        Samples under it are taken up again; '' begins anew.
+    store : str, optional
+        File or URL.
+    rounds : int
+        At most so many.
+    looks : collection of int
+        After which rounds `is_decided` is asked.
+    time_budget : (str, float), optional
+        As it was given, and its seconds.
+    order_seed : int
+        Of the order within a round.
+    is_decided : callable
+    show : callable
+        Opens the display of a plan, with what samples take and the lines to begin with.
+    tell : callable
+        Takes lines for a person: how it ended, or how to go on where it was interrupted.
+
+    Raises
+    ------
+    SpecError
+        Where a side cannot be measured so, or `label` has samples of something else.
+    PythonEnvironmentError
+        Where a side's environment can't be made or used.
+    """
+    from firstgrad.store import DEFAULT_PATH, Store
+    from firstgrad.sweep.rounds import DuelSide, Duel, SidesExecutor
+    from firstgrad.sweep.local import LocalExecutor
+
+    if store == "none":
+        raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
+    for request, case in zip(requests, cases, strict=True):
+        place = Path(str(getattr(case.model, "reference", "")).rpartition(":")[0])
+        if request.place is SidePlace.COMMIT and place.is_absolute():
+            raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from this folder")
+    name = label or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    # A side against itself (is this machine quiet enough?) has two labels, too.
+    names = [request.short_name for request in requests]
+    suffixes = (".a", ".b") if names[0] == names[1] else ("", "")
+    labels = [f"{short}{suffix}@{name}" for short, suffix in zip(names, suffixes, strict=True)]
+    with ExitStack() as stack:
+        opened = stack.enter_context(Store.open(store or DEFAULT_PATH))
+        stored = [
+            [record for record in opened.records(label=label) if record.case.question == case.question]
+            for label, case in zip(labels, cases, strict=True)
+        ]
+        interpreters = [
+            make_ready(request, case.backend, stack=stack, tell=tell)
+            for request, case in zip(requests, cases, strict=True)
+        ]
+        for request, side_label, there, interpreter in zip(requests, labels, stored, interpreters, strict=True):
+            _refuse_other_commits(request, side_label, there, interpreter)
+        base, head = (
+            DuelSide(label=side_label, case=case, done=len(there))
+            for side_label, case, there in zip(labels, cases, stored, strict=True)
+        )
+        budget = time_budget[1] if time_budget else None
+        duel = Duel(base=base, head=head, rounds=rounds, looks=looks, budget_seconds=budget, seed=order_seed)
+        executor = SidesExecutor(
+            {
+                side_label: LocalExecutor(label=side_label, interpreter=interpreter)
+                for side_label, interpreter in zip(labels, interpreters, strict=True)
+            }
+        )
+        sides = MeasuredSides(
+            base=labels[0],
+            head=labels[1],
+            across=_differing(*interpreters),
+            records=sorted([*stored[0], *stored[1]], key=lambda record: record.started_at),
+        )
+        try:
+            summary = _run(duel, executor, opened, sides, is_decided, show)
+        except KeyboardInterrupt:
+            tell(f"interrupted. {_go_on(sides, opened.place, name, store)}")
+            raise
+    tell(_describe_ending(summary, time_budget))
+    return sides
+
+
+def _run(
+    duel: Duel,
+    executor: SidesExecutor,
+    store: Store,
+    sides: MeasuredSides,
+    is_decided: Callable[[MeasuredSides], bool],
+    show: Display,
+) -> DuelSummary:
+    from firstgrad.store.patient import add_patiently
+    from firstgrad.sweep.rounds import run_duel
+    from firstgrad.sweep.plan import Durations, Plan
+    from firstgrad.sweep.rounds import Notice
+
+    rows = [row for case in {duel.base.case, duel.head.case} for row in store.rows(question=case.question)]
+    with show(Plan(jobs=duel.jobs()), Durations(rows), _opening(duel)) as display:
+
+        def keep(record: Record) -> None:
+            add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))
+            sides.records.append(record)
+
+        return run_duel(duel, executor, keep=keep, tell=display, is_decided=lambda: is_decided(sides))
+
+
+def _describe_ending(summary: DuelSummary, time_budget: tuple[str, float] | None) -> str:
+    from firstgrad.sweep.rounds import Ending
+
+    reasons = {
+        Ending.ALL_ROUNDS: "all rounds were measured",
+        Ending.DECIDED: "it is decided",
+        Ending.OUT_OF_TIME: f"another round would end after {time_budget[0] if time_budget else ''}",
+        Ending.FAILED: "a sample gave no numbers, and more of them would give none either",
+    }
+    return f"{format_count(summary.rounds, 'round')}: {reasons[summary.ending]}"
+
+
+def _opening(duel: Duel) -> Iterator[str]:
+    until = ", until it is decided" if duel.looks else ""
+    yield f"{format_count(duel.rounds, 'round')} of both sides{until}: {duel.base.label} and {duel.head.label}"
+    there = duel.base.done + duel.head.done
+    if there:
+        yield f"{format_count(there, 'sample')} are there already"
+    for side in (duel.base, duel.head):
+        yield f"{side.label}: {side.case}"
+
+
+def _differing(base: Interpreter | None, head: Interpreter | None) -> frozenset[str]:
+    """List the conditions in which two sides' environments differ."""
+    from firstgrad.measure.environment import describe_environment
+    from firstgrad.row import packages_of
+
+    environments = [describe_environment(interpreter=interpreter) for interpreter in (base, head)]
+    one, other = ({"python": known.python} | dict(packages_of(known.versions)) for known in environments)
+    return frozenset(name for name in one | other if one.get(name) != other.get(name))
+
+
+def _refuse_other_commits(
+    request: SideRequest, label: str, stored: Sequence[Record], interpreter: Interpreter | None
+) -> None:
+    if request.place is not SidePlace.COMMIT or interpreter is None:
+        return
+    others = {record.environment.git_commit for record in stored} - {interpreter.git_commit}
+    if others:
+        raise SpecError(
+            "--label",
+            f"{label} has samples of commit {min(others)[:10]}, and {request.where} is "
+            f"{interpreter.git_commit[:10]} now. Give another label",
+        )
+
+
+def _go_on(sides: MeasuredSides, place: str, name: str, store: str | None) -> str:
+    across = "".join(f" --across {condition}" for condition in sorted(sides.across))
+    where = f" --store {shlex.quote(store)}" if store else ""
+    judge = f"firstgrad compare {shlex.quote(sides.base)} {shlex.quote(sides.head)}{across}{where}"
+    there = f"{format_count(len(sides.records), 'sample')} of both sides are in {place}"
+    return f"{there}. Judge them: {judge}. Go on measuring: the same command with --label {shlex.quote(name)}"

@@ -1,0 +1,274 @@
+"""What a side asks to be measured, and where; each place made ready.
+
+The rule, part by part between commas: the first may say where (``commit:REV``, ``pymc==6.2.0+jax==0.11.0``,
+``release:6.2.0``, ``env:PATH``, ``.`` for here and now, or with ``--measure`` a plain REV); each further one, or all of
+them, is an option of the case without its dashes (``backend=jax``, ``hmm=on``, ``param.n=10``).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.case import BackendName
+from firstgrad.errors import PythonEnvironmentError, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+
+    from firstgrad.compare.environments import Checkout
+    from firstgrad.measure.interpreter import Interpreter
+
+HERE = "."
+_COMMIT, _RELEASE, _ENVIRONMENT = "commit:", "release:", "env:"
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w.-]+\])?\s*(==|~=|>=|<=|!=|<|>)")
+_BETWEEN_REQUIREMENTS = re.compile(r"\+(?=[A-Za-z])")
+_OWN = "firstgrad"
+_COMPILERS = ("numba", "jax")
+
+
+class SidePlace(StrEnum):
+    """Where a side is measured."""
+
+    HERE = "here"
+    COMMIT = "commit"
+    RELEASE = "release"
+    ENVIRONMENT = "environment"
+
+
+_NEXT_STEPS = {
+    SidePlace.RELEASE: (
+        "\nDo these versions go together, and with this Python? Name others beside it (pymc==6.2.0+numpy==2.4.6"
+        "+python==3.12), or make the environment yourself and give env:PATH"
+    ),
+    SidePlace.COMMIT: (
+        "\nDoes that commit install by hand? An environment in which it is installed can be given as env:PATH"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideRequest:
+    """A side as it was asked for."""
+
+    text: str
+    """As the user wrote it."""
+    place: SidePlace
+    where: str = ""
+    """What git, the package manager or the file system knows it by; '' for here."""
+    options: tuple[str, ...] = ()
+    """Of the case, each ``name=value``."""
+
+    @property
+    def field(self) -> str:
+        """What errors call it."""
+        return f"side {self.text!r}"
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """Packages of a release, as a package manager takes them."""
+        return tuple(_BETWEEN_REQUIREMENTS.split(self.where))
+
+    @property
+    def short_name(self) -> str:
+        """Name for labels: no ``=`` in it, nor white space, so that a label never looks like a side to measure."""
+        return re.sub(r"[^\w.+]+", "-", self.text).strip("-.") or str(self.place)
+
+
+def asks_to_measure(text: str) -> bool:
+    """Whether a side can only be measured: a stored label or commit is written otherwise."""
+    return text == HERE or "=" in text or _is_place(text)
+
+
+def read_side(text: str) -> SideRequest:
+    """Read a side that is to be measured.
+
+    Raises
+    ------
+    SpecError
+        Naming the side and the part that cannot be understood.
+    """
+    parts = text.split(",")
+    place, where = SidePlace.HERE, ""
+    if "=" not in parts[0] or _is_place(parts[0]):
+        place, where = _read_place(text, parts.pop(0).strip())
+    options: list[str] = []
+    for part in parts:
+        if "=" in part:
+            options.append(part.strip())
+        elif options:
+            options[-1] += f",{part}"  # parents=-1,0,1
+        else:
+            raise SpecError(f"side {text!r}", f"expected an option such as backend=jax, got {part!r}")
+    return SideRequest(text=text, place=place, where=where, options=tuple(options))
+
+
+def _is_place(part: str) -> bool:
+    return part.startswith((_COMMIT, _RELEASE, _ENVIRONMENT)) or bool(_REQUIREMENT.match(part))
+
+
+def _read_place(text: str, first: str) -> tuple[SidePlace, str]:
+    if first == HERE:
+        return SidePlace.HERE, ""
+    if _REQUIREMENT.match(first):
+        return SidePlace.RELEASE, _checked_requirements(text, first)
+    for prefix, place in (
+        (_RELEASE, SidePlace.RELEASE),
+        (_ENVIRONMENT, SidePlace.ENVIRONMENT),
+        (_COMMIT, SidePlace.COMMIT),
+    ):
+        if first.startswith(prefix):
+            where = first.removeprefix(prefix)
+            if not where:
+                raise SpecError(f"side {text!r}", f"nothing stands after {prefix}")
+            return place, _checked_requirements(text, f"pymc=={where}") if place is SidePlace.RELEASE else where
+    if not first:
+        raise SpecError(f"side {text!r}", "is empty, or begins with a comma")
+    return SidePlace.COMMIT, first
+
+
+def _checked_requirements(text: str, where: str) -> str:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for part in _BETWEEN_REQUIREMENTS.split(where):
+        try:
+            Requirement(part)
+        except InvalidRequirement as error:
+            problem = str(error).partition("\n")[0]
+            raise SpecError(
+                f"side {text!r}",
+                f"{part!r} is no requirement such as pymc==6.2.0 or pymc==6.2.0+jax==0.11.0 ({problem})",
+            ) from None
+    return where
+
+
+# --- made ready ---------------------------------------------------------------------------------------------------
+
+
+def make_ready(
+    request: SideRequest, backend: BackendName, *, stack: ExitStack, tell: Callable[[str], None]
+) -> Interpreter | None:
+    """Make ready where a side is measured: a kept environment, a commit's files, or a Python that is there.
+
+    Parameters
+    ----------
+    request : SideRequest
+    backend : BackendName
+        Whose packages it needs.
+    stack : ExitStack
+        Takes what is to be removed after measuring.
+    tell : callable
+        Takes lines for a person.
+
+    Returns
+    -------
+    Interpreter or None
+        None where this process's own Python measures, here.
+
+    Raises
+    ------
+    SpecError
+        Where git knows no such commit, or there is no such Python.
+    PythonEnvironmentError
+        Where the environment can't be made or used. Both name the side.
+    """
+    from firstgrad.measure.interpreter import ask_interpreter
+
+    try:
+        match request.place:
+            case SidePlace.HERE:
+                return None
+            case SidePlace.ENVIRONMENT:
+                return ask_interpreter(Path(request.where).expanduser().absolute())
+            case SidePlace.RELEASE:
+                return ask_interpreter(_release(request, backend, tell))
+            case SidePlace.COMMIT:
+                return _commit(request, backend, stack, tell)
+    except PythonEnvironmentError as error:
+        raise PythonEnvironmentError(f"{request.field}: {error}{_NEXT_STEPS.get(request.place, '')}") from error
+
+
+def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], None]) -> Path:
+    from firstgrad.compare.environments import Recipe, find_python, keep_environment, name_of, own_requirements
+    from firstgrad.measure.environment import installed_version
+    from firstgrad.measure.interpreter import WORKER_NEEDS
+
+    given = [text for text in request.requirements if name_of(text) != "python"]
+    pythons = [text for text in request.requirements if name_of(text) == "python"]
+    if not {name_of(text) for text in given} & {"pymc", "pytensor"}:
+        # Another package is compared: these two stay as they are here.
+        here = {name: installed_version(name) for name in ("pymc", "pytensor")}
+        given += [f"{name}=={version}" for name, version in here.items() if version]
+    python: Path | None = Path(sys.executable)
+    version = ".".join(map(str, sys.version_info[:3]))
+    if pythons:
+        version = pythons[0].partition("==")[2].strip()
+        python = find_python(version)
+        if python is None:
+            raise SpecError(
+                request.field,
+                f"no Python {version or pythons[0]} was found (python{version} on PATH, pyenv's, this one). Install "
+                "it, or name one that is there: +python==3.12",
+            )
+    recipe = Recipe(
+        python=str(python),
+        python_version=version,
+        requirements=(*given, *own_requirements(_needs(backend, WORKER_NEEDS), given=given)),
+    )
+    return keep_environment(recipe, tell=tell)
+
+
+def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
+    from firstgrad.compare.environments import check_out, project_name
+    from firstgrad.compare.git import resolve_commit
+    from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol
+
+    commit = resolve_commit(request.where)
+    if not commit:
+        raise SpecError(
+            request.field,
+            f"git knows no commit {request.where!r} in {Path.cwd()}. A side that is measured is a commit, options such "
+            "as backend=jax, a release such as pymc==6.2.0, env:PATH, or . for here and now",
+        )
+    checkout = stack.enter_context(check_out(commit))
+    project = checkout.project
+    if project is None:  # nothing to install: its files are measured with the packages that are here
+        return ask_interpreter(Path(sys.executable), folder=checkout.folder)
+    is_own = project_name(project) == _OWN
+    python = _commit_environment(checkout, project, backend, tell=tell, is_own=is_own)
+    interpreter = ask_interpreter(python, folder=checkout.folder, has_own_firstgrad=is_own)
+    if is_own:
+        require_same_protocol(interpreter)
+    return interpreter
+
+
+def _commit_environment(
+    checkout: Checkout, project: Path, backend: BackendName, *, tell: Callable[[str], None], is_own: bool
+) -> Path:
+    from firstgrad.compare.environments import Recipe, keep_environment, own_requirements
+    from firstgrad.measure.environment import PACKAGES, installed_version
+    from firstgrad.measure.interpreter import WORKER_NEEDS
+
+    recipe = Recipe(
+        python=sys.executable,
+        python_version=".".join(map(str, sys.version_info[:3])),
+        requirements=own_requirements(_needs(backend, () if is_own else WORKER_NEEDS)),
+        # What is compared is commits: both get the packages that are here, unless a commit asks for others.
+        constraints=tuple(
+            f"{name}=={version}" for name in PACKAGES if name != _OWN and (version := installed_version(name))
+        ),
+        source=f"{checkout.commit} {project.relative_to(checkout.root)}",
+    )
+    return keep_environment(recipe, project=project, tell=tell)
+
+
+def _needs(backend: BackendName, worker: tuple[str, ...]) -> tuple[str, ...]:
+    if backend is BackendName.FAKE:
+        return worker
+    # jax_fast and the like are JAX, too
+    return (*worker, "pymc", *(name for name in _COMPILERS if backend.startswith(name)))

@@ -1,0 +1,244 @@
+"""The two sides of a comparison: which records a name stands for, and what must be alike before they are compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
+from firstgrad.row import packages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from firstgrad.record import Environment, Record
+    from firstgrad.row import Row
+    from firstgrad.store import Store
+
+SHORT_DIGITS = 10
+"""How much of a commit people are shown."""
+_PREFIX = re.compile(r"[0-9a-f]{7,64}")
+_WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NAMES_SHOWN = 12
+_NOT_THERE = "not installed"
+_HOST = "host."
+
+
+class SideKind(StrEnum):
+    """What a side was found by."""
+
+    LABEL = "label"
+    COMMIT = "commit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSide:
+    """One side of a comparison."""
+
+    name: str
+    """As it was asked for."""
+    kind: SideKind
+    value: str
+    """The label, or the whole commit."""
+    samples: int
+    """How many records it has, of any status."""
+
+    def __str__(self) -> str:
+        if self.kind is SideKind.LABEL:
+            return f"label {self.value}"
+        short = self.value[:SHORT_DIGITS]
+        known = self.value.startswith(self.name.lower())
+        return f"commit {short}" if known else f"{self.name} (commit {short})"
+
+
+def find_side(
+    records: Sequence[Record], name: str, resolve: Callable[[str], str] = lambda _: ""
+) -> tuple[StoredSide, tuple[Record, ...]]:
+    """Find the records that a name stands for: a label first, then a commit, then what `resolve` makes of it.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Of both sides, and any others, oldest first.
+    name : str
+        A label, a commit, or at least its first 7 digits.
+    resolve : callable, optional
+        Takes a name such as ``HEAD~1`` and returns the whole commit, '' where there is none.
+
+    Raises
+    ------
+    UnknownSideError
+        Where nothing, or more than one commit, fits; the error says what is there.
+    """
+    names = [(record.environment.label, record.environment.git_commit) for record in records]
+    kind, value = _find_name(names, name, resolve)
+    place = 0 if kind is SideKind.LABEL else 1
+    chosen = tuple(record for record, known in zip(records, names, strict=True) if known[place] == value)
+    return StoredSide(name=name, kind=kind, value=value, samples=len(chosen)), chosen
+
+
+def read_sides(store: Store, base: str, head: str, resolve: Callable[[str], str]) -> list[Record]:
+    """Read the records among which `find_side` finds both sides, oldest first, and no more of the store.
+
+    Raises
+    ------
+    UnknownSideError
+        Where a side has no records; the error says what is there.
+    """
+    records = {
+        record.record_id: record for name in dict.fromkeys((base, head)) for record in _read_side(store, name, resolve)
+    }
+    return sorted(records.values(), key=lambda record: record.started_at)
+
+
+def read_history(store: Store, records: Iterable[Record]) -> list[Row]:
+    """Read the rows of all samples of the records' cases."""
+    questions = dict.fromkeys(record.case.question for record in records)
+    return [row for question in questions for row in store.rows(question=question)]
+
+
+def choose_side(rows: Sequence[Row], name: str, resolve: Callable[[str], str]) -> tuple[str, ...]:
+    """Name the records, by their rows (oldest first), that `find_side` finds; raises UnknownSideError as it does."""
+    names = [(row.label, row.git_commit) for row in rows]
+    kind, value = _find_name(names, name, resolve)
+    place = 0 if kind is SideKind.LABEL else 1
+    return tuple(row.record_id for row, known in zip(rows, names, strict=True) if known[place] == value)
+
+
+def _read_side(store: Store, name: str, resolve: Callable[[str], str]) -> list[Record]:
+    if name and (labelled := list(store.records(label=name))):
+        return labelled
+    commit = name.lower() if _WHOLE_COMMIT.fullmatch(name.lower()) else ""
+    if commit and (committed := list(store.records(git_commit=commit))):
+        return committed
+    # A commit's first digits, a name of git's, or nothing that is there: rows tell at a hundredth of the cost.
+    return list(store.records(record_ids=choose_side(list(store.rows()), name, resolve)))
+
+
+def _find_name(names: Sequence[tuple[str, str]], name: str, resolve: Callable[[str], str]) -> tuple[SideKind, str]:
+    """Find what a name stands for among the labels and commits of samples, oldest first."""
+    if name and any(label == name for label, _ in names):
+        return SideKind.LABEL, name
+    commits = _newest_first([commit for _, commit in names])
+    prefix = name.lower()
+    if _PREFIX.fullmatch(prefix):
+        fitting = [commit for commit in commits if commit.startswith(prefix)]
+        if len(fitting) > 1:
+            raise UnknownSideError(name, f"begins several commits: {', '.join(fitting)}. Give more digits")
+        if fitting:
+            return SideKind.COMMIT, fitting[0]
+    resolved = resolve(name)
+    if resolved and resolved in commits:
+        return SideKind.COMMIT, resolved
+    means = f" (commit {resolved[:SHORT_DIGITS]})" if resolved else ""
+    raise UnknownSideError(name, f"no record has this label or commit{means}. {_describe(names, commits)}")
+
+
+def _newest_first(names: list[str]) -> list[str]:
+    return [name for name in dict.fromkeys(reversed(names)) if name]
+
+
+def _describe(names: Sequence[tuple[str, str]], commits: Sequence[str]) -> str:
+    """Say what the records could be asked for by."""
+    if not names:
+        return "There are no records at all: measure first, with `firstgrad measure --label NAME`"
+    labels = _newest_first([label for label, _ in names])
+    known = (("labels", labels), ("commits", [commit[:SHORT_DIGITS] for commit in commits]))
+    there = [f"{kind} {_shortened(listed)}" for kind, listed in known if listed]
+    return f"There are {' and '.join(there)}" if there else "None of the records has a label or a commit"
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    printable = (
+        "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name) for name in names
+    )
+    return ", ".join(islice(printable, _NAMES_SHOWN)) + (f" and {more} older" if more > 0 else "")
+
+
+# --- what must be alike -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Difference:
+    """A condition that isn't the same on both sides."""
+
+    field: str
+    """A package, ``python``, ``compiler``, ``threads``, ``flags``, or a part of the host fingerprint."""
+    base: str
+    """Its values; several, with commas, where a side has more than one."""
+    head: str
+    is_declared: bool
+    """Whether it was said to be the compared thing."""
+
+
+def find_differences(
+    matched: Iterable[tuple[Sequence[Record], Sequence[Record]]], across: Collection[str] = ()
+) -> tuple[Difference, ...]:
+    """List what differs between the records of the two sides, case by case.
+
+    Parameters
+    ----------
+    matched : iterable of (sequence of Record, sequence of Record)
+        What BASE and HEAD have of each case.
+    across : collection of str
+        Fields that are the compared thing.
+
+    Raises
+    ------
+    SpecError
+        Where `across` has a name that no record knows, or one of the host's.
+    """
+    differences: set[Difference] = set()
+    known: set[str] = set()
+    for pair in matched:
+        base, head = (_conditions(record.environment for record in side) for side in pair)
+        known |= base.keys() | head.keys()
+        for field in base.keys() | head.keys():
+            values = base.get(field, {_NOT_THERE}), head.get(field, {_NOT_THERE})
+            if len(values[0] | values[1]) > 1:
+                texts = [", ".join(sorted(each)) for each in values]
+                differences.add(Difference(field=field, base=texts[0], head=texts[1], is_declared=field in across))
+    allowed = sorted(name for name in known if not name.startswith(_HOST))
+    for name in across:
+        if known and name not in allowed:
+            raise SpecError("--across", f"{name!r} cannot be declared. There are {', '.join(allowed)}")
+    return tuple(sorted(differences))
+
+
+def refuse_unlike(differences: Iterable[Difference]) -> None:
+    """Refuse to compare across what was not declared.
+
+    Raises
+    ------
+    UnlikeSidesError
+        Naming each field with both values.
+    """
+    unlike = tuple((one.field, one.base, one.head) for one in differences if not one.is_declared)
+    if unlike:
+        raise UnlikeSidesError(unlike)
+
+
+def _conditions(environments: Iterable[Environment]) -> dict[str, set[str]]:
+    """Every field's values on one side."""
+    listed = [dict(_fields(environment)) for environment in environments]
+    names = {name for fields in listed for name in fields}
+    return {name: {fields.get(name, _NOT_THERE) for fields in listed} for name in names}
+
+
+def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
+    yield from packages_of(environment.versions)
+    yield "python", environment.python
+    yield "compiler", environment.compiler or _NOT_THERE
+    yield "threads", str(environment.threads)
+    yield "flags", repr(environment.flags)
+    # Part by part: what `HostFingerprint.digest` is made of, so that the error can say what it is that differs.
+    host = environment.host
+    yield f"{_HOST}processor", host.processor
+    yield f"{_HOST}cores", str(host.cores)
+    yield f"{_HOST}memory_bytes", str(host.memory_bytes)
+    yield f"{_HOST}operating_system", host.operating_system
+    yield f"{_HOST}container_limits", repr(host.container_limits)

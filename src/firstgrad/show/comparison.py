@@ -1,0 +1,229 @@
+"""A comparison in words and as parts of a result: what the terminal, Markdown and the page say alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from firstgrad.compare.judge import ComparisonVerdict
+from firstgrad.metrics import Unit
+from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.compare.comparison import CaseComparison, Comparison
+    from firstgrad.compare.judge import MetricComparison, SideSpread
+    from firstgrad.show.result import Inline, Part
+
+_ID_DIGITS = 8
+_COLUMNS = (*left("metric"), *right("BASE", "HEAD", "ratio", "noise"), *left("verdict"))
+_STYLES = {
+    ComparisonVerdict.FAILED: Style.BAD,
+    ComparisonVerdict.FASTER: Style.GOOD,
+    ComparisonVerdict.SMALLER: Style.GOOD,
+    ComparisonVerdict.REPAIRED: Style.GOOD,
+    ComparisonVerdict.UNDECIDED: Style.DOUBT,
+    ComparisonVerdict.MISSING: Style.DOUBT,
+}
+
+
+def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part]:
+    """Yield what changed (or all of it), failures, and the counts."""
+    names = name_cases(comparison)
+    shown = [(case, [metric for metric in case.metrics if show_all or is_told(metric)]) for case in comparison.cases]
+    notes = [*note_conditions(comparison), *_note_doubts(comparison)]
+    counts = ". ".join(
+        text[0].upper() + text[1:] if place else text for place, text in enumerate(count_verdicts(comparison))
+    )
+    yield Only(
+        Form.TERMINAL, [*_terminal_parts(comparison, shown, names), BLANK, Items(notes, Style.DOUBT), Text(counts)]
+    )
+    yield Only(Form.MARKDOWN, list(_markdown_parts(comparison, shown, names, notes, counts)))
+
+
+def _terminal_parts(
+    comparison: Comparison, shown: Iterable[tuple[CaseComparison, list[MetricComparison]]], names: dict[str, str]
+) -> Iterator[Part]:
+    yield Text(name_sides(comparison), Style.BAD if comparison.is_forced else Style.BOLD)
+    for case, metrics in shown:
+        if not (metrics or case.reason):
+            continue
+        yield BLANK
+        yield Heading(names[case.case_id])
+        if case.reason:
+            yield Text(f"{case.verdict}: {case.reason}", _STYLES.get(case.verdict, Style.PLAIN))
+        if metrics:
+            yield Table(columns=_COLUMNS, rows=[TableRow(_cells(metric), _style(metric)) for metric in metrics])
+
+
+def _markdown_parts(
+    comparison: Comparison,
+    shown: Sequence[tuple[CaseComparison, list[MetricComparison]]],
+    names: dict[str, str],
+    notes: Iterable[str],
+    counts: str,
+) -> Iterator[Part]:
+    """Yield one table of all cases: for a comment on a pull request, or the summary of a CI job."""
+    outcome = "regression" if comparison.has_regression else "no regression"
+    yield Heading(f"firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}")
+    yield Text((_code(name_sides(comparison)), f": {counts}."))
+    rows: list[Sequence[Inline]] = [
+        (_code(names[case.case_id]), *cells, Span(verdict, Style.BAD if metric.is_alarm else Style.PLAIN))
+        for case, metrics in shown
+        for metric in metrics
+        for *cells, verdict in [_cells(metric)]
+    ]
+    if rows:
+        yield Table(columns=(*left("case"), *_COLUMNS), rows=rows)
+    failures: list[Inline] = [
+        (
+            Span(case.verdict, Style.BAD if case.verdict is ComparisonVerdict.FAILED else Style.PLAIN),
+            ": ",
+            _code(names[case.case_id]),
+            ", ",
+            _code(case.reason),
+        )
+        for case, _ in shown
+        if case.reason
+    ]
+    yield Items([*failures, *map(_code, notes)])
+
+
+def _cells(metric: MetricComparison) -> tuple[str, ...]:
+    paired = ", paired" if metric.is_paired and metric.ratio is not None else ""
+    return (
+        metric.metric,
+        _write_side(metric.base, metric.unit),
+        _write_side(metric.head, metric.unit),
+        write_ratio(metric) + paired,
+        f"{metric.noise.factor:.3f}",
+        write_verdict(metric),
+    )
+
+
+def _write_side(spread: SideSpread | None, unit: Unit) -> str:
+    if spread is None:
+        return ""
+    write = {Unit.SECONDS: format_seconds, Unit.BYTES: format_bytes, Unit.COUNT: "{:g}".format}[unit]
+    return f"{write(spread.median)} (n={spread.samples})"
+
+
+def _style(metric: MetricComparison) -> Style:
+    if metric.verdict.is_growth:
+        return Style.BAD if metric.is_alarm else Style.NOTABLE
+    return _STYLES.get(metric.verdict, Style.PLAIN) if metric.is_gating else Style.DIM
+
+
+def _code(text: str) -> Span:
+    """Names and errors are the user's, and may stand beside ours."""
+    return Span(text, is_verbatim=True)
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def name_sides(comparison: Comparison, shorten: Callable[[str], str] = str) -> str:
+    """Name both sides, with what users and machines named shortened; forced comparisons say so first."""
+    forced = "FORCED, the sides are not alike: " if comparison.is_forced else ""
+    return f"{forced}{shorten(str(comparison.base))} to {shorten(str(comparison.head))}"
+
+
+def count_verdicts(comparison: Comparison) -> Iterator[str]:
+    """Count the verdicts of metrics that can be an alarm; then of cases that failed or are missing.
+
+    Yields texts without a full stop.
+    """
+    metrics = Counter(metric.verdict for case in comparison.cases for metric in case.metrics if metric.is_gating)
+    cases = Counter(case.verdict for case in comparison.cases if case.reason)
+    compared = sum(case.is_compared for case in comparison.cases)
+    yield f"cases compared: {compared:,}; of their metrics: {_listed(metrics) or 'none'}"
+    if cases:
+        yield f"cases with failures or on one side: {_listed(cases)}"
+
+
+def name_cases(comparison: Comparison, shorten: Callable[[str], str] = str) -> dict[str, str]:
+    """Name each case by what it was matched by: with a part of that where two read alike, which is never shortened."""
+    names = {
+        case.case_id: str(case.case) if case.head_case is None else f"{case.case} to {case.head_case}"
+        for case in comparison.cases
+    }
+    often = Counter(names.values())
+    return {
+        case_id: shorten(name) if often[name] == 1 else f"{shorten(name)} ({case_id[:_ID_DIGITS]})"
+        for case_id, name in names.items()
+    }
+
+
+def note_conditions(comparison: Comparison, shorten: Callable[[str], str] = str) -> Iterator[str]:
+    """Yield what the reader has to know beside the numbers, each without a full stop."""
+    for difference in comparison.differences:
+        why = "compared" if difference.is_declared else "NOT ALIKE"
+        field, base, head = (shorten(text) for text in (difference.field, difference.base, difference.head))
+        yield f"{why}: {field} is {base} on BASE and {head} on HEAD"
+    if comparison.shared_samples:
+        yield f"{comparison.shared_samples:,} samples are on both sides: they say nothing of a change"
+    yield from _note_statistics(comparison)
+
+
+def write_ratio(metric: MetricComparison) -> str:
+    """Write a ratio with its interval, such as ``1.100 [1.080, 1.121]``; '' where there is none."""
+    if metric.ratio is None:
+        return ""
+    value, low, high = (f"{number:.3f}" for number in (metric.ratio.value, metric.ratio.low, metric.ratio.high))
+    return value if low == high == value else f"{value} [{low}, {high}]"
+
+
+def write_verdict(metric: MetricComparison) -> str:
+    """Write a verdict: growth below the threshold says so, what is undecided says how many samples would decide it."""
+    if metric.verdict.is_growth and metric.is_gating and not metric.is_alarm:
+        return f"{metric.verdict}, below the threshold"
+    if metric.further_samples is not None:
+        return f"{metric.verdict}: {metric.further_samples:,} more samples"
+    return str(metric.verdict)
+
+
+def is_told(metric: MetricComparison) -> bool:
+    """Whether a metric belongs among what changed: phases that are undecided explain nothing."""
+    quiet = {ComparisonVerdict.SAME} | (set() if metric.is_gating else {ComparisonVerdict.UNDECIDED})
+    return metric.verdict not in quiet
+
+
+def _note_statistics(comparison: Comparison) -> Iterator[str]:
+    tested = [case for case in comparison.cases if any(metric.p_value is not None for metric in case.metrics)]
+    apart = sum(not case.is_interleaved for case in tested)
+    if apart:
+        which = "" if apart == len(tested) else f" in {apart:,} of {len(tested):,} cases"
+        yield f"not interleaved{which}: drift of the machine counts as difference"
+    if comparison.tested > 1 or comparison.looks > 1:
+        looks = f" and {comparison.looks:,} looks" if comparison.looks > 1 else ""
+        yield f"verdicts are corrected for {comparison.tested:,} durations{looks}, the intervals shown are not"
+    gating = [metric for case in comparison.cases for metric in case.metrics if metric.is_gating]
+    noises = [metric.noise for metric in gating if metric.p_value is not None]
+    if noises:
+        by_history = sum(noise.changes > 0 for noise in noises)
+        default = f"{comparison.thresholds.noise_factor:g}"
+        largest = max(noise.factor for noise in noises)
+        if by_history:
+            which = f"{by_history:,} of {len(noises):,} metrics (up to {largest:.3f})"
+            yield f"noise threshold: by the history of {which}, else {default}"
+        else:
+            yield f"a change by less than a factor of {default} counts as noise"
+    undecided = [metric for metric in gating if metric.verdict is ComparisonVerdict.UNDECIDED]
+    further = [metric.further_samples for metric in undecided if metric.further_samples is not None]
+    if further:
+        what = "what is undecided"
+        if len(further) < len(undecided):
+            what = f"{len(further):,} of {len(undecided):,} undecided metrics"
+        yield f"some {max(further):,} more samples of each side would decide {what}"
+
+
+def _note_doubts(comparison: Comparison) -> Iterator[str]:
+    doubts = Counter(doubt for case in comparison.cases for doubt in case.doubts)
+    for doubt, count in doubts.items():
+        yield f"doubt {doubt}: in {count} of {len(comparison.cases)} cases"
+
+
+def _listed(counts: Counter[ComparisonVerdict]) -> str:
+    return ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in ComparisonVerdict if counts[verdict])
