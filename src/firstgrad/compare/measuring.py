@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
     from firstgrad.store import Store
-    from firstgrad.sweep.rounds import Duel, DuelSummary, SidesExecutor
     from firstgrad.sweep.plan import Durations, Plan
-    from firstgrad.sweep.rounds import SweepEvent
+    from firstgrad.sweep.rounds import Duel, DuelSummary, SidesExecutor, SweepEvent
 
     type Display = Callable[[Plan, Durations, Iterator[str]], AbstractContextManager[Callable[[SweepEvent], None]]]
 
@@ -88,8 +87,8 @@ def measure_sides(
         Where a side's environment can't be made or used.
     """
     from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.sweep.rounds import DuelSide, Duel, SidesExecutor
     from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.rounds import Duel, DuelSide, SidesExecutor
 
     if store == "none":
         raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
@@ -150,9 +149,8 @@ def _run(
     show: Display,
 ) -> DuelSummary:
     from firstgrad.store.patient import add_patiently
-    from firstgrad.sweep.rounds import run_duel
     from firstgrad.sweep.plan import Durations, Plan
-    from firstgrad.sweep.rounds import Notice
+    from firstgrad.sweep.rounds import Notice, run_duel
 
     rows = [row for case in {duel.base.case, duel.head.case} for row in store.rows(question=case.question)]
     with show(Plan(jobs=duel.jobs()), Durations(rows), _opening(duel)) as display:
