@@ -352,6 +352,8 @@ class Environment:
         Commit of the measured project; empty outside a repository.
     label : str
         What the user called this run.
+    source_digest : str
+        Of the user's model file and the local modules that it imports (`firstgrad.sources`); empty for ``pose``.
     """
 
     python: str
@@ -364,6 +366,7 @@ class Environment:
     bytecode: bool | None = None
     git_commit: str = ""
     label: str = ""
+    source_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

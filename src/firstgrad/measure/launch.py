@@ -17,6 +17,7 @@ from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
 from firstgrad.row.bounds import WHILE_FILLING
+from firstgrad.sources import read_source
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -128,16 +129,17 @@ def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptio
 
 
 def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Task:
-    """Make the task of one sample, with the environment as it is now."""
+    """Make the task of one sample, with the environment and the model's files as they are now."""
+    interpreter = options.get("interpreter")
+    environment = describe_environment(
+        threads=options.get("threads", 1), label=options.get("label", ""), interpreter=interpreter
+    )
+    source = read_source(getattr(case.model, "reference", "pose"), interpreter.folder if interpreter else None)
     return Task(
         case=case,
         record_id=uuid.uuid4().hex,
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        environment=describe_environment(
-            threads=options.get("threads", 1),
-            label=options.get("label", ""),
-            interpreter=options.get("interpreter"),
-        ),
+        environment=replace(environment, source_digest=source.digest),
         cache_folder=str(private.caches),
     )
 

@@ -1,0 +1,144 @@
+"""The Python files that a user's model is made of: found by path and read as text, nothing of them is imported."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_OWN = "firstgrad"
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_STANDARD_LIBRARY = Path(ast.__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model's file, and the local modules that it imports, as they are now."""
+
+    digest: str = ""
+    """Of the modules' names and contents, wherever they lie; '' for ``pose``, and where the file isn't found."""
+    changed_at: str = ""
+    """When one of them was changed last, as records write times."""
+
+    def gave(self, digest: str, started_at: str) -> bool:
+        """Whether a sample is of this source, by the digest in its record; one without is, unless a file is newer."""
+        if not self.digest:
+            return True
+        return digest == self.digest if digest else started_at >= self.changed_at
+
+
+def read_source(reference: str, folder: Path | None = None) -> ModelSource:
+    """Read the files of the model that a reference names, as a worker in a folder (or here) would find them.
+
+    Local is what lies beside the model's file, in the folder, or on Python's path outside of what is installed; imports
+    are followed wherever they stand in a file. Data files, and modules that are imported by a computed name, aren't
+    seen; installed packages aren't read, but a package that the reference itself names is.
+    """
+    try:
+        files = _find_files(reference.rpartition(":")[0], folder)
+        versions = {name: _read(*_version(path)) for name, path in files.items()}
+        newest = max((path.stat().st_mtime for path in files.values()), default=None)
+    except OSError:
+        return ModelSource()  # it was moved just now
+    if newest is None:
+        return ModelSource()
+    text = "\n".join(f"{name} {content}" for name, (content, _) in sorted(versions.items()))
+    return ModelSource(
+        digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+        changed_at=datetime.fromtimestamp(newest, UTC).isoformat(timespec="milliseconds"),
+    )
+
+
+def _find_files(place: str, folder: Path | None) -> dict[str, Path]:
+    """Find the file or module that a reference names, and all local modules that it leads to, by their dotted names."""
+    # Another folder is another checkout: what this process's path leads to isn't that one's.
+    everywhere = [Path.cwd(), *map(Path, filter(None, sys.path))] if folder is None else [folder.absolute()]
+    local = [path for path in everywhere if not _is_installed(path)]
+    if place.endswith(".py"):
+        start = everywhere[0] / place
+        local.insert(0, start.parent.resolve())
+        files = {"": start} if start.is_file() else {}
+    else:
+        files = dict(_locate(place, everywhere)) if place else {}
+    package = place.partition(".")[0]
+    waiting = list(files)
+    while waiting:
+        name = waiting.pop()
+        path = files[name]
+        _, imported = _read(*_version(path))
+        parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for wanted in imported:
+            absolute = _absolute(wanted, parent)
+            top = absolute.partition(".")[0]
+            if not top or top == _OWN:
+                continue
+            for found, file in _locate(absolute, everywhere if top == package else local):
+                if found not in files:
+                    files[found] = file
+                    waiting.append(found)
+    return files
+
+
+def _locate(name: str, roots: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """Find a module and the packages around it, in the first folder that has any of them."""
+    for root in roots:
+        path, dotted, is_there = root, "", False
+        for part in name.split("."):
+            dotted = f"{dotted}.{part}" if dotted else part
+            package, module = path / part / "__init__.py", path / f"{part}.py"
+            if package.is_file() or module.is_file():
+                is_there = True
+                yield dotted, package if package.is_file() else module
+            path /= part
+            if not path.is_dir():
+                break
+        if is_there:
+            return
+
+
+def _absolute(wanted: str, parent: str) -> str:
+    """Complete a name that begins with dots; '' where it leads out of the package."""
+    name = wanted.lstrip(".")
+    level = len(wanted) - len(name)
+    if not level:
+        return name
+    parts = parent.split(".") if parent else []
+    if level > len(parts):
+        return ""
+    return ".".join([*parts[: len(parts) - level + 1], *filter(None, [name])])
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, _changed_ns: int, _size: int) -> tuple[str, tuple[str, ...]]:
+    """Return a file's digest, and the names that it imports, as far as they may be modules."""
+    content = path.read_bytes()
+    names: dict[str, None] = {}
+    try:
+        nodes = list(ast.walk(ast.parse(content)))
+    except (SyntaxError, ValueError):
+        nodes = []  # whoever imports it will say so
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            joint = "" if start.endswith(".") else "."
+            names |= dict.fromkeys([start, *(f"{start}{joint}{alias.name}" for alias in node.names)])
+    return hashlib.sha256(content).hexdigest(), tuple(names)
+
+
+def _version(path: Path) -> tuple[Path, int, int]:
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+def _is_installed(folder: Path) -> bool:
+    return not _INSTALLED.isdisjoint(folder.parts) or folder.is_relative_to(_STANDARD_LIBRARY)

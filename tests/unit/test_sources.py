@@ -1,0 +1,108 @@
+"""What a model is made of: its file and what it imports from beside it; changed or not."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from firstgrad.sources import ModelSource, read_source
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes files below the folder that it runs in."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_files(files):
+        for name, text in files.items():
+            path = tmp_path / f"{name}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write_files
+
+
+def digest(reference="model.py:build", folder=None):
+    return read_source(reference, folder).digest
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "changed"),
+    [
+        ("import helper", {}, "helper"),
+        ("from helper import x", {}, "helper"),
+        ("def build():\n    import helper", {}, "helper"),
+        ("import parts.deep", {"parts/deep": "from . import other"}, "parts/other"),
+        ("import parts.deep", {"parts/deep": "from .other import x"}, "parts/other"),
+        ("import parts.sub.deep", {"parts/sub/deep": "from ..other import x"}, "parts/other"),
+        ("from parts import deep", {"parts/__init__": ""}, "parts/deep"),
+        ("from parts import *", {"parts/__init__": "from .deep import x"}, "parts/deep"),
+        ("import parts.deep", {"parts/deep": ""}, "parts/__init__"),
+        ("import one", {"one": "import two"}, "two"),
+        ("import one", {"one": "import model, two"}, "two"),
+    ],
+)
+def test_a_change_of_what_it_imports_is_a_change(write, text, files, changed):
+    write({"model": text, **files, changed: "x = 1"})
+    before = digest()
+    assert len(before) == 16
+    write({"unrelated": "x = 1", "parts/unrelated": ""})
+    assert digest() == before
+    write({changed: "x = 22"})
+    assert digest() != before
+
+
+def test_the_file_itself_counts_and_its_place_does_not(write, tmp_path):
+    write({"model": "x = 1", "elsewhere/model": "x = 1", "elsewhere/helper": ""})
+    before = digest()
+    assert digest(f"{tmp_path}/elsewhere/model.py:other") == before
+    assert digest(folder=tmp_path / "elsewhere") == before
+    write({"model": "x = 22"})
+    assert digest() != before
+
+
+def test_a_module_is_found_from_the_folder(write, tmp_path):
+    write({"package/models": "from package.sub import thing\nimport numpy", "package/sub/thing": "x = 1"})
+    before = digest("package.models:build")
+    assert before
+    assert digest("package.models:build", tmp_path.parent) == ""
+    write({"package/sub/thing": "x = 22"})
+    assert digest("package.models:build") != before
+
+
+def test_an_installed_package_is_read_only_where_the_reference_names_it(write):
+    write({"model": "import hypothesis, typing, firstgrad.case"})
+    before = digest()
+    assert digest("rich.table:build")
+    write({"hypothesis": ""})  # now it is a neighbour
+    assert digest() != before
+
+
+@pytest.mark.parametrize("reference", ["pose", "absent.py:build", "absent.module:build"])
+@pytest.mark.usefixtures("write")
+def test_what_is_not_there_has_no_digest_and_refuses_no_sample(reference):
+    source = read_source(reference)
+    assert source == ModelSource()
+    assert source.gave("", "2025")
+    assert source.gave("abc", "2025")
+
+
+def test_a_file_that_is_no_python_is_read_all_the_same(write, tmp_path):
+    write({"model": "import"})
+    assert digest()
+    (tmp_path / "model.py").write_bytes(b"\0\xff")
+    assert digest()
+
+
+def test_a_sample_is_of_the_source_that_it_was_measured_with(write, tmp_path):
+    write({"model": "import helper", "helper": "x = 1"})
+    os.utime(tmp_path / "model.py", (0, 0))
+    os.utime(tmp_path / "helper.py", (86400.0, 86400.5))
+    source = read_source("model.py:build")
+    assert source.changed_at == "1970-01-02T00:00:00.500+00:00"
+    assert source.gave(source.digest, "1970-01-01T00:00:00.000+00:00")
+    assert not source.gave("another", "2030-01-01T00:00:00.000+00:00")
+    # Older data has no digest: what is younger than the files is of them.
+    assert source.gave("", "1970-01-02T00:00:00.500+00:00")
+    assert not source.gave("", "1970-01-02T00:00:00.499+00:00")
