@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.upstream.variants import CHOSEN, LINKERS, VARIANTS, Variant
 from firstgrad.backends import load_backend
-from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
 from firstgrad.measure import worker
 
@@ -19,7 +19,7 @@ def change(backend: PyTensorBackend, variant: Variant) -> None:
     def mode() -> Any:
         from pytensor.compile.mode import Mode
 
-        chosen = Mode(LINKERS[backend.name], variant.rewrites) if variant.rewrites else own_mode()
+        chosen = Mode(LINKERS[backend.facts.name], variant.rewrites) if variant.rewrites else own_mode()
         return chosen.excluding(*variant.without) if variant.without else chosen
 
     def import_and_change() -> None:

@@ -66,7 +66,7 @@ class BackendUnavailable(FirstgradError):  # noqa: N818 - the name users meet in
     """
 
     def __init__(self, backend: str, missing: str, install: str) -> None:
-        super().__init__(f"backend {backend!r} needs {missing}, which is not here. Install it: {install}")
+        super().__init__(f"backend {str(backend)!r} needs {missing}, which is not here. Install it: {install}")
         self.backend = backend
         self.missing = missing
         self.install = install

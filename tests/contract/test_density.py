@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firstgrad.backends import load_backend
 from firstgrad.backends.base import BuiltModel
-from firstgrad.backends.jax import JaxBackend
+from firstgrad.case import BackendName
 from firstgrad.data import PoseData, generate
 from firstgrad.errors import SpecError
 from firstgrad.measure.worker import nearby_points
@@ -53,8 +54,7 @@ def build(spec: PoseSpec, data: PoseData | None = None):
 
 def both_functions(model):
     """Log-density by PyTensor's Python interpreter, flat gradient by JAX, the fastest to compile."""
-    backend = JaxBackend()
-    backend.require()
+    backend = load_backend(BackendName.JAX)
     backend.import_modules()
     terms = backend.logp_terms(BuiltModel(model, None))
     return lambda point: add_terms(terms(point)), model.compile_dlogp(mode=backend.mode())

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firstgrad.backends.user_model import fit_arguments
 from firstgrad.case import ExternalModel
 from firstgrad.errors import ModelError
-from firstgrad.models.arguments import fit_arguments
 
 if TYPE_CHECKING:
     from decimal import Decimal

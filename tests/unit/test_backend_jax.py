@@ -6,7 +6,7 @@ import pytest
 
 from firstgrad.backends.base import BuiltModel, Hooks
 from firstgrad.backends.jax import JaxBackend
-from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import Target
 from firstgrad.errors import ModelError
 

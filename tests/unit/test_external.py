@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from firstgrad.backends.user_model import call_factory, find_factory
 from firstgrad.case import ExternalModel
 from firstgrad.errors import ModelError
-from firstgrad.models.external import call_factory, find_factory
 
 
 class Model:

@@ -13,6 +13,7 @@ from firstgrad.attribution.rewriters import read_rewriters
 from firstgrad.attribution.sources import value_names
 from firstgrad.attribution.spans import nest_spans, pass_spans, phase_finder, phase_spans
 from firstgrad.attribution.stretches import StretchRecorder
+from firstgrad.backends import facts_of
 from firstgrad.case import BackendName
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.profile import Attribution
@@ -152,7 +153,7 @@ class Tracer:
 
 def _make_instrument(backend: BackendName, now: Callable[[], float]) -> Instrument | None:
     # Within: each imports what it measures, at the latest moment.
-    match backend:
+    match facts_of(backend).compiler:
         case BackendName.NUMBA:
             from firstgrad.attribution.numba_units import NumbaUnits
 
@@ -161,7 +162,7 @@ def _make_instrument(backend: BackendName, now: Callable[[], float]) -> Instrume
             from firstgrad.attribution.c_units import CUnits
 
             return CUnits()
-        case BackendName.JAX | BackendName.JAX_FAST | BackendName.JAX_DIRECT | BackendName.JAX_QUICK:
+        case BackendName.JAX:
             from firstgrad.attribution.jax_units import JaxUnits
 
             return JaxUnits(now)

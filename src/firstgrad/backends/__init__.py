@@ -1,37 +1,57 @@
-"""Backends: what the graph is compiled to. One file each, one `Backend` protocol, a registry of names."""
+"""Backends: what the graph is compiled to. A file each, or a few ways through one compiler, with all their facts.
+
+Importing a backend's file imports nothing that it compiles with: facts are read on the parent's side too.
+"""
 
 from __future__ import annotations
 
+import shutil
+from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName
+from firstgrad.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from firstgrad.backends.base import Backend
+    from firstgrad.backends.base import Backend, BackendFacts
 
-__all__ = ["BACKEND_MODULES", "load_backend"]
+__all__ = ["all_facts", "facts_of", "load_backend"]
 
-BACKEND_MODULES = {
-    BackendName.C: "firstgrad.backends.c",
-    BackendName.NUMBA: "firstgrad.backends.numba",
-    BackendName.JAX: "firstgrad.backends.jax",
-    BackendName.JAX_FAST: "firstgrad.backends.jax_fast",
-    BackendName.JAX_DIRECT: "firstgrad.backends.jax_direct",
-    BackendName.JAX_QUICK: "firstgrad.backends.jax_quick",
-    BackendName.FAKE: "firstgrad.backends.fake",
-}
-"""Name to module. Importing this package imports none of them: the parent side stays light."""
+_MODULES = ("c", "numba", "jax", "fake")
+"""Each has a tuple ``BACKENDS``."""
+
+
+@cache
+def _backends() -> dict[BackendName, Backend]:
+    modules = (import_module(f"firstgrad.backends.{name}") for name in _MODULES)
+    known = {backend.facts.name: backend for module in modules for backend in module.BACKENDS}
+    return {name: known[name] for name in BackendName}
+
+
+def all_facts() -> tuple[BackendFacts, ...]:
+    """List the facts of all backends, in the order of their names' enumeration."""
+    return tuple(backend.facts for backend in _backends().values())
+
+
+def facts_of(name: BackendName) -> BackendFacts:
+    """Find the facts of a backend."""
+    return _backends()[name].facts
 
 
 def load_backend(name: BackendName) -> Backend:
-    """Import a backend and check that what it needs is installed.
+    """Find a backend and check that what it needs is installed.
 
     Raises
     ------
     BackendUnavailable
         Naming what is missing and the command that installs it.
     """
-    backend = cast("Backend", import_module(BACKEND_MODULES[name]).BACKEND)
-    backend.require()
+    backend = _backends()[name]
+    facts = backend.facts
+    has_package = not facts.package or find_spec(facts.package) is not None
+    has_program = not facts.programs or any(shutil.which(program) for program in facts.programs)
+    if not (has_package and has_program):
+        raise BackendUnavailable(name, facts.missing, facts.install)
     return backend

@@ -1,8 +1,8 @@
-"""What a backend is: the stages between a model and its gradient, each callable on its own."""
+"""What a backend is: its facts, readable without importing what it compiles with, and the stages of a measurement."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -17,97 +17,98 @@ if TYPE_CHECKING:
     from firstgrad.spec import PoseSpec
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendFacts:
+    """All that the rest of firstgrad must know of a backend: what needs a fact of one takes it from here."""
+
+    name: BackendName
+    compiler: BackendName
+    """Whose compiler it takes: its own name, or that of the backend to which it is a further way."""
+    colour: str
+    """In figures; of Okabe's and Ito's palette."""
+    marker: str
+    """In figures: Matplotlib's letter for a shape, so that none is told by its colour alone."""
+    mode: tuple[str, ...] = ()
+    """PyTensor's name of the mode, or linker and rewrites; () where the backend makes its own."""
+    package: str = ""
+    """What Python imports and an installer installs; '' where there is none."""
+    programs: tuple[str, ...] = ()
+    """One of them must be there."""
+    missing: str = ""
+    """What to call it where it is missing."""
+    install: str = ""
+    """The command that installs it."""
+    distributions: tuple[str, ...] = ()
+    """Whose versions a record keeps, beside PyMC's and PyTensor's."""
+    cache_suffixes: tuple[str, ...] = ()
+    """Of the files in its cache that are one compiled unit each."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""
+    default_variables: Mapping[str, str] = field(default_factory=dict)
+    """The same, where the user has set nothing else."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it compiles anything."""
+        return bool(self.package or self.programs)
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """A built model.
-
-    Attributes
-    ----------
-    model : object
-        The backend's own model object.
-    initial : Point, optional
-        The start point, where the factory gave one.
-    is_own : bool
-        Whether it is the user's own model.
-    """
+    """A built model."""
 
     model: Any
+    """The backend's own model object."""
     initial: Point | None
+    """The start point, where the factory gave one."""
     is_own: bool = False
+    """Whether it is the user's own model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one call returned, waited for and in float64.
-
-    Attributes
-    ----------
-    gradient : array, shape (n_values,)
-        The flat gradient.
-    logp : float, optional
-        The log-density; none where the target is the gradient alone.
-    """
+    """What one call returned, waited for and in float64."""
 
     gradient: NDArray[np.float64]
+    """Flat."""
     logp: float | None = None
+    """None where the target is the gradient alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a compile calls on its way.
-
-    Attributes
-    ----------
-    rewrite_ended
-        Called once, after the last rewrite pass.
-    passing
-        Called before a rewrite pass with its name, its number from 1, how many there are, and the nodes now.
-    """
+    """What a compile calls on its way."""
 
     rewrite_ended: Callable[[], None]
+    """Once, after the last rewrite pass."""
     passing: Callable[[str, int, int, int], None]
+    """Before a rewrite pass, with its name, its number from 1, how many there are, and the nodes now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A compiled function and what its compile told.
-
-    Attributes
-    ----------
-    call : callable
-        From a point to an `Answer`; returns only when the result is there.
-    nodes_before, nodes_after : int
-        Graph nodes before and after rewriting.
-    nodes_by_type : tuple of (str, int)
-        After rewriting, most frequent first.
-    rewrite_passes : tuple of RewritePass
-        In order.
-    before_rewrite_link_seconds : float
-        Part of linking that runs before rewriting (PyTensor scans the C cache there).
-    rewriting_seconds, linker_seconds : float, optional
-        The compiler's own account.
-    stats : object, optional
-        The compiler's own profile of this compile, for whoever wants more of it.
-    """
+    """A compiled function and what its compile told."""
 
     call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]
+    """Returns only when the result is there."""
     nodes_before: int = 0
     nodes_after: int = 0
     nodes_by_type: tuple[tuple[str, int], ...] = ()
+    """After rewriting, most frequent first."""
     rewrite_passes: tuple[RewritePass, ...] = ()
     before_rewrite_link_seconds: float = 0.0
+    """Part of linking that runs before rewriting (PyTensor scans the C cache there)."""
     rewriting_seconds: float | None = None
     linker_seconds: float | None = None
+    """This and the above: the compiler's own account."""
     stats: Any = None
+    """The compiler's own profile of this compile, for whoever wants more of it."""
 
 
 class Backend(Protocol):
     """The stages of one measurement, in the order in which they are called."""
 
-    name: BackendName
-
-    def require(self) -> None:
-        """Raise `BackendUnavailable` where a package or compiler is missing."""
+    facts: BackendFacts
 
     def import_modules(self) -> None:
         """Import all that a compile would import later, and build the toolchain's own helpers."""

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from typing import Any
-
-from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.backends.base import BackendFacts
+from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable
 
 
 class CBackend(PyTensorBackend):
     """PyTensor's C virtual machine."""
 
-    name = BackendName.C
-
-    def require(self) -> None:
-        """Look for a C++ compiler."""
-        if not any(shutil.which(compiler) for compiler in ("g++", "clang++")):
-            raise BackendUnavailable(
-                self.name,
-                "a C++ compiler (g++)",
-                "apt-get install g++ (Debian, Ubuntu), or conda install gxx",
-            )
-
-    def mode(self) -> Any:
-        """Return the mode that ``linker=cvm`` with full rewriting gives."""
-        from pytensor.compile.mode import Mode
-
-        return Mode("cvm", "fast_run")
+    facts = BackendFacts(
+        name=BackendName.C,
+        compiler=BackendName.C,
+        colour="#D55E00",
+        marker="o",
+        mode=("cvm", "fast_run"),
+        programs=("g++", "clang++"),
+        missing="a C++ compiler (g++)",
+        install="apt-get install g++ (Debian, Ubuntu), or conda install gxx",
+        cache_suffixes=(".so", ".pyd", ".dylib"),
+    )
 
 
-BACKEND = CBackend()
+BACKENDS = (CBackend(),)

@@ -8,38 +8,34 @@ asked of a model, and the gradient is zero.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from firstgrad.backends.base import Answer, BuiltModel, Compiled
+from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled
 from firstgrad.case import BackendName, Target
-from firstgrad.points import Group, flatten, groups
 from firstgrad.record import RewritePass
 from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import Hooks
     from firstgrad.case import ExternalModel
-    from firstgrad.points import Point
+    from firstgrad.points import Group, Point
 
 
 class FakeBackend:
     """Every stage, without a compiler."""
 
-    name = BackendName.FAKE
+    facts = BackendFacts(name=BackendName.FAKE, compiler=BackendName.FAKE, colour="#CC79A7", marker="X")
 
     def __init__(self) -> None:
         self._units = 0
         self._tell: Callable[[int], None] = lambda _: None
-
-    def require(self) -> None:
-        """Need nothing."""
 
     def import_modules(self) -> None:
         """Import nothing."""
@@ -51,18 +47,24 @@ class FakeBackend:
 
             data = generate(model)
             return lambda: BuiltModel((model, data), dict(data.initial))
-        from firstgrad.models.external import call_factory, find_factory
+        import numpy as np
+
+        from firstgrad.backends.user_model import call_factory, find_factory
 
         factory = find_factory(model)
 
         def build() -> BuiltModel:
             built = call_factory(factory, model)
-            return BuiltModel(built.model, built.initial or {"x": np.zeros(1)}, is_own=True)
+            return replace(built, initial=built.initial or {"x": np.zeros(1)})
 
         return build
 
     def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:
         """List the pose model's groups; one a name of the point otherwise."""
+        import numpy as np
+
+        from firstgrad.points import Group, groups
+
         if isinstance(built.model, tuple):
             return groups(built.model[0])
         return tuple(Group(name, np.shape(value), value_name=name) for name, value in point.items())
@@ -81,6 +83,10 @@ class FakeBackend:
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:  # noqa: ARG002 - the protocol's
         """Read or write one file where a compiler would use its cache."""
+        import numpy as np
+
+        from firstgrad.points import flatten
+
         hooks.passing("fake_pass", 1, 1, 1)
         hooks.rewrite_ended()
         self._use_cache()
@@ -128,4 +134,4 @@ class FakeBackend:
             self._tell(self._units)
 
 
-BACKEND = FakeBackend()
+BACKENDS = (FakeBackend(),)

@@ -1,17 +1,24 @@
-"""The JAX backend: PyTensor writes one JAX function and XLA compiles it in the first call."""
+"""Four ways through XLA, in float64: PyTensor's, and three of firstgrad's own.
+
+``jax``: PyTensor writes one JAX function and XLA compiles it in the first call. ``jax_fast``: the same in
+`firstgrad.fast_mode`. ``jax_direct``: what `firstgrad.fast_gradient` does, the log-density as one JAX function,
+differentiated by JAX itself. ``jax_quick``: that with the least effort of XLA.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.backends.pytensor_base import PyTensorBackend
-from firstgrad.backends.refusals import explain_not_static, first_line
-from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable, ModelError, UnavailableError
+from firstgrad.backends.base import Answer, BackendFacts, Compiled
+from firstgrad.backends.pytensor import PyTensorBackend, first_line
+from firstgrad.case import BackendName, Target
+from firstgrad.errors import ModelError, UnavailableError
+from firstgrad.fast.effort import Effort
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 
@@ -21,8 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import Answer, BuiltModel, Compiled, Hooks
-    from firstgrad.case import Target
+    from firstgrad.backends.base import BuiltModel, Hooks
 
     type Call = Callable[[Mapping[str, NDArray[np.float64]]], Answer]
 
@@ -32,19 +38,35 @@ _LATE = ("jax.experimental.multihost_utils", "jaxlib.mlir.dialects.mhlo")
 
 
 class JaxBackend(PyTensorBackend):
-    """PyTensor's JAX linker, in float64, on the processor."""
+    """PyTensor's JAX linker, in float64."""
 
-    name = BackendName.JAX
+    facts = BackendFacts(
+        name=BackendName.JAX,
+        compiler=BackendName.JAX,
+        colour="#009E73",
+        marker="s",
+        mode=("JAX",),
+        package="jax",
+        missing="the package jax",
+        install='pip install "firstgrad[jax]"',
+        distributions=("jax", "jaxlib"),
+        cache_suffixes=("-cache",),
+        variables={
+            "JAX_COMPILATION_CACHE_DIR": "{caches}/jax",
+            # By default JAX keeps only what took a second to compile; a proof needs every entry.
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            # Up to 0.10, JAX else makes the folder's path a part of each key: what another folder was filled with is
+            # lost.
+            "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+        },
+        default_variables={"JAX_PLATFORMS": "cpu"},
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._compiled = 0
         self._from_cache = 0
-
-    def require(self) -> None:
-        """Look for JAX."""
-        if find_spec("jax") is None:
-            raise BackendUnavailable(self.name, "the package jax", 'pip install "firstgrad[jax]"')
 
     def import_backend(self) -> None:
         """Import JAX and PyTensor's dispatch for it, switch on float64, listen to JAX's events."""
@@ -68,12 +90,6 @@ class JaxBackend(PyTensorBackend):
         if event == JAX_CACHE_HIT:
             self._from_cache += 1
 
-    def mode(self) -> Any:
-        """Return the mode ``JAX``."""
-        from pytensor.compile.mode import get_mode
-
-        return get_mode("JAX")
-
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile, and say what to do where PyTensor has no JAX for a part of the graph, or JAX refuses it.
 
@@ -82,8 +98,8 @@ class JaxBackend(PyTensorBackend):
         try:
             compiled = super().compile(built, graph, target, hooks)
         except NotImplementedError as error:
-            raise no_jax(error, is_own=built.is_own) from error
-        return replace(compiled, call=explained(compiled.call, built))
+            raise _no_jax(error, is_own=built.is_own) from error
+        return replace(compiled, call=_explained(compiled.call, built))
 
     def wait(self, result: Any) -> Any:
         """Wait for the device: JAX returns before it has computed."""
@@ -96,7 +112,89 @@ class JaxBackend(PyTensorBackend):
         return super().compiled_units() + self._compiled - self._from_cache
 
 
-def no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
+class JaxFastBackend(JaxBackend):
+    """The JAX backend in `firstgrad.fast_mode`, its gradient graph written by one backward pass as NUTS has it."""
+
+    facts = replace(JaxBackend.facts, name=BackendName.JAX_FAST, colour="#E69F00", marker="D", mode=())
+
+    def mode(self) -> Any:
+        """Return the fast mode."""
+        from firstgrad.fast.fast_mode import fast_mode
+
+        return fast_mode()
+
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
+        """Differentiate once for all values."""
+        return self.one_pass_gradient(built, logp, target)
+
+
+class JaxDirectBackend(JaxBackend):
+    """What `firstgrad.fast_gradient` does, stage by stage.
+
+    PyTensor rewrites the log-density only. Tracing, differentiating and compiling by JAX all happen in ``link``, so
+    nothing is left to the first call but the call. There is no gradient graph.
+    """
+
+    facts = replace(JaxBackend.facts, name=BackendName.JAX_DIRECT, colour="#56B4E9", marker="v")
+    effort = Effort.NORMAL
+
+    def import_backend(self) -> None:
+        """Import what the JAX backend imports, and firstgrad's own way."""
+        super().import_backend()
+        import firstgrad.fast.fast_gradient  # noqa: F401 - imported for its time
+
+    def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
+        """Return the log-density: JAX differentiates its own function later."""
+        return logp
+
+    def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
+        """Rewrite the log-density, trace and compile its value and gradient."""
+        from firstgrad.backends.rewrite_marks import read_passes
+        from firstgrad.fast.fast_gradient import make_fast_gradient, with_parameter_checks
+
+        self._has_compiled = True
+        mode = with_parameter_checks(self.marked.with_hooks(hooks), built.model)
+        seen = SimpleNamespace(rewriter_profile=None, nodes_before=0, nodes=())
+
+        def rewrite(fgraph: Any) -> None:
+            seen.nodes_before = len(fgraph.apply_nodes)
+            optimizer = mode.optimizer
+            seen.rewriter_profile = (optimizer, optimizer.rewrite(fgraph))
+            seen.nodes = tuple(fgraph.apply_nodes)
+
+        point = built.initial if built.initial is not None else self.start_point(built)
+        has_logp = target is Target.LOGP_DLOGP
+        try:
+            gradient = make_fast_gradient(built.model, graph, point, self.effort, rewrite, with_logp=has_logp)
+        except NotImplementedError as error:
+            raise _no_jax(error, is_own=built.is_own) from error
+        except (TypeError, IndexError) as error:  # JAX's own are kinds of these; it traces here, not in the first call
+            if not type(error).__module__.startswith("jax") and "concrete" not in str(error):
+                raise
+            raise _not_static(error, built.model) from error
+
+        def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
+            logp, flat = gradient(gradient.flatten(at), extra_vars=at)
+            return Answer(self.to_float64(flat), logp if has_logp else None)
+
+        return Compiled(
+            call=_explained(call, built),
+            nodes_before=seen.nodes_before,
+            nodes_after=len(seen.nodes),
+            nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),
+            rewrite_passes=read_passes(seen),
+            stats=seen,
+        )
+
+
+class JaxQuickBackend(JaxDirectBackend):
+    """The same with the least effort of XLA."""
+
+    facts = replace(JaxBackend.facts, name=BackendName.JAX_QUICK, colour="#000000", marker="P")
+    effort = Effort.LEAST
+
+
+def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
     """Say what to do where PyTensor has no JAX for an operation."""
     way_out = (
         "register one with pytensor.link.jax.dispatch.jax_funcify"
@@ -109,7 +207,23 @@ def no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
     )
 
 
-def explained(call: Call, built: BuiltModel) -> Call:
+def _not_static(error: Exception, model: Any) -> ModelError:
+    """Say what JAX must know before it compiles, and which mutable data hide it."""
+    data = [var.name for var in getattr(model, "data_vars", ()) if None in getattr(var.type, "shape", ())]
+    cure = ""
+    if data:
+        cure = (
+            f"The data {', '.join(sorted(data))} have no static shape: write pm.Data(name, values, "
+            "shape=values.shape), or use the array itself. "
+        )
+    return ModelError(
+        f"JAX must know every shape before it compiles, and here one depends on values ({first_line(error)}). {cure}A "
+        "boolean mask, or a range whose length is a value: make it with NumPy outside of the graph, or use "
+        "pm.math.switch. Other backends can: --backend numba"
+    )
+
+
+def _explained(call: Call, built: BuiltModel) -> Call:
     """Have a call's errors say what to do."""
     from jax.errors import JAXIndexError, JAXTypeError
 
@@ -117,15 +231,15 @@ def explained(call: Call, built: BuiltModel) -> Call:
         try:
             return call(point)
         except NotImplementedError as error:
-            raise no_jax(error, is_own=built.is_own) from error
+            raise _no_jax(error, is_own=built.is_own) from error
         except (JAXTypeError, JAXIndexError) as error:
-            raise explain_not_static(error, built.model) from error
+            raise _not_static(error, built.model) from error
         except TypeError as error:
             if "concrete" not in str(error):
                 raise
-            raise explain_not_static(error, built.model) from error
+            raise _not_static(error, built.model) from error
 
     return answer
 
 
-BACKEND = JaxBackend()
+BACKENDS = (JaxBackend(), JaxFastBackend(), JaxDirectBackend(), JaxQuickBackend())

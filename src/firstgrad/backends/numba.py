@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.util import find_spec
-from typing import Any
 
-from firstgrad.backends.pytensor_base import PyTensorBackend
+from firstgrad.backends.base import BackendFacts
+from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
-from firstgrad.errors import BackendUnavailable, UnavailableError
+from firstgrad.errors import UnavailableError
 from firstgrad.observe.listeners import listen_numba
 
 
 class NumbaBackend(PyTensorBackend):
     """PyTensor's Numba linker."""
 
-    name = BackendName.NUMBA
+    facts = BackendFacts(
+        name=BackendName.NUMBA,
+        compiler=BackendName.NUMBA,
+        colour="#0072B2",
+        marker="^",
+        mode=("NUMBA",),
+        package="numba",
+        missing="the package numba",
+        install='pip install "firstgrad[numba]"',
+        distributions=("llvmlite", "numba"),
+        cache_suffixes=(".nbc",),
+        variables={"NUMBA_CACHE_DIR": "{caches}/numba", "NUMBA_NUM_THREADS": "{threads}"},
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._compiled = 0
-
-    def require(self) -> None:
-        """Look for Numba."""
-        if find_spec("numba") is None:
-            raise BackendUnavailable(self.name, "the package numba", 'pip install "firstgrad[numba]"')
 
     def import_backend(self) -> None:
         """Import Numba and PyTensor's dispatch for it, and listen to Numba's compile events."""
@@ -37,15 +43,9 @@ class NumbaBackend(PyTensorBackend):
         with suppress(UnavailableError):
             listen_numba(began)
 
-    def mode(self) -> Any:
-        """Return the mode ``NUMBA``."""
-        from pytensor.compile.mode import get_mode
-
-        return get_mode("NUMBA")
-
     def compiled_units(self) -> int:
         """Count jitted functions compiled so far, and C modules."""
         return super().compiled_units() + self._compiled
 
 
-BACKEND = NumbaBackend()
+BACKENDS = (NumbaBackend(),)

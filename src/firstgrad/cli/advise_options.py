@@ -167,12 +167,6 @@ class AdviseOptions(WorkloadOptions):
 
 def installed_backends() -> tuple[BackendName, ...]:
     """List the backends that can be measured here: their package, or the compiler, is there."""
-    from firstgrad.measure.environment import compiler_version, installed_version
+    from firstgrad.measure.environment import backend_version
 
-    def is_here(backend: BackendName) -> bool:
-        if backend is BackendName.C:
-            return bool(compiler_version())
-        # jax_direct needs what jax needs.
-        return bool(installed_version(str(backend).partition("_")[0]))
-
-    return tuple(each for each in BackendName if each is not BackendName.FAKE and is_here(each))
+    return tuple(name for name in BackendName if backend_version(name))

@@ -30,7 +30,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at.
 
     Attributes
@@ -51,7 +51,7 @@ class Finding:
     advice: str = ""
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False) -> None:
+def doctor(json: Annotated[bool, typer.Option("--json", help="Diagnosiss as JSON.")] = False) -> None:
     """Look at this machine: versions, backends, compiler, load, frequency scaling, bytecode, room on disk.
 
     Exit codes: 0 fit, perhaps with doubts; 3 something is missing without which nothing can be measured.
@@ -81,14 +81,14 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Findings as JSON."
     raise typer.Exit(ExitCode.CASE_FAILED if bad else ExitCode.GOOD)
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[Diagnosis]:
     """Look at everything, without importing what is measured.
 
     Yields
     ------
-    Finding
+    Diagnosis
     """
-    yield Finding("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
+    yield Diagnosis("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
     yield from _packages()
     yield from _backends()
     yield _load()
@@ -98,31 +98,29 @@ def examine() -> Iterator[Finding]:
     yield _room()
 
 
-def _packages() -> Iterator[Finding]:
+def _packages() -> Iterator[Diagnosis]:
     from firstgrad.measure.environment import installed_version
 
     for name in ("pymc", "pytensor", "numpy"):
         found = installed_version(name)
         advice = "" if found else f"pip install {name}"
-        yield Finding(name, Health.GOOD if found else Health.BAD, found or "not installed", advice)
+        yield Diagnosis(name, Health.GOOD if found else Health.BAD, found or "not installed", advice)
 
 
-def _backends() -> Iterator[Finding]:
-    from firstgrad.measure.environment import compiler_version, installed_version
+def _backends() -> Iterator[Diagnosis]:
+    from firstgrad.backends import all_facts
+    from firstgrad.measure.environment import backend_version
 
-    found = {
-        "c": (compiler_version(), "install a C++ compiler: apt-get install g++, or conda install gxx"),
-        "numba": (installed_version("numba"), 'pip install "firstgrad[numba]"'),
-        "jax": (installed_version("jax"), 'pip install "firstgrad[jax]"'),
-    }
-    for name, (version, install) in found.items():
+    compilers = [facts for facts in all_facts() if facts.is_real and facts.name is facts.compiler]
+    versions = [backend_version(facts.name) for facts in compilers]
+    for facts, version in zip(compilers, versions, strict=True):
         health = Health.GOOD if version else Health.DOUBT
-        yield Finding(f"backend {name}", health, version or "not available", "" if version else install)
-    if not any(version for version, _ in found.values()):
-        yield Finding("backends", Health.BAD, "none is available", "install one of the above")
+        yield Diagnosis(f"backend {facts.name}", health, version or "not available", "" if version else facts.install)
+    if not any(versions):
+        yield Diagnosis("backends", Health.BAD, "none is available", "install one of the above")
 
 
-def _load() -> Finding:
+def _load() -> Diagnosis:
     import psutil
 
     from firstgrad.doubts import LOAD_PER_CORE
@@ -132,28 +130,30 @@ def _load() -> Finding:
     memory = psutil.virtual_memory()
     found = f"{load:.2f} on {cores} cores; {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
     if load > LOAD_PER_CORE * cores:
-        return Finding("load", Health.DOUBT, found, "wait until the machine is idle, or compare CPU seconds")
-    return Finding("load", Health.GOOD, found)
+        return Diagnosis("load", Health.DOUBT, found, "wait until the machine is idle, or compare CPU seconds")
+    return Diagnosis("load", Health.GOOD, found)
 
 
-def _frequency() -> Finding:
+def _frequency() -> Diagnosis:
     with suppress(OSError):
         governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
         if governor == "performance":
-            return Finding("frequency", Health.GOOD, "governor performance")
-        return Finding("frequency", Health.DOUBT, f"governor {governor}", "sudo cpupower frequency-set -g performance")
-    return Finding("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
+            return Diagnosis("frequency", Health.GOOD, "governor performance")
+        return Diagnosis(
+            "frequency", Health.DOUBT, f"governor {governor}", "sudo cpupower frequency-set -g performance"
+        )
+    return Diagnosis("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
 
 
-def _bytecode() -> Finding:
+def _bytecode() -> Diagnosis:
     if os.environ.get("PYTHONDONTWRITEBYTECODE") and not _pymc_has_bytecode():
-        return Finding(
+        return Diagnosis(
             "bytecode",
             Health.DOUBT,
             "PYTHONDONTWRITEBYTECODE is set and PyMC isn't compiled: each import takes many seconds",
             f"env -u PYTHONDONTWRITEBYTECODE {sys.executable} -m compileall -q {_site_packages()}",
         )
-    return Finding("bytecode", Health.GOOD, "compiled, or will be at the first import")
+    return Diagnosis("bytecode", Health.GOOD, "compiled, or will be at the first import")
 
 
 def _pymc_has_bytecode() -> bool:
@@ -167,19 +167,19 @@ def _site_packages() -> Path:
     return Path(sysconfig.get_paths()["purelib"])
 
 
-def _counter() -> Finding:
+def _counter() -> Diagnosis:
     from firstgrad.measure.instructions import InstructionCounter
 
     if InstructionCounter().read() is not None:
-        return Finding("instructions", Health.GOOD, "the processor's counter can be read")
+        return Diagnosis("instructions", Health.GOOD, "the processor's counter can be read")
     found = "no counter here (virtual machine, or /proc/sys/kernel/perf_event_paranoid above 2): records go without"
-    return Finding("instructions", Health.GOOD, found)
+    return Diagnosis("instructions", Health.GOOD, found)
 
 
-def _room() -> Finding:
+def _room() -> Diagnosis:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free in {folder}, where private caches go"
     if free < MIN_FREE_BYTES:
-        return Finding("disk", Health.DOUBT, found, "make room, or set TMPDIR to a larger disk")
-    return Finding("disk", Health.GOOD, found)
+        return Diagnosis("disk", Health.DOUBT, found, "make room, or set TMPDIR to a larger disk")
+    return Diagnosis("disk", Health.GOOD, found)

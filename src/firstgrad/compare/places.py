@@ -14,13 +14,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.case import BackendName
+from firstgrad.backends import facts_of
 from firstgrad.errors import PythonEnvironmentError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
+    from firstgrad.case import BackendName
     from firstgrad.compare.environments import Checkout
     from firstgrad.measure.interpreter import Interpreter
 
@@ -29,7 +30,6 @@ _COMMIT, _RELEASE, _ENVIRONMENT = "commit:", "release:", "env:"
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w.-]+\])?\s*(==|~=|>=|<=|!=|<|>)")
 _BETWEEN_REQUIREMENTS = re.compile(r"\+(?=[A-Za-z])")
 _OWN = "firstgrad"
-_COMPILERS = ("numba", "jax")
 
 
 class SidePlace(StrEnum):
@@ -268,7 +268,5 @@ def _commit_environment(
 
 
 def _needs(backend: BackendName, worker: tuple[str, ...]) -> tuple[str, ...]:
-    if backend is BackendName.FAKE:
-        return worker
-    # jax_fast and the like are JAX, too
-    return (*worker, "pymc", *(name for name in _COMPILERS if backend.startswith(name)))
+    facts = facts_of(backend)
+    return (*worker, "pymc", *([facts.package] if facts.package else [])) if facts.is_real else worker

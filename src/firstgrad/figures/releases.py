@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
+from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, describe_model
 from firstgrad.figures.lines import Line, draw_panel, shown
 from firstgrad.figures.series import describe_line
 from firstgrad.metrics import metric_named
-from firstgrad.show.style import BACKEND_COLOURS, SERIES_MARKERS, firstgrad_style
+from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,6 @@ def by_model(groups: Sequence[Group]) -> dict[str, list[Group]]:
 def make_lines(groups: Sequence[Group], metric: str) -> list[Line]:
     """Make a line for each group, named by its backend and what else tells it apart."""
     series = make_series(groups, metric_named(metric))
-    backends = list(BACKEND_COLOURS)
     lines = []
     for each, more in zip(series, tell_apart(series), strict=True):
         backend = each.case.backend
@@ -103,8 +103,8 @@ def make_lines(groups: Sequence[Group], metric: str) -> list[Line]:
             Line(
                 series=each,
                 name=shown(name),
-                colour=BACKEND_COLOURS[backend],
-                marker=SERIES_MARKERS[backends.index(backend)],
+                colour=facts_of(backend).colour,
+                marker=facts_of(backend).marker,
                 emphasised=default,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from firstgrad.backends import all_facts
 from firstgrad.case import Scenario
 from firstgrad.measure.reads import AccessTimes, AuditedReads, keeps_access_times
 from firstgrad.record import CacheUse
@@ -12,7 +13,7 @@ from firstgrad.record import CacheUse
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ENTRY_SUFFIXES = (".so", ".pyd", ".dylib", ".nbc", "-cache")
+_ENTRY_SUFFIXES = tuple(suffix for facts in all_facts() for suffix in facts.cache_suffixes)
 """One file a compiled unit: a C module, a function of Numba's, an executable of JAX's."""
 
 

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from firstgrad.backends import all_facts, facts_of
 from firstgrad.measure.private import user_flags
 from firstgrad.record import Environment, HostFingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from firstgrad.case import BackendName
     from firstgrad.measure.interpreter import Interpreter
 
-PACKAGES = ("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", "pytensor", "scipy")
+PACKAGES = tuple(
+    sorted({"firstgrad", "numpy", "pymc", "pytensor", "scipy"}.union(*(facts.distributions for facts in all_facts())))
+)
 """Packages whose versions a record keeps."""
 
 
@@ -69,6 +73,12 @@ def installed_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def backend_version(name: BackendName) -> str:
+    """Version of what a backend compiles with, '' where it isn't there."""
+    facts = facts_of(name)
+    return installed_version(facts.package) if facts.package else compiler_version() if facts.programs else ""
 
 
 @functools.cache

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from firstgrad.backends import all_facts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO
@@ -20,6 +22,7 @@ PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
 _OWNER, _CACHES, _FILLED = "owner", "caches", "filled"
 _OWN_FLAGS = ("base_compiledir", "compiledir")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class PrivateCaches:
@@ -145,26 +148,18 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
         Threads of BLAS and OpenMP.
     """
     caches = folder / _CACHES
-    count = str(threads)
     flags = [*user_flags(inherited), f"base_compiledir={caches / 'pytensor'}"]
-    return {
-        **inherited,
+    variables = {
         "PYTENSOR_FLAGS": ",".join(flags),
-        "NUMBA_CACHE_DIR": str(caches / "numba"),
-        "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
-        # By default JAX keeps only what took a second to compile; a proof needs every entry.
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        # Up to 0.10, JAX else makes the folder's path a part of each key: what another folder was filled with is lost.
-        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
-        "JAX_PLATFORMS": inherited.get("JAX_PLATFORMS", "cpu"),
         "TMPDIR": str(folder / "tmp"),
         "PYTHONHASHSEED": "0",
-        "OMP_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "NUMBA_NUM_THREADS": count,
+        **dict.fromkeys(_THREADS, str(threads)),
     }
+    defaults: dict[str, str] = {}
+    for facts in all_facts():
+        variables |= {name: value.format(caches=caches, threads=threads) for name, value in facts.variables.items()}
+        defaults |= facts.default_variables
+    return defaults | dict(inherited) | variables
 
 
 def user_flags(inherited: Mapping[str, str]) -> list[str]:

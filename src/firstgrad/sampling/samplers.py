@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from firstgrad.backends.base import BuiltModel
-    from firstgrad.backends.pytensor_base import PyTensorBackend
+    from firstgrad.backends.pytensor import PyTensorBackend
     from firstgrad.points import Group, Point
     from firstgrad.sampling.watch import SamplerWatch
 
@@ -154,7 +154,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: BuiltModel, watch: Sam
 
     plan = watch.plan
     initial = {} if problem.initial is None else {"initial_points": problem.initial}
-    compiled = nutpie.compile_pymc_model(problem.model, backend=str(backend.name), **initial)
+    compiled = nutpie.compile_pymc_model(problem.model, backend=str(backend.facts.name), **initial)
     options: dict[str, Any] = {"chains": plan.chains, "cores": 1, "seed": plan.seed, "progress_bar": False}
     if plan.target_accept is not None:
         options["target_accept"] = plan.target_accept

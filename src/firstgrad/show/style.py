@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import BackendName
 from firstgrad.record import Phase
 
 if TYPE_CHECKING:
@@ -32,17 +31,6 @@ SERIES_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 
 SERIES_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Markers of lines, so that none is told by its colour alone; as many as make each pair with a colour unique."""
-
-BACKEND_COLOURS = {
-    BackendName.C: "#D55E00",
-    BackendName.JAX: "#009E73",
-    BackendName.NUMBA: "#0072B2",
-    BackendName.JAX_FAST: "#E69F00",
-    BackendName.JAX_DIRECT: "#56B4E9",
-    BackendName.JAX_QUICK: "#000000",
-    BackendName.FAKE: "#CC79A7",
-}
-"""Colour of each backend where lines are backends."""
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",

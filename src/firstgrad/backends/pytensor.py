@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from firstgrad.backends.base import Answer, BuiltModel, Compiled
-from firstgrad.backends.refusals import explain_gradient, fit_start, require_continuous
 from firstgrad.case import Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_call
-from firstgrad.points import Group
 from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import Hooks
+    from firstgrad.backends.base import BackendFacts, Hooks
     from firstgrad.backends.rewrite_marks import MarkedMode
-    from firstgrad.case import BackendName, ExternalModel
-    from firstgrad.points import Point
+    from firstgrad.case import ExternalModel
+    from firstgrad.points import Group, Point
+
+_ERROR_CHARACTERS = 200
+_GRADIENT_METHODS = ("grad", "L_op", "pullback")
 
 
-class PyTensorBackend(ABC):
-    """A backend that differs from the others by its mode, its modules and how it waits."""
+class PyTensorBackend:
+    """A backend that differs from the others by its facts, its modules and how it waits."""
 
-    name: BackendName
+    facts: BackendFacts
     marked: MarkedMode
 
     def __init__(self) -> None:
@@ -43,13 +43,12 @@ class PyTensorBackend(ABC):
         self._start: tuple[Any, Point] | None = None
         self._tell: Callable[[int], None] = lambda _: None
 
-    @abstractmethod
-    def require(self) -> None:
-        """Raise `BackendUnavailable` where something is missing; a subclass says what."""
-
-    @abstractmethod
     def mode(self) -> Any:
         """Return the PyTensor mode that users get by this backend's name."""
+        from pytensor.compile.mode import Mode, get_mode
+
+        mode = self.facts.mode
+        return Mode(*mode) if len(mode) > 1 else get_mode(*mode)
 
     def compiled_units(self) -> int:
         """Count C modules compiled in this process so far; a subclass adds what else it compiles.
@@ -74,7 +73,7 @@ class PyTensorBackend(ABC):
         self._told += 1
         self._tell(self._told)
 
-    def import_backend(self) -> None:  # noqa: B027 - C has nothing to import
+    def import_backend(self) -> None:
         """Import what the backend would import lazily within a compile."""
 
     def import_modules(self) -> None:
@@ -108,25 +107,31 @@ class PyTensorBackend(ABC):
 
             data = generate(model)
             return lambda: BuiltModel(build_pose_model(model, data), dict(data.initial))
-        from firstgrad.models.external import call_factory, find_factory
+        from firstgrad.backends.user_model import call_factory, find_factory, fit_start, require_continuous
 
         factory = find_factory(model)
 
         def build() -> BuiltModel:
             built = call_factory(factory, model)
             require_continuous(built.model, model.reference)
-            return BuiltModel(built.model, fit_start(built, model), is_own=True)
+            return replace(built, initial=fit_start(built, model))
 
         return build
 
     def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:
         """List the model's continuous variables with the shapes that the point has."""
+        import numpy as np
+
+        from firstgrad.points import Group
+
         names = {built.model.rvs_to_values[rv].name: rv.name for rv in built.model.free_RVs}
         values = [var.name for var in built.model.continuous_value_vars]
         return tuple(Group(names[value], np.shape(point[value]), value_name=value) for value in values)
 
     def start_point(self, built: BuiltModel) -> Point:
         """Ask the model for its initial point, once; what is compiled for that is no part of the gradient."""
+        import numpy as np
+
         if self._start is None or self._start[0] is not built.model:
             before = self._told
             point = {name: np.asarray(value) for name, value in built.model.initial_point().items()}
@@ -175,7 +180,7 @@ class PyTensorBackend(ABC):
         try:
             return cost, gradient(cost, values)
         except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
-            raise explain_gradient(error, cost, values) from error
+            raise _explain_gradient(error, cost, values) from error
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""
@@ -221,10 +226,12 @@ class PyTensorBackend(ABC):
 
     def to_float64(self, gradient: Any) -> NDArray[np.float64]:
         """Bring a gradient to NumPy, refusing lower precision."""
+        import numpy as np
+
         array = np.asarray(gradient)
         if array.dtype != np.float64:
             raise ModelError(
-                f"backend {self.name!r} returned {array.dtype}; firstgrad compares in float64. Unset floatX "
+                f"backend {str(self.facts.name)!r} returned {array.dtype}; firstgrad compares in float64. Unset floatX "
                 "(and JAX_ENABLE_X64=0) for the measurement"
             )
         return array
@@ -259,3 +266,51 @@ def _profile_stats() -> Any:
     known = inspect.signature(stats_class.__init__).parameters
     options = {"atexit_print": False, "flag_time_thunks": False}
     return stats_class(**{name: value for name, value in options.items() if name in known})
+
+
+def _explain_gradient(error: Exception, cost: Any, values: list[Any]) -> ModelError:
+    """Say of which operation PyTensor cannot write the gradient."""
+    between = {type(op).__name__: op for op in _ops_between(cost, values)}
+    names = [name for name, op in between.items() if not _has_gradient(op)]
+    names = names or [name for name in between if name in str(error)]
+    which = f"the Op {', '.join(sorted(names))} has none" if names else f"{type(error).__name__}"
+    return ModelError(
+        f"PyTensor cannot write the gradient: {which} ({first_line(error)}). Give the Op a `pullback` (before PyTensor "
+        "3: `L_op` or `grad`), or write it as a JAX function and wrap that with `pytensor.wrap_jax`. Without a "
+        "gradient only samplers such as pm.Slice and pm.DEMetropolisZ can sample the model, and there is nothing to "
+        "measure"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Cut an error's message to what fits into a sentence."""
+    text = " ".join((str(error).strip() or type(error).__name__).partition("\n")[0].split()).rstrip(".")
+    return text if len(text) <= _ERROR_CHARACTERS else f"{text[:_ERROR_CHARACTERS]}..."
+
+
+def _has_gradient(op: Any) -> bool:
+    from pytensor.graph.op import Op
+
+    # PyTensor's own are written in many ways (an inner graph, a base class of another method): only a class that
+    # leaves all of them as they are has none.
+    return any(
+        getattr(type(op), name, None) is not getattr(Op, name, None) for name in _GRADIENT_METHODS if hasattr(Op, name)
+    )
+
+
+def _ops_between(cost: Any, values: list[Any]) -> Iterator[Any]:
+    """Walk the operations of a graph through which its value depends on some variables."""
+    depends: dict[Any, bool] = dict.fromkeys(values, True)
+    stack = [cost]
+    while stack:
+        var = stack[-1]
+        inputs = var.owner.inputs if var.owner is not None else []
+        waiting = [source for source in inputs if source not in depends]
+        if var not in depends and waiting:
+            stack += waiting
+            continue
+        stack.pop()
+        if var not in depends:
+            depends[var] = any(depends[source] for source in inputs)
+            if depends[var]:
+                yield var.owner.op

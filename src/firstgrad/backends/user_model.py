@@ -1,0 +1,266 @@
+"""The user's own model in the worker: found by its reference, its arguments fitted, called, and checked."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from firstgrad.backends.base import BuiltModel
+from firstgrad.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from firstgrad.case import ExternalModel, Scalar
+    from firstgrad.points import Point
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def find_factory(external: ExternalModel) -> Callable[..., Any]:
+    """Import the file or module that a reference names, and find its function.
+
+    Raises
+    ------
+    ModelError
+        Where the file, module or function is missing, or the import fails.
+    """
+    place, _, name = external.reference.rpartition(":")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
+        raise ModelError(f"{place} has no function {name!r}. It has: {', '.join(there) or 'none'}")
+    return factory  # type: ignore[no-any-return]
+
+
+def call_factory(factory: Callable[..., Any], external: ExternalModel) -> BuiltModel:
+    """Call a user's factory and check what it returns.
+
+    Raises
+    ------
+    ModelError
+        Where the parameters don't fit its signature (`fit_arguments`), it raises, returns something else than a model
+        or a pair ``(model, initial_point)``, or the model has no free variable.
+    """
+    arguments = fit_arguments(factory, external)
+    try:
+        result = factory(**arguments)
+    except MemoryError:
+        raise  # says something about the machine, not about the model
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{external.reference} raised {type(error).__name__}: {error}") from error
+    model, initial = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004 - a pair
+    if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
+        raise ModelError(
+            f"{external.reference} returned {type(result).__name__}; it must return a pm.Model or a pair "
+            "(model, initial_point)"
+        )
+    if not model.free_RVs:
+        raise ModelError(f"{external.reference} returned a model with no free variable: nothing to differentiate")
+    if initial is not None and not hasattr(initial, "items"):
+        raise ModelError(
+            f"{external.reference}: its initial point is a {type(initial).__name__}; it must be a dict by "
+            "value name, such as model.initial_point() returns"
+        )
+    return BuiltModel(model, dict(initial) if initial is not None else None, is_own=True)
+
+
+def require_continuous(model: Any, reference: str) -> None:
+    """Refuse a model that has nothing to differentiate.
+
+    Raises
+    ------
+    ModelError
+        Where all of its free variables are discrete.
+    """
+    if not model.continuous_value_vars:
+        names = ", ".join(var.name for var in model.discrete_value_vars)
+        raise ModelError(
+            f"{reference}: the model has only discrete variables ({names}), which have no gradient. Marginalise some "
+            "out (pymc_extras.marginalize), or sample it without one (pm.Metropolis), which firstgrad doesn't measure"
+        )
+
+
+def fit_start(built: BuiltModel, external: ExternalModel) -> Point | None:
+    """Bring the start point that a factory gave, if any, to the types of the model's values.
+
+    Raises
+    ------
+    ModelError
+        Where names, shapes or whole numbers don't fit the model.
+    """
+    if built.initial is None:
+        return None
+    values = {var.name: var for var in built.model.value_vars}
+    wanted, given = set(values), set(built.initial)
+    if wanted != given:
+        lacking, unknown = ", ".join(sorted(wanted - given)), ", ".join(sorted(given - wanted))
+        raise ModelError(
+            f"{external.reference}: its initial point lacks [{lacking}] and has unknown [{unknown}]. Use the names "
+            "of the transformed values, as model.initial_point() gives them"
+        )
+    return {name: _fit_value(external, name, built.initial[name], var.type) for name, var in values.items()}
+
+
+def _fit_value(external: ExternalModel, name: str, value: Any, kind: Any) -> Any:
+    import numpy as np
+
+    given = np.asarray(value)
+    fits = given.ndim == len(kind.shape) and all(
+        size in (None, own) for size, own in zip(kind.shape, given.shape, strict=True)
+    )
+    if not fits:
+        raise ModelError(
+            f"{external.reference}: its initial point has shape {given.shape} for {name!r}, the model {kind.shape}"
+        )
+    if given.dtype.kind not in "biuf":
+        raise ModelError(f"{external.reference}: its initial point has {given.dtype} for {name!r}, not numbers")
+    fitted = given.astype(kind.dtype)
+    if fitted.dtype.kind in "biu" and not np.array_equal(fitted, given):
+        raise ModelError(
+            f"{external.reference}: {name!r} is discrete, and its initial point has {given!r} for it, not whole numbers"
+        )
+    return fitted
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise ModelError(f"no file {path} (looked from {Path.cwd()})")
+    spec = importlib.util.spec_from_file_location(f"_firstgrad_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    # The file's own folder, as when Python runs it: its neighbours can be imported.
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ModelError(f"{path}, line {error.lineno}: syntax error: {error.msg}") from error
+    except MemoryError:
+        raise
+    except SystemExit as error:
+        raise _is_script(str(path), error) from error
+    except Exception as error:
+        raise ModelError(f"importing {path} raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _load_module(name: str) -> Any:
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except SyntaxError as error:
+        raise ModelError(f"{error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
+    except MemoryError:
+        raise
+    except SystemExit as error:
+        raise _is_script(name, error) from error
+    except Exception as error:
+        raise ModelError(f"importing {name} raised {type(error).__name__}: {error}") from error
+
+
+def _is_script(place: str, error: SystemExit) -> ModelError:
+    return ModelError(
+        f'importing {place} raised SystemExit: {error}. Put what runs as a script below if __name__ == "__main__":'
+    )
+
+
+def fit_arguments(factory: Callable[..., Any], external: ExternalModel) -> dict[str, Scalar]:
+    """Fit a reference's parameters to the function that they are for.
+
+    What the function annotates with ``bool``, ``int``, ``float``, ``str``, a ``Literal`` or a union of them is looked
+    at; anything else gets its value as it was given. A whole number becomes a float where only a float is annotated,
+    and ``1e3`` an int where an int is.
+
+    Raises
+    ------
+    ModelError
+        Where the function has no such parameter, needs one that is not given, or annotates another type.
+    """
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some functions that are written in C have none
+        return dict(external.parameters)
+    parameters = signature.parameters
+    hints = _hints(factory, parameters)
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    known = {name: parameter for name, parameter in parameters.items() if parameter.kind in _NAMED}
+    taken = ", ".join(_written(parameter, hints) for parameter in known.values()) or "no parameters"
+    given = dict(external.parameters)
+    unknown = [name for name in given if name not in known]
+    if unknown and not takes_any:
+        raise ModelError(f"{external.reference} has no parameter {_quoted(unknown)}. It takes: {taken}")
+    lacking = [
+        name for name, parameter in known.items() if parameter.default is inspect.Parameter.empty and name not in given
+    ]
+    if lacking:
+        wanted = " ".join(f"--param {name}=VALUE" for name in lacking)
+        raise ModelError(
+            f"{external.reference} needs {_quoted(lacking)}, which has no default. Give it: {wanted}. It takes: {taken}"
+        )
+    return {name: _fit(external, name, value, hints.get(name, Any)) for name, value in given.items()}
+
+
+def _hints(factory: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(factory, eval_str=True).parameters
+    except Exception:  # noqa: BLE001 - a name that is imported for type checkers only, or whatever evaluating raises
+        simple = {kind.__name__: kind for kind in _KINDS}
+        return {name: simple.get(str(parameter.annotation), Any) for name, parameter in parameters.items()}
+    empty = inspect.Parameter.empty
+    return {
+        name: Any if parameter.annotation is empty else parameter.annotation for name, parameter in parameters.items()
+    }
+
+
+def _fit(external: ExternalModel, name: str, value: Scalar, hint: Any) -> Scalar:
+    allowed = _allowed(hint)
+    if not allowed or any(value == one and type(value) is type(one) for one in allowed) or type(value) in allowed:
+        return value
+    if float in allowed and type(value) is int:
+        return float(value)
+    if int in allowed and type(value) is float and value.is_integer():
+        return int(value)
+    wanted = " or ".join(_KINDS.get(kind, repr(kind)) for kind in allowed)
+    quoted = f"""; write it in quotes: --param {name}='"{value}"'""" if str in allowed or str(value) in allowed else ""
+    raise ModelError(f"{external.reference}: parameter {name} is {wanted}, got {_as_written(value)}{quoted}")
+
+
+def _allowed(hint: Any) -> tuple[Any, ...]:
+    """List what an annotation allows: types and single values; nothing where it cannot be judged."""
+    if get_origin(hint) is Annotated:
+        return _allowed(get_args(hint)[0])
+    if isinstance(hint, type) and hint in _KINDS:  # what is no type need not be hashable
+        return (hint,)
+    if get_origin(hint) is Literal:
+        return tuple(value for value in get_args(hint) if value is not None)
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [_allowed(part) for part in get_args(hint) if part is not type(None)]
+        return tuple(kind for kinds in parts for kind in kinds) if all(parts) else ()
+    return ()
+
+
+def _written(parameter: inspect.Parameter, hints: dict[str, Any]) -> str:
+    hint = hints.get(parameter.name)
+    kind = "" if hint is None or hint is Any else f": {getattr(hint, '__name__', None) or hint}"
+    if hint is not None and get_origin(hint) is not None:
+        kind = f": {hint}".replace("typing.", "")
+    if parameter.default is inspect.Parameter.empty:
+        return parameter.name + kind
+    return f"{parameter.name}{kind} = {parameter.default!r}" if kind else f"{parameter.name}={parameter.default!r}"
+
+
+def _as_written(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names)
