@@ -10,7 +10,8 @@ import struct
 import subprocess
 import sys
 import termios
-import time
+import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from helpers import linux_only
 
 SCRIPT = Path(__file__).with_name("compile_with_progress.py")
 ROWS, COLUMNS = 20, 100
+LIMIT_SECONDS = 400.0
 
 pytestmark = [pytest.mark.compiles, linux_only]
 
@@ -46,7 +48,7 @@ def compiled(tmp_path_factory):
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=LIMIT_SECONDS,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1]), done.stderr, folder
@@ -100,7 +102,8 @@ def test_an_end_by_an_exception_leaves_nothing_behind(compiled, how, raised):
     assert told["raised"] == raised
     assert told["after"]["threads"] == []
     assert told["after"]["jax"] == [0, 0]
-    assert "Traceback" not in stderr
+    # JAX's callback of the garbage collector may swallow a Ctrl-C, and says so: the script sends another.
+    assert stderr.count("Traceback") == stderr.count("Exception ignored in")
     assert not (folder / "user" / "firstgrad").exists(), "only a compile that came to its end is remembered"
 
 
@@ -118,7 +121,7 @@ def test_a_finished_compile_is_remembered(compiled):
     _, _, folder = compiled("jax")
     (line,) = (folder / "user" / "firstgrad" / "compiles.jsonl").read_text().splitlines()
     run = json.loads(line)
-    assert run["backend"] == "jax"
+    assert (run["backend"], run["device"]) == ("jax", "cpu")
     assert run["seconds"] > 0
 
 
@@ -133,16 +136,16 @@ def in_terminal(argv: list[str], folder: Path) -> tuple[set[str], list[str]]:
     screen = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(screen)
     seen: set[str] = set()
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:
-            break
-        stream.feed(part)
-        seen.update(row.rstrip() for row in screen.display)
+    killer = threading.Timer(LIMIT_SECONDS, process.kill)
+    killer.daemon = True  # it must not hold this process up
+    killer.start()
+    with suppress(OSError):  # as a terminal that everyone has left reads
+        while part := os.read(terminal, 65536):
+            stream.feed(part)
+            seen.update(row.rstrip() for row in screen.display)
     os.close(terminal)
     assert process.wait() == 0
+    killer.cancel()
     return seen, [row.rstrip() for row in screen.display]
 
 
@@ -168,7 +171,7 @@ def test_a_notebook_updates_one_output_and_keeps_the_conclusion(tmp_path, monkey
     for name, value in surroundings(tmp_path).items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
-    shown = [each for each in notebook.cells[0].outputs if each.output_type == "display_data"]
+    nbclient.NotebookClient(notebook, timeout=int(LIMIT_SECONDS), kernel_name="python3").execute()
+    shown = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
     assert len(shown) == 1
     assert shown[0]["data"]["text/plain"].startswith("cell: done in ")

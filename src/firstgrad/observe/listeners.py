@@ -1,4 +1,4 @@
-"""What compilers tell by themselves: Numba's and JAX's events, PyTensor's count of C modules."""
+"""What compilers tell by themselves: Numba's and JAX's events, PyTensor's count of C modules, JAX's device."""
 
 from __future__ import annotations
 
@@ -102,3 +102,22 @@ def count_c_modules() -> tuple[int, int] | None:
     A cache that PyTensor has not opened yet is left alone, as to ask for it makes PyTensor scan its folder.
     """
     return probes.module_counts(probes.MODULE_CACHE.peek())
+
+
+def jax_device() -> str:
+    """Name the device that JAX computes on, such as ``cpu`` or ``cuda, NVIDIA H100``; '' before JAX has started one.
+
+    Never starts JAX, nor waits for its lock.
+    """
+    client = probes.JAX_CLIENT.peek()
+    return "" if client is None else describe_device(client)
+
+
+def describe_device(client: Any) -> str:
+    """Name the first device of a client of JAX's (``jax.local_devices()[0].client``): its platform and kind."""
+    if client.platform == "cpu":
+        return "cpu"
+    # JAX calls the platforms of all makers "gpu"; their runtimes tell their names in the version.
+    version = str(getattr(client, "platform_version", "")).lower()
+    platform = next((name for name in ("cuda", "rocm") if name in version), client.platform)
+    return f"{platform}, {client.local_devices()[0].device_kind}"

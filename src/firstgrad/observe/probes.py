@@ -144,6 +144,7 @@ JAX_END_EVENT = Probe(
         "jax._src.monitoring:_unregister_event_listener_by_callback",
     ),
 )
+JAX_CLIENT = Probe("the device that JAX computes on", ("jax._src.xla_bridge:_default_backend",))
 
 PROBES: dict[str, Probe] = {name: value for name, value in globals().items() if isinstance(value, Probe)}
 """All of them, by name."""

@@ -1,4 +1,4 @@
-"""The one display of a process: its thread looks at the stacks of all watched threads."""
+"""The one display of a process: its thread looks at the stacks of all watched threads, and adds up what it sees."""
 
 from __future__ import annotations
 
@@ -6,88 +6,267 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.progress.counters import make_counters
-from firstgrad.progress.display import Nobody
-from firstgrad.progress.frames import read_stack, stack_of
-from firstgrad.progress.memory import tree_rss_bytes
-from firstgrad.progress.render import conclude
-from firstgrad.progress.snapshot import Look, Units
+from firstgrad.observe.events import Stage
+from firstgrad.observe.listeners import jax_device
+from firstgrad.progress.displays import Nobody, conclude
+from firstgrad.progress.history import FormerRun, expect
+from firstgrad.progress.look import StackLook, make_counters, read_stack, stack_of, tree_rss_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from types import FrameType
 
-    from firstgrad.progress.counters import Counter
-    from firstgrad.progress.display import Display
-    from firstgrad.progress.session import Session
+    from firstgrad.progress.displays import CompileDisplay
+    from firstgrad.progress.history import ExpectedTime
+    from firstgrad.progress.look import UnitCount, UnitCounter
 
 LOOK_SECONDS = 0.2
 _LOOKS_A_WEIGHING = 3
 _PATIENCE_SECONDS = 5.0
+_ASKED_OFTEN = 5
 
 THREAD_NAME = "firstgrad-progress"
 
 
-class Board:
-    """Watches threads and draws; its own thread lives from the first session to the last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a display shows of one thread."""
+
+    title: str
+    look: StackLook  # the last one
+    stage_seconds: float  # in this stage
+    elapsed_seconds: float
+    units: tuple[UnitCount, ...] = ()  # compiled since the start, in this process
+    is_cache_seen: bool = False  # whether anything was loaded from a disk cache
+    rss_bytes: int | None = None  # of the process and its children; none where the system does not tell
+    processes: int = 1
+    expected: ExpectedTime | None = None  # where former runs tell
+    thread_id: int = 0  # tells threads of the same title apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileSummary:
+    """What was seen from start to end."""
+
+    seconds: float = 0.0
+    """Until sampling began, or the end."""
+    stage_seconds: tuple[tuple[Stage, float], ...] = ()
+    """In order of first appearance; they add up to the time between the first and the last look."""
+    looks: tuple[tuple[Stage, int], ...] = ()
+    """How many looks saw each stage."""
+    units: tuple[UnitCount, ...] = ()
+    """Compiled, in this process."""
+    peak_rss_bytes: int | None = None
+    """The largest that was seen."""
+    longest_gap_seconds: float = 0.0
+    """Between two looks: a compiler that holds the interpreter's lock stops every thread."""
+    cpu_seconds: float = 0.0
+    """Processor time of the watching thread, display included."""
+
+
+class WatchedThread:
+    """A thread from its entry into the block to its exit: what the looks at its stack add up to.
 
     Parameters
     ----------
-    display : Display
-        Who draws.
-    counters : tuple of Counter, optional
-        What counts compiled units.
+    title : str
+        What the user calls it.
+    until : frame, optional
+        The frame that holds the block; what lies outside is not looked at.
+    runs : sequence of FormerRun
+        Of the same.
+    clock : callable
+        In seconds.
     """
 
-    def __init__(self, display: Display, counters: tuple[Counter, ...] | None = None) -> None:
+    def __init__(
+        self, title: str, until: FrameType | None, runs: Sequence[FormerRun], clock: Callable[[], float]
+    ) -> None:
+        self.title, self.until, self.thread_id = title, until, threading.get_ident()
+        self._runs, self._clock = runs, clock
+        self._began = self._looked = self._stage_began = clock()
+        self._look = StackLook()
+        self._looks: Counter[Stage] = Counter()
+        self._seconds: dict[Stage, float] = {}
+        self._read: set[str] = set()
+        self._misses: Counter[str] = Counter()
+        self._at_start: dict[str, UnitCount] = {}
+        self._units: tuple[UnitCount, ...] = ()
+        self._rss: tuple[int, int] | None = None
+        self._peak: int | None = None
+        self._gap = 0.0
+        self._compiled_until: float | None = None
+        self.backend = ""
+        self.is_cache_seen = False
+        self.is_cache_first: bool | None = None
+        self.cpu_seconds = 0.0
+
+    def count_from(self, units: Sequence[UnitCount]) -> None:
+        """Take what was compiled before as the zero."""
+        self._at_start = {count.kind: count for count in units}
+
+    def take(self, look: StackLook) -> None:
+        """Take a look into account."""
+        now = self._clock()
+        self._gap = max(self._gap, now - self._looked)
+        if look.stage is not self._look.stage:
+            self._stage_began = self._looked
+        self._seconds[look.stage] = self._seconds.get(look.stage, 0.0) + now - self._looked
+        self._looks[look.stage] += 1
+        self._look, self._looked = look, now
+        for reader, was_read in look.read:
+            if was_read:
+                self._read.add(reader)
+            else:
+                self._misses[reader] += 1
+        if look.backend and not (look.backend == "c" and self.backend):
+            self.backend = look.backend
+        self.is_cache_seen = self.is_cache_seen or look.reads_cache
+        if look.stage is Stage.SAMPLE and self._compiled_until is None:
+            self._compiled_until = now
+
+    def count(self, units: Sequence[UnitCount]) -> None:
+        """Take the counts of this process into account."""
+        self._units = tuple(count.since(self._at_start.get(count.kind)) for count in units)
+        self.is_cache_seen = self.is_cache_seen or any(count.from_cache for count in self._units)
+        if self.is_cache_first is None and (self.compiled or self.is_cache_seen):
+            self.is_cache_first = not self.compiled
+
+    def weigh(self, rss: tuple[int, int]) -> None:
+        """Take a look at the memory into account."""
+        self._rss = rss
+        self._peak = max(self._peak or 0, rss[0])
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether there is something to show: samplers have displays of their own."""
+        if self._look.stage is Stage.SAMPLE:
+            return self._look.unit_kind is not None
+        return self._compiled_until is None or self._look.stage.is_compile
+
+    @property
+    def is_compile_seen(self) -> bool:
+        """Whether anything was compiled at all."""
+        return any(stage.is_compile for stage in tuple(self._looks))  # the watching thread may add one meanwhile
+
+    @property
+    def compiled(self) -> int | None:
+        """How many units were compiled; none where nobody counted."""
+        return sum(count.compiled for count in self._units) if self._units else None
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Readers that were asked often and never found what they read."""
+        never = (reader for reader, misses in tuple(self._misses.items()) if misses >= _ASKED_OFTEN)
+        return tuple(reader for reader in never if reader not in self._read)
+
+    def snapshot(self) -> Snapshot:
+        """Say what is known now."""
+        now = self._clock()
+        elapsed = now - self._began
+        expected = None
+        if self._compiled_until is None and self._runs:
+            expected = expect(
+                self._runs,
+                elapsed_seconds=elapsed,
+                backend=self.backend,
+                device=jax_device(),
+                compiled=self.compiled or 0,
+                is_cache_first=self.is_cache_first,
+            )
+        rss, processes = self._rss or (None, 1)
+        return Snapshot(
+            title=self.title,
+            thread_id=self.thread_id,
+            look=self._look,
+            stage_seconds=now - self._stage_began,
+            elapsed_seconds=elapsed,
+            units=self._units,
+            is_cache_seen=self.is_cache_seen,
+            rss_bytes=rss,
+            processes=processes,
+            expected=expected,
+        )
+
+    def summary(self) -> CompileSummary:
+        """Say how it went."""
+        until = self._compiled_until if self._compiled_until is not None else self._clock()
+        return CompileSummary(
+            seconds=until - self._began,
+            stage_seconds=tuple(self._seconds.items()),
+            looks=tuple(self._looks.items()),
+            units=self._units,
+            peak_rss_bytes=self._peak,
+            longest_gap_seconds=self._gap,
+            cpu_seconds=self.cpu_seconds,
+        )
+
+    def to_run(self, key: str, seconds: float) -> FormerRun:
+        """Make what later runs are told."""
+        return FormerRun(
+            key=key,
+            seconds=round(seconds, 3),
+            backend=self.backend,
+            device=jax_device() if self.backend == "jax" else "cpu",
+            compiled=self.compiled,
+            is_cache_first=self.is_cache_first,
+        )
+
+
+class Board:
+    """Watches threads and draws; its own thread lives from the first watched one to the last."""
+
+    def __init__(self, display: CompileDisplay, counters: tuple[UnitCounter, ...] | None = None) -> None:
         self._display = display
         self._counters = make_counters() if counters is None else counters
-        self._sessions: list[Session] = []
+        self._watched: list[WatchedThread] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._looks = 0
-        self._units: tuple[Units, ...] = ()
         self._conclusion = ""
         self.pid = os.getpid()
-        for each in self._counters:
-            each.attach()
+        for counter in self._counters:
+            counter.attach()
 
     @property
-    def sessions(self) -> tuple[Session, ...]:
+    def watched(self) -> tuple[WatchedThread, ...]:
         """Those who are watched."""
-        return tuple(self._sessions)
+        return tuple(self._watched)
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What cannot be counted here."""
-        return tuple(each.problem for each in self._counters if each.problem)
+        return tuple(counter.problem for counter in self._counters if counter.problem)
 
-    def join(self, session: Session) -> None:
+    def join(self, thread: WatchedThread) -> None:
         """Watch one more."""
-        session.count_from(self._count())
-        self._sessions.append(session)
-        if len(self._sessions) > 1:
+        thread.count_from(self._count())
+        self._watched.append(thread)
+        if len(self._watched) > 1:
             return
         try:
             self._thread.start()
         except BaseException:
-            self.leave(session)
+            self.leave(thread)
             if self._thread.ident is None:  # it never began, so it takes nothing back
                 self._close()
             raise
 
-    def leave(self, session: Session) -> bool:
-        """Watch one less; say whether it was the last. Then the thread ends by itself, wherever Ctrl-C strikes."""
-        is_last = self._sessions == [session]
+    def leave(self, thread: WatchedThread) -> bool:
+        """Watch one less; say whether it was the last. Then our thread ends by itself, wherever Ctrl-C strikes."""
+        is_last = self._watched == [thread]
         try:
             with suppress(Exception):
-                session.count(self._count())
-                if is_last and session.is_compile_seen:
-                    self._conclusion = conclude(session.summary(), session.title)
+                thread.count(self._count())
+                if is_last and thread.is_compile_seen:
+                    self._conclusion = conclude(thread.summary(), thread.title)
         finally:
-            self._sessions.remove(session)
+            self._watched.remove(thread)
             if is_last:
                 self._stop.set()
         return is_last
@@ -106,83 +285,75 @@ class Board:
             self._close()
 
     def _close(self) -> None:
-        for each in self._counters:
+        for counter in self._counters:
             with suppress(Exception):
-                each.detach()
+                counter.detach()
         with suppress(Exception):
             self._display.close(self._conclusion)
 
     def _look(self) -> None:
         self._looks += 1
-        sessions = self.sessions
+        watched = self.watched
         is_readable = getattr(sys, "_is_gil_enabled", lambda: True)()
         stacks = sys._current_frames() if is_readable else {}  # noqa: SLF001 - documented, in spite of its name
-        for each in sessions:
-            frame = stacks.get(each.thread_id)
-            each.take(read_stack(stack_of(frame, each.until)) if frame is not None else Look())
+        for thread in watched:
+            frame = stacks.get(thread.thread_id)
+            thread.take(read_stack(stack_of(frame, thread.until)) if frame is not None else StackLook())
         del stacks  # frames hold the locals of the user's code alive
         for counter in self._counters:
             counter.attach()
-        self._units = self._count()
+        units = self._count()
         rss = tree_rss_bytes() if self._looks % _LOOKS_A_WEIGHING == 1 else None
-        for each in sessions:
-            each.count(self._units)
+        for thread in watched:
+            thread.count(units)
             if rss is not None:
-                each.weigh(rss)
-            each.cpu_seconds = time.thread_time()
-        self._draw(sessions)
+                thread.weigh(rss)
+            thread.cpu_seconds = time.thread_time()
+        self._draw(watched)
 
-    def _draw(self, sessions: tuple[Session, ...]) -> None:
+    def _draw(self, watched: tuple[WatchedThread, ...]) -> None:
         try:
-            self._display.draw([each.snapshot() for each in sessions if each.is_visible])
+            self._display.draw([thread.snapshot() for thread in watched if thread.is_visible])
         except Exception:  # noqa: BLE001 - a closed stream, say: then nobody draws, and counting goes on
             with suppress(Exception):
                 self._display.close("")  # a terminal's rows must be given back all the same
             self._display = Nobody()
 
-    def _count(self) -> tuple[Units, ...]:
-        return tuple(units for each in self._counters if (units := each.units()) is not None)
+    def _count(self) -> tuple[UnitCount, ...]:
+        return tuple(count for counter in self._counters if (count := counter.units()) is not None)
 
 
 class Boards:
-    """The process's board, made for the first session and thrown away after the last."""
+    """The process's board, made for the first watched thread and thrown away after the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._board: Board | None = None
         self._pid = os.getpid()
 
-    def join(self, session: Session, make_display: Callable[[], Display]) -> Board | None:
-        """Watch a thread; none where it is watched already.
-
-        Parameters
-        ----------
-        session : Session
-            Of the calling thread.
-        make_display : callable
-            Called where this is the first.
-        """
+    def join(self, thread: WatchedThread, make_display: Callable[[], CompileDisplay]) -> Board | None:
+        """Watch the calling thread; none where it is watched already. The first one's display is made."""
         self._after_fork()
         with self._lock:
             board = self._board
             if board is None:
                 board = self._board = Board(make_display())
-            elif any(each.thread_id == session.thread_id for each in board.sessions):
+            elif any(other.thread_id == thread.thread_id for other in board.watched):
                 return None
             try:
-                board.join(session)
+                board.join(thread)
             finally:
                 self._forget(board)
             return board
 
-    def leave(self, session: Session, board: Board) -> None:
+    def leave(self, thread: WatchedThread, board: Board) -> None:
         """Watch a thread no longer."""
         if board.pid != os.getpid():
             return  # a forked child: the thread has stayed with its parent
         with self._lock:
             is_last = False
             try:
-                is_last = session in board.sessions and board.leave(session)
+                is_last = thread in board.watched and board.leave(thread)
             finally:
                 self._forget(board)
         if is_last:
@@ -190,7 +361,7 @@ class Boards:
 
     def _forget(self, board: Board) -> None:
         """Throw a board away that nobody is on."""
-        if self._board is board and not board.sessions:
+        if self._board is board and not board.watched:
             self._board = None
 
     def _after_fork(self) -> None:

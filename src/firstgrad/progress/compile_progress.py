@@ -10,11 +10,9 @@ from contextlib import ContextDecorator, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from firstgrad.progress.board import BOARDS
-from firstgrad.progress.display import LOG_SECONDS, choose_display
+from firstgrad.progress.board import BOARDS, CompileSummary, WatchedThread
+from firstgrad.progress.displays import LOG_SECONDS, choose_display
 from firstgrad.progress.history import FormerRun, History, default_path, measured_runs, model_key, place_key
-from firstgrad.progress.session import Session
-from firstgrad.progress.snapshot import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +60,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
 
     Attributes
     ----------
-    summary : Summary
+    summary : CompileSummary
         After the block: what was seen. Empty in an inner block.
 
     Warns
@@ -90,8 +88,8 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
             "stream": stream,
             "every_seconds": every_seconds,
         }
-        self._stack: list[tuple[Session, Board, str] | None] = []
-        self.summary = Summary()
+        self._stack: list[tuple[WatchedThread, Board, str] | None] = []
+        self.summary = CompileSummary()
 
     def __call__[F: Callable[..., Any]](self, function: F) -> F:
         """Decorate a function; each call is a block.
@@ -109,7 +107,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         return super().__call__(function)
 
     def __enter__(self) -> Self:
-        self.summary = Summary()
+        self.summary = CompileSummary()
         entered = None
         try:
             entered = self._begin(_caller(sys._getframe(1)))  # noqa: SLF001 - documented, in spite of its name
@@ -118,13 +116,13 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         self._stack.append(entered)
         return self
 
-    def _begin(self, caller: FrameType) -> tuple[Session, Board, str] | None:
+    def _begin(self, caller: FrameType) -> tuple[WatchedThread, Board, str] | None:
         options = self._options
         key = model_key(options["model"]) if options["model"] is not None else ""
         key = key or place_key(caller.f_code.co_filename, caller.f_lineno)
-        session = Session(options["title"], caller, self._former_runs(key), time.monotonic)
-        board = BOARDS.join(session, lambda: choose_display(options["stream"], options["every_seconds"]))
-        return None if board is None else (session, board, key)
+        thread = WatchedThread(options["title"], caller, self._former_runs(key), time.monotonic)
+        board = BOARDS.join(thread, lambda: choose_display(options["stream"], options["every_seconds"]))
+        return None if board is None else (thread, board, key)
 
     def __exit__(
         self,
@@ -135,17 +133,19 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         entered = self._stack.pop()
         if entered is None:
             return
-        session, board, key = entered
+        thread, board, key = entered
         try:
-            BOARDS.leave(session, board)
+            BOARDS.leave(thread, board)
         finally:
-            session.until = None
-        self.summary = session.summary()
+            thread.until = None
+        self.summary = thread.summary()
         if kind is None:
             with suppress(Exception):
-                self._keep(session, key)
-            unseen = (*board.problems, *(_unread(each) for each in session.unread))
-            _warn(tuple(f"{each}; time and stage are shown all the same" for each in unseen))
+                history = self._history()
+                if history is not None and key and thread.is_compile_seen:
+                    history.add(thread.to_run(key, self.summary.seconds))
+            unread = (f"this release does not show the {name.strip('_').replace('_', ' ')}" for name in thread.unread)
+            _warn(tuple(f"{unseen}; time and stage are shown all the same" for unseen in (*board.problems, *unread)))
 
     def _recreate_cm(self) -> Self:
         """Each call of a decorated function is a block of its own."""
@@ -169,19 +169,6 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
             return kept + measured_runs(reference)
         return kept
 
-    def _keep(self, session: Session, key: str) -> None:
-        history = self._history()
-        if history is not None and key and session.is_compile_seen:
-            history.add(
-                FormerRun(
-                    key=key,
-                    seconds=round(self.summary.seconds, 3),
-                    backend=session.backend,
-                    compiled=session.compiled,
-                    is_cache_first=session.is_cache_first,
-                )
-            )
-
 
 def _caller(frame: FrameType) -> FrameType:
     """Find the user's frame: a decorator or an ExitStack enters on its behalf."""
@@ -190,12 +177,8 @@ def _caller(frame: FrameType) -> FrameType:
     return frame
 
 
-def _unread(reader: str) -> str:
-    return f"this release does not show the {reader.strip('_').replace('_', ' ')}"
-
-
 def _warn(problems: tuple[str, ...]) -> None:
-    for each in problems:
-        if each not in _WARNED:
-            _WARNED.add(each)
-            warnings.warn(f"compile_progress: {each}", stacklevel=3)
+    for problem in problems:
+        if problem not in _WARNED:
+            _WARNED.add(problem)
+            warnings.warn(f"compile_progress: {problem}", stacklevel=3)

@@ -10,27 +10,35 @@ import pyte
 import pytest
 
 from firstgrad.observe.events import Stage, UnitKind
-from firstgrad.progress.display import Nobody, choose_display
+from firstgrad.progress.board import CompileSummary, Snapshot
+from firstgrad.progress.displays import (
+    STAGES,
+    Log,
+    Nobody,
+    Terminal,
+    account,
+    activity,
+    choose_display,
+    conclude,
+    one_line,
+)
 from firstgrad.progress.history import ExpectedTime
-from firstgrad.progress.log import Log
-from firstgrad.progress.render import STAGES, account, activity, conclude, one_line
-from firstgrad.progress.snapshot import Look, Snapshot, Summary, Units
-from firstgrad.progress.terminal import Terminal
+from firstgrad.progress.look import StackLook, UnitCount
 from helpers import MIB, FakeClock
 
 REWRITING = Snapshot(
     title="pose",
-    look=Look(stage=Stage.REWRITE, pass_name="canonicalize", pass_number=12, pass_total=44, nodes=812),  # noqa: S106
+    look=StackLook(stage=Stage.REWRITE, pass_name="canonicalize", pass_number=12, pass_total=44, nodes=812),  # noqa: S106
     stage_seconds=1.25,
     elapsed_seconds=12.3,
     rss_bytes=456 * MIB,
 )
 COMPILING = Snapshot(
     title="",
-    look=Look(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
+    look=StackLook(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
     stage_seconds=2.0,
     elapsed_seconds=46.0,
-    units=(Units(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
+    units=(UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
     is_cache_seen=True,
     expected=ExpectedTime(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
 )
@@ -50,15 +58,15 @@ def test_compiling_in_words():
 
 
 def test_linking_in_words():
-    look = Look(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE)
-    units = (Units(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),)
+    look = StackLook(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE)
+    units = (UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),)
     shown = replace(REWRITING, look=look, units=units, processes=3)
     assert activity(shown) == "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add)"
     assert account(shown) == "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes"
 
 
 def test_counts_of_both_kinds_in_words():
-    units = (Units(kind=UnitKind.XLA_MODULE, compiled=1, from_cache=2),)
+    units = (UnitCount(kind=UnitKind.XLA_MODULE, compiled=1, from_cache=2),)
     assert account(replace(REWRITING, units=units)).startswith("1 XLA module compiled, 2 from cache · ")
 
 
@@ -86,10 +94,10 @@ def test_every_stage_has_words():
 
 
 def test_the_conclusion_lists_what_was_compiled():
-    summary = Summary(
+    summary = CompileSummary(
         seconds=12.34,
         stage_seconds=((Stage.OTHER, 1.0), (Stage.REWRITE, 0.25), (Stage.LINK, 11.0), (Stage.SAMPLE, 5.0)),
-        units=(Units(kind=UnitKind.C_MODULE, compiled=9, from_cache=0),),
+        units=(UnitCount(kind=UnitKind.C_MODULE, compiled=9, from_cache=0),),
         peak_rss_bytes=276 * MIB,
     )
     assert conclude(summary, "pose") == (

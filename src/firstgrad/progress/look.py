@@ -1,0 +1,285 @@
+"""What can be seen of a compile from a thread beside it: the stack, how many units were compiled, memory.
+
+Units are counted by each package's own public events, taken back at the end. A counter waits until its package has been
+imported by someone else; nothing heavy is ever imported here.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from firstgrad.errors import UnavailableError
+from firstgrad.observe import probes
+from firstgrad.observe.events import Stage, UnitKind
+from firstgrad.observe.listeners import count_c_modules, listen_jax, listen_numba
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import FrameType
+
+    from firstgrad.observe.probes import KnownFrame, Probe
+
+_PROC = Path("/proc")
+_DEEPEST = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackLook:
+    """What one look at a stack told; 0, '' and none where it did not."""
+
+    stage: Stage = Stage.OTHER
+    pass_name: str = ""
+    pass_number: int = 0  # from 1
+    pass_total: int = 0
+    nodes: int = 0  # of the graph being rewritten
+    node_number: int = 0  # being linked or converted, from 1
+    node_total: int = 0
+    unit: str = ""  # what is being compiled, or the operation being linked
+    unit_kind: UnitKind | None = None  # of what is being compiled at this moment
+    package: str = ""  # being imported
+    backend: str = ""
+    reads_cache: bool = False  # something is being loaded from a disk cache
+    read: tuple[tuple[str, bool], ...] = ()  # readers that were asked, and whether they found what they read
+
+
+class StackFrame(NamedTuple):
+    """A frame as the table of known ones asks for it; locals are read only where a known frame wants them."""
+
+    file: str
+    function: str
+    locals: Callable[[], Mapping[str, Any]]
+
+
+def stack_of(frame: FrameType | None, until: FrameType | None = None) -> Iterator[StackFrame]:
+    """Walk a running thread's stack, innermost frame first; what lies outside of `until` does not matter."""
+    while frame is not None and frame is not until:
+        code = frame.f_code
+        yield StackFrame(code.co_filename, code.co_qualname, partial(getattr, frame, "f_locals"))
+        frame = frame.f_back
+
+
+def read_stack(stack: Iterable[StackFrame]) -> StackLook:
+    """Say what a stack, innermost frame first, is about.
+
+    The outermost frame with a stage decides about it: a compile of an inner graph is a part of whatever needs it.
+    """
+    strong: Stage | None = None
+    weak: Stage | None = None
+    fields: dict[str, Any] = {}
+    names: dict[str, Any] = {}
+    read: dict[str, bool] = {}
+    is_compiling = False
+    for frame in stack:
+        known = probes.known_frame(frame.file, frame.function)
+        if known is None:
+            continue
+        if known.stage is Stage.LINK:
+            is_compiling = True
+        if known.stage is not None:
+            if not known.weak:
+                strong = known.stage
+            elif weak is None:
+                weak = known.stage
+        _take(known, frame, fields, names, read)
+    stage = strong or weak or Stage.OTHER
+    if stage is Stage.CALL and is_compiling:
+        stage = Stage.FIRST_CALL
+    return StackLook(stage=stage, read=tuple(read.items()), **fields | names)
+
+
+def _take(
+    known: KnownFrame, frame: StackFrame, fields: dict[str, Any], names: dict[str, Any], read: dict[str, bool]
+) -> None:
+    if known.kind is not None:
+        fields.setdefault("unit_kind", known.kind)
+    if known.backend:
+        fields["backend"] = known.backend
+    if known.reads_cache:
+        fields["reads_cache"] = True
+    if known.outermost is not None:
+        fields.update(_read(known.outermost, frame, read))
+    if known.innermost is not None and not names:
+        names.update(_read(known.innermost, frame, read))
+
+
+def _read(
+    reader: Callable[[Mapping[str, Any]], dict[str, Any]], frame: StackFrame, read: dict[str, bool]
+) -> dict[str, Any]:
+    """Read a frame's locals. One that is not bound yet is no matter; one that never is gets a warning at the end."""
+    try:
+        values = reader(frame.locals())
+    except Exception:  # noqa: BLE001 - other packages' objects: a display must never disturb a compile
+        read.setdefault(reader.__name__, False)
+        return {}
+    read[reader.__name__] = True
+    return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCount:
+    """How many units of a kind were compiled, and how many came from a cache (none: not told)."""
+
+    kind: UnitKind
+    compiled: int
+    from_cache: int | None = None
+
+    def since(self, before: UnitCount | None) -> UnitCount:
+        """Take away what had been counted before."""
+        if before is None:
+            return self
+        cached = None if self.from_cache is None else self.from_cache - (before.from_cache or 0)
+        return UnitCount(kind=self.kind, compiled=self.compiled - before.compiled, from_cache=cached)
+
+
+class UnitCounter(Protocol):
+    """Counts the units of one kind in this process."""
+
+    problem: str
+    """Why this release cannot be counted; '' where it can."""
+
+    def attach(self) -> bool:
+        """Begin to listen if the package is there by now; say whether it listens. Cheap, and may be called often."""
+
+    def detach(self) -> None:
+        """Listen no longer; leaves no trace."""
+
+    def units(self) -> UnitCount | None:
+        """Count; none where nothing is known."""
+
+
+class CModules:
+    """C modules, from the statistics of PyTensor's module cache: they are looked at, not listened to."""
+
+    problem = ""
+
+    def attach(self) -> bool:
+        """Nothing needs to be attached."""
+        return True
+
+    def detach(self) -> None:
+        """Nothing was attached."""
+
+    def units(self) -> UnitCount | None:
+        """Count what was ever compiled, and what was loaded from the disk or found in memory."""
+        counts = count_c_modules()
+        if counts is None:
+            return None
+        return UnitCount(kind=UnitKind.C_MODULE, compiled=counts[0], from_cache=counts[1])
+
+
+class _Listening:
+    """Listens to events once their package is there."""
+
+    _first: Probe
+    _refused: str
+
+    def __init__(self) -> None:
+        self._undo: Callable[[], None] | None = None
+        self._compiled = self._from_cache = 0
+        self.problem = ""
+
+    def attach(self) -> bool:
+        """Register the listeners where the package is imported."""
+        if self._undo is None and not self.problem and self._first.is_near():
+            try:
+                self._undo = self._listen()
+            except (UnavailableError, AttributeError, TypeError, ValueError):
+                self.problem = self._refused
+        return self._undo is not None
+
+    def detach(self) -> None:
+        """Take the listeners away."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _listen(self) -> Callable[[], None]:
+        raise NotImplementedError
+
+
+class NumbaFunctions(_Listening):
+    """Jitted functions, by Numba's event ``numba:compile``; one that comes from a cache sends no event."""
+
+    _first = probes.NUMBA_LISTENER
+    _refused = "this release of Numba does not tell of its compiles"
+
+    def units(self) -> UnitCount | None:
+        """Count the compiles that ended."""
+        return UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=self._compiled) if self._undo else None
+
+    def _listen(self) -> Callable[[], None]:
+        def ended(_: Mapping[str, Any]) -> None:
+            self._compiled += 1
+
+        return listen_numba(lambda _: None, ended)
+
+
+class XlaModules(_Listening):
+    """Modules of XLA, by JAX's monitoring events; only where JAX lets a listener go again."""
+
+    _first = probes.JAX_ON_DURATION
+    _refused = "this release of JAX lets no listener go again, so its modules are not counted"
+
+    def units(self) -> UnitCount | None:
+        """Count what XLA compiled and what JAX's disk cache had."""
+        if self._undo is None:
+            return None
+        compiled = max(self._compiled - self._from_cache, 0)
+        return UnitCount(kind=UnitKind.XLA_MODULE, compiled=compiled, from_cache=self._from_cache)
+
+    def _listen(self) -> Callable[[], None]:
+        def timed(step: str, _seconds: float, _function: str) -> None:
+            self._compiled += step == "compile"
+
+        def told(event: str) -> None:
+            self._from_cache += event == probes.JAX_CACHE_HIT
+
+        return listen_jax(timed, told)
+
+
+def make_counters() -> tuple[UnitCounter, ...]:
+    """Make a counter of each kind."""
+    return (CModules(), NumbaFunctions(), XlaModules())
+
+
+def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
+    """Read the resident memory of this process and all below it, compilers included, and how many processes these are.
+
+    Cheap enough for two looks a second; none where the system does not tell. `root` is where Linux shows its processes.
+    """
+    own = _resident_pages(root / str(os.getpid()))
+    if own is None:
+        return None
+    page = os.sysconf("SC_PAGE_SIZE")  # after that: not every system has it
+    pages, processes = own, 1
+    children = _children(root / str(os.getpid()))
+    for _ in range(_DEEPEST):
+        below: list[int] = []
+        for pid in children:
+            if (resident := _resident_pages(root / str(pid))) is not None:
+                pages, processes = pages + resident, processes + 1
+                below += _children(root / str(pid))
+        children = below
+        if not children:
+            break
+    return pages * page, processes
+
+
+def _resident_pages(process: Path) -> int | None:
+    try:
+        return int((process / "statm").read_bytes().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _children(process: Path) -> list[int]:
+    children: list[int] = []
+    with suppress(OSError, ValueError):
+        for task in os.listdir(process / "task"):  # noqa: PTH208 - a third of the price of iterdir()
+            children += [int(pid) for pid in (process / "task" / task / "children").read_bytes().split()]
+    return children
