@@ -62,14 +62,14 @@ class Golden:
             pytest.fail(f"{path.name}, as kept and now:\n" + "\n".join(differences[:MOST]) + more, pytrace=False)
         return None
 
-    def numbers(self, name: str, rel: float = 1e-6, **numbers: float) -> None:
+    def numbers(self, name: str, numbers: dict[str, float | list[float]], *, rel: float = 1e-6) -> None:
         """Hold named numbers against those of a file that many tests share; others of it are left alone."""
         path = FOLDER / f"{name}.json"
         known = json.loads(path.read_text()) if path.exists() else {}
         if self.update:
             kept = dict(sorted((known | numbers).items()))
-            return write(path, json.dumps(kept, indent=0) + "\n")
-        differences = list(differ({key: known.get(key) for key in numbers}, numbers, "", rel))
+            return write(path, to_lines(rounded(kept, 9)) + "\n")
+        differences = [line for key in numbers for line in differ(known.get(key), numbers[key], key, rel)]
         if differences:
             pytest.fail(f"{path.name}, as kept and now:\n" + "\n".join(differences), pytrace=False)
         return None

@@ -69,7 +69,7 @@ def test_a_dip_is_no_jump_although_the_next_step_is_steep():
 
 @pytest.mark.parametrize(("samples", "noise"), [(3, 0.1), (2, 0.15), (1, 0.1), (5, 0.05)])
 @pytest.mark.parametrize(("exponent", "fixed"), [(1.0, 0.0), (1.5, 500.0), (0.0, 0.0)])
-def test_smooth_laws_with_noise_are_given_no_cliffs(samples, noise, exponent, fixed):
+def test_smooth_laws_with_noise_are_given_no_cliffs(samples, noise, exponent, fixed, golden):
     flagged = sum(
         bool(
             find_cliffs(
@@ -78,6 +78,7 @@ def test_smooth_laws_with_noise_are_given_no_cliffs(samples, noise, exponent, fi
         )
         for seed in range(500)
     )
+    golden.numbers("coverage", {f"cliffs in {exponent} {fixed}, {noise} {samples}, of 500": flagged})
     assert flagged < 10
 
 

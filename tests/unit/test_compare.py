@@ -135,9 +135,10 @@ def test_a_fifth_more_nodes_is_found_and_nothing_else():
     assert (nodes.ratio.value, nodes.base.samples, nodes.head.median) == (1.2, 3, 1200)
 
 
-def test_a_tenth_more_in_ten_rounds_comes_back_as_a_tenth_more():
+def test_a_tenth_more_in_ten_rounds_comes_back_as_a_tenth_more(golden):
     found = [compare(rounds(1.10, seed=seed), "base", "head") for seed in range(20)]
     ratios = [metric_of(each, "time_to_first_gradient").ratio for each in found]
+    golden.numbers("coverage", {"compare, a tenth more": [each.value for each in ratios]})
     assert sum(each.low <= 1.10 <= each.high for each in ratios) >= 18
     assert sum(each.value for each in ratios) / 20 == pytest.approx(1.10, abs=0.01)
     assert sum(each.has_regression for each in found) >= 18
@@ -157,10 +158,12 @@ def test_without_rounds_the_drift_of_the_machine_hides_it():
     assert widths[0] > 2 * widths[1]
 
 
-def test_a_machine_that_drifts_alarms_seldom():
+def test_a_machine_that_drifts_alarms_seldom(golden):
     # A against A: 200 whole comparisons of one case. At most 2% are planned, so 4 of them.
     found = [compare(rounds(1.0, seed=seed, count=8), "base", "head") for seed in range(200)]
-    assert sum(each.has_regression for each in found) <= 4
+    alarms = sum(each.has_regression for each in found)
+    golden.numbers("coverage", {"compare, alarms of 200": alarms})
+    assert alarms <= 4
 
 
 def test_a_family_of_cases_alarms_as_seldom_as_one():

@@ -110,13 +110,14 @@ def test_flat_that_became_linear_has_a_risen_slope():
     assert (line.exponent.what, line.exponent.verdict) == ("mean slope", GREW)
 
 
-def test_a_against_a_raises_hardly_an_alarm():
+def test_a_against_a_raises_hardly_an_alarm(golden):
     laws = (lambda _: 5.0, lambda size: 0.1 * size, lambda size: 5 + 0.1 * size, lambda size: 5 + 0.01 * size**1.5)
     alarms = 0
     for seed in range(200):
         law, noise = laws[seed % 4], (0.05, 0.1, 0.2)[seed % 3]
         line = compare(*(rows_of(law, noise=noise, seed=1000 * side + seed) for side in (1, 2)))
         alarms += line.verdict in (GREW, SHRANK)
+    golden.numbers("coverage", {"change of growth, alarms of 200": alarms})
     assert alarms <= 4
 
 

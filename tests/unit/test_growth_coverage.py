@@ -50,13 +50,17 @@ def covered(laws, truth, interval_of):
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 1.5, 2.0])
 @pytest.mark.parametrize(("share", "noise"), [(0.0, 0.1), (0.7, 0.05)])
-def test_intervals_hold_the_planted_law(exponent, share, noise):
+def test_intervals_hold_the_planted_law(exponent, share, noise, golden):
     laws = fit_growth_laws(planted(exponent, share, noise=noise))
     assert 0.90 <= covered(laws, exponent, lambda law: law.exponent) <= 0.98
     assert 0.90 <= covered(laws, shape(1000, exponent, share), lambda law: law.growth) <= 0.98
     assert 0.90 <= covered(laws, 2 * share, lambda law: law.fixed_cost) <= 1
     constant = 2 * (1 - share) / 10**exponent
     assert 0.90 <= covered(laws, constant, lambda law: law.constant) <= 0.98
+    held = {"exponent": covered(laws, exponent, lambda law: law.exponent)}
+    held["growth"] = covered(laws, shape(1000, exponent, share), lambda law: law.growth)
+    held["fixed cost"] = covered(laws, 2 * share, lambda law: law.fixed_cost)
+    golden.numbers("coverage", {f"law {exponent} {share}, {name}": hits for name, hits in held.items()})
     inside = 0
     for law in laws[:100]:
         curve = law.curve((100,))
@@ -67,15 +71,19 @@ def test_intervals_hold_the_planted_law(exponent, share, noise):
 @pytest.mark.parametrize(
     ("noise", "sizes", "samples"), [(0.15, SIZES, 3), (0.1, SIZES[:4], 1), (0.05, (10, 20, 50, 100, 200, 500, 1000), 1)]
 )
-def test_few_samples_and_much_noise_keep_the_level(noise, sizes, samples):
+def test_few_samples_and_much_noise_keep_the_level(noise, sizes, samples, golden):
     laws = fit_growth_laws(planted(1.0, 0.5, noise=noise, sizes=sizes, samples=samples, seeds=250))
+    hits = covered(laws, 1.0, lambda law: law.exponent)
+    golden.numbers("coverage", {f"law of {len(sizes)} sizes, {noise} {samples}": hits})
     assert 0.90 <= covered(laws, 1.0, lambda law: law.exponent) <= 0.98
 
 
 @pytest.mark.parametrize(("noise", "samples"), [(0.05, 3), (0.15, 3), (0.1, 1)])
-def test_constants_are_hardly_ever_said_to_grow(noise, samples):
+def test_constants_are_hardly_ever_said_to_grow(noise, samples, golden):
     laws = fit_growth_laws(planted(0.0, 0.0, noise=noise, samples=samples))
     assert sum(law.verdict in GROWING for law in laws) / SEEDS <= 0.025
+    said = sum(law.verdict in GROWING for law in laws)
+    golden.numbers("coverage", {f"constant {noise} {samples}, said to grow": said})
     assert 0.90 <= covered(laws, 0.0, lambda law: law.slope) <= 0.98
     assert covered(laws, 1.0, lambda law: law.growth) >= 0.90
 
@@ -93,8 +101,9 @@ def test_a_wild_sample_in_fifteen_takes_nothing_from_the_intervals():
     assert widths[0] < 1.3 * widths[1]
 
 
-def test_censored_samples_keep_the_level():
+def test_censored_samples_keep_the_level(golden):
     laws = fit_growth_laws(planted(1.5, 0.0, noise=0.1, limit=300.0, seeds=150))
     assert sum(law.n_censored > 0 for law in laws) == 150
+    golden.numbers("coverage", {"law with censored samples": covered(laws, 1.5, lambda law: law.exponent)})
     assert 0.90 <= covered(laws, 1.5, lambda law: law.slope) <= 0.98
     assert 0.90 <= covered(laws, 1.5, lambda law: law.exponent) <= 0.99

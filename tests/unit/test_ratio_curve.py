@@ -122,7 +122,7 @@ def test_values_without_a_logarithm_are_left_out():
     assert [(point.size, point.ratio) for point in curve.points] == [(10, pytest.approx(2.0))]
 
 
-def test_the_intervals_hold_the_planted_ratio_as_often_as_they_say():
+def test_the_intervals_hold_the_planted_ratio_as_often_as_they_say(golden):
     sizes, hits, overall_hits, called_constant = (10, 30, 100, 300), 0, 0, 0
     for seed in range(500):
         rng = np.random.default_rng(seed)
@@ -132,6 +132,7 @@ def test_the_intervals_hold_the_planted_ratio_as_often_as_they_say():
         hits += sum(2.0 in point.interval for point in curve.points)
         overall_hits += 2.0 in curve.overall
         called_constant += curve.is_constant
+    golden.numbers("coverage", {"curve of ratios": [hits, overall_hits, called_constant]})
     assert 0.93 <= hits / 2000 <= 0.97
     assert 0.92 <= overall_hits / 500 <= 0.98
     assert 0.92 <= called_constant / 500 <= 0.98
