@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.analysis.cliffs import find_cliffs
-from firstgrad.analysis.growth_law import Observations
+from firstgrad.growth.cliffs import find_cliffs
+from firstgrad.growth.law import Observations
 
 SIZES = (10, 20, 50, 100, 200, 500, 1000)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.analysis.growth_law import Interval
 from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
 from firstgrad.figures.ratio import RatioLine, describe_ratio, draw_ratio
+from firstgrad.growth.law import Interval
 from firstgrad.show.style import save_figure
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.analysis.growth import fit_growth_law
-from firstgrad.analysis.growth_law import GrowthLaw, NoLaw, Observations
 from firstgrad.figures.scaling import ScalingLine, ScalingPanel, describe_scaling, draw_scaling
+from firstgrad.growth.fit import fit_growth_law
+from firstgrad.growth.law import GrowthLaw, NoLaw, Observations
 from firstgrad.metrics import Unit
 from firstgrad.show.style import save_figure
 

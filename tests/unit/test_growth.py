@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.analysis.growth import fit_growth_law, fit_growth_laws
-from firstgrad.analysis.growth_law import GrowthLaw, Interval, NoLaw, Observations
-from firstgrad.analysis.growth_verdict import GrowthVerdict, judge_growth
+from firstgrad.growth.fit import fit_growth_law, fit_growth_laws
+from firstgrad.growth.law import GrowthLaw, GrowthVerdict, Interval, NoLaw, Observations, judge_growth
 
 SIZES = (10, 30, 100, 300, 1000)
 
@@ -275,7 +274,7 @@ NARROW = Interval(50.0, 40.0, 60.0)
     ],
 )
 def test_the_rules_of_verdicts(growth, slope, exponent, verdict):
-    assert judge_growth(growth, slope, exponent, has_fixed_cost=True).verdict is verdict
+    assert judge_growth(growth, slope, exponent) is verdict
 
 
 def test_cliffs_come_with_the_law():

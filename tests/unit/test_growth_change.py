@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.analysis.growth_change import GATING, find_growth_changes
-from firstgrad.analysis.growth_law import GrowthLaw, Interval, NoLaw
-from firstgrad.analysis.growth_part import GrowthChangeVerdict, _judge
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.growth.change import GATING, GrowthChangeVerdict, _judge, find_growth_changes
+from firstgrad.growth.law import GrowthLaw, Interval, NoLaw
 from firstgrad.metrics import metric_named
 from firstgrad.record import Counts, Memory, Status
 from firstgrad.row import make_row

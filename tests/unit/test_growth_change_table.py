@@ -7,10 +7,10 @@ import math
 import pytest
 from rich.console import Console
 
-from firstgrad.analysis.growth_change import find_growth_changes
 from firstgrad.cli.growth_change_rows import growth_change_rows
 from firstgrad.cli.growth_change_table import show_growth_changes
 from firstgrad.codec import to_json
+from firstgrad.growth.change import find_growth_changes
 from firstgrad.row import make_row
 from planted_sweep import planted_records
 

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.analysis.growth import fit_growth_laws
-from firstgrad.analysis.growth_law import Observations
-from firstgrad.analysis.growth_verdict import GrowthVerdict
+from firstgrad.growth.fit import fit_growth_laws
+from firstgrad.growth.law import GrowthVerdict, Observations
 
 SIZES = (10, 30, 100, 300, 1000)
 SEEDS = 500

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.analysis.growth_law import Observations
 from firstgrad.analysis.ratio_curve import make_ratio_curve
+from firstgrad.growth.law import Observations
 
 
 def side(samples):

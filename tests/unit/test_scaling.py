@@ -4,12 +4,11 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
-from firstgrad.analysis.growth_law import GrowthLaw
-from firstgrad.analysis.growth_verdict import GrowthVerdict
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
 from firstgrad.figures.contrasts import contrast_figures
 from firstgrad.figures.growth import growth_figures
+from firstgrad.growth.law import GrowthLaw, GrowthVerdict
 from firstgrad.metrics import METRICS, metric_named
 from firstgrad.row import make_row
 from firstgrad.spec import Formulation, PoseSpec

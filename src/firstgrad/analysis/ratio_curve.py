@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstgrad.analysis.growth_law import CONFIDENCE, Interval, Observations
+from firstgrad.growth.law import CONFIDENCE, Interval, Observations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,15 +6,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth import fit_growth_laws
-from firstgrad.analysis.growth_law import GrowthLaw, NoLaw
 from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
+from firstgrad.growth.fit import fit_growth_laws
+from firstgrad.growth.law import GrowthLaw, NoLaw
 from firstgrad.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from firstgrad.analysis.growth_law import Observations
+    from firstgrad.growth.law import Observations
     from firstgrad.row import Row
 
 _LEAST_SIZES = 2

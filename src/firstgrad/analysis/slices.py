@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth_law import Observations
 from firstgrad.case import BackendName, Scalar, Scenario, Target
+from firstgrad.growth.law import Observations
 from firstgrad.metrics import METRICS
 from firstgrad.row import Row, packages_of
 
@@ -145,7 +145,9 @@ def observe(line: Line, metric: Metric) -> Observations | None:
     if not any(not is_censored for _, _, is_censored, _ in taken):
         return None
     sizes, values, censored, hosts = zip(*taken, strict=True)
-    return Observations(sizes=sizes, values=values, is_censored=censored, hosts=hosts)
+    return Observations(
+        sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_deterministic=metric.is_deterministic
+    )
 
 
 def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | None, ...]:
@@ -161,7 +163,15 @@ def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | N
         values = [each[place] for each in numbers]
         known = tuple(value for value in values if value is not None and math.isfinite(value))
         if known and len(known) == len(values):
-            found.append(Observations(sizes=line.sizes, values=known, is_censored=no_limits, hosts=hosts))
+            found.append(
+                Observations(
+                    sizes=line.sizes,
+                    values=known,
+                    is_censored=no_limits,
+                    hosts=hosts,
+                    is_deterministic=metric.is_deterministic,
+                )
+            )
         else:
             found.append(observe(line, metric))
     return tuple(found)

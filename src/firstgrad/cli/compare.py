@@ -17,11 +17,11 @@ from firstgrad.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from firstgrad.analysis.growth_change import GrowthChanges
     from firstgrad.case import Case
     from firstgrad.compare.comparison import Comparison
     from firstgrad.compare.measuring import MeasuredSides
     from firstgrad.compare.places import SideRequest
+    from firstgrad.growth.change import GrowthChanges
     from firstgrad.metrics import Metric
     from firstgrad.record import Record
     from firstgrad.show.result import Result

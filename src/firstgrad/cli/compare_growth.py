@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.analysis.growth_law import GrowthLaw
-from firstgrad.analysis.growth_part import GrowthChangeVerdict
 from firstgrad.cli.growth_change_rows import growth_change_rows
+from firstgrad.growth.change import GrowthChangeVerdict
+from firstgrad.growth.law import GrowthLaw
 from firstgrad.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from firstgrad.analysis.growth_change import GrowthChanges, LineChange
     from firstgrad.compare.comparison import Comparison
     from firstgrad.compare.judge import Thresholds
+    from firstgrad.growth.change import GrowthChanges, LawChange
     from firstgrad.metrics import Metric
     from firstgrad.record import Record
 
@@ -28,8 +28,8 @@ def find_growth(
     metrics: Sequence[Metric] = METRICS,
 ) -> GrowthChanges:
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
-    from firstgrad.analysis.growth_change import GATING, find_growth_changes
     from firstgrad.compare.sides import find_side
+    from firstgrad.growth.change import GATING, find_growth_changes
     from firstgrad.row import make_row
 
     before, after = (map(make_row, find_side(records, side, resolve)[1]) for side in (base, head))
@@ -50,7 +50,7 @@ def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> boo
     )
 
 
-def _is_beyond(line: LineChange, thresholds: Thresholds) -> bool:
+def _is_beyond(line: LawChange, thresholds: Thresholds) -> bool:
     if line.exponent is not None and line.exponent.verdict is GrowthChangeVerdict.GREW:
         return True
     part = line.fixed_cost

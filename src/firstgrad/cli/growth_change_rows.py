@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth_law import GrowthLaw, Interval
+from firstgrad.growth.law import GrowthLaw, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from firstgrad.analysis.growth_change import LineChange
+    from firstgrad.growth.change import LawChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +58,12 @@ class GrowthChangeRow:
     reason: str = ""
 
 
-def growth_change_rows(lines: Iterable[LineChange]) -> tuple[GrowthChangeRow, ...]:
+def growth_change_rows(lines: Iterable[LawChange]) -> tuple[GrowthChangeRow, ...]:
     """Flatten changes of laws."""
     return tuple(_row(line) for line in lines)
 
 
-def _row(line: LineChange) -> GrowthChangeRow:
+def _row(line: LawChange) -> GrowthChangeRow:
     exponent, fixed = line.exponent, line.fixed_cost
     base, head = (law.sentence if isinstance(law, GrowthLaw) else law.reason for law in (line.base, line.head))
     return GrowthChangeRow(

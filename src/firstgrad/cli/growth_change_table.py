@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from firstgrad.analysis.growth_part import GrowthChangeVerdict
 from firstgrad.cli.growth_change_rows import growth_change_rows
 from firstgrad.figures.values import write_fitted
+from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.metrics import Unit
 from firstgrad.units import format_count
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from firstgrad.analysis.growth_change import GrowthChanges
-    from firstgrad.analysis.growth_law import Interval
     from firstgrad.cli.growth_change_rows import GrowthChangeRow
+    from firstgrad.growth.change import GrowthChanges
+    from firstgrad.growth.law import Interval
 
 _STYLES = {
     GrowthChangeVerdict.GREW: "bold red",

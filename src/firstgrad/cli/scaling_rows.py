@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth_law import GrowthLaw, Interval, NoLaw
+from firstgrad.growth.law import GrowthLaw, Interval, NoLaw
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ class GrowthRow:
     verdict, sentence : str
         In words; the reason where there is no law.
     exponent, slope, fixed_cost, constant, growth : Interval, optional
-        As in `firstgrad.analysis.growth_law.GrowthLaw`; none where there is no law.
+        As in `firstgrad.growth.law.GrowthLaw`; none where there is no law.
     smallest, largest : float
         Sizes between which it was measured.
     spread, r_squared : float, optional

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.analysis.contrasts import ContrastCurve
-    from firstgrad.analysis.growth_law import Interval
     from firstgrad.analysis.scaling import Growth
     from firstgrad.cli.scaling_rows import GrowthRow, RatioRow
+    from firstgrad.growth.law import Interval
 
 
 def show_scaling(console: Console, growths: Sequence[Growth], contrasts: Sequence[ContrastCurve]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from firstgrad.analysis.cliffs import Cliff
+    from firstgrad.growth.law import Cliff
 
 
 def mark_cliff(axes: Axes, cliff: Cliff, heights: tuple[float, float], colour: str, *, label: str) -> None:

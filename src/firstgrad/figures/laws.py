@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth_law import NoLaw
-from firstgrad.analysis.growth_verdict import GrowthVerdict
 from firstgrad.figures.values import write_fitted
+from firstgrad.growth.law import GrowthVerdict, NoLaw
 
 if TYPE_CHECKING:
-    from firstgrad.analysis.growth_law import GrowthLaw, Interval
+    from firstgrad.growth.law import GrowthLaw, Interval
     from firstgrad.metrics import Unit
 
 

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.growth_law import CONFIDENCE, GrowthLaw, NoLaw
-from firstgrad.analysis.growth_verdict import GrowthVerdict
 from firstgrad.estimates import estimate_median
 from firstgrad.figures.bounds import draw_bounds
 from firstgrad.figures.cliff_mark import mark_cliff
@@ -17,6 +15,7 @@ from firstgrad.figures.lines import shown
 from firstgrad.figures.looks import looks_of
 from firstgrad.figures.sizes import set_sizes, set_values
 from firstgrad.figures.values import scale_of, spread_out
+from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
 from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.growth_law import Observations
     from firstgrad.figures.looks import Look
     from firstgrad.figures.values import Scale, spread_out
+    from firstgrad.growth.law import Observations
     from firstgrad.metrics import Unit
 
 _WIDTH_INCHES, _PANEL_INCHES = 9.0, 3.1

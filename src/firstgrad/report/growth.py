@@ -14,10 +14,10 @@ from firstgrad.show.inline import inline_svg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.analysis.growth_law import GrowthLaw, NoLaw
     from firstgrad.analysis.scaling import Growth
     from firstgrad.analysis.slices import Line
     from firstgrad.figures.scaling import ScalingPanel
+    from firstgrad.growth.law import GrowthLaw, NoLaw
     from firstgrad.row import Row
 
 _METRICS = ("time_to_first_gradient", "evaluation", "peak_memory")
@@ -113,7 +113,7 @@ def _panel(growth: Growth) -> ScalingPanel:
 
 
 def _law(law: GrowthLaw | NoLaw) -> str:
-    from firstgrad.analysis.growth_law import NoLaw
+    from firstgrad.growth.law import NoLaw
 
     return f"no law: {law.reason}" if isinstance(law, NoLaw) else law.sentence
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firstgrad.growth.law import Cliff
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from firstgrad.analysis.growth_law import Observations
+    from firstgrad.growth.law import Observations
 
     Floats = NDArray[np.float64]
 
@@ -25,26 +27,6 @@ _LEAST_SIZES = 3
 _LEAST_SIZES_ALONE = 7  # a jump spoils two of the five lines, and the median stands
 _NORMAL_MAD = 1.4826
 _NO_SCATTER = 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cliff:
-    """One jump.
-
-    Attributes
-    ----------
-    from_size, to_size : float
-        Neighbouring measured sizes.
-    factor : float
-        By how much the value grew between them.
-    expected_factor : float
-        By how much it would have, at the steeper of the slopes beside it (at least 1).
-    """
-
-    from_size: float
-    to_size: float
-    factor: float
-    expected_factor: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
