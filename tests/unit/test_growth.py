@@ -68,6 +68,21 @@ def test_repeating_a_deterministic_metric_makes_its_misfit_no_surer():
     assert often.exponent.width == pytest.approx(once.exponent.width, rel=0.05)
 
 
+def test_a_law_over_an_exact_count_has_no_interval_and_says_what_it_misses():
+    sizes = (10, 21, 50, 103, 200, 501)
+    counts, seconds = (
+        fit_growth_law(replace(observe(lambda size: 3 * size + 7 * (size % 4), sizes=sizes), is_exact=is_exact))
+        for is_exact in (True, False)
+    )
+    assert seconds.exponent.width > 0
+    assert counts.verdict is seconds.verdict
+    for interval in (counts.exponent, counts.slope, counts.constant, counts.fixed_cost, counts.growth):
+        assert interval.width == 0
+    assert counts.curve((10, 501)).lows == counts.curve((10, 501)).highs
+    assert "an exact count, so without intervals; the law misses it by about" in counts.sentence
+    assert "misses" not in fit_growth_law(replace(observe(lambda size: 2 * size), is_exact=True)).sentence
+
+
 def test_three_sizes_make_a_law_without_fixed_cost_that_says_so():
     law = fit_growth_law(observe(lambda size: 50 + 2 * size, sizes=(10, 100, 1000), noise=0.02))
     assert not law.has_fixed_cost

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Scalar, Scenario, Target
 from firstgrad.growth.law import Observations
-from firstgrad.metrics import METRICS
+from firstgrad.metrics import METRICS, Unit
 from firstgrad.row import Row, packages_of
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def observe(line: Line, metric: Metric) -> Observations | None:
         return None
     sizes, values, censored, hosts = zip(*taken, strict=True)
     return Observations(
-        sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_deterministic=metric.is_deterministic
+        sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_exact=_is_exact(metric)
     )
 
 
@@ -169,12 +169,16 @@ def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | N
                     values=known,
                     is_censored=no_limits,
                     hosts=hosts,
-                    is_deterministic=metric.is_deterministic,
+                    is_exact=_is_exact(metric),
                 )
             )
         else:
             found.append(observe(line, metric))
     return tuple(found)
+
+
+def _is_exact(metric: Metric) -> bool:
+    return metric.is_deterministic and metric.unit is Unit.COUNT
 
 
 def name_lines(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:

@@ -292,7 +292,7 @@ def _has_equal_numbers(base: GrowthLaw | NoLaw, head: GrowthLaw | NoLaw) -> bool
 
 
 def _mean_slope(law: GrowthLaw) -> Interval:
-    growth = law.plausible.growth() if law.observations.is_deterministic else law.growth
+    growth = law.plausible.growth() if law.observations.is_exact else law.growth
     span = law.plausible.span
     return Interval(
         *(math.log(end) / span if end > 0 else -math.inf for end in (growth.value, growth.low, growth.high))

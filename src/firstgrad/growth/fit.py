@@ -184,7 +184,7 @@ def _conclude(
             slope,
             exponent,
             has_fixed_cost=has_fixed_cost,
-            misfit=spread if observations.is_deterministic else None,
+            misfit=spread if observations.is_exact else None,
         ),
         exponent=as_stated(shown.exponent, observations),
         slope=as_stated(slope, observations),

@@ -44,8 +44,8 @@ class Observations:
     """Whether a limit stopped the sample, so that the true value lies above the given one."""
     hosts: tuple[str, ...]
     """Digests. Each host has a level of its own, all have one shape."""
-    is_deterministic: bool = False
-    """Whether identical runs repeat the numbers: what a law leaves over is then its misfit, and no scatter."""
+    is_exact: bool = False
+    """Whether it is a count that identical runs repeat: what a law leaves over is then its misfit, and no scatter."""
 
     def __post_init__(self) -> None:
         lengths = {len(column) for column in (self.sizes, self.values, self.is_censored, self.hosts)}
@@ -260,7 +260,7 @@ class NoLaw:
 class GrowthLaw:
     """The law ``value = a + b * size ** c``, fitted on logarithms, with one level a host.
 
-    Intervals of a deterministic metric have no width: nothing scatters, and what the law misses is its misfit.
+    Intervals of an exact count have no width: nothing scatters, and what the law misses is its misfit.
     """
 
     observations: Observations
@@ -299,7 +299,7 @@ class GrowthLaw:
     """Fitted value at the smallest size, one a host."""
     cliffs: tuple[Cliff, ...]
     plausible: PlausibleLaws = field(repr=False, compare=False)
-    """What the samples (of a deterministic metric: the law's misfit) don't rule out."""
+    """What the samples (of an exact count: the law's misfit) don't rule out."""
 
     def curve(self, sizes: Sequence[float], host: str | None = None) -> Curve:
         """Draw the law.
@@ -330,8 +330,8 @@ class GrowthLaw:
 
 
 def as_stated(interval: Interval, observations: Observations) -> Interval:
-    """Leave a deterministic metric's interval without width."""
-    return Interval(*(interval.value,) * 3) if observations.is_deterministic else interval
+    """Leave an exact count's interval without width."""
+    return Interval(*(interval.value,) * 3) if observations.is_exact else interval
 
 
 def describe_law(
@@ -343,7 +343,7 @@ def describe_law(
     has_fixed_cost: bool,
     misfit: float | None,
 ) -> str:
-    """Say in one sentence what a verdict rests on; `misfit` is that of a deterministic metric, which has no scatter."""
+    """Say in one sentence what a verdict rests on; `misfit` is that of an exact count, which has no scatter."""
 
     def write(interval: Interval, digits: str) -> str:
         ends = f" ({interval.low:.3g} to {interval.high:.3g})" if misfit is None else ""
@@ -352,7 +352,7 @@ def describe_law(
     speed = f"exponent {write(exponent, '.2f')}" if verdict.is_growing else f"slope {write(slope, '.2f')}"
     parts = [f"{verdict}: growth over the measured sizes x{write(growth, '.3g')}, {speed}"]
     if misfit is not None:
-        parts.append("a count, so without intervals")
+        parts.append("an exact count, so without intervals")
         if misfit > _LEAST_MISFIT:
             parts.append(f"the law misses it by about {misfit:.1%}")
     elif verdict is GrowthVerdict.GROWS:
