@@ -145,9 +145,7 @@ def observe(line: Line, metric: Metric) -> Observations | None:
     if not any(not is_censored for _, _, is_censored, _ in taken):
         return None
     sizes, values, censored, hosts = zip(*taken, strict=True)
-    return Observations(
-        sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_exact=_is_exact(metric)
-    )
+    return Observations(sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_exact=_is_exact(metric))
 
 
 def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | None, ...]:
