@@ -1,4 +1,4 @@
-"""What tests share: a clock that stands still, hand-made records, and a look at processes."""
+"""What tests share: a clock that stands still, a user's model file, and a look at processes and at figures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel
-from firstgrad.measure.events import Task
-from firstgrad.record import Environment, HostFingerprint, Record, Status
+from builders import MIB, make_case, make_environment, make_record, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through Linux's /proc")
+__all__ = ["MIB", "make_case", "make_environment", "make_record", "make_task"]  # until all are taken from `builders`
 
-MIB = 2**20
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through Linux's /proc")
 
 MODEL_FILE = """
 import os, signal, subprocess, sys, time
@@ -46,51 +44,6 @@ class FakeClock:
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
-
-
-def make_environment(**fields) -> Environment:
-    """An environment of a quiet machine."""
-    host = HostFingerprint(processor="a processor", cores=4, memory_bytes=2**33, operating_system="Linux")
-    known = {
-        "python": "3.13.0",
-        "versions": (),
-        "flags": "",
-        "compiler": "",
-        "threads": 1,
-        "host": host,
-        "load_before": 0.0,
-    }
-    return Environment(**known | fields)
-
-
-def make_case(reference: str = "some/file.py:build", **fields) -> Case:
-    """A case of a user's model on the fake backend."""
-    known = {"model": ExternalModel(reference=reference), "backend": BackendName.FAKE, "evaluations": 3}
-    return Case(**known | fields)
-
-
-def make_record(**fields) -> Record:
-    """A record of a case that ended well."""
-    known = {
-        "record_id": "r1",
-        "started_at": "2025-01-01T00:00:00.000+00:00",
-        "case": make_case(),
-        "status": Status.OK,
-        "environment": make_environment(),
-    }
-    return Record(**known | fields)
-
-
-def make_task(**fields) -> Task:
-    """A task for a worker that is never started."""
-    known = {
-        "case": make_case(),
-        "record_id": "r1",
-        "started_at": "2025-01-01T00:00:00.000+00:00",
-        "environment": make_environment(),
-        "cache_folder": "/nowhere",
-    }
-    return Task(**known | fields)
 
 
 def write_model(folder: Path, body: str, *, parameters: str = "", name: str = "user_model") -> str:
@@ -123,3 +76,14 @@ def is_alive(pid: int) -> bool:
 def numbers_in(path: Path) -> list[int]:
     """Process numbers that were written to a file, a line each; only whole lines."""
     return [int(number) for number in re.findall(r"^(\d+)\n", path.read_text(), re.MULTILINE)] if path.exists() else []
+
+
+def texts(axes) -> list[str]:
+    """What is written into axes of a figure."""
+    return [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def line_of(axes, label):
+    """The one line of axes that has this label."""
+    (line,) = [line for line in axes.lines if line.get_label() == label]
+    return line

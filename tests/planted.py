@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firstgrad.case import BackendName, ExternalModel, Scenario
+from builders import MIB, sample
+from firstgrad.case import ExternalModel, Scenario
 from firstgrad.record import (
     Check,
-    Counts,
     Doubt,
     Failure,
     Memory,
@@ -17,27 +17,11 @@ from firstgrad.record import (
     Status,
     Verdict,
 )
-from helpers import MIB, make_case, make_environment, make_record
 
 COMMITS = tuple(letter * 40 for letter in "abc")
 RELEASES = ("5.28.5", "6.0.0", "6.4.0")
 HOSTILE = """<script>alert('x')</script><img src="https://example.org/x.png">&amp;"'>$\\frac{</svg>"""
 """What a careless page would run, load or break on."""
-
-
-def sample(seconds, *, number, backend="jax", scenario=Scenario.COLD, reference="some/file.py:build", **environment):
-    """One good sample."""
-    return make_record(
-        record_id=f"{number}",
-        case=make_case(reference, backend=BackendName(backend), scenario=scenario),
-        environment=make_environment(**environment),
-        started_at=f"2025-01-{number % 28 + 1:02}T00:00:00.000+00:00",
-        phases=(PhaseRecord(phase=Phase.LINK, began_seconds=0.0, wall_seconds=seconds, cpu_seconds=seconds),),
-        time_to_first_gradient_seconds=seconds,
-        evaluation_seconds=(seconds / 1000,) * 3,
-        memory=Memory(peak_rss_bytes=round(100 * seconds) * MIB),
-        counts=Counts(groups=1, values=1, nodes_before=12345, nodes_after=678),
-    )
 
 
 def broken(record, message="g++ ended with 1", tail=("the last line",)):
