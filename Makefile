@@ -31,7 +31,7 @@ check: $(STAMP)  ## Lint, types and the arrows between modules
 	$(VENV)/bin/lint-imports
 
 plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
-	$(PY) -m firstgrad.figures plots docs/data
+	$(PY) -m benchmarks.figures plots docs/data
 
 bench: $(STAMP)  ## Run the pytest-benchmark suite, saved in .benchmarks/ (BENCH=--benchmark-compare: against the last one)
 	$(PY) -m pytest benchmarks/pytest --benchmark-autosave --benchmark-columns=min,median,max,rounds $(BENCH)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from benchmarks.markers import write_between_markers
 from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
-from firstgrad.figures.releases import PANELS, by_model
-from firstgrad.figures.values import write_estimate
 from firstgrad.metrics import metric_named
+from firstgrad.show.series import PANELS, by_model
+from firstgrad.show.words import write_estimate
 from firstgrad.store import import_jsonl
 from firstgrad.usability import why_unusable
 

@@ -18,9 +18,9 @@ from firstgrad.case import BackendName, Case, describe_model
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import show_progress
 from firstgrad.estimates import estimate_median
-from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
+from firstgrad.show.bars import describe_phases, draw_phases
 from firstgrad.show.records import failure_parts, record_parts
 from firstgrad.show.result import print_parts
 from firstgrad.show.style import save_figure

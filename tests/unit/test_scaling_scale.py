@@ -17,8 +17,7 @@ from firstgrad.analysis.contrasts import Contrast, find_contrasts
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
-from firstgrad.figures.contrasts import contrast_figures
-from firstgrad.figures.growth import growth_figures
+from firstgrad.show.growth import growth_pictures, ratio_pictures
 from firstgrad.show.style import save_figure
 from firstgrad.metrics import metric_named
 from firstgrad.row import make_row
@@ -42,9 +41,9 @@ axes = ["timesteps", "directions"]
 growths = find_growth(rows, axes, metrics)
 contrasts = [each for axis in axes for each in find_contrasts(rows, axis, metrics, [Contrast.HMM])]
 wanted = {"scaling-timesteps-jax-cold", "ratio-hmm-timesteps-time_to_first_gradient"}
-figures = [each for each in (*growth_figures(growths), *contrast_figures(contrasts)) if each.name in wanted]
+figures = [each for each in (*growth_pictures(growths), *ratio_pictures(contrasts)) if each.name in wanted]
 for figure in figures:
-    save_figure(figure.draw(), folder, figure.name, description=figure.describe())
+    save_figure(figure.draw(), folder, figure.name, description=figure.description)
 # Not getrusage: its mark begins with that of the process which started this one.
 peak_kilobytes = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 print(json.dumps({

@@ -126,8 +126,8 @@ def _find_remedies(model: PoseSpec | ExternalModel, found: Found, advice: Advice
 def _draw(advice: Advice, output: str) -> Path:
     from pathlib import Path
 
-    from firstgrad.figures.advice import describe_advice, draw_advice
     from firstgrad.show.style import firstgrad_style
+    from firstgrad.show.totals import describe_advice, draw_advice
 
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)

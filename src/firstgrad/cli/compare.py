@@ -374,7 +374,7 @@ def _option_word(request: SideRequest, option: str) -> str:
 
 def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) -> None:
     """Draw a comparison's ratios into a file; one that is there is replaced."""
-    from firstgrad.figures.forest import describe_forest, draw_forest
+    from firstgrad.show.forest import describe_forest, draw_forest
     from firstgrad.show.style import firstgrad_style
 
     try:

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.cli.growth_change_rows import growth_change_rows
-from firstgrad.figures.values import write_fitted
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.metrics import Unit
+from firstgrad.show.words import write_fitted
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.analysis.profile_change import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
-from firstgrad.cli.short_names import shorten
-from firstgrad.figures.values import write_value
+from firstgrad.show.words import shorten, write_value
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:

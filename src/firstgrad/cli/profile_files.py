@@ -28,9 +28,9 @@ def write_profile_files(profile: Profile, folder: Path, *, trace_format: TraceFo
     SpecError, StoreError
         Where the folder or a file cannot be written.
     """
-    from firstgrad.figures.memory import describe_memory, draw_memory
-    from firstgrad.figures.profile import describe_profile, draw_profile
     from firstgrad.record import FIRST_GRADIENT_PHASES
+    from firstgrad.show.bars import describe_profile, draw_profile
+    from firstgrad.show.memory import describe_memory, draw_memory
     from firstgrad.show.style import save_figure
     from firstgrad.store.profiles import write_profile
 
@@ -48,7 +48,7 @@ def write_profile_files(profile: Profile, folder: Path, *, trace_format: TraceFo
 def write_difference_files(difference: ProfileDifference, folder: Path) -> list[Path]:
     """Write a difference as JSON and, where anything changed by more than noise, as a figure."""
     from firstgrad.codec import to_json
-    from firstgrad.figures.profile_difference import describe_profile_difference, draw_profile_difference
+    from firstgrad.show.bars import describe_profile_difference, draw_profile_difference
     from firstgrad.show.style import save_figure
 
     written = [_write(folder / "difference.json", to_json(difference))]

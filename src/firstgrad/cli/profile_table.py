@@ -10,10 +10,10 @@ from rich.text import Text
 
 from firstgrad.analysis.unit_patterns import merge_patterns
 from firstgrad.analysis.unit_shares import find_unit_shares, share_of_phase
-from firstgrad.cli.short_names import shorten
 from firstgrad.record import Phase
 from firstgrad.show.records import record_parts
 from firstgrad.show.result import print_parts
+from firstgrad.show.words import shorten
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:

@@ -129,13 +129,11 @@ def _find_contrasts(
 
 
 def _draw(growths: Sequence[Growth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
-    from firstgrad.figures.contrasts import contrast_figures
-    from firstgrad.figures.growth import growth_figures
+    from firstgrad.show.growth import growth_pictures, ratio_pictures
     from firstgrad.show.style import save_figure
 
-    drawn: list[Path] = []
-    for law in growth_figures(growths):
-        drawn += save_figure(law.draw(), folder, law.name, description=law.describe())
-    for ratio in contrast_figures(contrasts):
-        drawn += save_figure(ratio.draw(), folder, ratio.name, description=ratio.describe())
-    return drawn
+    return [
+        path
+        for picture in (*growth_pictures(growths), *ratio_pictures(contrasts))
+        for path in save_figure(picture.draw(), folder, picture.name, description=picture.description)
+    ]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.estimates import estimate_median
-from firstgrad.figures.lines import shown
 from firstgrad.report.cases import name_models
 from firstgrad.report.charts import ChartSection, chart_section
+from firstgrad.show.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def _n_options(model: dict[Scenario, dict[BackendName, CaseRows]]) -> tuple[int,
 
 
 def _section(scenario: Scenario, backends: dict[BackendName, CaseRows], groups: Sequence[CaseRows]) -> ChartSection:
-    from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
+    from firstgrad.show.totals import describe_breakeven, draw_breakeven
 
     options = [
         Option(

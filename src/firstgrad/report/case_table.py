@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from firstgrad.estimates import estimate_median
-from firstgrad.figures.lines import shown
-from firstgrad.figures.values import write_estimate, write_value
 from firstgrad.metrics import Unit, metric_named
 from firstgrad.record import Doubt, Status
 from firstgrad.report.budget import escaped_bytes, take_fitting
 from firstgrad.report.cases import name_models, status_of
+from firstgrad.show.words import shown, write_estimate, write_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

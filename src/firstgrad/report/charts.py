@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
-from firstgrad.show.inline import inline_svg
+from firstgrad.show.style import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from firstgrad.doubts import ADVICE
-from firstgrad.figures.lines import shown
 from firstgrad.record import Doubt
 from firstgrad.report.cases import name_of
+from firstgrad.show.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from firstgrad.figures.lines import shown
 from firstgrad.row import packages_of
+from firstgrad.show.words import shown
 from firstgrad.units import format_bytes
 
 if TYPE_CHECKING:

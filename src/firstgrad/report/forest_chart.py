@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from markupsafe import Markup
 
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.figures.lines import shown
-from firstgrad.figures.values import write_value
 from firstgrad.metrics import metric_named
 from firstgrad.report.budget import escaped_bytes, take_fitting
 from firstgrad.show.comparison import (
@@ -21,7 +19,8 @@ from firstgrad.show.comparison import (
     write_ratio,
     write_verdict,
 )
-from firstgrad.show.inline import inline_svg
+from firstgrad.show.style import inline_svg
+from firstgrad.show.words import shown, write_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -95,7 +94,7 @@ def comparison_section(comparison: Comparison) -> ComparisonSection:
 
 
 def _draw(comparison: Comparison) -> tuple[Markup | None, str]:
-    from firstgrad.figures.forest import describe_forest, draw_forest
+    from firstgrad.show.forest import describe_forest, draw_forest
 
     try:
         description = describe_forest(comparison, (_METRIC,))

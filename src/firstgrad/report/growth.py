@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
-from firstgrad.figures.lines import shown
 from firstgrad.metrics import metric_named
-from firstgrad.show.inline import inline_svg
+from firstgrad.show.style import inline_svg
+from firstgrad.show.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.analysis.scaling import Growth
     from firstgrad.analysis.slices import Line
-    from firstgrad.figures.scaling import ScalingPanel
     from firstgrad.growth.law import GrowthLaw, NoLaw
     from firstgrad.row import Row
 
@@ -75,17 +73,17 @@ def growth_sections(rows: Sequence[Row]) -> tuple[GrowthSection, ...]:
 
 def _section(axis: str, lines: Sequence[Line], *, number: int) -> GrowthSection | None:
     from firstgrad.analysis.scaling import find_growth
-    from firstgrad.figures.scaling import describe_scaling, draw_scaling
+    from firstgrad.show.growth import GrowthPanel, describe_growth, draw_growth
 
     chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.rows)))[:_MOST_LINES]
     metrics = [metric_named(name) for name in _METRICS]
     found = find_growth([row for line in chosen for row in _thinned(line)], [axis], metrics)
     if not found:
         return None
-    panels = [_panel(growth) for growth in found]
+    panels = [GrowthPanel.of(growth, growth.lines, [line.name for line in growth.lines]) for growth in found]
     size, symbol = shown(axis), _SYMBOLS.get(axis, "n")
-    description = describe_scaling(panels, size=size, symbol=symbol)
-    figure = draw_scaling(panels, size=size, symbol=symbol, title=shown(found[0].common, 100))
+    description = describe_growth(panels, size=size, symbol=symbol)
+    figure = draw_growth(panels, size=size, symbol=symbol, title=shown(found[0].common, 100))
     return GrowthSection(
         id=f"growth-{number}",
         title=f"Growth with {size}",
@@ -96,18 +94,6 @@ def _section(axis: str, lines: Sequence[Line], *, number: int) -> GrowthSection 
             (growth.metric.title, shown(line.name, _LONGEST_NAME), shown(_law(line.law), _LONGEST_LAW))
             for growth in found
             for line in growth.lines
-        ),
-    )
-
-
-def _panel(growth: Growth) -> ScalingPanel:
-    from firstgrad.figures.scaling import ScalingLine, ScalingPanel
-
-    return ScalingPanel(
-        title=growth.metric.title[:1].upper() + growth.metric.title[1:],
-        unit=growth.metric.unit,
-        lines=tuple(
-            ScalingLine(name=line.name, observations=line.law.observations, law=line.law) for line in growth.lines
         ),
     )
 

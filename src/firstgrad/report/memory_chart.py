@@ -25,7 +25,7 @@ def choose_memory(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def memory_section(record_ids: Sequence[str], records: Mapping[str, Record]) -> ChartSection | None:
     """Draw the first of these records that has a timeline of memory; none where none has."""
-    from firstgrad.figures.memory import describe_memory, draw_memory
+    from firstgrad.show.memory import describe_memory, draw_memory
 
     found = (records[each] for each in record_ids if each in records)
     record = next((each for each in found if each.memory is not None and each.memory.timeline), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.figures.lines import shown
 from firstgrad.report.breakeven_chart import breakeven_sections
 from firstgrad.report.case_table import case_section
 from firstgrad.report.cases import group_rows
@@ -17,6 +16,7 @@ from firstgrad.report.memory_chart import choose_memory, memory_section
 from firstgrad.report.page import Page, Section
 from firstgrad.report.phase_chart import choose_phases, phase_section
 from firstgrad.report.summary import summary_section, tell_measured
+from firstgrad.show.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

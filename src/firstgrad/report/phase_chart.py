@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Scenario
-from firstgrad.figures.lines import shown
 from firstgrad.report.cases import name_models
 from firstgrad.report.charts import ChartSection, chart_section
+from firstgrad.show.words import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def choose_phases(groups: Sequence[CaseRows]) -> PhaseChoice | None:
 
 def phase_section(choice: PhaseChoice, records: Mapping[str, Record]) -> ChartSection | None:
     """Draw the choice; `records` by `record_id`. None where none of them is there."""
-    from firstgrad.figures.phases import describe_phases, draw_phases
+    from firstgrad.show.bars import describe_phases, draw_phases
 
     found = [records[each] for each in choice.record_ids if each in records]
     if not found:

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from markupsafe import Markup
 
 from firstgrad.analysis.series import make_series
-from firstgrad.figures.lines import shown
-from firstgrad.figures.releases import describe_releases, draw_releases
-from firstgrad.figures.series import describe_series, draw_series, full_names
-from firstgrad.figures.values import write_estimate
-from firstgrad.show.inline import inline_svg
+from firstgrad.show.series import describe_releases, describe_series, draw_releases, draw_series, full_names
+from firstgrad.show.style import inline_svg
+from firstgrad.show.words import shown, write_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from firstgrad.case import BackendName, Scenario
-from firstgrad.figures.lines import shown
 from firstgrad.record import Status, Verdict
 from firstgrad.report.cases import CONTRADICTED, status_of
+from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:

@@ -303,7 +303,7 @@ class Picture:
 
     def to_html(self) -> str:
         """Return the figure as SVG."""
-        from firstgrad.show.inline import inline_svg
+        from firstgrad.show.style import inline_svg
 
         return f"<figure>{inline_svg(self.draw(), self.name, self.description)}</figure>"
 

@@ -1,9 +1,15 @@
-"""One style for all figures: legible in print and on dark and light pages, safe for colour-blind readers."""
+"""One style for all figures, and the two ways out: files, and SVG within a page.
+
+Legible in print and on dark and light pages, safe for colour-blind readers.
+"""
 
 from __future__ import annotations
 
+import io
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 from firstgrad.record import Phase
 
@@ -11,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette (2008, Color Universal Design), one colour a phase.
@@ -45,6 +52,10 @@ _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "firstgrad",  # the same figure gives the same file
 }
 
+_BLACK, _WHITE = "#000000", "#ffffff"
+_SVG = "{http://www.w3.org/2000/svg}"
+_LEFT_OUT = {"metadata", "style"}  # both would act on the whole page or name foreign addresses
+
 
 @contextmanager
 def firstgrad_style() -> Iterator[None]:
@@ -56,27 +67,58 @@ def firstgrad_style() -> Iterator[None]:
 
 
 def save_figure(figure: Figure, folder: Path, name: str, *, description: str) -> tuple[Path, Path]:
-    """Save a figure as PNG and SVG, with its description as the alternative text.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        What to save.
-    folder : Path
-        Made where it isn't there.
-    name : str
-        File name without an ending.
-    description : str
-        What the figure shows, in words; it goes into both files' metadata.
-
-    Returns
-    -------
-    tuple of Path
-        PNG and SVG.
-    """
+    """Save a figure as PNG and SVG, with what it shows in words in both files' metadata; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
     with firstgrad_style():
         figure.savefig(png, metadata={"Description": description})
         figure.savefig(svg, metadata={"Description": description, "Date": None})
     return png, svg
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+    """Turn a figure into an SVG element of a page, whose texts stay texts.
+
+    Drawn in black on white; black becomes the text's colour, and white nothing. `name` is unique on the page: every
+    id begins with it. `description` is the alternative text.
+    """
+    import matplotlib as mpl
+    from markupsafe import Markup
+
+    file = io.StringIO()
+    with firstgrad_style(), mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    root = ET.fromstring(file.getvalue())  # noqa: S314 - what was drawn a line above
+    for element in list(root.iter()):
+        element.tail = None  # line ends between shapes
+        if element.tag != f"{_SVG}text":
+            element.text = None
+        for child in list(element):
+            if _plain(str(child.tag)) in _LEFT_OUT:
+                element.remove(child)
+        element.tag = _plain(str(element.tag))
+        if element.tag == "g":
+            element.attrib.pop("id", None)  # only shapes are referred to
+        element.attrib = {_plain(key): _adapt(_plain(key), value, name) for key, value in element.attrib.items()}
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-label": description,
+        "class": "figure",
+        "id": name,
+    }
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escaped every text in it
+
+
+def _plain(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _adapt(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "href":
+        return re.sub(r"^#", f"#{name}-", value)
+    if key == "style":
+        return value.replace(_BLACK, "currentColor").replace(f"fill: {_WHITE}", "fill: none")
+    return value.replace("url(#", f"url(#{name}-")

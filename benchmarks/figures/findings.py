@@ -9,13 +9,12 @@ from firstgrad.analysis.contrasts import Contrast, find_contrasts
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
 from firstgrad.estimates import estimate_median
-from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
-from firstgrad.figures.contrasts import contrast_figures
-from firstgrad.figures.growth import growth_figures
-from firstgrad.figures.memory import describe_memory, draw_memory
-from firstgrad.figures.phases import describe_phases, draw_phases
 from firstgrad.metrics import metric_named
 from firstgrad.row import make_row
+from firstgrad.show.bars import describe_phases, draw_phases
+from firstgrad.show.growth import growth_pictures, ratio_pictures
+from firstgrad.show.memory import describe_memory, draw_memory
+from firstgrad.show.totals import describe_breakeven, draw_breakeven
 from firstgrad.spec import Formulation, HmmAlgorithm, PoseSpec
 
 if TYPE_CHECKING:
@@ -45,11 +44,11 @@ def draw_findings(records: Sequence[Record]) -> Iterator[tuple[str, Figure, str]
     """
     rows = [make_row(record) for record in records]
     metrics = [metric_named(name) for name in METRICS_SHOWN]
-    for law in growth_figures(find_growth(rows, ["timesteps", "directions"], metrics)):
+    for law in growth_pictures(find_growth(rows, ["timesteps", "directions"], metrics)):
         if law.name in _SCALING:
-            yield law.name, law.draw(), law.describe()
-    for ratio in contrast_figures(find_contrasts(rows, "timesteps", [_CPU], [Contrast.HMM])):
-        yield "ratio-hmm", ratio.draw(), ratio.describe()
+            yield law.name, law.draw(), law.description
+    for ratio in ratio_pictures(find_contrasts(rows, "timesteps", [_CPU], [Contrast.HMM])):
+        yield "ratio-hmm", ratio.draw(), ratio.description
     default = [record for record in records if _is_default(record)]
     yield "phases-scenarios", draw_phases(default), describe_phases(default)
     cold = [each for each in default if each.case.scenario is Scenario.COLD and each.memory is not None]

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.figures.memory import describe_memory, draw_memory
+from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts
 from firstgrad.record import Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
+from firstgrad.show.memory import describe_memory, draw_memory
 from firstgrad.show.style import PHASE_COLOURS, save_figure
 from helpers import MIB, make_case, make_record
 
@@ -41,15 +42,6 @@ def measured(**fields):
         phase(Phase.FIRST_CALL, 3.5, 4.0, 180),
     )
     return make_record(**{"memory": memory, "phases": phases} | fields)
-
-
-def line(axes, label):
-    (found,) = [each for each in axes.lines if each.get_label() == label]
-    return found
-
-
-def texts(axes):
-    return [each.get_text() for each in axes.texts]
 
 
 def test_the_line_is_the_tree_and_the_area_its_children():
@@ -119,11 +111,9 @@ def test_names_of_narrow_phases_do_not_overlap():
     narrow = [phase(each, 0.01 * number, 0.01 * number + 0.01, 123) for number, each in enumerate(order)]
     record = measured(phases=(*narrow, phase(Phase.LINK, 0.06, 4.9, 400), phase(Phase.FIRST_CALL, 4.9, 4.95, 123)))
     figure = draw_memory(record)
-    figure.draw_without_rendering()
-    (axes,) = figure.axes
-    boxes = [each.get_window_extent() for each in axes.texts if each.get_text().split("\n")[0] in set(Phase)]
+    boxes = boxes_of_texts(figure, figure.axes[0], wanted=lambda text: text.split("\n")[0] in set(Phase))
     assert len(boxes) == 7
-    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert not any_overlap(boxes)
     assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
@@ -150,9 +140,8 @@ def test_a_single_point_is_drawn(tmp_path):
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
-    record = measured(case=make_case("odd/$x_$<script>\n" + "long " * 60 + ".py:build"))
+    record = measured(case=make_case(f"{HOSTILE}.py:build"))
     figure = draw_memory(record)
-    _, svg = save_figure(figure, tmp_path, "memory", description=describe_memory(record))
-    assert "<script>" not in svg.read_text()
-    assert "odd/$x_$<script>\N{REPLACEMENT CHARACTER}long" in figure.get_suptitle()
+    assert saves_as_text(figure, tmp_path, describe_memory(record))
+    assert HOSTILE_DRAWN in figure.get_suptitle()
     assert len(figure.get_suptitle()) < 170

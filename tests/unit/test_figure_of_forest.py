@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, ticks
 from firstgrad.case import BackendName, ExternalModel
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import Thresholds
-from firstgrad.figures.forest import describe_forest, draw_forest
 from firstgrad.record import Failure, Memory, Phase, Status
-from firstgrad.show.style import save_figure
+from firstgrad.show.forest import describe_forest, draw_forest
 from helpers import MIB, make_case, make_environment, make_record
 
 
@@ -42,8 +42,7 @@ def rows(figure):
     """Each row's name, and the verdict written beside it."""
     (axes,) = figure.axes
     beside = {text.get_position()[1]: text.get_text() for text in axes.texts if text.get_position()[0] > 1}
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    return {name: beside[number] for number, name in enumerate(names)}
+    return {name: beside[number] for number, name in enumerate(ticks(axes))}
 
 
 def words(figure):
@@ -161,14 +160,12 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def test_hostile_names_are_drawn_as_they_are_and_within_the_figure(tmp_path):
-    name = "odd/$x_$<script>\n" + "long " * 40
     hostile = "$\\frac$ <b>\nsecond line " + "long " * 40
-    records = samples(name, [10.0] * 3, [20.0] * 3) + samples("b", [10.0] * 3, [0.0] * 3, failed=hostile)
+    records = samples(HOSTILE, [10.0] * 3, [20.0] * 3) + samples("b", [10.0] * 3, [0.0] * 3, failed=hostile)
     records += [sample(make_case(backend=BackendName.C), side, 1.0) for side in ("old", "new")]
     figure = draw_forest(compared(records))
-    _, svg = save_figure(figure, tmp_path, "forest", description=describe_forest(compared(records)))
-    assert "<script>" not in svg.read_text()
-    assert any(each.startswith("odd/$x_$<script>\N{REPLACEMENT CHARACTER}long") for each in rows(figure))
+    assert saves_as_text(figure, tmp_path, describe_forest(compared(records)))
+    assert any(each.startswith(HOSTILE_DRAWN) for each in rows(figure))
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
     (inside,) = [text for text in figure.axes[0].texts if text.get_text().startswith("on HEAD")]

@@ -1,17 +1,16 @@
-"""``python -m firstgrad.figures FOLDER DATA``: redraw the figures of the documentation from its stored records."""
+"""``python -m benchmarks.figures FOLDER DATA``: redraw the figures of the documentation from its stored records."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from firstgrad.figures.findings import draw_findings
-from firstgrad.figures.finiteness import describe_finiteness, draw_finiteness
-from firstgrad.figures.headline import describe_headline, draw_headline, read_ways
-from firstgrad.figures.phases import describe_phases, draw_phases
-from firstgrad.figures.power import describe_power, draw_power, read_power
-from firstgrad.figures.profile import describe_profile, draw_profile
-from firstgrad.figures.releases import describe_releases, draw_releases
+from benchmarks.figures.findings import draw_findings
+from benchmarks.figures.finiteness import describe_finiteness, draw_finiteness
+from benchmarks.figures.headline import describe_headline, draw_headline, read_ways
+from benchmarks.figures.power import describe_power, draw_power, read_power
+from firstgrad.show.bars import describe_phases, describe_profile, draw_phases, draw_profile
+from firstgrad.show.series import describe_releases, draw_releases
 from firstgrad.show.style import save_figure
 from firstgrad.store import import_jsonl
 from firstgrad.store.profiles import read_profile
@@ -45,7 +44,7 @@ def main(folder: Path, data: Path) -> None:
         profile = read_profile(source)
         drawn += save_figure(draw_profile(profile), folder, source.stem, description=describe_profile(profile))
     for path in drawn:
-        print(path)  # noqa: T201 - a make target says what it made
+        print(path)
 
 
 if __name__ == "__main__":

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from drawn import line, saves_as_text, texts, title
 from firstgrad.analysis.axes import Commit, commit_axis
 from firstgrad.analysis.series import group_records, make_series
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.figures.lines import shown, spread
-from firstgrad.figures.releases import PANELS, describe_releases, draw_releases
-from firstgrad.figures.series import describe_series, draw_series, split_common
-from firstgrad.figures.values import needs_log, scale_of, write_estimate, write_value
 from firstgrad.metrics import Unit, metric_named
 from firstgrad.record import Failure, Memory, Status
-from firstgrad.show.style import save_figure
+from firstgrad.show.drawing import scale_of, spread
+from firstgrad.show.series import PANELS, describe_releases, describe_series, draw_releases, draw_series
+from firstgrad.show.words import shown, split_common, write_estimate, write_value
 from firstgrad.spec import HmmSpec, PoseSpec
-from firstgrad.store import export_jsonl, import_jsonl
 from helpers import MIB, make_case, make_environment, make_record
-from planted_sweep import planted_records
 
 COMMITS = [Commit(letter * 40, f"commit {letter}") for letter in "abc"]
-ROOT = Path(__file__).parents[2]
 
 
 def sample(seconds, *, case, number=0, commit="", pymc="6.4.0", failed=False):
@@ -47,11 +40,6 @@ def drawn(records, metric="time_to_first_gradient"):
     axis = commit_axis(records, COMMITS)
     series = make_series(group_records(records, axis), metric_named(metric))
     return draw_series(series, axis), describe_series(series, axis)
-
-
-def line(axes, label):
-    (found,) = [each for each in axes.lines if each.get_label() == label]
-    return found
 
 
 def release_records():
@@ -89,9 +77,9 @@ def test_each_scenario_has_a_panel_and_each_model_a_name_at_its_line():
         for scenario in (Scenario.COLD, Scenario.WARM)
     ]
     figure, _ = drawn(records)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["jax, cold", "jax, warm"]
+    assert [title(axes) for axes in figure.axes] == ["jax, cold", "jax, warm"]
     for axes in figure.axes:
-        assert {text.get_text() for text in axes.texts} == {"no HMM", "HMM S=2 scan"}
+        assert set(texts(axes)) == {"no HMM", "HMM S=2 scan"}
     assert figure.get_suptitle() == "Time to first gradient\npose T=100 K=5"
 
 
@@ -108,19 +96,19 @@ def test_a_failure_breaks_the_line_and_is_marked():
     assert (medians[0], medians[2]) == (2.0, 3.0)
     assert math.isnan(medians[1])
     assert list(line(axes, "fake: failed").get_xdata()) == [1]
-    assert "failed" in {each.get_text() for each in axes.texts}
+    assert "failed" in set(texts(axes))
     assert "failed samples at bbbbbbbbbb" in text
 
 
 def test_only_failures_are_drawn_too():
     figure, text = drawn([sample(0.0, case=make_case(), commit=COMMITS[0].digest, failed=True)])
-    assert {each.get_text() for each in figure.axes[0].texts} == {"no numbers", "failed"}
+    assert set(texts(figure.axes[0])) == {"no numbers", "failed"}
     assert "no numbers, failed samples at" in text
     with pytest.raises(ValueError, match="nothing to draw"):
         drawn([])
 
 
-@pytest.mark.parametrize(("seconds", "scale"), [((1.0, 9.0), "linear"), ((1.0, 11.0), "log")])
+@pytest.mark.parametrize(("seconds", "scale"), [((1.0, 9.0), "linear"), ((1.0, 11.0), "log"), ((0.0, 100.0), "linear")])
 def test_the_axis_is_logarithmic_where_the_span_demands_it(seconds, scale):
     records = [sample(each, case=make_case(), commit=COMMITS[j].digest) for j, each in enumerate(seconds)]
     figure, _ = drawn(records)
@@ -130,14 +118,13 @@ def test_the_axis_is_logarithmic_where_the_span_demands_it(seconds, scale):
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     case = make_case("odd/$x_$<b>&\x07.py:build")
     figure, text = drawn([sample(1.0, case=case, commit=COMMITS[0].digest)])
-    _, svg = save_figure(figure, tmp_path, "series", description=text)
-    assert svg.exists()
+    assert saves_as_text(figure, tmp_path, text)
     assert figure.get_suptitle().endswith("odd/$x_$<b>&\N{REPLACEMENT CHARACTER}.py:build")
 
 
 def test_the_releases_emphasise_the_default_backend_of_each():
     figure = draw_releases(release_records())
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [title for title, _, _ in PANELS]
+    assert [title(axes) for axes in figure.axes] == [title for title, _, _ in PANELS]
     axes = figure.axes[0]
     assert list(line(axes, "c").get_xdata()) == [0, 1, 2]
     assert list(line(axes, "c: default").get_xdata()) == [0]
@@ -156,23 +143,6 @@ def test_the_description_of_the_releases_has_their_numbers():
 def test_records_without_a_release_give_no_figure():
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_releases([make_record()])
-
-
-def test_make_plots_draws_what_the_data_folder_has(tmp_path):
-    data, plots = tmp_path / "data", tmp_path / "plots"
-    command = [sys.executable, "-m", "firstgrad.figures", plots, data]
-    export_jsonl(import_jsonl(ROOT / "docs/data/first-gradient.jsonl"), data / "first-gradient.jsonl")
-    subprocess.run(command, check=True, capture_output=True)
-    assert {path.name for path in plots.iterdir()} == {"phases.png", "phases.svg"}
-    export_jsonl(release_records(), data / "releases.jsonl")
-    export_jsonl(planted_records(2, backends=(BackendName.JAX, BackendName.NUMBA)), data / "growth.jsonl")
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    names = {path.stem for path in plots.glob("*.svg")}
-    assert names == {
-        "phases", "releases", "scaling-timesteps-jax-cold", "scaling-timesteps-numba-cold",
-        "scaling-directions-jax-cold", "ratio-hmm", "phases-scenarios", "memory", "breakeven",
-    }  # fmt: skip
-    assert str(plots / "breakeven.png") in done.stdout
 
 
 def test_names_are_kept_apart_within_the_panel():
@@ -194,7 +164,6 @@ def test_numbers_have_units_and_an_axis_has_one():
     assert write_value(Unit.BYTES, 300 * MIB) == "300 MiB"
     assert (scale_of(Unit.SECONDS, [0.002]).unit, scale_of(Unit.BYTES, [3.0e9]).unit) == ("milliseconds", "GiB")
     assert scale_of(Unit.COUNT, []).unit == ""
-    assert not needs_log([0.0, 100.0])
 
 
 def test_a_single_sample_has_no_interval():

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.figures.lines import shown
-from firstgrad.figures.series import split_common
-from firstgrad.figures.values import write_value
 from firstgrad.metrics import metric_named
-from firstgrad.show.style import firstgrad_style
+from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_figure, write_ticks
+from firstgrad.show.words import capitalised, shown, split_common, write_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +20,8 @@ if TYPE_CHECKING:
 
     from firstgrad.compare.comparison import CaseComparison, Comparison
     from firstgrad.compare.judge import MetricComparison
+    from firstgrad.show.drawing import Strokes
 
-_WORST_FIRST = (
-    ComparisonVerdict.FAILED,
-    ComparisonVerdict.SLOWER,
-    ComparisonVerdict.LARGER,
-    ComparisonVerdict.UNDECIDED,
-    ComparisonVerdict.MISSING,
-    ComparisonVerdict.REPAIRED,
-    ComparisonVerdict.FASTER,
-    ComparisonVerdict.SMALLER,
-    ComparisonVerdict.SAME,
-)
 _LOOKS = {
     ComparisonVerdict.FAILED: ("#D55E00", "X"),
     ComparisonVerdict.SLOWER: ("#D55E00", "^"),
@@ -44,6 +33,8 @@ _LOOKS = {
     ComparisonVerdict.SMALLER: ("#009E73", "v"),
     ComparisonVerdict.SAME: ("#0072B2", "o"),
 }
+"""Colour and marker of each verdict, the worst first."""
+_WORST_FIRST = tuple(_LOOKS)
 _TICKS = (
     (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0),
     (0.25, 0.33, 0.5, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0),
@@ -51,13 +42,11 @@ _TICKS = (
 )
 _WIDTH_INCHES, _ROW_INCHES, _TALL_ROW_INCHES = 10.0, 0.27, 0.36
 _LETTER_INCHES, _VERDICTS_INCHES = 0.07, 2.3  # of a letter, and of what stands right of the panel
-_BESIDE = 1.02  # right of the panel, whose width is 1
-_ROWS_DESCRIBED = 12
 _WIDEST = 20.0  # an interval that reaches farther says nothing, and would squeeze all others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _ForestRow:
     """A line of the figure: a metric of a case, or what a case's failures say."""
 
     case: CaseComparison
@@ -75,22 +64,10 @@ class _Row:
 def draw_forest(
     comparison: Comparison, metrics: Sequence[str] = ("time_to_first_gradient",), *, most_rows: int = 60
 ) -> Figure:
-    """Draw the ratios of a comparison, a row a case and metric, the worst first.
+    """Draw the ratios of a comparison, a row a case and metric, the worst first; of many rows the first `most_rows`.
 
-    Parameters
-    ----------
-    comparison : Comparison
-        From `firstgrad.compare.comparison.compare`.
-    metrics : sequence of str
-        Names of the metrics to draw.
-    most_rows : int
-        Further rows are left out, and the figure says how many.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One axes: the ratio of HEAD by BASE on a logarithmic scale, with its interval; the shade is the noise threshold,
-        below which a change is none. Rows without a ratio (failed, missing) say why.
+    Ratios have their interval and, shaded, the noise threshold below which a change is none. Rows without a ratio
+    (failed, missing) say why.
 
     Raises
     ------
@@ -100,11 +77,8 @@ def draw_forest(
     every = _find_rows(comparison, metrics)
     rows = every[: max(most_rows, 1)]
     common, names = _name_rows(rows, several=len(metrics) > 1)
-    from matplotlib.figure import Figure
-
     height = _TALL_ROW_INCHES if any("\n" in name for name in names) else _ROW_INCHES
-    with firstgrad_style():
-        figure = Figure(figsize=(_WIDTH_INCHES, 1.9 + height * len(rows)), layout="constrained")
+    with new_figure(_WIDTH_INCHES, 1.9 + height * len(rows)) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -119,41 +93,35 @@ def draw_forest(
         _set_ticks(axes)
         left_out = len(every) - len(rows)
         more = f"\n{left_out} more rows are left out, none of them worse than these" if left_out else ""
-        axes.set_xlabel(f"HEAD / BASE, right of 1 is dearer; shaded: noise, no change{more}")
-        what = ", ".join(metric_named(each).title for each in metrics)
+        axes.set_xlabel(f"HEAD / BASE, right of 1 is costlier; shaded: noise, no change{more}")
+        what = capitalised(", ".join(metric_named(metric).title for metric in metrics))
         sides = f"BASE {shown(str(comparison.base), 40)}, HEAD {shown(str(comparison.head), 40)}"
         about = f"\n{shown(common, 110)}" if common else ""
-        figure.suptitle(
-            f"{shown(what[:1].upper() + what[1:], 110)}\n{sides}{about}",
-            x=0.01,
-            ha="left",
-            fontsize=10.5,
-            fontweight="bold",
-        )
+        head_figure(figure, f"{shown(what, 110)}\n{sides}{about}", size=10.5)
     return figure
 
 
 def describe_forest(
-    comparison: Comparison, metrics: Sequence[str] = ("time_to_first_gradient",), *, most_rows: int = 60
+    comparison: Comparison, metrics: Sequence[str] = ("time_to_first_gradient",), *, most_rows: int = 12
 ) -> str:
-    """Say in words what `draw_forest` shows, for readers who can't see it; raises ValueError as it does."""
-    every = _find_rows(comparison, metrics)
-    rows = every[: max(most_rows, 1)]
-    counts = [(verdict, sum(each.verdict is verdict for each in every)) for verdict in _WORST_FIRST]
+    """Say in words what `draw_forest` shows, of its first rows; raises ValueError as it does."""
+    rows = _find_rows(comparison, metrics)
+    counts = Counter(row.verdict for row in rows)
     common, names = _name_rows(rows, several=len(metrics) > 1)
     told = [
         f"{name.replace(chr(10), ', ')}: {_tell(row)} {row.text}".rstrip()
-        for name, row in zip(names, rows, strict=True)
-    ][:_ROWS_DESCRIBED]
-    more = f"; and {len(every) - len(told)} more" if len(every) > len(told) else ""
+        for name, row in zip(names[:most_rows], rows, strict=False)
+    ]
+    more = f"; and {len(rows) - len(told)} more" if len(rows) > len(told) else ""
     about = f" of {common}" if common else ""
     return (
-        f"Ratios of HEAD ({comparison.head}) by BASE ({comparison.base}){about}, {len(every)} rows: "
-        f"{', '.join(f'{count} {verdict}' for verdict, count in counts if count)}. {'; '.join(told)}{more}."
+        f"Ratios of HEAD ({comparison.head}) by BASE ({comparison.base}){about}, {len(rows)} rows: "
+        f"{', '.join(f'{counts[verdict]} {verdict}' for verdict in _WORST_FIRST if counts[verdict])}. "
+        f"{'; '.join(told)}{more}."
     )
 
 
-def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_Row]:
+def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_ForestRow]:
     for name in metrics:
         try:
             metric_named(name)
@@ -162,30 +130,28 @@ def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_Row]:
     rows = []
     for case in comparison.cases:
         if case.reason:
-            rows.append(_Row(case=case, verdict=case.verdict, text=case.reason))
+            rows.append(_ForestRow(case=case, verdict=case.verdict, text=case.reason))
         rows += [
-            _Row(case=case, verdict=each.verdict, metric=each, text="" if _has_ratio(each) else _why_none(each))
-            for each in case.metrics
-            if each.metric in metrics
+            _ForestRow(case=case, verdict=metric.verdict, metric=metric, text=_why_no_ratio(metric))
+            for metric in case.metrics
+            if metric.metric in metrics
         ]
     if not rows:
         raise ValueError(f"no case of this comparison has {' or '.join(metrics) or 'a metric'}: nothing to draw")
-    return sorted(rows, key=lambda each: each.rank)
+    return sorted(rows, key=lambda row: row.rank)
 
 
-def _has_ratio(metric: MetricComparison) -> bool:
-    return metric.ratio is not None
-
-
-def _why_none(metric: MetricComparison) -> str:
+def _why_no_ratio(metric: MetricComparison) -> str:
+    if metric.ratio is not None:
+        return ""
     if metric.base is not None and metric.head is not None:
-        before, after = (write_value(metric.unit, each.median) for each in (metric.base, metric.head))
+        before, after = (write_value(metric.unit, side.median) for side in (metric.base, metric.head))
         return f"{before} on BASE, {after} on HEAD"
     side, spread = ("BASE", metric.base) if metric.base is not None else ("HEAD", metric.head)
     return f"on {side} only" + (f", {write_value(metric.unit, spread.median)}" if spread else "")
 
 
-def _tell(row: _Row) -> str:
+def _tell(row: _ForestRow) -> str:
     if row.metric is None or row.metric.ratio is None:
         return str(row.verdict)
     ratio = row.metric.ratio
@@ -193,70 +159,64 @@ def _tell(row: _Row) -> str:
     return f"{row.verdict} {ratio.value:.2f}{interval}"
 
 
-def _name_rows(rows: Sequence[_Row], *, several: bool) -> tuple[str, list[str]]:
+def _name_rows(rows: Sequence[_ForestRow], *, several: bool) -> tuple[str, list[str]]:
     """Split what all cases have in common from each row's name."""
-    cases = list({each.case.case_id: str(each.case.case) for each in rows}.items())
+    cases = list({row.case.case_id: str(row.case.case) for row in rows}.items())
     common, rest = split_common([name for _, name in cases])
     # Cases that differ in their limits only have one name: the id tells them apart.
     named = {
         case_id: shown(name or "this case") + (f" ({case_id[:6]})" if rest.count(name) > 1 else "")
         for (case_id, _), name in zip(cases, rest, strict=True)
     }
-    metric = [metric_named(each.metric.metric).title if several and each.metric else "" for each in rows]
+    titles = [metric_named(row.metric.metric).title if several and row.metric else "" for row in rows]
     return common, [
-        "\n".join(filter(None, (named[each.case.case_id], title))) for each, title in zip(rows, metric, strict=True)
+        "\n".join(filter(None, (named[row.case.case_id], title))) for row, title in zip(rows, titles, strict=True)
     ]
 
 
-def _draw_row(axes: Axes, number: int, row: _Row, *, room: int) -> None:
+def _draw_row(axes: Axes, number: int, row: _ForestRow, *, room: int) -> None:
     colour, marker = _LOOKS[row.verdict]
-    at = axes.get_yaxis_transform()
-    axes.plot(
-        [_BESIDE], [number], marker=marker, color=colour, markersize=6, transform=at, clip_on=False, label=row.verdict
-    )
-    axes.text(_BESIDE + 0.02, number, _tell(row), transform=at, va="center", fontsize=8.5)
+    at, left, right = axes.get_yaxis_transform(), *axes.get_xlim()
+    look: Strokes = {"color": colour, "markersize": 6, "clip_on": False}
+    axes.plot([NAMES_AT], [number], marker=marker, transform=at, label=row.verdict, **look)
+    axes.text(NAMES_AT + 0.02, number, _tell(row), transform=at, va="center", fontsize=8.5)
     if row.metric is None or row.metric.ratio is None:
         axes.text(0.01, number, shown(row.text, room), transform=at, va="center", fontsize=8.5, style="italic")
         return
-    factor = row.metric.noise.factor
+    factor, ratio = row.metric.noise.factor, row.metric.ratio
     axes.fill_betweenx([number - 0.5, number + 0.5], 1 / factor, factor, color="#888888", alpha=0.16, linewidth=0)
-    left, right = axes.get_xlim()
-    low, high = row.metric.ratio.low, row.metric.ratio.high
-    axes.plot(
-        [max(low, left), min(high, right)],
-        [number, number],
-        color=colour,
-        linewidth=2.2,
-        solid_capstyle="butt",
-        label="interval",
-    )
-    for end, edge, arrow in ((low, left, "<"), (-high, -right, ">")):
-        if end < edge:
-            axes.plot([abs(edge)], [number], marker=arrow, color=colour, markersize=6, clip_on=False, label="no end")
-    axes.plot([row.metric.ratio.value], [number], marker=marker, color=colour, markersize=6.5, label="ratio")
+    interval = [max(ratio.low, left), min(ratio.high, right)]
+    axes.plot(interval, [number] * 2, color=colour, linewidth=2.2, solid_capstyle="butt", label="interval")
+    if ratio.low < left:
+        axes.plot([left], [number], marker="<", label="no end", **look)
+    if ratio.high > right:
+        axes.plot([right], [number], marker=">", label="no end", **look)
+    axes.plot([ratio.value], [number], marker=marker, color=colour, markersize=6.5, label="ratio")
 
 
-def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
+def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:
     """Hold every ratio and noise threshold, and every interval that isn't wider than all others need."""
-    known = [each.metric for each in rows if each.metric is not None]
-    ratios = [each.ratio for each in known if each.ratio is not None]
+    known = [row.metric for row in rows if row.metric is not None]
+    ratios = [metric.ratio for metric in known if metric.ratio is not None]
     ends = [1.35, 1 / 1.35]
-    ends += [end for each in known for end in (each.noise.factor, 1 / each.noise.factor)]
-    ends += [each.value for each in ratios]
+    ends += [end for metric in known for end in (metric.noise.factor, 1 / metric.noise.factor)]
+    ends += [ratio.value for ratio in ratios]
     ends += [
-        min(max(end, each.value / _WIDEST), each.value * _WIDEST) for each in ratios for end in (each.low, each.high)
+        min(max(end, ratio.value / _WIDEST), ratio.value * _WIDEST)
+        for ratio in ratios
+        for end in (ratio.low, ratio.high)
     ]
     room = 1.08
     return min(ends) / room, max(ends) * room
 
 
 def _set_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
     low, high = axes.get_xlim()
-    fitting = next((each for each in _TICKS if low >= each[0] / 1.4 and high <= each[-1] * 1.4), None)
+    fitting = next((ticks for ticks in _TICKS if low >= ticks[0] / 1.4 and high <= ticks[-1] * 1.4), None)
     axes.xaxis.set_major_locator(LogLocator() if fitting is None else FixedLocator(fitting))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(visible=True, axis="x", color="#888888", alpha=0.25, linewidth=0.6)
+    write_ticks(axes.xaxis, digits=3)
+    add_grid(axes, "x")
     axes.set_xlim(low, high)

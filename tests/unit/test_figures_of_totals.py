@@ -1,13 +1,17 @@
-"""The figure of break-evens: lines, crossings, words."""
+"""Figures of total seconds: lines, leads, crossings, the planned number."""
 
 from __future__ import annotations
 
 import pytest
 
+from drawn import HOSTILE, labels, line, saves_as_text, texts, title
+from firstgrad.analysis.advice import make_advice
+from firstgrad.analysis.advice_offers import find_offers
+from firstgrad.analysis.advice_workload import Workload
 from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.estimates import Estimate
-from firstgrad.figures.breakeven import describe_breakeven, draw_breakeven
-from firstgrad.show.style import save_figure
+from firstgrad.show.totals import describe_advice, describe_breakeven, draw_advice, draw_breakeven
+from planted_advice import asked, planted_samples, rows
 
 
 def estimate(value, part=0.0):
@@ -22,15 +26,6 @@ def drawn(options, n_max):
     result = break_even(options, n_max)
     figure = draw_breakeven(result)
     return figure.axes[0], describe_breakeven(result), figure
-
-
-def line(axes, label):
-    (found,) = [each for each in axes.lines if each.get_label() == label]
-    return found
-
-
-def texts(axes):
-    return [each.get_text() for each in axes.texts]
 
 
 def test_lines_are_the_totals_and_the_crossing_is_marked_and_named():
@@ -52,7 +47,7 @@ def test_the_part_where_an_option_leads_is_thick_up_to_the_crossing():
     assert (ahead.get_xdata()[0], ahead.get_xdata()[-1]) == pytest.approx((1, 100_000))
     assert line(axes, "numba: ahead").get_xdata()[-1] == 1e6
     assert ahead.get_linewidth() > line(axes, "jax").get_linewidth()
-    assert not [each for each in axes.lines if each.get_label() == "never: ahead"]
+    assert "never: ahead" not in labels(axes)
 
 
 def test_the_interval_of_a_crossing_is_drawn_and_open_ends_are_said():
@@ -68,16 +63,16 @@ def test_the_interval_of_a_crossing_is_drawn_and_open_ends_are_said():
 
 def test_one_that_is_always_ahead_is_said_in_the_title():
     axes, text, _ = drawn([option("best", 1.0, 1e-3), option("other", 2.0, 2e-3)], 100)
-    assert axes.get_title(loc="left") == "Total time: best is ahead all the way"
+    assert title(axes) == "Total time: best is ahead all the way"
     assert "best is ahead all the way" in text
     axes, _, _ = drawn([option("alone", 1.0, 1e-3)], 100)
-    assert axes.get_title(loc="left") == "Total time"
+    assert title(axes) == "Total time"
 
 
 def test_a_crossing_below_one_evaluation_is_not_drawn():
     axes, text, _ = drawn([option("a", 1.0, 4.0), option("b", 2.0, 1.0)], 100)
-    assert not [each for each in axes.lines if each.get_label() == "b: crossing"]
-    assert not [each for each in axes.lines if each.get_label() == "a: ahead"]
+    assert "b: crossing" not in labels(axes)
+    assert "a: ahead" not in labels(axes)
     assert "b from 0.33 on" in text
 
 
@@ -90,9 +85,40 @@ def test_no_two_options_look_alike():
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
-    name = "$x_1$ <script>\nnext " + "long " * 40
-    _, text, figure = drawn([option(name, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)], 1e6)
-    _, svg = save_figure(figure, tmp_path, "breakeven", description=text)
-    assert "<script>" not in svg.read_text()
-    assert "$x_1$ <script>\N{REPLACEMENT CHARACTER}next long" in "".join(texts(figure.axes[0]))
+    _, text, figure = drawn([option(HOSTILE, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)], 1e6)
+    assert saves_as_text(figure, tmp_path, text)
+    assert "$x_1$<script>\N{REPLACEMENT CHARACTER}long" in "".join(texts(figure.axes[0]))
     assert max(len(each) for each in texts(figure.axes[0])) < 100
+
+
+@pytest.fixture(scope="module")
+def advice():
+    records, workload = planted_samples(), Workload(evaluations=20_000)
+    return make_advice(find_offers(rows(records), asked(records), workload), workload)
+
+
+def test_each_scenario_has_a_panel_with_equal_scales(advice):
+    cold, warm = draw_advice(advice).axes
+    assert title(cold) == "cold caches: jax"
+    assert (cold.get_xlim(), cold.get_ylim()) == (warm.get_xlim(), warm.get_ylim())
+
+
+def test_the_lead_changes_where_it_was_planted(advice):
+    axes = draw_advice(advice).axes[0]
+    assert line(axes, "jax: ahead").get_xdata()[-1] == pytest.approx(40_000)
+    assert line(axes, "numba: ahead").get_xdata()[0] == pytest.approx(40_000)
+    assert list(line(axes, "numba: crossing").get_xdata()) == pytest.approx([40_000])
+    low, high = line(axes, "numba: interval").get_xdata()
+    assert low < 40_000 < high
+    assert list(line(axes, "planned").get_xdata()) == [20_000, 20_000]
+    assert any("numba from 40,000 on" in text for text in texts(axes))
+
+
+def test_the_lines_of_an_advice_are_totals(advice):
+    drawn = line(draw_advice(advice).axes[0], "jax")
+    assert drawn.get_ydata()[0] == pytest.approx(10.0, rel=1e-3)
+    assert drawn.get_ydata()[-1] == pytest.approx(10.0 + 1e-3 * drawn.get_xdata()[-1])
+
+
+def test_an_advice_in_words_says_what_is_to_be_seen(advice):
+    assert "If your cache is empty (cold): jax is ahead up to 40,000" in describe_advice(advice)

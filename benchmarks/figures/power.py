@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.figures.ends import End, name_ends
-from firstgrad.figures.looks import looks_of
+from firstgrad.show.drawing import LineEnd, looks_of, name_ends
 from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def draw_power(points: Sequence[PowerPoint]) -> Figure:
                     linestyle=look.style,
                     markersize=4,
                 )
-                ends += [End(x=each.rounds, y=each.share, text=tool, colour=look.colour) for each in line[-1:]]
+                ends += [LineEnd(x=each.rounds, y=each.share, text=tool, colour=look.colour) for each in line[-1:]]
             axes.set_xscale("log")
             ticks = sorted({each.rounds for each in points})
             axes.set_xticks(ticks, [str(each) for each in ticks])

@@ -1,0 +1,391 @@
+"""Bars: phases of the time to first gradient stacked, where one profile's time went, what differs between two."""
+
+from __future__ import annotations
+
+import statistics
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.profile_change import ChangeKind
+from firstgrad.analysis.unit_patterns import merge_patterns
+from firstgrad.case import Target, describe_model
+from firstgrad.estimates import estimate_median
+from firstgrad.metrics import Unit
+from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
+from firstgrad.row import conditions_of, packages_of
+from firstgrad.show.drawing import head_figure, new_figure, scale_of, set_rows
+from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
+from firstgrad.show.words import shown, write_estimate, write_value
+from firstgrad.units import format_bytes, format_seconds
+from firstgrad.usability import why_unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from firstgrad.analysis.profile_change import Change
+    from firstgrad.analysis.profile_difference import ProfileDifference
+    from firstgrad.estimates import Estimate
+    from firstgrad.profile import Profile
+    from firstgrad.profile import Unit as CompiledUnit
+    from firstgrad.record import Record
+    from firstgrad.show.drawing import Strokes
+
+TOP, TOP_CHANGES = 10, 8
+"""How many passes and units, and how many changes of a kind are drawn, where nobody says."""
+
+_LABEL_FRACTION = 0.09
+_WHISKER, _WHISKER_AT = "#777777", 0.4  # below the bar, so that it is seen on dark and light
+_ON_BARS = "#111111"  # no black: that would turn light on a dark page, and bars stay as they are
+_UNKNOWN = "#BBBBBB"
+_MOST_BARS = 60  # of more, a figure would be taller than what can be drawn, or read
+_LONGEST_NAME, _LONGEST_CHANGE = 52, 58
+_TITLE_WIDTH, _LONGEST_TITLE = 72, 200
+_SOURCES = 3
+_HEADROOM, _PAIR_HEADROOM = 1.25, 1.35  # right of the longest bar, for its number
+
+# --- phases of cases --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CaseBar:
+    """Samples of one case under equal conditions, as they are drawn: medians."""
+
+    name: str
+    total: Estimate
+    phases: tuple[tuple[Phase, float], ...]
+    peak_bytes: float | None
+
+    @property
+    def length(self) -> float:
+        return sum(seconds for _, seconds in self.phases)
+
+    @property
+    def longest(self) -> tuple[Phase, float]:
+        return max(self.phases, key=lambda phase: phase[1])
+
+
+def draw_phases(records: Sequence[Record]) -> Figure:
+    """Draw the phases from `build` to `first_call`, one stacked bar a case.
+
+    The case of the first record is at the top. Samples of a case under equal conditions become one bar; those without a
+    first gradient that counts are left out. With several samples each phase is the median of its own, so that a bar
+    may end a little beside the median of the totals, which has a dot and a whisker over its interval.
+
+    Raises
+    ------
+    ValueError
+        Where no record has a first gradient.
+    """
+    bars = _case_bars(records)
+    if not bars:
+        raise ValueError("no record has a first gradient that counts: nothing to draw")
+    longest = max(max(bar.total.value, bar.length) for bar in bars)
+    with new_figure(9.0, 1.4 + 0.62 * len(bars)) as figure:
+        axes = figure.add_subplot()
+        for row, bar in enumerate(bars):
+            _draw_stack(axes, row, bar, longest)
+        most = max(1.4 * longest, 1.05 * max(bar.total.high for bar in bars)) or 1.0
+        set_rows(axes, [bar.name for bar in bars], most=most)
+        axes.set_xlabel("seconds, wall")
+        axes.set_title("Time to first gradient, by phase")
+        handles, labels = axes.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=6, frameon=False)
+    return figure
+
+
+def describe_phases(records: Sequence[Record]) -> str:
+    """Say in words what `draw_phases` shows, for readers who can't see it."""
+    parts = []
+    for bar in _case_bars(records):
+        phase, seconds = bar.longest
+        share = f", of it {phase} {seconds / bar.total.value:.0%}" if bar.total.value else ""
+        parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
+    return "Stacked bars of the time to first gradient by phase. " + "; ".join(parts) + "."
+
+
+def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        if record.time_to_first_gradient_seconds is not None and not why_unusable(record):
+            environment = record.environment
+            key = (record.case.question, conditions_of(environment), environment.label, environment.git_commit)
+            groups.setdefault(key, []).append(record)
+    alike: dict[str, list[dict[str, str]]] = {}
+    for group in groups.values():
+        alike.setdefault(_case_name(group), []).append(_conditions(group[0]))
+    return [_case_bar(group, _tell_apart(_conditions(group[0]), alike[_case_name(group)])) for group in groups.values()]
+
+
+def _case_bar(group: Sequence[Record], apart: str) -> _CaseBar:
+    phases = []
+    for phase in FIRST_GRADIENT_PHASES:
+        seconds = [timed.wall_seconds for record in group if (timed := record.phase(phase)) is not None]
+        phases += [(phase, statistics.median(seconds))] if seconds else []
+    peaks = [record.memory.peak_rss_bytes for record in group if record.memory is not None]
+    samples = f"{len(group)} samples" if len(group) > 1 else ""
+    return _CaseBar(
+        name=", ".join(filter(None, (_case_name(group), shown(apart), samples))),
+        total=estimate_median([record.time_to_first_gradient_seconds or 0.0 for record in group]),
+        phases=tuple(phases),
+        peak_bytes=statistics.median(peaks) if peaks else None,
+    )
+
+
+def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
+    left, is_named = 0.0, False
+    for phase, seconds in bar.phases:
+        shape: Strokes = {"height": 0.62, "edgecolor": "white", "linewidth": 0.5}
+        axes.barh(row, seconds, left=left, color=PHASE_COLOURS[phase], label=str(phase), **shape)
+        if seconds > _LABEL_FRACTION * longest:
+            axes.text(left + seconds / 2, row, f"{phase}", ha="center", va="center", fontsize=8, color=_ON_BARS)
+            is_named = True
+        left += seconds
+    total = bar.total
+    if total.samples > 1:
+        axes.plot([total.low, total.high], [row + _WHISKER_AT] * 2, color=_WHISKER, linewidth=1.6, marker="|")
+        axes.plot([total.value], [row + _WHISKER_AT], color=_WHISKER, marker="o", markersize=4)
+    peak = "" if bar.peak_bytes is None else f", peak {format_bytes(bar.peak_bytes)}"
+    most = "" if is_named or not bar.phases else f", most in {bar.longest[0]}"  # no colour needs to be told by eye
+    interval = f"\n[{format_seconds(total.low)}, {format_seconds(total.high)}]" if total.samples > 1 else ""
+    text = f"{format_seconds(total.value)}{peak}{most}{interval}"
+    axes.text(left + 0.01 * longest, row, text, va="center", fontsize=9, linespacing=1.1)
+
+
+def _case_name(group: Sequence[Record]) -> str:
+    case = group[0].case
+    target = "" if case.target is Target.DLOGP else f", {case.target}"
+    return f"{shown(describe_model(case.model))}\n{case.backend}, {case.scenario}{target}"
+
+
+def _conditions(record: Record) -> dict[str, str]:
+    """List what can differ between bars of one name: what the user named first, then the release."""
+    environment, versions = record.environment, dict(record.environment.versions)
+    return {
+        "label": environment.label,
+        "commit": environment.git_commit[:8],
+        "pymc": versions.get("pymc", ""),
+        "pytensor": versions.get("pytensor", ""),
+        "host": environment.host.digest,
+        "Python": environment.python,
+        "compiler": environment.compiler,
+        "threads": str(environment.threads),
+        "flags": environment.flags,
+        **dict(packages_of(environment.versions)),
+        "case": record.case.id[:6],
+    }
+
+
+def _tell_apart(own: dict[str, str], others: Sequence[dict[str, str]]) -> str:
+    """Name as many conditions as it takes to tell a bar from those of the same name."""
+    chosen: list[str] = []
+    kinds = 1
+    for field in dict.fromkeys(field for other in others for field in other):
+        wider = [*chosen, field]
+        told = len({tuple(other.get(name, "") for name in wider) for other in others})
+        if told > kinds:
+            chosen, kinds = wider, told
+    return ", ".join(f"{field} {own.get(field) or 'none'}" for field in chosen)
+
+
+# --- one profile ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ProfileBar:
+    """A phase, a pass or a unit as it is drawn."""
+
+    name: str
+    phase: Phase | None
+    seconds: float
+    text: str
+
+
+def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
+    """Draw where the time of a profile went: its phases, and below them the slowest passes and units.
+
+    Horizontal bars in seconds: above the phases in order; below passes and units together, each by its own seconds
+    and in the colour of its phase, `top` of them and never more than 60.
+
+    Raises
+    ------
+    ValueError
+        Where no phase of the way to the first gradient ended.
+    """
+    phases, slowest = _phase_bars(profile), _slowest_bars(profile, top)
+    if not phases:
+        raise ValueError(f"profile {profile.record.record_id!r} has no phase that ended: nothing to draw")
+    counts = [len(phases), *([len(slowest)] if slowest else [])]
+    with new_figure(10.0, 1.5 + sum(0.34 * count + 0.75 for count in counts)) as figure:
+        panels = figure.subplots(len(counts), 1, squeeze=False, height_ratios=[count + 1.2 for count in counts])[:, 0]
+        _draw_bars(panels[0], phases, "Phases, up to the first gradient")
+        if slowest:
+            _draw_bars(panels[1], slowest, f"The {len(slowest)} slowest passes and units within, by their own time")
+        panels[-1].set_xlabel("seconds, wall, instruments on")
+        head_figure(figure, _profile_title(profile))
+    return figure
+
+
+def describe_profile(profile: Profile, *, top: int = TOP) -> str:
+    """Say in words what `draw_profile` shows, for readers who can't see it."""
+    phases = ", ".join(f"{bar.name} {bar.text}" for bar in _phase_bars(profile))
+    slowest = "; ".join(f"{bar.name} {bar.text} in {bar.phase}" for bar in _slowest_bars(profile, top))
+    within = f" Slowest within: {slowest}." if slowest else ""
+    return f"Bars of where the time of {shown(str(profile.record.case), 200)} went. Phases: {phases}.{within}"
+
+
+def _profile_title(profile: Profile) -> str:
+    """Write a profile's case in lines that are no wider than a figure."""
+    return textwrap.fill(shown(str(profile.record.case), _LONGEST_TITLE), _TITLE_WIDTH)
+
+
+def _phase_bars(profile: Profile) -> list[_ProfileBar]:
+    counted = [timed for timed in profile.record.phases if timed.phase in FIRST_GRADIENT_PHASES]
+    whole = profile.record.time_to_first_gradient_seconds or sum(timed.wall_seconds for timed in counted)
+    return [
+        _ProfileBar(
+            name=str(timed.phase),
+            phase=timed.phase,
+            seconds=timed.wall_seconds,
+            text=format_seconds(timed.wall_seconds) + (f" ({timed.wall_seconds / whole:.0%})" if whole > 0 else ""),
+        )
+        for timed in counted
+    ]
+
+
+def _slowest_bars(profile: Profile, top: int) -> list[_ProfileBar]:
+    timed: list[tuple[str, Phase | None, float]] = [
+        (f"pass {shown(one.name, _LONGEST_NAME)}", Phase.REWRITE, one.wall_seconds)
+        for one in profile.record.rewrite_passes
+    ]
+    timed += [
+        (_unit_name(pattern.unit, pattern.units), pattern.unit.phase, pattern.unit.own_seconds)
+        for pattern in merge_patterns(profile.attribution.units)
+    ]
+    timed.sort(key=lambda one: -one[2])
+    return [
+        _ProfileBar(name=name, phase=phase, seconds=seconds, text=format_seconds(seconds))
+        for name, phase, seconds in timed[: min(top, _MOST_BARS)]
+    ]
+
+
+def _unit_name(unit: CompiledUnit, units: int) -> str:
+    name = shown(unit.name, _LONGEST_NAME // 2) + (f" x{units}" if units > 1 else "")
+    name = f"{shown(unit.op, _LONGEST_NAME // 2)} ({name})" if unit.op else name
+    if not unit.sources:
+        return name
+    more = ", …" if len(unit.sources) > _SOURCES else ""
+    return f"{name}\nfor {shown(', '.join(unit.sources[:_SOURCES]), _LONGEST_NAME)}{more}"
+
+
+def _draw_bars(axes: Axes, bars: Sequence[_ProfileBar], title: str) -> None:
+    longest = max(bar.seconds for bar in bars) or 1.0
+    for row, bar in enumerate(bars):
+        colour = _UNKNOWN if bar.phase is None else PHASE_COLOURS[bar.phase]
+        axes.barh(row, bar.seconds, height=0.66, color=colour, label=str(bar.phase or "phase not known"))
+        where = "" if str(bar.phase) == bar.name else f", in {bar.phase or 'no known phase'}"
+        axes.text(bar.seconds + 0.01 * longest, row, f"{bar.text}{where}", va="center", fontsize=8.5)
+    style: Strokes = {"fontsize": 8.5, "linespacing": 1.1, "multialignment": "right"}
+    set_rows(axes, [bar.name for bar in bars], most=_HEADROOM * longest, **style)
+    axes.set_title(title, fontsize=10)
+
+
+# --- two profiles -----------------------------------------------------------------------------------------------
+
+_KINDS = {
+    Unit.SECONDS: (ChangeKind.TOTAL, ChangeKind.PHASE, ChangeKind.PASS, ChangeKind.UNIT),
+    Unit.COUNT: (ChangeKind.TOTAL, ChangeKind.NODE_TYPE, ChangeKind.UNIT),
+    Unit.BYTES: (ChangeKind.MEMORY,),
+}
+"""What each panel draws; rewriters are parts of passes, and would fill a panel of their own."""
+_METRICS = ("wall_seconds", "own_seconds", "nodes_before", "nodes_after", "compiled_units", "after", "units", "bytes")
+_TITLES = {Unit.SECONDS: "Seconds, wall", Unit.COUNT: "Counts", Unit.BYTES: "Resident memory"}
+_NAMES = {
+    (ChangeKind.TOTAL, "wall_seconds"): "{words}",
+    (ChangeKind.TOTAL, "nodes_before"): "nodes before rewriting",
+    (ChangeKind.TOTAL, "nodes_after"): "nodes after rewriting",
+    (ChangeKind.TOTAL, "compiled_units"): "compiled units",
+    (ChangeKind.NODE_TYPE, "after"): "nodes {name}, after rewriting",
+    (ChangeKind.UNIT, "units"): "units {name}",
+    (ChangeKind.MEMORY, "bytes"): "{name}",
+}
+
+
+def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> Figure:
+    """Draw the largest changes between two profiles, `top` a panel.
+
+    Panels of seconds, counts and bytes: a pair of bars a change, base above head, the largest absolute difference at
+    the top, with the ratio at head's end.
+
+    Raises
+    ------
+    ValueError
+        Where nothing changed by more than noise.
+    """
+    panels = _change_panels(difference, top)
+    if not panels:
+        raise ValueError("nothing changed by more than noise: nothing to draw")
+    heights = [len(changes) + 0.9 for changes in panels.values()]
+    with new_figure(10.0, 1.5 + sum(0.5 * height + 0.35 for height in heights)) as figure:
+        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axes, (unit, changes) in zip(grid, panels.items(), strict=True):
+            _draw_pairs(axes, unit, changes)
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        base, head = (_profile_title(profile) for profile in (difference.base, difference.contender))
+        head_figure(figure, f"What changed, instruments on\nbase: {base}\nhead: {head}")
+    return figure
+
+
+def describe_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> str:
+    """Say in words what `draw_profile_difference` shows, for readers who can't see it."""
+    changes = "; ".join(
+        f"{_change_name(change)} {write_value(unit, change.base or 0)} to {write_value(unit, change.contender or 0)}"
+        for unit, changed in _change_panels(difference, top).items()
+        for change in changed
+    )
+    base, head = (shown(str(profile.record.case), 200) for profile in (difference.base, difference.contender))
+    return f"Pairs of bars of what changed from {base} to {head}: {changes or 'nothing beyond noise'}."
+
+
+def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[Change]]:
+    panels = {}
+    for unit, kinds in _KINDS.items():
+        changes = [
+            change
+            for change in difference.changes
+            if change.unit is unit and change.kind in kinds and change.metric in _METRICS and not change.is_noise
+        ]
+        if changes:
+            panels[unit] = sorted(changes, key=lambda change: -abs(change.difference))[:top]
+    return panels
+
+
+def _change_name(change: Change) -> str:
+    """Name a change in full: most names are told apart by their kind alone."""
+    name = shown(change.name, _LONGEST_CHANGE)
+    words = name.replace("_", " ")
+    return _NAMES.get((change.kind, change.metric), "{kind} {name}").format(kind=change.kind, name=name, words=words)
+
+
+def _draw_pairs(axes: Axes, unit: Unit, changes: Sequence[Change]) -> None:
+    ends = [value for change in changes for value in (change.base or 0.0, change.contender or 0.0)]
+    scale = scale_of(unit, ends)
+    longest = (max(ends) / scale.factor) or 1.0
+    for number, (side, shift) in enumerate((("base", -0.2), ("head", 0.2))):
+        values = [change.contender if number else change.base for change in changes]
+        places = [row + shift for row in range(len(changes))]
+        lengths = [(value or 0.0) / scale.factor for value in values]
+        hatch = "" if number else "//"  # so that no side is told by its colour alone
+        look: Strokes = {"color": SERIES_COLOURS[number], "hatch": hatch, "edgecolor": "white"}
+        axes.barh(places, lengths, height=0.38, label=side, **look)
+        for place, length, value, change in zip(places, lengths, values, changes, strict=True):
+            ratio = f"  x{change.ratio:.3g}" if number and change.ratio is not None else ""
+            text = "none" if value is None else write_value(unit, value)
+            axes.text(max(length, 0.0) + 0.01 * longest, place, f"{text}{ratio}", va="center", fontsize=8)
+    least = min(0.0, *(end / scale.factor for end in ends))
+    set_rows(axes, [_change_name(one) for one in changes], most=_PAIR_HEADROOM * longest, least=least, fontsize=8.5)
+    axes.set_title(_TITLES[unit] + (f" [{scale.unit}]" if unit is Unit.BYTES else ""), fontsize=10)

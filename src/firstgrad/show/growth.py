@@ -1,0 +1,419 @@
+"""Growth along a size: laws with their samples, and what one choice costs against another; one panel a metric."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.contrasts import Contrast
+from firstgrad.analysis.slices import name_lines
+from firstgrad.case import Target
+from firstgrad.estimates import estimate_median
+from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
+from firstgrad.show.drawing import (
+    LineEnd,
+    choose_dots,
+    draw_bounds,
+    draw_intervals,
+    head_figure,
+    looks_of,
+    name_ends,
+    new_figure,
+    say_nothing_is_there,
+    scale_of,
+    set_sizes,
+    set_values,
+)
+from firstgrad.show.result import Picture
+from firstgrad.show.words import capitalised, shown, write_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from firstgrad.analysis.contrasts import ContrastCurve
+    from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
+    from firstgrad.analysis.scaling import GrownLine, Growth
+    from firstgrad.analysis.slices import Line
+    from firstgrad.growth.law import Cliff, Interval
+    from firstgrad.metrics import Unit
+    from firstgrad.show.drawing import Look, Scale, Strokes
+
+SIZE_TITLES = {
+    "timesteps": ("timesteps T", "T"),
+    "directions": ("direction vectors K", "K"),
+    "cameras": ("cameras C", "C"),
+    "states": ("hidden states S", "S"),
+    "nodes": ("graph nodes after rewriting N", "N"),
+}
+"""What an axis is called on a figure, and its letter in laws; others go by their own name."""
+
+MOST_LINES = 8
+"""In a panel; those with most sizes and samples are drawn, and the title says how many are not."""
+
+_CONTRAST_TITLES = {
+    Contrast.HMM: "HMM / no HMM",
+    Contrast.ALGORITHM: "other HMM algorithms / scan",
+    Contrast.FORMULATION: "vectorised / per_joint",
+    Contrast.SCENARIO: "warm / cold",
+}
+_WIDTH_INCHES, _PANEL_INCHES, _RATIO_INCHES = 9.0, 3.1, 4.4
+_PLACES = 30
+_MOST_DOTS = 25
+_FAR = 10.0  # bands are drawn so far beyond the panel: they may have no end
+_LONGEST_TITLE, _LONGEST_END = 110, 40
+_TOLD = (GrowthVerdict.DOES_NOT_GROW, GrowthVerdict.UNDECIDED)  # by `tell_law` already
+
+type NamedLaw = tuple[str, GrowthLaw | NoLaw]
+type NamedCurve = tuple[str, RatioCurve]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthPanel:
+    """Laws that share a panel: of one metric, in its unit. Those of one name look alike in all panels."""
+
+    title: str
+    unit: Unit
+    laws: Sequence[NamedLaw]
+
+    @classmethod
+    def of(cls, growth: Growth, lines: Sequence[GrownLine], names: Sequence[str]) -> GrowthPanel:
+        """Make the panel of some of a metric's lines."""
+        laws = [(name, grown.law) for grown, name in zip(lines, names, strict=True)]
+        return cls(title=capitalised(growth.metric.title), unit=growth.metric.unit, laws=laws)
+
+    @property
+    def scale(self) -> Scale:
+        """In what its axis counts."""
+        return scale_of(self.unit, [value for _, law in self.laws for _, value, _, _ in _drawable(law)])
+
+
+def growth_pictures(growths: Sequence[Growth]) -> tuple[Picture, ...]:
+    """Arrange growth laws into figures: one a size, backend, scenario and target, with a panel a metric.
+
+    Lines within a panel are the formulations and HMM algorithms, so that HMM and no HMM stand side by side.
+    """
+    members: dict[tuple[str, str], list[Growth]] = {}
+    for growth in growths:
+        for place in dict.fromkeys(_place(grown.line) for grown in growth.lines):
+            members.setdefault((growth.axis, place), []).append(growth)
+    pictures = []
+    for (axis, place), of_place in members.items():
+        panels, common, left_out = [], "", 0
+        for growth in of_place:
+            every = [grown for grown in growth.lines if _place(grown.line) == place]
+            chosen = _most_measured(every)
+            left_out = max(left_out, len(every) - len(chosen))
+            common, names = name_lines([grown.line for grown in chosen])
+            panels.append(GrowthPanel.of(growth, chosen, names))
+        size, symbol = SIZE_TITLES.get(axis, (axis, axis))
+        title = f"{common} ({left_out} more lines are not drawn)" if left_out else common
+        draw = partial(draw_growth, panels, size=size, symbol=symbol, title=title)
+        name = f"scaling-{axis}-{place.replace(', ', '-')}"
+        pictures.append(Picture(draw, name, describe_growth(panels, size=size, symbol=symbol)))
+    return tuple(pictures)
+
+
+def _most_measured(lines: Sequence[GrownLine]) -> list[GrownLine]:
+    """Choose the lines with most sizes, then with most samples, where there are more than can be told apart."""
+    order = sorted(range(len(lines)), key=lambda place: (-lines[place].line.n_sizes, -len(lines[place].line.rows)))
+    return [lines[place] for place in sorted(order[:MOST_LINES])]
+
+
+def _place(line: Line) -> str:
+    place = f"{line.backend}, {line.scenario}"
+    return place if line.target is Target.DLOGP else f"{place}, {line.target}"
+
+
+def draw_growth(
+    panels: Sequence[GrowthPanel], *, size: str = "timesteps T", symbol: str = "T", title: str = ""
+) -> Figure:
+    """Draw metrics along a size with their laws, a panel below the other, all scales logarithmic.
+
+    Small dots are samples, markers their medians with intervals, a size and host each; lines and bands are the laws,
+    one a host. Hollow markers with arrows are censored samples: the value lies above. Thick pieces are cliffs. At each
+    end stand the name and the law.
+
+    Raises
+    ------
+    ValueError
+        Where there are no panels, or no observations in any.
+    """
+    _check(panels)
+    looks = looks_of(name for panel in panels for name, _ in panel.laws)
+    laws = [law for panel in panels for _, law in panel.laws]
+    with new_figure(_WIDTH_INCHES, 0.9 + (_PANEL_INCHES + 0.35) * len(panels)) as figure:
+        grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, panel in zip(grid, panels, strict=True):
+            _draw_panel(axes, panel, looks)
+        set_sizes(list(grid), [size for law in laws for size in law.observations.sizes])
+        for axes, panel in zip(grid, panels, strict=True):
+            ends = [_end(name, law, panel, looks[name], symbol) for name, law in panel.laws if _drawable(law)]
+            name_ends(axes, ends, height_inches=_PANEL_INCHES - 0.4)
+        grid[-1].set_xlabel(size)
+        parts = ["bars: interval of the median"]
+        if any(isinstance(law, GrowthLaw) for law in laws):
+            parts.append(f"lines and bands: fitted laws, {CONFIDENCE:.0%}")
+        if any(any(law.observations.is_censored) for law in laws):
+            parts.append("arrows: stopped by a limit, the value lies above")
+        figure.supxlabel("; ".join(parts), x=0.01, ha="left", fontsize=8.5)
+        if title:
+            head_figure(figure, shown(title, _LONGEST_TITLE))
+    return figure
+
+
+def describe_growth(panels: Sequence[GrowthPanel], *, size: str = "timesteps T", symbol: str = "T") -> str:
+    """Say in words what `draw_growth` shows, for readers who can't see it; raises ValueError as it does."""
+    _check(panels)
+    told = [
+        f"{shown(panel.title, _LONGEST_TITLE)}: "
+        f"{'; '.join(_describe_law(name, law, panel.unit, symbol) for name, law in panel.laws)}"
+        for panel in panels
+    ]
+    return f"Lines along {size}, both scales logarithmic. {'. '.join(told)}."
+
+
+def tell_law(law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
+    """Write a law in short, such as ``T^0.93 [0.88, 0.98] + 3.1 s``."""
+    if isinstance(law, NoLaw):
+        return "no law"
+    if law.verdict is GrowthVerdict.DOES_NOT_GROW:
+        return str(law.verdict)
+    fixed = f" + {write_fitted(unit, law.fixed_cost.value)}" if law.has_fixed_cost and law.fixed_cost.value > 0 else ""
+    undecided = ", undecided" if law.verdict is GrowthVerdict.UNDECIDED else ""
+    return f"{symbol}^{_write_interval(law.exponent)}{fixed}{undecided}"
+
+
+def _write_interval(interval: Interval) -> str:
+    """Write a number with its interval, such as ``0.93 [0.88, 0.98]``; an undetermined end is infinite."""
+    high = "∞" if math.isinf(interval.high) else f"{interval.high:.2f}"
+    return f"{interval.value:.2f} [{interval.low:.2f}, {high}]"
+
+
+def _check(panels: Sequence[GrowthPanel]) -> None:
+    if not any(law.observations.sizes for panel in panels for _, law in panel.laws):
+        raise ValueError("no panel has an observation: nothing to draw")
+
+
+def _drawable(law: GrowthLaw | NoLaw) -> list[tuple[float, float, bool, str]]:
+    """Pick the observations that a logarithmic scale can show: size, value, whether it is a bound, host."""
+    seen = law.observations
+    rows = zip(seen.sizes, seen.values, seen.is_censored, seen.hosts, strict=True)
+    return [row for row in rows if row[1] > 0]
+
+
+def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look]) -> None:
+    axes.set_xscale("log")
+    axes.set_title(shown(panel.title, _LONGEST_TITLE), fontsize=10)
+    scale = panel.scale
+    ends = [value / scale.factor for _, law in panel.laws for _, value, _, _ in _drawable(law)]
+    if not ends:
+        say_nothing_is_there(axes)
+        return
+    # The limits follow the samples, not the bands: one undetermined law must not flatten all the others.
+    set_values(axes, ends, has_arrows=any(any(law.observations.is_censored) for _, law in panel.laws))
+    axes.set_ylabel(scale.unit)
+    for name, law in panel.laws:
+        if isinstance(law, GrowthLaw):
+            _draw_law(axes, name, law, scale, looks[name])
+        _draw_samples(axes, name, law, scale, looks[name])
+        cut = sorted({(size, value / scale.factor) for size, value, is_censored, _ in _drawable(law) if is_censored})
+        draw_bounds(axes, cut, looks[name], label=f"{name}: censored")
+
+
+def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -> None:
+    least, most = min(law.observations.sizes), max(law.observations.sizes)
+    sizes = [least * (most / least) ** (step / _PLACES) for step in range(_PLACES + 1)]
+    bottom, top = axes.get_ylim()
+    for host, level in zip(law.hosts, law.levels, strict=True):
+        if math.isnan(level):
+            continue
+        curve = law.curve(sizes, host)
+        values = [value / scale.factor for value in curve.values]
+        lows = [max(low / scale.factor, bottom / _FAR) for low in curve.lows]
+        highs = [min(high / scale.factor, top * _FAR) for high in curve.highs]
+        style: Strokes = {"color": look.colour, "linestyle": look.style, "linewidth": 1.5}
+        axes.plot(curve.sizes, values, label=f"{name}: law", **style)
+        axes.fill_between(curve.sizes, lows, highs, color=look.colour, alpha=0.16, linewidth=0)
+    for number, cliff in enumerate(law.cliffs):
+        before, after = (_median_at(law, size) / scale.factor for size in (cliff.from_size, cliff.to_size))
+        if before > 0 and after > 0:
+            _mark_cliff(axes, cliff, (before, after), look.colour, label=f"{name}: cliff {number + 1}")
+
+
+def _mark_cliff(axes: Axes, cliff: Cliff, heights: tuple[float, float], colour: str, *, label: str) -> None:
+    style: Strokes = {"linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "butt"}
+    axes.plot([cliff.from_size, cliff.to_size], heights, color=colour, label=label, **style)
+    axes.annotate(
+        f"cliff, factor {cliff.factor:.3g}",
+        xy=(math.sqrt(cliff.from_size * cliff.to_size), math.sqrt(heights[0] * heights[1])),
+        xytext=(-8, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8.5,
+    )
+
+
+def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, look: Look) -> None:
+    cells: dict[tuple[float, str], list[float]] = {}
+    for size, value, is_censored, host in _drawable(law):
+        if not is_censored:
+            cells.setdefault((size, host), []).append(value / scale.factor)
+    dots = [(size, value) for (size, _), values in cells.items() for value in choose_dots(values, _MOST_DOTS)]
+    style: Strokes = {"linestyle": "none", "color": look.colour}
+    small: Strokes = {"marker": ".", "markersize": 3.5, "alpha": 0.6}
+    axes.plot([x for x, _ in dots], [y for _, y in dots], label=f"{name}: samples", **small, **style)
+    estimates = [(size, estimate_median(values)) for (size, _), values in sorted(cells.items())]
+    several = [(size, estimate) for size, estimate in estimates if estimate.samples > 1]
+    draw_intervals(axes, [size for size, _ in several], [(one.low, one.high) for _, one in several], look.colour)
+    medians = [estimate.value for _, estimate in estimates]
+    axes.plot([size for size, _ in estimates], medians, marker=look.marker, markersize=5.5, label=name, **style)
+
+
+def _median_at(law: GrowthLaw | NoLaw, size: float) -> float:
+    values = [value for at, value, is_censored, _ in _drawable(law) if at == size and not is_censored]
+    return estimate_median(values).value if values else math.nan
+
+
+def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symbol: str) -> LineEnd:
+    drawable = _drawable(law)
+    size = max(at for at, _, _, _ in drawable)
+    if isinstance(law, GrowthLaw) and not math.isnan(law.levels[0]):
+        height = law.curve([size]).values[0]
+    else:
+        height = max(value for at, value, _, _ in drawable if at == size)
+    text = f"{shown(name, _LONGEST_END)}\n{tell_law(law, panel.unit, symbol)}".strip("\n")
+    return LineEnd(x=size, y=height / panel.scale.factor, text=text, colour=look.colour)
+
+
+def _describe_law(name: str, law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
+    seen = law.observations
+    censored, hidden = sum(seen.is_censored), len(seen.sizes) - len(_drawable(law))
+    parts = [f"{len(seen.sizes)} samples at {len(set(seen.sizes))} sizes"]
+    parts.append(f"no law ({law.reason})" if isinstance(law, NoLaw) else tell_law(law, unit, symbol))
+    parts += [str(law.verdict)] if isinstance(law, GrowthLaw) and law.verdict not in _TOLD else []
+    parts += [f"{censored} censored"] if censored else []
+    parts += [f"{hidden} at 0 or below not shown"] if hidden else []
+    if isinstance(law, GrowthLaw):
+        parts += [f"cliff from {one.from_size:g} to {one.to_size:g}: factor {one.factor:.3g}" for one in law.cliffs]
+    return f"{shown(name)}: {', '.join(parts)}"
+
+
+# --- ratios of one choice to another ----------------------------------------------------------------------------
+
+
+def ratio_pictures(contrasts: Iterable[ContrastCurve]) -> tuple[Picture, ...]:
+    """Arrange ratio curves into figures of the first `MOST_LINES`; curves of a single size make none."""
+    members: dict[tuple[Contrast, str, str], list[ContrastCurve]] = {}
+    for curve in contrasts:
+        if len(curve.curve.points) > 1:
+            members.setdefault((curve.contrast, curve.axis, curve.metric.name), []).append(curve)
+    pictures = []
+    for (contrast, axis, metric), curves in members.items():
+        lines = [(curve.name, curve.curve) for curve in curves[:MOST_LINES]]
+        title = f"{_CONTRAST_TITLES[contrast]}: {curves[0].metric.title}"
+        size = SIZE_TITLES.get(axis, (axis, axis))[0]
+        draw = partial(draw_ratio, lines, title=title, size=size)
+        description = describe_ratio(lines, title=title, size=size)
+        pictures.append(Picture(draw, f"ratio-{contrast}-{axis}-{metric}", description))
+    return tuple(pictures)
+
+
+def draw_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size: str = "timesteps T") -> Figure:
+    """Draw ratios along a size, both scales logarithmic, with a line at 1; `title` says what is divided by what.
+
+    Bars are the ratios' intervals; hollow markers with arrows are bounds, where a limit stopped samples of one side. At
+    each end stand the name and the one ratio of all sizes, or that the ratio changes.
+
+    Raises
+    ------
+    ValueError
+        Where no curve has a point that tells something.
+    """
+    drawn = [(name, curve, points) for name, curve in lines if (points := _telling(curve))]
+    if not drawn:
+        raise ValueError("no curve has a ratio: nothing to draw")
+    looks = looks_of(name for name, _ in lines)
+    points = [point for _, _, of_curve in drawn for point in of_curve]
+    with new_figure(_WIDTH_INCHES, _RATIO_INCHES) as figure:
+        axes = figure.add_subplot()
+        axes.set_xscale("log")
+        ends = [end for point in points for end in _ratio_ends(point)]
+        set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))
+        set_sizes([axes], [point.size for point in points])
+        axes.axhline(1.0, color="#888888", linewidth=1.4, label="equal")
+        for name, _, of_curve in drawn:
+            _draw_curve(axes, name, of_curve, looks[name])
+        named = [
+            LineEnd(
+                x=of_curve[-1].size,
+                y=of_curve[-1].ratio,
+                text=f"{shown(name, _LONGEST_END)}\n{_tell_overall(curve)}".rstrip(),
+                colour=looks[name].colour,
+            )
+            for name, curve, of_curve in drawn
+        ]
+        name_ends(axes, named, height_inches=_RATIO_INCHES - 0.9)
+        axes.set_ylabel("ratio")
+        has_bounds = any(point.is_lower_bound or point.is_upper_bound for point in points)
+        axes.set_xlabel(f"{size}\narrows: bounds, where a limit stopped samples of one side" if has_bounds else size)
+        axes.set_title(shown(title, _LONGEST_TITLE))
+    return figure
+
+
+def describe_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size: str = "timesteps T") -> str:
+    """Say in words what `draw_ratio` shows, for readers who can't see it."""
+    parts = []
+    for name, curve in lines:
+        points = _telling(curve)
+        if not points:
+            parts.append(f"{shown(name)}: no ratio")
+            continue
+        ends = [f"{_write_ratio(point)} at {point.size:g}" for point in dict.fromkeys((points[0], points[-1]))]
+        parts.append(", ".join(filter(None, (f"{shown(name)}: {', '.join(ends)}", _tell_overall(curve)))))
+    return f"Ratios {shown(title, _LONGEST_TITLE)} along {size}. {'; '.join(parts)}."
+
+
+def _telling(curve: RatioCurve) -> list[RatioPoint]:
+    """Leave out what tells nothing: where limits stopped both sides."""
+    return [point for point in curve.points if not (point.is_lower_bound and point.is_upper_bound) and point.ratio > 0]
+
+
+def _ratio_ends(point: RatioPoint) -> tuple[float, ...]:
+    if point.interval is None or not 0 < point.interval.low <= point.interval.high < math.inf:
+        return (point.ratio,)
+    return (point.ratio, point.interval.low, point.interval.high)
+
+
+def _draw_curve(axes: Axes, name: str, points: Sequence[RatioPoint], look: Look) -> None:
+    known = [point for point in points if not (point.is_lower_bound or point.is_upper_bound)]
+    line: Strokes = {"linestyle": look.style, "linewidth": 1.4, "color": look.colour}
+    axes.plot([point.size for point in points], [point.ratio for point in points], label=f"{name}: curve", **line)
+    dots: Strokes = {"linestyle": "none", "marker": look.marker, "markersize": 6, "color": look.colour}
+    axes.plot([point.size for point in known], [point.ratio for point in known], label=name, **dots)
+    bars = [(point.size, point.interval) for point in known if point.interval is not None]
+    low, high = axes.get_ylim()
+    within = [(max(interval.low, low), min(interval.high, high)) for _, interval in bars]
+    draw_intervals(axes, [size for size, _ in bars], within, look.colour)
+    for is_lower in (True, False):
+        bounds = [(one.size, one.ratio) for one in points if one not in known and one.is_lower_bound is is_lower]
+        draw_bounds(axes, bounds, look, label=f"{name}: bound", is_lower=is_lower)
+
+
+def _tell_overall(curve: RatioCurve) -> str:
+    if curve.is_constant is False:
+        return "changes with the size"
+    if curve.overall is None:
+        return ""
+    overall = curve.overall
+    return f"factor {overall.value:.2f} [{overall.low:.2f}, {overall.high:.2f}] at all sizes"
+
+
+def _write_ratio(point: RatioPoint) -> str:
+    sign = "at least " if point.is_lower_bound else "at most " if point.is_upper_bound else ""
+    interval = f" [{point.interval.low:.2f}, {point.interval.high:.2f}]" if point.interval is not None else ""
+    return f"{sign}{point.ratio:.2f}{interval}"

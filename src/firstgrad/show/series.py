@@ -1,0 +1,308 @@
+"""Metrics along commits or releases: lines with intervals, crosses for failures; and PyMC's releases at a glance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firstgrad.analysis.axes import default_backend, release_axis
+from firstgrad.analysis.series import group_records, make_series, tell_apart
+from firstgrad.backends import facts_of
+from firstgrad.case import Scenario, Target, describe_model
+from firstgrad.metrics import metric_named
+from firstgrad.show.drawing import (
+    LineEnd,
+    Look,
+    add_grid,
+    draw_intervals,
+    head_figure,
+    looks_of,
+    name_ends,
+    new_figure,
+    say_nothing_is_there,
+    scale_of,
+    write_ticks,
+)
+from firstgrad.show.words import capitalised, shown, split_common, write_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+    from firstgrad.analysis.axes import Axis
+    from firstgrad.analysis.series import Group, Point, Series
+    from firstgrad.record import Record
+    from firstgrad.show.drawing import Strokes
+
+PANELS = (
+    ("Time to first gradient, cold", "time_to_first_gradient", Scenario.COLD),
+    ("Time to first gradient, warm", "time_to_first_gradient", Scenario.WARM),
+    ("CPU time to first gradient, cold", "time_to_first_gradient_cpu", Scenario.COLD),
+    ("CPU time to first gradient, warm", "time_to_first_gradient_cpu", Scenario.WARM),
+    ("Evaluation time (median call), cold", "evaluation", Scenario.COLD),
+    ("Peak memory, compilers included, cold", "peak_memory", Scenario.COLD),
+)
+"""Title, metric and scenario of each panel of the releases."""
+
+_ROWS, _RELEASES_WIDTH, _ROW_INCHES = 3, 11.0, 3.7
+_LINES_DESCRIBED = 12
+_WIDTH_INCHES, _LEAST_HEIGHT_INCHES, _INCHES_A_LINE = 10.0, 1.7, 0.17
+_MOST_TICKS = 24
+_LABEL_POINTS = 11.0
+_LOG_SPAN, _MANY_DECADES = 10.0, 2.5
+_STRIP, _WIDEST_STEP = 0.94, 0.18  # where crosses stand, as a part of the panel's height and of a place's width
+
+
+@dataclass(frozen=True, slots=True)
+class _SeriesLine:
+    """A series as it is drawn, strongly at some places."""
+
+    series: Series
+    name: str
+    look: Look
+    strong: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> list[Point]:
+        """The points with an estimate."""
+        return [point for point in self.series.points if point.estimate]
+
+
+def draw_series(series: Sequence[Series], axis: Axis) -> Figure:
+    """Draw one metric along an axis: a panel a backend, scenario and target, a line a case.
+
+    Bars are the intervals of the medians, crosses failed samples. Each panel has its own range, logarithmic above a
+    factor of ten.
+
+    Raises
+    ------
+    ValueError
+        Where there are no series.
+    """
+    if not series:
+        raise ValueError("no series has a number or a failure: nothing to draw")
+    common, lines = _name_lines(series)
+    panels: dict[str, list[_SeriesLine]] = {}
+    for line in lines:
+        case = line.series.case
+        target = "" if case.target is Target.DLOGP else f", {case.target}"
+        panels.setdefault(f"{case.backend}, {case.scenario}{target}", []).append(line)
+    heights = [max(_LEAST_HEIGHT_INCHES, _INCHES_A_LINE * len(chosen)) for chosen in panels.values()]
+    with new_figure(_WIDTH_INCHES, 1.3 + sum(heights) + 0.45 * len(heights)) as figure:
+        grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})
+        for axes, height, (name, chosen) in zip(grid[:, 0], heights, panels.items(), strict=True):
+            _draw_panel(axes, chosen, axis, height_inches=height)
+            axes.set_title(name, fontsize=10)
+        grid[-1, 0].set_xlabel(axis.title)
+        about = f"\n{shown(common, 110)}" if common else ""
+        head_figure(figure, f"{shown(capitalised(series[0].metric.title), 110)}{about}")
+    return figure
+
+
+def describe_series(series: Sequence[Series], axis: Axis) -> str:
+    """Say in words what `draw_series` shows, for readers who can't see it."""
+    if not series:
+        return "Nothing was measured."
+    parts = [_describe_line(one, axis, name) for one, name in zip(series, full_names(series), strict=True)]
+    more = f"; and {len(parts) - _LINES_DESCRIBED} more, see the table" if len(parts) > _LINES_DESCRIBED else ""
+    places = axis.places
+    return (
+        f"Lines of {series[0].metric.title} along {len(places)} places ({axis.title}), from {places[0].name} to "
+        f"{places[-1].name}. {'; '.join(parts[:_LINES_DESCRIBED])}{more}."
+    )
+
+
+def full_names(series: Sequence[Series]) -> list[str]:
+    """Name each series by its case and by what tells it from the others."""
+    return [
+        ", ".join(filter(None, (str(one.case), more))) for one, more in zip(series, tell_apart(series), strict=True)
+    ]
+
+
+def draw_releases(records: Sequence[Record]) -> Figure:
+    """Draw what changed over PyMC releases: six panels for each model and target, a line a backend.
+
+    Thick lines with large markers are the backend that the release compiles to by default.
+
+    Raises
+    ------
+    ValueError
+        Where no record names its PyMC release.
+    """
+    axis = release_axis(records)
+    if not axis.places:
+        raise ValueError("no record names its PyMC release: nothing to draw")
+    models = by_model(group_records(records, axis))
+    with new_figure(_RELEASES_WIDTH, _ROWS * _ROW_INCHES * len(models)) as figure:
+        parts = figure.subfigures(len(models), 1, squeeze=False)[:, 0]
+        for part, (name, groups) in zip(parts, models.items(), strict=True):
+            _draw_model(part, name, groups, axis)
+    return figure
+
+
+def describe_releases(records: Sequence[Record]) -> str:
+    """Say in words what `draw_releases` shows, for readers who can't see it."""
+    axis = release_axis(records)
+    sentences = []
+    for name, groups in by_model(group_records(records, axis)).items():
+        for title, metric, scenario in PANELS:
+            lines = _release_lines(groups, metric, scenario)
+            told = "; ".join(_describe_line(line.series, axis, line.name) for line in lines)
+            sentences.append(f"{name}, {title[0].lower()}{title[1:]}: {told or 'no records'}.")
+    return (
+        f"Six panels of lines over {len(axis.places)} PyMC releases, a line a backend, the default backend of each "
+        f"release emphasised ({_tell_defaults(axis)}). {' '.join(sentences)}"
+    )
+
+
+def by_model(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Sort groups by what is compiled: model and target, in words."""
+    models: dict[str, list[Group]] = {}
+    for group in groups:
+        models.setdefault(f"{describe_model(group.case.model)}, {group.case.target}", []).append(group)
+    return models
+
+
+def _describe_line(series: Series, axis: Axis, name: str) -> str:
+    """Say in words what one line shows: where it begins and ends, and where samples failed."""
+    unit = series.metric.unit
+    known = [(axis.place(point.place).name, point.estimate) for point in series.points if point.estimate]
+    ends = known if len(known) <= 1 else [known[0], known[-1]]
+    text = ", ".join(f"{write_value(unit, estimate.value)} at {place}" for place, estimate in ends) or "no numbers"
+    failed = [axis.place(point.place).name for point in series.points if point.n_failed]
+    return f"{name}: {text}" + (f", failed samples at {', '.join(failed)}" if failed else "")
+
+
+def _name_lines(series: Sequence[Series]) -> tuple[str, list[_SeriesLine]]:
+    common, models = split_common([describe_model(one.case.model) for one in series])
+    names = [
+        ", ".join(filter(None, (model, more))) or str(one.case.backend)
+        for one, model, more in zip(series, models, tell_apart(series), strict=True)
+    ]
+    looks = looks_of(names)
+    return common, [_SeriesLine(one, shown(name), looks[name]) for one, name in zip(series, names, strict=True)]
+
+
+def _release_lines(groups: Sequence[Group], metric: str, scenario: Scenario) -> list[_SeriesLine]:
+    """Make a line for each group of a scenario, named by its backend and what else tells it apart."""
+    series = make_series([group for group in groups if group.case.scenario is scenario], metric_named(metric))
+    lines = []
+    for one, more in zip(series, tell_apart(series), strict=True):
+        backend = one.case.backend
+        look = Look(facts_of(backend).colour, facts_of(backend).marker)
+        strong = frozenset(point.place for point in one.points if default_backend(point.place) is backend)
+        lines.append(_SeriesLine(one, shown(f"{backend}, {more}" if more else str(backend)), look, strong))
+    return lines
+
+
+def _draw_model(part: SubFigure, name: str, groups: Sequence[Group], axis: Axis) -> None:
+    defaults = [default_backend(place.key) for place in axis.places]
+    for axes, (title, metric, scenario) in zip(part.subplots(_ROWS, 2).flat, PANELS, strict=True):
+        _draw_panel(axes, _release_lines(groups, metric, scenario), axis, height_inches=_ROW_INCHES - 1.1)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(axis.title)
+        for number in range(1, len(defaults)):
+            if defaults[number] is not defaults[number - 1]:
+                axes.axvline(number - 0.5, color="#888888", linestyle="--", linewidth=0.9)
+    thick = f"thick: the release's default backend ({_tell_defaults(axis)})"
+    text = f"{shown(name, 100)}\n{thick}; bars: interval of the median; crosses: failed samples"
+    head_figure(part, text, size=10, weight="normal")
+
+
+def _tell_defaults(axis: Axis) -> str:
+    """Say which backend is the default up to and from which of the shown releases."""
+    releases: dict[str, list[str]] = {}
+    for place in axis.places:
+        releases.setdefault(str(default_backend(place.key)), []).append(shown(place.name, 20))
+    if len(releases) == 1:
+        return next(iter(releases))
+    (before, old), *_, (after, new) = releases.items()
+    return f"{before} until {old[-1]}, {after} from {new[0]}"
+
+
+def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: Axis, *, height_inches: float) -> None:
+    """Draw lines of one metric: medians, interval bars, crosses for failed samples, names at the ends.
+
+    Every place of the axis gets its room, so that panels line up.
+    """
+    position = {place.key: number for number, place in enumerate(axis.places)}
+    estimates = [point.estimate for line in lines for point in line.known if point.estimate]
+    axes.set_xlim(-0.5, len(axis.places) - 0.5)
+    step = -(-len(axis.places) // _MOST_TICKS) or 1
+    chosen = [number for number in range(len(axis.places)) if (len(axis.places) - 1 - number) % step == 0]
+    names = [shown(axis.places[number].name, 12) for number in chosen]
+    axes.set_xticks(chosen, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
+    if not estimates:
+        say_nothing_is_there(axes)
+    else:
+        ends = [end for estimate in estimates for end in (estimate.low, estimate.high)]
+        scale = scale_of(lines[0].series.metric.unit, ends)
+        has_failed = any(point.n_failed for line in lines for point in line.series.points)
+        _set_limits(axes, [end / scale.factor for end in ends], head=0.24 if has_failed else 0.1)
+        axes.set_ylabel(scale.unit)
+        add_grid(axes, "y")
+        last = [_draw_line(axes, line, position, scale.factor) for line in lines]
+        name_ends(axes, [end for end in last if end], height_inches=height_inches, gap_points=_LABEL_POINTS)
+    _mark_failures(axes, lines, position)
+
+
+def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: float) -> LineEnd | None:
+    """Draw a line; return where it ends, if it has a number at all."""
+    look: Strokes = {"color": line.look.colour, "marker": line.look.marker}
+    # NaN breaks the line where all samples failed; it goes on over places that nobody measured.
+    medians = [(position[point.place], _median(point) / factor) for point in line.series.points]
+    style: Strokes = {"markersize": 4.5, "linewidth": 1.4}
+    axes.plot([x for x, _ in medians], [y for _, y in medians], label=line.name, **look, **style)
+    known = [(position[point.place], point.estimate) for point in line.known if point.estimate]
+    bars = [(estimate.low / factor, estimate.high / factor) for _, estimate in known]
+    draw_intervals(axes, [x for x, _ in known], bars, line.look.colour)
+    strong = [(position[point.place], _median(point) / factor) for point in line.known if point.place in line.strong]
+    if strong:
+        style = {"markersize": 8.0, "linewidth": 4.0}
+        axes.plot([x for x, _ in strong], [y for _, y in strong], label=f"{line.name}: default", **look, **style)
+    if not known:
+        return None
+    return LineEnd(x=known[-1][0], y=known[-1][1].value / factor, text=line.name, colour=line.look.colour)
+
+
+def _median(point: Point) -> float:
+    return point.estimate.value if point.estimate else math.nan
+
+
+def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str, int]) -> None:
+    """Set crosses into the strip above all numbers, side by side: a failure has no height of its own."""
+    failed = [(line, [position[point.place] for point in line.series.points if point.n_failed]) for line in lines]
+    failed = [(line, places) for line, places in failed if places]
+    if not failed:
+        return
+    step = min(_WIDEST_STEP, 0.8 / len(failed))
+    cross: Strokes = {"linestyle": "none", "marker": "x", "markersize": 6.5, "markeredgewidth": 1.8}
+    at = axes.get_xaxis_transform()
+    for number, (line, places) in enumerate(failed):
+        shifted = [place + (number - (len(failed) - 1) / 2) * step for place in places]
+        label = f"{line.name}: failed"
+        axes.plot(shifted, [_STRIP] * len(shifted), transform=at, color=line.look.colour, label=label, **cross)
+    last = max(place for _, places in failed for place in places) + (len(failed) - 1) / 2 * step
+    style: Strokes = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
+    axes.annotate("failed", xy=(last, _STRIP), xycoords=at, xytext=(8, 0), **style)
+
+
+def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:
+    """Set the range of values: logarithmic where small ones would vanish; `head` is the room above them."""
+    low, high = min(ends), max(ends)
+    if low > 0 and high > _LOG_SPAN * low:
+        from matplotlib.ticker import LogLocator, NullLocator
+
+        decades = math.log10(high / low)
+        axes.set_yscale("log")
+        axes.set_ylim(low / 10 ** (0.12 * decades), high * 10 ** (head * decades))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < _MANY_DECADES else (1.0,)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        write_ticks(axes.yaxis, digits=6)
+        return
+    low, high = min(0.0, low), max(0.0, high)
+    room = (high - low) or 1.0
+    axes.set_ylim(low - (0.08 * room if low < 0 else 0.0), high + head * room)

@@ -1,0 +1,69 @@
+"""Names and numbers as figures, tables and pages write them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from firstgrad.metrics import Unit
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from firstgrad.estimates import Estimate
+
+_LONGEST_NAME = 60
+_DIGEST = re.compile(r"(?=[0-9a-f]*[0-9])[0-9a-f]{12,}")
+_DIGEST_KEPT = 6
+
+
+def write_value(unit: Unit, value: float) -> str:
+    """Write a metric's number with its unit, such as ``5.96 s``, ``425 MiB`` or ``12,345``."""
+    if unit is Unit.COUNT:
+        return f"{value:,.10g}"
+    return format_seconds(value) if unit is Unit.SECONDS else format_bytes(value)
+
+
+def write_fitted(unit: Unit, value: float) -> str:
+    """Write a number that was fitted: as `write_value`, but counts are no whole numbers then, and get four digits."""
+    return f"{value:,.4g}" if unit is Unit.COUNT else write_value(unit, value)
+
+
+def write_estimate(unit: Unit, estimate: Estimate) -> str:
+    """Write a median with its interval; a single sample has none."""
+    median = write_value(unit, estimate.value)
+    if estimate.samples == 1:
+        return median
+    return f"{median} [{write_value(unit, estimate.low)}, {write_value(unit, estimate.high)}]"
+
+
+def shown(text: str, longest: int = _LONGEST_NAME) -> str:
+    """Make any text fit for a figure or a page: printable, and not too long."""
+    clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
+
+
+def shorten(name: str, longest: int = 48) -> str:
+    """Shorten a name in its middle, digests within it to their beginning; what can't be printed is shown as such."""
+    clean = _DIGEST.sub(lambda digest: f"{digest[0][:_DIGEST_KEPT]}…", shown(name, len(name)))
+    if len(clean) <= longest:
+        return clean
+    end = (longest - 1) // 3
+    return f"{clean[: longest - 1 - end]}…{clean[-end:]}"
+
+
+def capitalised(text: str) -> str:
+    """Begin a text with a capital letter, and leave the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def split_common(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Split the words that all names begin with from the rest of each, which is empty only where all are equal."""
+    if len(set(names)) == 1:
+        return names[0], [""] * len(names)
+    words = [re.split(r"(?<!\bno) ", name) for name in names]  # `no HMM` is one word
+    count = 0
+    while all(len(parts) > count + 1 for parts in words) and len({parts[count] for parts in words}) == 1:
+        count += 1
+    return " ".join(words[0][:count]), [" ".join(parts[count:]) for parts in words]

@@ -1,0 +1,142 @@
+"""The figures that only this project's documentation has: finiteness, the headline, power; and all of them by make."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.figures.finiteness import describe_finiteness, draw_finiteness
+from benchmarks.figures.headline import Way, describe_headline, draw_headline, read_ways
+from benchmarks.figures.power import PowerPoint, describe_power, draw_power, read_power
+from drawn import texts, ticks, title, widths
+from firstgrad.case import BackendName
+from firstgrad.estimates import estimate_median
+from firstgrad.record import GroupFiniteness
+from firstgrad.spec import Formulation, HmmSpec, Missing, PoseSpec
+from firstgrad.store import export_jsonl, import_jsonl
+from helpers import make_case, make_record
+from planted import along_releases
+from planted_sweep import planted_records
+
+ROOT = Path(__file__).parents[2]
+
+
+def planted(missing, nan):
+    record = make_record(case=make_case(model=PoseSpec(missing=missing)))
+    groups = (
+        GroupFiniteness(group="rho", values=5, nan=0, infinite=0),
+        GroupFiniteness(group="raw_u_1", values=300, nan=nan, infinite=0),
+    )
+    return replace(record, check=replace(record.check, finiteness=groups))
+
+
+def test_a_panel_a_record_and_a_bar_a_group():
+    figure = draw_finiteness([planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)])
+    naive, safe = figure.axes
+    assert title(naive) == "masked after the arithmetic:\n75 of 305 not finite"
+    assert title(safe) == "masked before it:\n0 of 305 not finite"
+    assert widths(naive) == [1.0, 0.75, 0.0, 0.25]
+    assert "75 of 300" in texts(naive)
+
+
+def test_the_finiteness_in_words_names_the_groups():
+    told = describe_finiteness([planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)])
+    assert "masked after the arithmetic: 75 of 305 not finite (raw_u_1 75 of 300)" in told
+    assert "masked before it: 0 of 305 not finite." in told
+
+
+def way(name, has_hmm, *seconds):
+    return Way(name=name, has_hmm=has_hmm, seconds=estimate_median(seconds))
+
+
+WAYS = (
+    way("fast", False, 1.0, 1.2, 1.4),
+    way("default", False, 60.0, 65.0),
+    way("default", True, 110.0),
+    way("fast", True, 3.0),
+)
+
+
+def test_a_panel_without_and_with_an_hmm_and_the_slowest_way_first():
+    without, with_hmm = draw_headline(WAYS).axes
+    assert (title(without), title(with_hmm)) == ("no HMM", "HMM on")
+    assert ticks(without) == ["default", "fast"]
+    dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in without.lines if len(line.get_xdata()) == 1]
+    assert dots == [(1.2, 1), (62.5, 0)]
+
+
+def test_the_headline_in_words_has_every_number():
+    told = describe_headline(WAYS)
+    assert "Without an HMM: default 62.5 s, fast 1.20 s. With an HMM: default 110 s, fast 3.00 s." in told
+
+
+def test_records_and_densities_by_hand_are_read(tmp_path):
+    spec = PoseSpec(hmm=HmmSpec(n_states=2), formulation=Formulation.VECTORISED)
+    record = make_record(case=make_case(model=spec, backend=BackendName.JAX))
+    export_jsonl([replace(record, time_to_first_gradient_seconds=3.5)], tmp_path / "headline.jsonl")
+    stages = [{"name": "import", "wall_seconds": 9.0}, {"name": "trace", "wall_seconds": 0.5}]
+    stages.append({"name": "compile", "wall_seconds": 1.0})
+    by_hand = [["JAX, plain", 0, {"stages": stages}], ["numba, warm", 0, {"stages": stages}]]
+    (tmp_path / "headline.json").write_text(json.dumps(by_hand))
+    found = {(each.name, each.has_hmm): each.seconds.value for each in read_ways(tmp_path)}
+    assert found == {("vectorised, jax", True): 3.5, ("JAX, plain, by hand", False): 1.5}
+
+
+POINTS = tuple(
+    PowerPoint(tool=tool, factor=factor, rounds=rounds, hits=rounds * steep, trials=100)
+    for factor in (1.05, 1.1)
+    for tool, steep in (("firstgrad compare", 3), ("asv", 1))
+    for rounds in (3, 10, 30)
+)
+
+
+def test_a_panel_a_slowdown_and_a_line_a_tool_with_its_own_marker():
+    panels = draw_power(POINTS).axes
+    assert [title(axes) for axes in panels] == ["HEAD slower by 5%", "HEAD slower by 10%"]
+    for axes in panels:
+        lines = [line for line in axes.get_lines() if list(line.get_xdata()) == [3, 10, 30]]
+        assert [list(line.get_ydata()) for line in lines] == [[0.09, 0.3, 0.9], [0.03, 0.1, 0.3]]
+        assert len({line.get_marker() for line in lines}) == 2
+    assert set(texts(panels[-1])) == {"firstgrad compare", "asv"}
+
+
+def test_the_power_in_words_has_every_number():
+    told = describe_power(POINTS)
+    assert "HEAD slower by 5%: firstgrad compare: 9% with 3, 30% with 10, 90% with 30; asv: 3% with 3" in told
+
+
+def test_what_the_judge_wrote_is_read(tmp_path):
+    path = tmp_path / "report.json"
+    point = {"tool": "asv", "factor": 1.05, "rounds": 3, "found": {"hits": 3, "trials": 100}}
+    path.write_text(json.dumps({"curve": [point], "tools": []}))
+    assert read_power(path) == (POINTS[3],)
+
+
+@pytest.mark.parametrize(
+    ("draw", "problem"), [(draw_finiteness, "no groups"), (draw_headline, "no way"), (draw_power, "no trials")]
+)
+def test_nothing_to_draw_is_refused(draw, problem):
+    with pytest.raises(ValueError, match=problem):
+        draw(())
+
+
+def test_make_plots_draws_what_the_data_folder_has(tmp_path):
+    data, plots = tmp_path / "data", tmp_path / "plots"
+    command = [sys.executable, "-m", "benchmarks.figures", plots, data]
+    export_jsonl(import_jsonl(ROOT / "docs/data/first-gradient.jsonl"), data / "first-gradient.jsonl")
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    assert {path.name for path in plots.iterdir()} == {"phases.png", "phases.svg"}
+    export_jsonl(along_releases(), data / "releases.jsonl")
+    export_jsonl(planted_records(2, backends=(BackendName.JAX, BackendName.NUMBA)), data / "growth.jsonl")
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    names = {path.stem for path in plots.glob("*.svg")}
+    assert names == {
+        "phases", "releases", "scaling-timesteps-jax-cold", "scaling-timesteps-numba-cold",
+        "scaling-directions-jax-cold", "ratio-hmm", "phases-scenarios", "memory", "breakeven",
+    }  # fmt: skip
+    assert str(plots / "breakeven.png") in done.stdout
