@@ -1,11 +1,10 @@
-"""A watched thread, the counters and the one board of a process."""
+"""A watched thread, the one board of a process, and what goes wrong in the display: the compile never sees it."""
 
 from __future__ import annotations
 
 import io
 import sys
 import threading
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -19,106 +18,114 @@ from firstgrad.progress.look import StackLook, UnitCount
 from helpers import FakeClock, wait_for
 
 
-def watch(clock, runs=()):
-    return WatchedThread("title", None, runs, clock)
+def watch(*looks, clock=None, seconds=1.0, runs=()):
+    """A watched thread that was looked at so, one second after the other."""
+    clock = clock or FakeClock()
+    thread = WatchedThread("title", None, runs, clock)
+    for look in looks:
+        clock.tick(seconds)
+        thread.take(look if isinstance(look, StackLook) else StackLook(stage=look))
+    return thread
 
 
 def test_seconds_go_to_the_stage_that_was_seen():
     clock = FakeClock()
-    session = watch(clock)
-    for stage, seconds in ((Stage.REWRITE, 1.0), (Stage.REWRITE, 2.0), (Stage.LINK, 4.0)):
+    thread = watch(Stage.REWRITE, clock=clock)
+    for stage, seconds in ((Stage.REWRITE, 2.0), (Stage.LINK, 4.0)):
         clock.tick(seconds)
-        session.take(StackLook(stage=stage))
-    summary = session.summary()
+        thread.take(StackLook(stage=stage))
+    summary = thread.summary()
     assert dict(summary.stage_seconds) == {Stage.REWRITE: 3.0, Stage.LINK: 4.0}
     assert dict(summary.looks) == {Stage.REWRITE: 2, Stage.LINK: 1}
     assert summary.longest_gap_seconds == 4.0
 
 
 def test_a_snapshot_tells_stage_and_total_time():
-    clock = FakeClock()
-    session = watch(clock)
-    for stage in (Stage.REWRITE, Stage.LINK, Stage.LINK):
-        clock.tick(1.0)
-        session.take(StackLook(stage=stage))
-    snapshot = session.snapshot()
+    snapshot = watch(Stage.REWRITE, Stage.LINK, Stage.LINK).snapshot()
     assert (snapshot.stage_seconds, snapshot.elapsed_seconds) == (2.0, 3.0)
 
 
 def test_nothing_is_shown_while_sampling_and_after_but_for_another_compile():
-    session = watch(FakeClock())
-    shown = []
-    for look in (
-        StackLook(stage=Stage.LINK),
-        StackLook(stage=Stage.OTHER),
-        StackLook(stage=Stage.SAMPLE),
-        StackLook(stage=Stage.SAMPLE, unit_kind=UnitKind.JITTED_FUNCTION),
-        StackLook(stage=Stage.OTHER),
-        StackLook(stage=Stage.CALL),
-        StackLook(stage=Stage.REWRITE),
+    thread = watch()
+    for look, is_visible in (
+        (StackLook(stage=Stage.LINK), True),
+        (StackLook(stage=Stage.OTHER), True),
+        (StackLook(stage=Stage.SAMPLE), False),
+        (StackLook(stage=Stage.SAMPLE, unit_kind=UnitKind.JITTED_FUNCTION), True),
+        (StackLook(stage=Stage.OTHER), False),
+        (StackLook(stage=Stage.CALL), False),
+        (StackLook(stage=Stage.REWRITE), True),
     ):
-        session.take(look)
-        shown.append(session.is_visible)
-    assert shown == [True, True, False, True, False, False, True]
+        thread.take(look)
+        assert thread.is_visible is is_visible, look
 
 
 def test_a_compile_ends_where_sampling_begins():
     clock = FakeClock()
-    session = watch(clock, [FormerRun(key="", seconds=100.0)])
-    session.take(StackLook(stage=Stage.LINK))
-    assert session.snapshot().expected is not None
+    thread = watch(Stage.LINK, clock=clock, seconds=0.0, runs=[FormerRun(key="", seconds=100.0)])
+    assert thread.snapshot().expected is not None
     clock.tick(5.0)
-    session.take(StackLook(stage=Stage.SAMPLE))
+    thread.take(StackLook(stage=Stage.SAMPLE))
     clock.tick(60.0)
-    assert session.summary().seconds == 5.0
-    assert session.snapshot().expected is None
+    assert thread.summary().seconds == 5.0
+    assert thread.snapshot().expected is None
+
+
+def c_modules(compiled, from_cache):
+    return [UnitCount(kind=UnitKind.C_MODULE, compiled=compiled, from_cache=from_cache)]
 
 
 def test_units_of_before_do_not_count():
-    session = watch(FakeClock())
-    session.count_from([UnitCount(kind=UnitKind.C_MODULE, compiled=5, from_cache=2)])
-    session.count([UnitCount(kind=UnitKind.C_MODULE, compiled=8, from_cache=2)])
-    assert session.compiled == 3
-    assert not session.is_cache_seen
-    assert session.is_cache_first is False
+    thread = watch()
+    thread.count_from(c_modules(5, 2))
+    thread.count(c_modules(8, 2))
+    assert (thread.compiled, thread.is_cache_seen, thread.is_cache_first) == (3, False, False)
 
 
 def test_a_first_unit_from_the_cache_is_noted():
-    session = watch(FakeClock())
-    session.count([UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=0)])
-    assert session.is_cache_first is None
-    session.count([UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=1)])
-    session.count([UnitCount(kind=UnitKind.C_MODULE, compiled=1, from_cache=1)])
-    assert session.is_cache_first is True
+    thread = watch()
+    thread.count(c_modules(0, 0))
+    assert thread.is_cache_first is None
+    thread.count(c_modules(0, 1))
+    thread.count(c_modules(1, 1))
+    assert thread.is_cache_first is True
 
 
 def test_helpers_written_in_c_do_not_hide_the_backend():
-    session = watch(FakeClock())
-    for backend in ("c", "jax", "c"):
-        session.take(StackLook(backend=backend))
-    assert session.backend == "jax"
+    assert watch(*(StackLook(backend=name) for name in ("c", "jax", "c"))).backend == "jax"
+
+
+@pytest.mark.parametrize(("backend", "device"), [("numba", "cpu"), ("jax", "cuda, NVIDIA H100")])
+def test_a_run_is_kept_with_its_device(monkeypatch, backend, device):
+    monkeypatch.setattr("firstgrad.progress.board.jax_device", lambda: "cuda, NVIDIA H100")
+    run = watch(StackLook(stage=Stage.LINK, backend=backend)).to_run("m", 3.00049)
+    assert run == FormerRun(key="m", seconds=3.0, backend=backend, device=device)
 
 
 def test_what_is_never_found_is_told_and_what_is_found_once_is_not():
-    session = watch(FakeClock())
-    for number in range(6):
-        session.take(StackLook(read=(("_gone", False), ("_late", number == 5))))
-    assert session.unread == ("_gone",)
+    looks = [StackLook(read=(("_gone", False), ("_late", number == 5))) for number in range(6)]
+    assert watch(*looks).unread == ("_gone",)
 
 
-def threads():
-    return [each for each in threading.enumerate() if each.name == THREAD_NAME]
+def test_a_look_that_comes_while_one_leaves_disturbs_nobody(monkeypatch):
+    thread = watch(Stage.OTHER)
+
+    def looked_at_meanwhile(_stage):
+        thread.take(StackLook(stage=Stage.BUILD))
+        return False
+
+    monkeypatch.setattr(Stage, "is_compile", property(looked_at_meanwhile))
+    assert not thread.is_compile_seen
 
 
-@dataclass
 class Recorder:
     """A display that remembers."""
 
-    drawn: list = field(default_factory=list)
-    closed: list = field(default_factory=list)
+    def __init__(self):
+        self.drawn, self.closed = [], []
 
     def draw(self, snapshots):
-        self.drawn.append([each.title for each in snapshots])
+        self.drawn.append([snapshot.title for snapshot in snapshots])
 
     def close(self, conclusion):
         self.closed.append(conclusion)
@@ -130,14 +137,17 @@ class Raising(Recorder):
         raise OSError("the stream is closed")
 
 
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
+
+
 @pytest.mark.parametrize("kind", [Recorder, Raising])
 def test_a_board_draws_while_somebody_is_watched(kind):
-    display = kind()
+    display, thread = kind(), watch()
     board = Board(display, counters=())
-    session = watch(FakeClock())
-    board.join(session)
+    board.join(thread)
     wait_for(lambda: display.drawn, what="a drawing")
-    assert board.leave(session)
+    assert board.leave(thread)
     board.end()
     assert display.drawn[0] == ["title"]
     assert display.closed == [""], "one that fails must give back what it has, too"
@@ -145,7 +155,7 @@ def test_a_board_draws_while_somebody_is_watched(kind):
 
 
 def quiet(**options):
-    return firstgrad.compile_progress(history=False, stream=io.StringIO(), **options)
+    return firstgrad.compile_progress(**{"history": False, "stream": io.StringIO()} | options)
 
 
 def test_a_block_leaves_no_thread():
@@ -168,6 +178,15 @@ def test_an_inner_block_does_nothing():
     assert outer.summary.seconds > 0.0
 
 
+def test_one_object_used_again_inside_another_has_an_empty_summary():
+    used = quiet()
+    with used:
+        pass
+    with quiet(), used:
+        pass
+    assert used.summary.seconds == 0.0
+
+
 def test_a_decorated_function_may_call_itself():
     @quiet()
     def down(number):
@@ -175,6 +194,18 @@ def test_a_decorated_function_may_call_itself():
 
     assert down(3) == 3
     assert threads() == []
+
+
+def test_what_runs_after_its_call_has_returned_is_not_decorated_in_vain():
+    async def later():
+        pass
+
+    def one_by_one():
+        yield
+
+    for function in (later, one_by_one):
+        with pytest.raises(TypeError, match=f"{function.__name__}, which runs after its call.*inside it"):
+            firstgrad.compile_progress()(function)
 
 
 def test_another_thread_joins_the_display():
@@ -190,23 +221,11 @@ def test_another_thread_joins_the_display():
         thread.start()
         assert inside.wait(10)
         assert len(threads()) == 1
-        assert [each.title for each in BOARDS._board.watched] == ["first", "other"]
+        assert [watched.title for watched in BOARDS._board.watched] == ["first", "other"]
     assert len(threads()) == 1, "the other is still being watched"
     leave.set()
-    thread.join()
+    thread.join(10)
     assert threads() == []
-
-
-def test_a_look_that_comes_while_one_leaves_disturbs_nobody(monkeypatch):
-    session = watch(FakeClock())
-    session.take(StackLook(stage=Stage.OTHER))
-
-    def looked_at_meanwhile(_stage):
-        session.take(StackLook(stage=Stage.BUILD))
-        return False
-
-    monkeypatch.setattr(Stage, "is_compile", property(looked_at_meanwhile))
-    assert not session.is_compile_seen
 
 
 def test_what_a_release_does_not_show_is_said_once(monkeypatch):
@@ -216,9 +235,6 @@ def test_what_a_release_does_not_show_is_said_once(monkeypatch):
         pass
     with quiet():
         pass
-
-
-# --- what goes wrong in the display never reaches the user's compile, and leaves nothing behind
 
 
 class Listener:
@@ -280,41 +296,25 @@ def test_an_error_of_ours_at_the_end_stays_ours(monkeypatch):
     assert BOARDS._board is None
 
 
-def test_without_a_home_nothing_is_kept(monkeypatch):
+def nobody():
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "options"),
+    [
+        pytest.param("pathlib.Path.home", nobody, {"history": True}, id="without a home nothing is kept"),
+        pytest.param(
+            "firstgrad.progress.compile_progress.measured_runs",
+            lambda _: 1 / 0,
+            {"reference": "mine.py:build"},
+            id="a store that cannot be read tells nothing",
+        ),
+    ],
+)
+def test_without_former_runs_the_block_runs_all_the_same(monkeypatch, name, broken, options):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-
-    def nobody():
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr("pathlib.Path.home", nobody)
-    with firstgrad.compile_progress(stream=io.StringIO()) as progress:
+    monkeypatch.setattr(name, broken)
+    with quiet(**options) as progress:
         pass
     assert progress.summary.seconds > 0.0
-
-
-def test_a_reference_whose_store_cannot_be_read_tells_nothing(monkeypatch):
-    monkeypatch.setattr("firstgrad.progress.compile_progress.measured_runs", lambda _: 1 / 0)
-    with quiet(reference="mine.py:build") as progress:
-        pass
-    assert progress.summary.seconds > 0.0
-
-
-def test_one_object_used_again_inside_another_has_an_empty_summary():
-    used = quiet()
-    with used:
-        pass
-    with quiet(), used:
-        pass
-    assert used.summary.seconds == 0.0
-
-
-def test_what_runs_after_its_call_has_returned_is_not_decorated_in_vain():
-    async def later():
-        pass
-
-    def one_by_one():
-        yield
-
-    for function in (later, one_by_one):
-        with pytest.raises(TypeError, match=f"{function.__name__}, which runs after its call.*inside it"):
-            firstgrad.compile_progress()(function)

@@ -44,25 +44,32 @@ COMPILING = Snapshot(
 )
 
 
-def test_rewriting_in_words():
-    assert one_line(REWRITING) == (
-        "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"
-    )
+LINKING = replace(
+    REWRITING,
+    look=StackLook(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE),
+    units=(UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),),
+    processes=3,
+)
 
 
-def test_compiling_in_words():
-    assert one_line(COMPILING) == (
-        "first call 2.0 s · compiling kernel · 34 jitted functions compiled · some from cache · 46.0 s in all · "
-        "about 150 s left (3 former runs)"
-    )
-
-
-def test_linking_in_words():
-    look = StackLook(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE)
-    units = (UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),)
-    shown = replace(REWRITING, look=look, units=units, processes=3)
-    assert activity(shown) == "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add)"
-    assert account(shown) == "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes"
+@pytest.mark.parametrize(
+    ("snapshot", "text"),
+    [
+        (REWRITING, "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"),
+        (
+            COMPILING,
+            "first call 2.0 s · compiling kernel · 34 jitted functions compiled · some from cache · 46.0 s in all · "
+            "about 150 s left (3 former runs)",
+        ),
+        (
+            LINKING,
+            "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add) · "
+            "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes",
+        ),
+    ],
+)
+def test_a_snapshot_in_words(snapshot, text):
+    assert one_line(snapshot) == text
 
 
 def test_counts_of_both_kinds_in_words():
@@ -105,59 +112,44 @@ def test_the_conclusion_lists_what_was_compiled():
     )
 
 
-def drawn_log(clock, every_seconds=10.0):
-    lines = []
-    return Log(lines.append, every_seconds=every_seconds, clock=clock), lines
+def logged(*drawings, every=1.0):
+    """Lines of a log that is asked to draw these, one after the other."""
+    clock, lines = FakeClock(), []
+    log = Log(lines.append, every_seconds=10.0, clock=clock)
+    for snapshots in drawings:
+        log.draw(snapshots)
+        clock.tick(every)
+    return [line.split(" 1.2 s")[0].split(" 2.0 s")[0] for line in lines]
 
 
-def test_a_log_has_a_line_when_the_stage_changes():
-    clock = FakeClock()
-    log, lines = drawn_log(clock)
-    for snapshot in (REWRITING, REWRITING, COMPILING):
-        log.draw([replace(snapshot, title="")])
-        clock.tick(2.0)
-    assert [line.split(" 1.2 s")[0].split(" 2.0 s")[0] for line in lines] == ["rewrite", "first call"]
+BARE = replace(REWRITING, title="")
 
 
-def test_a_log_has_a_line_now_and_then_in_a_long_stage():
-    clock = FakeClock()
-    log, lines = drawn_log(clock)
-    for _ in range(31):
-        log.draw([COMPILING])
-        clock.tick(1.0)
-    assert len(lines) == 4
+A_LOG_HAS_LINES = {
+    "when the stage changes": ([[BARE], [BARE], [COMPILING]], 2.0, ["rewrite", "first call"]),
+    "now and then in a long stage": ([[COMPILING]] * 31, 1.0, ["first call"] * 4),
+    "not at every flicker": ([[BARE], [COMPILING]] * 10, 0.1, ["rewrite", "first call"]),
+    "two threads apart": (
+        [[replace(COMPILING, title="one"), replace(REWRITING, title="two")]] * 3,
+        2.0,
+        ["one: first call", "two: rewrite"],
+    ),
+    "two threads without titles apart": (
+        [[replace(BARE, thread_id=1), replace(COMPILING, thread_id=2)]] * 9,
+        1.0,
+        ["rewrite", "first call"],
+    ),
+}
 
 
-def test_a_log_does_not_follow_every_flicker():
-    clock = FakeClock()
-    log, lines = drawn_log(clock)
-    for number in range(20):
-        log.draw([replace((REWRITING, COMPILING)[number % 2], title="")])
-        clock.tick(0.1)
-    assert len(lines) == 2
-
-
-def test_a_log_keeps_two_threads_apart():
-    clock = FakeClock()
-    log, lines = drawn_log(clock)
-    for _ in range(3):
-        log.draw([replace(COMPILING, title="one"), replace(REWRITING, title="two")])
-        clock.tick(2.0)
-    assert [line.partition(":")[0] for line in lines] == ["one", "two"]
-
-
-def test_a_log_keeps_two_threads_without_titles_apart():
-    clock = FakeClock()
-    log, lines = drawn_log(clock)
-    one, two = replace(REWRITING, title="", thread_id=1), replace(COMPILING, thread_id=2)
-    for _ in range(9):
-        log.draw([one, two])
-        clock.tick(1.0)
-    assert len(lines) == 2
+@pytest.mark.parametrize(("drawings", "every", "lines"), A_LOG_HAS_LINES.values(), ids=A_LOG_HAS_LINES)
+def test_a_log_has_lines(drawings, every, lines):
+    assert logged(*drawings, every=every) == lines
 
 
 def test_a_log_ends_with_the_conclusion_where_there_is_one():
-    log, lines = drawn_log(FakeClock())
+    lines = []
+    log = Log(lines.append)
     log.close("")
     log.close("done in 1 s")
     assert lines == ["done in 1 s\n"]

@@ -99,54 +99,39 @@ def test_the_default_place_follows_the_users_cache_folder(monkeypatch, tmp_path)
     assert default_path() == Path.home() / ".cache" / "firstgrad" / "compiles.jsonl"
 
 
-def test_nothing_is_expected_without_former_runs():
-    assert expect([], elapsed_seconds=0.0) is None
-
-
-def test_runs_that_were_over_by_now_do_not_count():
-    expected = expect([COLD, WARM], elapsed_seconds=10.0)
-    assert (expected.seconds, expected.runs) == (186.0, 1)
-    assert expect([WARM], elapsed_seconds=10.0) is None
-
-
-def test_more_units_than_a_warm_run_had_leave_the_cold_one():
-    expected = expect([COLD, WARM], elapsed_seconds=1.0, compiled=4)
-    assert (expected.seconds, expected.runs) == (195.0, 1)
-
-
-def test_a_first_unit_from_the_cache_leaves_the_warm_run():
-    assert expect([COLD, WARM], elapsed_seconds=1.0, is_cache_first=True).seconds == 7.0
-
-
-def test_both_count_while_nothing_tells_them_apart():
-    expected = expect([COLD, WARM], elapsed_seconds=1.0)
-    assert (expected.low_seconds, expected.high_seconds, expected.runs) == (7.0, 195.0, 2)
-
-
-def test_another_backend_does_not_count():
-    assert expect([COLD], elapsed_seconds=1.0, backend="jax") is None
-    assert expect([COLD], elapsed_seconds=1.0, backend="numba") is not None
-
-
 CPU = FormerRun(key="m", seconds=9.0, backend="jax")
 GPU = FormerRun(key="m", seconds=30.0, backend="jax", device="cuda, NVIDIA H100")
 
 
+FORMER_RUNS_TELL_WHAT_IS_LEFT = {
+    "nothing without former runs": ([], {}, []),
+    "runs that were over by now do not count": ([COLD, WARM], {"elapsed_seconds": 10.0}, [186.0]),
+    "none is left": ([WARM], {"elapsed_seconds": 10.0}, []),
+    "more units than a warm run had": ([COLD, WARM], {"compiled": 4}, [195.0]),
+    "a first unit from the cache": ([COLD, WARM], {"is_cache_first": True}, [7.0]),
+    "both while nothing tells them apart": ([COLD, WARM], {}, [7.0, 195.0]),
+    "another backend does not count": ([COLD], {"backend": "jax"}, []),
+    "its own does": ([COLD], {"backend": "numba"}, [195.0]),
+    "a CPU": ([CPU, GPU], {"backend": "jax", "device": "cpu"}, [8.0]),
+    "a GPU": ([CPU, GPU], {"backend": "jax", "device": GPU.device}, [29.0]),
+    "a CPU tells nothing of a GPU": ([CPU], {"backend": "jax", "device": GPU.device}, []),
+    "unlike devices are not put together": ([CPU, GPU], {"backend": "jax"}, []),
+    "one device, not yet known": ([CPU], {"backend": "jax"}, [8.0]),
+    "unlike devices, backend not known": ([COLD, GPU], {"device": GPU.device}, []),
+    "Numba beside a GPU": ([COLD, GPU], {"backend": "numba", "device": GPU.device}, [195.0]),
+}
+
+
 @pytest.mark.parametrize(
-    ("runs", "backend", "device", "seconds"),
-    [
-        ([CPU, GPU], "jax", "cpu", 8.0),
-        ([CPU, GPU], "jax", GPU.device, 29.0),
-        ([CPU], "jax", GPU.device, None),
-        ([CPU, GPU], "jax", "", None),
-        ([CPU], "jax", "", 8.0),
-        ([COLD, GPU], "", GPU.device, None),
-        ([COLD, GPU], "numba", GPU.device, 195.0),
-    ],
+    ("runs", "now", "left"), FORMER_RUNS_TELL_WHAT_IS_LEFT.values(), ids=FORMER_RUNS_TELL_WHAT_IS_LEFT
 )
-def test_a_gpu_tells_nothing_of_a_cpu(runs, backend, device, seconds):
-    expected = expect(runs, elapsed_seconds=1.0, backend=backend, device=device)
-    assert (expected and expected.seconds) == seconds
+def test_former_runs_tell_what_is_left(runs, now, left):
+    expected = expect(runs, **{"elapsed_seconds": 1.0} | now)
+    if not left:
+        assert expected is None
+    else:
+        assert (expected.low_seconds, expected.high_seconds, expected.runs) == (left[0], left[-1], len(left))
+        assert expected.seconds == sum(left) / len(left)
 
 
 def test_a_line_of_a_release_that_knew_no_devices_ran_on_none_that_is_known(tmp_path):

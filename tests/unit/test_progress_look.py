@@ -78,74 +78,61 @@ class Unnamed:
     name = None
 
 
-@pytest.mark.parametrize(
-    ("frames", "fields"),
-    [
-        pytest.param(
-            [PREPARE, sequence()],
-            {"stage": Stage.REWRITE, "pass_name": "canonicalize", "pass_number": 12, "pass_total": 44, "nodes": 812},
-            id="a pass has its number and nodes",
-        ),
-        pytest.param(
-            [PREPARE, sequence("outer", 2, 9), sequence("inner", 0, 3)],
-            {"pass_name": "outer", "pass_number": 3, "pass_total": 9},
-            id="the outermost of nested lists of passes counts",
-        ),
-        pytest.param(
-            [PREPARE, sequence()._replace(locals=lambda: {**sequence().locals(), "rewriter": Unnamed()})],
-            {"pass_name": "Unnamed"},
-            id="a pass without a name is called by its type",
-        ),
-        pytest.param([LOGP, PREPARE, sequence()], {"stage": Stage.LOGP_GRAPH}, id="rewriting within the logp graph"),
-        pytest.param(
-            [CREATE, make_all()],
-            {"stage": Stage.LINK, "node_number": 4, "node_total": 15, "unit": "Elemwise(float)"},
-            id="linking tells node and operation",
-        ),
-        pytest.param(
-            [CREATE, make_all(15, 15)], {"node_number": 15, "node_total": 15}, id="none is beyond the last node"
-        ),
-        pytest.param(
-            [PREPARE, sequence("last", 9, 9)], {"pass_number": 9, "pass_total": 9}, id="nor beyond the last pass"
-        ),
-        pytest.param(
-            [CREATE, make_all(), ("pytensor/link/c/op.py", "COp.make_c_thunk"), COMPILER],
-            {"unit_kind": UnitKind.C_MODULE, "unit": "Elemwise(float)", "backend": "c"},
-            id="a C compile is a unit of its node",
-        ),
-        pytest.param(
-            [CALL, dispatcher("whole_graph"), dispatcher("kernel")],
-            {"stage": Stage.FIRST_CALL, "unit": "kernel", "backend": "numba"},
-            id="the innermost jitted function is the one being compiled",
-        ),
-        pytest.param([CALL], {"stage": Stage.CALL}, id="a call that compiles nothing is a call"),
-        pytest.param([CALL, CREATE, make_all()], {"stage": Stage.FIRST_CALL}, id="one that links is a first call"),
-        pytest.param([PREPARE, sequence(), make_all()], {"stage": Stage.REWRITE}, id="constant folding is rewriting"),
-        pytest.param([SAMPLING], {"stage": Stage.SAMPLE, "unit_kind": None}, id="sampling"),
-        pytest.param(
-            [SAMPLING, CALL, dispatcher("kernel")],
-            {"stage": Stage.SAMPLE, "unit_kind": UnitKind.JITTED_FUNCTION},
-            id="a compile within sampling",
-        ),
-        pytest.param(
-            [
-                CALL,
-                ("jax/_src/pjit.py", "_cpp_pjit.<locals>.cache_miss"),
-                frame(("jax/_src/pjit.py", "_pjit_call_impl_python"), name="jax_funcified_fgraph"),
-                ("jax/_src/compiler.py", "compile_or_get_cached"),
-            ],
-            {"stage": Stage.FIRST_CALL, "unit": "jax_funcified_fgraph", "unit_kind": UnitKind.XLA_MODULE},
-            id="XLA is told by its program",
-        ),
-        pytest.param(
-            [CALL, dispatcher("f"), ("numba/core/caching.py", "CompileResultCacheImpl.rebuild")],
-            {"reads_cache": True},
-            id="loading from a cache",
-        ),
-        pytest.param([(OLD, "Function.__call__"), dispatcher("f")], {"stage": Stage.FIRST_CALL}, id="PyTensor 2"),
-        pytest.param([(OLD, "FunctionMaker.prepare_fgraph")], {"stage": Stage.REWRITE}, id="PyTensor 2, rewriting"),
-    ],
-)
+A_STACK_TELLS = {
+    "a pass has its number and nodes": (
+        [PREPARE, sequence()],
+        {"stage": Stage.REWRITE, "pass_name": "canonicalize", "pass_number": 12, "pass_total": 44, "nodes": 812},
+    ),
+    "the outermost of nested lists of passes counts": (
+        [PREPARE, sequence("outer", 2, 9), sequence("inner", 0, 3)],
+        {"pass_name": "outer", "pass_number": 3, "pass_total": 9},
+    ),
+    "a pass without a name is called by its type": (
+        [PREPARE, sequence()._replace(locals=lambda: {**sequence().locals(), "rewriter": Unnamed()})],
+        {"pass_name": "Unnamed"},
+    ),
+    "rewriting within the logp graph": ([LOGP, PREPARE, sequence()], {"stage": Stage.LOGP_GRAPH}),
+    "linking tells node and operation": (
+        [CREATE, make_all()],
+        {"stage": Stage.LINK, "node_number": 4, "node_total": 15, "unit": "Elemwise(float)"},
+    ),
+    "none is beyond the last node": ([CREATE, make_all(15, 15)], {"node_number": 15, "node_total": 15}),
+    "nor beyond the last pass": ([PREPARE, sequence("last", 9, 9)], {"pass_number": 9, "pass_total": 9}),
+    "a C compile is a unit of its node": (
+        [CREATE, make_all(), ("pytensor/link/c/op.py", "COp.make_c_thunk"), COMPILER],
+        {"unit_kind": UnitKind.C_MODULE, "unit": "Elemwise(float)", "backend": "c"},
+    ),
+    "the innermost jitted function is the one being compiled": (
+        [CALL, dispatcher("whole_graph"), dispatcher("kernel")],
+        {"stage": Stage.FIRST_CALL, "unit": "kernel", "backend": "numba"},
+    ),
+    "a call that compiles nothing is a call": ([CALL], {"stage": Stage.CALL}),
+    "one that links is a first call": ([CALL, CREATE, make_all()], {"stage": Stage.FIRST_CALL}),
+    "constant folding is rewriting": ([PREPARE, sequence(), make_all()], {"stage": Stage.REWRITE}),
+    "sampling": ([SAMPLING], {"stage": Stage.SAMPLE, "unit_kind": None}),
+    "a compile within sampling": (
+        [SAMPLING, CALL, dispatcher("kernel")],
+        {"stage": Stage.SAMPLE, "unit_kind": UnitKind.JITTED_FUNCTION},
+    ),
+    "XLA is told by its program": (
+        [
+            CALL,
+            ("jax/_src/pjit.py", "_cpp_pjit.<locals>.cache_miss"),
+            frame(("jax/_src/pjit.py", "_pjit_call_impl_python"), name="jax_funcified_fgraph"),
+            ("jax/_src/compiler.py", "compile_or_get_cached"),
+        ],
+        {"stage": Stage.FIRST_CALL, "unit": "jax_funcified_fgraph", "unit_kind": UnitKind.XLA_MODULE},
+    ),
+    "loading from a cache": (
+        [CALL, dispatcher("f"), ("numba/core/caching.py", "CompileResultCacheImpl.rebuild")],
+        {"reads_cache": True},
+    ),
+    "PyTensor 2": ([(OLD, "Function.__call__"), dispatcher("f")], {"stage": Stage.FIRST_CALL}),
+    "PyTensor 2, rewriting": ([(OLD, "FunctionMaker.prepare_fgraph")], {"stage": Stage.REWRITE}),
+}
+
+
+@pytest.mark.parametrize(("frames", "fields"), A_STACK_TELLS.values(), ids=A_STACK_TELLS)
 def test_a_stack_tells(frames, fields):
     look = read_stack(stack(*frames))
     assert {name: getattr(look, name) for name in fields} == fields

@@ -44,35 +44,33 @@ def spent(*stages):
     return tuple(StageTime(stage=stage, wall_seconds=seconds, cpu_seconds=seconds / 2) for stage, seconds in stages)
 
 
+STAGES_HAVE_THEIR_SECONDS = {
+    "each ends where the next begins": (
+        stages := [(IMPORT, 2.0), (COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0), (OTHER, 0.5)],
+        0.0,
+        stages,
+    ),
+    "chains in turn add up": (
+        [(TUNING, 4.0), (DRAWING, 1.0), (TUNING, 6.0), (DRAWING, 2.0), (OTHER, 0.5)],
+        0.0,
+        [(TUNING, 10.0), (DRAWING, 3.0), (OTHER, 0.5)],
+    ),
+    "a border known well enough stays": (
+        [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0)],
+        0.5,
+        [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0)],
+    ),
+    "one that is not makes one stage of two": (
+        [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0), (OTHER, 0.5)],
+        0.6,
+        [(COMPILE, 8.0), (SAMPLING, 5.0), (OTHER, 0.5)],
+    ),
+    "no draws, no border to be unsure of": ([(COMPILE, 8.0)], 0.0, [(COMPILE, 8.0)]),
+}
+
+
 @pytest.mark.parametrize(
-    ("stages", "unsure_seconds", "times"),
-    [
-        pytest.param(
-            stages := [(IMPORT, 2.0), (COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0), (OTHER, 0.5)],
-            0.0,
-            stages,
-            id="each ends where the next begins",
-        ),
-        pytest.param(
-            [(TUNING, 4.0), (DRAWING, 1.0), (TUNING, 6.0), (DRAWING, 2.0), (OTHER, 0.5)],
-            0.0,
-            [(TUNING, 10.0), (DRAWING, 3.0), (OTHER, 0.5)],
-            id="chains in turn add up",
-        ),
-        pytest.param(
-            [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0)],
-            0.5,
-            [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0)],
-            id="a border known well enough stays",
-        ),
-        pytest.param(
-            [(COMPILE, 8.0), (TUNING, 4.0), (DRAWING, 1.0), (OTHER, 0.5)],
-            0.6,
-            [(COMPILE, 8.0), (SAMPLING, 5.0), (OTHER, 0.5)],
-            id="one that is not makes one stage of two",
-        ),
-        pytest.param([(COMPILE, 8.0)], 0.0, [(COMPILE, 8.0)], id="no draws, no border to be unsure of"),
-    ],
+    ("stages", "unsure_seconds", "times"), STAGES_HAVE_THEIR_SECONDS.values(), ids=STAGES_HAVE_THEIR_SECONDS
 )
 def test_stages_have_their_seconds(stages, unsure_seconds, times):
     assert run(*stages).times(unsure_seconds=unsure_seconds) == spent(*times)
@@ -159,24 +157,19 @@ def test_chains_at_the_same_place_stand_at_two_places():
     assert tally_of(drawn(1), drawn(1, chain=1), chains=2).drawing.positions == 2
 
 
-@pytest.mark.parametrize(
-    ("draws", "plan", "stuck"),
-    [
-        pytest.param([tuned(1), drawn(1), drawn(1)], {}, 1, id="never moved"),
-        pytest.param([tuned(1), drawn(2), drawn(2)], {}, 1, id="moved only while it was tuned"),
-        pytest.param(
-            [tuned(1), drawn(1), tuned(1, chain=1), drawn(2, chain=1), drawn(3, chain=1)],
-            {"chains": 2},
-            1,
-            id="one of two",
-        ),
-        pytest.param([tuned(1), drawn(2)], {"tune": 1, "draws": 1}, 0, id="a single draw shows nothing"),
-        pytest.param([tuned(1), *[drawn(2)] * 4], {"tune": 1, "draws": 4}, 0, id="four draws are chance"),
-        pytest.param([tuned(1), *[drawn(2)] * 5], {"tune": 1, "draws": 5}, 1, id="five are not"),
-        pytest.param([tuned(2), *[drawn(2)] * 3], {"tune": 1, "draws": 3}, 0, id="four with tuning are chance"),
-        pytest.param([tuned(2), *[drawn(2)] * 4], {"tune": 1, "draws": 4}, 1, id="five with tuning are not"),
-    ],
-)
+STUCK_CHAINS_ARE_COUNTED = {
+    "never moved": ([tuned(1), drawn(1), drawn(1)], {}, 1),
+    "moved only while it was tuned": ([tuned(1), drawn(2), drawn(2)], {}, 1),
+    "one of two": ([tuned(1), drawn(1), tuned(1, chain=1), drawn(2, chain=1), drawn(3, chain=1)], {"chains": 2}, 1),
+    "a single draw shows nothing": ([tuned(1), drawn(2)], {"tune": 1, "draws": 1}, 0),
+    "four draws are chance": ([tuned(1), *[drawn(2)] * 4], {"tune": 1, "draws": 4}, 0),
+    "five are not": ([tuned(1), *[drawn(2)] * 5], {"tune": 1, "draws": 5}, 1),
+    "four with tuning are chance": ([tuned(2), *[drawn(2)] * 3], {"tune": 1, "draws": 3}, 0),
+    "five with tuning are not": ([tuned(2), *[drawn(2)] * 4], {"tune": 1, "draws": 4}, 1),
+}
+
+
+@pytest.mark.parametrize(("draws", "plan", "stuck"), STUCK_CHAINS_ARE_COUNTED.values(), ids=STUCK_CHAINS_ARE_COUNTED)
 def test_stuck_chains_are_counted(draws, plan, stuck):
     assert tally_of(*draws, **plan).stuck_chains == stuck
 
