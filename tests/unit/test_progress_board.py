@@ -40,9 +40,9 @@ def test_seconds_go_to_the_stage_that_was_seen():
     assert summary.longest_gap_seconds == 4.0
 
 
-def test_a_snapshot_tells_stage_and_total_time():
-    snapshot = watch(Stage.REWRITE, Stage.LINK, Stage.LINK).snapshot()
-    assert (snapshot.stage_seconds, snapshot.elapsed_seconds) == (2.0, 3.0)
+def test_a_thread_tells_stage_and_total_time():
+    thread = watch(Stage.REWRITE, Stage.LINK, Stage.LINK)
+    assert (thread.stage_seconds, thread.elapsed_seconds) == (2.0, 3.0)
 
 
 def test_nothing_is_shown_while_sampling_and_after_but_for_another_compile():
@@ -63,12 +63,12 @@ def test_nothing_is_shown_while_sampling_and_after_but_for_another_compile():
 def test_a_compile_ends_where_sampling_begins():
     clock = FakeClock()
     thread = watch(Stage.LINK, clock=clock, seconds=0.0, runs=[FormerRun(key="", seconds=100.0)])
-    assert thread.snapshot().expected is not None
+    assert thread.expected is not None
     clock.tick(5.0)
     thread.take(StackLook(stage=Stage.SAMPLE))
     clock.tick(60.0)
     assert thread.summary().seconds == 5.0
-    assert thread.snapshot().expected is None
+    assert thread.expected is None
 
 
 def c_modules(compiled, from_cache):
@@ -124,16 +124,16 @@ class Recorder:
     def __init__(self):
         self.drawn, self.closed = [], []
 
-    def draw(self, snapshots):
-        self.drawn.append([snapshot.title for snapshot in snapshots])
+    def draw(self, threads):
+        self.drawn.append([thread.title for thread in threads])
 
     def close(self, conclusion):
         self.closed.append(conclusion)
 
 
 class Raising(Recorder):
-    def draw(self, snapshots):
-        super().draw(snapshots)
+    def draw(self, threads):
+        super().draw(threads)
         raise OSError("the stream is closed")
 
 

@@ -1,16 +1,16 @@
-"""The text of a snapshot, and who draws it where."""
+"""The text of what is known of a watched thread, and who draws it where."""
 
 from __future__ import annotations
 
 import io
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyte
 import pytest
 
 from firstgrad.observe.events import Stage, UnitKind
-from firstgrad.progress.board import CompileSummary, Snapshot
+from firstgrad.progress.board import CompileSummary
 from firstgrad.progress.displays import (
     STAGES,
     Log,
@@ -26,14 +26,31 @@ from firstgrad.progress.history import ExpectedTime
 from firstgrad.progress.look import StackLook, UnitCount
 from helpers import MIB, FakeClock
 
-REWRITING = Snapshot(
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a display reads of a watched thread."""
+
+    title: str
+    look: StackLook
+    stage_seconds: float
+    elapsed_seconds: float
+    units: tuple[UnitCount, ...] = ()
+    is_cache_seen: bool = False
+    rss_bytes: int | None = None
+    processes: int = 1
+    expected: ExpectedTime | None = None
+    thread_id: int = 0
+
+
+REWRITING = Shown(
     title="pose",
     look=StackLook(stage=Stage.REWRITE, pass_name="canonicalize", pass_number=12, pass_total=44, nodes=812),  # noqa: S106
     stage_seconds=1.25,
     elapsed_seconds=12.3,
     rss_bytes=456 * MIB,
 )
-COMPILING = Snapshot(
+COMPILING = Shown(
     title="",
     look=StackLook(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
     stage_seconds=2.0,
@@ -53,7 +70,7 @@ LINKING = replace(
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "text"),
+    ("thread", "text"),
     [
         (REWRITING, "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"),
         (
@@ -68,8 +85,8 @@ LINKING = replace(
         ),
     ],
 )
-def test_a_snapshot_in_words(snapshot, text):
-    assert one_line(snapshot) == text
+def test_a_thread_in_words(thread, text):
+    assert one_line(thread) == text
 
 
 def test_counts_of_both_kinds_in_words():
@@ -116,8 +133,8 @@ def logged(*drawings, every=1.0):
     """Lines of a log that is asked to draw these, one after the other."""
     clock, lines = FakeClock(), []
     log = Log(lines.append, every_seconds=10.0, clock=clock)
-    for snapshots in drawings:
-        log.draw(snapshots)
+    for threads in drawings:
+        log.draw(threads)
         clock.tick(every)
     return [line.split(" 1.2 s")[0].split(" 2.0 s")[0] for line in lines]
 

@@ -34,22 +34,6 @@ THREAD_NAME = "firstgrad-progress"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What a display shows of one thread."""
-
-    title: str
-    look: StackLook  # the last one
-    stage_seconds: float  # in this stage
-    elapsed_seconds: float
-    units: tuple[UnitCount, ...] = ()  # compiled since the start, in this process
-    is_cache_seen: bool = False  # whether anything was loaded from a disk cache
-    rss_bytes: int | None = None  # of the process and its children; none where the system does not tell
-    processes: int = 1
-    expected: ExpectedTime | None = None  # where former runs tell
-    thread_id: int = 0  # tells threads of the same title apart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CompileSummary:
     """What was seen from start to end."""
 
@@ -90,14 +74,15 @@ class WatchedThread:
         self.title, self.until, self.thread_id = title, until, threading.get_ident()
         self._runs, self._clock = runs, clock
         self._began = self._looked = self._stage_began = clock()
-        self._look = StackLook()
+        self.look = StackLook()  # the last one
         self._looks: Counter[Stage] = Counter()
         self._seconds: dict[Stage, float] = {}
         self._read: set[str] = set()
         self._misses: Counter[str] = Counter()
         self._at_start: dict[str, UnitCount] = {}
-        self._units: tuple[UnitCount, ...] = ()
-        self._rss: tuple[int, int] | None = None
+        self.units: tuple[UnitCount, ...] = ()  # compiled since the start, in this process
+        self.rss_bytes: int | None = None  # of the process and its children; none where the system does not tell
+        self.processes = 1
         self._peak: int | None = None
         self._gap = 0.0
         self._compiled_until: float | None = None
@@ -114,11 +99,11 @@ class WatchedThread:
         """Take a look into account."""
         now = self._clock()
         self._gap = max(self._gap, now - self._looked)
-        if look.stage is not self._look.stage:
+        if look.stage is not self.look.stage:
             self._stage_began = self._looked
         self._seconds[look.stage] = self._seconds.get(look.stage, 0.0) + now - self._looked
         self._looks[look.stage] += 1
-        self._look, self._looked = look, now
+        self.look, self._looked = look, now
         for reader, was_read in look.read:
             if was_read:
                 self._read.add(reader)
@@ -132,22 +117,22 @@ class WatchedThread:
 
     def count(self, units: Sequence[UnitCount]) -> None:
         """Take the counts of this process into account."""
-        self._units = tuple(count.since(self._at_start.get(count.kind)) for count in units)
-        self.is_cache_seen = self.is_cache_seen or any(count.from_cache for count in self._units)
+        self.units = tuple(count.since(self._at_start.get(count.kind)) for count in units)
+        self.is_cache_seen = self.is_cache_seen or any(count.from_cache for count in self.units)
         if self.is_cache_first is None and (self.compiled or self.is_cache_seen):
             self.is_cache_first = not self.compiled
 
     def weigh(self, rss: tuple[int, int]) -> None:
         """Take a look at the memory into account."""
-        self._rss = rss
-        self._peak = max(self._peak or 0, rss[0])
+        self.rss_bytes, self.processes = rss
+        self._peak = max(self._peak or 0, self.rss_bytes)
 
     @property
     def is_visible(self) -> bool:
         """Whether there is something to show: samplers have displays of their own."""
-        if self._look.stage is Stage.SAMPLE:
-            return self._look.unit_kind is not None
-        return self._compiled_until is None or self._look.stage.is_compile
+        if self.look.stage is Stage.SAMPLE:
+            return self.look.unit_kind is not None
+        return self._compiled_until is None or self.look.stage.is_compile
 
     @property
     def is_compile_seen(self) -> bool:
@@ -157,7 +142,7 @@ class WatchedThread:
     @property
     def compiled(self) -> int | None:
         """How many units were compiled; none where nobody counted."""
-        return sum(count.compiled for count in self._units) if self._units else None
+        return sum(count.compiled for count in self.units) if self.units else None
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -165,32 +150,28 @@ class WatchedThread:
         never = (reader for reader, misses in tuple(self._misses.items()) if misses >= _ASKED_OFTEN)
         return tuple(reader for reader in never if reader not in self._read)
 
-    def snapshot(self) -> Snapshot:
-        """Say what is known now."""
-        now = self._clock()
-        elapsed = now - self._began
-        expected = None
-        if self._compiled_until is None and self._runs:
-            expected = expect(
-                self._runs,
-                elapsed_seconds=elapsed,
-                backend=self.backend,
-                device=jax_device(),
-                compiled=self.compiled or 0,
-                is_cache_first=self.is_cache_first,
-            )
-        rss, processes = self._rss or (None, 1)
-        return Snapshot(
-            title=self.title,
-            thread_id=self.thread_id,
-            look=self._look,
-            stage_seconds=now - self._stage_began,
-            elapsed_seconds=elapsed,
-            units=self._units,
-            is_cache_seen=self.is_cache_seen,
-            rss_bytes=rss,
-            processes=processes,
-            expected=expected,
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the start."""
+        return self._clock() - self._began
+
+    @property
+    def stage_seconds(self) -> float:
+        """In the present stage."""
+        return self._clock() - self._stage_began
+
+    @property
+    def expected(self) -> ExpectedTime | None:
+        """How long it may still take, where former runs tell."""
+        if self._compiled_until is not None or not self._runs:
+            return None
+        return expect(
+            self._runs,
+            elapsed_seconds=self.elapsed_seconds,
+            backend=self.backend,
+            device=jax_device(),
+            compiled=self.compiled or 0,
+            is_cache_first=self.is_cache_first,
         )
 
     def summary(self) -> CompileSummary:
@@ -200,7 +181,7 @@ class WatchedThread:
             seconds=until - self._began,
             stage_seconds=tuple(self._seconds.items()),
             looks=tuple(self._looks.items()),
-            units=self._units,
+            units=self.units,
             peak_rss_bytes=self._peak,
             longest_gap_seconds=self._gap,
             cpu_seconds=self.cpu_seconds,
@@ -313,7 +294,7 @@ class Board:
 
     def _draw(self, watched: tuple[WatchedThread, ...]) -> None:
         try:
-            self._display.draw([thread.snapshot() for thread in watched if thread.is_visible])
+            self._display.draw([thread for thread in watched if thread.is_visible])
         except Exception:  # noqa: BLE001 - a closed stream, say: then nobody draws, and counting goes on
             with suppress(Exception):
                 self._display.close("")  # a terminal's rows must be given back all the same

@@ -52,7 +52,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         former runs.
     history : bool or path
         Whether and where former runs are kept; True: ``$XDG_CACHE_HOME/firstgrad/compiles.jsonl``, or below
-        ``~/.cache``. At most 1000 lines: a digest, seconds, backend, number of units.
+        ``~/.cache``. At most 1000 lines: a digest, seconds, backend, device, number of units.
     stream : text file, optional
         Where to write; left out: the notebook's cell, or standard error.
     every_seconds : float

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from firstgrad.progress.board import CompileSummary, Snapshot
+    from firstgrad.progress.board import CompileSummary, WatchedThread
     from firstgrad.progress.history import ExpectedTime
     from firstgrad.progress.look import StackLook, UnitCount
 
@@ -55,9 +55,9 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
 class CompileDisplay(Protocol):
-    """What takes snapshots, one a watched thread."""
+    """Who shows the watched threads."""
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Show these and nothing else; none: show nothing."""
 
     def close(self, conclusion: str) -> None:
@@ -107,7 +107,7 @@ def _is_notebook() -> bool:
 class Nobody:
     """Draws nothing."""
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Draw nothing."""
 
     def close(self, conclusion: str) -> None:
@@ -130,16 +130,16 @@ class Terminal:
         self._paper = io.StringIO()
         self._console = Console(file=self._paper, force_terminal=True, markup=False, highlight=False, emoji=False)
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Draw two rows of a single thread, or a row each of several."""
-        if not snapshots:
+        if not threads:
             self._release()
             return
         sign = next(self._spinner)
-        if len(snapshots) == 1:
-            lines = [(sign, activity(snapshots[0])), (" ", account(snapshots[0]))]
+        if len(threads) == 1:
+            lines = [(sign, activity(threads[0])), (" ", account(threads[0]))]
         else:
-            lines = [(sign, one_line(snapshot)) for snapshot in snapshots]
+            lines = [(sign, one_line(thread)) for thread in threads]
         size = os.get_terminal_size(self._stream.fileno())
         lines = lines[: max(size.lines - _ROWS_LEFT, 0)]
         if (len(lines), size) != (self._rows, self._size):
@@ -147,7 +147,7 @@ class Terminal:
             self._reserve(len(lines), size)
         first = size.lines - self._rows + 1
         drawn = [
-            f"\x1b[{first + number};1H{_CLEAR}{self._set(mark, text, dim=number > 0 and len(snapshots) == 1)}"
+            f"\x1b[{first + number};1H{_CLEAR}{self._set(mark, text, dim=number > 0 and len(threads) == 1)}"
             for number, (mark, text) in enumerate(lines)
         ]
         self._write(f"{_SAVE}{''.join(drawn)}{_RESTORE}")
@@ -198,11 +198,11 @@ class Notebook:
         self._draws = 0
         self._handle: Any = display(_bundle(""), raw=True, display_id=True)
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Show the text; every second time, as each update is a message to the browser."""
         self._draws += 1
-        if self._draws % _DRAW_EVERY == 1 or not snapshots:
-            self._update("\n".join(f"{activity(snapshot)}\n  {account(snapshot)}" for snapshot in snapshots))
+        if self._draws % _DRAW_EVERY == 1 or not threads:
+            self._update("\n".join(f"{activity(thread)}\n  {account(thread)}" for thread in threads))
 
     def close(self, conclusion: str) -> None:
         """Leave the conclusion in the notebook."""
@@ -235,18 +235,18 @@ class Log:
         self._write, self._every, self._clock = write, every_seconds, clock
         self._wrote: dict[tuple[int, str], tuple[Stage, float]] = {}
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Write a line of those that changed stage or were silent for long."""
         now = self._clock()
-        for snapshot in snapshots:
-            who = snapshot.thread_id, snapshot.title
+        for thread in threads:
+            who = thread.thread_id, thread.title
             stage, wrote = self._wrote.get(who, (Stage.OTHER, now - _LEAST_SECONDS))
             since = now - wrote
-            changed = snapshot.look.stage not in {stage, Stage.OTHER} and since >= _LEAST_SECONDS
+            changed = thread.look.stage not in {stage, Stage.OTHER} and since >= _LEAST_SECONDS
             self._wrote.setdefault(who, (Stage.OTHER, wrote))
             if changed or since >= self._every:
-                self._wrote[who] = snapshot.look.stage, now
-                self._write(f"{one_line(snapshot)}\n")
+                self._wrote[who] = thread.look.stage, now
+                self._write(f"{one_line(thread)}\n")
 
     def close(self, conclusion: str) -> None:
         """Write how it went."""
@@ -254,15 +254,15 @@ class Log:
             self._write(f"{conclusion}\n")
 
 
-def one_line(snapshot: Snapshot) -> str:
-    """Say all of a snapshot in one line."""
-    return f"{activity(snapshot)} · {account(snapshot)}"
+def one_line(thread: WatchedThread) -> str:
+    """Say all that is known of a thread in one line."""
+    return f"{activity(thread)} · {account(thread)}"
 
 
-def activity(snapshot: Snapshot) -> str:
+def activity(thread: WatchedThread) -> str:
     """Say what is going on: stage, pass, node, unit."""
-    look = snapshot.look
-    parts = [f"{STAGES[look.stage]} {snapshot.stage_seconds:.1f} s"]
+    look = thread.look
+    parts = [f"{STAGES[look.stage]} {thread.stage_seconds:.1f} s"]
     if look.pass_total and not look.node_total:
         parts.append(f"pass {look.pass_number} of {look.pass_total}, {look.pass_name}, {look.nodes} nodes")
     if look.node_total:
@@ -271,7 +271,7 @@ def activity(snapshot: Snapshot) -> str:
         parts.append(f"importing {look.package}")
     if doing := _doing(look):
         parts.append(doing)
-    title = f"{snapshot.title}: " if snapshot.title else ""
+    title = f"{thread.title}: " if thread.title else ""
     return f"{title}{' · '.join(parts)}"
 
 
@@ -284,18 +284,18 @@ def _doing(look: StackLook) -> str:
     return name
 
 
-def account(snapshot: Snapshot) -> str:
+def account(thread: WatchedThread) -> str:
     """Say what was done so far, at what price, and how long it still takes."""
-    parts = _count_units(snapshot.units)
-    if snapshot.is_cache_seen and not any(count.from_cache for count in snapshot.units):
+    parts = _count_units(thread.units)
+    if thread.is_cache_seen and not any(count.from_cache for count in thread.units):
         parts.append("some from cache")
-    parts.append(f"{snapshot.elapsed_seconds:.1f} s in all")
-    if snapshot.rss_bytes is not None:
-        parts.append(format_bytes(snapshot.rss_bytes))
-    if snapshot.processes > 1:
-        parts.append(f"{snapshot.processes} processes")
-    if snapshot.expected is not None:
-        parts.append(_left(snapshot.expected))
+    parts.append(f"{thread.elapsed_seconds:.1f} s in all")
+    if thread.rss_bytes is not None:
+        parts.append(format_bytes(thread.rss_bytes))
+    if thread.processes > 1:
+        parts.append(f"{thread.processes} processes")
+    if (expected := thread.expected) is not None:
+        parts.append(_left(expected))
     return " · ".join(parts)
 
 
