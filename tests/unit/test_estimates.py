@@ -8,6 +8,7 @@ import statistics
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import quantile_test
 
 from firstgrad.estimates import Estimate, estimate_median
 
@@ -59,6 +60,14 @@ def test_the_ends_are_the_order_statistics_of_the_tables(count, low, high):
     found = estimate_median(range(count))
     assert (found.low, found.high) == (low, high)
     assert found.confidence >= 0.95
+
+
+def test_the_ends_are_those_of_scipy_where_it_has_any():
+    chance = random.Random(4)  # noqa: S311 - reproducible, not secret
+    for count in (6, 9, 12, 30, 75):
+        samples = [chance.gauss(0.0, 1.0) for _ in range(count)]
+        found, known = estimate_median(samples), quantile_test(samples, p=0.5).confidence_interval(0.95)
+        assert (found.low, found.high) == (known.low, known.high)
 
 
 def test_constant_samples_have_an_interval_of_no_width():

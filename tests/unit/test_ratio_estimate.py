@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind, ttest_rel
 
 from firstgrad.compare.ratio import estimate_ratio, fit_ratio
 
@@ -165,3 +166,15 @@ def test_no_numbers_and_incomplete_pairs_are_refused():
         estimate_ratio([], [1.0], paired=False)
     with pytest.raises(ValueError, match="2 numbers of BASE and 1 of HEAD"):
         estimate_ratio([1.0, 2.0], [1.0], paired=True)
+
+
+@pytest.mark.parametrize("count", [5, 7])
+def test_few_samples_have_the_intervals_of_scipy(count):
+    chance = np.random.default_rng(12)
+    base, head = wild(chance, count), 1.05 * wild(chance, count)
+    known = {True: ttest_rel(np.log(head), np.log(base)), False: ttest_ind(np.log(head), np.log(base), equal_var=False)}
+    for paired, test in known.items():
+        fit = fit_ratio(list(base), list(head), paired=paired)
+        ratio, ends = fit.estimate(0.95), test.confidence_interval(0.95)
+        assert fit.p_value == pytest.approx(test.pvalue)
+        assert (math.log(ratio.low), math.log(ratio.high)) == pytest.approx((ends.low, ends.high))

@@ -1,4 +1,11 @@
-"""How many times the numbers of one side are those of the other, with an interval."""
+"""How many times the numbers of one side are those of the other, with an interval.
+
+The method is firstgrad's own. SciPy's were tried on the same planted answers (`tests/unit/test_ratio_estimate.py`,
+`test_compare.py`) and on the measured rounds of ``docs/data/trust.jsonl``. Student's t (``ttest_rel``, ``ttest_ind``)
+covers, but one wild sample hides a tenth more. Trimmed by a fifth (Yuen's, ``ttest_ind(trim=0.2)``), ten rounds don't
+show a tenth more often enough. Trimmed by an eighth, a look is no longer paid for as planted, and intervals over the
+bursts of a busy machine are half as wide again as these.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +37,18 @@ _MOST_STRETCH = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioFit:
-    """What is known of a ratio, on the logarithmic scale.
-
-    Attributes
-    ----------
-    log_ratio, standard_error : float
-        Location of the logarithms of HEAD less that of BASE, and its error.
-    degrees : float
-        Of freedom of Student's t.
-    stretch_low, stretch_high : float
-        By how much more than Student's t has it, the bootstrap's tail reaches to that side; at least 1.
-    samples : int
-        Pairs, or the smaller side's samples.
-    """
+    """What is known of a ratio, on the logarithmic scale."""
 
     log_ratio: float
+    """Location of the logarithms of HEAD less that of BASE."""
     standard_error: float
     degrees: float
+    """Of freedom of Student's t; 0 where there is no interval."""
     stretch_low: float = 1.0
+    """By how much more than Student's t has it, the bootstrap's tail reaches to that side; at least 1."""
     stretch_high: float = 1.0
     samples: int
+    """Pairs, or the smaller side's samples."""
 
     @property
     def has_interval(self) -> bool:
@@ -69,60 +68,39 @@ class RatioFit:
         return float(2 * stdtr(self.degrees, -abs(self.log_ratio) / (stretch * self.standard_error)))
 
     def estimate(self, confidence: float) -> Estimate:
-        """Find the ratio and its interval; with too few samples that is a point, of confidence 0."""
-        low, high = self.log_ratio, self.log_ratio
+        """Return the ratio and its interval; with too few samples that is a point, of confidence 0."""
+        reach = 0.0
         if self.has_interval and self.standard_error > 0:
             from scipy.special import stdtrit
 
             reach = float(stdtrit(self.degrees, (1 + confidence) / 2)) * self.standard_error
-            low, high = low - self.stretch_low * reach, high + self.stretch_high * reach
         return Estimate(
             value=_exp(self.log_ratio),
-            low=_exp(low),
-            high=_exp(high),
+            low=_exp(self.log_ratio - self.stretch_low * reach),
+            high=_exp(self.log_ratio + self.stretch_high * reach),
             confidence=confidence if self.has_interval else 0.0,
             samples=self.samples,
         )
 
 
 def estimate_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool, confidence: float = 0.95) -> Estimate:
-    """Estimate how many times `base` `head` is.
+    """Estimate the ratio HEAD by BASE; `fit_ratio` says how.
 
-    Parameters
-    ----------
-    base, head : sequence of float
-        Positive numbers in one unit.
-    paired : bool
-        Whether the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
-    confidence : float
-        Wanted probability that the interval holds the ratio.
-
-    Returns
-    -------
-    Estimate
-        Of the ratio HEAD by BASE. Where there is one number only, its interval is a point and its confidence 0; numbers
-        without any spread have a point, too, with all confidence.
-
-    Raises
-    ------
-    ValueError
-        Where a side is empty or has a number that is not finite and above zero, or pairs are not complete.
-
-    See Also
-    --------
-    fit_ratio : how
+    Where there is one number only, its interval is a point and its confidence 0; numbers without any spread have a
+    point, too, with all confidence.
     """
     return fit_ratio(base, head, paired=paired).estimate(confidence)
 
 
 def fit_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool) -> RatioFit:
-    """Fit a ratio; `estimate_ratio` says of what, and what is refused.
+    """Fit a ratio.
 
     Location is that of Huber's M-estimator on logarithms, which weighs a wild sample no more than one at twice the
     usual spread, its error that of the influence function (Huber and Ronchetti, Robust Statistics, 6.3), with as many
-    degrees of freedom as samples were not cut. Of fewer than 8 samples it is the mean.
+    degrees of freedom as samples were not cut. Of fewer than 8 samples it is the mean, and the interval that of
+    ``scipy.stats.ttest_1samp`` and ``ttest_ind``.
 
-    Its interval is the wider, end by end, of Student's t and of the studentised bootstrap (Efron and Tibshirani, An
+    The interval is the wider, end by end, of Student's t and of the studentised bootstrap (Efron and Tibshirani, An
     Introduction to the Bootstrap, 12.5). Neither is enough: of 10 samples the bootstrap has too few ways to draw them
     again to know what happens once in a thousand times, which is what a gate over many cases asks for, and alone it
     covers too little where wild samples occur; Student's t knows nothing of skewness. So the bootstrap says, from
@@ -131,40 +109,35 @@ def fit_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool) -> 
     then t errs on the safe side.
 
     Draws depend on the numbers alone, so equal numbers have equal intervals, and exchanged sides the reciprocal ones.
+
+    Parameters
+    ----------
+    base, head : sequence of float
+        Numbers above zero, at least one each.
+    paired : bool
+        Whether the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
+
+    Raises
+    ------
+    ValueError
+        Where a side is empty or has a number that is not finite and above zero, or pairs are not complete.
     """
     import numpy as np
 
-    ours, theirs = (np.log(_checked(each)) for each in (base, head))
-    if paired:
-        if len(ours) != len(theirs):
-            raise ValueError(f"pairs must be complete: {len(ours)} numbers of BASE and {len(theirs)} of HEAD")
-        return _fit([theirs - ours], [1.0])
-    return _fit([theirs, ours], [1.0, -1.0])
-
-
-def _checked(numbers: Sequence[float]) -> Floats:
-    import numpy as np
-
-    found = np.asarray(numbers, dtype=float)
-    if not len(found):
-        raise ValueError("no samples to estimate a ratio from")
-    if not (np.isfinite(found).all() and (found > 0).all()):
-        raise ValueError(f"a ratio needs finite numbers above zero, got {found[~(np.isfinite(found) & (found > 0))]}")
-    return found
-
-
-def _fit(sides: list[Floats], signs: list[float]) -> RatioFit:
-    """Fit the sum of the sides' locations, each with its sign."""
-    import numpy as np
-
-    samples = min(len(each) for each in sides)
+    base_logs, head_logs = _logs(base), _logs(head)
+    if paired and len(base_logs) != len(head_logs):
+        raise ValueError(f"pairs must be complete: {len(base_logs)} numbers of BASE and {len(head_logs)} of HEAD")
+    sides, signs = ([head_logs - base_logs], [1.0]) if paired else ([head_logs, base_logs], [1.0, -1.0])
+    samples = min(len(side) for side in sides)
     limit = _limit(sides) if samples >= _FEW else math.inf
-    located = [_locate(each[None, :], limit) for each in sides]
-    place = float(sum(sign * one[0][0] for sign, one in zip(signs, located, strict=True)))
-    error, degrees = _error(sides, [(float(one[1][0]), float(one[2][0])) for one in located])
+    located = [_locate(side[None, :], limit) for side in sides]
+    place = float(sum(sign * places[0] for sign, (places, _, _) in zip(signs, located, strict=True)))
+    error, degrees = _error(
+        [len(side) for side in sides], [(float(squares[0]), float(inside[0])) for _, squares, inside in located]
+    )
     if samples < _FEW or error == 0:
         return RatioFit(log_ratio=place, standard_error=error, degrees=degrees, samples=samples)
-    drawn = [_locate(_draw(each), limit, float(one[0][0])) for each, one in zip(sides, located, strict=True)]
+    drawn = [_locate(_draw(side), limit, float(one[0][0])) for side, one in zip(sides, located, strict=True)]
     places = sum(sign * one[0] for sign, one in zip(signs, drawn, strict=True))
     errors = np.sqrt(sum(one[1] for one in drawn))
     errors = np.where(errors > 0, errors, math.inf)  # all of a draw alike: it tells nothing
@@ -183,6 +156,19 @@ def _fit(sides: list[Floats], signs: list[float]) -> RatioFit:
     )
 
 
+def _logs(numbers: Sequence[float]) -> Floats:
+    import numpy as np
+
+    values = np.asarray(numbers, dtype=float)
+    if not len(values):
+        raise ValueError("no samples to estimate a ratio from")
+    is_good = np.isfinite(values) & (values > 0)
+    if not is_good.all():
+        raise ValueError(f"a ratio needs finite numbers above zero, got {values[~is_good]}")
+    logs: Floats = np.log(values)
+    return logs
+
+
 def _limit(sides: list[Floats]) -> float:
     """Find beyond which distance a number is cut; no limit where most numbers are one.
 
@@ -190,8 +176,8 @@ def _limit(sides: list[Floats]) -> float:
     """
     import numpy as np
 
-    away = np.concatenate([np.abs(each - np.median(each)) for each in sides])
-    spread = _NORMAL_MAD * float(np.median(away)) * (1 + 1 / min(len(each) for each in sides))
+    away = np.concatenate([np.abs(side - np.median(side)) for side in sides])
+    spread = _NORMAL_MAD * float(np.median(away)) * (1 + 1 / min(len(side) for side in sides))
     return _HUBER * spread or math.inf
 
 
@@ -216,19 +202,18 @@ def _locate(values: Floats, limit: float, begin: float | None = None) -> tuple[F
     return place, squares / (count - 1) * count / inside**2, inside.astype(float)
 
 
-def _error(sides: list[Floats], located: list[tuple[float, float]]) -> tuple[float, float]:
+def _error(counts: list[int], located: list[tuple[float, float]]) -> tuple[float, float]:
     """Find the standard error of the sum of locations, and its degrees of freedom (Welch's of two sides)."""
-    counts = [len(each) for each in sides]
-    if len(sides) > 1 and min(counts) < _POOLED:
-        degrees = sum(counts) - len(sides)
+    degrees = float(sum(counts) - len(counts))
+    if len(counts) > 1 and min(counts) < _POOLED:
         squares = sum(square * count * (count - 1) for (square, _), count in zip(located, counts, strict=True))
-        return math.sqrt(squares / max(degrees, 1) * sum(1 / count for count in counts)), float(degrees)
+        return math.sqrt(squares / max(degrees, 1) * sum(1 / count for count in counts)), degrees
     error = sum(square for square, _ in located)
     if error == 0:
-        return 0.0, float(sum(counts) - len(sides))
-    return math.sqrt(error), error**2 / sum(square**2 / max(inside - 1, 1) for square, inside in located) if min(
-        counts
-    ) > 1 else 0.0
+        return 0.0, degrees
+    if min(counts) == 1:
+        return math.sqrt(error), 0.0
+    return math.sqrt(error), error**2 / sum(square**2 / max(inside - 1, 1) for square, inside in located)
 
 
 def _draw(values: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from firstgrad.show.result import Inline, Part
 
 _ID_DIGITS = 8
+_SHOWN_PRECISION = 0.005  # of three digits
 _COLUMNS = (*left("metric"), *right("BASE", "HEAD", "ratio", "noise"), *left("verdict"))
 _STYLES = {
     ComparisonVerdict.FAILED: Style.BAD,
@@ -210,6 +212,11 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
             yield f"noise threshold: by the history of {which}, else {default}"
         else:
             yield f"a change by less than a factor of {default} counts as noise"
+    if any(not _is_quotient(metric) for case in comparison.cases for metric in case.metrics):
+        yield (
+            "a ratio is made of rounds where it says paired, else of both sides' numbers: a mean of logarithms that "
+            "wild samples move little, not HEAD's median by BASE's"
+        )
     undecided = [metric for metric in gating if metric.verdict is ComparisonVerdict.UNDECIDED]
     further = [metric.further_samples for metric in undecided if metric.further_samples is not None]
     if further:
@@ -217,6 +224,13 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
         if len(further) < len(undecided):
             what = f"{len(further):,} of {len(undecided):,} undecided metrics"
         yield f"some {max(further):,} more samples of each side would decide {what}"
+
+
+def _is_quotient(metric: MetricComparison) -> bool:
+    """Whether the medians, as they are shown, explain the ratio beside them."""
+    if metric.ratio is None or metric.base is None or metric.head is None or metric.base.median <= 0:
+        return True
+    return math.isclose(metric.ratio.value, metric.head.median / metric.base.median, rel_tol=_SHOWN_PRECISION)
 
 
 def _note_doubts(comparison: Comparison) -> Iterator[str]:
