@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import git
 from firstgrad.metrics import METRICS
 from firstgrad.record import Status
 from firstgrad.store import Store
@@ -68,12 +69,7 @@ return Model()
 SOME = ("nodes", "peak_memory", "time_to_first_gradient")
 """Enough to see that metrics share what was measured; each further one costs asv a process a cell and round."""
 
-pytestmark = linux_only
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+pytestmark = [linux_only, pytest.mark.timeout(300)]
 
 
 def asv(folder, *words, code=0):
@@ -103,14 +99,10 @@ def environment_with(folder, *places):
 
 
 def results(folder):
-    """What asv kept of the last commit: by benchmark and cell the number, and its samples."""
+    """What asv kept of the last commit: each benchmark's columns, such as result and samples."""
     (file,) = (folder / ".asv/results").glob(f"*/{git(folder, 'rev-parse', 'HEAD')[:8]}-*.json")
     kept = json.loads(file.read_text())
-    found = {}
-    for name, row in kept["results"].items():
-        columns = dict(zip(kept["result_columns"], row, strict=False))
-        found[name] = columns
-    return found
+    return {name: dict(zip(kept["result_columns"], row, strict=False)) for name, row in kept["results"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -132,16 +124,15 @@ def project(tmp_path_factory):
     return folder
 
 
-def cells(columns):
+def cells(columns, column="result"):
     """Give each cell's kind and scenario its number."""
     kinds, _, scenarios = columns["params"]
     names = [(kind.strip("'"), scenario.strip("'")) for kind in kinds for scenario in scenarios]
-    return dict(zip(names, columns["result"], strict=True))
+    return dict(zip(names, columns[column], strict=True))
 
 
 def test_one_measured_process_a_sample_gives_all_metrics(project):
-    found = results(project)
-    assert len(found) == 2 * len(SOME)
+    assert len(results(project)) == 2 * len(SOME)
     built = Counter((project / "built").read_text().split())
     # 2 rounds of cold; of warm each with another that fills the cache (an existing environment keeps none)
     assert built["plain"] == 2 + 2 * 2
@@ -149,10 +140,7 @@ def test_one_measured_process_a_sample_gives_all_metrics(project):
 
 
 def test_asv_has_every_sample_and_they_are_those_in_the_store(project):
-    columns = results(project)["bench_fake.Good.track_time_to_first_gradient"]
-    kinds, _, scenarios = columns["params"]
-    names = [(kind.strip("'"), scenario.strip("'")) for kind in kinds for scenario in scenarios]
-    samples = dict(zip(names, columns["samples"], strict=True))
+    samples = cells(results(project)["bench_fake.Good.track_time_to_first_gradient"], "samples")
     with Store.open(project / ".firstgrad/results.sqlite") as store:
         records = [record for record in store.records() if record.status is Status.OK]
     for kind, scenario in [("plain", "cold"), ("plain", "warm"), ("other", "cold")]:
@@ -167,17 +155,12 @@ def test_asv_has_every_sample_and_they_are_those_in_the_store(project):
 
 
 def test_a_failed_cell_says_why_and_its_neighbours_have_numbers(project):
-    columns = results(project)["bench_fake.Good.track_nodes"]
-    numbers = cells(columns)
+    numbers = cells(results(project)["bench_fake.Good.track_nodes"])
     assert numbers["raises", "cold"] is None
     assert numbers["raises", "warm"] is None
     assert numbers["plain", "cold"] == numbers["other", "warm"] == 1
+    assert math.isnan(numbers["senseless", "cold"])  # not available rather than failed
     assert "this model cannot be built" in (project / "output").read_text()
-
-
-def test_a_senseless_cell_is_not_available_rather_than_failed(project):
-    numbers = cells(results(project)["bench_fake.Good.track_nodes"])
-    assert math.isnan(numbers["senseless", "cold"])
 
 
 def test_a_case_that_lasts_too_long_is_stopped_once_and_says_so(project):
@@ -219,9 +202,9 @@ def test_the_example_of_a_third_party_runs(tmp_path):
     asv(folder, "machine", "--yes")
     how = {"python": environment_with(tmp_path / "environment", folder / "src")}
     run_here(folder, "--quick", "--launch-method", "forkserver", **how)
-    first, found = git(folder, "rev-parse", "HEAD"), results(folder)
+    first, kept = git(folder, "rev-parse", "HEAD"), results(folder)
     for metric in METRICS:
-        numbers = found[f"bench_gradient.Schools.track_{metric.name}"]["result"]
+        numbers = kept[f"bench_gradient.Schools.track_{metric.name}"]["result"]
         assert all(isinstance(number, int | float) for number in numbers)
 
     model = folder / "src/schools/model.py"

@@ -12,10 +12,10 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from builders import FIRSTGRAD, git
 from firstgrad.case import ExternalModel, Scenario
 from firstgrad.errors import FirstgradError
 from firstgrad.record import Phase, Status
@@ -26,9 +26,8 @@ from firstgrad.sweep.rounds import SampleBegan, SampleLost, SampleProgress, run_
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytest.importorskip("distributed")
-pytestmark = linux_only
+pytestmark = [linux_only, pytest.mark.timeout(200)]
 
-FIRSTGRAD = Path(sys.executable).with_name("firstgrad")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 WITHOUT_FIRSTGRAD = "import sys; sys.modules['firstgrad'] = None"
@@ -129,7 +128,9 @@ def cluster(tmp_path_factory):
 def jobs_of(reference, count, **parameters):
     """Jobs that differ in their parameter `n`, or in nothing where there is none."""
     given = [tuple(sorted({"n": n, **parameters}.items())) for n in range(count)]
-    return [Job(case=make_case(model=ExternalModel(reference=reference, parameters=each)), number=1) for each in given]
+    return [
+        Job(case=make_case(model=ExternalModel(reference=reference, parameters=those)), number=1) for those in given
+    ]
 
 
 class Swept:
@@ -170,7 +171,7 @@ return Model()
 
     def _tell(self, event):
         self.events.append(event)
-        workers = {each.worker for each in self.events if isinstance(each, SampleBegan)}
+        workers = {begun.worker for begun in self.events if isinstance(begun, SampleBegan)}
         if len(workers) == 4:  # the two that are left hold what waits for this
             (self._folder / "joined").touch()
 
@@ -184,6 +185,7 @@ def test_each_sample_has_one_record_although_a_worker_was_killed(swept):
     assert Counter(record.case for record in swept.records) == Counter(job.case for job in swept.jobs)
     assert len({record.record_id for record in swept.records}) == 12
     assert swept.summary.statuses == {Status.OK: 12}
+    assert {record.environment.label for record in swept.records} == {"a label"}
 
 
 def test_what_the_killed_worker_measured_is_measured_again_elsewhere(swept):
@@ -216,25 +218,20 @@ def test_a_worker_measures_one_sample_at_a_time(swept):
     assert not running
 
 
-def test_phases_are_told_as_they_begin(swept):
-    told = [event.event for event in swept.events if isinstance(event, SampleProgress) and event.job == swept.jobs[3]]
-    phases = [event.phase for event in told if type(event).__name__ == "PhaseBegan"]
+def test_phases_are_passed_on_as_they_begin(swept):
+    events = [event.event for event in swept.events if isinstance(event, SampleProgress) and event.job == swept.jobs[3]]
+    phases = [event.phase for event in events if type(event).__name__ == "PhaseBegan"]
     assert phases[:3] == [Phase.IMPORT, Phase.BUILD, Phase.LOGP_GRAPH]
 
 
 def test_a_worker_without_firstgrad_gets_no_work_and_the_others_go_on(swept):
-    (told,) = [line for line in swept.warnings if "gets no work" in line]
-    assert "firstgrad" in told
-    assert "tcp://127.0.0.1" in told
+    (line,) = [line for line in swept.warnings if "gets no work" in line]
+    assert "firstgrad" in line
+    assert "tcp://127.0.0.1" in line
 
 
-def test_too_many_workers_on_one_machine_are_told_once(swept):
-    told = [line for line in swept.warnings if "measure each other" in line]
-    assert len(told) == (os.cpu_count() < 3)
-
-
-def test_the_label_comes_out_right(swept):
-    assert {record.environment.label for record in swept.records} == {"a label"}
+def test_too_many_workers_on_one_machine_are_named_once(swept):
+    assert sum("measure each other" in line for line in swept.warnings) == (os.cpu_count() < 3)
 
 
 def test_a_closed_generator_stops_all_samples(cluster, swept, tmp_path):  # noqa: ARG001 - three workers are left
@@ -271,8 +268,8 @@ def test_a_sample_that_kills_three_workers_becomes_a_crashed_record(cluster, swe
     (job,) = jobs_of(write_model(tmp_path, f"{body}\ntime.sleep(1000)", parameters="n"), 1)
     events, warnings = [], []
     executor = DaskExecutor(cluster.address, label="a label", warn=warnings.append)
-    ((told, record),) = executor.run(iter([job]), events.append)
-    assert told == job
+    ((measured, record),) = executor.run(iter([job]), events.append)
+    assert measured == job
     assert (record.case, record.status, record.failure.kind) == (job.case, Status.CRASHED, "DaskWorkerLost")
     assert "3 times" in record.failure.message
     assert record.failure.phase is Phase.BUILD
@@ -326,13 +323,6 @@ def encrypted(tmp_path_factory):
         started.stop()
 
 
-def git(folder, *words):
-    known = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
-    return subprocess.run(
-        ["git", "-C", folder, *known, *words], check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
 def sweep_encrypted(cluster, cases):
     executor = DaskExecutor(cluster.address, certificates=cluster.certificates)
     jobs = [Job(case=case, number=number) for number, case in enumerate(cases)]
@@ -348,7 +338,7 @@ def test_tls_passes_through_and_each_record_has_the_commit_of_its_time(encrypted
         assert record.status is Status.OK
         commits.append((record.environment.git_commit, git(encrypted.folder, "rev-parse", "HEAD")))
     assert commits[0] != commits[1]
-    assert all(found == expected for found, expected in commits)
+    assert all(recorded == expected for recorded, expected in commits)
 
 
 def test_the_command_line_measures_on_a_cluster_and_goes_on_where_it_stopped(encrypted, tmp_path):

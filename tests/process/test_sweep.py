@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
-from pathlib import Path
 
+import pytest
+
+from builders import FIRSTGRAD
 from firstgrad.record import Status
 from firstgrad.store import Store
 from helpers import is_alive, numbers_in, wait_for, write_model
 
-FIRSTGRAD = Path(sys.executable).with_name("firstgrad")
+pytestmark = pytest.mark.timeout(200)
+
 KILLS = 5
 CASES = 30
 
