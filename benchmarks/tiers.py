@@ -93,7 +93,7 @@ def tier() -> tuple[Grid, ...]:
 def case_of(*, timesteps: int, directions: int, hmm: str, formulation: str, backend: str, scenario: str) -> Case:
     """Describe one cell's measurement. firstgrad is imported here: old commits lack some of it."""
     from firstgrad import BackendName, Case, HmmSpec, PoseSpec, Scenario
-    from firstgrad.spec import Formulation
+    from firstgrad.pose.spec import Formulation
 
     spec = PoseSpec(
         n_timesteps=timesteps,

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.events import Task
+from firstgrad.model import Model
+from firstgrad.pose.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import (
     Counts,
     Environment,
@@ -26,7 +28,6 @@ from firstgrad.record import (
     Record,
     Status,
 )
-from firstgrad.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.store import Store
 
 MIB = 2**20
@@ -50,7 +51,7 @@ def make_environment(**fields) -> Environment:
 
 def make_case(reference: str = "some/file.py:build", **fields) -> Case:
     """A case of a user's model on the fake backend."""
-    known = {"model": ExternalModel(reference=reference), "backend": BackendName.FAKE, "evaluations": 3}
+    known = {"model": Model(reference=reference), "backend": BackendName.FAKE, "evaluations": 3}
     return Case(**known | fields)
 
 

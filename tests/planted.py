@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from builders import MIB, sample
-from firstgrad.case import ExternalModel, Scenario
+from firstgrad.case import Scenario
+from firstgrad.model import Model
 from firstgrad.record import (
     Check,
     Doubt,
@@ -74,7 +75,7 @@ def of_model(record, seconds=None, *, call_seconds=None, memory_bytes=None, **pa
     memory_bytes = record.memory.peak_rss_bytes if memory_bytes is None else memory_bytes
     return replace(
         record,
-        case=replace(record.case, model=ExternalModel(reference=reference, parameters=given)),
+        case=replace(record.case, model=Model(reference=reference, parameters=given)),
         time_to_first_gradient_seconds=seconds,
         evaluation_seconds=record.evaluation_seconds if call_seconds is None else (call_seconds,) * 3,
         memory=Memory(

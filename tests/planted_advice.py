@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from firstgrad.analysis.advice_offers import Choice
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.model import Model
 from firstgrad.record import Check, Counts, GroupFiniteness, Phase, PhaseRecord, Verdict
 from firstgrad.row import make_row
 from helpers import make_environment, make_record
 
-MODEL = ExternalModel(reference="some/file.py:build")
+MODEL = Model(reference="some/file.py:build")
 COSTS = {"jax": (10.0, 1e-3), "numba": (30.0, 0.5e-3)}
 CROSSING = 40_000
 

@@ -6,8 +6,8 @@ import itertools
 import random
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
 from firstgrad.record import Counts, Memory, MemoryPoint, Phase, PhaseRecord
-from firstgrad.spec import Formulation, HmmSpec, PoseSpec
 from helpers import MIB, make_environment, make_record
 
 STEPS = (10, 30, 100, 300, 1000)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.codec import to_json
+from firstgrad.model import Model
+from firstgrad.pose.spec import (
+    Formulation,
+    HmmAlgorithm,
+    HmmSpec,
+    Likelihood,
+    Missing,
+    PosePriors,
+    PoseSpec,
+    Skeleton,
+    WalkAxis,
+)
 from firstgrad.record import (
     SCHEMA_VERSION,
     CacheUse,
@@ -25,17 +37,6 @@ from firstgrad.record import (
     RewritePass,
     Status,
     Verdict,
-)
-from firstgrad.spec import (
-    Formulation,
-    HmmAlgorithm,
-    HmmSpec,
-    Likelihood,
-    Missing,
-    PosePriors,
-    PoseSpec,
-    Skeleton,
-    WalkAxis,
 )
 
 _counts = st.integers(min_value=0, max_value=2**62)
@@ -90,11 +91,11 @@ def pose_specs(draw: st.DrawFn) -> PoseSpec:
     )
 
 
-def external_models() -> st.SearchStrategy[ExternalModel]:
+def external_models() -> st.SearchStrategy[Model]:
     """Draw references to a user's own model."""
     scalars = st.booleans() | _counts | st.floats(allow_nan=False, allow_infinity=False) | _texts
     return st.builds(
-        ExternalModel,
+        Model,
         reference=st.sampled_from(["package.module:build", "path/file.py:model"]),
         parameters=sorted_pairs(scalars),
     )

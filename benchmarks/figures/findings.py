@@ -10,12 +10,12 @@ from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
 from firstgrad.estimates import estimate_median
 from firstgrad.metrics import metric_named
+from firstgrad.pose.spec import Formulation, HmmAlgorithm
 from firstgrad.row import make_row
 from firstgrad.show.bars import describe_phases, draw_phases
 from firstgrad.show.growth import growth_pictures, ratio_pictures
 from firstgrad.show.memory import describe_memory, draw_memory
 from firstgrad.show.totals import describe_breakeven, draw_breakeven
-from firstgrad.spec import Formulation, HmmAlgorithm, PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,8 +60,8 @@ def draw_findings(records: Sequence[Record]) -> Iterator[tuple[str, Figure, str]
 
 def _is_default(record: Record) -> bool:
     """Whether it is the default size and formulation, with or without the default HMM."""
-    model = record.case.model
-    if not isinstance(model, PoseSpec) or model.formulation is not Formulation.PER_JOINT:
+    model = record.case.model.pose
+    if model is None or model.formulation is not Formulation.PER_JOINT:
         return False
     hmm = model.hmm
     is_default_hmm = hmm is None or (hmm.n_states == 2 and hmm.algorithm is HmmAlgorithm.SCAN)  # noqa: PLR2004 - its default
@@ -83,5 +83,5 @@ def _break_even(records: Sequence[Record]) -> BreakEven:
 
 
 def _is_cold_without_hmm(record: Record) -> bool:
-    model = record.case.model
-    return record.case.scenario is Scenario.COLD and isinstance(model, PoseSpec) and model.hmm is None
+    model = record.case.model.pose
+    return record.case.scenario is Scenario.COLD and model is not None and model.hmm is None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from firstgrad.pose.spec import Missing
 from firstgrad.show.style import firstgrad_style
-from firstgrad.spec import Missing, PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +65,8 @@ def _draw_panel(axes: Axes, record: Record) -> None:
 
 
 def _name(record: Record) -> str:
-    model = record.case.model
-    if not isinstance(model, PoseSpec):
+    model = record.case.model.pose
+    if model is None:
         return str(record.case.backend)
     return "masked after the arithmetic" if model.missing is Missing.NAIVE else "masked before it"
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from firstgrad.estimates import estimate_median
 from firstgrad.show.style import firstgrad_style
-from firstgrad.spec import PoseSpec
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_seconds
 
@@ -47,8 +46,8 @@ def read_ways(folder: Path) -> tuple[Way, ...]:
     """Read what ``make headline`` wrote: records in ``headline.jsonl``, densities by hand in ``headline.json``."""
     found: defaultdict[tuple[str, bool], list[float]] = defaultdict(list)
     for record in import_jsonl(folder / "headline.jsonl"):
-        model, seconds = record.case.model, record.time_to_first_gradient_seconds
-        if isinstance(model, PoseSpec) and seconds is not None:
+        model, seconds = record.case.model.pose, record.time_to_first_gradient_seconds
+        if model is not None and seconds is not None:
             found[f"{model.formulation}, {record.case.backend}", model.hmm is not None].append(seconds)
     for name, states, measured in json.loads((folder / "headline.json").read_text()):
         # What only shows evaluations was compiled from a filled cache.

@@ -27,7 +27,7 @@ def row(record: Record) -> str:
     longest = record.longest_phase
     one = estimate_median(record.evaluation_seconds)
     cells = (
-        "on, S=2" if getattr(record.case.model, "hmm", None) else "off",
+        "on, S=2" if dict(record.case.model.parameters).get("hmm") else "off",
         str(record.case.backend),
         str(record.case.scenario),
         f"**{format_seconds(whole)}**",

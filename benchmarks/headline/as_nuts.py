@@ -25,9 +25,9 @@ def main() -> None:
     import pytensor.link.numba.dispatch  # noqa: F401 - imported for its time
 
     from benchmarks.limit.check import flat_points
-    from firstgrad.data import generate
-    from firstgrad.models.factory import build_pose_model
-    from firstgrad.spec import Formulation, HmmSpec, PoseSpec
+    from firstgrad.pose.data import generate
+    from firstgrad.pose.graph import build_pose_model
+    from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
 
     n_states, timesteps, directions = map(int, sys.argv[1:4])
     spec = PoseSpec(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks.limit.variants import PLAIN
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.spec import Formulation, HmmSpec, PoseSpec
+from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
 
 BY_HAND, LOOPS = PLAIN, "Numba, loops"
 AS_NUTS = "vectorised, numba, warm, as NUTS calls it"

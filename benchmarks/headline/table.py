@@ -51,8 +51,8 @@ def collect(records: Iterable[Record], by_hand: Iterable[tuple[str, int, Measure
             raise SystemExit(f"{case}: {record.status}: {record.failure or record.check}")
         if record.caches is None or not record.caches.is_proven:
             raise SystemExit(f"{case}: the scenario isn't proven: {record.caches}")
-        states = case.model.hmm.n_states if case.model.hmm else 0
-        numbers = found[names[case.model.formulation, case.backend], states]
+        states = case.model.pose.hmm.n_states if case.model.pose.hmm else 0
+        numbers = found[names[case.model.pose.formulation, case.backend], states]
         numbers.wall.append(seconds)
         numbers.cpu.append(record.time_to_first_gradient_cpu_seconds or 0.0)
         numbers.evaluation.append(estimate_median(record.evaluation_seconds).value)

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.agreement import compare_gradient, compare_logp
 from firstgrad.measure.worker import nearby_points
-from firstgrad.oracle import allowed_rounding, compare_gradient, compare_logp, value_and_gradient
 from firstgrad.points import flatten, unflatten
-from firstgrad.spec import Formulation
+from firstgrad.pose.oracle import allowed_rounding, value_and_gradient
+from firstgrad.pose.spec import Formulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from firstgrad.data import PoseData
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
     from firstgrad.record import Mismatch
-    from firstgrad.spec import PoseSpec
 
 
 def flat_points(spec: PoseSpec, data: PoseData) -> list[NDArray[np.float64]]:

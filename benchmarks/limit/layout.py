@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firstgrad.errors import SpecError
-from firstgrad.points import groups
-from firstgrad.spec import Formulation, Likelihood, PoseSpec, WalkAxis
+from firstgrad.pose.points import groups
+from firstgrad.pose.spec import Formulation, Likelihood, PoseSpec, WalkAxis
 
 
 def places(spec: PoseSpec) -> dict[str, tuple[int, int, tuple[int, ...]]]:

@@ -15,15 +15,15 @@ import numpy as np
 from jax import lax
 
 from benchmarks.limit.layout import places
-from firstgrad.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON, ancestor_matrix
+from firstgrad.pose.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON, ancestor_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from firstgrad.data import PoseData
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
 
 LOG_2PI = math.log(2 * math.pi)
 LOG_OUTLIER = -math.log(IMAGE_WIDTH * IMAGE_HEIGHT)

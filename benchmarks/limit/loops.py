@@ -1,6 +1,6 @@
 """The log-density and its gradient by hand, in loops that Numba compiles: the limit of evaluation.
 
-The chain rule is that of `firstgrad.oracle.gradient`, a timestep at a time, so that what a step needs stays in the
+The chain rule is that of `firstgrad.pose.oracle`, a timestep at a time, so that what a step needs stays in the
 processor's nearest cache.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 
 from benchmarks.limit.layout import places
 from benchmarks.limit.loops_hidden import LARGE, LOG_2PI, LOG_HALF_NORMAL, compiled, hidden
-from firstgrad.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON
+from firstgrad.pose.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from firstgrad.data import PoseData
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
 
 LOG_OUTLIER = -math.log(IMAGE_WIDTH * IMAGE_HEIGHT)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from firstgrad.data import UNIT_EPSILON
+from firstgrad.pose.data import UNIT_EPSILON
 
 LOG_2PI = math.log(2 * math.pi)
 LOG_HALF_NORMAL = 0.5 * math.log(2 / math.pi)

@@ -16,13 +16,13 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from benchmarks.limit.layout import places
-from firstgrad.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON, ancestor_matrix
+from firstgrad.pose.data import IMAGE_HEIGHT, IMAGE_WIDTH, MIN_DEPTH, UNIT_EPSILON, ancestor_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from firstgrad.data import PoseData
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
 
 LOG_2PI = math.log(2 * math.pi)
 

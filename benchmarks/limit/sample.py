@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.data import PoseData
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
 
     type Call = Callable[[NDArray[np.float64]], tuple[Any, Any]]
 
@@ -150,8 +150,8 @@ def main() -> None:
 
     def make_problem() -> tuple[PoseSpec, PoseData, Any]:
         from benchmarks.limit.check import flat_points
-        from firstgrad.data import generate
-        from firstgrad.spec import Formulation, HmmSpec, PoseSpec
+        from firstgrad.pose.data import generate
+        from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
 
         spec = PoseSpec(
             n_timesteps=timesteps,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.launch import run_sample
 from firstgrad.measure.private import PrivateCaches
-from firstgrad.spec import Missing, PoseSpec, WalkAxis
+from firstgrad.pose.spec import Missing, PoseSpec, WalkAxis
 from firstgrad.store import export_jsonl
 from firstgrad.units import format_seconds
 

@@ -14,9 +14,9 @@ import sys
 import numpy as np
 import pytensor
 
-from firstgrad.data import generate
-from firstgrad.models.factory import build_pose_model
-from firstgrad.spec import PoseSpec
+from firstgrad.pose.data import generate
+from firstgrad.pose.graph import build_pose_model
+from firstgrad.pose.spec import PoseSpec
 
 
 def cpu_seconds() -> float:

@@ -22,8 +22,8 @@ from scipy.stats import bootstrap
 from firstgrad.case import BackendName, Case
 from firstgrad.measure.launch import run_sample
 from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
-from firstgrad.spec import PoseSpec
 
 BARE = Path(__file__).with_name("bare.py")
 

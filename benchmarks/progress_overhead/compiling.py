@@ -17,7 +17,7 @@ import pytensor
 from pytensor.compile.mode import Mode
 
 from firstgrad import PoseSpec, build_pose_model, compile_progress
-from firstgrad.data import generate
+from firstgrad.pose.data import generate
 
 MODES = {"c": lambda: Mode("cvm", "fast_run"), "numba": lambda: "NUMBA", "jax": lambda: "JAX"}
 

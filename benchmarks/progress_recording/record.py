@@ -28,7 +28,7 @@ COLUMNS, ROWS = 100, 8
 PROMPT = "$ python first_gradient.py\r\n"
 PROGRAM = """
 import firstgrad
-from firstgrad.data import generate
+from firstgrad.pose.data import generate
 
 spec = firstgrad.PoseSpec(n_timesteps={timesteps}, n_directions={directions})
 data = generate(spec)

@@ -20,7 +20,7 @@ from firstgrad.analysis.remedies.evidence import MEASURED_PATH, find_evidence
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.codec import to_json
 from firstgrad.measure.launch import measure
-from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.trust.model import turn
 from benchmarks.trust.rounds import SLOWER, A, B, Round, read_rounds
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.launch import measure
+from firstgrad.model import Model
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 from firstgrad.usability import why_unusable
@@ -64,7 +65,7 @@ class Plan:
 
 def case_of(work: int) -> Case:
     """Make the case whose factory does so much more work."""
-    model = ExternalModel(reference=REFERENCE, parameters=(("work", work),))
+    model = Model(reference=REFERENCE, parameters=(("work", work),))
     return Case(model=model, backend=BackendName.JAX, scenario=Scenario.WARM, evaluations=20)
 
 
@@ -135,7 +136,7 @@ def collect(
 
 def _work_of(record: Record) -> int:
     model = record.case.model
-    return int(dict(model.parameters)["work"]) if isinstance(model, ExternalModel) else 0
+    return int(dict(model.parameters)["work"]) if model.reference != "pose" else 0
 
 
 def _calibrate(rounds: Sequence[Round], seconds_of_a_turn: float) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.data import generate
-from firstgrad.models.factory import build_pose_model
-from firstgrad.spec import PoseSpec
+from firstgrad.pose.data import generate
+from firstgrad.pose.graph import build_pose_model
+from firstgrad.pose.spec import PoseSpec
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -58,9 +58,9 @@ def make_graph(name: str) -> tuple[list[Any], Any, list[Any]]:
 def _make_pose() -> tuple[list[Any], Any, list[Any]]:
     import numpy as np
 
-    from firstgrad.data import generate
-    from firstgrad.models.factory import build_pose_model
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.data import generate
+    from firstgrad.pose.graph import build_pose_model
+    from firstgrad.pose.spec import PoseSpec
 
     spec = PoseSpec()
     data = generate(spec)

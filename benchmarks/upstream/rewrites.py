@@ -21,8 +21,8 @@ from firstgrad.case import BackendName, Case
 from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Phase, Status, Verdict
-from firstgrad.spec import HmmSpec, PoseSpec
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from firstgrad import BackendName, Case, ExternalModel
+from firstgrad import BackendName, Case, Model
 from firstgrad.pytest_benchmark import bench, worker_clock
 
-CASE = Case(model=ExternalModel(reference="examples/models/eight_schools.py:build"), backend=BackendName.JAX)
+CASE = Case(model=Model(reference="examples/models/eight_schools.py:build"), backend=BackendName.JAX)
 
 
 @pytest.mark.benchmark(timer=worker_clock)

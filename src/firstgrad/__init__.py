@@ -9,19 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
-    from firstgrad.data import PoseData
+    from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.check_gradient import check_gradient
     from firstgrad.fast.effort import Effort
     from firstgrad.fast.fast_gradient import fast_gradient
     from firstgrad.fast.fast_mode import fast_mode
     from firstgrad.measure.launch import measure as measure_case
-    from firstgrad.models.factory import build_pose_model
-    from firstgrad.points import to_per_joint, to_vectorised
+    from firstgrad.model import Model
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.graph import build_pose_model
+    from firstgrad.pose.points import to_per_joint, to_vectorised
+    from firstgrad.pose.spec import HmmSpec, PosePriors, PoseSpec
     from firstgrad.progress.compile_progress import compile_progress
     from firstgrad.record import Phase, Record, Status, Verdict
-    from firstgrad.spec import HmmSpec, PosePriors, PoseSpec
     from firstgrad.store import Store
 
 _HOMES = {
@@ -29,14 +30,14 @@ _HOMES = {
     "BackendUnavailable": "errors",
     "Case": "case",
     "Effort": "fast.effort",
-    "ExternalModel": "case",
+    "Model": "case",
     "FirstgradError": "errors",
-    "HmmSpec": "spec",
+    "HmmSpec": "pose.spec",
     "ModelError": "errors",
     "Phase": "record",
-    "PoseData": "data",
-    "PosePriors": "spec",
-    "PoseSpec": "spec",
+    "PoseData": "pose.data",
+    "PosePriors": "pose.spec",
+    "PoseSpec": "pose.spec",
     "Record": "record",
     "Scenario": "case",
     "SpecError": "errors",
@@ -45,13 +46,13 @@ _HOMES = {
     "StoreError": "errors",
     "Target": "case",
     "Verdict": "record",
-    "build_pose_model": "models.factory",
+    "build_pose_model": "pose.graph",
     "check_gradient": "fast.check_gradient",
     "compile_progress": "progress.compile_progress",
     "fast_gradient": "fast.fast_gradient",
     "fast_mode": "fast.fast_mode",
-    "to_per_joint": "points",
-    "to_vectorised": "points",
+    "to_per_joint": "pose.points",
+    "to_vectorised": "pose.points",
 }
 
 __all__ = [
@@ -59,9 +60,9 @@ __all__ = [
     "BackendUnavailable",
     "Case",
     "Effort",
-    "ExternalModel",
     "FirstgradError",
     "HmmSpec",
+    "Model",
     "ModelError",
     "Phase",
     "PoseData",

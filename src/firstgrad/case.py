@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from firstgrad.errors import SpecError
-from firstgrad.spec import PoseSpec
-
-type Scalar = bool | int | float | str
+from firstgrad.model import Model, as_model
 
 
 class BackendName(StrEnum):
@@ -50,44 +47,13 @@ class Scenario(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExternalModel:
-    """A user's own model.
-
-    Attributes
-    ----------
-    reference : str
-        ``path/file.py:function`` or ``package.module:function``; the function returns a ``pm.Model`` or a
-        pair ``(model, initial_point)``.
-    parameters : tuple of (str, scalar)
-        Keyword arguments for that function, sorted by name.
-    """
-
-    reference: str
-    parameters: tuple[tuple[str, Scalar], ...] = ()
-
-    def __post_init__(self) -> None:
-        place, colon, function = self.reference.rpartition(":")
-        if not (colon and place and function.isidentifier()):
-            raise SpecError(
-                "model",
-                f"expected 'pose', 'path/file.py:function' or 'package.module:function', got {self.reference!r}",
-            )
-        for name, value in self.parameters:
-            if isinstance(value, float) and not math.isfinite(value):
-                raise SpecError("parameters", f"{name} must be finite, got {value!r}")
-        names = [name for name, _ in self.parameters]
-        if names != sorted(set(names)):
-            raise SpecError("parameters", "names must be sorted and differ from each other")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One thing to measure.
 
     Attributes
     ----------
-    model : PoseSpec or ExternalModel
-        The built-in pose model or the user's own.
+    model : Model
+        The built-in pose model (a `PoseSpec` is taken, too) or the user's own.
     backend, target, scenario
         See their types.
     evaluations : int
@@ -98,7 +64,7 @@ class Case:
         Above this resident size of the process tree, the tree is killed.
     """
 
-    model: PoseSpec | ExternalModel
+    model: Model
     backend: BackendName
     target: Target = Target.DLOGP
     scenario: Scenario = Scenario.COLD
@@ -107,6 +73,7 @@ class Case:
     memory_limit_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "model", as_model(self.model))
         if type(self.evaluations) is not int or self.evaluations < 0:
             raise SpecError("evaluations", f"expected a whole number >= 0, got {self.evaluations!r}")
         for name in ("time_limit_seconds", "memory_limit_bytes"):
@@ -130,20 +97,4 @@ class Case:
         return replace(self, evaluations=0, time_limit_seconds=None, memory_limit_bytes=None).id
 
     def __str__(self) -> str:
-        return f"{describe_model(self.model)}, {self.backend}, {self.target}, {self.scenario}"
-
-
-def describe_model(model: PoseSpec | ExternalModel) -> str:
-    """Name a model in one short line, as tables show it."""
-    if isinstance(model, ExternalModel):
-        given = ", ".join(f"{name}={value}" for name, value in model.parameters)
-        return f"{model.reference}({given})" if given else model.reference
-    parts = [f"pose T={model.n_timesteps} K={model.n_directions}"]
-    parts.append(f"HMM S={model.hmm.n_states} {model.hmm.algorithm}" if model.hmm else "no HMM")
-    default = PoseSpec()
-    parts += [
-        str(getattr(model, name))
-        for name in ("formulation", "likelihood", "missing", "skeleton")
-        if getattr(model, name) != getattr(default, name)
-    ]
-    return " ".join(parts)
+        return f"{self.model}, {self.backend}, {self.target}, {self.scenario}"

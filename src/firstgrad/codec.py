@@ -56,18 +56,19 @@ def from_json[T](text: str | bytes, kind: type[T]) -> T:
         raise DecodeError(f"not a {kind.__name__}: nested too deeply") from error
     except Exception as error:
         from cattrs import transform_error
+        from cattrs.v import format_exception
 
-        detail = "; ".join(transform_error(error)) if isinstance(error, ExceptionGroup) else str(error)
+        def describe(problem: BaseException, wanted: type | None) -> str:
+            return str(problem) if isinstance(problem, FirstgradError) else format_exception(problem, wanted)
+
+        grouped = isinstance(error, ExceptionGroup)
+        detail = "; ".join(transform_error(error, format_exception=describe)) if grouped else str(error)
         raise DecodeError(f"not a {getattr(kind, '__name__', kind)}: {detail}") from error
 
 
 @functools.cache
 def _converter() -> Converter:
     from cattrs import Converter
-    from cattrs.strategies import configure_tagged_union
-
-    from firstgrad.case import ExternalModel, Scalar
-    from firstgrad.spec import PoseSpec
 
     converter = Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(float, _float_to_plain)
@@ -77,14 +78,12 @@ def _converter() -> Converter:
         converter.register_structure_hook(kind, _exact(kind))
     converter.register_structure_hook_factory(_is_flat, functools.partial(_flat_from_dict, converter))
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple_from_list, converter))
-    converter.register_structure_hook_func(lambda kind: kind in (Scalar, Scalar.__value__), _scalar_from_plain)
-    configure_tagged_union(
-        PoseSpec | ExternalModel,
-        converter,
-        tag_name="kind",
-        tag_generator=lambda kind: "pose" if kind is PoseSpec else "external",
-    )
+    converter.register_structure_hook_func(_is_scalar, _scalar_from_plain)
     return converter
+
+
+def _is_scalar(kind: Any) -> bool:
+    return set(get_args(getattr(kind, "__value__", kind))) == _PLAIN
 
 
 def _is_tuple(kind: Any) -> bool:

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from firstgrad.case import BackendName, Case, describe_model
+from firstgrad.case import BackendName, Case
 from firstgrad.cli.console import make_console
 from firstgrad.cli.display import show_progress
 from firstgrad.estimates import estimate_median
 from firstgrad.measure.launch import measure
+from firstgrad.model import as_model
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.record import Status
 from firstgrad.show.bars import describe_phases, draw_phases
 from firstgrad.show.records import failure_parts, record_parts
 from firstgrad.show.result import print_parts
 from firstgrad.show.style import save_figure
-from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.store import DEFAULT_PATH, Store
 from firstgrad.units import format_bytes, format_seconds
 
@@ -61,7 +62,7 @@ def demo_cases() -> list[Case]:
         (other, small, HmmAlgorithm.UNROLLED),
     ):
         for hmm in (None, HmmSpec(n_states=2, algorithm=algorithm)):
-            model = replace(spec, hmm=hmm)
+            model = as_model(replace(spec, hmm=hmm))
             cases.append(Case(model=model, backend=backend, time_limit_seconds=TIME_LIMIT_SECONDS))
     return cases
 
@@ -102,7 +103,7 @@ def _summary(records: Sequence[Record]) -> Table:
         whole = record.time_to_first_gradient_seconds or 0.0
         longest = record.longest_phase
         table.add_row(
-            describe_model(record.case.model),
+            str(record.case.model),
             record.case.backend,
             format_seconds(whole),
             f"{longest.phase} {longest.wall_seconds / whole:.0%}",

@@ -4,7 +4,7 @@
 
     @pytest.mark.benchmark(timer=worker_clock)
     def test_my_model(benchmark):
-        bench(benchmark, Case(model=ExternalModel(reference="my/model.py:build"), backend=BackendName.JAX))
+        bench(benchmark, Case(model=Model(reference="my/model.py:build"), backend=BackendName.JAX))
 """
 
 from __future__ import annotations

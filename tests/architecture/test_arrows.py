@@ -23,7 +23,7 @@ PARENT_SIDE = [
     "firstgrad.show.series",
     "firstgrad.report.page",
     "firstgrad.cli.app",
-    "firstgrad.oracle",
+    "firstgrad.pose.oracle",
     "firstgrad.demo",
     "firstgrad.backends",
 ]
@@ -55,7 +55,7 @@ def test_measuring_imports_nothing_that_is_measured_into_the_parent():
     statement = (
         "from firstgrad.measure.launch import measure\n"
         "from firstgrad.case import Case, BackendName\n"
-        "from firstgrad.spec import PoseSpec\n"
+        "from firstgrad.pose.spec import PoseSpec\n"
         "case = Case(model=PoseSpec(n_timesteps=3, n_directions=1), backend=BackendName.FAKE, evaluations=3)\n"
         "(record,) = measure(case)\n"
         "assert record.status == 'ok', record.failure"
@@ -88,7 +88,7 @@ def test_help_comes_at_once():
     assert min(seconds) < 0.3
 
 
-@pytest.mark.parametrize("package", ["firstgrad", "firstgrad.oracle", "firstgrad.store", "firstgrad.backends"])
+@pytest.mark.parametrize("package", ["firstgrad", "firstgrad.store", "firstgrad.backends"])
 def test_the_public_names_are_sorted_and_there(package):
     module = importlib.import_module(package)
     assert list(module.__all__) == sorted(module.__all__)

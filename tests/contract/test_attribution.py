@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.model import Model
 from firstgrad.profile import Profile, SpanKind, UnitKind
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 
@@ -31,7 +32,7 @@ COMPILED_IN = {BackendName.C: Phase.LINK, BackendName.NUMBA: Phase.FIRST_CALL, B
 @pytest.fixture(scope="module", params=BACKENDS)
 def profiles(request):
     """A cold and a warm profile of one backend, the warm one from what the cold one left in the caches."""
-    case = Case(model=ExternalModel(reference=MODEL), backend=request.param, evaluations=3)
+    case = Case(model=Model(reference=MODEL), backend=request.param, evaluations=3)
     found = {}
     with PrivateCaches() as private:
         private.restore()

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.doubts import UNACCOUNTED_FRACTION
 from firstgrad.measure.launch import measure, run_sample
 from firstgrad.measure.private import PrivateCaches
+from firstgrad.model import Model
+from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, Missing, PoseSpec
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict
-from firstgrad.spec import Formulation, HmmSpec, Likelihood, Missing, PoseSpec
 
 pytestmark = pytest.mark.compiles
 
@@ -162,7 +163,7 @@ def test_naive_missing_is_a_mismatch_that_names_its_groups():
 @pytest.mark.parametrize("function", ["build", "alone"])
 def test_a_users_model_is_measured_without_an_oracle(function):
     reference = TINY.replace(":build", f":{function}")
-    record = jax_record(ExternalModel(reference=reference, parameters=(("n", 4),)))
+    record = jax_record(Model(reference=reference, parameters=(("n", 4),)))
     assert record.failure is None
     assert record.status is Status.OK
     assert record.check.verdict is Verdict.NO_ORACLE
@@ -172,7 +173,7 @@ def test_a_users_model_is_measured_without_an_oracle(function):
 
 
 def test_a_users_model_with_nan_gradient_is_measured_and_marked():
-    record = jax_record(ExternalModel(reference=TINY.replace(":build", ":with_nan")))
+    record = jax_record(Model(reference=TINY.replace(":build", ":with_nan")))
     assert record.status is Status.OK
     assert {each.group: each.nan for each in record.check.finiteness} == {"a": 0, "b": 2}
     assert "not_finite" in record.doubts
@@ -183,7 +184,7 @@ def test_a_users_model_with_nan_gradient_is_measured_and_marked():
     [("only_discrete", "only discrete variables (k)"), ("with_wrong_start", "sigma_log__")],
 )
 def test_a_users_model_that_cannot_be_differentiated_says_why(function, message):
-    record = jax_record(ExternalModel(reference=TINY.replace(":build", f":{function}")))
+    record = jax_record(Model(reference=TINY.replace(":build", f":{function}")))
     assert record.status is Status.FAILED
     assert record.failure.kind == "ModelError"
     assert message in record.failure.message

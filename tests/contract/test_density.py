@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from firstgrad.agreement import compare_gradient, compare_logp
 from firstgrad.backends import load_backend
 from firstgrad.backends.base import BuiltModel
 from firstgrad.case import BackendName
-from firstgrad.data import PoseData, generate
 from firstgrad.errors import SpecError
 from firstgrad.measure.worker import nearby_points
-from firstgrad.oracle import compare_gradient, compare_logp, logp, value_and_gradient
-from firstgrad.points import add_terms, groups, to_per_joint, to_vectorised, unflatten
-from firstgrad.spec import (
+from firstgrad.points import add_terms, unflatten
+from firstgrad.pose.data import PoseData, generate
+from firstgrad.pose.oracle import logp, value_and_gradient
+from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
     HmmSpec,
@@ -47,7 +49,7 @@ OTHERS = [
 
 
 def build(spec: PoseSpec, data: PoseData | None = None):
-    from firstgrad.models.factory import build_pose_model
+    from firstgrad.pose.graph import build_pose_model
 
     return build_pose_model(spec, data)
 

@@ -18,11 +18,13 @@ from pytensor.graph.op import Op
 from pytensor.link.jax.dispatch import jax_funcify
 
 import firstgrad
-from firstgrad.data import generate
+from firstgrad.agreement import compare_gradient, compare_logp
 from firstgrad.errors import ModelError
-from firstgrad.oracle import compare_gradient, compare_logp, value_and_gradient
-from firstgrad.points import groups, unflatten
-from firstgrad.spec import Formulation, HmmSpec, Missing, PoseSpec
+from firstgrad.points import unflatten
+from firstgrad.pose.data import generate
+from firstgrad.pose.oracle import value_and_gradient
+from firstgrad.pose.points import groups
+from firstgrad.pose.spec import Formulation, HmmSpec, Missing, PoseSpec
 
 TINY = PoseSpec(n_timesteps=4, n_directions=2)
 SPECS = {

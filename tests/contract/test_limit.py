@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstgrad.data import generate
 from firstgrad.errors import SpecError
-from firstgrad.oracle.logp import forward
 from firstgrad.points import flatten
-from firstgrad.spec import Formulation, HmmSpec, Likelihood, PosePriors, PoseSpec, Skeleton, WalkAxis
+from firstgrad.pose.data import generate
+from firstgrad.pose.oracle import forward
+from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PosePriors, PoseSpec, Skeleton, WalkAxis
 
 jax = pytest.importorskip("jax")
 pytest.importorskip("numba")

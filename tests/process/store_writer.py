@@ -11,8 +11,8 @@ import random
 import sys
 
 from firstgrad.case import BackendName, Case
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Environment, HostFingerprint, Record, Status
-from firstgrad.spec import PoseSpec
 from firstgrad.store import Store
 
 

@@ -32,7 +32,7 @@ CONFIGURATION = {
     "launch_method": "forkserver",
 }
 SUITE = """
-from firstgrad import BackendName, Case, ExternalModel, Scenario
+from firstgrad import BackendName, Case, Model, Scenario
 from firstgrad.asv import GradientBenchmarks
 
 class Fake(GradientBenchmarks, abstract=True):
@@ -40,7 +40,7 @@ class Fake(GradientBenchmarks, abstract=True):
     def case(self, *, kind, backend, scenario):
         if kind == "senseless":
             raise NotImplementedError("no such cell")
-        model = ExternalModel(reference={reference!r}, parameters=(("kind", kind),))
+        model = Model(reference={reference!r}, parameters=(("kind", kind),))
         return Case(model=model, backend=BackendName.FAKE, scenario=Scenario(scenario), evaluations=3)
 
 class Good(Fake):

@@ -92,7 +92,7 @@ def test_options_are_measured_in_rounds_and_judged_as_one_question(tmp_path):
     )  # fmt: skip
     records = kept(tmp_path)
     assert rounds_of(records) == [{"formulation-per_joint", "formulation-vectorised"}] * 3
-    assert {record.case.model.formulation for record in records} == {"per_joint", "vectorised"}
+    assert {record.case.model.pose.formulation for record in records} == {"per_joint", "vectorised"}
     assert "3 rounds: all rounds were measured" in err
     assert "formulation-per_joint@run" in out
 

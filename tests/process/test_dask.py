@@ -16,8 +16,9 @@ from dataclasses import replace
 import pytest
 
 from builders import FIRSTGRAD, git
-from firstgrad.case import ExternalModel, Scenario
+from firstgrad.case import Scenario
 from firstgrad.errors import FirstgradError
+from firstgrad.model import Model
 from firstgrad.record import Phase, Status
 from firstgrad.store import Store
 from firstgrad.sweep.cluster import Certificates, DaskExecutor
@@ -41,11 +42,12 @@ time.sleep(1000)
 
 CLIENT = """
 import sys
-from firstgrad.case import BackendName, Case, ExternalModel
+from firstgrad.case import BackendName, Case
+from firstgrad.model import Model
 from firstgrad.sweep.cluster import DaskExecutor
 from firstgrad.sweep.plan import Job
 
-model = ExternalModel(reference=sys.argv[2], parameters=(("pids", sys.argv[3]),))
+model = Model(reference=sys.argv[2], parameters=(("pids", sys.argv[3]),))
 jobs = [Job(case=Case(model=model, backend=BackendName.FAKE), number=number) for number in (1, 2)]
 list(DaskExecutor(sys.argv[1]).run(iter(jobs), lambda event: None))
 """
@@ -128,9 +130,7 @@ def cluster(tmp_path_factory):
 def jobs_of(reference, count, **parameters):
     """Jobs that differ in their parameter `n`, or in nothing where there is none."""
     given = [tuple(sorted({"n": n, **parameters}.items())) for n in range(count)]
-    return [
-        Job(case=make_case(model=ExternalModel(reference=reference, parameters=those)), number=1) for those in given
-    ]
+    return [Job(case=make_case(model=Model(reference=reference, parameters=those)), number=1) for those in given]
 
 
 class Swept:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel
+from firstgrad.case import BackendName, Case
 from firstgrad.measure.profiling import profile_case
+from firstgrad.model import Model
 from firstgrad.record import Phase, Status, Verdict
 
 pytestmark = [
@@ -53,7 +54,7 @@ def test_an_example_is_profiled_and_its_gradient_is_right(name):
     if name in BY_SCAN and not _scan_is_new():
         pytest.skip("written with return_updates=False, which this PyTensor doesn't know")
     parameters, groups = KINDS[name]
-    model = ExternalModel(reference=f"{MODELS / name}.py:build", parameters=tuple(sorted(parameters.items())))
+    model = Model(reference=f"{MODELS / name}.py:build", parameters=tuple(sorted(parameters.items())))
     profile = profile_case(Case(model=model, backend=BackendName.JAX, evaluations=3))
     record = profile.record
     assert record.failure is None

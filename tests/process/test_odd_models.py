@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel, Target
+from firstgrad.case import BackendName, Case, Target
 from firstgrad.measure.launch import measure
+from firstgrad.model import Model
 from firstgrad.record import Doubt, Phase, Status
 
 pytestmark = [
@@ -21,7 +22,7 @@ MODELS = Path(__file__).with_name("odd_models.py")
 
 
 def measured(function, *, target=Target.DLOGP, **parameters):
-    model = ExternalModel(reference=f"{MODELS}:{function}", parameters=tuple(sorted(parameters.items())))
+    model = Model(reference=f"{MODELS}:{function}", parameters=tuple(sorted(parameters.items())))
     (record,) = measure(Case(model=model, backend=BackendName.JAX, target=target, evaluations=3))
     return record
 

@@ -21,11 +21,12 @@ pytestmark = linux_only
 
 PARENT = """
 import sys
-from firstgrad.case import BackendName, Case, ExternalModel
+from firstgrad.case import BackendName, Case
+from firstgrad.model import Model
 from firstgrad.measure.launch import measure
 
 def main():
-    model, backend = ExternalModel(reference=sys.argv[1]), BackendName(sys.argv[2])
+    model, backend = Model(reference=sys.argv[1]), BackendName(sys.argv[2])
     for record in measure(Case(model=model, backend=backend, evaluations=3)):
         print(record.status, record.caches and record.caches.entries_written, record.failure or "")
 

@@ -16,10 +16,11 @@ pytestmark = linux_only
 
 PARENT = """
 import sys
-from firstgrad.case import BackendName, Case, ExternalModel
+from firstgrad.case import BackendName, Case
+from firstgrad.model import Model
 from firstgrad.measure.launch import measure
 
-case = Case(model=ExternalModel(reference=sys.argv[1]), backend=BackendName.FAKE)
+case = Case(model=Model(reference=sys.argv[1]), backend=BackendName.FAKE)
 try:
     for record in measure(case, samples=3):
         print(record.status, flush=True)

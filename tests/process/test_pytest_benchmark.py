@@ -22,7 +22,7 @@ HEAD = """
 import os
 from pathlib import Path
 import pytest
-from firstgrad import BackendName, Case, ExternalModel, PoseSpec, Scenario, Store
+from firstgrad import BackendName, Case, Model, PoseSpec, Scenario, Store
 from firstgrad.pytest_benchmark import bench, worker_clock
 
 pytestmark = pytest.mark.benchmark(timer=worker_clock)
@@ -32,7 +32,7 @@ def pose(**fields):
     return Case(**known | fields)
 
 def own(reference, **fields):
-    return Case(model=ExternalModel(reference=reference), backend=BackendName.FAKE, evaluations=0, **fields)
+    return Case(model=Model(reference=reference), backend=BackendName.FAKE, evaluations=0, **fields)
 """
 
 # Nothing but what is tested, and what the project's own settings ask for: each of many runs starts sooner.

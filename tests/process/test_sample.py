@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, ExternalModel, Target
+from firstgrad.case import BackendName, Case, Target
+from firstgrad.model import Model
+from firstgrad.pose.spec import Missing, PoseSpec
 from firstgrad.record import Status
 from firstgrad.sampling import Sampler, SamplingPlan, SamplingStage
 from firstgrad.sampling.launch import sample_case
 from firstgrad.sampling.plan import DrawsNow, StageBegan
-from firstgrad.spec import Missing, PoseSpec
 from helpers import MIB, linux_only, wait_for
 
 pytestmark = linux_only
@@ -65,7 +66,7 @@ def models(tmp_path):
 
 def run(model, *, told=None, time_limit_seconds=600.0, **plan):
     if not isinstance(model, PoseSpec):
-        model = ExternalModel(reference=model)
+        model = Model(reference=model)
     case = Case(
         model=model,
         backend=BackendName.JAX,

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.cli.advise_options import installed_backends
 from firstgrad.cli.advise_samples import Budgeted
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError, StoreError
+from firstgrad.model import Model
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.store import Store, export_jsonl
 from firstgrad.sweep.plan import Job
@@ -190,7 +191,7 @@ def test_a_budget_begins_only_what_is_expected_to_end_in_time(seconds, expected,
 
 def test_the_target_and_parameters_belong_to_the_question(tmp_path):
     case = Case(
-        model=ExternalModel(reference=MODEL.reference, parameters=(("n", 3),)),
+        model=Model(reference=MODEL.reference, parameters=(("n", 3),)),
         backend=BackendName.JAX,
         target=Target.LOGP_DLOGP,
         scenario=Scenario.COLD,

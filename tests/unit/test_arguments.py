@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.backends.user_model import fit_arguments
-from firstgrad.case import ExternalModel
 from firstgrad.errors import ModelError
+from firstgrad.model import Model
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -20,7 +20,7 @@ HERE = "package.module:build"
 
 
 def external(**parameters):
-    return ExternalModel(reference=HERE, parameters=tuple(sorted(parameters.items())))
+    return Model(reference=HERE, parameters=tuple(sorted(parameters.items())))
 
 
 def refusal(factory, **parameters):

@@ -13,9 +13,9 @@ from firstgrad.cli.compare import DuelOptions, refuse_unused, side_case
 from firstgrad.cli.options import CaseOptions, ModelOptions
 from firstgrad.compare.places import SidePlace, asks_to_measure, read_side
 from firstgrad.errors import SpecError
-from firstgrad.spec import Formulation, HmmAlgorithm, Skeleton
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, Skeleton
 
-MODEL, CASE = ModelOptions(timesteps=7, directions=2), CaseOptions(backend=BackendName.JAX)
+MODEL, CASE = ModelOptions(given={"timesteps": "7", "directions": "2"}), CaseOptions(backend=BackendName.JAX)
 NAMES = st.text(string.ascii_letters + string.digits + "._/-", min_size=1, max_size=20)
 
 
@@ -25,22 +25,22 @@ def case_of(text, model=MODEL, case=CASE):
 
 def test_options_replace_the_common_ones_and_leave_the_rest():
     case = case_of("formulation=vectorised,backend=numba,scenario=warm")
-    assert case.model.formulation is Formulation.VECTORISED
-    assert (case.model.n_timesteps, case.model.n_directions) == (7, 2)
+    assert case.model.pose.formulation is Formulation.VECTORISED
+    assert (case.model.pose.n_timesteps, case.model.pose.n_directions) == (7, 2)
     assert (case.backend, case.scenario) == (BackendName.NUMBA, Scenario.WARM)
     assert case_of("backend=jax") == CASE.to_case(MODEL.to_model())
 
 
 @pytest.mark.parametrize("name", ["hmm_algorithm", "hmm-algorithm"])
 def test_the_hmm_is_switched_on_and_off(name):
-    with_hmm = ModelOptions(hmm=True, states=3)
-    assert case_of(f"hmm=on,{name}=tree").model.hmm.algorithm is HmmAlgorithm.TREE
-    assert case_of(f"{name}=tree", with_hmm).model.hmm.n_states == 3
-    assert case_of("hmm=off", with_hmm).model.hmm is None
+    with_hmm = ModelOptions(given={"hmm": "on", "states": "3"})
+    assert case_of(f"hmm=on,{name}=tree").model.pose.hmm.algorithm is HmmAlgorithm.TREE
+    assert case_of(f"{name}=tree", with_hmm).model.pose.hmm.n_states == 3
+    assert case_of("hmm=off", with_hmm).model.pose.hmm is None
 
 
 def test_an_option_may_hold_commas():
-    model = case_of("parents=-1,0,0,skeleton=custom").model
+    model = case_of("parents=-1,0,0,skeleton=custom,directions=2").model.pose
     assert (model.skeleton, model.parents) == (Skeleton.CUSTOM, (-1, 0, 0))
 
 
@@ -48,9 +48,9 @@ def test_a_model_of_ones_own_and_its_parameters():
     case = case_of("model=new.py:build,param.n=10,param.name=a=b")
     assert case.model.reference == "new.py:build"
     assert dict(case.model.parameters) == {"n": 10, "name": "a=b"}
-    own = ModelOptions(model="old.py:build", param=["n=3", "deep=true"])
+    own = ModelOptions(model="old.py:build", param=("n=3", "deep=true"))
     assert dict(case_of("param.n=4", own).model.parameters) == {"n": 4, "deep": True}
-    assert case_of("model=pose", own).model.n_timesteps == 100
+    assert case_of("model=pose", own).model.pose.n_timesteps == 100
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,9 @@ def test_packages_of_a_release_are_taken_apart_and_local_versions_kept_whole():
         ("colour=red", "'colour' is no option of a case. There are backend,"),
         ("label=mine", "'label' is no option"),
         ("backend=julia", "'julia'"),
-        ("hmm=maybe", "on or off"),
-        ("force_unrolled=off", "leave it away"),
+        ("hmm=maybe", "one of off, on"),
         ("hmm_algorithm=tree", "need --hmm"),
-        ("param.n=3", "your own model"),
+        ("param.n=3", "the pose model has no 'n'"),
         ("main,jax", "such as backend=jax, got 'jax'"),
         ("commit:", "after commit:"),
         ("pymc==", "no requirement"),

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstgrad.data import (
+from firstgrad.errors import SpecError
+from firstgrad.points import flatten
+from firstgrad.pose.data import (
     IMAGE_HEIGHT,
     IMAGE_WIDTH,
     ancestor_matrix,
@@ -19,9 +21,8 @@ from firstgrad.data import (
     project,
     unit_directions,
 )
-from firstgrad.errors import SpecError
-from firstgrad.points import flatten, groups, to_vectorised
-from firstgrad.spec import Formulation, HmmSpec, Likelihood, PoseSpec, Skeleton
+from firstgrad.pose.points import groups, to_vectorised
+from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PoseSpec, Skeleton
 
 SMALL = PoseSpec(n_timesteps=4, n_directions=3, n_cameras=2, hmm=HmmSpec(n_states=2))
 

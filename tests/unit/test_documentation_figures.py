@@ -16,8 +16,8 @@ from benchmarks.figures.power import PowerPoint, describe_power, draw_power, rea
 from drawn import texts, ticks, title, widths
 from firstgrad.case import BackendName
 from firstgrad.estimates import estimate_median
+from firstgrad.pose.spec import Formulation, HmmSpec, Missing, PoseSpec
 from firstgrad.record import GroupFiniteness
-from firstgrad.spec import Formulation, HmmSpec, Missing, PoseSpec
 from firstgrad.store import export_jsonl, import_jsonl
 from helpers import make_case, make_record
 from planted import along_releases

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from firstgrad.backends.user_model import call_factory, find_factory
-from firstgrad.case import ExternalModel
 from firstgrad.errors import ModelError
+from firstgrad.model import make_model
 
 
 class Model:
@@ -34,7 +34,7 @@ def _clean_imports(monkeypatch, tmp_path):
 
 
 def external(reference, **parameters):
-    return ExternalModel(reference=str(reference), parameters=tuple(sorted(parameters.items())))
+    return make_model(str(reference), parameters)
 
 
 def written(folder, text, name="model.py"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, ticks
-from firstgrad.case import BackendName, ExternalModel
+from firstgrad.case import BackendName
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import Thresholds
+from firstgrad.model import Model
 from firstgrad.record import Failure, Memory, Phase, Status
 from firstgrad.show.forest import describe_forest, draw_forest
 from helpers import MIB, make_case, make_environment, make_record
@@ -27,7 +28,7 @@ def sample(case, label, seconds, *, number=0, peak=100.0, failed=""):
 
 
 def samples(name, base, head, **fields):
-    case = make_case(model=ExternalModel(reference=f"{name}.py:build"))
+    case = make_case(model=Model(reference=f"{name}.py:build"))
     return [
         *(sample(case, "old", each, number=i) for i, each in enumerate(base)),
         *(sample(case, "new", each, number=i, **fields) for i, each in enumerate(head)),

@@ -8,7 +8,8 @@ import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, texts, ticks, title, widths
 from firstgrad.analysis.profile_difference import find_difference
-from firstgrad.case import BackendName, ExternalModel
+from firstgrad.case import BackendName
+from firstgrad.model import Model
 from firstgrad.profile import Attribution
 from firstgrad.record import FIRST_GRADIENT_PHASES, Memory, Phase, PhaseRecord, Status
 from firstgrad.show.bars import (
@@ -204,7 +205,7 @@ def test_however_many_are_asked_for_the_figure_can_be_drawn():
 
 
 def test_a_long_case_is_written_within_the_figure():
-    case = replace(planted_profile().record.case, model=ExternalModel(reference=f"{'a_model_/' * 20}m.py:build"))
+    case = replace(planted_profile().record.case, model=Model(reference=f"{'a_model_/' * 20}m.py:build"))
     base, head = planted_profile(), grown_profile()
     base, head = (replace(each, record=replace(each.record, case=case)) for each in (base, head))
     for figure in (draw_profile(base), draw_profile_difference(find_difference(base, head))):

@@ -12,11 +12,11 @@ from firstgrad.analysis.axes import Commit, commit_axis
 from firstgrad.analysis.series import group_records, make_series
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.metrics import Unit, metric_named
+from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Failure, Memory, Status
 from firstgrad.show.drawing import scale_of, spread
 from firstgrad.show.series import PANELS, describe_releases, describe_series, draw_releases, draw_series
 from firstgrad.show.words import shown, split_common, write_estimate, write_value
-from firstgrad.spec import HmmSpec, PoseSpec
 from helpers import MIB, make_case, make_environment, make_record
 
 COMMITS = [Commit(letter * 40, f"commit {letter}") for letter in "abc"]

@@ -12,9 +12,9 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.growth.change import GATING, GrowthChangeVerdict, _judge, find_growth_changes
 from firstgrad.growth.law import GrowthLaw, Interval, NoLaw
 from firstgrad.metrics import metric_named
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Counts, Memory, Status
 from firstgrad.row import make_row
-from firstgrad.spec import PoseSpec
 from helpers import MIB, make_environment, make_record
 
 SIZES = (10, 30, 100, 300, 1000)

@@ -7,19 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.data import generate
-from firstgrad.oracle import (
-    GRADIENT_RTOL,
-    LOGP_RTOL,
-    allowed_rounding,
-    compare_gradient,
-    compare_logp,
-    finiteness,
-    gradient,
-)
-from firstgrad.points import Group, groups
+from firstgrad.agreement import GRADIENT_RTOL, LOGP_RTOL, compare_gradient, compare_logp, finiteness
+from firstgrad.points import Group
+from firstgrad.pose.data import generate
+from firstgrad.pose.oracle import allowed_rounding, gradient
+from firstgrad.pose.points import groups
+from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import GroupFiniteness, Mismatch
-from firstgrad.spec import HmmSpec, PoseSpec
 
 SPEC = PoseSpec(n_timesteps=4, n_directions=2, hmm=HmmSpec(n_states=2))
 LINE = (Group("a", (4,)), Group("b", (), is_log=True))

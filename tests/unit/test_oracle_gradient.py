@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firstgrad.data import generate
-from firstgrad.oracle import complex_step_gradient, gradient, logp, value_and_gradient
-from firstgrad.points import flatten, groups, to_per_joint, unflatten
-from firstgrad.spec import Formulation, HmmSpec, Likelihood, PosePriors, PoseSpec, Skeleton, WalkAxis
+from firstgrad.points import flatten, unflatten
+from firstgrad.pose.data import generate
+from firstgrad.pose.oracle import complex_step_gradient, gradient, logp, value_and_gradient
+from firstgrad.pose.points import groups, to_per_joint
+from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PosePriors, PoseSpec, Skeleton, WalkAxis
 
 RTOL = 1e-10
 """Relative to max(|value|, 1); the worst of the small cases below has 1e-12."""

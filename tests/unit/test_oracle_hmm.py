@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from firstgrad.oracle import brute_force_log_marginal, log_marginal, posterior
+from firstgrad.pose.densities import brute_force_log_marginal, log_marginal, posterior
 
 STEP = 1e-30
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from firstgrad.data import PoseData, generate
 from firstgrad.errors import SpecError
-from firstgrad.oracle import logp, logp_terms
-from firstgrad.oracle.densities import log_gamma, log_half_normal, logaddexp
-from firstgrad.points import flatten, groups, to_per_joint, to_vectorised, unflatten
-from firstgrad.spec import (
+from firstgrad.points import flatten, unflatten
+from firstgrad.pose.data import PoseData, generate
+from firstgrad.pose.densities import log_gamma, log_half_normal, logaddexp
+from firstgrad.pose.oracle import logp, logp_terms
+from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
     HmmSpec,

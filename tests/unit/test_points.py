@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.points import flatten, groups, to_per_joint, to_vectorised, unflatten
-from firstgrad.spec import Formulation, HmmSpec, Likelihood, PoseSpec
+from firstgrad.points import flatten, unflatten
+from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PoseSpec
 
 
 def n_values(spec):

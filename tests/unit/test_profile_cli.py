@@ -12,14 +12,15 @@ import pytest
 from rich.console import Console
 
 from firstgrad.analysis.profile_difference import ProfileDifference
-from firstgrad.case import BackendName, ExternalModel, Scenario
+from firstgrad.case import BackendName, Scenario
 from firstgrad.cli import main
 from firstgrad.cli.profile_table import show_profile
 from firstgrad.codec import from_json
 from firstgrad.measure import profiling
+from firstgrad.model import as_model
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, PoseSpec
 from firstgrad.profile import CacheMiss, Profile
 from firstgrad.record import Check, Phase, Status, Verdict
-from firstgrad.spec import Formulation, HmmAlgorithm, PoseSpec
 from firstgrad.store.profiles import keep_profile, list_profiles, read_profile, write_profile
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_sites, planted_unit
 
@@ -73,7 +74,7 @@ def test_tables_show_where_the_time_went(firstgrad, profiler):
     assert code == 0
     (case,) = profiler.cases
     assert case.backend is BackendName.JAX
-    assert case.model == PoseSpec(n_timesteps=5)
+    assert case.model.pose == PoseSpec(n_timesteps=5)
     rows = {line.split("│")[1].strip(): line for line in out.splitlines() if line.count("│") > 2}
     for name, numbers in {
         "first_call": ("5.00 s", "50.0%", "380 MiB"),
@@ -283,15 +284,18 @@ def test_options_of_against_replace_those_of_the_contender(firstgrad, profiler, 
     code, _, err = firstgrad(*contender, "--against", against)
     assert code == 0, err
     first, second = profiler.cases  # the base first
-    found = first.model.parameters if isinstance(first.model, ExternalModel) else first.model
-    assert found == base
+    parameters = as_model(base).parameters if isinstance(base, PoseSpec) else base
+    assert first.model.parameters == parameters
     assert second != first
     assert replace(first, model=second.model) == second
 
 
 def test_an_hmm_of_another_kind_keeps_its_states(firstgrad, profiler):
     firstgrad("--hmm", "--states", "3", "--against", "--hmm-algorithm tree")
-    assert (profiler.cases[0].model.hmm.n_states, profiler.cases[0].model.hmm.algorithm) == (3, HmmAlgorithm.TREE)
+    assert (profiler.cases[0].model.pose.hmm.n_states, profiler.cases[0].model.pose.hmm.algorithm) == (
+        3,
+        HmmAlgorithm.TREE,
+    )
 
 
 def test_the_measurement_can_be_what_differs(firstgrad, profiler):
@@ -371,7 +375,7 @@ def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
         ("--backend fortran", "--against '--backend fortran'"),
         ("--states 3", "--against '--states 3': --states, --hmm-algorithm: need --hmm"),
         ("--timesteps 0", "--against '--timesteps 0'"),
-        ("pose --param n=1", "--param: is for your own model"),
+        ("pose --param n=1", "--param: the pose model has no"),
         ("pose other", "--against 'pose other'"),
         ("my models/old.py:build", "A path with spaces needs quotes within"),
         ("--samples 3", "--against '--samples 3'"),

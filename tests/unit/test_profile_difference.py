@@ -16,9 +16,9 @@ from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import ComparisonError
 from firstgrad.metrics import Unit
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.profile import Attribution
 from firstgrad.record import Doubt, Phase
-from firstgrad.spec import PoseSpec
 from helpers import MIB, make_environment
 from planted_profile import DIGEST, failed_profile, grown_profile, planted_profile, planted_unit
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.case import BackendName, ExternalModel, Scenario
+from firstgrad.case import BackendName, Scenario
+from firstgrad.model import Model
 from firstgrad.progress import history
 from firstgrad.progress.history import (
     RUNS_OF_ONE,
@@ -175,14 +176,14 @@ def test_what_is_no_model_has_no_key():
 
 def test_measured_samples_of_the_same_model_count(tmp_path):
     path = tmp_path / "results.sqlite"
-    mine = ExternalModel(reference="mine.py:build")
+    mine = Model(reference="mine.py:build")
     with Store.open(path) as store:
         for number, (model, seconds, status, scenario) in enumerate(
             [
                 (mine, 30.0, Status.OK, Scenario.COLD),
                 (mine, 2.0, Status.FAILED, Scenario.COLD),
                 (mine, 3.0, Status.OK, Scenario.HOT),
-                (ExternalModel(reference="other.py:build"), 99.0, Status.OK, Scenario.COLD),
+                (Model(reference="other.py:build"), 99.0, Status.OK, Scenario.COLD),
             ]
         ):
             store.add(

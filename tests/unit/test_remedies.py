@@ -19,8 +19,9 @@ from firstgrad.analysis.remedies.roll_loops import looks_unrolled
 from firstgrad.analysis.remedies.surroundings import Surroundings, look_around
 from firstgrad.analysis.remedies.vectorise import numbered_groups
 from firstgrad.case import Scenario, Target
+from firstgrad.model import as_model
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.record import Counts, Status
-from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.store import import_jsonl
 from planted_advice import MODEL, asked, group, planted_sample, planted_samples, rows
 
@@ -34,7 +35,7 @@ def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, 
     workload = Workload(evaluations=evaluations)
     advice = make_advice(find_offers(rows(records), wanted or asked(records), workload), workload)
     situation = Situation(
-        model=model,
+        model=as_model(model),
         records=tuple(records),
         advice=advice,
         surroundings=replace(QUIET, **around),
@@ -84,7 +85,10 @@ def test_on_the_pose_model_the_other_formulation_is_measured():
     slow = planted_samples({"jax": (10.0, 1e-3)}, model=given, groups=groups)
     fast = planted_samples({"jax": (4.0, 0.4e-3)}, model=other)
     wanted = {
-        each.case.question: (Choice(backend=each.case.backend, formulation=str(each.case.model.formulation)), scenario)
+        each.case.question: (
+            Choice(backend=each.case.backend, formulation=str(each.case.model.pose.formulation)),
+            scenario,
+        )
         for each in (*slow, *fast)
         for scenario in (each.case.scenario,)
     }
@@ -118,7 +122,7 @@ def test_an_unrolled_loop_is_recognised_by_counts():
 
 def test_the_pose_models_of_the_sweep_are_not_taken_for_unrolled_loops_of_a_user():
     for record in import_jsonl(DATA / "growth.jsonl"):
-        hmm = record.case.model.hmm
+        hmm = record.case.model.pose.hmm
         if hmm is None or hmm.algorithm is HmmAlgorithm.SCAN:
             assert not looks_unrolled(record.counts), record.case
 
@@ -228,7 +232,7 @@ def test_what_is_shipped_is_what_the_records_say():
     for sides in SIDES:
         assert (sides.remedy in backed) == ({sides.without, sides.having} <= labels)
     assert {each.status for each in records if each.environment.label != "naive"} == {Status.OK}
-    naive = [each for each in records if each.case.model.missing is Missing.NAIVE]
+    naive = [each for each in records if each.case.model.pose.missing is Missing.NAIVE]
     assert naive
     assert all(each.check.n_not_finite for each in naive)
 

@@ -131,14 +131,15 @@ def test_other_limits_are_the_same_case():
 
 def test_models_that_read_alike_are_told_apart():
     from firstgrad.case import BackendName, Case
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.spec import PoseSpec
 
     records = [
         replace(planted.sample(1.0, number=n), case=Case(model=PoseSpec(n_cameras=cameras), backend=BackendName.C))
         for n, cameras in enumerate((3, 5))
     ]
     names = name_models(group_rows(rows_of(records)))
-    assert [name.partition(" (")[2] for name in names] == ["cameras 5)", "cameras 3)"]
+    assert len(set(names)) == 2
+    assert "C=5" in names[0]
 
 
 def test_of_many_cases_the_newest_are_listed_and_the_page_stays_small():

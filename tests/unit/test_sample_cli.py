@@ -132,7 +132,7 @@ def test_the_options_make_case_and_plan(sample):
     ((case, plan, label),) = asked
     assert plan == SamplingPlan(sampler=Sampler.NUTPIE, draws=5, tune=6, chains=2, seed=3, target_accept=0.9)
     assert (case.backend, case.scenario, case.target) == (BackendName.JAX, Scenario.WARM, Target.LOGP_DLOGP)
-    assert (case.model.n_timesteps, case.time_limit_seconds, case.memory_limit_bytes) == (20, 60.0, 1024 * MIB)
+    assert (case.model.pose.n_timesteps, case.time_limit_seconds, case.memory_limit_bytes) == (20, 60.0, 1024 * MIB)
     assert label == "mine"
 
 

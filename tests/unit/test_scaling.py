@@ -8,9 +8,9 @@ from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
 from firstgrad.growth.law import GrowthLaw, GrowthVerdict
 from firstgrad.metrics import METRICS, metric_named
+from firstgrad.pose.spec import Formulation, PoseSpec
 from firstgrad.row import make_row
 from firstgrad.show.growth import growth_pictures, ratio_pictures
-from firstgrad.spec import Formulation, PoseSpec
 from planted_sweep import EXPONENT_K, FIXED_SECONDS, HMM_FACTOR, planted_record, planted_records
 
 SECONDS = metric_named("time_to_first_gradient")

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.analysis.slices import NODES, find_axes, find_lines, name_lines, observe
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.metrics import metric_named
+from firstgrad.model import Model
+from firstgrad.pose.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import Counts, Failure, Phase, PhaseRecord, Status
 from firstgrad.row import make_row
-from firstgrad.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from helpers import make_environment, make_record
 
 SECONDS = metric_named("time_to_first_gradient")
@@ -80,7 +81,7 @@ def test_along_nodes_all_sizes_may_vary():
 
 def test_parameters_of_a_users_model_are_sizes_where_they_are_numbers():
     rows = [
-        row(ExternalModel(reference="a.py:build", parameters=(("kind", kind), ("n", n))))
+        row(Model(reference="a.py:build", parameters=(("kind", kind), ("n", n))))
         for kind in ("x", "y")
         for n in (10, 20)
     ]

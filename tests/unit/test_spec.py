@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.spec import (
+from firstgrad.pose.spec import (
     UNROLLED_MAX_TIMESTEPS,
     Formulation,
     HmmAlgorithm,

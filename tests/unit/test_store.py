@@ -20,10 +20,10 @@ import firstgrad.store
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.codec import to_json
 from firstgrad.errors import SchemaTooNewError, StoreError
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import SCHEMA_VERSION, Environment, HostFingerprint, Record, Status
 from firstgrad.row import make_row
 from firstgrad.row.text import ROW_VERSION, write_row
-from firstgrad.spec import PoseSpec
 from firstgrad.store import STORE_SCHEMA_VERSION, Store, export_jsonl, import_into, import_jsonl, rows_of
 from firstgrad.store.engine import make_engine, url_of, writing
 from firstgrad.store.migrate import STEPS, migrate

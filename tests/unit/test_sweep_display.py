@@ -5,8 +5,8 @@ from rich.console import Console
 from firstgrad.case import BackendName, Case
 from firstgrad.cli.sweep_display import SweepState, show_sweep, span
 from firstgrad.measure.events import PhaseBegan
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Failure, Phase, Status
-from firstgrad.spec import PoseSpec
 from firstgrad.sweep.grid import Grid, OmittedModel
 from firstgrad.sweep.plan import Durations, Plan, plan_sweep
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped

@@ -1,9 +1,9 @@
 import pytest
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Memory, MemoryPoint
 from firstgrad.row import make_row
-from firstgrad.spec import HmmSpec, PoseSpec
 from firstgrad.sweep.plan import Durations, Job
 from helpers import make_record
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
 from firstgrad.row import make_row
-from firstgrad.spec import PoseSpec
 from firstgrad.sweep.plan import Done, Job, count_done, plan_sweep
 from helpers import make_environment, make_record
 

@@ -2,8 +2,8 @@ import pytest
 
 from firstgrad.case import BackendName, Case
 from firstgrad.errors import SpecError
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
-from firstgrad.spec import PoseSpec
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import plan_sweep
 from firstgrad.sweep.rounds import SampleEnded, SampleSkipped, run_sweep

@@ -43,14 +43,14 @@ def test_quick_is_what_runs_where_nothing_is_said(monkeypatch):
     assert tiers.cases() == quick
     assert len(quick) == 5
     # HMM off and on
-    assert {case.model.hmm is None for case in quick} == {True, False}
+    assert {case.model.pose.hmm is None for case in quick} == {True, False}
 
 
 def test_full_goes_to_a_thousand_timesteps_and_twenty_directions(monkeypatch):
     monkeypatch.setenv("FIRSTGRAD_TIER", "full")
     cases = tiers.cases()
-    assert max(case.model.n_timesteps for case in cases) == 1000
-    assert max(case.model.n_directions for case in cases) == 20
+    assert max(case.model.pose.n_timesteps for case in cases) == 1000
+    assert max(case.model.pose.n_directions for case in cases) == 20
     assert {str(case.scenario) for case in cases} == {"cold", "warm", "hot"}
 
 

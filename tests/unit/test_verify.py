@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firstgrad.agreement import finiteness
 from firstgrad.backends.base import Answer, Hooks
 from firstgrad.backends.fake import FakeBackend
-from firstgrad.case import ExternalModel, Target
+from firstgrad.case import Target
 from firstgrad.measure.verify import SLOW_SECONDS, check_answers, check_slope
 from firstgrad.measure.worker import nearby_points
-from firstgrad.oracle import finiteness
+from firstgrad.model import Model, as_model
 from firstgrad.points import Group, flatten, unflatten
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import GroupFiniteness, Mismatch, Slope, Verdict
-from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
 from helpers import FakeClock
 
 SPEC = PoseSpec(
@@ -32,7 +33,7 @@ GROUPS = (Group("a", ()), Group("b", (2, 3)), Group("c", (2,)))
 def measured(target=Target.DLOGP):
     """Answers of the fake backend, whose function is right, at two points."""
     backend = FakeBackend()
-    built = backend.load(SPEC)()
+    built = backend.load(as_model(SPEC))()
     point = backend.start_point(built)
     compiled = backend.compile(built, built, target, Hooks(lambda: None, lambda *_: None))
     answers = [(at, compiled.call(at)) for at in (point, *nearby_points(point, count=1))]
@@ -72,7 +73,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused(shape):
 @pytest.mark.parametrize("target", list(Target))
 def test_right_answers_agree(target):
     groups, answers, logp_terms = measured(target)
-    check = check_answers(SPEC, groups, answers, logp_terms)
+    check = check_answers(as_model(SPEC), groups, answers, logp_terms)
     assert check.verdict is Verdict.AGREES
     assert check.mismatches == ()
     assert check.points == 2
@@ -89,7 +90,7 @@ def test_a_wrong_value_is_found_by_group_and_index(number):
     def change(values):
         values["raw_u"][2, 1, 0] += 1e-3 * (1 + abs(right))
 
-    check = check_answers(SPEC, groups, with_gradient(answers, number, change), logp_terms)
+    check = check_answers(as_model(SPEC), groups, with_gradient(answers, number, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     (found,) = check.mismatches
     assert (found.group, found.index, found.n_different) == ("raw_u", (2, 1, 0), 1)
@@ -103,7 +104,7 @@ def test_swapped_groups_are_found():
     def swap(values):
         values["rho_log__"], values["sigma2_log__"] = values["sigma2_log__"], values["rho_log__"]
 
-    check = check_answers(SPEC, groups, with_gradient(answers, 0, swap), logp_terms)
+    check = check_answers(as_model(SPEC), groups, with_gradient(answers, 0, swap), logp_terms)
     assert {each.group for each in check.mismatches} == {"rho", "sigma2"}
 
 
@@ -113,7 +114,7 @@ def test_a_value_that_is_not_finite_is_counted_and_disagrees():
     def change(values):
         values["x_root"][0, 0] = np.nan
 
-    check = check_answers(SPEC, groups, with_gradient(answers, 0, change), logp_terms)
+    check = check_answers(as_model(SPEC), groups, with_gradient(answers, 0, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.n_not_finite == 1
     assert [(each.group, each.index) for each in check.mismatches] == [("x_root", (0, 0))]
@@ -123,17 +124,17 @@ def test_a_wrong_log_density_is_found_whoever_gave_it():
     groups, answers, logp_terms = measured(Target.LOGP_DLOGP)
     right = answers[1][1].logp
     wrong = [answers[0], (answers[1][0], Answer(answers[1][1].gradient, right + 1e-3))]
-    check = check_answers(SPEC, groups, wrong, logp_terms)
+    check = check_answers(as_model(SPEC), groups, wrong, logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.mismatches == (Mismatch(group="logp", index=(), expected=right, got=right + 1e-3),)
 
     groups, answers, logp_terms = measured(Target.DLOGP)
-    check = check_answers(SPEC, groups, answers, lambda at: {**logp_terms(at), "more": 1e-3})
+    check = check_answers(as_model(SPEC), groups, answers, lambda at: {**logp_terms(at), "more": 1e-3})
     assert [each.group for each in check.mismatches] == ["logp"]
 
 
 def test_of_a_users_own_model_only_finiteness_is_known():
-    model = ExternalModel(reference="some/file.py:build")
+    model = Model(reference="some/file.py:build")
     answers = [({}, Answer(np.array([np.inf, *np.zeros(8)]), 1.5)), ({}, Answer(np.zeros(9)))]
     check = check_answers(model, GROUPS, answers, SimpleNamespace())
     assert (check.verdict, check.logp, check.points, check.n_not_finite) == (Verdict.NO_ORACLE, 1.5, 1, 1)
@@ -141,7 +142,7 @@ def test_of_a_users_own_model_only_finiteness_is_known():
 
 def check_own(terms, *, factor=1.0, logp=None):
     """The check of a user's model: 9 values, with ``-x`` for a gradient, and a discrete one beside them."""
-    model = ExternalModel(reference="some/file.py:build")
+    model = Model(reference="some/file.py:build")
     rng = np.random.default_rng(0)
     points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
     answers = [
@@ -198,7 +199,7 @@ def test_a_gradient_of_a_wrong_length_is_refused_for_every_model():
     groups, answers, logp_terms = measured()
     short = [(answers[0][0], Answer(answers[0][1].gradient[:-1]))]
     with pytest.raises(ValueError, match="expected a vector of"):
-        check_answers(SPEC, groups, short, logp_terms)
+        check_answers(as_model(SPEC), groups, short, logp_terms)
 
 
 SLOPE_GROUPS = (Group("a", (), value_name="a_log__"), Group("b", (2, 3)), Group("c", (40,)))

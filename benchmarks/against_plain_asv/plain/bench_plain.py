@@ -57,10 +57,11 @@ class _Plain:
         if pytensor.config.cxx:
             import pytensor.link.c.lazylinker_c
         self.import_seconds = time.perf_counter() - began
-        from firstgrad.data import generate
+        from firstgrad.pose.data import generate
 
         case = TIERS.case_of(**dict(zip(self.param_names, values, strict=True)))
-        self.spec, self.data = case.model, generate(case.model)
+        self.spec = case.model.pose
+        self.data = generate(self.spec)
         self.mode = MODES.get(values[4]) or pytensor.compile.mode.Mode("cvm", "fast_run")
 
     def setup(self, *values):
@@ -73,7 +74,7 @@ class _Plain:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def first_gradient(self):
-        from firstgrad.models.factory import build_pose_model
+        from firstgrad.pose.graph import build_pose_model
 
         model = build_pose_model(self.spec, self.data)
         function = model.compile_dlogp(mode=self.mode)
@@ -85,7 +86,7 @@ class _Plain:
         from pymc.pytensorf import gradient, rewrite_pregrad
         from pytensor.compile.debug.profiling import ProfileStats
 
-        from firstgrad.models.factory import build_pose_model
+        from firstgrad.pose.graph import build_pose_model
 
         clock, seconds = time.perf_counter, {}
         began = clock()
@@ -156,7 +157,7 @@ class _Plain:
     def track_nodes_before(self, *_):
         from pytensor.graph.traversal import ancestors
 
-        from firstgrad.models.factory import build_pose_model
+        from firstgrad.pose.graph import build_pose_model
 
         found = ancestors([build_pose_model(self.spec, self.data).dlogp()])
         return len({variable.owner for variable in found if variable.owner})

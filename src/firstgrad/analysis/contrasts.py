@@ -11,7 +11,7 @@ from firstgrad.analysis.ratio_curve import RatioCurve, make_ratio_curve
 from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
 from firstgrad.case import Scenario
 from firstgrad.metrics import Metric
-from firstgrad.spec import Formulation, HmmAlgorithm
+from firstgrad.pose.spec import Formulation, HmmAlgorithm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.case import describe_model
 from firstgrad.compare.sides import find_differences
 from firstgrad.record import Doubt
 from firstgrad.row import axes_of
@@ -12,9 +11,9 @@ from firstgrad.row import axes_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from firstgrad.case import Case, ExternalModel
+    from firstgrad.case import Case
+    from firstgrad.model import Model
     from firstgrad.profile import Profile
-    from firstgrad.spec import PoseSpec
 
 
 def find_notes(base: Profile, contender: Profile) -> tuple[str, ...]:
@@ -51,9 +50,9 @@ def _sides(base: Case, contender: Case) -> dict[str, tuple[str, str]]:
     }
 
 
-def _describe(*models: PoseSpec | ExternalModel) -> tuple[str, str]:
+def _describe(*models: Model) -> tuple[str, str]:
     """Describe two models; where they read alike and are not, with what the short line leaves out."""
-    base, contender = (describe_model(each) for each in models)
+    base, contender = (str(each) for each in models)
     if base == contender and models[0] != models[1]:
         ours, theirs = (dict(axes_of(each)) for each in models)
         hidden = [name for name in ours if ours[name] != theirs.get(name)]

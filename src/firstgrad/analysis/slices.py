@@ -7,9 +7,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.case import BackendName, Scalar, Scenario, Target
+from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.growth.law import Observations
 from firstgrad.metrics import METRICS, Unit
+from firstgrad.pose.spec import Scalar
 from firstgrad.row import Row, packages_of
 
 if TYPE_CHECKING:

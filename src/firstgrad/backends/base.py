@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.case import BackendName, ExternalModel, Target
+    from firstgrad.case import BackendName, Target
+    from firstgrad.model import Model
     from firstgrad.points import Group, Point
     from firstgrad.record import RewritePass
-    from firstgrad.spec import PoseSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Backend(Protocol):
     def import_modules(self) -> None:
         """Import all that a compile would import later, and build the toolchain's own helpers."""
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
+    def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Make all ready that the factory needs (data, or the user's file) and return the factory."""
 
     def groups(self, built: BuiltModel, point: Point) -> tuple[Group, ...]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled
 from firstgrad.case import BackendName, Target
 from firstgrad.record import RewritePass
-from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import Hooks
-    from firstgrad.case import ExternalModel
+    from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
 
@@ -40,13 +39,13 @@ class FakeBackend:
     def import_modules(self) -> None:
         """Import nothing."""
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
+    def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Return a factory of the pose model's data, or the user's."""
-        if isinstance(model, PoseSpec):
-            from firstgrad.data import generate
+        if (spec := model.pose) is not None:
+            from firstgrad.pose.data import generate
 
-            data = generate(model)
-            return lambda: BuiltModel((model, data), dict(data.initial))
+            data = generate(spec)
+            return lambda: BuiltModel((spec, data), dict(data.initial))
         import numpy as np
 
         from firstgrad.backends.user_model import call_factory, find_factory
@@ -63,7 +62,8 @@ class FakeBackend:
         """List the pose model's groups; one a name of the point otherwise."""
         import numpy as np
 
-        from firstgrad.points import Group, groups
+        from firstgrad.points import Group
+        from firstgrad.pose.points import groups
 
         if isinstance(built.model, tuple):
             return groups(built.model[0])
@@ -94,7 +94,7 @@ class FakeBackend:
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
             if not isinstance(built.model, tuple):
                 return Answer(np.zeros(sum(np.size(value) for value in point.values())), 0.0)
-            from firstgrad.oracle import value_and_gradient
+            from firstgrad.pose.oracle import value_and_gradient
 
             spec, data = built.model
             logp, gradient = value_and_gradient(spec, data, dict(point))
@@ -107,7 +107,7 @@ class FakeBackend:
         """Ask the oracle; a user's model has a log-density of zero, as its gradient is."""
         if not isinstance(built.model, tuple):
             return lambda _: {"logp": 0.0}
-        from firstgrad.oracle import logp
+        from firstgrad.pose.oracle import logp
 
         spec, data = built.model
         return lambda point: {"logp": float(logp(spec, data, point))}

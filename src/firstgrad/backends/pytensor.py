@@ -13,7 +13,6 @@ from firstgrad.case import Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_call
-from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from firstgrad.backends.base import BackendFacts, Hooks
     from firstgrad.backends.rewrite_marks import MarkedMode
-    from firstgrad.case import ExternalModel
+    from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
 _ERROR_CHARACTERS = 200
@@ -99,14 +98,14 @@ class PyTensorBackend:
 
         self.marked = MarkedMode(self.mode())
 
-    def load(self, model: PoseSpec | ExternalModel) -> Callable[[], BuiltModel]:
+    def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Generate the pose model's data, or import the user's file; return the factory."""
-        if isinstance(model, PoseSpec):
-            from firstgrad.data import generate
-            from firstgrad.models.factory import build_pose_model
+        if (spec := model.pose) is not None:
+            from firstgrad.pose.data import generate
+            from firstgrad.pose.graph import build_pose_model
 
-            data = generate(model)
-            return lambda: BuiltModel(build_pose_model(model, data), dict(data.initial))
+            data = generate(spec)
+            return lambda: BuiltModel(build_pose_model(spec, data), dict(data.initial))
         from firstgrad.backends.user_model import call_factory, find_factory, fit_start, require_continuous
 
         factory = find_factory(model)

@@ -16,14 +16,15 @@ from firstgrad.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from firstgrad.case import ExternalModel, Scalar
+    from firstgrad.model import Model
     from firstgrad.points import Point
+    from firstgrad.pose.spec import Scalar
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def find_factory(external: ExternalModel) -> Callable[..., Any]:
+def find_factory(external: Model) -> Callable[..., Any]:
     """Import the file or module that a reference names, and find its function.
 
     Raises
@@ -40,7 +41,7 @@ def find_factory(external: ExternalModel) -> Callable[..., Any]:
     return factory  # type: ignore[no-any-return]
 
 
-def call_factory(factory: Callable[..., Any], external: ExternalModel) -> BuiltModel:
+def call_factory(factory: Callable[..., Any], external: Model) -> BuiltModel:
     """Call a user's factory and check what it returns.
 
     Raises
@@ -88,7 +89,7 @@ def require_continuous(model: Any, reference: str) -> None:
         )
 
 
-def fit_start(built: BuiltModel, external: ExternalModel) -> Point | None:
+def fit_start(built: BuiltModel, external: Model) -> Point | None:
     """Bring the start point that a factory gave, if any, to the types of the model's values.
 
     Raises
@@ -109,7 +110,7 @@ def fit_start(built: BuiltModel, external: ExternalModel) -> Point | None:
     return {name: _fit_value(external, name, built.initial[name], var.type) for name, var in values.items()}
 
 
-def _fit_value(external: ExternalModel, name: str, value: Any, kind: Any) -> Any:
+def _fit_value(external: Model, name: str, value: Any, kind: Any) -> Any:
     import numpy as np
 
     given = np.asarray(value)
@@ -173,7 +174,7 @@ def _is_script(place: str, error: SystemExit) -> ModelError:
     )
 
 
-def fit_arguments(factory: Callable[..., Any], external: ExternalModel) -> dict[str, Scalar]:
+def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Scalar]:
     """Fit a reference's parameters to the function that they are for.
 
     What the function annotates with ``bool``, ``int``, ``float``, ``str``, a ``Literal`` or a union of them is looked
@@ -221,7 +222,7 @@ def _hints(factory: Callable[..., Any], parameters: Mapping[str, inspect.Paramet
     }
 
 
-def _fit(external: ExternalModel, name: str, value: Scalar, hint: Any) -> Scalar:
+def _fit(external: Model, name: str, value: Scalar, hint: Any) -> Scalar:
     allowed = _allowed(hint)
     if not allowed or any(value == one and type(value) is type(one) for one in allowed) or type(value) in allowed:
         return value

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.advice import Advice
     from firstgrad.analysis.remedies.base import Finding
-    from firstgrad.case import ExternalModel
     from firstgrad.cli.advise_samples import Found, Wanted
-    from firstgrad.spec import PoseSpec
+    from firstgrad.model import Model
 
 EPILOG = """\b
 Examples:
@@ -69,7 +68,7 @@ def exit_code(advice: Advice) -> int:
     return ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
 
 
-def _find_samples(model: PoseSpec | ExternalModel, options: AdviseOptions) -> tuple[tuple[Wanted, ...], Found]:
+def _find_samples(model: Model, options: AdviseOptions) -> tuple[tuple[Wanted, ...], Found]:
     from dataclasses import replace
 
     from firstgrad.case import BackendName, Target
@@ -107,7 +106,7 @@ def _find_samples(model: PoseSpec | ExternalModel, options: AdviseOptions) -> tu
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def _find_remedies(model: PoseSpec | ExternalModel, found: Found, advice: Advice) -> tuple[Finding, ...]:
+def _find_remedies(model: Model, found: Found, advice: Advice) -> tuple[Finding, ...]:
     from firstgrad.analysis.remedies import find_remedies
     from firstgrad.analysis.remedies.base import Situation
     from firstgrad.analysis.remedies.evidence import load_evidence

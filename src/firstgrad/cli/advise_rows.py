@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_ratio import Ratio
 from firstgrad.analysis.advice_words import advice_sentences, alarm_sentences
-from firstgrad.case import BackendName, Scenario, describe_model
+from firstgrad.case import BackendName, Scenario
 from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from firstgrad.analysis.advice import Advice, ScenarioAdvice
     from firstgrad.analysis.advice_offers import Offer
     from firstgrad.analysis.remedies.base import Finding
-    from firstgrad.case import ExternalModel
     from firstgrad.cli.advise_samples import Found
-    from firstgrad.spec import PoseSpec
+    from firstgrad.model import Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +132,10 @@ class AdviceDocument:
     remedies: tuple[RemedyRow, ...]
 
 
-def to_document(
-    model: PoseSpec | ExternalModel, found: Found, advice: Advice, findings: Sequence[Finding]
-) -> AdviceDocument:
+def to_document(model: Model, found: Found, advice: Advice, findings: Sequence[Finding]) -> AdviceDocument:
     """Write an advice as a document."""
     return AdviceDocument(
-        model=describe_model(model),
+        model=str(model),
         place=found.place,
         evaluations=advice.workload.evaluations,
         evaluations_in_a_row=advice.workload.in_a_row,

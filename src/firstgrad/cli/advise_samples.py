@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_offers import Choice, is_complete
 from firstgrad.case import Case, Scenario
-from firstgrad.spec import Formulation, PoseSpec
+from firstgrad.model import as_model
+from firstgrad.pose.spec import Formulation
+from firstgrad.record import Record
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from firstgrad.case import BackendName, ExternalModel
+    from firstgrad.case import BackendName
     from firstgrad.cli.advise_options import AdviseOptions
-    from firstgrad.record import Record
+    from firstgrad.model import Model
     from firstgrad.row import Row
     from firstgrad.store import Store
     from firstgrad.sweep.plan import Job
@@ -57,9 +59,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def list_wanted(
-    model: PoseSpec | ExternalModel, backends: Sequence[BackendName], options: AdviseOptions
-) -> tuple[Wanted, ...]:
+def list_wanted(model: Model, backends: Sequence[BackendName], options: AdviseOptions) -> tuple[Wanted, ...]:
     """List what may be chosen: of the pose model both formulations, the given one first."""
     limit = min(options.time_limit, options.budget_seconds or options.time_limit)
     return tuple(
@@ -115,9 +115,9 @@ def from_store(store: Store, wanted: Sequence[Wanted], options: AdviseOptions) -
     return Found(records=records, place=store.place, notes=notes)
 
 
-def changed_at(model: PoseSpec | ExternalModel) -> str:
+def changed_at(model: Model) -> str:
     """Tell when a user's file was changed last, as records write times; '' where that isn't known."""
-    if isinstance(model, PoseSpec):
+    if model.pose is not None:
         return ""
     file = Path(model.reference.rpartition(":")[0])
     if file.suffix != ".py" or not file.is_file():
@@ -208,15 +208,16 @@ class Budgeted:
         return (f"The time budget of {self._seconds:g} s left out {len(self.left_out)} samples: {listed}.",)
 
 
-def _models(model: PoseSpec | ExternalModel) -> tuple[PoseSpec | ExternalModel, ...]:
-    if not isinstance(model, PoseSpec):
+def _models(model: Model) -> tuple[Model, ...]:
+    pose = model.pose
+    if pose is None:
         return (model,)
-    others = (replace(model, formulation=each) for each in Formulation if each is not model.formulation)
-    return model, *others
+    others = (formulation for formulation in Formulation if formulation is not pose.formulation)
+    return model, *(as_model(replace(pose, formulation=formulation)) for formulation in others)
 
 
-def _formulation(model: PoseSpec | ExternalModel) -> str:
-    return str(model.formulation) if isinstance(model, PoseSpec) else ""
+def _formulation(model: Model) -> str:
+    return str(model.pose.formulation) if model.pose else ""
 
 
 def rows_of_records(records: Iterable[Record]) -> list[Row]:

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.analysis.advice_words import advice_sentences, alarm_sentences, interval_text
-from firstgrad.case import describe_model
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -20,14 +19,13 @@ if TYPE_CHECKING:
     from firstgrad.analysis.advice import Advice, ScenarioAdvice
     from firstgrad.analysis.advice_offers import Offer
     from firstgrad.analysis.remedies.base import Finding, Saving
-    from firstgrad.case import ExternalModel
     from firstgrad.cli.advise_samples import Found
-    from firstgrad.spec import PoseSpec
+    from firstgrad.model import Model
 
 
 def show_advice(
     console: Console,
-    model: PoseSpec | ExternalModel,
+    model: Model,
     found: Found,
     advice: Advice,
     findings: Sequence[Finding],
@@ -35,7 +33,7 @@ def show_advice(
     """Print an advice."""
     for sentence in alarm_sentences(advice):
         console.print(Text(sentence, style="bold red"), soft_wrap=True)
-    console.print(Text(str(describe_model(model)), style="bold"), soft_wrap=True)
+    console.print(Text(str(str(model)), style="bold"), soft_wrap=True)
     workload = advice.workload
     console.print(f"Planned: {workload.evaluations:,} gradient evaluations ({workload.origin}).", soft_wrap=True)
     for line in (*workload.assumptions(), *found.notes):

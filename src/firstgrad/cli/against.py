@@ -12,11 +12,12 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.cli.replace_options import POSE, replace_options
+from firstgrad.case import Case
+from firstgrad.cli.options import replace_options
 from firstgrad.errors import SpecError
+from firstgrad.model import POSE
 
 if TYPE_CHECKING:
-    from firstgrad.case import Case
     from firstgrad.cli.options import CaseOptions, ModelOptions
 
 _ENDING = ".json"
@@ -64,7 +65,7 @@ def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> BaseCas
     if not words:
         raise SpecError("--against", "is empty. Give options, a model, a kept profile's record id, or its file")
     ours, asked = replace_options(
-        words, model, case, field=f"--against {shlex.join(words)!r}", hint_on_extra=_HINT_ON_EXTRA
+        words, model, case, where=f"--against {shlex.join(words)!r}", hint_on_extra=_HINT_ON_EXTRA
     )
     try:
         base = asked.to_case(ours.to_model())

@@ -9,6 +9,7 @@ import typer
 
 from firstgrad.cli import advise, carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
 from firstgrad.cli.exit_codes import ExitCode
+from firstgrad.cli.options import ModelCommand
 from firstgrad.errors import FirstgradError
 
 app = typer.Typer(
@@ -21,14 +22,14 @@ app = typer.Typer(
     help="How long until the first gradient of a PyMC model, how fast the next ones, how much memory, and why.",
     epilog="Start with: firstgrad measure pose --backend jax. Is the machine fit to measure? firstgrad doctor",
 )
-app.command("measure", epilog=measure.EPILOG)(measure.measure)
-app.command("profile", epilog=profile.EPILOG)(profile.profile)
-app.command("check", epilog=check.EPILOG)(check.check)
-app.command("sample", epilog=sample.EPILOG)(sample.sample)
-app.command("sweep", epilog=sweep.EPILOG)(sweep.sweep)
+app.command("measure", cls=ModelCommand, epilog=measure.EPILOG)(measure.measure)
+app.command("profile", cls=ModelCommand, epilog=profile.EPILOG)(profile.profile)
+app.command("check", cls=ModelCommand, epilog=check.EPILOG)(check.check)
+app.command("sample", cls=ModelCommand, epilog=sample.EPILOG)(sample.sample)
+app.command("sweep", cls=ModelCommand, epilog=sweep.EPILOG)(sweep.sweep)
 app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
-app.command("advise", epilog=advise.EPILOG)(advise.advise)
-app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("advise", cls=ModelCommand, epilog=advise.EPILOG)(advise.advise)
+app.command("compare", cls=ModelCommand, epilog=compare.EPILOG)(compare.compare)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
 app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)

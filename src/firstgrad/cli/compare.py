@@ -6,13 +6,14 @@ import functools
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
-from firstgrad.cli.options import CaseOptions, ModelOptions, spread
+from firstgrad.cli.options import CaseOptions, ModelOptions, option_of, replace_options, spread
 from firstgrad.errors import SpecError
+from firstgrad.model import POSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -253,14 +254,17 @@ def _one_question(_: Case) -> str:
 
 def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:
     """Refuse options that only measuring has a use for: a stored comparison would ignore them; raises SpecError."""
-    for options in (model, case, duel):
-        for option in fields(options):
-            if getattr(options, option.name) != option.default:
-                raise SpecError(
-                    "MODEL" if option.name == "model" else f"--{option.name.replace('_', '-')}",
-                    "is for sides that are measured now. Both labels or commits are in the store already? Then leave "
-                    "it out; else add --measure",
-                )
+    given = (
+        ["MODEL"] * (model.model != POSE) + [option_of(name) for name in model.given] + ["--param"] * bool(model.param)
+    )
+    for options in (case, duel):
+        given += [option_of(entry.name) for entry in fields(options) if getattr(options, entry.name) != entry.default]
+    if given:
+        raise SpecError(
+            given[0],
+            "is for sides that are measured now. Both labels or commits are in the store already? Then leave it out; "
+            "else add --measure",
+        )
 
 
 # --- sides that are measured now ----------------------------------------------------------------------------------
@@ -336,12 +340,10 @@ def _budget_seconds(text: str) -> float:
 
 def side_case(request: SideRequest, model: ModelOptions, case: CaseOptions) -> Case:
     """Make a side's case: the common options, with its own in their place; raises SpecError naming the side."""
-    from firstgrad.cli.replace_options import replace_options
-
     if not request.options:
         return case.to_case(model.to_model())
     words = [_option_word(request, option) for option in request.options]
-    side_model, side_options = replace_options(words, model, case, field=request.field)
+    side_model, side_options = replace_options(words, model, case, where=request.field)
     try:
         return side_options.to_case(side_model.to_model())
     except SpecError as error:
@@ -354,22 +356,11 @@ def _option_word(request: SideRequest, option: str) -> str:
     name = written.strip().replace("-", "_")
     if name.startswith(_PARAM):
         return f"--param={written.strip().removeprefix(_PARAM)}={value}"
-    kinds: dict[str, Any] = get_type_hints(ModelOptions) | get_type_hints(CaseOptions)
-    known = sorted(set(kinds) - set(_NOT_OF_A_SIDE))
+    names = {parameter.name for parameter in ModelOptions.option_parameters()}
+    known = sorted((names | {entry.name for entry in fields(CaseOptions)}) - {"param", *_NOT_OF_A_SIDE})
     if name not in known:
         raise SpecError(request.field, f"{written.strip()!r} is no option of a case. There are {', '.join(known)}")
-    if name == "model":
-        return value
-    option_name = f"--{name.replace('_', '-')}"
-    if kinds[name] is not bool:
-        return f"{option_name}={value}"
-    if value not in ("on", "off"):
-        raise SpecError(request.field, f"{name} is on or off, got {value!r}")
-    if value == "on":
-        return option_name
-    if name != "hmm":
-        raise SpecError(request.field, f"{name} is off unless it is switched on; leave it away")
-    return "--no-hmm"
+    return value if name == "model" else f"{option_of(name)}={value}"
 
 
 def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) -> None:

@@ -1,157 +1,211 @@
-"""Options that verbs share: two frozen dataclasses, and the decorator that spreads them over a command."""
+"""Options that verbs share: made from declarations, spread over a command, replaced for another side."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import json
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.errors import SpecError
-from firstgrad.spec import (
-    Formulation,
-    HmmAlgorithm,
-    HmmSpec,
-    Likelihood,
-    Missing,
-    PoseSpec,
-    Skeleton,
-    WalkAxis,
-)
+from firstgrad.model import POSE, Model, make_model
+from firstgrad.pose.spec import PARAMETERS
 from firstgrad.units import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from firstgrad.case import Scalar
+    from firstgrad.pose.spec import Parameter, Scalar
 
-POSE, MEASURE = "The pose model", "The measurement"
+MEASURE = "The measurement"
 
 _Model = Annotated[
     str,
     typer.Argument(help="pose, or your own: path/file.py:function or package.module:function.", metavar="[MODEL]"),
 ]
+_OPTIONS = {name: parameter for name, parameter in PARAMETERS.items() if parameter.text}
 
 
-def _option(*names: str, panel: str, text: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel)
+def option_of(name: str) -> str:
+    """Return the option of a parameter."""
+    return f"--{name.replace('_', '-')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """Which model. Fields left at none keep the pose model's own default."""
+    """Which model: a reference, the pose model's own options, and ``--param`` for any parameter of any model."""
 
-    model: _Model = "pose"
-    timesteps: Annotated[int | None, _option("--timesteps", panel=POSE, text="Timesteps T [100].")] = None
-    directions: Annotated[int | None, _option("--directions", panel=POSE, text="Directions K [5].")] = None
-    cameras: Annotated[int | None, _option("--cameras", panel=POSE, text="Cameras C [3].")] = None
-    hmm: Annotated[bool, _option("--hmm/--no-hmm", panel=POSE, text="HMM over the directions.")] = False
-    states: Annotated[int | None, _option("--states", panel=POSE, text="Hidden states S [2]; with --hmm.")] = None
-    hmm_algorithm: Annotated[
-        HmmAlgorithm | None,
-        _option("--hmm-algorithm", panel=POSE, text="How states are summed out [scan]; with --hmm."),
-    ] = None
-    formulation: Annotated[
-        Formulation | None, _option("--formulation", panel=POSE, text="How the graph is written [per_joint].")
-    ] = None
-    likelihood: Annotated[
-        Likelihood | None, _option("--likelihood", panel=POSE, text="With outliers or without [mixture].")
-    ] = None
-    missing: Annotated[
-        Missing | None,
-        _option("--missing", panel=POSE, text="[safe], or naive: the mistake that makes gradients NaN."),
-    ] = None
-    skeleton: Annotated[
-        Skeleton | None, _option("--skeleton", panel=POSE, text="Which joint each bone hangs from [chain].")
-    ] = None
-    parents: Annotated[
-        str | None, _option("--parents", panel=POSE, text="For --skeleton custom, such as -1,0,1,1.")
-    ] = None
-    walk_axis: Annotated[
-        WalkAxis | None, _option("--walk-axis", panel=POSE, text="Axis along which the root walks [time].")
-    ] = None
-    seed: Annotated[int | None, _option("--seed", panel=POSE, text="Of the generated data [42].")] = None
-    force_unrolled: Annotated[
-        bool, _option("--force-unrolled", panel=POSE, text="Allow unrolled above 200 timesteps.")
-    ] = False
-    param: Annotated[
-        list[str] | None,
-        typer.Option("--param", metavar="NAME=VALUE", help="Keyword argument for your own model's function."),
-    ] = None
+    panel: ClassVar[str] = "The pose model"
+    param_help: ClassVar[tuple[str, str]] = ("NAME=VALUE", "A parameter of the model; may be repeated.")
 
-    def to_model(self) -> PoseSpec | ExternalModel:
-        """Make the model's description.
+    model: str = POSE
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Options of the pose model as they were written, by the parameter's name."""
+    param: Sequence[str] = ()
+    """``NAME=VALUE`` each."""
+
+    @classmethod
+    def option_parameters(cls) -> list[inspect.Parameter]:
+        """Return what Typer is told: the argument, an option for each declared parameter, ``--param``."""
+        metavar, text = cls.param_help
+        param = Annotated[list[str] | None, typer.Option("--param", metavar=metavar, help=text)]
+        return [
+            _keyword("model", _Model, POSE),
+            *(_keyword(name, cls._option(parameter), None) for name, parameter in _OPTIONS.items()),
+            _keyword("param", param, None),
+        ]
+
+    @classmethod
+    def _option(cls, parameter: Parameter) -> Any:
+        default = parameter.write(parameter.default)
+        text = f"{parameter.text}{f' {parameter.symbol}' * bool(parameter.symbol)}{f' [{default}]' * bool(default)}"
+        if parameter.needs:
+            text += f"; with {option_of(parameter.needs)}"
+        kinds = {int: "N", float: "X", str: "N,N,..."}
+        metavar = "|".join(parameter.choices) or kinds[parameter.kind]
+        declared = typer.Option(option_of(parameter.name), help=f"{text}.", metavar=metavar, rich_help_panel=cls.panel)
+        return Annotated[str | None, declared]
+
+    @classmethod
+    def from_options(cls, values: dict[str, Any]) -> Self:
+        """Make the options of what Typer read; takes its own values out of `values`."""
+        model, param = values.pop("model"), values.pop("param")
+        given = {name: value for name in _OPTIONS if (value := values.pop(name)) is not None}
+        return cls(model=model, given=given, param=tuple(param or ()))
+
+    def to_model(self) -> Model:
+        """Make the model.
 
         Raises
         ------
         SpecError
             Naming the option that doesn't fit.
         """
-        if self.model != "pose":
+        if self.model != POSE:
             self._refuse_pose_options()
-            return ExternalModel(reference=self.model, parameters=_parameters(self.param or []))
-        if self.param:
-            raise SpecError("--param", "is for your own model; the pose model has options of its own")
-        if not self.hmm and (self.states is not None or self.hmm_algorithm is not None):
-            raise SpecError("--states, --hmm-algorithm", "need --hmm")
-        hmm = None
-        if self.hmm:
-            hmm = HmmSpec(
-                n_states=2 if self.states is None else self.states,
-                algorithm=self.hmm_algorithm or HmmAlgorithm.SCAN,
-            )
-        given = {
-            "n_timesteps": self.timesteps,
-            "n_directions": self.directions,
-            "n_cameras": self.cameras,
-            "formulation": self.formulation,
-            "likelihood": self.likelihood,
-            "missing": self.missing,
-            "skeleton": self.skeleton,
-            "parents": _parents(self.parents),
-            "walk_axis": self.walk_axis,
-            "seed": self.seed,
-        }
-        chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return PoseSpec(hmm=hmm, force_unrolled=self.force_unrolled, **chosen)
+            return make_model(self.model, {name: read_scalar(text) for name, text in self._params().items()})
+        values: dict[str, Scalar] = {}
+        for name, several in self._pose_axes().items():
+            if len(several) > 1:
+                raise SpecError(self._place(name), "expected one value; firstgrad sweep takes several")
+            (values[name],) = several
+        return make_model(POSE, values)
+
+    def axes(self) -> dict[str, tuple[Scalar, ...]]:
+        """Return every value of each parameter that was given.
+
+        Raises
+        ------
+        SpecError
+            Naming the option that doesn't fit.
+        """
+        if self.model == POSE:
+            return self._pose_axes()
+        self._refuse_pose_options()
+        axes: dict[str, tuple[Scalar, ...]] = {}
+        for name, text in self._params().items():
+            parts = [part.strip() for part in text.split(",")]
+            if len(parts) > 1 and not all(parts):
+                raise SpecError("--param", f"a value is empty in '{name}={text}'")
+            axes[name] = _distinct("--param", text, [read_scalar(part) for part in parts])
+        return axes
+
+    def _pose_axes(self) -> dict[str, tuple[Scalar, ...]]:
+        written = {name: text for name, text in self._params().items() if name not in self.given}
+        if len(written) < len(self.param):
+            name = next(name for name in self._params() if name in self.given)
+            raise SpecError(f"{option_of(name)}, --param {name}", "give one of them")
+        axes: dict[str, tuple[Scalar, ...]] = {}
+        for name, text in (*self.given.items(), *written.items()):
+            parameter = PARAMETERS.get(name)
+            if parameter is None:
+                raise SpecError("--param", f"the pose model has no {name!r}. It has: {', '.join(PARAMETERS)}")
+            parts = text.split(";") if parameter.kind is str else text.split(",")
+            try:
+                axes[name] = _distinct(self._place(name), text, [parameter.read(part.strip()) for part in parts])
+            except ValueError as error:
+                raise SpecError(self._place(name), str(error)) from None
+        for parameter in PARAMETERS.values():
+            if parameter.needs and parameter.name in axes and True not in axes.get(parameter.needs, ()):
+                options = ", ".join(option_of(one.name) for one in _OPTIONS.values() if one.needs == parameter.needs)
+                raise SpecError(options, f"need {option_of(parameter.needs)}")
+        return axes
+
+    def _place(self, name: str) -> str:
+        return option_of(name) if name in self.given else f"--param {name}"
+
+    def _params(self) -> dict[str, str]:
+        params: dict[str, str] = {}
+        for text in self.param:
+            name, equals, value = text.partition("=")
+            if not (equals and name.isidentifier()):
+                raise SpecError("--param", f"expected {self.param_help[0]}, got {text!r}")
+            if name in params:
+                raise SpecError("--param", f"{name!r} is given twice")
+            params[name] = value
+        return params
 
     def _refuse_pose_options(self) -> None:
-        for each in fields(self):
-            if each.name not in ("model", "param") and getattr(self, each.name) != each.default:
-                name = f"--{each.name.replace('_', '-')}"
-                raise SpecError(name, "belongs to the pose model; give your own model's arguments with --param")
+        for name in self.given:
+            raise SpecError(option_of(name), "belongs to the pose model; give your own model's arguments with --param")
+
+
+class AxesOptions(ModelOptions):
+    """The same with several values each, for a sweep."""
+
+    panel = "Axes of the pose model (values with commas; the first of each is the base)"
+    param_help = ("NAME=A,B,...", "A parameter of the model, an axis where it has several values; may be repeated.")
+
+
+class ModelCommand(TyperCommand):
+    """A command whose switches of the model may stand alone: ``--hmm`` is ``--hmm on``, ``--no-hmm`` is off."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write switches out, then parse as ever."""
+        switches = {option_of(name): name for name, parameter in _OPTIONS.items() if parameter.kind is bool}
+        taking = {text for option in self.params if not getattr(option, "is_flag", True) for text in option.opts}
+        written: list[str] = []
+        is_value = False
+        for word, following in zip(args, [*args, ""][1:], strict=False):
+            if not is_value and word in switches and not set(following.split(",")) <= {"on", "off"}:
+                written.append(f"{word}=on")
+            elif not is_value and (name := word.removeprefix("--no-").replace("-", "_")) in switches.values():
+                written.append(f"{option_of(name)}=off")
+            else:
+                written.append(word)
+            is_value = not is_value and word in taking and written[-1] == word
+        return super().parse_args(ctx, written)
+
+
+def _option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=MEASURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseOptions:
     """What is asked of the model."""
 
-    backend: Annotated[BackendName, _option("--backend", panel=MEASURE, text="What the graph is compiled to.")] = (
-        BackendName.NUMBA
+    backend: Annotated[BackendName, _option("--backend", text="What the graph is compiled to.")] = BackendName.NUMBA
+    target: Annotated[Target, _option("--target", text="Gradient alone, or value and gradient as NUTS uses.")] = (
+        Target.DLOGP
     )
-    target: Annotated[
-        Target, _option("--target", panel=MEASURE, text="Gradient alone, or value and gradient as NUTS uses.")
-    ] = Target.DLOGP
     scenario: Annotated[
-        Scenario,
-        _option("--scenario", panel=MEASURE, text="cold: empty caches; warm: filled; hot: compiled twice."),
+        Scenario, _option("--scenario", text="cold: empty caches; warm: filled; hot: compiled twice.")
     ] = Scenario.COLD
     evaluations: Annotated[
         int, typer.Option("--evaluations", min=0, help="Timed steady-state calls.", rich_help_panel=MEASURE)
     ] = 200
-    time_limit: Annotated[
-        float, _option("--time-limit", panel=MEASURE, text="Seconds after which a sample is stopped.")
-    ] = 3600.0
-    memory_limit: Annotated[
-        str | None, _option("--memory-limit", panel=MEASURE, text="Of the process tree, such as 4GiB.")
-    ] = None
-    label: Annotated[str, _option("--label", panel=MEASURE, text="Your name for this run.")] = ""
+    time_limit: Annotated[float, _option("--time-limit", text="Seconds after which a sample is stopped.")] = 3600.0
+    memory_limit: Annotated[str | None, _option("--memory-limit", text="Of the process tree, such as 4GiB.")] = None
+    label: Annotated[str, _option("--label", text="Your name for this run.")] = ""
 
-    def to_case(self, model: PoseSpec | ExternalModel) -> Case:
+    def to_case(self, model: Model) -> Case:
         """Make the case that these options ask for.
 
         Raises
@@ -177,81 +231,18 @@ class MeasureOptions(CaseOptions):
     samples: Annotated[int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)] = 1
     store: Annotated[
         str | None,
-        _option("--store", panel=MEASURE, text="File, database URL, or none [.firstgrad/results.sqlite]."),
+        _option("--store", text="File, database URL, or none [.firstgrad/results.sqlite]."),
     ] = None
 
 
 def memory_limit_bytes(text: str | None) -> int | None:
-    """Read ``--memory-limit``.
-
-    Raises
-    ------
-    SpecError
-        Naming the option, where the text is no size.
-    """
+    """Read ``--memory-limit``; raise SpecError, naming the option, where the text is no size."""
     if text is None:
         return None
     try:
         return parse_bytes(text)
     except SpecError as error:
         raise SpecError("--memory-limit", error.problem) from None
-
-
-def spread(function: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's dataclass parameters by their fields, so that Typer sees plain options.
-
-    Parameters
-    ----------
-    function : callable
-        Its parameters annotated with a dataclass get an instance made of the fields' options.
-
-    Returns
-    -------
-    callable
-        With a signature that Typer understands.
-    """
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, type[Any]] = {}
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        kind = hints[name]
-        if not (isinstance(kind, type) and is_dataclass(kind)):
-            parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
-            continue
-        groups[name] = kind
-        annotations = get_type_hints(kind, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                each.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if each.default is MISSING else each.default,
-                annotation=annotations[each.name],
-            )
-            for each in fields(kind)
-        ]
-
-    @functools.wraps(function)
-    def command(**given: Any) -> None:
-        made = {
-            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)}) for name, kind in groups.items()
-        }
-        function(**made, **given)
-
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by Typer
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
-
-
-def _parameters(given: list[str]) -> tuple[tuple[str, Scalar], ...]:
-    found: dict[str, Scalar] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not (equals and name.isidentifier()):
-            raise SpecError("--param", f"expected NAME=VALUE, got {text!r}")
-        if name in found:
-            raise SpecError("--param", f"{name!r} is given twice")
-        found[name] = read_scalar(value)
-    return tuple(sorted(found.items()))
 
 
 def read_scalar(text: str) -> Scalar:
@@ -263,10 +254,117 @@ def read_scalar(text: str) -> Scalar:
     return value if isinstance(value, bool | int | float | str) else text
 
 
-def _parents(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
+def spread(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose dataclass parameters are replaced by their fields, so that Typer sees plain options."""
+    hints = get_type_hints(function, include_extras=True)
+    groups: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints[name]
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[name] = kind
+        parameters += kind.option_parameters() if issubclass(kind, ModelOptions) else _field_parameters(kind)
+
+    @functools.wraps(function)
+    def command(**values: Any) -> None:
+        made = {
+            name: kind.from_options(values)
+            if issubclass(kind, ModelOptions)
+            else kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
+            for name, kind in groups.items()
+        }
+        function(**made, **values)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by Typer
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def replace_options(
+    words: Sequence[str], model: ModelOptions, case: CaseOptions, *, where: str, hint_on_extra: str = ""
+) -> tuple[ModelOptions, CaseOptions]:
+    """Read options with a command's own as defaults, for another side of the same question.
+
+    Another model family takes over nothing of the model's own options. Of the same one, what belongs to a part that
+    isn't there any more (states without an HMM, the parents of another skeleton) isn't taken over either.
+
+    Parameters
+    ----------
+    words : sequence of str
+        As on a command line: options, and at most one model.
+    model, case
+        The command's own.
+    where : str
+        What the user calls these words, for errors.
+    hint_on_extra : str
+        Added to the error where there are more arguments than one model.
+
+    Raises
+    ------
+    SpecError
+        Naming `where`, where the words are no such options.
+    """
+    defaults = {entry.name: _plain(getattr(case, entry.name)) for entry in fields(case)}
+    defaults = {name: value for name, value in defaults.items() if value is not None} | {"model": model.model}
+    other, asked = _parse(words, defaults, where=where, hint_on_extra=hint_on_extra)
+    if other.model != model.model and POSE in (other.model, model.model):
+        return other, asked
+    param = {text.partition("=")[0]: text for text in (*model.param, *other.param)}
+    given = {**model.given, **other.given}
+    if given.get("hmm", "off") == "off":
+        given = {name: text for name, text in given.items() if name in other.given or not PARAMETERS[name].needs}
+    if other.given.get("skeleton", model.given.get("skeleton")) != model.given.get("skeleton"):
+        given = {name: text for name, text in given.items() if name in other.given or name != "parents"}
+    return replace(other, given=given, param=tuple(param.values())), asked
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value
+
+
+def _parse(
+    words: Sequence[str], defaults: dict[str, Any], *, where: str, hint_on_extra: str
+) -> tuple[ModelOptions, CaseOptions]:
+    from typer.main import get_command
+
+    taken: list[tuple[ModelOptions, CaseOptions]] = []
+
+    def take(model: ModelOptions, case: CaseOptions) -> None:
+        taken.append((model, case))
+
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    # The annotations are given as types: strings would be looked up among this module's own names.
+    take.__annotations__ = {"model": ModelOptions, "case": CaseOptions, "return": None}
+    app.command(add_help_option=False, cls=ModelCommand)(spread(take))
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise SpecError("--parents", f"expected whole numbers such as -1,0,1, got {text!r}") from None
+        get_command(app).main(list(words), prog_name=where, standalone_mode=False, default_map=defaults)
+    except Exception as error:
+        # What Typer raises for wrong use has this method; it has brought its own Click since 0.20.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        problem = explain().rstrip(".")
+        raise SpecError(where, problem + (hint_on_extra if "extra argument" in problem else "")) from None
+    return taken[0]
+
+
+def _field_parameters(kind: type[Any]) -> list[inspect.Parameter]:
+    annotations = get_type_hints(kind, include_extras=True)
+    return [
+        _keyword(
+            entry.name, annotations[entry.name], inspect.Parameter.empty if entry.default is MISSING else entry.default
+        )
+        for entry in fields(kind)
+    ]
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _distinct(place: str, text: str, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    if len(set(values)) < len(values):
+        raise SpecError(place, f"a value is given twice in {text!r}")
+    return tuple(values)

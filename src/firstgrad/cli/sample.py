@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.case import BackendName, Case, Scenario, Target, describe_model
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.cli.console import OutputOptions, finish, make_console
 from firstgrad.cli.options import ModelOptions, memory_limit_bytes, spread
 from firstgrad.measure.events import MemoryNow, Started
@@ -137,7 +137,7 @@ def _parts(run: SamplingRun) -> Iterator[Part]:
 
 
 def _title(case: Case, plan: SamplingPlan) -> str:
-    return f"{describe_model(case.model)}, {plan.sampler} on {case.backend}"
+    return f"{case.model!s}, {plan.sampler} on {case.backend}"
 
 
 def _stage_table(run: SamplingRun) -> Table:

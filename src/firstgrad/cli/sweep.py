@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.cli.exit_codes import ExitCode
-from firstgrad.cli.options import spread
+from firstgrad.cli.options import AxesOptions, spread
 from firstgrad.cli.sweep_options import MACHINES, SAMPLING, SweepOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case fail
 
 @spread
 def sweep(
+    model: AxesOptions,
     options: SweepOptions,
     label: Annotated[
         str,
@@ -103,7 +104,7 @@ def sweep(
         raise SpecError("--store", "a sweep keeps its records, so that it can go on: give a file or a database URL")
     certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
     _check_machines(scheduler, certificates, at_once=at_once, threads=threads, overload=overload)
-    grid, samples = options.to_grid()
+    grid, samples = options.to_grid(model)
     with Store.open(store or DEFAULT_PATH) as opened:
         rows = list(opened.rows())
         # None for a cluster, whose hosts may be of any kind.

@@ -93,7 +93,7 @@ def measure_sides(
     if store == "none":
         raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
     for request, case in zip(requests, cases, strict=True):
-        place = Path(str(getattr(case.model, "reference", "")).rpartition(":")[0])
+        place = Path(case.model.reference.rpartition(":")[0])
         if request.place is SidePlace.COMMIT and place.is_absolute():
             raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from this folder")
     name = label or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")

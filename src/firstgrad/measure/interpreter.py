@@ -16,8 +16,8 @@ from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError
 from firstgrad.measure.environment import PACKAGES, describe_environment, git_commit, installed_version
 from firstgrad.measure.events import Task
+from firstgrad.model import POSE, make_model
 from firstgrad.record import Record, Status
-from firstgrad.spec import PoseSpec
 
 WORKER_NEEDS = ("cattrs", "numpy", "psutil")
 """Packages without which no worker starts, whatever it measures."""
@@ -166,7 +166,7 @@ def require_same_protocol(interpreter: Interpreter) -> None:
         Where one doesn't understand the other.
     """
     task = Task(
-        case=Case(model=PoseSpec(), backend=BackendName.FAKE),
+        case=Case(model=make_model(POSE), backend=BackendName.FAKE),
         record_id="protocol",
         started_at="",
         environment=describe_environment(interpreter=interpreter),

@@ -134,7 +134,7 @@ def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOption
     environment = describe_environment(
         threads=options.get("threads", 1), label=options.get("label", ""), interpreter=interpreter
     )
-    source = read_source(getattr(case.model, "reference", "pose"), interpreter.folder if interpreter else None)
+    source = read_source(case.model.reference, interpreter.folder if interpreter else None)
     return Task(
         case=case,
         record_id=uuid.uuid4().hex,

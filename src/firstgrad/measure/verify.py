@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstgrad.data import generate
-from firstgrad.oracle import allowed_rounding, compare_gradient, compare_logp, finiteness, value_and_gradient
+from firstgrad.agreement import compare_gradient, compare_logp, finiteness
 from firstgrad.points import add_terms, unflatten
+from firstgrad.pose.data import generate
+from firstgrad.pose.oracle import allowed_rounding, value_and_gradient
 from firstgrad.record import Check, Slope, Verdict
-from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import Answer
-    from firstgrad.case import ExternalModel
+    from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
 STEPS = (1e-3, 1e-4, 1e-5)
@@ -35,7 +35,7 @@ _ROUGH = 0.3  # part of the slope by which differences may be unsure
 
 
 def check_answers(
-    model: PoseSpec | ExternalModel,
+    model: Model,
     groups: Sequence[Group],
     answers: Sequence[tuple[Point, Answer]],
     logp_terms: Callable[[Point], Mapping[str, float]],
@@ -44,7 +44,7 @@ def check_answers(
 
     Parameters
     ----------
-    model : PoseSpec or ExternalModel
+    model : Model
         The oracle knows the pose model only.
     groups : sequence of Group
         In the order of the flat gradient.
@@ -56,18 +56,18 @@ def check_answers(
     """
     _, first = answers[0]
     finite = finiteness(groups, unflatten(first.gradient, groups))
-    if not isinstance(model, PoseSpec):
+    if (spec := model.pose) is None:
         continuous = {group.value_name for group in groups}
         held = tuple(name for name in answers[0][0] if name not in continuous)
         check = Check(verdict=Verdict.NO_ORACLE, logp=first.logp, finiteness=finite, points=1, held=held)
         return _without_oracle(check, groups, answers, logp_terms)
 
-    data = generate(model)
+    data = generate(spec)
     logps = [answer.logp if answer.logp is not None else add_terms(logp_terms(point)) for point, answer in answers]
     check = Check(verdict=Verdict.AGREES, logp=logps[0], finiteness=finite, points=len(answers))
     for (point, answer), logp in zip(answers, logps, strict=True):
-        expected_logp, expected = value_and_gradient(model, data, point)
-        rounding = allowed_rounding(model, expected_logp)
+        expected_logp, expected = value_and_gradient(spec, data, point)
+        rounding = allowed_rounding(spec, expected_logp)
         mismatches = (
             *compare_logp(expected_logp, logp),
             *compare_gradient(groups, expected, unflatten(answer.gradient, groups), rounding=rounding),

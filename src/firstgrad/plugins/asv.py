@@ -17,9 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario
+from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.errors import FirstgradError, StoreError
 from firstgrad.metrics import METRICS
+from firstgrad.model import Model
 from firstgrad.record import Status
 from firstgrad.usability import why_unusable
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     import psutil
 
-    from firstgrad.case import Scalar
     from firstgrad.metrics import Metric
+    from firstgrad.pose.spec import Scalar
     from firstgrad.record import Record
 
 STORE_VARIABLE = "FIRSTGRAD_STORE"
@@ -114,7 +115,7 @@ class GradientBenchmarks:
         """
         backend, scenario = values.pop("backend"), values.pop("scenario")
         return Case(
-            model=ExternalModel(reference=self.asv_run.reference(self.model), parameters=tuple(sorted(values.items()))),
+            model=Model(reference=self.asv_run.reference(self.model), parameters=tuple(sorted(values.items()))),
             backend=BackendName(str(backend)),
             scenario=Scenario(str(scenario)),
             evaluations=self.evaluations,

@@ -10,12 +10,10 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from firstgrad.case import describe_model
 from firstgrad.errors import BackendUnavailable, SpecError
 from firstgrad.measure.launch import measure
 from firstgrad.metrics import METRICS, Unit
 from firstgrad.record import Phase
-from firstgrad.spec import PoseSpec
 from firstgrad.usability import describe_mismatch, why_unusable
 
 if TYPE_CHECKING:
@@ -193,10 +191,7 @@ def _metric_in_seconds(name: str) -> Metric:
 def _group(case: Case, metric: Metric) -> str:
     """Name what stands together: numbers of one size, scenario and metric."""
     model = case.model
-    if isinstance(model, PoseSpec):
-        size = f"pose T={model.n_timesteps} K={model.n_directions}"
-    else:
-        size = describe_model(model)
+    size = f"pose T={pose.n_timesteps} K={pose.n_directions}" if (pose := model.pose) is not None else str(model)
     parts = (size, case.scenario) if metric.name == _DEFAULT_METRIC else (size, case.scenario, metric.title)
     return ", ".join(parts)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from firstgrad.case import Scenario
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Record, Status
-from firstgrad.spec import PoseSpec
 
 WHILE_FILLING = "while filling the cache: "
 """Begins the failure's message where a ``warm`` sample was never begun: its phases are those of the filling."""
@@ -89,7 +88,7 @@ def _present_seconds(record: Record, phase: Phase, end: float | None) -> float |
         return end
     if phase is Phase.BUILD and record.case.scenario is Scenario.HOT:
         return None  # the first compile lies between import and it
-    if phase is Phase.LOGP_GRAPH and not isinstance(record.case.model, PoseSpec):
+    if phase is Phase.LOGP_GRAPH and record.case.model.pose is None:
         return None  # the search for a start point does
     before = order[order.index(phase) - 1]
     return end - _ended(record, before) if record.phase(before) is not None else None

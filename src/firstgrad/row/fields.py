@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firstgrad.case import BackendName, Scalar, Scenario, Target
+from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.pose.spec import Scalar
 from firstgrad.record import Doubt, Status, Verdict
 
 

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from firstgrad.case import ExternalModel, describe_model
 from firstgrad.codec import to_json
 from firstgrad.metrics import METRICS
 from firstgrad.record import Status
 from firstgrad.row.bounds import end_seconds, find_known
 from firstgrad.row.fields import Row
-from firstgrad.spec import PoseSpec
 from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
-    from firstgrad.case import Scalar
+    from firstgrad.model import Model
+    from firstgrad.pose.spec import Scalar
     from firstgrad.record import Environment, Record
 
 _OWN = "firstgrad"
 _AXES = (
-    "n_timesteps",
-    "n_directions",
-    "n_cameras",
+    "timesteps",
+    "directions",
+    "cameras",
     "seed",
     "formulation",
     "likelihood",
     "missing",
     "skeleton",
-    "hmm",
+    "states",
+    "hmm_algorithm",
 )
-_DEFAULT = PoseSpec()
 
 
 def make_row(record: Record) -> Row:
@@ -47,7 +46,7 @@ def make_row(record: Record) -> Row:
         question=case.question,
         family=family_of(case.model),
         axes=axes_of(case.model),
-        model=describe_model(case.model),
+        model=str(case.model),
         backend=case.backend,
         target=case.target,
         scenario=case.scenario,
@@ -70,28 +69,18 @@ def make_row(record: Record) -> Row:
     )
 
 
-def family_of(model: PoseSpec | ExternalModel) -> str:
-    """Name what varies only along its axes: ``pose``, or the reference of the user's model."""
-    return model.reference if isinstance(model, ExternalModel) else "pose"
+def family_of(model: Model) -> str:
+    """Name what varies only along its axes: the model's reference."""
+    return model.reference
 
 
-def axes_of(model: PoseSpec | ExternalModel) -> tuple[tuple[str, Scalar], ...]:
+def axes_of(model: Model) -> tuple[tuple[str, Scalar], ...]:
     """Find a model's place within its family; `Row.axes` lists the names."""
-    if isinstance(model, ExternalModel):
+    if model.pose is None:
         return model.parameters
-    return (
-        ("cameras", model.n_cameras),
-        ("directions", model.n_directions),
-        ("formulation", str(model.formulation)),
-        ("hmm_algorithm", str(model.hmm.algorithm) if model.hmm else ""),
-        ("likelihood", str(model.likelihood)),
-        ("missing", str(model.missing)),
-        ("other", _other(model)),
-        ("seed", model.seed),
-        ("skeleton", str(model.skeleton)),
-        ("states", model.hmm.n_states if model.hmm else 0),
-        ("timesteps", model.n_timesteps),
-    )
+    values = model.values
+    axes = {name: values[name] for name in _AXES}
+    return tuple(sorted({**axes, "other": _other(model)}.items()))
 
 
 def packages_of(versions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -113,16 +102,7 @@ def conditions_of(environment: Environment) -> str:
     return hashlib.sha256(to_json(told).encode()).hexdigest()[:16]
 
 
-def _other(model: PoseSpec) -> str:
-    """Write what of the spec differs from the default and has no axis, as canonical JSON; '' where nothing does."""
-    spec, default = json.loads(to_json(model)), json.loads(to_json(_DEFAULT))
-    differing = _differing({name: value for name, value in spec.items() if name not in _AXES}, default)
+def _other(model: Model) -> str:
+    """Write what differs from the default and has no axis, as canonical JSON; '' where nothing does."""
+    differing = {name: value for name, value in model.parameters if name not in (*_AXES, "hmm")}
     return json.dumps(differing, sort_keys=True, separators=(",", ":")) if differing else ""
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _differing(value, other[name]) if isinstance(value, dict) else value
-        for name, value in one.items()
-        if value != other[name]
-    }

@@ -10,7 +10,7 @@ from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.row.fields import Row
 
-ROW_VERSION = 2
+ROW_VERSION = 3
 """Version of what a row says of a record and of how it is written; a store makes rows of another one anew.
 
 2 added the metric `instructions`.

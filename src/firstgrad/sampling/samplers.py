@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from firstgrad.agreement import finiteness
 from firstgrad.errors import ModelError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_first_return
-from firstgrad.oracle import finiteness
 from firstgrad.points import unflatten
 from firstgrad.sampling.plan import SamplingStage, StartGradient
 from firstgrad.sampling.watch import Draw

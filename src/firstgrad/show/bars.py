@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.profile_change import ChangeKind
 from firstgrad.analysis.unit_patterns import merge_patterns
-from firstgrad.case import Target, describe_model
+from firstgrad.case import Target
 from firstgrad.estimates import estimate_median
 from firstgrad.metrics import Unit
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
@@ -159,7 +159,7 @@ def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
 def _case_name(group: Sequence[Record]) -> str:
     case = group[0].case
     target = "" if case.target is Target.DLOGP else f", {case.target}"
-    return f"{shown(describe_model(case.model))}\n{case.backend}, {case.scenario}{target}"
+    return f"{shown(str(case.model))}\n{case.backend}, {case.scenario}{target}"
 
 
 def _conditions(record: Record) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.backends import facts_of
-from firstgrad.case import Scenario, Target, describe_model
+from firstgrad.case import Scenario, Target
 from firstgrad.metrics import metric_named
 from firstgrad.show.drawing import (
     LineEnd,
@@ -162,7 +162,7 @@ def by_model(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """Sort groups by what is compiled: model and target, in words."""
     models: dict[str, list[Group]] = {}
     for group in groups:
-        models.setdefault(f"{describe_model(group.case.model)}, {group.case.target}", []).append(group)
+        models.setdefault(f"{group.case.model!s}, {group.case.target}", []).append(group)
     return models
 
 
@@ -177,7 +177,7 @@ def _describe_line(series: Series, axis: Axis, name: str) -> str:
 
 
 def _name_lines(series: Sequence[Series]) -> tuple[str, list[_SeriesLine]]:
-    common, models = split_common([describe_model(one.case.model) for one in series])
+    common, models = split_common([str(one.case.model) for one in series])
     names = [
         ", ".join(filter(None, (model, more))) or str(one.case.backend)
         for one, model, more in zip(series, models, tell_apart(series), strict=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
-from firstgrad.case import describe_model
 from firstgrad.codec import to_json
 from firstgrad.row import make_row
 from firstgrad.row.text import ROW_VERSION, write_row
@@ -42,7 +41,7 @@ def record_columns(record: Record) -> dict[str, Any]:
         "label": column_text(record.environment.label),
         "backend": str(record.case.backend),
         "scenario": str(record.case.scenario),
-        "model": column_text(describe_model(record.case.model)),
+        "model": column_text(str(record.case.model)),
         "host": record.environment.host.digest,
         "schema_version": record.schema_version,
         "document": to_json(record),

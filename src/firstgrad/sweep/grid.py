@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from firstgrad.case import BackendName, Case, ExternalModel, Scenario, Target
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.errors import SpecError
-from firstgrad.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, Missing, PoseSpec
+from firstgrad.model import POSE, Model, make_model
+from firstgrad.pose.spec import PARAMETERS, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from firstgrad.case import Scalar
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoseAxes:
-    """The axes of the pose model; the first value of each is the base where they vary one at a time.
-
-    `states` and `hmm_algorithm` hold where there is an HMM; everything else is as in `base`.
-    """
-
-    timesteps: tuple[int, ...] = (100,)
-    directions: tuple[int, ...] = (5,)
-    cameras: tuple[int, ...] = (3,)
-    hmm: tuple[bool, ...] = (False,)
-    states: tuple[int, ...] = (2,)
-    hmm_algorithm: tuple[HmmAlgorithm, ...] = (HmmAlgorithm.SCAN,)
-    formulation: tuple[Formulation, ...] = (Formulation.PER_JOINT,)
-    likelihood: tuple[Likelihood, ...] = (Likelihood.MIXTURE,)
-    missing: tuple[Missing, ...] = (Missing.SAFE,)
-    base: PoseSpec = field(default_factory=PoseSpec)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Each combination, as arguments of `PoseSpec`; without an HMM its own axes don't multiply."""
-        names = ("formulation", "likelihood", "missing")
-        for hmm, *kinds in itertools.product(self.hmm, *(getattr(self, name) for name in names)):
-            for algorithm in self.hmm_algorithm if hmm else (None,):
-                for sizes in itertools.product(
-                    self.timesteps, self.directions, self.cameras, self.states if hmm else (self.states[0],)
-                ):
-                    timesteps, directions, cameras, states = sizes
-                    yield {
-                        "n_timesteps": timesteps,
-                        "n_directions": directions,
-                        "n_cameras": cameras,
-                        "hmm": (states, algorithm) if algorithm else None,
-                    } | dict(zip(names, kinds, strict=True))
-
-    def moved(self, arguments: dict[str, Any]) -> int:
-        """In how many of its sizes a combination differs from the base."""
-        hmm = arguments["hmm"]
-        return sum(
-            (
-                arguments["n_timesteps"] != self.timesteps[0],
-                arguments["n_directions"] != self.directions[0],
-                arguments["n_cameras"] != self.cameras[0],
-                hmm is not None and hmm[0] != self.states[0],
-            )
-        )
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,41 +34,66 @@ class Grid:
     """Combinations that cannot be; never passed over in silence."""
 
 
-def pose_models(
-    axes: PoseAxes, *, one_at_a_time: bool = False
-) -> tuple[tuple[PoseSpec, ...], tuple[OmittedModel, ...]]:
-    """List the pose models of some axes, and the combinations that are none.
+type Axes = Mapping[str, Sequence[Scalar]]
+"""A parameter's values by its name; the first of each is the base where they vary one at a time."""
 
-    One at a time: of the sizes (T, K, C, S) only one differs from the base in each model, which is what growth laws
-    need, and a fraction of the whole grid. The other axes are crossed all the same.
+
+def models_of(
+    reference: str, axes: Axes, *, one_at_a_time: bool = False
+) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
+    """Return the models of some axes, and the combinations that are none.
+
+    Parameters
+    ----------
+    reference : str
+        Of the model.
+    axes : mapping of str to sequence of scalar
+        What varies; without an HMM its own axes don't multiply.
+    one_at_a_time : bool
+        Of the sizes only one differs from the base in each model: what growth laws need, and a fraction of the whole
+        grid. The other axes are crossed all the same.
     """
-    models: dict[PoseSpec, None] = {}
+    names = sorted(axes, key=lambda name: _order(reference, axes, name))
+    sizes = {name for name in names if _is_size(reference, axes[name], name)}
+    models: dict[Model, None] = {}
     omitted: list[OmittedModel] = []
-    for arguments in axes:
-        if one_at_a_time and axes.moved(arguments) > 1:
+    for values in itertools.product(*(axes[name] for name in names)):
+        parameters = _meaningful(reference, dict(zip(names, values, strict=True)))
+        if one_at_a_time and sum(parameters[name] != axes[name][0] for name in sizes & parameters.keys()) > 1:
             continue
-        hmm = arguments.pop("hmm")
         try:
-            spec = HmmSpec(n_states=hmm[0], algorithm=hmm[1]) if hmm else None
-            models[replace(axes.base, hmm=spec, **arguments)] = None
+            models[make_model(reference, parameters)] = None
         except SpecError as error:
-            sizes = f"T={arguments['n_timesteps']} K={arguments['n_directions']}"
-            omitted.append(OmittedModel(what=f"{sizes} {hmm[1] if hmm else 'no HMM'}", reason=error.problem))
-    return tuple(models), tuple(omitted)
+            what = ", ".join(f"{name}={value}" for name, value in parameters.items() if len(axes[name]) > 1)
+            omitted.append(OmittedModel(what=what or reference, reason=error.problem))
+    return tuple(models), tuple(dict.fromkeys(omitted))
 
 
-def external_models(reference: str, parameters: Sequence[tuple[str, tuple[Scalar, ...]]]) -> tuple[ExternalModel, ...]:
-    """List a user's models, one a combination of its parameters' values."""
-    names = [name for name, _ in parameters]
-    combinations = itertools.product(*(values for _, values in parameters))
-    return tuple(
-        ExternalModel(reference=reference, parameters=tuple(sorted(zip(names, values, strict=True))))
-        for values in combinations
-    )
+def _meaningful(reference: str, parameters: dict[str, Scalar]) -> dict[str, Scalar]:
+    """Leave out what means nothing without a switch that is off."""
+    if reference != POSE:
+        return parameters
+    return {
+        name: value
+        for name, value in parameters.items()
+        if not (needs := PARAMETERS[name].needs) or parameters.get(needs, PARAMETERS[needs].default)
+    }
+
+
+def _is_size(reference: str, values: Sequence[Scalar], name: str) -> bool:
+    if reference == POSE:
+        return PARAMETERS[name].is_size
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _order(reference: str, axes: Axes, name: str) -> tuple[bool, int]:
+    """Switches and kinds outside, sizes inside."""
+    place = list(PARAMETERS).index(name) if reference == POSE else list(axes).index(name)
+    return _is_size(reference, axes[name], name), place
 
 
 def make_grid(
-    models: Sequence[PoseSpec | ExternalModel],
+    models: Sequence[Model],
     *,
     backends: Sequence[BackendName],
     scenarios: Sequence[Scenario] = (Scenario.COLD,),
@@ -165,7 +142,7 @@ class TierName(StrEnum):
 class Tier:
     """What a sweep measures where its options don't say otherwise."""
 
-    axes: PoseAxes
+    axes: Axes
     backends: tuple[BackendName, ...]
     scenarios: tuple[Scenario, ...]
     samples: int
@@ -176,30 +153,33 @@ _ALL_BACKENDS = (BackendName.JAX, BackendName.C, BackendName.NUMBA)
 
 TIERS = {
     TierName.QUICK: Tier(
-        axes=PoseAxes(timesteps=(30, 10, 100), directions=(2, 1, 5), hmm=(False, True)),
+        axes={"timesteps": (30, 10, 100), "directions": (2, 1, 5), "hmm": (False, True)},
         backends=(BackendName.JAX,),
         scenarios=(Scenario.COLD,),
         samples=2,
         one_at_a_time=True,
     ),
     TierName.STANDARD: Tier(
-        axes=PoseAxes(
-            timesteps=(100, 10, 30, 300, 1000), directions=(5, 1, 2, 10, 20), hmm=(False, True), states=(2, 4, 8)
-        ),
+        axes={
+            "timesteps": (100, 10, 30, 300, 1000),
+            "directions": (5, 1, 2, 10, 20),
+            "hmm": (False, True),
+            "states": (2, 4, 8),
+        },
         backends=_ALL_BACKENDS,
         scenarios=(Scenario.COLD, Scenario.WARM),
         samples=1,
         one_at_a_time=True,
     ),
     TierName.FULL: Tier(
-        axes=PoseAxes(
-            timesteps=(10, 30, 100, 300, 1000),
-            directions=(1, 2, 5, 10, 20),
-            hmm=(False, True),
-            states=(2, 4, 8),
-            hmm_algorithm=tuple(HmmAlgorithm),
-            formulation=tuple(Formulation),
-        ),
+        axes={
+            "timesteps": (10, 30, 100, 300, 1000),
+            "directions": (1, 2, 5, 10, 20),
+            "hmm": (False, True),
+            "states": (2, 4, 8),
+            "hmm_algorithm": PARAMETERS["hmm_algorithm"].choices,
+            "formulation": PARAMETERS["formulation"].choices,
+        },
         backends=_ALL_BACKENDS,
         scenarios=tuple(Scenario),
         samples=3,

@@ -16,7 +16,8 @@ from firstgrad.row import axes_of, family_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from firstgrad.case import BackendName, Scalar
+    from firstgrad.case import BackendName
+    from firstgrad.pose.spec import Scalar
     from firstgrad.row import Row
 
 _SCENARIO_ORDER = tuple(Scenario)  # cold fills the cache that warm begins with

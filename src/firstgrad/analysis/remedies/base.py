@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from firstgrad.analysis.advice_ratio import Ratio
     from firstgrad.analysis.remedies.evidence import Evidence
     from firstgrad.analysis.remedies.surroundings import Surroundings
-    from firstgrad.case import ExternalModel
+    from firstgrad.model import Model
     from firstgrad.record import Record
-    from firstgrad.spec import PoseSpec
 
 
 class RemedyName(StrEnum):
@@ -105,7 +104,7 @@ class Situation:
 
     Attributes
     ----------
-    model : PoseSpec or ExternalModel
+    model : Model
         As it was given.
     records : tuple of Record
         Samples of it and of its other formulation, good and bad, of equal conditions.
@@ -117,7 +116,7 @@ class Situation:
         Measured cases.
     """
 
-    model: PoseSpec | ExternalModel
+    model: Model
     records: tuple[Record, ...]
     advice: Advice
     surroundings: Surroundings

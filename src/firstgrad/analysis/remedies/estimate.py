@@ -61,7 +61,8 @@ def measured_saving(without: Offer, having: Offer) -> Saving:
 
 def own_offer(situation: Situation) -> Offer | None:
     """Find the best cold offer of the model in the formulation in which it was given; warm where there is none."""
-    formulation = str(getattr(situation.model, "formulation", ""))
+    pose = situation.model.pose
+    formulation = str(pose.formulation) if pose else ""
     for scenario in (Scenario.COLD, Scenario.WARM):
         advice = situation.advice.of_scenario(scenario)
         offers = advice.offers if advice else ()

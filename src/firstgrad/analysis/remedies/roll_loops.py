@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.remedies.base import Finding, RemedyName
 from firstgrad.analysis.remedies.estimate import estimate_savings
-from firstgrad.spec import HmmAlgorithm, PoseSpec
+from firstgrad.pose.spec import HmmAlgorithm
 
 if TYPE_CHECKING:
     from firstgrad.analysis.remedies.base import Situation
@@ -46,8 +46,8 @@ class RollLoops:
 
 
 def _why(situation: Situation) -> str:
-    if isinstance(situation.model, PoseSpec):
-        hmm = situation.model.hmm
+    if situation.model.pose is not None:
+        hmm = situation.model.pose.hmm
         return "--hmm-algorithm unrolled" if hmm is not None and hmm.algorithm is HmmAlgorithm.UNROLLED else ""
     counts = next((each.counts for each in situation.samples_of_model() if each.counts), None)
     if counts is None or not looks_unrolled(counts):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.remedies.base import Finding, RemedyName
 from firstgrad.analysis.remedies.estimate import FIRST_GRADIENT, estimate_savings
-from firstgrad.spec import HmmAlgorithm, PoseSpec
+from firstgrad.pose.spec import HmmAlgorithm
 
 if TYPE_CHECKING:
     from firstgrad.analysis.remedies.base import Situation
@@ -23,7 +23,7 @@ class ScanNotTree:
 
     def find(self, situation: Situation) -> Finding | None:
         """See `firstgrad.analysis.remedies.base.Remedy`."""
-        hmm = situation.model.hmm if isinstance(situation.model, PoseSpec) else None
+        hmm = situation.model.pose.hmm if situation.model.pose else None
         if hmm is not None:
             if hmm.algorithm is not HmmAlgorithm.TREE:
                 return None

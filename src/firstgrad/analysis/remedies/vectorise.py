@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.remedies.base import Finding, RemedyName
 from firstgrad.analysis.remedies.estimate import estimate_savings, measured_saving
-from firstgrad.spec import Formulation, PoseSpec
+from firstgrad.pose.spec import Formulation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,8 @@ class Vectorise:
         """See `firstgrad.analysis.remedies.base.Remedy`."""
         records = situation.samples_of_model()
         found = next((each for record in records if (each := numbered_groups(record.check.finiteness))), ())
-        if not found or getattr(situation.model, "formulation", None) is Formulation.VECTORISED:
+        pose = situation.model.pose
+        if not found or (pose is not None and pose.formulation is Formulation.VECTORISED):
             return None
         listed = ", ".join(f"{each.groups} called {each.pattern} of {each.values} values" for each in found[:3])
         return Finding(
@@ -72,7 +73,7 @@ class Vectorise:
 
 def _measured(situation: Situation) -> Iterator[Saving]:
     """Compare the two formulations on the backend that is best for the given one, in each scenario."""
-    if not isinstance(situation.model, PoseSpec):
+    if situation.model.pose is None:
         return
     for advice in situation.advice.scenarios:
         given, other = (

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firstgrad.errors import SpecError
-from firstgrad.points import Group, Point, groups, to_per_joint, to_vectorised
-from firstgrad.spec import Formulation, PoseSpec, check_parents
+from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.spec import Formulation, PoseSpec, check_parents
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from firstgrad.points import Group, Point
 
-    from numpy.typing import NDArray
 
 IMAGE_WIDTH = 640.0
 """Width of every camera's image, in pixels."""

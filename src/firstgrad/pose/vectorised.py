@@ -8,14 +8,13 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from firstgrad.data import MIN_DEPTH, ancestor_matrix
-from firstgrad.models.directions import unit
-from firstgrad.models.per_joint import markov_terms
+from firstgrad.pose.data import MIN_DEPTH, ancestor_matrix
+from firstgrad.pose.per_joint import markov_terms, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.spec import PoseSpec
 
 
 def bones(spec: PoseSpec, rho: Any, sigma2: Any) -> tuple[Any, Any]:

@@ -8,13 +8,12 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from firstgrad.data import MIN_DEPTH
-from firstgrad.models.directions import unit
+from firstgrad.pose.data import MIN_DEPTH, UNIT_EPSILON
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from firstgrad.spec import PoseSpec
+    from firstgrad.pose.spec import PoseSpec
 
 
 def bones(spec: PoseSpec, rho: Any, sigma2: Any) -> tuple[list[Any], list[Any]]:
@@ -66,3 +65,8 @@ def markov_terms(spec: PoseSpec) -> tuple[Any, Any]:
     init = pm.Normal("hmm_init_logits", 0.0, sigma, shape=(n_states,))
     trans = pm.Normal("hmm_trans_logits", 0.0, sigma, shape=(n_states, n_states))
     return pt.special.log_softmax(init, axis=-1), pt.special.log_softmax(trans, axis=-1)
+
+
+def unit(raw: Any) -> Any:
+    """Normalise along the last axis; the epsilon under the root keeps the gradient finite at zero."""
+    return raw / pt.sqrt(pt.sum(raw**2, axis=-1, keepdims=True) + UNIT_EPSILON)

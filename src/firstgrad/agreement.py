@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstgrad.points import Group, groups
+from firstgrad.points import groups_of
 from firstgrad.record import GroupFiniteness, Mismatch
-from firstgrad.spec import PoseSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from firstgrad.points import Group, Grouped
 
 # All are for float64; float32 rounds at 6e-8. Measured against PyMC 6.4, at start points and with noise of up
 # to 0.15 on every value, T=100 and K=5 without an HMM, T=40 and K=5 with one: log-densities differ by 6e-16
@@ -41,27 +42,6 @@ A group of one value has no other to lean on, and near a mode its gradient is ze
 terms are of order one (nats per unit), so 1e-10 is rounding and nothing else.
 """
 
-RECURSION_ROUNDINGS = 16
-"""How many times its estimated rounding an HMM's recursion may move a gradient value: see `allowed_rounding`."""
-
-
-def allowed_rounding(model: PoseSpec, logp: float) -> float:
-    """Tell how far rounding alone may move a gradient value of a model with an HMM.
-
-    The forward recursion adds up to the whole log-density, so each of its T steps rounds at the log-density's size, and
-    the states' probabilities, which weigh every value of the gradient, carry the sum. At T=1000, where the log-density
-    is -6482, JAX's scan was 3.4e-9 off in a value of 0.0028 whose terms cancel, and the oracle in extended
-    precision agreed with itself to 1e-12.
-
-    Returns
-    -------
-    float
-        Absolute; 0 without an HMM.
-    """
-    if model.hmm is None:
-        return 0.0
-    return RECURSION_ROUNDINGS * float(np.finfo(np.float64).eps) * model.n_timesteps * max(abs(logp), 1.0)
-
 
 def compare_logp(expected: float, got: float, rtol: float = LOGP_RTOL) -> tuple[Mismatch, ...]:
     """Compare two log-densities.
@@ -85,7 +65,7 @@ def compare_logp(expected: float, got: float, rtol: float = LOGP_RTOL) -> tuple[
 
 
 def compare_gradient(
-    model: PoseSpec | Sequence[Group],
+    model: Grouped | Sequence[Group],
     expected: Mapping[str, NDArray[np.float64]],
     got: Mapping[str, NDArray[np.float64]],
     rtol: float = GRADIENT_RTOL,
@@ -95,7 +75,7 @@ def compare_gradient(
 
     Parameters
     ----------
-    model : PoseSpec or sequence of Group
+    model : sequence of Group, or what has groups
         Whose groups.
     expected, got : mapping of str to array
         The oracle's gradient and the measured one, by value name.
@@ -121,7 +101,7 @@ def compare_gradient(
     `ABSOLUTE_SCALE`; with an HMM, rounding of the recursion is allowed beside it.
     """
     found = []
-    for group in _groups(model):
+    for group in groups_of(model):
         wanted, given = _value(expected, group), _value(got, group)
         finite = np.abs(wanted[np.isfinite(wanted)])
         floor = max(GROUP_SHARE * float(finite.max(initial=0.0)), ABSOLUTE_SCALE, rounding / rtol)
@@ -143,13 +123,13 @@ def compare_gradient(
 
 
 def finiteness(
-    model: PoseSpec | Sequence[Group], gradient: Mapping[str, NDArray[np.float64]]
+    model: Grouped | Sequence[Group], gradient: Mapping[str, NDArray[np.float64]]
 ) -> tuple[GroupFiniteness, ...]:
     """Count the values of a gradient that are NaN or infinite.
 
     Parameters
     ----------
-    model : PoseSpec or sequence of Group
+    model : sequence of Group, or what has groups
         Whose groups.
     gradient : mapping of str to array
         By value name; scalars may be plain numbers.
@@ -165,15 +145,11 @@ def finiteness(
         Where the gradient lacks a group or has it in a wrong shape.
     """
     counts = []
-    for group in _groups(model):
+    for group in groups_of(model):
         value = _value(gradient, group)
         n_nan, n_infinite = int(np.isnan(value).sum()), int(np.isinf(value).sum())
         counts.append(GroupFiniteness(group=group.name, values=value.size, nan=n_nan, infinite=n_infinite))
     return tuple(counts)
-
-
-def _groups(model: PoseSpec | Sequence[Group]) -> Sequence[Group]:
-    return groups(model) if isinstance(model, PoseSpec) else model
 
 
 def _value(gradient: Mapping[str, NDArray[np.float64]], group: Group) -> NDArray[np.float64]:

@@ -1,0 +1,130 @@
+"""A model: a reference and its parameters. The pose model is a reference like any other."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firstgrad.errors import SpecError
+from firstgrad.pose.spec import PARAMETERS, PoseSpec, Scalar, read_pose, write_pose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+POSE = "pose"
+"""The reference of the model that ships with firstgrad."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A PyMC model that can be built in any process.
+
+    Two models are the same when they are equal: parameters of the pose model that are as by default are left out, so
+    that a parameter which a later firstgrad adds changes no older model.
+    """
+
+    reference: str
+    """``pose``, ``path/file.py:function`` or ``package.module:function``; the function returns a ``pm.Model`` or a
+    pair ``(model, initial_point)``."""
+    parameters: tuple[tuple[str, Scalar], ...] = ()
+    """Keyword arguments of that function, sorted by name."""
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.parameters]
+        if names != sorted(set(names)):
+            raise SpecError("parameters", "names must be sorted and differ from each other")
+        for name, value in self.parameters:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SpecError("parameters", f"{name} must be finite, got {value!r}")
+        if self.reference == POSE:
+            parameters = tuple(sorted(write_pose(_pose(self.parameters)).items()))
+            object.__setattr__(self, "parameters", parameters)
+            return
+        place, colon, function = self.reference.rpartition(":")
+        if not (colon and place and function.isidentifier()):
+            raise SpecError(
+                "model",
+                f"expected 'pose', 'path/file.py:function' or 'package.module:function', got {self.reference!r}",
+            )
+
+    @property
+    def pose(self) -> PoseSpec | None:
+        """The pose model as it is written in Python; none for another model."""
+        return _pose(self.parameters) if self.reference == POSE else None
+
+    @property
+    def values(self) -> dict[str, Scalar]:
+        """Every parameter by its name, those of the pose model with their defaults.
+
+        Of the pose model without an HMM, ``states`` is 0 and ``hmm_algorithm`` is ''.
+        """
+        if self.reference != POSE:
+            return dict(self.parameters)
+        return _pose_values(self.parameters).copy()
+
+    def __str__(self) -> str:
+        """Name it in one short line, as tables do."""
+        if self.reference != POSE:
+            given = ", ".join(f"{name}={value}" for name, value in self.parameters)
+            return f"{self.reference}({given})" if given else self.reference
+        return " ".join((POSE, *label_parts(self.values)))
+
+
+def as_model(model: Model | PoseSpec) -> Model:
+    """Return the model that a pose model, written in Python, is."""
+    if isinstance(model, PoseSpec):
+        return Model(reference=POSE, parameters=tuple(sorted(write_pose(model).items())))
+    return model
+
+
+def make_model(reference: str, parameters: Mapping[str, Scalar] | None = None) -> Model:
+    """Return the model of a reference and its parameters, in whichever order these come."""
+    return Model(reference=reference, parameters=tuple(sorted((parameters or {}).items())))
+
+
+def label_parts(values: Mapping[str, Scalar], *, omit: frozenset[str] = frozenset()) -> list[str]:
+    """Return the parts of a pose model's label: its sizes, its HMM, and all that isn't as by default."""
+    parts = [
+        parameter.label(values[name])
+        for name, parameter in PARAMETERS.items()
+        if parameter.is_size and not parameter.needs and name not in omit and name in values
+        if name in ("timesteps", "directions") or values[name] != parameter.default
+    ]
+    if not values.get("hmm"):
+        parts += [] if "hmm" in omit else ["no HMM"]
+    else:
+        needing = [p for p in PARAMETERS.values() if p.needs == "hmm" and p.name not in omit and p.name in values]
+        sizes = [p.label(values[p.name]) for p in needing if p.is_size]
+        parts.append(" ".join(("HMM", *sizes, *(str(values[p.name]) for p in needing if not p.is_size))))
+    parts += [
+        parameter.label(values[name])
+        for name, parameter in PARAMETERS.items()
+        if not (parameter.is_size or parameter.needs or name == "hmm" or name in omit)
+        and name in values
+        and values[name] != parameter.default
+    ]
+    return parts
+
+
+def _pose(parameters: tuple[tuple[str, Scalar], ...]) -> PoseSpec:
+    return _typed_pose(parameters, tuple(type(value) for _, value in parameters))
+
+
+@functools.lru_cache(maxsize=4096)
+def _typed_pose(parameters: tuple[tuple[str, Scalar], ...], _kinds: tuple[type, ...]) -> PoseSpec:
+    """Read a pose model; by its values' types too, for True is 1 to a cache."""
+    return read_pose(dict(parameters))
+
+
+@functools.lru_cache(maxsize=4096)
+def _pose_values(parameters: tuple[tuple[str, Scalar], ...]) -> dict[str, Scalar]:
+    given = dict(parameters)
+    values = {
+        name: given.get(name, str(p.default) if p.choices and p.kind is not bool else p.default)
+        for name, p in PARAMETERS.items()
+    }
+    if not values["hmm"]:
+        values |= {name: type(values[name])() for name, p in PARAMETERS.items() if p.needs == "hmm"}
+    return values

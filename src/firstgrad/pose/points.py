@@ -1,0 +1,136 @@
+"""Groups of the pose model, and the same point in the other formulation.
+
+Both formulations write the same density, so a point of one has exactly one counterpart in the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firstgrad.points import Group, Point
+from firstgrad.pose.spec import Formulation, PoseSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+
+def groups(spec: PoseSpec) -> tuple[Group, ...]:
+    """List the groups of a pose model, in the order of the flat gradient.
+
+    Returns
+    -------
+    tuple of Group
+        16 groups with 2313 values for the default spec.
+    """
+    steps, bones = spec.n_timesteps, spec.n_directions
+    per_joint = spec.formulation is Formulation.PER_JOINT
+    found = [
+        Group("eta2_root", (), is_log=True),
+        Group("rho", (bones,), is_log=True),
+        Group("sigma2", (bones,), is_log=True),
+        Group("x_root", (steps, 3)),
+    ]
+    if per_joint:
+        found += [Group(f"raw_u_{k}", (steps, 3)) for k in range(1, bones + 1)]
+        found += [Group(f"length_{k}", (steps,)) for k in range(1, bones + 1)]
+    else:
+        found += [Group("raw_u", (steps, bones, 3)), Group("length", (steps, bones))]
+    found.append(Group("obs_sigma", (), is_log=True))
+    if spec.likelihood == "mixture":
+        found.append(Group("logodds_inlier", ()))
+    return (*found, *_hmm_groups(spec))
+
+
+def _hmm_groups(spec: PoseSpec) -> list[Group]:
+    if spec.hmm is None:
+        return []
+    states, joints = spec.hmm.n_states, spec.n_joints
+    if spec.formulation is Formulation.PER_JOINT:
+        pairs = [f"s{s}_j{j}" for s in range(states) for j in range(joints)]
+        found = [Group(f"hmm_mu_raw_{pair}", (3,)) for pair in pairs]
+        found += [Group(f"hmm_kappa_{pair}", (), is_log=True) for pair in pairs]
+    else:
+        found = [Group("hmm_mu_raw", (states, joints, 3)), Group("hmm_kappa", (states, joints), is_log=True)]
+    return [*found, Group("hmm_init_logits", (states,)), Group("hmm_trans_logits", (states, states))]
+
+
+def to_vectorised(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
+    """Map a point (or a gradient) of a pose model to the ``vectorised`` formulation.
+
+    Parameters
+    ----------
+    point : mapping of str to array
+        A point of `spec`, in whichever formulation `spec` names.
+    spec : PoseSpec
+        The model the point belongs to.
+
+    Returns
+    -------
+    Point
+        The same point under the names and shapes of ``vectorised``; arrays are copies.
+    """
+    if spec.formulation is Formulation.VECTORISED:
+        return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
+    return _gather(spec, lambda name: np.asarray(point[name], dtype=np.float64))
+
+
+def _gather(spec: PoseSpec, take: Callable[[str], NDArray[np.float64]]) -> Point:
+    target = replace(spec, formulation=Formulation.VECTORISED)
+    bones = range(1, spec.n_directions + 1)
+    states = range(spec.hmm.n_states if spec.hmm else 0)
+
+    def pairs(stem: str, suffix: str = "") -> NDArray[np.float64]:
+        rows = [np.stack([take(f"{stem}_s{s}_j{j}{suffix}") for j in range(spec.n_joints)]) for s in states]
+        return np.stack(rows)
+
+    result: Point = {}
+    for group in groups(target):
+        match group.name:
+            case "raw_u" | "length":
+                result[group.name] = np.stack([take(f"{group.name}_{k}") for k in bones], axis=1)
+            case "hmm_mu_raw":
+                result[group.value_name] = pairs("hmm_mu_raw")
+            case "hmm_kappa":
+                result[group.value_name] = pairs("hmm_kappa", "_log__")
+            case _:
+                result[group.value_name] = np.array(take(group.value_name))
+    return result
+
+
+def to_per_joint(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
+    """Map a point (or a gradient) of a pose model to the ``per_joint`` formulation.
+
+    Parameters
+    ----------
+    point : mapping of str to array
+        A point of `spec`, in whichever formulation `spec` names.
+    spec : PoseSpec
+        The model the point belongs to.
+
+    Returns
+    -------
+    Point
+        The same point under the names and shapes of ``per_joint``; arrays are copies.
+    """
+    if spec.formulation is Formulation.PER_JOINT:
+        return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
+    target = replace(spec, formulation=Formulation.PER_JOINT)
+    result: Point = {}
+    for group in groups(target):
+        name = group.name
+        if name.startswith(("raw_u_", "length_")):
+            stem, _, number = name.rpartition("_")
+            value = np.asarray(point[stem])[:, int(number) - 1]
+        elif name.startswith(("hmm_mu_raw_", "hmm_kappa_")):
+            stem, state, joint = name.rsplit("_", 2)
+            source = f"{stem}_log__" if group.is_log else stem
+            value = np.asarray(point[source])[int(state[1:]), int(joint[1:])]
+        else:
+            value = np.asarray(point[group.value_name])
+        result[group.value_name] = np.array(value, dtype=np.float64)
+    return result
