@@ -3,7 +3,7 @@ import io
 from rich.console import Console
 
 from firstgrad.case import BackendName, Case
-from firstgrad.cli.sweep_display import SweepState, show_sweep, span
+from firstgrad.cli.display import SweepState, describe_plan, show_sweep, span
 from firstgrad.measure.events import PhaseBegan
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Failure, Phase, Status
@@ -77,7 +77,8 @@ def test_a_log_has_a_line_a_sample_and_says_what_was_left_out():
     plan = plan_sweep(CASES[:1], samples=1, done={})
     grid = Grid(cases=CASES[:1], omitted=(OmittedModel(what="T=300 unrolled", reason="too long"),))
     console = Console(file=out, width=200, force_terminal=False)
-    with show_sweep(grid, plan, Durations(), console=console, clock=FakeClock()) as display:
+    state = SweepState(plan, Durations(), clock=FakeClock())
+    with show_sweep(state, describe_plan(grid, plan), console=console) as display:
         display(SampleBegan(job=plan.jobs[0]))
         display(ended(plan.jobs[0]))
         display(Notice(message="the server is away"))
@@ -93,7 +94,7 @@ def test_a_terminal_gets_a_live_display():
     plan = plan_sweep(CASES, samples=1, done={})
     console = Console(file=out, width=200, force_terminal=True)
     clock = FakeClock()
-    with show_sweep(Grid(cases=CASES), plan, Durations(), console=console, clock=clock) as display:
+    with show_sweep(SweepState(plan, Durations(), clock=clock), (), console=console) as display:
         display(SampleBegan(job=plan.jobs[0]))
         clock.tick(3)
         display(SampleProgress(job=plan.jobs[0], event=PhaseBegan(phase=Phase.REWRITE, at_seconds=1.0)))

@@ -132,7 +132,7 @@ def _answers(records: Sequence[Record]) -> tuple[int, str]:
 def _measure_missing(
     store: Store, wanted: Sequence[Wanted], options: AdviseOptions, conditions: str
 ) -> tuple[str, ...]:
-    from firstgrad.cli.sweep_display import show_sweep
+    from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
@@ -150,7 +150,8 @@ def _measure_missing(
         return ()
     durations = Durations(rows)
     executor = Budgeted(LocalExecutor(label=LABEL), seconds=options.budget_seconds, expect=durations.of)
-    with show_sweep(Grid(cases=tuple(cases)), plan, durations) as display:
+    opening = describe_plan(Grid(cases=tuple(cases)), plan)
+    with show_sweep(SweepState(plan, durations), opening) as display:
 
         def keep(record: Record) -> None:
             add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))

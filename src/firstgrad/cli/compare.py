@@ -286,9 +286,9 @@ def _measure_and_judge(
     The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
     is declared as compared, too.
     """
+    from firstgrad.cli.display import SweepState, show_sweep
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.rows import open_store
-    from firstgrad.cli.sweep_display import SweepState, show_state
     from firstgrad.compare.measuring import measure_sides
     from firstgrad.compare.places import read_side
     from firstgrad.compare.sides import read_history
@@ -321,7 +321,7 @@ def _measure_and_judge(
             time_budget=budget,
             order_seed=duel.order_seed,
             is_decided=lambda sides: compare_sides(sides).is_decided,
-            show=lambda plan, durations, opening: show_state(SweepState(plan, durations), opening),
+            show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),
             tell=lambda line: typer.echo(f"firstgrad: {line}", err=True),
         )
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Live progress: the present phase, elapsed time and resident memory, through a silent compile too.
+"""Live progress of one measurement, and of many: what runs, since when, and how long it is still going to take.
 
 The text is made from the events and a clock; who draws it (a terminal's live line, or a line now and then in a
 log) is apart from that. Elapsed time lives here in the parent, so no compile can stop it.
@@ -18,17 +18,25 @@ from rich.text import Text
 from firstgrad.cli.console import make_console
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase
+from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import format_bytes, format_count, format_seconds
+from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import Console
 
     from firstgrad.measure.events import Event
+    from firstgrad.record import Record
+    from firstgrad.sweep.grid import Grid
+    from firstgrad.sweep.plan import Durations, Job, Plan
+    from firstgrad.sweep.rounds import SweepEvent
 
 REFRESH_PER_SECOND = 8
 LOG_SECONDS = 10.0
+_BAR_CELLS = 30
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
 class Display(Protocol):
@@ -185,3 +193,152 @@ def show_progress(
         return
     with Live(_Screen(progress), console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True):
         yield progress.apply
+
+
+class SweepState:
+    """Samples of a sweep or a duel as a display shows them; it teaches `durations` with every sample that ends."""
+
+    def __init__(
+        self, plan: Plan, durations: Durations, *, at_once: int = 1, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._durations, self._at_once = clock, durations, at_once
+        self._began = clock()
+        self._left = dict.fromkeys(plan.jobs)
+        self._started: dict[Job, float] = {}
+        self.total = len(plan.jobs)
+        self.running: dict[Job, Progress] = {}
+        self.measured = self.failed = self.skipped = 0
+        self.notice = ""
+
+    def apply(self, event: SweepEvent) -> str:
+        """Take an event; returns a line for a log, '' where the event is none for it."""
+        match event:
+            case SampleBegan(job=job, worker=worker):
+                side = f"{job.side}: " if job.side else ""
+                title = f"{side}{job.case}, sample {job.number}" + (f" on {worker}" if worker else "")
+                self.running[job] = Progress(title, self._clock)
+                self._started[job] = self._clock()
+                self.notice = ""
+            case SampleProgress(job=job, event=inner):
+                if job in self.running:
+                    self.running[job].apply(inner)
+            case SampleLost(job=job, worker=worker):
+                self.running.pop(job, None)
+                return f"lost with {worker}, to be measured again: {job.case}"
+            case SampleSkipped(job=job):
+                self._left.pop(job, None)
+                self.skipped += 1
+            case SampleEnded(job=job, record=record):
+                return self._end(job, record)
+            case Notice(message=message):
+                self.notice = message
+                return message
+        return ""
+
+    def headline(self) -> str:
+        """Say how far the sweep is."""
+        over = self.measured + self.skipped
+        parts = [f"{over} of {self.total} samples", f"{len(self.running)} running", f"{self.failed} without numbers"]
+        if self.skipped:
+            parts.append(f"{self.skipped} skipped")
+        parts += [f"{span(self._clock() - self._began)} in all", self.remaining()]
+        return " · ".join(parts)
+
+    def __rich__(self) -> Text:
+        full = round(self.fraction() * _BAR_CELLS)
+        text = Text.assemble(("━" * full, "green"), ("━" * (_BAR_CELLS - full), "dim"), f" {self.headline()}")
+        for progress in tuple(self.running.values()):
+            text.append(f"\n  {progress.line()}")
+        if self.notice:
+            text.append(f"\n  {self.notice}", style="yellow")
+        return text
+
+    def fraction(self) -> float:
+        """Part of the samples that is over, from 0 to 1."""
+        return (self.measured + self.skipped) / self.total if self.total else 1.0
+
+    def remaining(self) -> str:
+        """Say when it will be over, as far as is known."""
+        seconds, unknown = self._durations.of_all(self._left)
+        for job, began in self._started.items():
+            seconds -= min(self._clock() - began, self._durations.of(job.case) or 0.0)
+        if unknown == len(self._left) and unknown:
+            return "time left not known yet"
+        seconds = max(seconds, 0.0) / max(len(self.running), self._at_once)
+        end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+        more = f" and {unknown} samples of unknown length" if unknown else ""
+        return f"about {span(seconds)} left (till {end}){more}"
+
+    def _end(self, job: Job, record: Record) -> str:
+        self._left.pop(job, None)
+        self.running.pop(job, None)
+        began = self._started.pop(job, None)
+        self.measured += 1
+        reason = why_unusable(record)
+        self.failed += bool(reason)
+        if began is not None and not reason:
+            self._durations.learn(job.case, self._clock() - began)
+        count = f"[{self.measured + self.skipped}/{self.total}]"
+        return f"{count} {job.side or job.case}: {describe_sample(record)}; {self.remaining()}"
+
+
+@contextmanager
+def show_sweep(
+    state: SweepState, opening_lines: Iterable[str], *, console: Console | None = None
+) -> Iterator[Callable[[SweepEvent], None]]:
+    """Show what runs on standard error (or a console), after some lines on what is going to happen.
+
+    Yields what is to be given each event, from any thread.
+    """
+    console = console or make_console(stderr=True)
+    for line in opening_lines:
+        console.print(line, soft_wrap=True)
+    if not console.is_terminal:
+
+        def log(event: SweepEvent) -> None:
+            if line := state.apply(event):
+                sys.stderr.write(f"{line}\n") if console.file is sys.stderr else console.print(line, soft_wrap=True)
+
+        yield log
+        return
+    with Live(state, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True) as live:
+
+        def draw(event: SweepEvent) -> None:
+            if line := state.apply(event):
+                live.console.print(line, soft_wrap=True)
+
+        yield draw
+
+
+def describe_plan(grid: Grid, plan: Plan) -> Iterator[str]:
+    """Say what a sweep is about to do, a line each."""
+    cases = f"{format_count(len(grid.cases), 'case')}, {format_count(len(plan.jobs), 'sample')} to measure"
+    yield cases + (f", {plan.stored} are there already" if plan.stored else "")
+    if plan.settled:
+        failed = f"{format_count(len(plan.settled), 'case')} failed or were stopped by their limit before"
+        yield f"{failed}, and no more samples of them are taken (--retry-failed measures them again)"
+    for model in grid.omitted:
+        yield f"left out: {model.what}: {model.reason}"
+
+
+def span(seconds: float) -> str:
+    """Write how long something takes, as roughly as it is known."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR / _MINUTE:02.0f} min"
+    return f"{seconds / _DAY:.1f} days"
+
+
+def describe_sample(record: Record) -> str:
+    """Say in a line what came of a sample."""
+    if reason := why_unusable(record):
+        return reason
+    parts = []
+    if record.time_to_first_gradient_seconds is not None:
+        parts.append(f"first gradient {format_seconds(record.time_to_first_gradient_seconds)}")
+    if record.memory is not None:
+        parts.append(f"peak {format_bytes(record.memory.peak_rss_bytes)}")
+    return ", ".join(parts) or str(record.status)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.cli.console import OutputOptions, finish, make_console
 from firstgrad.cli.exit_codes import ExitCode
 from firstgrad.cli.options import AxesOptions, spread
 from firstgrad.cli.sweep_options import MACHINES, SAMPLING, SweepOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from firstgrad.record import Record
+    from firstgrad.show.result import Result
     from firstgrad.sweep.cluster import Certificates
+    from firstgrad.sweep.grid import Grid
+    from firstgrad.sweep.plan import Durations, Plan
     from firstgrad.sweep.rounds import Executor, SweepSummary
 
 EPILOG = """\b
@@ -39,6 +46,7 @@ Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case fail
 def sweep(
     model: AxesOptions,
     options: SweepOptions,
+    output: OutputOptions,
     label: Annotated[
         str,
         typer.Option(
@@ -83,16 +91,14 @@ def sweep(
         str | None,
         typer.Option("--store", help="File or database URL [.firstgrad/results.sqlite].", rich_help_panel=SAMPLING),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Each record as a line of JSON on standard output.", rich_help_panel=SAMPLING)
-    ] = False,
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
-    from firstgrad.cli.sweep_display import show_plan, show_summary, show_sweep
+    from firstgrad.cli.display import SweepState, describe_plan, describe_sample, show_sweep
     from firstgrad.codec import to_json
     from firstgrad.errors import SpecError
     from firstgrad.measure.environment import describe_environment
     from firstgrad.row import conditions_of
+    from firstgrad.show.result import print_parts
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
@@ -100,6 +106,7 @@ def sweep(
     from firstgrad.sweep.plan import Durations, count_done, plan_sweep
     from firstgrad.sweep.rounds import Notice, run_sweep
 
+    output.refuse_both()
     if store == "none":
         raise SpecError("--store", "a sweep keeps its records, so that it can go on: give a file or a database URL")
     certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
@@ -113,14 +120,15 @@ def sweep(
         plan = plan_sweep(grid.cases, samples=samples, done=done, seed=order_seed, retry_failed=retry_failed)
         durations = Durations(rows)
         if dry_run:
-            show_plan(grid, plan, durations, at_once=at_once)
-            return
+            finish(plan_result(grid, plan, durations, at_once=at_once), output)
+        ended: list[tuple[str, str]] = []
         try:
-            with show_sweep(grid, plan, durations, at_once=at_once) as display:
+            with show_sweep(SweepState(plan, durations, at_once=at_once), describe_plan(grid, plan)) as display:
 
                 def keep(record: Record) -> None:
                     add_patiently(opened, record, on_wait=lambda error, _: display(Notice(message=str(error))))
-                    if json:
+                    ended.append((str(record.case), describe_sample(record)))
+                    if output.json:
                         typer.echo(to_json(record))
 
                 executor: Executor = LocalExecutor(label=label, threads=threads, at_once=at_once)
@@ -139,8 +147,60 @@ def sweep(
                 err=True,
             )
             raise typer.Exit(ExitCode.INTERRUPTED) from None
-    show_summary(plan, summary, place=opened.place)
-    raise typer.Exit(exit_code(summary))
+    result = sweep_result(plan, summary, ended, place=opened.place)
+    if output.markdown:
+        finish(result, output)
+    print_parts(make_console(stderr=True), result.parts)
+    raise typer.Exit(result.exit_code)
+
+
+def plan_result(grid: Grid, plan: Plan, durations: Durations, *, at_once: int = 1) -> Result:
+    """Make what is shown of a plan: what would be measured, and how long it is going to take."""
+    from firstgrad.cli.display import describe_plan, span
+    from firstgrad.show.result import Items, Result, Table, Text, left, right
+
+    counts = Counter(job.case for job in plan.jobs)
+    expected = {case: durations.of(case) for case in counts}
+    rows = [
+        (str(case), str(count), "not known" if (seconds := expected[case]) is None else f"about {span(seconds)}")
+        for case, count in counts.items()
+    ]
+    seconds, unknown = durations.of_all(plan.jobs)
+    more = f", and {unknown} samples of which nothing like it is stored" if unknown else ""
+    return Result(
+        parts=[
+            Items(tuple(describe_plan(grid, plan))),
+            Table(columns=(*left("case"), *right("samples", "a sample")), rows=rows),
+            Text(f"In all about {span(seconds / at_once)}{more}."),
+        ],
+        document={
+            "cases": [
+                {"case": case, "samples": count, "expected_seconds": expected[case]} for case, count in counts.items()
+            ],
+            "stored": plan.stored,
+            "settled": plan.settled,
+            "omitted": grid.omitted,
+            "expected_seconds": seconds / at_once,
+            "samples_of_unknown_length": unknown,
+        },
+    )
+
+
+def sweep_result(plan: Plan, summary: SweepSummary, ended: Sequence[tuple[str, str]], *, place: str) -> Result:
+    """Make what is shown of a sweep that ended: how, and what to do with it; in Markdown each sample, too."""
+    from firstgrad.show.result import Form, Heading, Only, Result, Table, Text, left
+
+    counts = ", ".join(f"{count} {status}" for status, count in summary.statuses.items()) or "nothing to measure"
+    skipped = f", {summary.skipped} skipped after a failure" if summary.skipped else ""
+    return Result(
+        parts=[
+            Only(Form.MARKDOWN, (Heading("Samples"), Table(columns=left("case", "result"), rows=ended))),
+            Text(f"{counts}{skipped}; {plan.stored} were there already. Records: {place}"),
+            Text("Next: firstgrad scaling (growth laws), firstgrad report (one page)"),
+        ],
+        document=None,
+        exit_code=exit_code(summary),
+    )
 
 
 def _check_machines(
