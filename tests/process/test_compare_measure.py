@@ -108,6 +108,17 @@ def test_the_same_label_takes_it_up_again_and_another_one_begins_anew(tmp_path):
     assert sorted(labels.values()) == [1, 1, 2, 2]
 
 
+def test_a_label_is_not_taken_up_again_where_the_models_file_has_changed(tmp_path):
+    write_model(tmp_path, "return Model()", parameters="n")
+    words = ("param.n=1", "param.n=2", "user_model.py:build", "--label", "run", "--threshold", "1000", "--samples")
+    compare(tmp_path, *words, "1")
+    compare(tmp_path, *words, "2")
+    write_model(tmp_path, "time.sleep(0)\nreturn Model()", parameters="n")
+    _, err = compare(tmp_path, *words, "3", code=2)
+    assert "--label: param.n-1@run has samples of user_model.py:build as it was" in err
+    assert len(kept(tmp_path)) == 4
+
+
 def test_a_side_that_fails_ends_it_and_its_record_is_kept(tmp_path):
     write_model(tmp_path, FAILING, parameters="bad")
     _, err = compare(

@@ -563,6 +563,7 @@ HOST = HostFingerprint(processor="a processor", cores=8, memory_bytes=2**33, ope
             "pymc is 5.28.5 on BASE and 6.4.0 on HEAD",
         ),
         ({"versions": (("jax", "0.5"),)}, {}, "jax is 0.5 on BASE and not installed on HEAD"),
+        ({"bytecode": True}, {"bytecode": False}, "bytecode is compiled on BASE and not compiled on HEAD"),
     ],
 )
 def test_unlike_sides_are_refused_with_field_and_values_unless_forced(before, after, named):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.compare.places import SidePlace, make_ready
 from firstgrad.errors import SpecError
+from firstgrad.sources import read_source
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def measure_sides(
             for request, case in zip(requests, cases, strict=True)
         ]
         for request, side_label, there, interpreter in zip(requests, labels, stored, interpreters, strict=True):
-            _refuse_other_commits(request, side_label, there, interpreter)
+            _refuse_other_code(request, side_label, there, interpreter)
         base, head = (
             DuelSide(label=side_label, case=case, done=len(there))
             for side_label, case, there in zip(labels, cases, stored, strict=True)
@@ -194,18 +195,26 @@ def _differing(base: Interpreter | None, head: Interpreter | None) -> frozenset[
     return frozenset(name for name in one | other if one.get(name) != other.get(name))
 
 
-def _refuse_other_commits(
+def _refuse_other_code(
     request: SideRequest, label: str, stored: Sequence[Record], interpreter: Interpreter | None
 ) -> None:
-    if request.place is not SidePlace.COMMIT or interpreter is None:
-        return
-    others = {record.environment.git_commit for record in stored} - {interpreter.git_commit}
-    if others:
-        raise SpecError(
-            "--label",
-            f"{label} has samples of commit {min(others)[:10]}, and {request.where} is "
-            f"{interpreter.git_commit[:10]} now. Give another label",
-        )
+    """Refuse to go on with samples of another commit, or of the model's files as they were once."""
+    if request.place is SidePlace.COMMIT and interpreter is not None:
+        others = {record.environment.git_commit for record in stored} - {interpreter.git_commit}
+        if others:
+            raise SpecError(
+                "--label",
+                f"{label} has samples of commit {min(others)[:10]}, and {request.where} is "
+                f"{interpreter.git_commit[:10]} now. Give another label",
+            )
+    for record in stored:
+        source = read_source(record.case.model.reference, interpreter.folder if interpreter else None)
+        if not source.gave(record.environment.source_digest, record.started_at):
+            raise SpecError(
+                "--label",
+                f"{label} has samples of {record.case.model.reference} as it was: its file, or one that it imports, has "
+                "changed since. Give another label",
+            )
 
 
 def _go_on(sides: MeasuredSides, place: str, name: str, store: str | None) -> str:

@@ -25,6 +25,7 @@ _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAMES_SHOWN = 12
 _NOT_THERE = "not installed"
 _HOST = "host."
+_BYTECODE = "bytecode"
 
 
 class SideKind(StrEnum):
@@ -167,7 +168,7 @@ class Difference:
     """A condition that isn't the same on both sides."""
 
     field: str
-    """A package, ``python``, ``compiler``, ``threads``, ``flags``, or a part of the host fingerprint."""
+    """A package, ``python``, ``compiler``, ``threads``, ``flags``, ``bytecode``, or a part of the host fingerprint."""
     base: str
     """Its values; several, with commas, where a side has more than one."""
     head: str
@@ -190,7 +191,7 @@ def find_differences(
     Raises
     ------
     SpecError
-        Where `across` has a name that no record knows, or one of the host's.
+        Where `across` has a name that no record knows, bytecode, or one of the host's.
     """
     differences: set[Difference] = set()
     known: set[str] = set()
@@ -202,7 +203,7 @@ def find_differences(
             if len(values[0] | values[1]) > 1:
                 texts = [", ".join(sorted(each)) for each in values]
                 differences.add(Difference(field=field, base=texts[0], head=texts[1], is_declared=field in across))
-    allowed = sorted(name for name in known if not name.startswith(_HOST))
+    allowed = sorted(name for name in known if not name.startswith(_HOST) and name != _BYTECODE)
     for name in across:
         if known and name not in allowed:
             raise SpecError("--across", f"{name!r} cannot be declared. There are {', '.join(allowed)}")
@@ -235,6 +236,7 @@ def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
     yield "compiler", environment.compiler or _NOT_THERE
     yield "threads", str(environment.threads)
     yield "flags", repr(environment.flags)
+    yield _BYTECODE, {True: "compiled", False: "not compiled", None: "unknown"}[environment.bytecode]
     # Part by part: what `HostFingerprint.digest` is made of, so that the error can say what it is that differs.
     host = environment.host
     yield f"{_HOST}processor", host.processor
