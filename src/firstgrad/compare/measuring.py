@@ -212,8 +212,8 @@ def _refuse_other_code(
         if not source.gave(record.environment.source_digest, record.started_at):
             raise SpecError(
                 "--label",
-                f"{label} has samples of {record.case.model.reference} as it was: its file, or one that it imports, has "
-                "changed since. Give another label",
+                f"{label} has samples of {record.case.model.reference} as it was: its file, or one that it imports, "
+                "has changed since. Give another label",
             )
 
 
