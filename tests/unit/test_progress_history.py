@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import make_case, make_record, store_of
 from firstgrad.case import BackendName, Scenario
-from firstgrad.model import Model
 from firstgrad.progress import history
 from firstgrad.progress.history import (
     RUNS_OF_ONE,
@@ -23,8 +23,6 @@ from firstgrad.progress.history import (
     place_key,
 )
 from firstgrad.record import Counts, Status
-from firstgrad.store.store import Store
-from helpers import make_case, make_record
 
 COLD = FormerRun(key="m", seconds=196.0, backend="numba", compiled=606, is_cache_first=False)
 WARM = FormerRun(key="m", seconds=8.0, backend="numba", compiled=3, is_cache_first=True)
@@ -175,27 +173,22 @@ def test_what_is_no_model_has_no_key():
 
 
 def test_measured_samples_of_the_same_model_count(tmp_path):
-    path = tmp_path / "results.sqlite"
-    mine = Model(reference="mine.py:build")
-    with Store.open(path) as store:
-        for number, (model, seconds, status, scenario) in enumerate(
-            [
-                (mine, 30.0, Status.OK, Scenario.COLD),
-                (mine, 2.0, Status.FAILED, Scenario.COLD),
-                (mine, 3.0, Status.OK, Scenario.HOT),
-                (Model(reference="other.py:build"), 99.0, Status.OK, Scenario.COLD),
-            ]
-        ):
-            store.add(
-                make_record(
-                    record_id=f"r{number}",
-                    case=make_case(model=model, backend=BackendName.NUMBA, scenario=scenario),
-                    status=status,
-                    time_to_first_gradient_seconds=seconds,
-                    counts=Counts(groups=1, values=1, compiled_units=12),
-                )
-            )
-    (run,) = measured_runs("mine.py:build", path)
+    samples = [
+        make_record(
+            record_id=f"r{seconds}",
+            case=make_case(reference, backend=BackendName.NUMBA, scenario=scenario),
+            status=status,
+            time_to_first_gradient_seconds=seconds,
+            counts=Counts(groups=1, values=1, compiled_units=12),
+        )
+        for reference, seconds, status, scenario in (
+            ("mine.py:build", 30.0, Status.OK, Scenario.COLD),
+            ("mine.py:build", 2.0, Status.FAILED, Scenario.COLD),
+            ("mine.py:build", 3.0, Status.OK, Scenario.HOT),
+            ("other.py:build", 99.0, Status.OK, Scenario.COLD),
+        )
+    ]
+    (run,) = measured_runs("mine.py:build", store_of(samples, tmp_path / "results.sqlite"))
     assert (run.seconds, run.backend, run.compiled) == (30.0, "numba", 12)
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 
 import pytest
 from rich.console import Console
 
+from builders import firstgrad, make_case, make_environment, memory
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.cli import main
 from firstgrad.cli.sample import make_result, show_sampling
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import SpecError
 from firstgrad.measure.events import MemoryNow, Started
-from firstgrad.record import CacheUse, Failure, GroupFiniteness, Memory, Status
+from firstgrad.record import CacheUse, Failure, GroupFiniteness, Status
 from firstgrad.sampling import launch
 from firstgrad.sampling.plan import (
     DrawCounts,
@@ -30,7 +29,7 @@ from firstgrad.sampling.plan import (
     StartGradient,
 )
 from firstgrad.show.result import Form, render
-from helpers import MIB, FakeClock, make_case, make_environment
+from helpers import MIB, FakeClock
 
 FINITE = (
     GroupFiniteness(group="a", values=1, nan=0, infinite=0),
@@ -63,7 +62,7 @@ def make_run(**fields):
         "step_size": 0.125,
         "start": StartGradient(logp=-12.5, finiteness=FINITE),
         "caches": CacheUse(entries_before=0, entries_read=0, entries_written=3, bytes_written=10),
-        "memory": Memory(peak_rss_bytes=400 * MIB),
+        "memory": memory(400),
     }
     return SamplingRun(**known | fields)
 
@@ -85,8 +84,8 @@ def failed_run(**fields):
 
 
 @pytest.fixture
-def sample(monkeypatch, capsys):
-    """Run the verb with a made-up run; returns exit code, output, errors, and what was asked for."""
+def sample(monkeypatch):
+    """Run the verb with a made-up run; returns how it ended, and what was asked for."""
 
     def run(result, *arguments):
         asked = []
@@ -99,11 +98,7 @@ def sample(monkeypatch, capsys):
             return result
 
         monkeypatch.setattr(launch, "sample_case", sample_case)
-        monkeypatch.setattr(sys, "argv", ["firstgrad", "sample", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err, asked
+        return firstgrad("sample", *arguments), asked
 
     return run
 
@@ -123,13 +118,12 @@ def test_every_run_survives_json():
 
 
 def test_the_options_make_case_and_plan(sample):
-    _, _, _, asked = sample(
+    _, ((case, plan, label),) = sample(
         make_run(),
         *("pose", "--timesteps", "20", "--sampler", "nutpie", "--backend", "jax", "--draws", "5", "--tune", "6"),
         *("--chains", "2", "--scenario", "warm", "--target-accept", "0.9", "--time-limit", "60", "--sampler-seed", "3"),
         *("--memory-limit", "1GiB", "--label", "mine"),
     )
-    ((case, plan, label),) = asked
     assert plan == SamplingPlan(sampler=Sampler.NUTPIE, draws=5, tune=6, chains=2, seed=3, target_accept=0.9)
     assert (case.backend, case.scenario, case.target) == (BackendName.JAX, Scenario.WARM, Target.LOGP_DLOGP)
     assert (case.model.pose.n_timesteps, case.time_limit_seconds, case.memory_limit_bytes) == (20, 60.0, 1024 * MIB)
@@ -137,7 +131,7 @@ def test_the_options_make_case_and_plan(sample):
 
 
 def test_without_options_pymc_draws_twenty_after_a_hundred_on_numba(sample):
-    ((case, plan, _),) = sample(make_run())[3]
+    ((case, plan, _),) = sample(make_run())[1]
     assert (plan.sampler, plan.draws, plan.tune, plan.chains) == (Sampler.PYMC, 20, 100, 1)
     assert (case.backend, case.scenario, case.evaluations) == (BackendName.NUMBA, Scenario.COLD, 0)
 
@@ -157,27 +151,27 @@ def test_without_options_pymc_draws_twenty_after_a_hundred_on_numba(sample):
     ],
 )
 def test_the_exit_code_says_how_it_ended(sample, run, code):
-    assert sample(run)[0] == code
+    assert sample(run)[0].code == code
 
 
 def test_json_is_the_run(sample):
-    code, out, _, _ = sample(stuck_run(), "--json")
-    assert code == 1
-    assert from_json(out, SamplingRun) == stuck_run()
-    assert json.loads(out)["plan"]["tune"] == 100
+    ended, _ = sample(stuck_run(), "--json")
+    assert ended.code == 1
+    assert from_json(ended.out, SamplingRun) == stuck_run()
+    assert json.loads(ended.out)["plan"]["tune"] == 100
 
 
 def test_markdown_has_tables(sample):
-    code, out, _, _ = sample(stuck_run(), "--markdown")
-    assert code == 1
-    assert "| drawing | 20 | 20 | 1 | 40 | 2.0 | 3.5 | 0.85 |" in out
-    assert "**1 of 1 chain never moved: every draw is the same place**" in out
+    ended, _ = sample(stuck_run(), "--markdown")
+    assert ended.code == 1
+    assert "| drawing | 20 | 20 | 1 | 40 | 2.0 | 3.5 | 0.85 |" in ended.out
+    assert "**1 of 1 chain never moved: every draw is the same place**" in ended.out
 
 
 def test_an_interrupt_is_told(sample):
-    _, out, err, _ = sample(KeyboardInterrupt())
-    assert out == ""
-    assert "interrupted, nothing is kept" in err
+    ended, _ = sample(KeyboardInterrupt())
+    assert ended.out == ""
+    assert "interrupted, nothing is kept" in ended.err
 
 
 def test_stages_have_their_share_of_the_whole():
