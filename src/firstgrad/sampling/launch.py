@@ -17,7 +17,6 @@ from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.sampling.plan import (
     DrawsNow,
     Sampled,
-    Sampler,
     SamplerUnavailable,
     SamplingPlan,
     SamplingRun,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class HeardSampling(Transcript):
+class SamplingTranscript(Transcript):
     """What came through the pipes of a sampling run."""
 
     stages: list[StageBegan] = field(default_factory=list)
@@ -99,17 +98,17 @@ def sample_case(
         Where the sampler's package is missing.
     """
     check_sampling(case, plan)
-    if plan.sampler is Sampler.NUTPIE and find_spec("nutpie") is None:
+    if find_spec(plan.sampler) is None:
         raise SamplerUnavailable(
-            "sampler 'nutpie' needs the package nutpie, which is not here. "
-            'Install it: pip install "firstgrad[nutpie]"'
+            f"sampler '{plan.sampler}' needs the package {plan.sampler}, which is not here. "
+            f'Install it: pip install "firstgrad[{plan.sampler}]"'
         )
 
     def run(case: Case, plan: SamplingPlan) -> SamplingRun:
         plain = make_task(case, private, label=label, threads=threads)
         task = SamplingTask(plan=plan, **{field.name: getattr(plain, field.name) for field in fields(plain)})
         worker = "firstgrad.sampling.worker"
-        return conclude_sampling(task, run_worker(task, private, HeardSampling(), on_event, worker=worker))
+        return conclude_sampling(task, run_worker(task, private, SamplingTranscript(), on_event, worker=worker))
 
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM:
@@ -122,7 +121,7 @@ def sample_case(
         return run(case, plan)
 
 
-def conclude_sampling(task: SamplingTask, heard: HeardSampling) -> SamplingRun:
+def conclude_sampling(task: SamplingTask, heard: SamplingTranscript) -> SamplingRun:
     """Take the worker's own run where it sent one, else make one of the stages that ended and the reason of its end."""
     run = heard.run
     if run is not None and run.failure is not None:

@@ -16,7 +16,7 @@ from firstgrad.errors import ModelError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_first_return
 from firstgrad.points import unflatten
-from firstgrad.sampling.plan import SamplingStage, StartGradient
+from firstgrad.sampling.plan import Sampler, SamplingStage, StartGradient
 from firstgrad.sampling.watch import Draw
 
 if TYPE_CHECKING:
@@ -278,3 +278,7 @@ def _interpreted_start(backend: PyTensorBackend, problem: BuiltModel) -> StartGr
         function = model.compile_fn(graph, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
         logp, gradient = function(point)
     return _start_gradient(groups, logp, gradient)
+
+
+SAMPLERS: dict[Sampler, RunSampler] = {Sampler.PYMC: sample_with_pymc, Sampler.NUTPIE: sample_with_nutpie}
+"""Who runs NUTS under which name; a sampler is called as its package is."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,13 @@ from firstgrad.measure.cache_watch import CacheWatch
 from firstgrad.measure.events import Started
 from firstgrad.measure.worker import open_pipes, require_private_cache
 from firstgrad.record import Failure, Status
-from firstgrad.sampling.plan import Sampled, Sampler, SamplingRun, SamplingStage, SamplingTask
+from firstgrad.sampling.plan import Sampled, SamplingRun, SamplingStage, SamplingTask
 from firstgrad.sampling.watch import SamplerWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firstgrad.sampling.plan import SamplingEvent
-    from firstgrad.sampling.samplers import RunSampler
 
 
 def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> SamplingRun:
@@ -71,26 +71,19 @@ def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> Sampli
     clock.begin(SamplingStage.IMPORT)
     backend = load_backend(case.backend)
     backend.import_modules()
-    sample = _load_sampler(task.plan.sampler)
+    import_module(str(task.plan.sampler))  # for its time
+
+    from firstgrad.sampling.samplers import SAMPLERS
+
     build = backend.load(case.model)
     require_private_cache(folder)
     caches.begin()
     clock.begin(SamplingStage.BUILD)
     problem = build()
     clock.begin(SamplingStage.COMPILE)
-    unsure_seconds = sample(backend, problem, watch)
+    unsure_seconds = SAMPLERS[task.plan.sampler](backend, problem, watch)
     clock.end()
     return replace(run, stages=clock.times(unsure_seconds=unsure_seconds), caches=caches.end(case.scenario))
-
-
-def _load_sampler(sampler: Sampler) -> RunSampler:
-    from firstgrad.sampling.samplers import sample_with_nutpie, sample_with_pymc
-
-    if sampler is Sampler.PYMC:
-        return sample_with_pymc
-    import nutpie  # noqa: F401 - imported for its time
-
-    return sample_with_nutpie
 
 
 def main() -> None:
