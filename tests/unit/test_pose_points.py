@@ -41,7 +41,6 @@ def small_specs(draw):
 )
 def test_the_default_case_has_the_published_counts(hmm, n_groups, values):
     spec = PoseSpec(hmm=hmm)
-
     assert len(groups(spec)) == n_groups
     assert n_values(spec) == values
     assert n_values(replace(spec, formulation=Formulation.VECTORISED)) == values
@@ -49,7 +48,6 @@ def test_the_default_case_has_the_published_counts(hmm, n_groups, values):
 
 def test_per_joint_groups_are_named_as_the_model_names_them():
     spec = PoseSpec(n_timesteps=2, n_directions=2, hmm=HmmSpec(n_states=1))
-
     assert [(group.value_name, group.shape) for group in groups(spec)] == [
         ("eta2_root_log__", ()),
         ("rho_log__", (2,)),
@@ -74,9 +72,7 @@ def test_per_joint_groups_are_named_as_the_model_names_them():
 
 def test_vectorised_groups_are_one_array_a_quantity():
     spec = PoseSpec(n_timesteps=7, n_directions=2, formulation=Formulation.VECTORISED, hmm=HmmSpec(n_states=4))
-
     shapes = {group.name: group.shape for group in groups(spec)}
-
     assert shapes["raw_u"] == (7, 2, 3)
     assert shapes["length"] == (7, 2)
     assert shapes["hmm_mu_raw"] == (4, 3, 3)
@@ -86,7 +82,6 @@ def test_vectorised_groups_are_one_array_a_quantity():
 
 def test_gaussian_has_no_log_odds():
     names = [group.name for group in groups(PoseSpec(likelihood=Likelihood.GAUSSIAN))]
-
     assert len(names) == 15
     assert "logodds_inlier" not in names
 
@@ -95,9 +90,7 @@ def test_gaussian_has_no_log_odds():
 @settings(max_examples=60, deadline=None)
 def test_flatten_and_unflatten_undo_each_other(spec):
     vector = np.random.default_rng(0).normal(size=n_values(spec))
-
     point = unflatten(vector, spec)
-
     np.testing.assert_array_equal(flatten(point, spec), vector)
     assert [(name, value.shape) for name, value in point.items()] == [
         (group.value_name, group.shape) for group in groups(spec)
@@ -112,10 +105,8 @@ def test_the_two_formulations_map_to_each_other(spec):
         (to_vectorised, to_per_joint) if spec.formulation is Formulation.PER_JOINT else (to_per_joint, to_vectorised)
     )
     other = replace(spec, formulation=next(each for each in Formulation if each is not spec.formulation))
-
     mapped = forth(point, spec)
     returned = back(mapped, other)
-
     assert [(name, value.shape) for name, value in mapped.items()] == [
         (group.value_name, group.shape) for group in groups(other)
     ]
@@ -128,9 +119,7 @@ def test_the_two_formulations_map_to_each_other(spec):
 def test_each_bone_and_state_lands_in_its_place():
     spec = PoseSpec(n_timesteps=2, n_directions=11, hmm=HmmSpec(n_states=2))
     point = numbered(spec)
-
     mapped = to_vectorised(point, spec)
-
     np.testing.assert_array_equal(mapped["raw_u"][:, 10], point["raw_u_11"])
     np.testing.assert_array_equal(mapped["length"][:, 1], point["length_2"])
     np.testing.assert_array_equal(mapped["hmm_mu_raw"][1, 11], point["hmm_mu_raw_s1_j11"])
@@ -143,24 +132,19 @@ def test_each_bone_and_state_lands_in_its_place():
 def test_mapped_arrays_are_copies(formulation, mapping):
     spec = PoseSpec(n_timesteps=2, n_directions=2, formulation=formulation)
     point = numbered(spec)
-
     mapped = mapping(point, spec)
-
     assert not any(np.shares_memory(copy, value) for copy in mapped.values() for value in point.values())
 
 
 def test_unflattened_groups_are_copies():
     spec = PoseSpec(n_timesteps=2, n_directions=2)
     vector = np.zeros(n_values(spec))
-
     unflatten(vector, spec)["x_root"] += 1
-
     assert not vector.any()
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_a_vector_of_the_wrong_length_is_refused(extra):
     spec = PoseSpec(n_timesteps=2, n_directions=2)
-
     with pytest.raises(ValueError, match=f"expected a vector of {n_values(spec)} values"):
         unflatten(np.zeros(n_values(spec) + extra), spec)

@@ -36,7 +36,6 @@ def changed(data, name, change):
 
 def test_the_default_case_misses_36_of_1800_points():
     data = generate(PoseSpec())
-
     assert data.seen.size == 1800
     assert np.count_nonzero(~data.seen) == 36
     assert np.isnan(data.observations).sum() == 72
@@ -44,7 +43,6 @@ def test_the_default_case_misses_36_of_1800_points():
 
 def test_equal_seeds_give_equal_data():
     first, second, other = (generate(replace(SMALL, seed=seed)) for seed in (1, 1, 2))
-
     np.testing.assert_array_equal(first.observations, second.observations)
     np.testing.assert_array_equal(first.cameras, second.cameras)
     np.testing.assert_array_equal(flatten(first.initial, SMALL), flatten(second.initial, SMALL))
@@ -56,15 +54,12 @@ def test_data_do_not_touch_the_global_generator():
     np.random.seed(0)  # noqa: NPY002 - the global generator is what is tested
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     generate(SMALL)
-
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
 def test_the_way_of_writing_changes_nothing_in_the_data():
     vectorised = replace(SMALL, formulation=Formulation.VECTORISED)
-
     one, other = generate(SMALL), generate(vectorised)
-
     np.testing.assert_array_equal(one.observations, other.observations)
     np.testing.assert_array_equal(
         flatten(to_vectorised(one.initial, SMALL), vectorised), flatten(other.initial, vectorised)
@@ -82,9 +77,7 @@ def test_generated_data_pass_their_own_check(skeleton, n_states, steps):
         hmm=HmmSpec(n_states=n_states) if n_states else None,
     )
     data = generate(spec)
-
     check_data(spec, data)
-
     assert list(data.initial) == [group.value_name for group in groups(spec)]
     assert tuple(data.parents) == spec.joint_parents
 
@@ -93,10 +86,8 @@ def test_start_values_are_the_true_ones():
     spec = PoseSpec(formulation=Formulation.VECTORISED)
     data = generate(spec)
     start = data.initial
-
     pixels = project(joint_positions(start["x_root"], start["raw_u"], start["length"], data.parents), data.cameras)
     noise = (data.observations - pixels)[data.seen]
-
     assert noise.std() == pytest.approx(0.5, rel=0.05)
     assert noise.mean() == pytest.approx(0, abs=0.05)
     assert math.exp(start["obs_sigma_log__"]) == pytest.approx(0.5)
@@ -105,7 +96,6 @@ def test_start_values_are_the_true_ones():
 
 def test_the_cameras_look_at_the_scene():
     data = generate(PoseSpec(n_cameras=5, missed_fraction=0))
-
     assert (data.observations >= 0).all()
     assert (data.observations <= (IMAGE_WIDTH, IMAGE_HEIGHT)).all()
 
@@ -118,7 +108,6 @@ def test_some_points_are_missed_but_never_all():
 
 def test_a_point_with_one_missing_coordinate_is_missed():
     data = changed(generate(replace(SMALL, missed_fraction=0)), "observations", _miss_one_coordinate)
-
     assert np.argwhere(~data.seen).tolist() == [[0, 1, 2]]
 
 
@@ -129,7 +118,6 @@ def _miss_one_coordinate(observations):
 @pytest.mark.parametrize("name", ["observations", "cameras"])
 def test_wrong_shapes_are_refused(name):
     data = generate(SMALL)
-
     for value in (getattr(data, name)[:1], getattr(data, name)[..., :1], getattr(data, name)[None]):
         with pytest.raises(SpecError, match="expected shape") as caught:
             check_data(SMALL, replace(data, **{name: value}))
@@ -139,7 +127,6 @@ def test_wrong_shapes_are_refused(name):
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_cameras_are_finite(wrong):
     data = changed(generate(SMALL), "cameras", lambda cameras: _put(cameras, (1, 2, 3), wrong))
-
     with pytest.raises(SpecError, match="not finite") as caught:
         check_data(SMALL, data)
     assert caught.value.field == "cameras"
@@ -151,7 +138,6 @@ def _put(array, place, value):
 
 def test_infinite_observations_are_refused():
     data = changed(generate(SMALL), "observations", lambda seen: _put(seen, (0, 0, 0, 0), -math.inf))
-
     with pytest.raises(SpecError, match="infinite") as caught:
         check_data(SMALL, data)
     assert caught.value.field == "observations"
@@ -162,7 +148,6 @@ def test_one_point_at_least_is_seen():
         observations[..., 0] = np.nan
 
     data = changed(generate(SMALL), "observations", miss_all)
-
     with pytest.raises(SpecError, match="every point is missed") as caught:
         check_data(SMALL, data)
     assert caught.value.field == "observations"
@@ -171,7 +156,6 @@ def test_one_point_at_least_is_seen():
 @pytest.mark.parametrize("parents", [(0, 0, 1, 2), (-1, 2, 0, 0), (-1, 0, 1), (-1, 0, 0, 0)])
 def test_a_wrong_skeleton_is_refused(parents):
     data = replace(generate(SMALL), parents=np.array(parents))
-
     with pytest.raises(SpecError) as caught:
         check_data(SMALL, data)
     assert caught.value.field == "parents"
@@ -180,7 +164,6 @@ def test_a_wrong_skeleton_is_refused(parents):
 @pytest.mark.parametrize("formulation", Formulation)
 def test_start_values_come_in_either_formulation(formulation):
     data = generate(replace(SMALL, formulation=formulation))
-
     for wanted in Formulation:
         spec = replace(SMALL, formulation=wanted)
         check_data(spec, data)
@@ -200,7 +183,6 @@ def test_bad_start_values_are_refused_by_name(given, wanted, wrong, name):
     else:
         start[name] = np.full_like(start[name], float(wrong))
     data = replace(generate(SMALL), initial=start)
-
     with pytest.raises(SpecError, match=name) as caught:
         check_data(replace(SMALL, formulation=wanted), data)
     assert caught.value.field == "initial"
@@ -213,15 +195,12 @@ def test_an_empty_start_is_refused():
 
 def test_start_values_of_a_richer_model_serve_a_simpler_one():
     simple = replace(SMALL, hmm=None, likelihood=Likelihood.GAUSSIAN)
-
     check_data(simple, generate(SMALL))
-
     assert list(initial_point(simple, generate(SMALL))) == [group.value_name for group in groups(simple)]
 
 
 def test_directions_have_length_one():
     raw = np.random.default_rng(0).normal(size=(5, 3))
-
     np.testing.assert_allclose(np.linalg.norm(unit_directions(raw), axis=-1), 1, atol=1e-7)
     assert unit_directions(np.zeros(3)).tolist() == [0, 0, 0]
 
@@ -232,9 +211,7 @@ def test_the_ancestor_matrix_follows_the_skeleton(skeleton):
     data = generate(spec)
     start = data.initial
     offsets = start["length"][..., None] * unit_directions(start["raw_u"])
-
     by_product = start["x_root"][:, None] + ancestor_matrix(spec.joint_parents) @ offsets
-
     np.testing.assert_allclose(
         by_product,
         joint_positions(start["x_root"], start["raw_u"], start["length"], data.parents),
@@ -248,7 +225,5 @@ def test_the_ancestor_matrix_of_a_chain_is_triangular():
 
 def test_projection_divides_by_depth_and_keeps_it_positive():
     camera = np.hstack([np.eye(3), np.zeros((3, 1))])[None]
-
     seen = project(np.array([[[2.0, 4.0, 2.0], [1.0, 1.0, -5.0]]]), camera)
-
     np.testing.assert_allclose(seen[0, 0], [[1, 2], [1e6, 1e6]])
