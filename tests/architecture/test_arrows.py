@@ -21,7 +21,7 @@ PARENT_SIDE = [
     "firstgrad.show.bars",
     "firstgrad.show.series",
     "firstgrad.show.series",
-    "firstgrad.report.page",
+    "firstgrad.show.overview",
     "firstgrad.cli.app",
     "firstgrad.pose.oracle",
     "firstgrad.demo",

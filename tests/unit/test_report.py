@@ -12,7 +12,8 @@ import pytest
 import planted
 from firstgrad.analysis.axes import Commit, commit_axis, release_axis
 from firstgrad.cli import main
-from firstgrad.report.page import make_page, render_page
+from firstgrad.show.along import make_page
+from firstgrad.show.page import render_page
 from firstgrad.store import Store, export_jsonl
 from helpers import make_record
 
@@ -86,7 +87,7 @@ def test_failures_doubts_and_environments_have_their_sections():
     assert "high_load" in said
     assert "the machine was busy before the sample; compare processor seconds, or measure again" in said
     assert any("a processor, 4 cores, 8.00 GiB, Linux" in text for text in said)
-    assert "planted" in said
+    assert "planted" in said  # the label
 
 
 def test_each_metric_that_was_measured_has_a_figure_and_others_have_no_section():

@@ -14,23 +14,31 @@ from hypothesis import strategies as st
 from test_report import Reader, read
 
 import planted
+from firstgrad.case import Scenario
 from firstgrad.cli import main
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.sides import choose_side
 from firstgrad.errors import UnknownSideError
 from firstgrad.record import Doubt
-from firstgrad.report.breakeven_chart import breakeven_sections
-from firstgrad.report.budget import escaped_bytes, take_fitting
-from firstgrad.report.case_table import COLUMNS
-from firstgrad.report.cases import group_rows, name_models
-from firstgrad.report.forest_chart import comparison_section
-from firstgrad.report.growth import growth_sections
-from firstgrad.report.memory_chart import choose_memory, memory_section
-from firstgrad.report.overview import make_overview
-from firstgrad.report.page import render_page
-from firstgrad.report.phase_chart import choose_phases
-from firstgrad.report.source import ExportSource, StoreSource
 from firstgrad.row import make_row
+from firstgrad.show.overview import (
+    COLUMNS,
+    breakeven_sections,
+    choose_bars,
+    choose_peaks,
+    comparison_section,
+    escaped_bytes,
+    group_samples,
+    growth_sections,
+    make_overview,
+    memory_section,
+    name_models,
+    take_fitting,
+    tell_bars,
+)
+from firstgrad.show.page import render_page
+from firstgrad.show.result import Fold, Items, Picture, Span, Style, Table, Text
+from firstgrad.show.source import ExportSource, StoreSource
 from firstgrad.store import Store, export_jsonl
 from helpers import MIB, make_environment
 
@@ -48,12 +56,36 @@ def overview(records, **options):
     )
 
 
+def part_of(section, kind):
+    """The first part of a kind."""
+    return next(part for part in section.parts if isinstance(part, kind))
+
+
+def texts_of(section):
+    """The texts of a section's paragraphs, as they read."""
+    return ["".join(map(told, text if isinstance(text, tuple) else (text,))) for text in paragraphs(section)]
+
+
+def paragraphs(section):
+    return [part.text for part in section.parts if isinstance(part, Text)]
+
+
+def told(cell):
+    return cell.text if isinstance(cell, Span) else cell
+
+
 def table_of(page):
-    return next(section for section in page.sections if section.id == "cases")
+    return part_of(section_of(page, "cases"), Table)
+
+
+def spans_of(records):
+    """The cells of the table of all cases, as they are."""
+    return [dict(zip(HEADS, row, strict=True)) for row in table_of(overview(records)).rows]
 
 
 def cells_of(records):
-    return [dict(zip(HEADS, row, strict=True)) for row in table_of(overview(records)).rows]
+    """What those cells say."""
+    return [{name: told(cell) for name, cell in row.items()} for row in spans_of(records)]
 
 
 def section_of(page, wanted):
@@ -69,64 +101,91 @@ def test_the_headline_counts_what_was_measured():
 
 
 def test_the_results_name_ranges_and_what_is_sound():
-    sentences = section_of(overview([*planted.along_commits(), *planted.a_sweep()]), "results").sentences
-    assert "jax, warm: first gradient after 4.25 s (some/file.py:build)." in sentences
-    jax = next(each for each in sentences if each.startswith("jax, cold"))
+    results = section_of(overview([*planted.along_commits(), *planted.a_sweep()]), "results")
+    sentences = part_of(results, Items).items
+    assert (
+        "jax, warm: first gradient after 3.25 s (some/file.py:build, commit aaaaaaaaaa) to 5.25 s (some/file.py:build, "
+        "commit cccccccccc), in 2 lines; 1 further line without one."
+    ) in sentences
+    jax = next(sentence for sentence in sentences if sentence.startswith("jax, cold"))
     assert jax == (
-        "jax, cold: first gradient after 4.25 s (some/file.py:build) to 10.0 s (some/file.py:build(size=8)), "
-        "in 5 cases; 2 further cases without one."
+        "jax, cold: first gradient after 3.25 s (some/file.py:build, commit aaaaaaaaaa) to 10.0 s "
+        "(some/file.py:build(size=8)), in 7 lines; 2 further lines without one."
     )
     assert "16 samples agree with the oracle, 1 disagrees; 0 are of models that have none." in sentences
     assert any(each.startswith("c, cold: first gradient after 110 s (") and "in 4 cases" in each for each in sentences)
     assert "3 samples failed, 1 stopped by a limit of time or memory." in sentences
 
 
+def mixed(**sides):
+    """Nine samples of a case, as the overview's table had them: three failed, the others 3.0 to 5.5."""
+    samples = [
+        planted.sample(seconds, number=number, **sides)
+        for number, seconds in enumerate((3.0, 3.25, 3.5, 5.0, 5.25, 5.5))
+    ]
+    samples += [planted.broken(planted.sample(4.0, number=6 + number, **sides)) for number in range(3)]
+    return [replace(each, doubts=(Doubt.HIGH_LOAD,)) for each in samples]
+
+
 def test_a_line_of_the_table_has_medians_and_what_they_are_sorted_by():
-    line = next(each for each in cells_of(planted.along_commits()) if each["scenario"].text == "warm")
-    assert line["model"].text == "some/file.py:build"
+    (spans,) = spans_of(mixed(label="planted"))
+    line = {name: told(cell) for name, cell in spans.items()}
+    assert line["model"] == "some/file.py:build"
     # Three samples failed: the median is of the other six, 3.0 3.25 3.5 5.0 5.25 5.5.
-    assert (line["samples"].text, line["samples"].number) == ("9", "9")
-    assert line["time to first gradient"].text == "4.25 s [3.00 s, 5.50 s]"
-    assert line["time to first gradient"].number == "4.25"
-    assert (line["peak memory"].text, line["peak memory"].number) == ("425 MiB", str(f"{425 * MIB:.6g}"))
-    assert (line["evaluation"].text, line["nodes"].text) == ("4.25 ms", "678")
-    assert (line["status"].text, line["status"].is_bad) == ("6 ok, 3 failed", True)
-    assert (line["doubts"].text, line["labels"].text) == ("high_load", "planted")
+    assert (line["samples"], spans["samples"].number) == ("9", "9")
+    assert line["time to first gradient"] == "4.25 s [3.00 s, 5.50 s]"
+    assert spans["time to first gradient"].number == "4.25"
+    assert (line["peak memory"], spans["peak memory"].number) == ("425 MiB", str(f"{425 * MIB:.6g}"))
+    assert (line["evaluation"], line["nodes"]) == ("4.25 ms", "678")
+    assert (line["status"], spans["status"].style) == ("6 ok, 3 failed", Style.BAD)
+    assert (line["doubts"], line["label"]) == ("high_load", "planted")
+
+
+def test_commits_and_labels_are_lines_of_their_own():
+    fast, slow = "f" * 40, "5" * 40
+    records = [planted.sample(0.478, number=1, git_commit=fast), planted.sample(6.51, number=2, git_commit=slow)]
+    records += [replace(planted.sample(3.0, number=3, git_commit=slow, label="mine"), record_id="3")]
+    lines = [(line["label"], line["commit"], line["time to first gradient"]) for line in cells_of(records)]
+    assert lines == [("mine", slow[:10], "3.00 s"), ("", slow[:10], "6.51 s"), ("", fast[:10], "478 ms")]
+    page = overview(records)
+    assert page.facts[0].startswith("3 samples of 1 case, in 3 lines by label and commit: ")
+    bars = part_of(section_of(page, "phases"), Picture).description
+    assert all(number in bars for number in ("478 ms", "6.51 s", "3.00 s"))
 
 
 def test_what_a_limit_stopped_is_shown_as_a_bound():
-    line = next(each for each in cells_of(planted.a_sweep()) if each["status"].text == "timeout")
-    assert (line["time to first gradient"].text, line["time to first gradient"].number) == ("over 600 s", "600")
-    assert line["evaluation"].text == ""
-    assert line["evaluation"].number == ""
+    spans = next(each for each in spans_of(planted.a_sweep()) if told(each["status"]) == "timeout")
+    first = spans["time to first gradient"]
+    assert (first.text, first.number) == ("over 600 s", "600")
+    assert (spans["evaluation"].text, spans["evaluation"].number) == ("", "")
 
 
 def test_a_sample_that_disagrees_has_no_numbers_that_count():
-    line = next(each for each in cells_of(planted.a_sweep()) if each["status"].text == "mismatch")
-    assert (line["verdict"].text, line["time to first gradient"].text) == ("disagrees", "")
+    line = next(each for each in cells_of(planted.a_sweep()) if each["status"] == "mismatch")
+    assert (line["verdict"], line["time to first gradient"]) == ("disagrees", "")
 
 
 def test_a_contradicted_scenario_is_a_status_of_its_own():
     record = replace(planted.sample(1.0, number=1), doubts=(Doubt.SCENARIO_CONTRADICTED,))
     (line,) = cells_of([record])
-    assert (line["status"].text, line["time to first gradient"].text) == ("contradicted", "")
+    assert (line["status"], line["time to first gradient"]) == ("contradicted", "")
 
 
 def test_unlike_conditions_are_never_put_together():
     records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 2.0))]
     records[1] = replace(records[1], environment=make_environment(threads=2))
     lines = cells_of(records)
-    assert [line["time to first gradient"].text for line in lines] == ["2.00 s", "1.00 s"]
-    assert [line["environment"].text for line in lines] == ["E1", "E2"]
-    listed = section_of(overview(records), "environments").rows
-    assert [(row[0], row[-3]) for row in listed] == [("E1", "2"), ("E2", "1")]
+    assert [line["time to first gradient"] for line in lines] == ["2.00 s", "1.00 s"]
+    assert [line["environment"] for line in lines] == ["E1", "E2"]
+    listed = part_of(section_of(overview(records), "environments"), Table).rows
+    assert [(row[0], row[-4]) for row in listed] == [("E1", "2"), ("E2", "1")]
 
 
 def test_other_limits_are_the_same_case():
     records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 3.0))]
     records[1] = replace(records[1], case=replace(records[1].case, time_limit_seconds=7.0, evaluations=9))
     (line,) = cells_of(records)
-    assert line["time to first gradient"].text == "2.00 s [1.00 s, 3.00 s]"
+    assert line["time to first gradient"] == "2.00 s [1.00 s, 3.00 s]"
 
 
 def test_models_that_read_alike_are_told_apart():
@@ -137,7 +196,7 @@ def test_models_that_read_alike_are_told_apart():
         replace(planted.sample(1.0, number=n), case=Case(model=PoseSpec(n_cameras=cameras), backend=BackendName.C))
         for n, cameras in enumerate((3, 5))
     ]
-    names = name_models(group_rows(rows_of(records)))
+    names = name_models(group_samples(rows_of(records)))
     assert len(set(names)) == 2
     assert "C=5" in names[0]
 
@@ -147,8 +206,8 @@ def test_of_many_cases_the_newest_are_listed_and_the_page_stays_small():
     text = render_page(page)
     assert len(text.encode()) < MOST_BYTES
     table = table_of(page)
-    assert (len(table.rows), table.cases) == (2000, 2500)
-    assert "The newest 2,000 of 2,500 cases are listed." in text
+    assert len(table.rows) == 2000
+    assert "The newest 2,000 of 2,500 lines are listed." in text
     assert "build(size=2499)" in text
     assert "build(size=499)" not in text.partition('id="cases"')[2].partition("</table>")[0]
 
@@ -167,7 +226,7 @@ def test_names_however_long_and_hostile_leave_the_page_small():
     assert len(text.encode()) < MOST_BYTES
     listed = len(table_of(page).rows)
     assert 500 < listed < 2000
-    assert f"The newest {listed:,} of 2,500 cases are listed." in text
+    assert f"The newest {listed:,} of 2,500 lines are listed." in text
     assert "1200 older kinds of failures are left out." in text
     assert text.count("<script") == 1
 
@@ -240,57 +299,69 @@ def test_only_the_records_that_the_page_needs_are_read():
 
 def test_failures_are_listed_with_their_last_output():
     section = section_of(overview(planted.along_commits()), "failures")
-    (item,) = section.items
-    assert (section.samples, item.samples, item.tail) == (3, 3, "the last line")
-    assert item.reason == "failed in link: CompileError: g++ ended with 1"
-    assert item.places == "2025-01-12, 2025-01-11, 2025-01-10"
+    assert texts_of(section) == [
+        "3 samples gave no numbers that count.",
+        "3 at 2025-01-12, 2025-01-11, 2025-01-10: failed in link: CompileError: g++ ended with 1",
+    ]
+    assert part_of(section, Fold).parts[0].lines == ["the last line"]
 
 
 def test_doubts_name_the_first_cases_and_count_all():
     records = [replace(each, doubts=(Doubt.HIGH_LOAD,)) for each in planted.many_cases(100)]
-    page = overview(records)
-    (item,) = section_of(page, "doubts").items
-    assert (item.samples, item.n_cases, len(item.cases)) == (100, 100, 40)
-    assert "; and 60 more" in render_page(page)
+    section = section_of(overview(records), "doubts")
+    assert part_of(section, Table).rows[0][:2] == ("high_load", "100")
+    fold = part_of(section, Fold)
+    assert fold.summary == "high_load: 100 cases"
+    assert fold.parts[0].text.count(";") == 40
+    assert fold.parts[0].text.endswith("; and 60 more")
 
 
-def test_the_phases_are_of_the_model_that_most_cases_have():
-    records = [*planted.along_commits(), planted.of_model(planted.sample(9.0, number=99), size=1)]
-    choice = choose_phases(group_rows(rows_of(records)))
-    assert [len(case) for case in choice.cases] == [5, 5, 1]
-    assert choice.record_ids[-1] == "99"
-    assert choice.sentence == "All 3 cases with a first gradient. Medians, at most the 5 newest samples a case."
+def chosen(records):
+    """The samples of the figure of phases, and the sentence about them."""
+    groups = group_samples(rows_of(records))
+    bars = choose_bars(groups)
+    return bars, tell_bars(groups, bars)
 
 
-def test_at_most_twelve_cases_have_a_bar():
-    choice = choose_phases(group_rows(rows_of(planted.many_cases(30))))
-    assert len(choice.cases) == 12
-    assert choice.sentence.startswith("12 of 30 cases: those of the model that most cases have, ")
-    assert choose_phases(group_rows(rows_of([planted.broken(planted.sample(1.0, number=1))]))) is None
+def test_the_phases_are_of_the_model_that_most_lines_have():
+    records = [*mixed(), planted.of_model(planted.sample(9.0, number=99), size=1)]
+    records += [planted.sample(1.0, number=50, scenario=Scenario.WARM)]
+    bars, sentence = chosen(records)
+    assert [len(case) for case in bars] == [5, 1, 1]
+    assert bars[-1][0].record_id == "99"
+    assert sentence == "All 3 lines with a first gradient. Medians, at most the 5 newest samples a line."
+
+
+def test_at_most_twelve_lines_have_a_bar():
+    bars, sentence = chosen(planted.many_cases(30))
+    assert len(bars) == 12
+    assert sentence.startswith("12 of 30 lines: those of the model that most lines have, ")
+    assert choose_bars(group_samples(rows_of([planted.broken(planted.sample(1.0, number=1))]))) == []
 
 
 def test_the_memory_is_of_the_sample_with_the_highest_peak():
     records = planted.a_sweep()
-    chosen = choose_memory(rows_of(records))
+    peaks = choose_peaks(rows_of(records))
     by_id = {each.record_id: each for each in records}
-    assert by_id[chosen[0]].memory.peak_rss_bytes == 808 * MIB
-    assert "peak 808 MiB" in memory_section(chosen, by_id).description
-    no_line = replace(by_id[chosen[0]], memory=replace(by_id[chosen[0]].memory, timeline=()))
-    assert memory_section(chosen[:1], {chosen[0]: no_line}) is None
-    assert "peak 808 MiB" in memory_section(chosen, by_id | {chosen[0]: no_line}).description
+    assert by_id[peaks[0]].memory.peak_rss_bytes == 808 * MIB
+    assert "peak 808 MiB" in part_of(memory_section(peaks, by_id), Picture).description
+    no_line = replace(by_id[peaks[0]], memory=replace(by_id[peaks[0]].memory, timeline=()))
+    assert memory_section(peaks[:1], {peaks[0]: no_line}) is None
+    assert "peak 808 MiB" in part_of(memory_section(peaks, by_id | {peaks[0]: no_line}), Picture).description
 
 
 def test_the_break_even_is_where_it_was_planted():
-    (section,) = breakeven_sections(group_rows(rows_of(planted.a_sweep())))
+    (section,) = breakeven_sections(group_samples(rows_of(planted.a_sweep())))
     assert section.id == "break-even-cold"
-    assert "jax is ahead at first; c from 110,000 on" in section.description
-    assert section.caption.startswith("some/file.py:build(size=8):")
-    assert breakeven_sections(group_rows(rows_of(planted.along_commits()))) == ()
+    picture = part_of(section, Picture)
+    assert "jax is ahead at first; c from 110,000 on" in picture.description
+    assert picture.caption.startswith("some/file.py:build(size=8):")
+    assert breakeven_sections(group_samples(rows_of(planted.along_commits()))) == ()
 
 
 def test_growth_is_as_it_was_planted():
     (section,) = growth_sections(rows_of(planted.a_sweep()))
-    laws = {(metric, line): law for metric, line, law in section.laws}
+    laws = {(metric, line): law for line, metric, law in part_of(section, Fold).parts[0].rows}
     assert section.title == "Growth with size"
     assert laws["time to first gradient", "c"].startswith("does not grow")
     assert laws["peak memory, compilers included", "c"].startswith("linear: ")
@@ -309,7 +380,7 @@ def test_growth_takes_the_newest_samples_of_each_size():
         for number in range(5)
     ]
     (section,) = growth_sections(rows_of(records))
-    assert "15 samples at 3 sizes" in section.description
+    assert "15 samples at 3 sizes" in part_of(section, Picture).description
 
 
 def test_a_comparison_has_its_figure_and_what_changed():
@@ -317,10 +388,9 @@ def test_a_comparison_has_its_figure_and_what_changed():
     after = [replace(planted.sample(2.0, number=n, label="after"), record_id=f"a{n}") for n in range(3)]
     section = comparison_section(compare([*before, *after], "before", "after"))
     assert section.title == "Comparison: label before to label after"
-    worse = next(line for line in section.lines if line.metric == "time to first gradient")
-    assert (worse.base, worse.head, worse.ratio, worse.verdict) == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", "slower")
-    assert worse.is_bad
-    assert section.figure is not None
+    worse = next(row for row in part_of(section, Table).lines() if row.cells[1] == "time to first gradient")
+    assert worse.cells[2:] == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", Span("slower", Style.BAD))
+    assert part_of(section, Picture)
     text = render_page(overview([*before, *after], comparison=compare([*before, *after], "before", "after")))
     assert "Comparison: label before to label after" in read(text).texts
     assert "2.000" in read(text).texts
@@ -379,7 +449,7 @@ def test_without_an_axis_the_verb_writes_the_page_of_everything(firstgrad):
     code, page, err = firstgrad()
     assert (code, err) == (0, "")
     assert "First gradients: all that is stored" in page
-    assert "4.25 s [3.00 s, 5.50 s]" in page
+    assert "3.25 s [3.00 s, 3.50 s]" in page
 
 
 def test_the_verb_takes_one_label(firstgrad):

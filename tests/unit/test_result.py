@@ -10,7 +10,9 @@ import pytest
 from firstgrad.record import GroupFiniteness
 from firstgrad.show.result import (
     BLANK,
+    Column,
     Facts,
+    Fold,
     Form,
     Heading,
     Items,
@@ -67,11 +69,11 @@ def test_markdown_is_githubs():
 
 def test_html_is_well_formed_with_a_body_a_section():
     page = ET.fromstring(f"<div>{rendered(Form.HTML)}</div>")  # noqa: S314 - made here
-    assert [element.tag for element in page] == ["h3", "table", "dl", "p", "ul", "pre"]
-    assert len(page.findall("table/tbody")) == 2
+    assert [element.tag for element in page] == ["h3", "div", "dl", "p", "ul", "pre"]
+    assert len(page.findall("div/table/tbody")) == 2
     assert page.find("p").attrib == {"class": "bad"}
-    assert page.find("table/tbody[2]/tr").attrib == {"class": "bold"}
-    assert page.find("table/thead/tr/th[2]").attrib["class"] == "number"
+    assert page.find("div/table/tbody[2]/tr").attrib == {"class": "bold"}
+    assert page.find("div/table/thead/tr/th[2]").attrib["class"] == "number"
 
 
 def test_json_is_the_document_or_a_line_each():
@@ -162,6 +164,28 @@ def test_plain_numbers_and_names_stay_readable_in_markdown(text, written):
 def test_single_cells_are_bold_in_markdown_whole_rows_are_not():
     table = Table(columns=left("a", "b"), rows=[TableRow(("x", Span("slower", Style.BAD)), Style.BAD)])
     assert rendered(Form.MARKDOWN, table).splitlines()[-1] == "| x | **slower** |"
+
+
+def test_what_folds_is_whole_on_a_terminal():
+    fold = Fold("more", (Text("a"), Facts([("b", "c")])))
+    assert rendered(Form.TERMINAL, fold).splitlines()[:2] == ["more", "a"]
+    assert rendered(Form.MARKDOWN, fold) == "<details><summary>more</summary>\n\na\n\n- **b**: c\n\n</details>\n"
+    assert rendered(Form.HTML, fold).startswith("<details><summary>more</summary>\n<p>a</p>")
+    assert rendered(Form.HTML, Fold("more", (), is_open=True)).startswith("<details open>")
+
+
+def test_a_table_to_be_sorted_has_numbers_and_hidden_controls():
+    columns = (Column("model"), Column("status", is_filter=True), Column("time", is_right=True))
+    rows = [("a", "2 ok, 1 failed", Span("1 s", number="1")), ("b", "ok", Span("", link="#x"))]
+    text = rendered(Form.HTML, Table(columns=columns, rows=rows, sorted_as="All"))
+    assert '<div class="filters" hidden>' in text
+    page = ET.fromstring(text.replace(" hidden>", ">").replace('autocomplete="off">', "/>"))  # noqa: S314 - made here
+    select = page.find(".//select")
+    assert select.attrib["data-column"] == "1"
+    assert [option.text for option in select] == ["all", "failed", "ok"]
+    cells = page.findall(".//tbody/tr/td")
+    assert [cell.attrib.get("data-number") for cell in cells] == [None, "1", None, None]
+    assert cells[-1].find("a").attrib["href"] == "#x"
 
 
 def test_a_picture_is_drawn_for_a_page_alone():

@@ -9,9 +9,9 @@ from test_report_page import CHROMIUM, FLAGS, brightness
 
 import planted
 from firstgrad.record import Doubt
-from firstgrad.report.overview import make_overview
-from firstgrad.report.page import render_page
 from firstgrad.row import make_row
+from firstgrad.show.overview import make_overview
+from firstgrad.show.page import render_page
 from helpers import wait_for
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here. Install it: apt-get install chromium")
@@ -158,20 +158,20 @@ def test_the_keyboard_alone_sorts_and_the_focus_is_seen(opened, key):
 def test_filters_show_what_fits_and_say_how_many(opened):
     page = opened("sweep")
     told = page.get_by_role("status")
-    assert told.text_content() == "12 of 12 cases shown"
+    assert told.text_content() == "16 of 16 lines shown"
     assert told.get_attribute("aria-live") == "polite"
     page.get_by_label("Search").fill("SIZE=8 jax")
-    assert told.text_content() == "1 of 12 cases shown"
+    assert told.text_content() == "1 of 16 lines shown"
     page.get_by_label("Search").fill("")
     page.get_by_label("status").select_option("failed")
-    assert told.text_content() == "1 of 12 cases shown"
+    assert told.text_content() == "1 of 16 lines shown"
     assert column(page, LABELS) == ["planted"]
     page.get_by_label("backend").select_option("c")
-    assert told.text_content() == "0 of 12 cases shown"
+    assert told.text_content() == "0 of 16 lines shown"
     page.get_by_role("button", name="Show all").click()
-    assert told.text_content() == "12 of 12 cases shown"
+    assert told.text_content() == "16 of 16 lines shown"
     page.get_by_label("scenario").select_option("warm")
-    assert told.text_content() == "1 of 12 cases shown"
+    assert told.text_content() == "1 of 16 lines shown"
 
 
 def test_filters_and_sorting_go_together(opened):
@@ -200,7 +200,7 @@ def test_without_scripts_the_table_is_read_and_no_control_is_seen(opened):
 def test_a_phone_scrolls_the_table_and_not_the_page(opened, scheme):
     page = opened("sweep", width=375, scheme=scheme)
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    box = page.get_by_role("region", name="Table of all cases")
+    box = page.get_by_role("region", name="All cases")
     assert box.evaluate("box => box.scrollWidth > 2 * box.clientWidth")
     box.focus()
     page.keyboard.press("ArrowRight")
@@ -213,7 +213,7 @@ def test_texts_and_figures_are_seen_in_both_schemes(opened, scheme):
     page = opened("sweep", scheme=scheme)
     back = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert (back > 200) if scheme == "light" else (back < 60)
-    for place in ("body", "td", "td.failed", "thead button", ".filters input", ".filters select", ".shown"):
+    for place in ("body", "td", "td .bad", "thead button", ".filters input", ".filters select", ".shown"):
         ink = page.evaluate(f"getComputedStyle(document.querySelector('{place}')).color")
         assert abs(brightness(ink) - back) > 80, place
     figures = page.locator("svg.figure")
@@ -229,8 +229,8 @@ def test_hostile_names_are_shown_and_do_nothing(opened):
     assert page.locator("img, iframe").count() == 0
     assert page.get_by_text(planted.HOSTILE, exact=True).count() > 0
     page.get_by_label("Search").fill(planted.HOSTILE)
-    head(page, "labels").get_by_role("button").click()
-    assert page.get_by_role("status").text_content().endswith("of 2 cases shown")
+    head(page, "label").get_by_role("button").click()
+    assert page.get_by_role("status").text_content().endswith("of 2 lines shown")
 
 
 def test_a_script_that_is_not_the_page_s_own_is_refused(browser, pages):

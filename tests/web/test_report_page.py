@@ -13,7 +13,8 @@ import pytest
 
 import planted
 from firstgrad.analysis.axes import Commit, commit_axis, release_axis
-from firstgrad.report.page import make_page, render_page
+from firstgrad.show.along import make_page
+from firstgrad.show.page import render_page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -112,7 +113,7 @@ def test_texts_stand_out_from_the_page_in_both_schemes(opened):
     page = opened("commits")
     back = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert (back > 200) if opened.scheme == "light" else (back < 60)
-    for place in ("body", "h1", "td", "a", ".failed", "svg.figure text", "figcaption"):
+    for place in ("body", "h1", "td", "a", ".bad", "svg.figure text", "figcaption"):
         value = "fill" if "svg" in place else "color"
         ink = page.evaluate(f"getComputedStyle(document.querySelector('{place}')).{value}")
         assert abs(brightness(ink) - back) > 80, place

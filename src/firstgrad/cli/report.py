@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from firstgrad.analysis.axes import AxisKind
     from firstgrad.compare.comparison import Comparison
     from firstgrad.record import Record
-    from firstgrad.report.page import Page
-    from firstgrad.report.source import Source
     from firstgrad.row import Row
+    from firstgrad.show.page import Page
+    from firstgrad.show.source import Source
 
 EPILOG = """\b
 Examples:
@@ -59,7 +59,7 @@ def report(
     from pathlib import Path
 
     from firstgrad.errors import SpecError
-    from firstgrad.report.page import render_page
+    from firstgrad.show.page import render_page
 
     if store is not None and source is not None:
         raise SpecError("--store, --from", "give one of them")
@@ -90,7 +90,7 @@ def _kind(text: str) -> AxisKind:
 @contextmanager
 def _opened(place: str | None, source: str | None) -> Iterator[Source]:
     from firstgrad.cli.rows import open_store
-    from firstgrad.report.source import ExportSource, StoreSource
+    from firstgrad.show.source import ExportSource, StoreSource
 
     if source is not None:
         yield ExportSource(source)
@@ -103,7 +103,7 @@ def _overview(
     source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
 ) -> Page:
     from firstgrad.errors import SpecError
-    from firstgrad.report.overview import make_overview
+    from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
     rows = source.rows(label if sides is None else None)
@@ -132,7 +132,7 @@ def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
     from firstgrad.analysis.axes import AxisKind, commit_axis, release_axis
     from firstgrad.compare.git import list_commits
     from firstgrad.errors import SpecError
-    from firstgrad.report.page import make_page
+    from firstgrad.show.along import make_page
 
     records: list[Record] = source.all_records(label)
     along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())

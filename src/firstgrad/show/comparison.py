@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.metrics import Unit
+from firstgrad.metrics import Unit, metric_named
 from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
 from firstgrad.units import format_bytes, format_seconds
 
@@ -91,6 +91,21 @@ def _markdown_parts(
         if case.reason
     ]
     yield Items([*failures, *map(_code, notes)])
+
+
+def comparison_table(comparison: Comparison, shorten: Callable[[str], str] = str) -> Table:
+    """Return all that changed or failed, a line each, for a page; `shorten` is applied to names and reasons."""
+    names, rows = name_cases(comparison, shorten), []
+    for case in comparison.cases:
+        if case.reason:
+            style = Style.BAD if case.verdict is ComparisonVerdict.FAILED else Style.PLAIN
+            rows.append((names[case.case_id], shorten(case.reason), "", "", "", Span(case.verdict, style)))
+        for metric in filter(is_told, case.metrics):
+            _, base, head, ratio, _, verdict = _cells(metric)
+            style = Style.BAD if metric.is_alarm else Style.PLAIN
+            title = metric_named(metric.metric).title
+            rows.append((names[case.case_id], title, base, head, ratio, Span(verdict, style)))
+    return Table(columns=(*left("case", "metric"), *right("BASE", "HEAD", "ratio"), *left("verdict")), rows=rows)
 
 
 def _cells(metric: MetricComparison) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The one renderer: a verb computes a `Result`, which becomes terminal text, Markdown, JSON or HTML here.
 
-A result is a few parts (`Heading`, `Text`, `Items`, `Facts`, `Verbatim`, `Table`, `Picture`) and the document that
-``--json`` writes. Each part knows its three forms. Texts are texts: markup of Rich, Markdown or HTML in a name is
+A result is a few parts (`Heading`, `Text`, `Items`, `Facts`, `Verbatim`, `Table`, `Picture`, `Fold`) and the document
+that ``--json`` writes. Each part knows its three forms. Texts are texts: markup of Rich, Markdown or HTML in a name is
 shown, never obeyed.
 """
 
@@ -60,6 +60,10 @@ class Span:
     style: Style = Style.PLAIN
     is_verbatim: bool = False
     """A name, path or message that is not ours: Markdown and HTML write it as code, in which nothing is read."""
+    link: str = ""
+    """On a page: where it leads, such as ``#doubts``."""
+    number: str = ""
+    """On a page: what its cell is sorted by."""
 
 
 type Inline = str | Span | tuple[str | Span, ...]
@@ -201,6 +205,8 @@ class Column:
     """Too long texts go on in the next line, instead of losing their end."""
     is_kept: bool = False
     """Never narrower than its longest text."""
+    is_filter: bool = False
+    """On a page: rows can be chosen by its words, where the table can be sorted."""
 
 
 def left(*names: str, is_folded: bool = False) -> tuple[Column, ...]:
@@ -234,6 +240,8 @@ class Table:
     """None: as Rich writes a table's title."""
     narrow: Table | None = None
     """Instead of it on a terminal of fewer than `NARROW` columns."""
+    sorted_as: str = ""
+    """On a page: a name for a table that can be sorted and filtered; '' for one that can't."""
 
     def lines(self) -> Iterator[TableRow]:
         """Yield the rows, all as `TableRow`."""
@@ -270,19 +278,37 @@ class Table:
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """Return a table, a body a section."""
+        """Return a table in a box that scrolls, a body a section, each row headed by its first cell."""
         caption = f"<caption>{_escape_html(self.title)}</caption>" if self.title else ""
-        classes = [_html_class("number" if column.is_right else "") for column in self.columns]
+        classes = [' class="number"' if column.is_right else "" for column in self.columns]
         names = "".join(
             f'<th scope="col"{side}>{_escape_html(column.name)}</th>'
             for side, column in zip(classes, self.columns, strict=True)
         )
         body = "\n<tbody>"
         for row in self.lines():
-            cells = (f"<td{side}>{_html_text(cell)}</td>" for side, cell in zip(classes, row.cells, strict=True))
-            body += f"\n<tr{_html_class(row.style)}>{''.join(cells)}</tr>"
+            first, *others = row.cells
+            cells = "".join(_html_cell(cell, side) for cell, side in zip(others, classes[1:], strict=True))
+            body += f'\n<tr{_html_class(row.style)}><th scope="row">{_html_text(first)}</th>{cells}</tr>'
             body += "\n</tbody>\n<tbody>" if row.ends_section else ""
-        return f"<table>{caption}\n<thead><tr>{names}</tr></thead>{body}\n</tbody>\n</table>"
+        kind = ' class="sortable"' if self.sorted_as else ""
+        table = f"<table{kind}>{caption}\n<thead><tr>{names}</tr></thead>{body}\n</tbody>\n</table>"
+        box = f"<div{_html_region(self.title or self.sorted_as)}>\n{table}\n</div>"
+        return f'<div class="table">\n{self._filters()}\n{box}\n</div>' if self.sorted_as else box
+
+    def _filters(self) -> str:
+        """Write the controls, which stay hidden until the page's script shows them."""
+        choices = []
+        for number, column in enumerate(self.columns):
+            if column.is_filter:
+                texts = ("".join(span.text for span in _spans(row.cells[number])) for row in self.lines())
+                words = {word for text in texts for word in text.replace(",", "").split() if not word.isdigit()}
+                options = "".join(f"<option>{_escape_html(word)}</option>" for word in sorted(words))
+                select = f'<select data-column="{number}"><option value="">all</option>{options}</select>'
+                choices.append(f"<label>{_escape_html(column.name)} {select}</label>")
+        search = '<label>Search <input type="search" autocomplete="off"></label>'
+        shown = '<button type="button">Show all</button>\n<p class="shown" role="status" aria-live="polite"></p>'
+        return "\n".join(['<div class="filters" hidden>', search, *choices, shown, "</div>"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +318,7 @@ class Picture:
     draw: Callable[[], Figure]
     name: str
     description: str
+    caption: str = ""
 
     def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
         """Yield nothing: a terminal shows no pictures."""
@@ -302,10 +329,40 @@ class Picture:
         return f"![{_markdown_text(self.description)}]({self.name}.png)"
 
     def to_html(self) -> str:
-        """Return the figure as SVG."""
+        """Return the figure as SVG, with its caption and itself in words."""
         from firstgrad.show.style import inline_svg
 
-        return f"<figure>{inline_svg(self.draw(), self.name, self.description)}</figure>"
+        svg = inline_svg(self.draw(), f"figure-{self.name}", self.description)
+        words = Fold("The figure in words", (Text(self.description),)).to_html()
+        caption = Text(self.caption).to_html()
+        region = _html_region(f"Figure: {self.name}")
+        return f"<figure>\n<div{region}>{svg}</div>\n<figcaption>\n{caption}\n{words}\n</figcaption>\n</figure>"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Parts that a page and Markdown hide until somebody unfolds them."""
+
+    summary: Inline
+    parts: Sequence[Part]
+    is_open: bool = False
+
+    def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
+        """Yield all of it."""
+        yield _rich_text(self.summary, Style.BOLD)
+        for part in self.parts:
+            yield from part.to_terminal(width)
+
+    def to_markdown(self) -> str:
+        """Return what GitHub folds."""
+        inner = _joined((part.to_markdown() for part in self.parts), "\n\n")
+        return f"<details><summary>{_html_text(self.summary)}</summary>\n\n{inner}\n\n</details>"
+
+    def to_html(self) -> str:
+        """Return what a browser folds."""
+        inner = _joined((part.to_html() for part in self.parts), "\n")
+        state = " open" if self.is_open else ""
+        return f"<details{state}><summary>{_html_text(self.summary)}</summary>\n{inner}\n</details>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,9 +520,8 @@ def _escape_html(text: str) -> str:
     return html.escape(clean(text))
 
 
-def _html_class(style: str) -> str:
-    name = style.name.lower() if isinstance(style, Style) else style
-    return f' class="{name}"' if style else ""
+def _html_class(style: Style) -> str:
+    return f' class="{style.name.lower()}"' if style else ""
 
 
 def _html_text(text: Inline) -> str:
@@ -473,5 +529,17 @@ def _html_text(text: Inline) -> str:
     for span in _spans(text):
         inner = _escape_html(span.text)
         tag = "code" if span.is_verbatim else "span" if span.style else ""
-        pieces.append(f"<{tag}{_html_class(span.style)}>{inner}</{tag}>" if tag else inner)
+        marked = f"<{tag}{_html_class(span.style)}>{inner}</{tag}>" if tag else inner
+        pieces.append(f'<a href="{_escape_html(span.link)}">{marked}</a>' if span.link else marked)
     return "".join(pieces)
+
+
+def _html_region(name: str) -> str:
+    """Write the attributes of a box that scrolls: with a name the keyboard reaches it, too."""
+    return ' class="scroll"' + (f' tabindex="0" role="region" aria-label="{_escape_html(name)}"' if name else "")
+
+
+def _html_cell(cell: Inline, side: str) -> str:
+    number = cell.number if isinstance(cell, Span) else ""
+    sort = f' data-number="{_escape_html(number)}"' if number else ""
+    return f"<td{side}{sort}>{_html_text(cell)}</td>"

@@ -44,7 +44,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       row.hidden = !(words.every((word) => text.includes(word)) && selects.every((select) => isChosen(row, select)));
       shown += !row.hidden;
     }
-    place.querySelector(".shown").textContent = `${whole.format(shown)} of ${whole.format(rows.length)} cases shown`;
+    place.querySelector(".shown").textContent = `${whole.format(shown)} of ${whole.format(rows.length)} lines shown`;
   };
 
   heads.forEach((head, column) => {
