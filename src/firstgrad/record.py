@@ -347,7 +347,10 @@ class Environment:
     load_before : float
         One-minute load average before the sample.
     bytecode : bool
-        Whether PyMC was imported from compiled bytecode.
+        Whether PyMC's compiled bytecode was there before it was imported.
+    device : str
+        Where compiled functions ran: ``cpu``, or JAX's platform and kind of device, such as ``cuda, NVIDIA H100``; ''
+        where the sample ended before that was known.
     git_commit : str
         Commit of the measured project; empty outside a repository.
     label : str
@@ -364,6 +367,7 @@ class Environment:
     host: HostFingerprint
     load_before: float
     bytecode: bool | None = None
+    device: str = ""
     git_commit: str = ""
     label: str = ""
     source_digest: str = ""

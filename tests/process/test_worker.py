@@ -64,6 +64,7 @@ def test_a_model_that_is_all_right(tmp_path):
     assert len(record.evaluation_seconds) == 3
     assert record.caches == CacheUse(entries_before=0, entries_read=0, entries_written=1, bytes_written=18)
     assert (record.check.verdict, record.counts.values) == (Verdict.NO_ORACLE, 1)
+    assert (record.environment.device, record.environment.bytecode) == ("cpu", None)
     assert record.memory.peak_rss_bytes >= record.memory.self_peak_rss_bytes > 10 * MIB
     assert all(each.peak_rss_bytes >= each.self_peak_rss_bytes for each in record.phases)
 

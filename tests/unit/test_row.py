@@ -157,7 +157,9 @@ def test_a_question_is_the_digest_of_the_case_without_limits_and_evaluations():
     ("changes", "is_equal"),
     [
         ({"versions": (("firstgrad", "0.2"), ("pymc", "6.4.0"))}, True),
-        ({"label": "x", "git_commit": "b" * 40, "load_before": 3.0, "bytecode": False}, True),
+        ({"label": "x", "git_commit": "b" * 40, "load_before": 3.0, "bytecode": True, "device": "cpu"}, True),
+        ({"bytecode": False}, False),
+        ({"device": "cuda, NVIDIA H100"}, False),
         ({"versions": (("firstgrad", "0.1"), ("pymc", "6.4.1"))}, False),
         ({"python": "3.12.1"}, False),
         ({"compiler": "g++ 13"}, False),
@@ -374,4 +376,4 @@ def test_no_change_of_what_a_row_says_goes_without_a_new_version():
     ]
     digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     # Stored rows of the same version are not made anew: with another digest, ROW_VERSION must be another too.
-    assert (ROW_VERSION, digest) == (3, "2f3cf45d5f2ee2b1")
+    assert (ROW_VERSION, digest) == (4, "339dd8caf2511214")

@@ -8,7 +8,7 @@ from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
 from firstgrad.row import make_row
 from firstgrad.sweep.plan import Done, Job, count_done, plan_sweep
-from helpers import make_environment, make_record
+from helpers import make_record
 
 
 def cases(count, *, scenarios=(Scenario.COLD,), **fields):
@@ -77,20 +77,15 @@ def test_a_censored_case_is_measured_again_under_a_higher_limit_only():
     assert len(plan_sweep([unlimited], samples=1, done=done).jobs) == 1
 
 
-def test_what_is_done_is_counted_under_equal_conditions_only():
+def test_what_is_done_is_counted_by_question():
     (case,) = cases(1)
-    here, elsewhere = make_environment(), make_environment(python="3.12.0")
     rows = [
-        make_row(make_record(record_id=f"{number}", case=case, environment=environment, status=status))
-        for number, (environment, status) in enumerate(
-            [(here, Status.OK), (here, Status.TIMEOUT), (elsewhere, Status.OK)]
-        )
+        make_row(make_record(record_id=f"{number}", case=case, status=status))
+        for number, status in enumerate([Status.OK, Status.TIMEOUT])
     ]
-    done = count_done(rows, conditions=rows[0].conditions)
-    assert done == {
+    assert count_done(rows) == {
         case.question: Done(samples=2, without_numbers=1, seconds_waited=case.time_limit_seconds, bytes_allowed=0)
     }
-    assert count_done(rows, conditions=None)[case.question].samples == 3
 
 
 def test_a_job_names_its_case_and_number():

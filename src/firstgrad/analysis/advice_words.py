@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_offers import Trouble, median_total
+from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
 from firstgrad.units import format_count, format_seconds
 
@@ -20,11 +21,6 @@ _IF = {
     Scenario.COLD: "If your cache is empty (cold)",
     Scenario.WARM: "If your cache is warm",
     Scenario.HOT: "If it is compiled for the second time in one process (hot)",
-}
-_KEEPS = {
-    "jax": "JAX keeps what it compiled only where JAX_COMPILATION_CACHE_DIR is set",
-    "numba": "PyTensor keeps Numba's and C's in base_compiledir",
-    "c": "PyTensor keeps Numba's and C's in base_compiledir",
 }
 
 
@@ -150,9 +146,8 @@ def _cache_sentences(advice: Advice) -> Iterator[str]:
     warm = advice.of_scenario(Scenario.WARM)
     if warm is None:
         return
-    family = str(warm.leader.choice.backend).partition("_")[0]
-    if family in _KEEPS:
-        yield f"A warm cache needs a folder that stays: {_KEEPS[family]}."
+    if keeps := facts_of(warm.leader.choice.backend).keeps:
+        yield f"A warm cache needs a folder that stays: {keeps}."
 
 
 def _load_sentences(advice: Advice) -> Iterator[str]:

@@ -46,6 +46,10 @@ class BackendFacts:
     """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""
     default_variables: Mapping[str, str] = field(default_factory=dict)
     """The same, where the user has set nothing else."""
+    platform_variable: str = ""
+    """The one of them that names the platform it runs on; '' where that is always the processor."""
+    keeps: str = ""
+    """What a user's own warm cache needs."""
 
     @property
     def is_real(self) -> bool:
@@ -112,6 +116,9 @@ class Backend(Protocol):
 
     def import_modules(self) -> None:
         """Import all that a compile would import later, and build the toolchain's own helpers."""
+
+    def device(self) -> str:
+        """Say where compiled functions run: ``cpu``, or the platform and the kind of device."""
 
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Make all ready that the factory needs (data, or the user's file) and return the factory."""

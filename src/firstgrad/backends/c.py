@@ -19,6 +19,7 @@ class CBackend(PyTensorBackend):
         programs=("g++", "clang++"),
         missing="a C++ compiler (g++)",
         install="apt-get install g++ (Debian, Ubuntu), or conda install gxx",
+        keeps="PyTensor keeps Numba's and C's in base_compiledir",
         cache_suffixes=(".so", ".pyd", ".dylib"),
     )
 

@@ -39,6 +39,10 @@ class FakeBackend:
     def import_modules(self) -> None:
         """Import nothing."""
 
+    def device(self) -> str:
+        """Be the processor."""
+        return "cpu"
+
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Return a factory of the pose model's data, or the user's."""
         if (spec := model.pose) is not None:

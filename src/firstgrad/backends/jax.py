@@ -61,6 +61,8 @@ class JaxBackend(PyTensorBackend):
             "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
         },
         default_variables={"JAX_PLATFORMS": "cpu"},
+        platform_variable="JAX_PLATFORMS",
+        keeps="JAX keeps what it compiled only where JAX_COMPILATION_CACHE_DIR is set",
     )
 
     def __init__(self) -> None:
@@ -80,6 +82,17 @@ class JaxBackend(PyTensorBackend):
         with suppress(UnavailableError):
             listen_jax(self._timed, self._told_by_jax, has_end=False)
         jax.devices()  # the client starts here, not within a compile
+
+    def device(self) -> str:
+        """Ask JAX for its first device, where it puts all that is told nothing else."""
+        import jax
+
+        device = jax.devices()[0]
+        if device.platform == "cpu":
+            return "cpu"
+        maker = str(getattr(device.client, "platform_version", "")).lower()
+        platform = next((name for name in ("cuda", "rocm") if name in maker), device.platform)
+        return f"{platform}, {device.device_kind}"
 
     def _timed(self, step: str, _seconds: float, _function: str) -> None:
         if step == "compile":

@@ -98,6 +98,10 @@ class PyTensorBackend:
 
         self.marked = MarkedMode(self.mode())
 
+    def device(self) -> str:
+        """Be the processor; a subclass knows better."""
+        return "cpu"
+
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Generate the pose model's data, or import the user's file; return the factory."""
         if (spec := model.pose) is not None:

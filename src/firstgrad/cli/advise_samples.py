@@ -98,15 +98,16 @@ def from_export(records: Iterable[Record], wanted: Sequence[Wanted], place: str)
 
 def from_store(store: Store, wanted: Sequence[Wanted], options: AdviseOptions) -> Found:
     """Take what a store has of this host and these conditions; measure what is missing, unless that isn't wanted."""
-    from firstgrad.measure.environment import describe_environment
-    from firstgrad.row import conditions_of
+    from firstgrad.measure.environment import measured_here
 
-    conditions = conditions_of(describe_environment())
+    is_here = measured_here()
     notes: tuple[str, ...] = ()
     if not options.no_measure:
-        notes = _measure_missing(store, wanted, options, conditions)
+        notes = _measure_missing(store, wanted, options, is_here)
     questions = {each.case.question for each in wanted}
-    rows = [row for row in store.rows() if row.question in questions and row.conditions == conditions]
+    rows = [
+        row for row in store.rows() if row.question in questions and is_here(row.backend, row.device, row.conditions)
+    ]
     since = changed_at(wanted[0].case.model)
     ids = [row.record_id for row in rows if row.started_at >= since]
     if older := len(rows) - len(ids):
@@ -130,7 +131,7 @@ def _answers(records: Sequence[Record]) -> tuple[int, str]:
 
 
 def _measure_missing(
-    store: Store, wanted: Sequence[Wanted], options: AdviseOptions, conditions: str
+    store: Store, wanted: Sequence[Wanted], options: AdviseOptions, is_here: Callable[[BackendName, str, str], bool]
 ) -> tuple[str, ...]:
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.store.patient import add_patiently
@@ -144,7 +145,7 @@ def _measure_missing(
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
     since = changed_at(wanted[0].case.model)
     fresh = [row for row in rows if row.started_at >= since and (row.reason or is_complete(row))]
-    done = count_done(fresh, conditions=conditions)
+    done = count_done(row for row in fresh if is_here(row.backend, row.device, row.conditions))
     plan = plan_sweep(cases, samples=options.samples, done=done)
     if not plan.jobs:
         return ()

@@ -89,9 +89,9 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
     cases = [cold, case] if case.scenario is Scenario.WARM else [case]
     if store is None:
         return [None for _ in cases]
-    durations = Durations(row for each in cases for row in store.rows(question=each.question))
+    durations = Durations(row for process in cases for row in store.rows(question=process.question))
     # A case of another kind is no promise: only samples of the very same question count.
-    return [durations.of_same(each) for each in cases]
+    return [durations.of_same(process) for process in cases]
 
 
 def exit_code(records: list[Record]) -> int:

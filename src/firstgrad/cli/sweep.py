@@ -96,8 +96,7 @@ def sweep(
     from firstgrad.cli.display import SweepState, describe_plan, describe_sample, show_sweep
     from firstgrad.codec import to_json
     from firstgrad.errors import SpecError
-    from firstgrad.measure.environment import describe_environment
-    from firstgrad.row import conditions_of
+    from firstgrad.measure.environment import measured_here
     from firstgrad.show.result import print_parts
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.patient import add_patiently
@@ -114,9 +113,11 @@ def sweep(
     grid, samples = options.to_grid(model)
     with Store.open(store or DEFAULT_PATH) as opened:
         rows = list(opened.rows())
-        # None for a cluster, whose hosts may be of any kind.
-        conditions = conditions_of(describe_environment(threads=threads)) if scheduler is None else None
-        done = count_done([row for row in rows if row.label == label], conditions=conditions)
+        stored = [row for row in rows if row.label == label]
+        if scheduler is None:  # the hosts of a cluster may be of any kind
+            is_here = measured_here(threads=threads)
+            stored = [row for row in stored if is_here(row.backend, row.device, row.conditions)]
+        done = count_done(stored)
         plan = plan_sweep(grid.cases, samples=samples, done=done, seed=order_seed, retry_failed=retry_failed)
         durations = Durations(rows)
         if dry_run:

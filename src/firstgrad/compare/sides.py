@@ -237,6 +237,7 @@ def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
     yield "threads", str(environment.threads)
     yield "flags", repr(environment.flags)
     yield _BYTECODE, {True: "compiled", False: "not compiled", None: "unknown"}[environment.bytecode]
+    yield "device", environment.device or "cpu"
     # Part by part: what `HostFingerprint.digest` is made of, so that the error can say what it is that differs.
     host = environment.host
     yield f"{_HOST}processor", host.processor

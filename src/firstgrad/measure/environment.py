@@ -8,7 +8,9 @@ import platform
 import shutil
 import subprocess
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,10 @@ import psutil
 from firstgrad.backends import all_facts, facts_of
 from firstgrad.measure.private import user_flags
 from firstgrad.record import Environment, HostFingerprint
+from firstgrad.row import conditions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from firstgrad.case import BackendName
     from firstgrad.measure.interpreter import Interpreter
@@ -39,7 +42,7 @@ def describe_environment(
 ) -> Environment:
     """Describe this machine, and the packages of this process or of another interpreter.
 
-    What only the worker can see (`bytecode`) is left out.
+    What only the worker can see (`device`, `bytecode`) is left out.
 
     Parameters
     ----------
@@ -73,6 +76,40 @@ def installed_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def has_bytecode(package: str) -> bool:
+    """Whether a package's compiled bytecode is there, found without importing it."""
+    spec = find_spec(package)
+    return spec is not None and spec.cached is not None and Path(spec.cached).exists()
+
+
+def is_expected_device(device: str, backend: BackendName, inherited: Mapping[str, str] | None = None) -> bool:
+    """Whether a backend that is started here would run on a device of this platform, as far as variables tell."""
+    facts = facts_of(backend)
+    if not facts.platform_variable:
+        return device in ("", "cpu")
+    variables = {**facts.default_variables, **(os.environ if inherited is None else inherited)}
+    wanted = variables[facts.platform_variable].partition(",")[0].strip()
+    platform = device.partition(",")[0] or "cpu"
+    return wanted in ("", platform) or (wanted == "gpu" and platform in ("cuda", "rocm"))
+
+
+def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool]:
+    """Make the test whether a stored sample's conditions are those of here and now.
+
+    It takes the sample's backend, device and digest of conditions. Which kind of device it will be isn't known before
+    a worker has looked: of the platform that is asked for, any will do.
+    """
+    environment, pymc_has_bytecode = describe_environment(threads=threads), has_bytecode("pymc")
+
+    @functools.cache
+    def is_here(backend: BackendName, device: str, conditions: str) -> bool:
+        bytecode = pymc_has_bytecode if facts_of(backend).is_real else None
+        now = conditions_of(replace(environment, device=device, bytecode=bytecode))
+        return now == conditions and is_expected_device(device, backend)
+
+    return is_here
 
 
 def backend_version(name: BackendName) -> str:

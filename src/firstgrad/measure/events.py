@@ -41,6 +41,14 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What only the worker sees of its environment, told once its modules are imported."""
+
+    device: str
+    bytecode: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseBegan:
     """A phase began, so many seconds after the start of the worker's clock."""
 
@@ -95,7 +103,7 @@ class Finished:
     record: Record
 
 
-type WorkerEvent = Started | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | Finished
+type WorkerEvent = Started | Conditions | PhaseBegan | PhaseEnded | PassBegan | UnitsNow | Profiled | Finished
 type Event = WorkerEvent | MemoryNow
 
 
@@ -104,7 +112,7 @@ def kinds_by_name(*kinds: type) -> dict[str, type]:
     return {kind.__name__: kind for kind in kinds}
 
 
-KINDS = kinds_by_name(Started, PhaseBegan, PhaseEnded, PassBegan, UnitsNow, Profiled, Finished)
+KINDS = kinds_by_name(Started, Conditions, PhaseBegan, PhaseEnded, PassBegan, UnitsNow, Profiled, Finished)
 
 
 def write_event(event: object) -> bytes:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from firstgrad.measure.events import Event
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.session import TreeSample
-    from firstgrad.record import PhaseRecord
+    from firstgrad.record import Environment, PhaseRecord
 
 TIMELINE_POINTS = 600
 """At most so many points of a memory time line are kept."""
@@ -174,8 +174,17 @@ def conclude(task: Task, transcript: Transcript) -> Record:
         )
     whole = phases if record.status in (Status.OK, Status.MISMATCH) else ()
     memory = summarise_memory(whole, transcript.samples, transcript.zero, retained)
-    record = replace(record, phases=phases, memory=memory)
+    environment = with_conditions(record.environment, transcript)
+    record = replace(record, environment=environment, phases=phases, memory=memory)
     return replace(record, doubts=find_doubts(record))
+
+
+def with_conditions(environment: Environment, transcript: Transcript) -> Environment:
+    """Add what only the worker sees of its environment, as far as it came to tell."""
+    conditions = transcript.conditions
+    if conditions is None:
+        return environment
+    return replace(environment, device=conditions.device, bytecode=conditions.bytecode)
 
 
 def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:

@@ -15,6 +15,7 @@ from firstgrad.codec import DecodeError, to_json
 from firstgrad.measure.events import (
     KINDS,
     MAX_LINE_BYTES,
+    Conditions,
     Finished,
     MemoryNow,
     PhaseBegan,
@@ -66,6 +67,7 @@ class Transcript:
 
     zero: float = field(default_factory=time.monotonic)
     """Reading of the monotonic clock at the start of the worker's clock."""
+    conditions: Conditions | None = None
     phase: Phase | None = None
     """The last one that began."""
     phases: list[PhaseRecord] = field(default_factory=list)
@@ -101,6 +103,8 @@ class Transcript:
         match event:
             case Started(monotonic_seconds=zero):
                 self.zero = zero
+            case Conditions():
+                self.conditions = event
             case PhaseBegan(phase=phase):
                 self.phase = phase
             case PhaseEnded(record=record):

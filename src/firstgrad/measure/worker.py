@@ -24,7 +24,8 @@ from firstgrad.case import Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
 from firstgrad.measure.cache_watch import CacheWatch
-from firstgrad.measure.events import Finished, PassBegan, Started, Task, UnitsNow, write_event
+from firstgrad.measure.environment import has_bytecode
+from firstgrad.measure.events import Conditions, Finished, PassBegan, Started, Task, UnitsNow, write_event
 from firstgrad.measure.first_gradient import first_gradient
 from firstgrad.measure.instructions import InstructionCounter
 from firstgrad.measure.instruments import Instruments
@@ -75,12 +76,14 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     write_event(PassBegan(name="", number=0, total=0, nodes=0))
     watch = CacheWatch(folder)
     watch.remember()
+    had_bytecode = has_bytecode("pymc")
     instruments = Instruments(task, timer)
     with timer.phase(Phase.IMPORT), instruments.imports():
         backend = load_backend(case.backend)
         backend.import_modules()
         build = backend.load(case.model)
     require_private_cache(folder)
+    emit(Conditions(device=backend.device(), bytecode=had_bytecode if "pymc" in sys.modules else None))
     if case.scenario is Scenario.HOT:
         silent = PhaseTimer(lambda _: None)
         first_gradient(backend, build, case.target, silent, lambda *_: None)
@@ -119,7 +122,6 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
-        environment=replace(task.environment, bytecode=_bytecode_was_used()),
         phases=tuple(timer.records),
         time_to_first_gradient_seconds=first.spent.wall_seconds,
         time_to_first_gradient_cpu_seconds=first.spent.cpu_seconds,
@@ -232,12 +234,6 @@ def _rss_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _bytecode_was_used() -> bool | None:
-    module = sys.modules.get("pymc")
-    cached = getattr(module, "__cached__", None) or getattr(getattr(module, "__spec__", None), "cached", None)
-    return Path(cached).exists() if cached else None
 
 
 def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:

@@ -46,8 +46,10 @@ class Row:
     host : str
         Digest of the host fingerprint.
     conditions : str
-        Digest of all that must be equal before numbers may be put together: host, Python, compiler, threads, flags
-        and the packages' versions (without firstgrad's own).
+        Digest of all that must be equal before numbers may be put together: host, Python, compiler, threads, flags,
+        device, bytecode and the packages' versions (without firstgrad's own).
+    device : str
+        As in the environment; ``cpu`` where a record doesn't tell.
     versions : tuple of (str, str)
         Of the packages.
     label, git_commit : str
@@ -83,6 +85,7 @@ class Row:
     doubts: tuple[Doubt, ...]
     host: str
     conditions: str
+    device: str
     versions: tuple[tuple[str, str], ...]
     label: str
     git_commit: str

@@ -59,6 +59,7 @@ def make_row(record: Record) -> Row:
         doubts=record.doubts,
         host=environment.host.digest,
         conditions=conditions_of(environment),
+        device=environment.device or "cpu",
         versions=environment.versions,
         label=environment.label,
         git_commit=environment.git_commit,
@@ -90,16 +91,19 @@ def packages_of(versions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str],
 
 def conditions_of(environment: Environment) -> str:
     """Digest of all that must be equal before numbers may be put together; `Row.conditions` says what that is."""
-    packages = packages_of(environment.versions)
-    told = (
+    conditions: list[Any] = [
         environment.host.digest,
         environment.python,
         environment.compiler,
         environment.threads,
         environment.flags,
-        packages,
-    )
-    return hashlib.sha256(to_json(told).encode()).hexdigest()[:16]
+        packages_of(environment.versions),
+    ]
+    if environment.device not in ("", "cpu"):
+        conditions.append(environment.device)
+    if environment.bytecode is False:
+        conditions.append("no bytecode")
+    return hashlib.sha256(to_json(conditions).encode()).hexdigest()[:16]
 
 
 def _other(model: Model) -> str:

@@ -10,10 +10,10 @@ from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.row.fields import Row
 
-ROW_VERSION = 3
+ROW_VERSION = 4
 """Version of what a row says of a record and of how it is written; a store makes rows of another one anew.
 
-2 added the metric `instructions`.
+2 added the metric `instructions`, 4 the device.
 
 Count it up with any change of `Row`, of `make_row` or of `firstgrad.metrics.METRICS`.
 """
@@ -50,6 +50,7 @@ def write_row(row: Row) -> str:
         row.doubts,
         row.host,
         row.conditions,
+        row.device,
         row.label,
         row.git_commit,
         row.load_before,
@@ -87,6 +88,7 @@ def read_row(text: str) -> Row:
         doubts,
         host,
         conditions,
+        device,
         label,
         git_commit,
         load_before,
@@ -113,6 +115,7 @@ def read_row(text: str) -> Row:
         doubts=tuple([_DOUBTS[each] for each in doubts]),
         host=host,
         conditions=conditions,
+        device=device,
         versions=_pairs(versions),
         label=label,
         git_commit=git_commit,

@@ -198,6 +198,8 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
     passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)[:_PASSES_SHOWN]
     if passes:
         yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
+    if record.environment.device not in ("", "cpu"):
+        yield "device", record.environment.device
     if record.caches is not None:
         caches = record.caches
         proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Case, Scenario
+from firstgrad.measure.environment import is_expected_device
 from firstgrad.record import Status
 from firstgrad.row import axes_of, family_of
 
@@ -121,12 +122,10 @@ def plan_sweep(
     return Plan(jobs=tuple(jobs), stored=sum(counts.values()), settled=settled)
 
 
-def count_done(rows: Iterable[Row], *, conditions: str | None) -> dict[str, Done]:
-    """Count by question what is stored under a digest of conditions; under any where it is none."""
+def count_done(rows: Iterable[Row]) -> dict[str, Done]:
+    """Count by question what is stored."""
     done: dict[str, Done] = defaultdict(Done)
     for row in rows:
-        if conditions is not None and row.conditions != conditions:
-            continue
         so_far = done[row.question]
         seconds = row.time_limit_seconds if row.status is Status.TIMEOUT else None
         allowed = row.memory_limit_bytes if row.status is Status.OUT_OF_MEMORY else None
@@ -144,14 +143,16 @@ class Durations:
 
     A case that was measured before takes as long as then (the median). Another takes as long as the nearest in size
     among those of its backend and scenario, first of those that differ in nothing but sizes, then of any of the same
-    model family. The rows may be of whichever host and label: an estimate of a waiting time may be rough.
+    model family. The rows may be of whichever host and label: an estimate of a waiting time may be rough. Rows of
+    another device than the backend will run on here tell nothing.
     """
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self._same: dict[str, list[float]] = defaultdict(list)
         self._near: dict[tuple[object, ...], list[tuple[dict[str, Scalar], str]]] = defaultdict(list)
         for row in rows:
-            self._add(row.question, row.family, dict(row.axes), row.backend, row.scenario, row.sample_seconds)
+            if is_expected_device(row.device, row.backend):
+                self._add(row.question, row.family, dict(row.axes), row.backend, row.scenario, row.sample_seconds)
 
     def learn(self, case: Case, seconds: float) -> None:
         """Take a new sample into account."""
