@@ -91,7 +91,7 @@ def packages_of(versions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str],
 
 def conditions_of(environment: Environment) -> str:
     """Digest of all that must be equal before numbers may be put together; `Row.conditions` says what that is."""
-    conditions: list[Any] = [
+    conditions: list[object] = [
         environment.host.digest,
         environment.python,
         environment.compiler,
