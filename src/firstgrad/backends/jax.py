@@ -19,7 +19,7 @@ from firstgrad.backends.pytensor import PyTensorBackend, first_line
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.fast.effort import Effort
-from firstgrad.observe.listeners import listen_jax
+from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 
 if TYPE_CHECKING:
@@ -87,12 +87,7 @@ class JaxBackend(PyTensorBackend):
         """Ask JAX for its first device, where it puts all that is told nothing else."""
         import jax
 
-        device = jax.devices()[0]
-        if device.platform == "cpu":
-            return "cpu"
-        maker = str(getattr(device.client, "platform_version", "")).lower()
-        platform = next((name for name in ("cuda", "rocm") if name in maker), device.platform)
-        return f"{platform}, {device.device_kind}"
+        return describe_device(jax.local_devices()[0].client)
 
     def _timed(self, step: str, _seconds: float, _function: str) -> None:
         if step == "compile":
