@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.live import Live
 from rich.spinner import Spinner
@@ -143,21 +143,35 @@ class _Screen:
         return self._spinner
 
 
-class _Log:
+class _LogState(Protocol):
+    """What a log shows."""
+
+    @property
+    def phase(self) -> object:
+        """What the present line is about; a new one gets a line of its own."""
+
+    def apply(self, event: Any) -> None:
+        """Take an event."""
+
+    def line(self) -> str:
+        """Say where it is now."""
+
+
+class ProgressLog:
     """Writes a line when the phase changes, and every `LOG_SECONDS` in a long one."""
 
-    def __init__(self, progress: Progress, write: Callable[[str], object], clock: Callable[[], float]) -> None:
-        self._progress, self._write, self._clock = progress, write, clock
-        self._phase: Phase | None = None
+    def __init__(self, state: _LogState, console: Console, clock: Callable[[], float]) -> None:
+        self._state, self._console, self._clock = state, console, clock
+        self._phase: object = None
         self._wrote = clock()
 
-    def __call__(self, event: Event) -> None:
-        self._progress.apply(event)
-        now = self._clock()
-        changed = self._progress.phase is not None and self._progress.phase is not self._phase
-        if changed or now - self._wrote >= LOG_SECONDS:
-            self._phase, self._wrote = self._progress.phase, now
-            self._write(f"{self._progress.line()}\n")
+    def __call__(self, event: Any) -> None:
+        """Take an event."""
+        self._state.apply(event)
+        now, phase = self._clock(), self._state.phase
+        if (phase is not None and phase is not self._phase) or now - self._wrote >= LOG_SECONDS:
+            self._phase, self._wrote = phase, now
+            self._console.file.write(f"{self._state.line()}\n")
 
 
 @contextmanager
@@ -189,7 +203,7 @@ def show_progress(
     console = console or make_console(stderr=True)
     progress = Progress(title, clock, expected_seconds)
     if not console.is_terminal:
-        yield _Log(progress, console.file.write if console.file is not sys.stderr else sys.stderr.write, clock)
+        yield ProgressLog(progress, console, clock)
         return
     with Live(_Screen(progress), console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True):
         yield progress.apply

@@ -209,12 +209,14 @@ def show_sampling(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[SamplingEvent], None]]:
     """Show a run's progress while the block runs, bars in a terminal, else lines; yield what takes each event."""
+    from firstgrad.cli.display import ProgressLog
+
     console = console or make_console(stderr=True)
-    title, state = _title(case, plan), SamplingState(plan, clock)
+    state = SamplingState(_title(case, plan), plan, clock)
     if not console.is_terminal:
-        yield _SamplingLines(title, state, console.file.write, clock)
+        yield ProgressLog(state, console, clock)
         return
-    bars = _SamplingBars(title, state, console)
+    bars = _SamplingBars(state, console)
     with bars.progress:
         yield bars
 
@@ -222,13 +224,16 @@ def show_sampling(
 class SamplingState:
     """What a display shows: the stage, the draws so far, memory; by a clock in seconds."""
 
-    def __init__(self, plan: SamplingPlan, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, title: str, plan: SamplingPlan, clock: Callable[[], float]) -> None:
+        self.title, self._clock = title, clock
         self.to_tune, self.to_draw = plan.tune * plan.chains, plan.draws * plan.chains
         self._forget()
 
     def _forget(self) -> None:
         self.stage: SamplingStage | None = None
+        self.phase: SamplingStage | None = None
+        """The last stage that had not been before: chains that follow each other go back and forth between two."""
+        self._seen: set[SamplingStage] = set()
         self.draws = DrawsNow(tuned=0, drawn=0, divergences=0)
         self.rss_bytes = 0
         self._began = self._stage_began = self._clock()
@@ -240,15 +245,22 @@ class SamplingState:
                 self._forget()
             case StageBegan(stage=stage):
                 self.stage, self._stage_began = stage, self._clock()
+                if stage not in self._seen:
+                    self.phase = stage
+                    self._seen.add(stage)
             case DrawsNow():
                 self.draws = event
             case MemoryNow(rss_bytes=rss_bytes):
                 self.rss_bytes = rss_bytes
 
+    def where(self) -> str:
+        """Name the run and its stage."""
+        return f"{self.title}: {self.stage or 'starting'}"
+
     def line(self) -> str:
         """Say where the run is now."""
         now = self._clock()
-        parts = [f"{self.stage or 'starting'} {now - self._stage_began:.1f} s"]
+        parts = [f"{self.where()} {now - self._stage_began:.1f} s"]
         if self.draws.tuned:
             parts.append(f"tuning {self.draws.tuned} of {self.to_tune}")
         if self.draws.drawn:
@@ -264,12 +276,12 @@ class SamplingState:
 class _SamplingBars:
     """Three rows in a terminal: what comes before the first draw, tuning, drawing."""
 
-    def __init__(self, title: str, state: SamplingState, console: Console) -> None:
+    def __init__(self, state: SamplingState, console: Console) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         from firstgrad.cli.display import REFRESH_PER_SECOND
 
-        self._title, self._state = title, state
+        self._state = state
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -281,7 +293,7 @@ class _SamplingBars:
             refresh_per_second=REFRESH_PER_SECOND,
             transient=True,
         )
-        self._stage = self.progress.add_task(title, total=None, text="")
+        self._stage = self.progress.add_task(state.title, total=None, text="")
         self._tuning = self.progress.add_task("tuning", total=state.to_tune, start=False, text="")
         self._drawing = self.progress.add_task("drawing", total=state.to_draw, start=False, text="")
 
@@ -296,34 +308,6 @@ class _SamplingBars:
                 progress.start_task(self._tuning)
             case StageBegan(stage=SamplingStage.DRAWING):
                 progress.start_task(self._drawing)
-        stage = f"{self._title}: {state.stage or 'starting'}"
-        progress.update(self._stage, description=stage, text=format_bytes(state.rss_bytes))
+        progress.update(self._stage, description=state.where(), text=format_bytes(state.rss_bytes))
         progress.update(self._tuning, completed=state.draws.tuned, text=state.divergences())
         progress.update(self._drawing, completed=state.draws.drawn)
-
-
-class _SamplingLines:
-    """Writes a line when a stage begins that was not there before, and now and then in a long one."""
-
-    def __init__(
-        self, title: str, state: SamplingState, write: Callable[[str], object], clock: Callable[[], float]
-    ) -> None:
-        self._title, self._state, self._write, self._clock = title, state, write, clock
-        self._seen: set[SamplingStage] = set()
-        self._wrote = clock()
-
-    def __call__(self, event: SamplingEvent) -> None:
-        from firstgrad.cli.display import LOG_SECONDS
-
-        self._state.apply(event)
-        now, is_new = self._clock(), False
-        match event:
-            case Started():
-                self._seen.clear()
-            case StageBegan(stage=stage):
-                # Chains that follow each other go back and forth between two stages.
-                is_new = stage not in self._seen
-                self._seen.add(stage)
-        if is_new or now - self._wrote >= LOG_SECONDS:
-            self._wrote = now
-            self._write(f"{self._title}: {self._state.line()}\n")
