@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measure.events import MemoryNow, Started, Task
-from firstgrad.record import CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
+from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-SAMPLING_VERSION = 1
-"""Version of this module's classes."""
 
 
 class SamplerUnavailable(FirstgradError):  # noqa: N818 - as BackendUnavailable
@@ -148,7 +145,7 @@ class SamplingRun:
     memory: Memory | None = None  # of the process tree
     failed_stage: SamplingStage | None = None
     failure: Failure | None = None
-    sampling_version: int = SAMPLING_VERSION
+    schema_version: int = SCHEMA_VERSION  # of the records' classes, which are within
 
     def seconds(self, *stages: SamplingStage) -> float:
         """Add up the wall seconds of stages; 0 for those that did not begin."""
