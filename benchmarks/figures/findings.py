@@ -8,8 +8,8 @@ from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
+from firstgrad.columns import metric_named
 from firstgrad.estimates import estimate_median
-from firstgrad.metrics import metric_named
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 from firstgrad.row import make_row
 from firstgrad.show.bars import describe_phases, draw_phases

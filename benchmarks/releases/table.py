@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from benchmarks.markers import write_between_markers
 from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
-from firstgrad.metrics import metric_named
+from firstgrad.columns import metric_named
+from firstgrad.doubts import why_unusable
 from firstgrad.show.series import PANELS, by_model
 from firstgrad.show.words import write_estimate
 from firstgrad.store import import_jsonl
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

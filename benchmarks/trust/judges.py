@@ -7,17 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from benchmarks.trust.trials import Alarms
+from firstgrad.columns import METRICS, metric_named
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import is_gating, plan_looks
-from firstgrad.metrics import METRICS, metric_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmarks.trust.rounds import Pair
     from benchmarks.trust.yardsticks import Yardstick
+    from firstgrad.columns import Column
     from firstgrad.compare.comparison import Comparison
-    from firstgrad.metrics import Metric
     from firstgrad.record import Record
 
 CPU = metric_named("time_to_first_gradient_cpu")
@@ -76,12 +76,12 @@ class Measured:
     ----------
     yardstick : Yardstick
         Whose rule.
-    metrics : tuple of Metric
+    metrics : tuple of Column
         What else is looked at beside the CPU time.
     """
 
     yardstick: Yardstick
-    metrics: tuple[Metric, ...] = ()
+    metrics: tuple[Column, ...] = ()
 
     def __call__(self, pairs: Sequence[Pair]) -> Alarms:
         """Judge each metric by itself, as these tools do."""
@@ -89,7 +89,7 @@ class Measured:
         others = any(self._alarms(metric, pairs) for metric in self.metrics if metric is not CPU)
         return Alarms(time=time, any_metric=time or others, rounds=len(pairs))
 
-    def _alarms(self, metric: Metric, pairs: Sequence[Pair]) -> bool:
+    def _alarms(self, metric: Column, pairs: Sequence[Pair]) -> bool:
         read = [(metric.read(pair.base), metric.read(pair.head)) for pair in pairs]
         known = [(one, other) for one, other in read if one is not None and other is not None]
         if not known:

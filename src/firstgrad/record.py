@@ -12,11 +12,9 @@ from enum import StrEnum
 
 from firstgrad.case import Case
 
-SCHEMA_VERSION = 2
-"""Version of this module's classes.
-
-1. The first: phases, passes, counts, evaluations, memory, caches, verdict, finiteness, environment, failure.
-2. Instructions; log-density terms that aren't finite; the doubt of discrete variables. All have defaults.
+SCHEMA_VERSION = 3
+"""Version of what is stored: records, the store's tables, profiles and sampling runs. Formats of other versions are
+refused with a message.
 """
 
 
@@ -371,6 +369,25 @@ class Environment:
     git_commit: str = ""
     label: str = ""
     source_digest: str = ""
+
+    @property
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """Those whose versions are a condition: all but firstgrad, whose measuring costs next to nothing."""
+        return tuple(version for version in self.versions if version[0] != "firstgrad")
+
+    @property
+    def conditions(self) -> str:
+        """Digest of all that must be equal before numbers may be put together."""
+        import hashlib
+
+        from firstgrad.codec import to_json
+
+        parts: list[object] = [self.host.digest, self.python, self.compiler, self.threads, self.flags, self.packages]
+        if self.device not in ("", "cpu"):
+            parts.append(self.device)
+        if self.bytecode is False:
+            parts.append("no bytecode")
+        return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

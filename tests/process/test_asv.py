@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from builders import git
-from firstgrad.metrics import METRICS
+from firstgrad.columns import METRICS
 from firstgrad.record import Status
 from firstgrad.store import Store
 from helpers import linux_only, write_model

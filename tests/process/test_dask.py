@@ -355,7 +355,7 @@ def test_the_command_line_measures_on_a_cluster_and_goes_on_where_it_stopped(enc
     second = sweep("1,2,3")
     assert "1 sample to measure, 2 are there already" in second.stderr
     with Store.open(tmp_path / ".firstgrad" / "results.sqlite") as store:
-        assert sorted(dict(row.axes)["n"] for row in store.rows(label="cluster")) == [1, 2, 3]
+        assert sorted(store.samples(label="cluster").n) == [1, 2, 3]
     wrong = sweep("1", "tcp://127.0.0.1:1")
     assert wrong.returncode == 0  # nothing is left to measure, so nobody is asked
     unreachable = sweep("9", "tcp://127.0.0.1:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import pwd
 import select
@@ -17,15 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import pandas as pd
 import psycopg
 import pytest
 import store_writer
 from test_store_kill import begin, whole_lines, writer
 
-from firstgrad.codec import to_json
+from firstgrad.columns import samples_table
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.row import make_row
-from firstgrad.store import STORE_SCHEMA_VERSION, Store, add_patiently, import_into
+from firstgrad.store import Store, add_patiently, import_into
 from helpers import FakeClock, make_environment, make_record, wait_for
 from strategies import same
 
@@ -148,7 +149,7 @@ def store(url):
 
 
 def ids(found):
-    return [each.record_id for each in found]
+    return [each["record_id"] if isinstance(each, dict) else each.record_id for each in found]
 
 
 def sql(url, *statements):
@@ -170,7 +171,7 @@ def test_what_goes_in_comes_out_in_order(store, url):
     assert same(store.get("3"), kept[4])
     with Store.open(url) as again:
         assert all(same(one, other) for one, other in zip(again.records(), kept, strict=True))
-        assert list(again.rows()) == [make_row(each) for each in kept]
+        pd.testing.assert_frame_equal(again.samples(), samples_table(kept))
 
 
 def test_an_existing_record_is_never_overwritten(store):
@@ -178,7 +179,7 @@ def test_an_existing_record_is_never_overwritten(store):
     with pytest.raises(RecordExistsError, match="'one' is already there"):
         store.add(make_record(record_id="one", environment=make_environment(label="second")))
     store.add(make_record(record_id="two"))
-    assert ids(store.records()) == ids(store.rows()) == ["one", "two"]
+    assert ids(store.records()) == ids(store.cells()) == ["one", "two"]
     assert store.get("one").environment.label == "first"
 
 
@@ -187,74 +188,26 @@ def test_any_text_is_kept_and_found(store, text):
     kept = make_record(record_id=text, environment=make_environment(label=text, git_commit=text))
     store.add(kept)
     assert same(store.get(text), kept)
-    assert list(store.rows(label=text, git_commit=text)) == [make_row(kept)]
+    assert len(store.samples(label=text, git_commit=text)) == 1
     assert ids(store.records(label=text, git_commit=text, record_ids=[text])) == [text]
 
 
 def test_numbers_that_are_none_come_back(store):
     store.add(make_record(evaluation_seconds=(float("inf"),), time_to_first_gradient_seconds=float("nan")))
-    (row,) = store.rows()
-    assert repr(row) == repr(make_row(store.get("r1")))
-    assert "nan" in repr(row)
+    pd.testing.assert_frame_equal(store.samples(), samples_table([store.get("r1")]))
+    assert math.isnan(store.samples().time_to_first_gradient[0])
+    assert math.isinf(store.samples().evaluation[0])
 
 
 def test_filters_are_equalities_that_all_hold(store):
     for name in "abc":
         label, commit = ("main" if name != "b" else ""), ("1" * 40 if name != "c" else "2" * 40)
         store.add(make_record(record_id=name, environment=make_environment(label=label, git_commit=commit)))
-    assert ids(store.rows("main")) == ids(store.records(label="main")) == ["a", "c"]
-    assert ids(store.rows(git_commit="1" * 40)) == ids(store.records(git_commit="1" * 40)) == ["a", "b"]
+    assert ids(store.cells(label="main")) == ids(store.records(label="main")) == ["a", "c"]
+    assert ids(store.cells(git_commit="1" * 40)) == ids(store.records(git_commit="1" * 40)) == ["a", "b"]
     assert ids(store.records(label="main", record_ids=["c", "b"])) == ["c"]
-    assert ids(store.rows(question=make_record().case.question)) == ["a", "b", "c"]
-    assert ids(store.rows(question="another")) == []
-
-
-VERSION_1 = (
-    "CREATE TABLE meta (name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name))",
-    """CREATE TABLE records (
-        position SERIAL NOT NULL, record_id TEXT NOT NULL, case_id TEXT NOT NULL, started_at TEXT NOT NULL,
-        status TEXT NOT NULL, label TEXT NOT NULL, backend TEXT NOT NULL, scenario TEXT NOT NULL, model TEXT NOT NULL,
-        host TEXT NOT NULL, schema_version INTEGER NOT NULL, document TEXT NOT NULL,
-        PRIMARY KEY (position), UNIQUE (record_id)
-    )""",
-    "CREATE INDEX ix_records_case_id_status ON records (case_id, status)",
-    "CREATE INDEX ix_records_label ON records (label)",
-    "INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', '1')",
-)
-"""The first schema, as it was created: never edit it."""
-
-
-def layout(url):
-    return sql(
-        url,
-        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
-        "WHERE table_schema = 'public' ORDER BY 1, 2",
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
-        "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
-        "WHERE contype IN ('p', 'u', 'f') ORDER BY 1, 2",
-    )
-
-
-def test_a_store_of_version_1_becomes_what_a_new_store_is(server, url):
-    sql(url, *VERSION_1)
-    kept = [store_writer.sample(f"{number}") for number in range(5)]
-    with psycopg.connect(url) as connection:
-        for each in kept:
-            document = to_json(each) if each.record_id != "3" else to_json(each)[:50]
-            columns = (each.record_id, "c", "t", "ok", "", "fake", "cold", "pose", "h", 1, document)
-            connection.execute(f"INSERT INTO records VALUES (DEFAULT{', %s' * len(columns)})", columns)  # noqa: S608
-    with Store.open(url) as store:
-        reading = store.rows()
-        assert [next(reading) for _ in range(3)] == [make_row(each) for each in kept[:3]]
-        with pytest.raises(StoreError, match="record '3': not a Record"):
-            next(reading)
-        sql(url, "DELETE FROM records WHERE record_id = '3'")
-        store.add(make_record(record_id="new"))
-        assert ids(store.records()) == ids(store.rows()) == ["0", "1", "2", "4", "new"]
-    new = server.make_database()
-    Store.open(new).close()
-    assert layout(url) == layout(new)
-    assert sql(url, "SELECT value FROM meta WHERE name = 'schema_version'") == [[(str(STORE_SCHEMA_VERSION),)]]
+    assert ids(store.cells(question=make_record().case.question)) == ["a", "b", "c"]
+    assert ids(store.cells(question="another")) == []
 
 
 def test_a_database_of_another_program_stays_as_it_is(url):
@@ -285,7 +238,7 @@ def test_many_writers_at_once_lose_nothing(url):
     assert saved == [[f"{prefix}-{number}" for number in range(count)] for prefix in prefixes]
     with Store.open(url) as store:
         found = list(store.records())
-        assert list(store.rows()) == [make_row(each) for each in found]
+        pd.testing.assert_frame_equal(store.samples(), samples_table(found))
     assert sorted(ids(found)) == sorted(itertools.chain.from_iterable(saved))
     for prefix, names in zip(prefixes, saved, strict=True):
         assert [name for name in ids(found) if name.startswith(prefix)] == names
@@ -324,7 +277,7 @@ def test_restarts_in_the_middle_of_writing_lose_nothing_and_keep_nothing_twice(s
     assert waits, "no restart met the writer: this run proves nothing"
     with Store.open(url) as store:
         found = list(store.records())
-        assert ids(found) == ids(store.rows()) == names
+        assert ids(found) == ids(store.cells()) == names
     assert all(same(each, store_writer.sample(each.record_id)) for each in found)
     assert list(tmp_path.iterdir()) == []
 
@@ -383,7 +336,7 @@ def test_a_commit_whose_answer_was_lost_counts_and_is_not_repeated(server, url, 
         proxy.close()
     assert (len(waits), proxy.cuts) == (3, 0)
     with Store.open(url) as store:
-        assert ids(store.records()) == ids(store.rows()) == ["0", "1", "2", "3", "4"]
+        assert ids(store.records()) == ids(store.cells()) == ["0", "1", "2", "3", "4"]
 
 
 def test_a_server_that_stays_away_leaves_a_file_that_can_be_imported(server, url, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.metrics import METRICS
+from firstgrad.columns import METRICS
 from firstgrad.plugins.pytest_benchmark import WorkerClock
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
 from firstgrad.store import Store

@@ -131,7 +131,7 @@ def test_what_is_missing_is_measured_once(tmp_path):
     assert [each["scenario"] for each in first["scenarios"]] == ["cold", "warm"]
     assert first["scenarios"][0]["offers"][0]["total_seconds"]["samples"] == 2
     with Store.open(tmp_path / "results.sqlite") as store:
-        assert {row.label for row in store.rows()} == {"advise"}
+        assert set(store.samples().label) == {"advise"}
         assert len(store) == 4
     assert json.loads(run(*arguments).stdout)["scenarios"] == first["scenarios"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from firstgrad.metrics import METRICS, Unit, metric_named
+from firstgrad.columns import METRICS, Unit, metric_named
 from firstgrad.plugins.asv import AsvRun, CellFailedError, CellSample, take_sample
 from firstgrad.record import (
     CacheUse,

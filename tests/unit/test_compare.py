@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.codec import from_json, to_json
+from firstgrad.columns import METRICS, Unit, metric_named
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
 from firstgrad.compare.noise import Noise
 from firstgrad.compare.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.metrics import METRICS, Unit, metric_named
 from firstgrad.record import (
     Check,
     Counts,

@@ -15,7 +15,7 @@ from firstgrad.measure.environment import has_bytecode, is_expected_device, meas
 from firstgrad.measure.events import Conditions
 from firstgrad.measure.launch import conclude, with_conditions
 from firstgrad.measure.session import Transcript
-from firstgrad.row import conditions_of, make_row
+from firstgrad.row import make_row
 from firstgrad.sweep.plan import Durations
 from helpers import make_case, make_environment, make_record, make_task
 
@@ -23,9 +23,9 @@ H100 = "cuda, NVIDIA H100"
 
 
 def test_a_record_of_before_counts_as_one_of_the_processor_with_bytecode():
-    before = conditions_of(make_environment())
-    assert conditions_of(make_environment(device="cpu", bytecode=True)) == before
-    assert conditions_of(make_environment(device="cpu", bytecode=None)) == before
+    before = make_environment().conditions
+    assert make_environment(device="cpu", bytecode=True).conditions == before
+    assert make_environment(device="cpu", bytecode=None).conditions == before
 
 
 def test_unlike_devices_and_missing_bytecode_are_unlike_conditions():
@@ -36,7 +36,7 @@ def test_unlike_devices_and_missing_bytecode_are_unlike_conditions():
         make_environment(bytecode=False),
         make_environment(device=H100, bytecode=False),
     ]
-    assert len({conditions_of(one) for one in unlike}) == len(unlike)
+    assert len({one.conditions for one in unlike}) == len(unlike)
     assert len({tuple(_fields(one)) for one in unlike}) == len(unlike), "a comparison names what differs"
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts, title
 from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
+from firstgrad.columns import Unit
 from firstgrad.growth.fit import fit_growth_law
 from firstgrad.growth.law import GrowthLaw, Interval, NoLaw, Observations
-from firstgrad.metrics import Unit
 from firstgrad.show.growth import GrowthPanel, describe_growth, describe_ratio, draw_growth, draw_ratio
 
 SIZES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)

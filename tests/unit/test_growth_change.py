@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.columns import metric_named
 from firstgrad.growth.change import GATING, GrowthChangeVerdict, _judge, find_growth_changes
 from firstgrad.growth.law import GrowthLaw, Interval, NoLaw
-from firstgrad.metrics import metric_named
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Counts, Memory, Status
 from firstgrad.row import make_row

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
 from firstgrad.store import Store, add_patiently, import_into
-from firstgrad.store.problems import explained
+from firstgrad.store.database import explained
 from helpers import FakeClock, make_environment, make_record
 from strategies import same
 
@@ -99,7 +99,7 @@ def test_a_record_whose_answer_was_lost_is_kept_once(flaky, add, plan):
     store = flaky(*plan)
     add(store)
     assert [each.record_id for each in store.records()] == ["one"]
-    assert len(list(store.rows())) == 1
+    assert len(store.samples()) == 1
 
 
 def test_another_record_of_the_same_id_is_refused_as_ever(flaky, add, tmp_path):

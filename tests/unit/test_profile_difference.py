@@ -14,8 +14,8 @@ from firstgrad.analysis.unit_groups import group_units, normalise_name
 from firstgrad.analysis.unit_shares import find_unit_shares, share_of_phase
 from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json, to_json
+from firstgrad.columns import Unit
 from firstgrad.errors import ComparisonError
-from firstgrad.metrics import Unit
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.profile import Attribution
 from firstgrad.record import Doubt, Phase

@@ -6,8 +6,8 @@ import pytest
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
+from firstgrad.columns import METRICS, metric_named
 from firstgrad.growth.law import GrowthLaw, GrowthVerdict
-from firstgrad.metrics import METRICS, metric_named
 from firstgrad.pose.spec import Formulation, PoseSpec
 from firstgrad.row import make_row
 from firstgrad.show.growth import growth_pictures, ratio_pictures

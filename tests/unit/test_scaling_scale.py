@@ -10,7 +10,6 @@ from pathlib import Path
 SAMPLES = 100_000
 SCRIPT = """
 import json, random, resource, sys, time
-from dataclasses import replace
 from pathlib import Path
 
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
@@ -19,23 +18,26 @@ from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
 from firstgrad.show.growth import growth_pictures, ratio_pictures
 from firstgrad.show.style import save_figure
-from firstgrad.metrics import metric_named
-from firstgrad.row import make_row
-from firstgrad.row.text import read_row, write_row
+from firstgrad.columns import METRICS, cells_of, metric_named
+from firstgrad.row import row_of
 from planted_sweep import planted_records
 
 folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
 chance = random.Random(1)
-seeds = [make_row(each) for each in planted_records(1, backends=(BackendName.JAX, BackendName.C, BackendName.NUMBA))]
-texts = []
+seeds = [cells_of(each) for each in planted_records(1, backends=(BackendName.JAX, BackendName.C, BackendName.NUMBA))]
+samples = []
 for number in range(wanted):
-    row = seeds[number % len(seeds)]
+    cells = seeds[number % len(seeds)]
     noise = chance.lognormvariate(0, 0.05)
-    numbers = tuple(each * noise if isinstance(each, float) else each for each in row.numbers)
-    texts.append(write_row(replace(row, record_id=f"{number}", numbers=numbers)))
+    noisy = {
+        metric.name: cells[metric.name] * noise
+        for metric in METRICS
+        if cells[metric.name] is not None and metric.unit != "count"
+    }
+    samples.append({**cells, **noisy, "record_id": f"{number}"})
 
 began = time.process_time()
-rows = [read_row(text) for text in texts]  # what reading a store does
+rows = [row_of(cells) for cells in samples]
 metrics = [metric_named(name) for name in HEADLINE_METRICS]
 axes = ["timesteps", "directions"]
 growths = find_growth(rows, axes, metrics)

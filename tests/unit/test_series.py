@@ -9,10 +9,10 @@ import pytest
 from firstgrad.analysis.axes import AxisKind, Commit, commit_axis, default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.case import BackendName, Scenario
+from firstgrad.columns import metric_named
+from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
-from firstgrad.metrics import metric_named
 from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Phase, Status, Verdict
-from firstgrad.usability import why_unusable
 from helpers import make_case, make_environment, make_record
 
 FIRST_GRADIENT = metric_named("time_to_first_gradient")

@@ -4,7 +4,7 @@ import pytest
 
 from firstgrad.analysis.slices import NODES, find_axes, find_lines, name_lines, observe
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.metrics import metric_named
+from firstgrad.columns import metric_named
 from firstgrad.model import Model
 from firstgrad.pose.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import Counts, Failure, Phase, PhaseRecord, Status

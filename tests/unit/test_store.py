@@ -11,25 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 
 import firstgrad.store
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.codec import to_json
+from firstgrad.columns import cells_of, samples_table
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import SCHEMA_VERSION, Environment, HostFingerprint, Record, Status
-from firstgrad.row import make_row
-from firstgrad.row.text import ROW_VERSION, write_row
-from firstgrad.store import STORE_SCHEMA_VERSION, Store, export_jsonl, import_into, import_jsonl, rows_of
-from firstgrad.store.engine import make_engine, url_of, writing
-from firstgrad.store.migrate import STEPS, migrate
+from firstgrad.store import Store, export_jsonl, import_into, import_jsonl
+from firstgrad.store.database import make_engine, url_of, writing
 from strategies import records, same
 
-NEXT = STORE_SCHEMA_VERSION + 1
 NOBODY = 65534
 ANY_RECORDS = st.lists(records(), max_size=3, unique_by=lambda record: record.record_id)
 
@@ -56,7 +53,7 @@ def record(record_id, *, label="", git_commit="", status=Status.OK, **case):
 
 
 def ids(found):
-    return [each.record_id for each in found]
+    return [each["record_id"] if isinstance(each, dict) else each.record_id for each in found]
 
 
 def names_in(folder):
@@ -109,14 +106,13 @@ def test_a_reopened_store_has_what_was_added(path):
 
 def test_more_records_than_a_page_keep_their_order(store, monkeypatch):
     monkeypatch.setattr("firstgrad.store.store._PAGE_DOCUMENTS", 10)
-    monkeypatch.setattr("firstgrad.store.store._PAGE_ROWS", 10)
     names = [f"{number * 11 % 31:02}" for number in range(31)]
     for name in names:
         store.add(record(name, label="even" if int(name) % 2 == 0 else "odd"))
     assert ids(store.records()) == names
     assert ids(store.records(label="odd")) == [name for name in names if int(name) % 2]
-    assert ids(store.rows()) == names
-    assert ids(store.rows(label="odd")) == [name for name in names if int(name) % 2]
+    assert ids(store.cells()) == names
+    assert ids(store.cells(label="odd")) == [name for name in names if int(name) % 2]
 
 
 def test_records_added_while_reading_are_left_to_the_next_reading(store, monkeypatch):
@@ -147,26 +143,15 @@ def test_a_record_is_durable_and_visible_to_others_when_add_returns(store, path)
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
 
 
-def test_the_columns_repeat_what_rows_are_found_by(store, path):
+def test_the_columns_are_those_of_the_samples_table(store, path):
     kept = record("one", label="main", status=Status.TIMEOUT)
     store.add(kept)
-    columns = "case_id, started_at, status, label, backend, scenario, model, host, schema_version, document"
-    assert sql(path, (f"SELECT {columns} FROM records",)) == [  # noqa: S608 - a constant
-        [
-            (
-                kept.case.id,
-                "2025-01-01T00:00:00Z",
-                "timeout",
-                "main",
-                "fake",
-                "cold",
-                "pose T=100 K=5 no HMM",
-                kept.environment.host.digest,
-                SCHEMA_VERSION,
-                to_json(kept),
-            )
-        ]
-    ]
+    assert sql(path, ("SELECT record_id, document FROM records",)) == [[("one", to_json(kept))]]
+    cells = cells_of(kept)
+    columns = ", ".join(cells)
+    assert sql(path, (f"SELECT {columns} FROM samples",)) == [[tuple(cells.values())]]  # noqa: S608 - names of columns
+    assert cells["model"] == "pose T=100 K=5 no HMM"
+    assert (cells["status"], cells["label"], cells["case_id"]) == ("timeout", "main", kept.case.id)
 
 
 def test_filters_are_equalities_that_all_hold(store):
@@ -185,7 +170,7 @@ def test_filters_are_equalities_that_all_hold(store):
 
 
 def test_records_are_found_by_their_commit_and_by_their_ids(store, monkeypatch):
-    monkeypatch.setattr("firstgrad.store.statements._MOST_NAMES", 2)
+    monkeypatch.setattr("firstgrad.store.store._MOST_NAMES", 2)
     for name in "abcdef":
         store.add(record(name, label="main", git_commit="1" * 40 if name in "ace" else "2" * 40))
     assert ids(store.records(git_commit="1" * 40)) == ["a", "c", "e"]
@@ -202,7 +187,7 @@ def test_any_text_is_kept_and_found(store, text):
     assert text in store
     assert ids(store.records(label=text)) == [text]
     assert ids(store.records(record_ids=[text])) == [text]
-    assert list(store.rows(label=text)) == [make_row(record(text, label=text))]
+    assert len(store.samples(label=text)) == 1
 
 
 def test_an_unknown_record_id_is_an_error_that_names_it(store):
@@ -226,79 +211,40 @@ def test_a_closed_store_says_so(store):
         list(store.records())
 
 
-# Rows
+# Samples
 
 
 @settings(max_examples=30, deadline=None)
 @given(ANY_RECORDS)
-def test_the_rows_of_any_records_are_there_in_order(given_records):
+def test_the_samples_of_any_records_are_there_in_order(given_records):
     with Store.open("sqlite://") as store:
         for each in given_records:
             store.add(each)
-        assert repr(list(store.rows())) == repr([make_row(each) for each in given_records])
-        assert repr(list(rows_of(given_records))) == repr(list(store.rows()))
+        read = store.samples()
+        assert list(read.columns) == list(samples_table(given_records).columns)
+        numbers = read.select_dtypes("float").columns
+        pd.testing.assert_frame_equal(read[numbers], samples_table(given_records)[numbers], check_dtype=False)
 
 
-def test_rows_are_read_without_their_documents(store, path):
+def test_samples_are_read_without_their_documents(store, path):
     store.add(record("one"))
     sql(path, ("UPDATE records SET document = 'nothing'",))
-    assert list(store.rows()) == [make_row(record("one"))]
+    pd.testing.assert_frame_equal(store.samples(), samples_table([record("one")]))
 
 
-def test_rows_are_filtered_like_records(store):
+def test_samples_are_filtered_like_records(store):
     more = {"evaluations": 7, "time_limit_seconds": 1.0}
     store.add(record("a", label="main", git_commit="1" * 40))
     store.add(record("b", label="main", git_commit="2" * 40, **more))
     store.add(record("c", target=Target.LOGP_DLOGP, git_commit="1" * 40))
     question, other = record("a").case.question, record("c", target=Target.LOGP_DLOGP).case.question
-    assert ids(store.rows(question=question)) == ["a", "b"]
-    assert ids(store.rows(question=other)) == ["c"]
-    assert ids(store.rows("main", question, git_commit="2" * 40)) == ["b"]
-    assert ids(store.rows(git_commit="1" * 40)) == ["a", "c"]
-    assert ids(store.rows("main", other)) == []
-    assert ids(store.rows(label="")) == ["c"]
-
-
-def test_the_columns_of_rows_repeat_what_they_are_found_by(store, path):
-    kept = record("one", git_commit="1" * 40)
-    store.add(kept)
-    row = make_row(kept)
-    assert sql(path, ("SELECT * FROM rows",)) == [
-        [(1, row.question, row.conditions, "1" * 40, ROW_VERSION, write_row(row))]
-    ]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE rows SET row_version = row_version - 1, row = 'of old', question = 'other', git_commit = 'other'",
-        "UPDATE rows SET row_version = NULL, row = NULL, question = NULL, git_commit = NULL",
-        "DELETE FROM rows",
-        "UPDATE rows SET row = substr(row, 1, 50)",
-        "UPDATE rows SET row = 'damaged'",
-    ],
-    ids=["another version", "none", "added by a firstgrad without rows", "broken off", "damaged"],
-)
-def test_a_row_that_cannot_be_read_is_made_anew_from_the_document(store, path, change):
-    store.add(record("one", label="main", git_commit="1" * 40))
-    store.add(record("two", target=Target.LOGP_DLOGP, git_commit="2" * 40))
-    sql(path, (change,))
-    first, second = make_row(store.get("one")), make_row(store.get("two"))
-    assert list(store.rows()) == [first, second]
-    assert list(store.rows(label="main")) == [first]
-    assert list(store.rows(question=second.question)) == [second]
-    assert list(store.rows(git_commit="2" * 40)) == [second]
-    assert ids(store.records(git_commit="2" * 40)) == ["two"]
-
-
-def test_a_damaged_document_without_its_row_is_an_error_that_names_it(store, path):
-    for name in ("good", "bad"):
-        store.add(record(name))
-    sql(path, ("UPDATE records SET document = '{' WHERE record_id = 'bad'",), ("DELETE FROM rows",))
-    for reading in (store.rows(), store.rows(question=record("good").case.question)):
-        assert next(reading).record_id == "good"
-        with pytest.raises(StoreError, match="record 'bad': not a Record"):
-            next(reading)
+    assert ids(store.cells(question=question)) == ["a", "b"]
+    assert ids(store.cells(question=other)) == ["c"]
+    assert ids(store.cells(label="main", question=question, git_commit="2" * 40)) == ["b"]
+    assert ids(store.cells(git_commit="1" * 40)) == ["a", "c"]
+    assert ids(store.cells(label="main", question=other)) == []
+    assert ids(store.cells(label="")) == ["c"]
+    assert list(store.samples(scenario="cold", label="main").record_id) == ["a", "b"]
 
 
 # Nothing is overwritten or lost
@@ -484,41 +430,7 @@ def test_a_read_only_store_is_an_error_that_says_so(unprivileged):
         store.add(record("two"))
 
 
-# Migrations
-
-VERSION_1 = """
-CREATE TABLE meta (name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name));
-CREATE TABLE records (
-    position INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    record_id TEXT NOT NULL,
-    case_id TEXT NOT NULL,
-    started_at TEXT NOT NULL,
-    status TEXT NOT NULL,
-    label TEXT NOT NULL,
-    backend TEXT NOT NULL,
-    scenario TEXT NOT NULL,
-    model TEXT NOT NULL,
-    host TEXT NOT NULL,
-    schema_version INTEGER NOT NULL,
-    document TEXT NOT NULL,
-    UNIQUE (record_id)
-);
-CREATE INDEX ix_records_case_id_status ON records (case_id, status);
-CREATE INDEX ix_records_label ON records (label);
-INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', '1');
-"""
-"""The first schema, word for word: never edit it, add the next one below it."""
-
-
-def layout(path):
-    """Columns (name, type, not null, primary key) and indexes of every table."""
-    return {
-        table: (
-            sorted(row[1:4] + row[5:] for row in sql(path, (f"PRAGMA table_info({table})",))[0]),
-            sorted(row[1:3] for row in sql(path, (f"PRAGMA index_list({table})",))[0]),
-        )
-        for table in ("meta", "records", "rows")
-    }
+# Creating
 
 
 @pytest.fixture
@@ -528,90 +440,6 @@ def engine(path):
     made = make_engine(url_of(path), busy_timeout_seconds=1)
     yield made
     made.dispose()
-
-
-def version_in(path):
-    return sql(path, ("SELECT value FROM meta WHERE name = 'schema_version'",))[0][0][0]
-
-
-@pytest.fixture
-def old(tmp_path):
-    """A store of version 1 with 250 records, one of them damaged and one of a newer firstgrad; and its path."""
-    path = tmp_path / "old.sqlite"
-    kept = [record(f"{number:03}", label="main", git_commit=f"{number % 3}" * 40) for number in range(250)]
-    documents = {each.record_id: to_json(each) for each in kept}
-    documents["007"] = documents["007"][:50]
-    documents["009"] = json.dumps(json.loads(documents["009"]) | {"schema_version": SCHEMA_VERSION + 1})
-    connection = sqlite3.connect(path)
-    connection.executescript(VERSION_1)
-    shared = (kept[0].case.id, "2025-01-01T00:00:00Z", "ok", "main", "fake", "cold", "pose", "h", 1)
-    connection.executemany(
-        "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        # Positions with gaps: failed insertions leave some
-        [(2 * number, name, *shared, document) for number, (name, document) in enumerate(documents.items(), start=1)],
-    )
-    connection.commit()
-    connection.close()
-    return path, kept
-
-
-def test_a_store_of_version_1_becomes_what_a_new_store_is(old, tmp_path):
-    path, _ = old
-    with Store.open(path) as store, Store.open(tmp_path / "new.sqlite"):
-        store.add(record("new"))
-        assert len(store) == 251
-        assert sql(path, ("SELECT row FROM rows ORDER BY position",))[0][-1] == (write_row(make_row(record("new"))),)
-    assert layout(path) == layout(tmp_path / "new.sqlite")
-    assert version_in(path) == version_in(tmp_path / "new.sqlite") == str(STORE_SCHEMA_VERSION)
-
-
-def test_a_store_of_version_1_has_its_rows_filled_in(old):
-    path, kept = old
-    with Store.open(path) as store:
-        assert same(store.get("000"), kept[0])
-    good = [each for each in kept if each.record_id not in {"007", "009"}]
-    expected = [(write_row(make_row(each)), each.environment.git_commit, ROW_VERSION) for each in good]
-    filled = "SELECT row, git_commit, row_version FROM rows WHERE row IS NOT NULL ORDER BY position"
-    assert sql(path, (filled,)) == [expected]
-
-
-def test_a_damaged_document_of_version_1_costs_nobody_the_others(old):
-    path, kept = old
-    with Store.open(path) as store:
-        reading = store.rows()
-        assert [next(reading) for _ in range(7)] == [make_row(each) for each in kept[:7]]
-        with pytest.raises(StoreError, match="record '007': not a Record"):
-            next(reading)
-        with pytest.raises(SchemaTooNewError, match="'009'"):
-            store.get("009")
-    sql(path, ("DELETE FROM records WHERE record_id IN ('007', '009')",))
-    with Store.open(path) as store:
-        assert len(list(store.rows())) == 248
-
-
-def test_every_version_after_the_first_has_its_step():
-    assert set(STEPS) == set(range(2, STORE_SCHEMA_VERSION + 1))
-
-
-def step(number, done):
-    def run(connection):
-        done.append(number)
-        connection.exec_driver_sql(f"ALTER TABLE records ADD COLUMN added_{number} TEXT DEFAULT '{number}'")
-
-    return run
-
-
-def test_older_stores_are_migrated_step_by_step(engine, path):
-    done = []
-    steps = {number: step(number, done) for number in (NEXT + 2, NEXT, NEXT + 1)}
-    migrate(engine, place="here", steps=steps, target=NEXT)
-    assert (done, version_in(path)) == ([NEXT], f"{NEXT}")
-    migrate(engine, place="here", steps=steps, target=NEXT + 2)
-    assert (done, version_in(path)) == ([NEXT, NEXT + 1, NEXT + 2], f"{NEXT + 2}")
-    migrate(engine, place="here", steps=steps, target=NEXT + 2)
-    assert done == [NEXT, NEXT + 1, NEXT + 2]
-    found = sql(path, (f"SELECT record_id, label, added_{NEXT}, added_{NEXT + 2} FROM records",))  # noqa: S608
-    assert found == [[("one", "main", f"{NEXT}", f"{NEXT + 2}")]]
 
 
 def test_a_writing_transaction_has_its_lock_from_the_start(engine, path):
@@ -639,7 +467,7 @@ def test_a_new_store_waits_while_another_process_creates_it(creator, path, monke
         if len(waits) == 3:
             creator.execute("COMMIT")
 
-    monkeypatch.setattr("firstgrad.store.engine.time.sleep", wait)
+    monkeypatch.setattr("firstgrad.store.database.time.sleep", wait)
     with Store.open(path) as store:
         store.add(record("one"))
         assert ids(store.records()) == ["one"]
@@ -653,48 +481,23 @@ def test_a_new_store_waits_no_longer_than_it_was_told(path):
         Store.open(path, busy_timeout_seconds=0.05)
 
 
-def test_of_two_that_migrate_at_once_one_runs_the_steps(engine):
-    done, begun, waits = [], [], threading.Event()
-
-    def on_begin(connection):
-        begun.append(connection)
-        if len(begun) == 2:  # the other one has read the old version, and is about to wait for the lock
-            waits.set()
-
-    def slow_step(connection):
-        step(NEXT, done)(connection)
-        if len(done) == 1:
-            event.listen(engine, "begin", on_begin, insert=True)  # before the listener that waits
-            others.append(pool.submit(migrate, engine, place="here", steps={NEXT: slow_step}, target=NEXT))
-            assert waits.wait(timeout=10)
-
-    others = []
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        migrate(engine, place="here", steps={NEXT: slow_step}, target=NEXT)
-        others[0].result(timeout=10)
-    assert done == [NEXT]
-
-
-def test_a_failing_step_leaves_the_store_as_it_was(engine, path):
-    def fail(connection):
-        connection.exec_driver_sql("DELETE FROM records")
-        raise RuntimeError("a bug in this step")
-
-    before = layout(path)
-    with pytest.raises(RuntimeError, match="a bug in this step"):
-        migrate(engine, place="here", steps={NEXT: step(NEXT, []), NEXT + 1: fail}, target=NEXT + 1)
-    assert (layout(path), version_in(path)) == (before, str(STORE_SCHEMA_VERSION))
-    with Store.open(path) as store:
-        assert ids(store.records()) == ["one"]
-
-
-def test_a_newer_store_is_refused_and_stays_as_it_is(engine, path):
+@pytest.mark.parametrize(
+    ("change", "error", "expected"),
+    [
+        (
+            1,
+            SchemaTooNewError,
+            rf"was written by a newer firstgrad; this one reads {SCHEMA_VERSION}\. Upgrade firstgrad",
+        ),
+        (-1, StoreError, r"is from before firstgrad's first release.*Measure again, into a store of another name"),
+    ],
+)
+def test_a_store_of_another_version_is_refused_and_stays_as_it_is(engine, path, change, error, expected):
     engine.dispose()
-    newer = STORE_SCHEMA_VERSION + 41
-    sql(path, ("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(newer),)))
+    version = SCHEMA_VERSION + change
+    sql(path, ("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(version),)))
     before = path.read_bytes()
-    expected = rf"results\.sqlite: .* version {newer} .* up to {STORE_SCHEMA_VERSION}\. Upgrade firstgrad"
-    with pytest.raises(SchemaTooNewError, match=expected):
+    with pytest.raises(error, match=rf"results\.sqlite: schema version {version} {expected}"):
         Store.open(path)
     assert path.read_bytes() == before
 
@@ -778,10 +581,14 @@ def test_an_error_does_not_repeat_a_long_wrong_name(tmp_path):
     assert len(str(caught.value)) < 1000
 
 
-def test_a_line_of_a_newer_firstgrad_says_to_upgrade(tmp_path):
-    newer = json.loads(to_json(record("one"))) | {"schema_version": SCHEMA_VERSION + 1, "new": 1}
-    (tmp_path / "x.jsonl").write_text(json.dumps(newer))
-    with pytest.raises(SchemaTooNewError, match=r"x\.jsonl: line 1.*Upgrade firstgrad"):
+@pytest.mark.parametrize(
+    ("change", "error", "expected"),
+    [(1, SchemaTooNewError, "Upgrade firstgrad"), (-1, StoreError, "from before firstgrad's first release")],
+)
+def test_a_line_of_another_version_is_refused(tmp_path, change, error, expected):
+    other = json.loads(to_json(record("one"))) | {"schema_version": SCHEMA_VERSION + change, "new": 1}
+    (tmp_path / "x.jsonl").write_text(json.dumps(other))
+    with pytest.raises(error, match=rf"x\.jsonl: line 1.*{expected}"):
         list(import_jsonl(tmp_path / "x.jsonl"))
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
+from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.record import CacheUse, Check, Doubt, Failure, Mismatch, Phase, Status, Verdict
-from firstgrad.usability import describe_mismatch, why_unusable
 from helpers import make_record
 from strategies import records
 

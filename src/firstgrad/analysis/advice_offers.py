@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.breakeven import Option
 from firstgrad.case import BackendName
+from firstgrad.columns import METRICS
 from firstgrad.estimates import Estimate, estimate_median
-from firstgrad.metrics import METRICS
 from firstgrad.record import Doubt, Status, Verdict
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.ratio_curve import RatioCurve, make_ratio_curve
 from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
 from firstgrad.case import Scenario
-from firstgrad.metrics import Metric
+from firstgrad.columns import Column
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ContrastCurve:
         Which choice.
     axis : str
         The size.
-    metric : Metric
+    metric : Column
         Of which the ratio is made.
     common, name : str
         What the curves of this contrast and size have in common, and what tells this one from the others; both of the
@@ -55,7 +55,7 @@ class ContrastCurve:
 
     contrast: Contrast
     axis: str
-    metric: Metric
+    metric: Column
     common: str
     name: str
     numerator: Line
@@ -66,7 +66,7 @@ class ContrastCurve:
 def find_contrasts(
     rows: Iterable[Row],
     axis: str,
-    metrics: Sequence[Metric],
+    metrics: Sequence[Column],
     contrasts: Sequence[Contrast] = tuple(Contrast),
     *,
     least_sizes: int = 2,
@@ -79,7 +79,7 @@ def find_contrasts(
         As `firstgrad.analysis.scaling.find_growth` takes them.
     axis : str
         Along which size.
-    metrics : sequence of Metric
+    metrics : sequence of Column
         Of which.
     contrasts : sequence of Contrast
         Which choices.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from firstgrad.metrics import Unit
+from firstgrad.columns import Unit
 
 LEAST_SECONDS = 0.05
 """Smaller differences of seconds are noise: each profile is a single sample, taken with instruments on."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.profile_change import Change, ChangeKind, make_change
 from firstgrad.analysis.profile_notes import find_notes
 from firstgrad.analysis.unit_groups import group_units
+from firstgrad.columns import Unit
 from firstgrad.errors import ComparisonError
-from firstgrad.metrics import Unit
 from firstgrad.profile import Profile
 from firstgrad.record import Phase
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.slices import Line, find_lines, name_lines, observe_all
+from firstgrad.columns import Column
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import GrowthLaw, NoLaw
-from firstgrad.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +47,7 @@ class Growth:
     ----------
     axis : str
         The size.
-    metric : Metric
+    metric : Column
         What is counted.
     common : str
         What all lines have in common.
@@ -56,12 +56,12 @@ class Growth:
     """
 
     axis: str
-    metric: Metric
+    metric: Column
     common: str
     lines: tuple[GrownLine, ...]
 
 
-def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Metric]) -> tuple[Growth, ...]:
+def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Column]) -> tuple[Growth, ...]:
     """Fit a growth law to each metric of each line along each size.
 
     Parameters
@@ -70,7 +70,7 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Metr
         Samples whose numbers don't count are left out; those that a limit stopped count as censored.
     axes : sequence of str
         See `firstgrad.analysis.slices.find_axes`.
-    metrics : sequence of Metric
+    metrics : sequence of Column
         Which.
 
     Returns
@@ -79,7 +79,7 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Metr
         By axis, then by metric; without those that have no numbers.
     """
     known = list(rows)
-    wanted: list[tuple[str, str, Metric]] = []
+    wanted: list[tuple[str, str, Column]] = []
     asked: list[tuple[int, Line, str, Observations]] = []
     for axis in axes:
         lines = find_lines(known, axis, least_sizes=_LEAST_SIZES)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.axes import Axis, AxisKind
 from firstgrad.case import Case
+from firstgrad.columns import Column
+from firstgrad.doubts import why_unusable
 from firstgrad.estimates import Estimate, estimate_median
-from firstgrad.metrics import Metric
 from firstgrad.record import Doubt, Record
-from firstgrad.row import packages_of
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +59,7 @@ class Series:
 
     Attributes
     ----------
-    metric : Metric
+    metric : Column
         What is counted, and its unit.
     case : Case
         What was measured.
@@ -71,7 +70,7 @@ class Series:
         In the axis's order; places without any record are left out.
     """
 
-    metric: Metric
+    metric: Column
     case: Case
     conditions: tuple[tuple[str, str], ...]
     points: tuple[Point, ...]
@@ -126,7 +125,7 @@ def group_records(records: Sequence[Record], axis: Axis) -> tuple[Group, ...]:
     )
 
 
-def make_series(groups: Sequence[Group], metric: Metric) -> tuple[Series, ...]:
+def make_series(groups: Sequence[Group], metric: Column) -> tuple[Series, ...]:
     """Make one metric's series, one a group; groups in which it has neither numbers nor failures are left out."""
     made = (
         Series(
@@ -177,7 +176,7 @@ def _equal[T](values: Sequence[T], wanted: T) -> list[int]:
     return [number for number, value in enumerate(values) if value == wanted]
 
 
-def _point(key: str, records: Sequence[Record], metric: Metric) -> Point | None:
+def _point(key: str, records: Sequence[Record], metric: Column) -> Point | None:
     reasons = Counter(reason for record in records if (reason := why_unusable(record)))
     read = (metric.read(record) for record in records if not why_unusable(record))
     numbers = [number for number in read if number is not None and math.isfinite(number)]
@@ -206,7 +205,7 @@ def _conditions(record: Record, axis: Axis) -> tuple[tuple[str, str], ...]:
 
 
 def _packages(record: Record) -> tuple[tuple[str, str], ...]:
-    return packages_of(record.environment.versions)
+    return record.environment.packages
 
 
 def _newest_packages(records: Sequence[Record]) -> tuple[Record, ...]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.columns import METRICS, Unit
 from firstgrad.growth.law import Observations
-from firstgrad.metrics import METRICS, Unit
 from firstgrad.pose.spec import Scalar
-from firstgrad.row import Row, packages_of
+from firstgrad.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
 
 POSE_SIZES = ("timesteps", "directions", "cameras", "states")
 """Axes of the pose model that are sizes."""
@@ -89,9 +89,9 @@ def find_lines(rows: Iterable[Row], axis: str, *, least_sizes: int = 2) -> tuple
         size = _size(row, axis)
         if size is None:
             continue
-        key = keys.get((row.question, row.versions))
+        key = keys.get((row.question, row.packages))
         if key is None:
-            key = keys[row.question, row.versions] = _key(row, axis)
+            key = keys[row.question, row.packages] = _key(row, axis)
         members, sizes = found[key]
         members.append(row)
         sizes.append(size)
@@ -127,7 +127,7 @@ def find_axes(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(sorted(varying, key=lambda name: (POSE_SIZES.index(name) if name in POSE_SIZES else 99, name)))
 
 
-def observe(line: Line, metric: Metric) -> Observations | None:
+def observe(line: Line, metric: Column) -> Observations | None:
     """Take one metric's numbers of a line; what a limit stopped is censored, what failed is left out.
 
     Returns
@@ -149,7 +149,7 @@ def observe(line: Line, metric: Metric) -> Observations | None:
     return Observations(sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_exact=_is_exact(metric))
 
 
-def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | None, ...]:
+def observe_all(line: Line, metrics: Sequence[Column]) -> tuple[Observations | None, ...]:
     """Take several metrics' numbers of a line, as `observe` takes one's, but looking at each sample once."""
     if any(row.reason for row in line.rows):
         return tuple(observe(line, metric) for metric in metrics)
@@ -176,7 +176,7 @@ def observe_all(line: Line, metrics: Sequence[Metric]) -> tuple[Observations | N
     return tuple(found)
 
 
-def _is_exact(metric: Metric) -> bool:
+def _is_exact(metric: Column) -> bool:
     return metric.is_deterministic and metric.unit is Unit.COUNT
 
 
@@ -203,7 +203,7 @@ def name_lines(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:
 def _key(row: Row, axis: str) -> tuple[object, ...]:
     left_out = POSE_SIZES if axis == NODES else (axis,)
     rest = tuple(each for each in row.axes if each[0] not in left_out)
-    return row.family, rest, row.backend, row.target, row.scenario, packages_of(row.versions)
+    return row.family, rest, row.backend, row.target, row.scenario, row.packages
 
 
 def _size(row: Row, axis: str) -> float | None:

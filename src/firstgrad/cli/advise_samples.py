@@ -77,13 +77,11 @@ def list_wanted(model: Model, backends: Sequence[BackendName], options: AdviseOp
 
 def from_export(records: Iterable[Record], wanted: Sequence[Wanted], place: str) -> Found:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
-    from firstgrad.row import conditions_of
-
     questions = {each.case.question for each in wanted}
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.case.question in questions:
-            groups.setdefault(conditions_of(record.environment), []).append(record)
+            groups.setdefault(record.environment.conditions, []).append(record)
     if not groups:
         return Found(records=(), place=place)
     # The newest of those that tell equally much.

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from firstgrad.case import Case
+    from firstgrad.columns import Column
     from firstgrad.compare.comparison import Comparison
     from firstgrad.compare.measuring import MeasuredSides
     from firstgrad.compare.places import SideRequest
     from firstgrad.growth.change import GrowthChanges
-    from firstgrad.metrics import Metric
     from firstgrad.record import Record
     from firstgrad.show.result import Result
 
@@ -221,7 +221,7 @@ def _show_growth(growth: GrowthChanges, comparison: Comparison, out: OutputOptio
 
 
 def _judge_stored(
-    base: str, head: str, metrics: Sequence[Metric], *, store: str | None, across: Collection[str], judge: Judge
+    base: str, head: str, metrics: Sequence[Column], *, store: str | None, across: Collection[str], judge: Judge
 ) -> tuple[Comparison, GrowthChanges]:
     from firstgrad.cli.compare_growth import find_growth
     from firstgrad.cli.rows import open_store

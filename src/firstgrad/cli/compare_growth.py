@@ -6,17 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.cli.growth_change_rows import growth_change_rows
+from firstgrad.columns import METRICS
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.growth.law import GrowthLaw
-from firstgrad.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from firstgrad.columns import Column
     from firstgrad.compare.comparison import Comparison
     from firstgrad.compare.judge import Thresholds
     from firstgrad.growth.change import GrowthChanges, LawChange
-    from firstgrad.metrics import Metric
     from firstgrad.record import Record
 
 
@@ -25,7 +25,7 @@ def find_growth(
     base: str,
     head: str,
     resolve: Callable[[str], str],
-    metrics: Sequence[Metric] = METRICS,
+    metrics: Sequence[Column] = METRICS,
 ) -> GrowthChanges:
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
     from firstgrad.compare.sides import find_side

@@ -16,11 +16,11 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from firstgrad.cli.console import make_console
+from firstgrad.doubts import why_unusable
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import format_bytes, format_count, format_seconds
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

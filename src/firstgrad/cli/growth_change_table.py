@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.cli.growth_change_rows import growth_change_rows
+from firstgrad.columns import Unit
 from firstgrad.growth.change import GrowthChangeVerdict
-from firstgrad.metrics import Unit
 from firstgrad.show.words import write_fitted
 from firstgrad.units import format_count
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
 
 
-def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+def choose_metrics(names: Sequence[str]) -> tuple[Column, ...]:
     """Find metrics, in the order of their list; no names, or ``all``, are all of them.
 
     Raises
@@ -18,8 +18,8 @@ def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
     SpecError
         Where there is no such metric.
     """
+    from firstgrad.columns import METRICS
     from firstgrad.errors import SpecError
-    from firstgrad.metrics import METRICS
 
     known = {each.name for each in METRICS}
     for name in names:

@@ -53,7 +53,7 @@ def open_store(place: str | None) -> Store:
 
     from firstgrad.errors import StoreError
     from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.store.place import is_url
+    from firstgrad.store.jsonl import is_url
 
     where = place or DEFAULT_PATH
     if not is_url(where) and not Path(where).exists():

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.contrasts import Contrast, ContrastCurve
     from firstgrad.analysis.scaling import Growth
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
     from firstgrad.row import Row
 
 HEADLINE_METRICS = (
@@ -116,7 +116,7 @@ def _contrasts(given: str) -> tuple[Contrast, ...]:
 
 
 def _find_contrasts(
-    rows: Sequence[Row], axes: Sequence[str], metrics: Sequence[Metric], contrasts: Sequence[Contrast]
+    rows: Sequence[Row], axes: Sequence[str], metrics: Sequence[Column], contrasts: Sequence[Contrast]
 ) -> list[ContrastCurve]:
     """Find the ratios along each size; of a choice that was measured at single sizes only, along the first."""
     from firstgrad.analysis.contrasts import find_contrasts

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firstgrad.cli.scaling_rows import growth_rows, ratio_rows
-from firstgrad.metrics import Unit, metric_named
+from firstgrad.columns import Unit, metric_named
 from firstgrad.show.words import write_fitted
 
 if TYPE_CHECKING:

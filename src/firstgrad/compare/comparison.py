@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Case
+from firstgrad.columns import METRICS, Column, Unit
 from firstgrad.compare.judge import (
     ComparisonVerdict,
     MetricComparison,
@@ -19,10 +20,8 @@ from firstgrad.compare.judge import (
 )
 from firstgrad.compare.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
 from firstgrad.compare.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
-from firstgrad.metrics import METRICS, Metric, Unit
+from firstgrad.doubts import why_unusable
 from firstgrad.record import Doubt, Status
-from firstgrad.row import conditions_of
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -138,7 +137,7 @@ def compare(
     head: str,
     *,
     thresholds: Thresholds | None = None,
-    metrics: Sequence[Metric] = METRICS,
+    metrics: Sequence[Column] = METRICS,
     across: Collection[str] = (),
     force: bool = False,
     resolve: Callable[[str], str] = lambda _: "",
@@ -156,7 +155,7 @@ def compare(
         Labels, commits, or names that `resolve` knows.
     thresholds : Thresholds, optional
         Firstgrad's own where left out.
-    metrics : sequence of Metric
+    metrics : sequence of Column
         Which to compare.
     across : collection of str
         Packages (or ``python``, ``compiler``, ``threads``, ``flags``) that are the compared thing.
@@ -221,7 +220,7 @@ def _gather(
     key: str,
     base: Sequence[Record],
     head: Sequence[Record],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Column],
     thresholds: Thresholds,
     history: dict[str, list[Row]],
 ) -> _CaseNumbers:
@@ -231,10 +230,10 @@ def _gather(
         return _CaseNumbers(key=key, base=base, head=head, rounds=Rounds())
     rounds = find_rounds(base, head)
     question = usable[0][0].case.question
-    conditions = conditions_of(usable[0][0].environment)
+    conditions = usable[0][0].environment.conditions
     runs = find_runs(history.get(question, ()), question=question, conditions=conditions)
 
-    def gather(metric: Metric) -> MetricNumbers:
+    def gather(metric: Column) -> MetricNumbers:
         # Counts change because somebody changed them, never by themselves.
         noise = Noise(factor=thresholds.counts_noise_factor)
         if metric.unit is not Unit.COUNT:
@@ -250,7 +249,7 @@ def _gather(
     return _CaseNumbers(key=key, base=base, head=head, rounds=rounds, metrics=gathered)
 
 
-def _numbers(records: Sequence[Record], metric: Metric) -> list[float]:
+def _numbers(records: Sequence[Record], metric: Column) -> list[float]:
     numbers = (metric.read(record) for record in records)
     return [number for number in numbers if number is not None and math.isfinite(number)]
 
@@ -281,7 +280,7 @@ def _judge_all(
     return judged, len(families["gating seconds"])
 
 
-def _family_of(metric: Metric, fit: RatioFit, thresholds: Thresholds) -> str:
+def _family_of(metric: Column, fit: RatioFit, thresholds: Thresholds) -> str:
     """Find with which others a metric is corrected; '' where it isn't tested."""
     if not fit.has_interval or metric.unit is Unit.COUNT:
         return ""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from firstgrad.columns import Column, Unit
 from firstgrad.compare.noise import Noise
 from firstgrad.compare.ratio import RatioFit, fit_ratio
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate
-from firstgrad.metrics import Metric, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,14 +87,14 @@ class Thresholds:
         """Return the margin of practical equality, which is never narrower than the noise."""
         return max(self.same_factor, noise_factor)
 
-    def least(self, metric: Metric) -> float:
+    def least(self, metric: Column) -> float:
         """Return the least difference that is one, in the metric's unit."""
         if metric.name == "evaluation":
             return self.least_evaluation_seconds
         return {Unit.COUNT: 0.0, Unit.BYTES: self.least_bytes, Unit.SECONDS: self.least_seconds}[metric.unit]
 
 
-def is_gating(metric: Metric) -> bool:
+def is_gating(metric: Column) -> bool:
     """Whether a metric can be an alarm: phases explain where time went, and the times that they make up alarm."""
     return metric.unit is not Unit.SECONDS or metric.name in _GATING_SECONDS
 
@@ -177,7 +177,7 @@ class SideSpread:
 class MetricNumbers:
     """What both sides have of one metric of one case: a number a sample, in the metric's unit."""
 
-    metric: Metric
+    metric: Column
     base: Sequence[float]
     head: Sequence[float]
     pairs: Sequence[tuple[float, float]] | None = None
@@ -199,7 +199,7 @@ class MetricComparison:
     """One metric of one case, judged."""
 
     metric: str
-    """Its name in `firstgrad.metrics`."""
+    """Its name in `firstgrad.columns`."""
     unit: Unit
     is_gating: bool
     """Whether it can be an alarm; other durations explain."""
@@ -309,7 +309,7 @@ def _spread(values: Sequence[float]) -> SideSpread | None:
     return SideSpread(samples=len(values), median=statistics.median(values), low=min(values), high=max(values))
 
 
-def _ratio(metric: Metric, base: SideSpread | None, head: SideSpread | None, fit: RatioFit | None) -> Estimate | None:
+def _ratio(metric: Column, base: SideSpread | None, head: SideSpread | None, fit: RatioFit | None) -> Estimate | None:
     if base is None or head is None or fit is None:
         return None
     if metric.unit is not Unit.COUNT:
@@ -361,7 +361,7 @@ def _difference(ratio: float, base: SideSpread, head: SideSpread) -> float:
     return 2 * math.sinh(away / 2) * math.sqrt(base.median) * math.sqrt(head.median)
 
 
-def _judge_ranges(base: SideSpread, head: SideSpread, metric: Metric, thresholds: Thresholds) -> ComparisonVerdict:
+def _judge_ranges(base: SideSpread, head: SideSpread, metric: Column, thresholds: Thresholds) -> ComparisonVerdict:
     """Judge numbers of zero or less, which have no ratio: retained memory, phases that didn't happen."""
     least = thresholds.least(metric)
     enough = metric.unit is Unit.BYTES or min(base.samples, head.samples) >= thresholds.least_samples
@@ -371,7 +371,7 @@ def _judge_ranges(base: SideSpread, head: SideSpread, metric: Metric, thresholds
     return ComparisonVerdict.UNDECIDED if differs else ComparisonVerdict.SAME
 
 
-def _changed(metric: Metric, difference: float) -> ComparisonVerdict:
+def _changed(metric: Column, difference: float) -> ComparisonVerdict:
     if metric.unit is Unit.SECONDS:
         return ComparisonVerdict.SLOWER if difference > 0 else ComparisonVerdict.FASTER
     return ComparisonVerdict.LARGER if difference > 0 else ComparisonVerdict.SMALLER

@@ -188,10 +188,9 @@ def _opening(duel: Duel) -> Iterator[str]:
 def _differing(base: Interpreter | None, head: Interpreter | None) -> frozenset[str]:
     """List the conditions in which two sides' environments differ."""
     from firstgrad.measure.environment import describe_environment
-    from firstgrad.row import packages_of
 
     environments = [describe_environment(interpreter=interpreter) for interpreter in (base, head)]
-    one, other = ({"python": known.python} | dict(packages_of(known.versions)) for known in environments)
+    one, other = ({"python": known.python} | dict(known.packages) for known in environments)
     return frozenset(name for name in one | other if one.get(name) != other.get(name))
 
 

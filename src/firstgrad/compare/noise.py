@@ -10,13 +10,13 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from firstgrad.metrics import METRICS
-from firstgrad.usability import why_unusable
+from firstgrad.columns import METRICS
+from firstgrad.doubts import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
     from firstgrad.record import Record
     from firstgrad.row import Row
 
@@ -138,7 +138,7 @@ def find_runs(history: Iterable[Row], *, question: str, conditions: str) -> tupl
     return tuple(sorted(runs, key=lambda run: run.began))
 
 
-def find_noise(runs: Sequence[EarlierRun], metric: Metric, *, default: float, is_interleaved: bool) -> Noise:
+def find_noise(runs: Sequence[EarlierRun], metric: Column, *, default: float, is_interleaved: bool) -> Noise:
     """Find beyond which factor a change is unusual.
 
     As in rustc-perf (its comparison analysis), that is a fence by the interquartile range of changes in the past:
@@ -153,7 +153,7 @@ def find_noise(runs: Sequence[EarlierRun], metric: Metric, *, default: float, is
     ----------
     runs : sequence of EarlierRun
         From `find_runs`.
-    metric : Metric
+    metric : Column
     default : float
         The factor where there are fewer than 5 changes.
     is_interleaved : bool
@@ -182,7 +182,7 @@ def _split(rows: Sequence[Row]) -> list[EarlierRun]:
     return [EarlierRun(rows=tuple(part)) for part in parts]
 
 
-def _median(run: EarlierRun, metric: Metric) -> float | None:
+def _median(run: EarlierRun, metric: Column) -> float | None:
     numbers = (row.numbers[_PLACES[metric.name]] for row in run.rows)
     known = [number for number in numbers if number is not None and math.isfinite(number) and number > 0]
     return statistics.median(known) if len(known) >= LEAST_SAMPLES else None

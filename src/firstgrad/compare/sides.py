@@ -9,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.row import packages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -231,7 +230,7 @@ def _conditions(environments: Iterable[Environment]) -> dict[str, set[str]]:
 
 
 def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
-    yield from packages_of(environment.versions)
+    yield from environment.packages
     yield "python", environment.python
     yield "compiler", environment.compiler or _NOT_THERE
     yield "threads", str(environment.threads)

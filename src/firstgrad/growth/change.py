@@ -16,9 +16,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.analysis.slices import Line, find_axes, find_lines, name_lines, observe
+from firstgrad.columns import Column, metric_named
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, Interval, NoLaw, Observations
-from firstgrad.metrics import Metric, metric_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,7 +87,7 @@ class LawChange:
     """What tells the line from the others of that size."""
     common: str
     """What it shares with them."""
-    metric: Metric
+    metric: Column
     base: GrowthLaw | NoLaw
     head: GrowthLaw | NoLaw
     exponent: ChangedPart | None
@@ -130,7 +130,7 @@ def find_growth_changes(
     head: Iterable[Row],
     *,
     axes: Sequence[str] | None = None,
-    metrics: Sequence[Metric] = GATING,
+    metrics: Sequence[Column] = GATING,
     confidence: float = CHANGE_CONFIDENCE,
 ) -> GrowthChanges:
     """Compare the growth laws of two sides, line by line and metric by metric.
@@ -145,14 +145,14 @@ def find_growth_changes(
         Of each side; what failed is left out, what a limit stopped is censored.
     axes : sequence of str, optional
         Sizes; all that vary where left out.
-    metrics : sequence of Metric
+    metrics : sequence of Column
         Which.
     confidence : float
         That no interval of all these misses.
     """
     sides = list(base), list(head)
     chosen = find_axes([*sides[0], *sides[1]]) if axes is None else tuple(axes)
-    asked: list[tuple[str, str, Metric, tuple[Line, Line]]] = []
+    asked: list[tuple[str, str, Column, tuple[Line, Line]]] = []
     observations: list[Observations] = []
     unmatched: list[str] = []
     for axis in chosen:
@@ -211,7 +211,7 @@ def _describe(line: Line) -> str:
 def _compare(
     common: str,
     name: str,
-    metric: Metric,
+    metric: Column,
     pair: tuple[Line, Line],
     laws: tuple[GrowthLaw | NoLaw, GrowthLaw | NoLaw],
     confidence: float,

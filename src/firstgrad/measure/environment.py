@@ -19,7 +19,6 @@ import psutil
 from firstgrad.backends import all_facts, facts_of
 from firstgrad.measure.private import user_flags
 from firstgrad.record import Environment, HostFingerprint
-from firstgrad.row import conditions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,7 +105,7 @@ def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool
     @functools.cache
     def is_here(backend: BackendName, device: str, conditions: str) -> bool:
         bytecode = pymc_has_bytecode if facts_of(backend).is_real else None
-        now = conditions_of(replace(environment, device=device, bytecode=bytecode))
+        now = replace(environment, device=device, bytecode=bytecode).conditions
         return now == conditions and is_expected_device(device, backend)
 
     return is_here

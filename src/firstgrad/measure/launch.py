@@ -10,13 +10,13 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
+from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import find_doubts
 from firstgrad.measure.environment import describe_environment
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
-from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.sources import read_source
 from firstgrad.units import format_bytes, format_seconds
 

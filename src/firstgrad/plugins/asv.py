@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.columns import METRICS
+from firstgrad.doubts import why_unusable
 from firstgrad.errors import FirstgradError, StoreError
-from firstgrad.metrics import METRICS
 from firstgrad.model import Model
 from firstgrad.record import Status
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import psutil
 
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
     from firstgrad.pose.spec import Scalar
     from firstgrad.record import Record
 
@@ -46,7 +46,7 @@ class CellFailedError(FirstgradError):
 class GradientBenchmarks:
     """Measure the gradient compilation of a model with asv: derive a class and name the model.
 
-    Every metric of `firstgrad.metrics.METRICS` becomes a ``track_`` benchmark. All metrics of a sample come from
+    Every metric of `firstgrad.columns.METRICS` becomes a ``track_`` benchmark. All metrics of a sample come from
     one measured process: the first metric that asv asks for measures, the others read what was measured. Each asv
     round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's statistics have
     all samples.
@@ -137,7 +137,7 @@ class GradientBenchmarks:
         return self.case(**dict(zip(self.param_names, values, strict=True)))
 
 
-def _make_track(metric: Metric, title: str, rounds: int) -> Callable[..., object]:
+def _make_track(metric: Column, title: str, rounds: int) -> Callable[..., object]:
     def track(self: GradientBenchmarks, *values: Scalar) -> object:
         def measure(case: Case) -> CellSample:
             return measure_sample(case, self.asv_run, limit_seconds=self.timeout)

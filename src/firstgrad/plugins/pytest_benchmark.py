@@ -10,17 +10,17 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from firstgrad.columns import METRICS, Unit
+from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import BackendUnavailable, SpecError
 from firstgrad.measure.launch import measure
-from firstgrad.metrics import METRICS, Unit
 from firstgrad.record import Phase
-from firstgrad.usability import describe_mismatch, why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from firstgrad.case import Case
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
     from firstgrad.record import Record
     from firstgrad.store import Store
 
@@ -114,7 +114,7 @@ def bench(
     rounds : int
         Samples, each in a fresh process. Under ``--benchmark-disable`` there is only one.
     metric : str
-        Name of one of `firstgrad.metrics.METRICS` that is in seconds, such as ``phase_link``.
+        Name of one of `firstgrad.columns.METRICS` that is in seconds, such as ``phase_link``.
     store : Store, optional
         Keeps every record, also of bad samples, before the next one starts.
     label : str
@@ -181,14 +181,14 @@ def _run(benchmark: Benchmark, measure_one: Callable[[], None], rounds: int) -> 
     pytest.fail(str(unfit), pytrace=False)
 
 
-def _metric_in_seconds(name: str) -> Metric:
+def _metric_in_seconds(name: str) -> Column:
     in_seconds = {metric.name: metric for metric in METRICS if metric.unit is Unit.SECONDS}
     if name not in in_seconds:
         raise SpecError("metric", f"expected one that is in seconds ({', '.join(in_seconds)}), got {name!r}")
     return in_seconds[name]
 
 
-def _group(case: Case, metric: Metric) -> str:
+def _group(case: Case, metric: Column) -> str:
     """Name what stands together: numbers of one size, scenario and metric."""
     model = case.model
     size = f"pose T={pose.n_timesteps} K={pose.n_directions}" if (pose := model.pose) is not None else str(model)
@@ -196,7 +196,7 @@ def _group(case: Case, metric: Metric) -> str:
     return ", ".join(parts)
 
 
-def _fit_seconds(record: Record, metric: Metric) -> float:
+def _fit_seconds(record: Record, metric: Column) -> float:
     """Read a metric in seconds from a record that may be believed; of any other raise an `UnfitError`."""
     failure = record.failure
     if failure is not None and failure.kind == BackendUnavailable.__name__:
@@ -208,7 +208,7 @@ def _fit_seconds(record: Record, metric: Metric) -> float:
         else:
             details = [describe_mismatch(mismatch) for mismatch in record.check.mismatches[1:]]
         raise UnfitError("\n".join((reason, *details)))
-    seconds = metric.read(record)
+    seconds: float | None = metric.read(record)
     if seconds is None:
         raise UnfitError(
             f"the record has no {metric.title} ({metric.name}). Choose another metric, or a case that has it: "
@@ -217,7 +217,7 @@ def _fit_seconds(record: Record, metric: Metric) -> float:
     return seconds
 
 
-def _describe_rounds(case: Case, metric: Metric, records: Sequence[Record]) -> dict[str, Any]:
+def _describe_rounds(case: Case, metric: Column, records: Sequence[Record]) -> dict[str, Any]:
     """Describe a case and its rounds in what JSON can hold.
 
     Lists, and lists in dicts, have one entry a round; plain values hold for all rounds. Seconds, bytes and counts; none

@@ -147,8 +147,8 @@ class History:
 def measured_runs(reference: str, path: Path | str | None = None) -> tuple[FormerRun, ...]:
     """Read what ``firstgrad measure`` stored of a model, oldest first; nothing where there is no store."""
     from firstgrad.case import Scenario
+    from firstgrad.columns import METRICS
     from firstgrad.errors import StoreError
-    from firstgrad.metrics import METRICS
     from firstgrad.store import DEFAULT_PATH
 
     path = path or DEFAULT_PATH

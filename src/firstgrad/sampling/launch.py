@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.case import Scenario
 from firstgrad.codec import DecodeError
+from firstgrad.columns import WHILE_FILLING
 from firstgrad.measure.events import Started, kinds_by_name
 from firstgrad.measure.launch import explain_end, make_task, summarise_memory
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure
-from firstgrad.row.bounds import WHILE_FILLING
 from firstgrad.sampling.plan import (
     DrawsNow,
     Sampled,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.axes import AxisKind
 from firstgrad.analysis.series import group_records, make_series
-from firstgrad.metrics import METRICS
+from firstgrad.columns import METRICS
 from firstgrad.row import make_row
 from firstgrad.show.overview import (
     doubt_section,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from firstgrad.analysis.axes import Axis
     from firstgrad.analysis.series import Group, Point, Series
-    from firstgrad.metrics import Metric
+    from firstgrad.columns import Column
     from firstgrad.record import Record
     from firstgrad.show.result import Inline
 
@@ -88,7 +88,7 @@ def _releases_section(records: Sequence[Record]) -> Section:
     return Section("releases", "PyMC releases at a glance", (picture,))
 
 
-def metric_section(groups: Sequence[Group], metric: Metric, axis: Axis) -> Section | None:
+def metric_section(groups: Sequence[Group], metric: Column, axis: Axis) -> Section | None:
     """Make a metric's figure and tables, which are unfolded of the first metric; none where no record has it."""
     series = make_series(groups, metric)
     if not any(point.estimate for one in series for point in one.points):

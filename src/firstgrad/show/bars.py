@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from firstgrad.analysis.profile_change import ChangeKind
 from firstgrad.analysis.unit_patterns import merge_patterns
 from firstgrad.case import Target
+from firstgrad.columns import Unit
+from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
-from firstgrad.metrics import Unit
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
-from firstgrad.row import conditions_of, packages_of
 from firstgrad.show.drawing import head_figure, new_figure, scale_of, set_rows
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
 from firstgrad.show.words import shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_seconds
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +112,7 @@ def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
     for record in records:
         if record.time_to_first_gradient_seconds is not None and not why_unusable(record):
             environment = record.environment
-            key = (record.case.question, conditions_of(environment), environment.label, environment.git_commit)
+            key = (record.case.question, environment.conditions, environment.label, environment.git_commit)
             groups.setdefault(key, []).append(record)
     alike: dict[str, list[dict[str, str]]] = {}
     for group in groups.values():
@@ -175,7 +174,7 @@ def _conditions(record: Record) -> dict[str, str]:
         "compiler": environment.compiler,
         "threads": str(environment.threads),
         "flags": environment.flags,
-        **dict(packages_of(environment.versions)),
+        **dict(environment.packages),
         "case": record.case.id[:6],
     }
 

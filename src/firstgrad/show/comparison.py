@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from firstgrad.columns import Unit, metric_named
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.metrics import Unit, metric_named
 from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
 from firstgrad.units import format_bytes, format_seconds
 

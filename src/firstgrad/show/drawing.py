@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.metrics import Unit
+from firstgrad.columns import Unit
 from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS, firstgrad_style
 
 if TYPE_CHECKING:

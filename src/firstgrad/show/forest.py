@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from firstgrad.columns import metric_named
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.metrics import metric_named
 from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_figure, write_ticks
 from firstgrad.show.words import capitalised, shown, split_common, write_value
 
@@ -126,7 +126,7 @@ def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_ForestRo
         try:
             metric_named(name)
         except KeyError:
-            raise ValueError(f"metric: there is none named {name!r}; `firstgrad.metrics.METRICS` lists them") from None
+            raise ValueError(f"metric: there is none named {name!r}; `firstgrad.columns.METRICS` lists them") from None
     rows = []
     for case in comparison.cases:
         if case.reason:

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
     from firstgrad.analysis.scaling import GrownLine, Growth
     from firstgrad.analysis.slices import Line
+    from firstgrad.columns import Unit
     from firstgrad.growth.law import Cliff, Interval
-    from firstgrad.metrics import Unit
     from firstgrad.show.drawing import Look, Scale, Strokes
 
 SIZE_TITLES = {

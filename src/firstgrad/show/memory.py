@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.metrics import Unit
+from firstgrad.columns import Unit
 from firstgrad.record import Phase
 from firstgrad.show.drawing import head_figure, new_figure, scale_of, spread
 from firstgrad.show.style import PHASE_COLOURS

@@ -17,11 +17,10 @@ from markupsafe import escape
 
 from firstgrad.analysis.breakeven import Option, break_even
 from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.columns import METRICS, Unit, metric_named
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
-from firstgrad.metrics import METRICS, Unit, metric_named
 from firstgrad.record import Doubt, Status, Verdict
-from firstgrad.row import packages_of
 from firstgrad.show.comparison import comparison_table, count_verdicts, name_sides, note_conditions
 from firstgrad.show.page import Page, Section
 from firstgrad.show.result import Column, Facts, Fold, Heading, Items, Picture, Span, Style, Table, Text, Verbatim, left
@@ -670,7 +669,7 @@ def environment_section(
         if number <= MOST_ENVIRONMENTS and newest.record_id in records
     ]
     hosts = {environment.host.digest: environment.host for _, environment, _, _ in listed}
-    packages = sorted({name for _, environment, _, _ in listed for name, _ in packages_of(environment.versions)})
+    packages = sorted({name for _, environment, _, _ in listed for name, _ in environment.packages})
     lines = []
     for name, environment, count, of_label in listed:
         versions = dict(environment.versions)

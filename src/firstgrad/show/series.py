@@ -10,7 +10,7 @@ from firstgrad.analysis.axes import default_backend, release_axis
 from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
-from firstgrad.metrics import metric_named
+from firstgrad.columns import metric_named
 from firstgrad.show.drawing import (
     LineEnd,
     Look,

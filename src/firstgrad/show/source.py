@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from firstgrad.row import make_row
 from firstgrad.store import import_jsonl
-from firstgrad.store.document import read_document
+from firstgrad.store.jsonl import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection

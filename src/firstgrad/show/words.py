@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from firstgrad.metrics import Unit
+from firstgrad.columns import Unit
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

@@ -1,25 +1,48 @@
-"""Records as lines of JSON, one a line: what is carried to another machine or attached to a report."""
+"""Records as lines of JSON, which are carried to another machine or attached to a report; and where a store is."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from firstgrad.codec import to_json
-from firstgrad.errors import StoreError
-from firstgrad.row import make_row
-from firstgrad.store.document import read_document
-from firstgrad.store.place import make_folder_of
+from firstgrad.codec import DecodeError, from_json, to_json
+from firstgrad.errors import SchemaTooNewError, StoreError
+from firstgrad.record import SCHEMA_VERSION, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from firstgrad.record import Record
-    from firstgrad.row import Row
     from firstgrad.store.store import Store
+
+
+DEFAULT_PATH = ".firstgrad/results.sqlite"
+"""The store of a project, seen from the project's root."""
+
+
+def is_url(url_or_path: str | Path) -> bool:
+    """Whether this is an SQLAlchemy URL; everything else is a path."""
+    return isinstance(url_or_path, str) and "://" in url_or_path
+
+
+def make_folder_of(path: Path) -> None:
+    """Create the folder that a file is going to be in.
+
+    Raises
+    ------
+    StoreError
+        Where it cannot be created; the error names it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent}: this folder cannot be created ({error.strerror}). Give a path in a folder that "
+            "you may write to"
+        ) from error
 
 
 def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
@@ -93,17 +116,6 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
         ) from error
 
 
-def rows_of(records: Iterable[Record]) -> Iterator[Row]:
-    """Make the rows of records that are in no store, for example those of an export.
-
-    Yields
-    ------
-    Row
-        As `Store.rows` would give them.
-    """
-    return map(make_row, records)
-
-
 def import_into(store: Store, path: str | Path) -> tuple[int, int]:
     """Add the records of a file to a store, passing over each `record_id` that is already there.
 
@@ -128,3 +140,58 @@ def import_into(store: Store, path: str | Path) -> tuple[int, int]:
             store.add(record)
             added += 1
     return added, skipped
+
+
+_LONGEST_DETAIL = 500
+
+
+def read_document(document: str | bytes, *, where: str, next_step: str) -> Record:
+    """Decode one record.
+
+    Parameters
+    ----------
+    document : str or bytes
+        What `firstgrad.codec.to_json` wrote.
+    where : str
+        Names the document in errors.
+    next_step : str
+        What a reader can do about a damaged one.
+
+    Raises
+    ------
+    StoreError
+        Where it cannot be decoded, or another version of firstgrad wrote it.
+    """
+    try:
+        record = from_json(document, Record)
+    except DecodeError as error:
+        check_version(_schema_version(document), where)
+        detail = str(error)
+        if len(detail) > _LONGEST_DETAIL:
+            detail = detail[:_LONGEST_DETAIL] + "..."
+        raise StoreError(f"{where}: {detail}. {next_step}") from error
+    check_version(record.schema_version, where)
+    return record
+
+
+def check_version(version: int, where: str) -> None:
+    """Refuse what another version of firstgrad wrote; raise StoreError, or SchemaTooNewError, which says what to do."""
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNewError(
+            f"{where}: schema version {version} was written by a newer firstgrad; this one reads {SCHEMA_VERSION}. "
+            "Upgrade firstgrad (pip install --upgrade firstgrad)"
+        )
+    if version < SCHEMA_VERSION:
+        raise StoreError(
+            f"{where}: schema version {version} is from before firstgrad's first release, and this one reads "
+            f"{SCHEMA_VERSION}. Measure again, into a store of another name"
+        )
+
+
+def _schema_version(document: str | bytes) -> int:
+    """Version that a document claims to have; the present one where it claims none."""
+    try:
+        version = json.loads(document)["schema_version"]
+    except Exception:  # noqa: BLE001 - damaged in any way: then it claims nothing
+        return SCHEMA_VERSION
+    return version if isinstance(version, int) else SCHEMA_VERSION

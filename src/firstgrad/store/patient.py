@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.store.jsonl import export_jsonl
-from firstgrad.store.place import DEFAULT_PATH
+from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Callable

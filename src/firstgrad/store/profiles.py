@@ -13,7 +13,7 @@ from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
 from firstgrad.profile import PROFILE_VERSION, Profile
 from firstgrad.record import SCHEMA_VERSION
-from firstgrad.store.place import make_folder_of
+from firstgrad.store.jsonl import make_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

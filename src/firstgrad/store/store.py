@@ -1,34 +1,64 @@
-"""The store: records go in, one durable transaction each, and are never changed."""
+"""The store: records go in, one durable transaction each, and are never changed; a samples table comes out.
+
+A record's document holds everything. The table `samples` has `firstgrad.columns` of each record as real columns, so
+that 100,000 samples are read in seconds. It is a table of its own: within `records`, SQLite would read every document,
+which is forty times as long, on its way to them.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+import itertools
+from contextlib import contextmanager
 from itertools import batched
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text, func, inspect, select
 from sqlalchemy.exc import IntegrityError
 
+from firstgrad.codec import to_json
+from firstgrad.columns import AT_LEAST, COLUMNS, METRICS, Cell, Unit, cells_of, samples_table
 from firstgrad.errors import RecordExistsError, StoreError
-from firstgrad.row import make_row
-from firstgrad.row.text import ROW_VERSION, read_row
-from firstgrad.store import statements
-from firstgrad.store.document import read_document
-from firstgrad.store.engine import make_engine, url_of, writing
-from firstgrad.store.migrate import migrate
-from firstgrad.store.place import DEFAULT_PATH
-from firstgrad.store.problems import explained
+from firstgrad.record import SCHEMA_VERSION
+from firstgrad.store.database import explained, make_engine, url_of, use_wal, writing
+from firstgrad.store.jsonl import DEFAULT_PATH, check_version, read_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    import pandas as pd
+    from sqlalchemy import ColumnElement, Connection, Engine
 
     from firstgrad.record import Record, Status
     from firstgrad.row import Row
 
+_APPLICATION = "firstgrad"
+"""Value of the row `application` in `meta`: tells a store from some other program's tables."""
+_POSTGRESQL_LOCK = 0x66697273746772
+"""Key of the advisory lock under which tables are created ("firstgr")."""
 _PAGE_DOCUMENTS = 100
-_PAGE_ROWS = 2000
+_MOST_NAMES = 500
+"""Databases limit how many parameters a statement has."""
+
+_metadata = MetaData()
+_meta = Table("meta", _metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
+_records = Table(
+    "records",
+    _metadata,
+    # Counts insertions and keeps their order.
+    Column("position", Integer, primary_key=True, autoincrement=True),
+    Column("record_id", Text, nullable=False, unique=True),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+_samples = Table(
+    "samples",
+    _metadata,
+    Column("position", Integer, ForeignKey("records.position", ondelete="CASCADE"), primary_key=True),
+    *(Column(column.name, Text if column.unit is Unit.TEXT else Float) for column in COLUMNS),
+    *(Column(metric.name + AT_LEAST, Float) for metric in METRICS),
+    *(Index(f"ix_samples_{name}", name) for name in ("question", "label", "git_commit")),
+)
 
 
 class Store:
@@ -73,7 +103,7 @@ class Store:
         engine = make_engine(url, busy_timeout_seconds=busy_timeout_seconds)
         try:
             with explained(place):
-                migrate(engine, place=place)
+                _prepare(engine, place)
         except BaseException:
             engine.dispose()
             raise
@@ -91,15 +121,49 @@ class Store:
         StoreError
             Where writing fails.
         """
+        document = {"record_id": _column_text(record.record_id), "document": to_json(record)}
+        cells = {name: _column_text(cell) if isinstance(cell, str) else cell for name, cell in cells_of(record).items()}
         with explained(self.place):
             try:
                 with writing(self._opened) as connection:
-                    statements.insert(connection, record)
+                    added = _records.insert().values(document).returning(_records.c.position)
+                    position = connection.execute(added).scalar_one()
+                    connection.execute(_samples.insert().values(position=position, **cells))
             except IntegrityError as error:
                 raise RecordExistsError(
                     f"{self.place}: record {record.record_id!r} is already there, and nothing is ever "
                     "overwritten. Give the new sample its own record_id"
                 ) from error
+
+    def samples(self, **equal: str | None) -> pd.DataFrame:
+        """Return the samples as a data frame, a line each, in the order in which they were added.
+
+        Parameters
+        ----------
+        **equal : str, optional
+            Only samples whose column of this name has this value, such as ``label="main"``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `firstgrad.columns.samples_table` makes it.
+        """
+        return samples_table(self.cells(**equal))
+
+    def cells(self, **equal: str | None) -> list[dict[str, Cell]]:
+        """Return what `samples` is made of, without pandas: a dictionary a sample."""
+        with self._reading() as connection:
+            lines = connection.execute(select(_samples).where(*_where(equal)).order_by(_samples.c.position))
+            names = list(lines.keys())[1:]
+            return [dict(zip(names, line[1:], strict=True)) for line in lines]
+
+    def rows(
+        self, label: str | None = None, question: str | None = None, *, git_commit: str | None = None
+    ) -> Iterator[Row]:
+        """Read samples as objects."""
+        from firstgrad.row import row_of
+
+        return map(row_of, self.cells(label=label, question=question, git_commit=git_commit))
 
     def records(
         self,
@@ -126,54 +190,30 @@ class Store:
         StoreError
             Where a document is damaged; the error names its `record_id`.
         """
-        wanted = {"case_id": case_id, "label": label, "status": status, "git_commit": git_commit}
-        for record_id, document in self._pages(statements.documents_at, _PAGE_DOCUMENTS, record_ids, **wanted):
-            record = self._decode(record_id, document)
-            if git_commit in (None, record.environment.git_commit):
-                yield record
-
-    def rows(
-        self, label: str | None = None, question: str | None = None, *, git_commit: str | None = None
-    ) -> Iterator[Row]:
-        """Read the rows of records, in the order in which these were added; hundreds of times faster than records.
-
-        Parameters
-        ----------
-        label, question, git_commit
-            Only rows that are equal in all that is given.
-
-        Raises
-        ------
-        StoreError
-            Where a record has no row of this firstgrad's and its document is damaged; the error names its `record_id`.
-        """
-        wanted = {"label": label, "question": question, "git_commit": git_commit}
-        for record_id, version, text in self._pages(statements.rows_at, _PAGE_ROWS, **wanted):
-            row = self._row(record_id, version, text)
-            if question in (None, row.question) and git_commit in (None, row.git_commit):
-                yield row
+        where = _where({"case_id": case_id, "label": label, "status": status, "git_commit": git_commit})
+        with self._reading() as connection:
+            positions = _positions(connection, where, record_ids)
+        for page in batched(positions, _PAGE_DOCUMENTS):
+            with self._reading() as connection:
+                documents = _documents(connection, page)
+            for record_id, document in documents:
+                yield self._decode(record_id, document)
 
     def get(self, record_id: str) -> Record:
-        """Read one record.
-
-        Raises
-        ------
-        StoreError
-            Where it is not there, or damaged.
-        """
+        """Read one record; raise StoreError where it is not there, or damaged."""
         with self._reading() as connection:
-            document = statements.document(connection, record_id)
+            document = _document(connection, record_id)
         if document is None:
             raise StoreError(f"{self.place}: no record {record_id!r}. `records()` has those that are there")
         return self._decode(record_id, document)
 
     def __contains__(self, record_id: str) -> bool:
         with self._reading() as connection:
-            return statements.document(connection, record_id) is not None
+            return _document(connection, record_id) is not None
 
     def __len__(self) -> int:
         with self._reading() as connection:
-            return statements.count(connection)
+            return connection.execute(select(func.count()).select_from(_records)).scalar_one()
 
     def __bool__(self) -> bool:
         return True  # an empty store is a store
@@ -201,29 +241,85 @@ class Store:
         with explained(self.place), self._opened.connect() as connection:
             yield connection
 
-    def _pages[T](
-        self,
-        read: Callable[[Connection, Sequence[int]], list[T]],
-        size: int,
-        record_ids: Iterable[str] | None = None,
-        **wanted: str | None,
-    ) -> Iterator[T]:
-        with self._reading() as connection:
-            positions = statements.positions(connection, record_ids=record_ids, **wanted)
-        for part in batched(positions, size):
-            with self._reading() as connection:
-                page = read(connection, part)
-            yield from page
-
-    def _row(self, record_id: str, version: int | None, text: str | None) -> Row:
-        if version == ROW_VERSION and text is not None:
-            with suppress(ValueError, KeyError, TypeError):  # damaged: then the document may still tell
-                return read_row(text)
-        return make_row(self.get(record_id))
-
     def _decode(self, record_id: str, document: str) -> Record:
         return read_document(
             document,
             where=f"{self.place}: record {record_id!r}",
             next_step="Its row is damaged: restore a copy of the store, or delete that row",
         )
+
+
+def _prepare(engine: Engine, place: str) -> None:
+    """Create the tables in an empty database; refuse any that aren't a store's of this version."""
+    with engine.connect() as connection:
+        if _is_there(connection, place):
+            return
+    use_wal(engine)
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
+        if _is_there(connection, place):
+            return  # another process did it while this one waited for the lock
+        _metadata.create_all(connection)
+        lines = {"application": _APPLICATION, "schema_version": str(SCHEMA_VERSION)}
+        connection.execute(_meta.insert(), [{"name": name, "value": value} for name, value in lines.items()])
+
+
+def _is_there(connection: Connection, place: str) -> bool:
+    look = inspect(connection)
+    tables = set(look.get_table_names())
+    if not tables:
+        return False
+    other = StoreError(
+        f"{place}: this database holds other tables than a firstgrad store's. Nothing was changed; give a "
+        "path or a database of its own"
+    )
+    if not {"meta", "records"} <= tables or {one["name"] for one in look.get_columns("meta")} != set(_meta.c.keys()):
+        raise other
+    values = {line.name: line.value for line in connection.execute(select(_meta.c.name, _meta.c.value))}
+    version = str(values.get("schema_version", ""))
+    if values.get("application") != _APPLICATION or not version.isdecimal():
+        raise other
+    check_version(int(version), place)
+    return True
+
+
+def _column_text(text: str) -> str:
+    r"""Write what databases refuse in a text (NUL, halves of surrogate pairs) as ``\x00``, ``\udcff``.
+
+    Such a label comes from a command line that was not UTF-8; the document keeps the original.
+    """
+    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _where(equal: dict[str, Any]) -> list[ColumnElement[bool]]:
+    return [_samples.c[name] == _column_text(value) for name, value in equal.items() if value is not None]
+
+
+def _positions(
+    connection: Connection, where: Sequence[ColumnElement[bool]], record_ids: Iterable[str] | None
+) -> list[int]:
+    def read(*more: ColumnElement[bool]) -> Iterable[int]:
+        return connection.execute(select(_samples.c.position).where(*where, *more).order_by("position")).scalars()
+
+    if record_ids is None:
+        return list(read())
+    names = {_column_text(record_id) for record_id in record_ids}
+    parts = (read(_samples.c.record_id.in_(part)) for part in batched(names, _MOST_NAMES))
+    return sorted(itertools.chain.from_iterable(parts))
+
+
+def _documents(connection: Connection, positions: Sequence[int]) -> list[tuple[str, str]]:
+    """Read record_id and document at some sorted positions, in insertion order."""
+    column = _records.c.position
+    # Without gaps there is no need to name each.
+    is_whole = positions[-1] - positions[0] < len(positions)
+    is_at = column.between(positions[0], positions[-1]) if is_whole else column.in_(positions)
+    lines = connection.execute(select(_records.c.record_id, _records.c.document).where(is_at).order_by(column))
+    return [(record_id, document) for record_id, document in lines]
+
+
+def _document(connection: Connection, record_id: str) -> str | None:
+    """Read one document, none where this `record_id` is not there."""
+    where = _records.c.record_id == _column_text(record_id)
+    return connection.execute(select(_records.c.document).where(where)).scalar_one_or_none()

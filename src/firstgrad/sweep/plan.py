@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from firstgrad.case import Case, Scenario
 from firstgrad.measure.environment import is_expected_device
 from firstgrad.record import Status
-from firstgrad.row import axes_of, family_of
+from firstgrad.row import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -156,7 +156,7 @@ class Durations:
 
     def learn(self, case: Case, seconds: float) -> None:
         """Take a new sample into account."""
-        family, axes = family_of(case.model), dict(axes_of(case.model))
+        family, axes = case.model.reference, dict(axes_of(case.model))
         self._add(case.question, family, axes, case.backend, case.scenario, seconds)
 
     def of(self, case: Case) -> float | None:
@@ -164,7 +164,7 @@ class Durations:
         if (same := self.of_same(case)) is not None:
             return same
         axes = dict(axes_of(case.model))
-        for kind in _kinds(family_of(case.model), axes, case.backend, case.scenario):
+        for kind in _kinds(case.model.reference, axes, case.backend, case.scenario):
             if near := self._near.get(kind):
                 _, question = min(near, key=lambda known: _distance(known[0], axes))
                 return statistics.median(self._same[question])

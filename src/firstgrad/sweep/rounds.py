@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.sweep.plan import Job
-from firstgrad.usability import why_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping

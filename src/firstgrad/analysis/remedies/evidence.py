@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.analysis.advice_ratio import Ratio, estimate_ratio
 from firstgrad.analysis.remedies.base import RemedyName
-from firstgrad.metrics import metric_named
+from firstgrad.columns import metric_named
 from firstgrad.record import Status
 
 if TYPE_CHECKING:

@@ -1,18 +1,21 @@
-"""Connections: durable, patient with other writers, and explicit about when a transaction begins."""
+"""The database behind a store: durable connections, explicit transactions, and its errors in words to act on."""
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
-from firstgrad.errors import StoreError
-from firstgrad.store.place import is_url, make_folder_of
+from firstgrad.errors import StoreError, StoreUnreachableError
+from firstgrad.store.jsonl import is_url, make_folder_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
 _BEGIN = "firstgrad_begin"
@@ -76,9 +79,9 @@ def make_engine(url: URL, *, busy_timeout_seconds: float) -> Engine:
         make_folder_of(Path(url.database))
     try:
         if not is_sqlite:
-            told = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
+            options = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
             is_libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
-            return create_engine(url, pool_pre_ping=True, connect_args=told if is_libpq else {})
+            return create_engine(url, pool_pre_ping=True, connect_args=options if is_libpq else {})
         engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
     except ImportError as error:
         raise StoreError(
@@ -126,3 +129,68 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     if statement := connection.get_execution_options().get(_BEGIN, "BEGIN"):
         connection.exec_driver_sql(statement)
+
+
+_NO_PERMISSION = "Check that you may write to the file and its folder, or copy the store to a folder of yours"
+_CATALOGUE = (
+    (
+        "file is not a database",
+        "not an SQLite file, so no firstgrad store. Give another path or move it away",
+    ),
+    ("malformed", "the file is damaged. Restore a copy, or save what is left: sqlite3 FILE .recover"),
+    ("readonly database", f"may not be written. {_NO_PERMISSION}"),
+    ("unable to open database file", f"cannot be opened or created as a file. {_NO_PERMISSION}"),
+    ("database is locked", "another program keeps it locked. Let that program end, then try again"),
+    ("disk is full", "the disk is full. Free some space, then try again"),
+    ("disk I/O error", "the disk could not be read or written. Check it and its quota, then try again"),
+)
+"""What SQLite says, and what we say instead: the problem and the next step."""
+
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
+"""How the SQLSTATE begins where a PostgreSQL server is away for a while: class 08 is of connections, 57P of shutdowns
+and starts, 53300 says that it has too many connections (PostgreSQL's documentation, appendix A)."""
+_REFUSALS = (
+    "authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    "does not exist",
+    "permission denied for database",
+    "invalid connection option",
+    "certificate",
+)
+"""What a server says that is there, but never lets one in; no SQLSTATE comes with a connection that failed."""
+
+
+@contextmanager
+def explained(place: str) -> Iterator[None]:
+    """Turn the database's errors into `StoreError`, or `StoreUnreachableError` where its server is away.
+
+    Parameters
+    ----------
+    place : str
+        The store's path or URL (without password), which every message begins with.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Never str(error): it repeats the statement and the whole document
+        detail = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+        for fragment, problem in _CATALOGUE:
+            if fragment in detail:
+                raise StoreError(f"{place}: {problem}") from error
+        if isinstance(error, DBAPIError) and _is_away(error):
+            raise StoreUnreachableError(
+                f"{place}: its server is not reached, or went away ({detail}). See that it runs, then try again"
+            ) from error
+        raise StoreError(f"{place}: {detail}. Check the path or URL, and that its server runs") from error
+
+
+def _is_away(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if isinstance(state, str):
+        return state.startswith(_AWAY_STATES)
+    if error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError) and not any(refusal in str(error.orig) for refusal in _REFUSALS)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from contextlib import nullcontext
@@ -8,12 +7,12 @@ from dataclasses import fields, replace
 
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.columns import AT_LEAST, FRAME_COLUMNS, METRICS, cells_of, parameters_of, samples_table
+from firstgrad.doubts import why_unusable
 from firstgrad.measure import launch
-from firstgrad.metrics import METRICS
-from firstgrad.model import Model, as_model
+from firstgrad.model import Model, as_model, make_model
 from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
@@ -36,9 +35,6 @@ from firstgrad.record import (
     PhaseRecord,
     Status,
 )
-from firstgrad.row import Row, axes_of, conditions_of, family_of, make_row
-from firstgrad.row.text import ROW_VERSION, read_row, write_row
-from firstgrad.usability import why_unusable
 from helpers import make_case, make_environment, make_record
 from strategies import cases, environments, records
 
@@ -82,22 +78,28 @@ def stopped(phase, *, after, at, case=POSE, status=Status.TIMEOUT, **more):
     return make_record(case=case, status=status, **known | more)
 
 
-def named(values):
-    """Those that there are, by the metric's name."""
-    return {metric.name: each for metric, each in zip(METRICS, values, strict=True) if each is not None}
+def numbers_of(record):
+    """The metrics that there are, by their name."""
+    cells = cells_of(record)
+    return {metric.name: cells[metric.name] for metric in METRICS if cells[metric.name] is not None}
+
+
+def bounds_of(record):
+    """The lower bounds that there are, by the metric's name."""
+    cells = cells_of(record)
+    return {metric.name: bound for metric in METRICS if (bound := cells[metric.name + AT_LEAST]) is not None}
 
 
 def seconds_known(record):
-    row = make_row(record)
-    numbers, bounds = named(row.numbers), named(row.bounds)
+    numbers, bounds = numbers_of(record), bounds_of(record)
     assert bounds.pop("peak_memory") == numbers.pop("peak_memory") == 700
     return numbers, bounds
 
 
-# What a row says
+# What a line says
 
 
-def test_a_row_repeats_its_record():
+def test_a_line_repeats_its_record():
     case = replace(make_case(), scenario=Scenario.HOT, memory_limit_bytes=2**30)
     environment = make_environment(
         versions=(("pymc", "6.4.0"),), label="main", git_commit="a" * 40, load_before=0.5, python="3.13.1"
@@ -111,17 +113,22 @@ def test_a_row_repeats_its_record():
         time_to_first_gradient_seconds=4.25,
         evaluation_seconds=(0.3, 0.1, 0.2),
     )
-    row = make_row(record)
-    for name in ("record_id", "started_at", "status", "doubts"):
-        assert getattr(row, name) == getattr(record, name)
+    cells = cells_of(record)
+    for name in ("record_id", "started_at", "status"):
+        assert cells[name] == getattr(record, name)
     for name in ("backend", "target", "scenario", "evaluations", "time_limit_seconds", "memory_limit_bytes"):
-        assert getattr(row, name) == getattr(case, name)
-    for name in ("versions", "label", "git_commit", "load_before"):
-        assert getattr(row, name) == getattr(environment, name)
-    assert (row.family, row.model) == ("some/file.py:build", "some/file.py:build")
-    assert (row.host, row.verdict, row.reason) == (environment.host.digest, record.check.verdict, "")
-    assert row.sample_seconds == 2.0 + 0.5 + PAUSE_SECONDS + 0.25 + 0.75 + 1.0 + 1.5 + 0.125 + 0.5
-    assert named(row.numbers) == {
+        assert cells[name] == getattr(case, name)
+    for name in ("label", "git_commit", "load_before", "python"):
+        assert cells[name] == getattr(environment, name)
+    assert (cells["reference"], cells["model"], cells["doubts"]) == (
+        "some/file.py:build",
+        "some/file.py:build",
+        "high_load",
+    )
+    assert (cells["host"], cells["verdict"], cells["reason"]) == (environment.host.digest, record.check.verdict, "")
+    assert json.loads(cells["packages"]) == [["pymc", "6.4.0"]]
+    assert cells["sample_seconds"] == 2.0 + 0.5 + PAUSE_SECONDS + 0.25 + 0.75 + 1.0 + 1.5 + 0.125 + 0.5
+    assert numbers_of(record) == {
         "time_to_first_gradient": 4.25,
         **{f"phase_{phase}": seconds for phase, seconds in DURATIONS.items() if phase is not Phase.EVALUATE},
         "evaluation": 0.2,
@@ -129,28 +136,28 @@ def test_a_row_repeats_its_record():
         "nodes": 7,
         "compiled_units": 3,
     }
-    assert named(row.bounds) == {}
+    assert bounds_of(record) == {}
 
 
 @settings(max_examples=100, deadline=None)
 @given(records())
-def test_any_record_has_a_row_with_its_reason_and_its_metrics(record):
-    row = make_row(record)
-    assert row.reason == why_unusable(record)
-    assert row.question == record.case.question
-    assert len(row.numbers) == len(row.bounds) == len(METRICS)
-    for metric, number in zip(METRICS, row.numbers, strict=True):
-        read = metric.read(record)
+def test_any_record_has_a_line_with_its_reason_and_its_metrics(record):
+    cells = cells_of(record)
+    assert tuple(cells) == FRAME_COLUMNS
+    assert cells["reason"] == why_unusable(record)
+    assert cells["question"] == record.case.question
+    for metric in METRICS:
+        read, number = metric.read(record), cells[metric.name]
         assert read is None or number == read or (math.isnan(read) and math.isnan(number))
 
 
 def test_a_question_is_the_digest_of_the_case_without_limits_and_evaluations():
     asked = replace(POSE, evaluations=0, time_limit_seconds=None)
-    assert make_row(make_record(case=POSE)).question == asked.id
+    assert cells_of(make_record(case=POSE))["question"] == asked.id
     others = [replace(POSE, evaluations=7), replace(POSE, time_limit_seconds=1.0), replace(POSE, memory_limit_bytes=1)]
-    assert {make_row(make_record(case=each)).question for each in others} == {asked.id}
+    assert {cells_of(make_record(case=each))["question"] for each in others} == {asked.id}
     unlike = [replace(POSE, backend=BackendName.C), replace(POSE, model=PoseSpec(seed=1))]
-    assert asked.id not in {make_row(make_record(case=each)).question for each in unlike}
+    assert asked.id not in {cells_of(make_record(case=each))["question"] for each in unlike}
 
 
 @pytest.mark.parametrize(
@@ -172,60 +179,33 @@ def test_a_question_is_the_digest_of_the_case_without_limits_and_evaluations():
 def test_conditions_are_what_must_be_equal_before_numbers_are_put_together(changes, is_equal):
     environment = make_environment(versions=(("firstgrad", "0.1"), ("pymc", "6.4.0")))
     other = replace(environment, **changes)
-    assert (conditions_of(environment) == conditions_of(other)) is is_equal
-    assert make_row(make_record(environment=other)).conditions == conditions_of(other)
+    assert (environment.conditions == other.conditions) is is_equal
+    assert cells_of(make_record(environment=other))["conditions"] == other.conditions
 
 
 @settings(max_examples=60, deadline=None)
 @given(environments(), environments())
 def test_different_environments_have_different_conditions(one, other):
     assume(one.versions != other.versions and "firstgrad" not in dict(one.versions) | dict(other.versions))
-    assert conditions_of(one) != conditions_of(other)
+    assert one.conditions != other.conditions
 
 
-def test_axes_are_what_varies_within_a_family():
-    assert family_of(as_model(PoseSpec())) == "pose"
-    assert axes_of(as_model(PoseSpec())) == (
-        ("cameras", 3),
-        ("directions", 5),
-        ("formulation", "per_joint"),
-        ("hmm_algorithm", ""),
-        ("likelihood", "mixture"),
-        ("missing", "safe"),
-        ("other", ""),
-        ("seed", 42),
-        ("skeleton", "chain"),
-        ("states", 0),
-        ("timesteps", 100),
-    )
-    hmm = dict(axes_of(as_model(PoseSpec(hmm=HmmSpec(n_states=3, algorithm=HmmAlgorithm.TREE)))))
-    assert (hmm["states"], hmm["hmm_algorithm"], hmm["other"]) == (3, "tree", "")
-    external = Model(reference="a.py:f", parameters=(("n", 3), ("slope", 2.5)))
-    assert (family_of(external), axes_of(external)) == ("a.py:f", (("n", 3), ("slope", 2.5)))
+# Parameters
 
 
-def test_what_has_no_axis_of_its_own_is_told_where_it_is_not_as_by_default():
-    spec = PoseSpec(
-        n_directions=2,
-        skeleton=Skeleton.CUSTOM,
-        parents=(-1, 0, 0),
-        walk_axis=WalkAxis.LAST,
-        priors=PosePriors(rho_sigma=3),
-        missed_fraction=0.5,
-    )
-    assert dict(axes_of(as_model(spec)))["other"] == (
-        '{"missed_fraction":0.5,"parents":"-1,0,0","rho_sigma":3.0,"walk_axis":"last"}'
-    )
+def test_parameters_are_columns_of_the_table_with_the_pose_models_defaults():
+    own = Model(reference="a.py:f", parameters=(("label", "x"), ("n", 3), ("slope", 2.5)))
+    cases = [POSE, replace(POSE, model=PoseSpec(hmm=HmmSpec(n_states=3))), replace(POSE, model=own)]
+    table = samples_table([make_record(case=case) for case in cases])
+    assert list(table.timesteps[:2]) == [100, 100]
+    assert list(table.states[:2]) == [0, 3]
+    assert list(table.hmm_algorithm[:2]) == ["", "scan"]
+    assert (table.n[2], table.slope[2], table.parameter_label[2], table.label[2]) == (3, 2.5, "x", "")
+    assert table.n[:2].isna().all()
+    assert math.isnan(table.timesteps[2])
 
 
-@settings(max_examples=60, deadline=None)
-@given(cases())
-def test_axes_are_sorted_by_their_name(case):
-    names = [name for name, _ in axes_of(case.model)]
-    assert names == sorted(set(names))
-
-
-def test_every_field_of_a_model_is_in_its_axes():
+def test_every_field_of_a_pose_model_is_a_parameter():
     changes = {
         "n_timesteps": 7,
         "n_directions": 2,
@@ -243,9 +223,25 @@ def test_every_field_of_a_model_is_in_its_axes():
     }
     assert {*changes, "parents"} == {each.name for each in fields(PoseSpec)}
     custom = [PoseSpec(n_directions=2, skeleton=Skeleton.CUSTOM, parents=(-1, 0, last)) for last in (0, 1)]
-    states = PoseSpec(hmm=HmmSpec(n_states=3))
-    specs = [PoseSpec(), *(PoseSpec(**{name: value}) for name, value in changes.items()), *custom, states]
-    assert len({axes_of(as_model(spec)) for spec in specs}) == len(specs)
+    others = [PoseSpec(hmm=HmmSpec(n_states=3)), PoseSpec(hmm=HmmSpec(algorithm=HmmAlgorithm.TREE))]
+    specs = [PoseSpec(), *(PoseSpec(**{name: value}) for name, value in changes.items()), *custom, *others]
+    models = [as_model(spec) for spec in specs]
+    assert [model.pose for model in models] == specs
+    assert len({model.parameters for model in models}) == len({str(model) for model in models}) == len(specs)
+    assert len(parameters_of(samples_table([make_record(case=replace(POSE, model=m)) for m in models]))) == len(specs)
+
+
+def test_defaults_of_the_pose_model_are_left_out_of_its_parameters():
+    assert as_model(PoseSpec()) == make_model("pose") == make_model("pose", {"timesteps": 100, "hmm": False})
+    assert make_model("pose", {"rho_sigma": 3}).parameters == (("rho_sigma", 3.0),)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_a_models_values_are_all_that_it_is_told_by(case):
+    model = case.model
+    assert make_model(model.reference, dict(model.parameters)) == model
+    assert set(dict(model.parameters)) <= set(model.values)
 
 
 # What a limit leaves known
@@ -297,16 +293,16 @@ def test_the_memory_limit_stops_like_the_time_limit_and_is_a_bound_itself():
     limited = replace(POSE, memory_limit_bytes=1000)
     failure = Failure(kind="MemoryLimit", message="over", phase=Phase.IMPORT)
     record = stopped(Phase.IMPORT, after=None, at=9.5, case=limited, status=Status.OUT_OF_MEMORY, failure=failure)
-    assert named(make_row(record).bounds) == {"peak_memory": 1000, "phase_import": 9.5}
+    assert bounds_of(record) == {"peak_memory": 1000, "phase_import": 9.5}
     refused = replace(record, failure=replace(failure, kind="MemoryError"))  # by the system, below the limit
-    assert named(make_row(refused).bounds) == {"peak_memory": 700, "phase_import": 9.5}
+    assert bounds_of(refused) == {"peak_memory": 700, "phase_import": 9.5}
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.FAILED, Status.CRASHED, Status.MISMATCH])
 def test_what_no_limit_stopped_has_no_bounds(status):
-    row = make_row(stopped(Phase.REWRITE, after=Phase.GRAD_GRAPH, at=9.5, status=status))
-    assert named(row.bounds) == {}
-    assert "time_to_first_gradient" not in named(row.numbers)
+    record = stopped(Phase.REWRITE, after=Phase.GRAD_GRAPH, at=9.5, status=status)
+    assert bounds_of(record) == {}
+    assert "time_to_first_gradient" not in numbers_of(record)
 
 
 def test_a_phase_that_just_began_has_no_bound():
@@ -322,58 +318,13 @@ def test_a_filling_that_was_stopped_tells_nothing_of_the_warm_sample(monkeypatch
     monkeypatch.setattr(launch, "PrivateCaches", nullcontext)
     (record,) = launch.measure(replace(POSE, scenario=Scenario.WARM))
     assert record.case.scenario is Scenario.WARM
-    assert named(make_row(record).bounds) == {}
+    assert bounds_of(record) == {}
 
 
 def test_a_sample_lasted_until_it_was_last_seen():
     record = stopped(Phase.REWRITE, after=Phase.GRAD_GRAPH, at=9.5)
-    assert make_row(record).sample_seconds == 9.5
-    assert make_row(replace(record, memory=None)).sample_seconds == 4.5
-    assert make_row(replace(record, memory=None, phases=())).sample_seconds == 10.0
+    assert cells_of(record)["sample_seconds"] == 9.5
+    assert cells_of(replace(record, memory=None))["sample_seconds"] == 4.5
+    assert cells_of(replace(record, memory=None, phases=()))["sample_seconds"] == 10.0
     unseen = replace(record, memory=None, phases=(), status=Status.CRASHED)
-    assert make_row(unseen).sample_seconds == 0.0
-
-
-# Text
-
-
-@settings(max_examples=200, deadline=None)
-@given(records())
-def test_any_row_comes_back_from_its_text(record):
-    row = make_row(record)
-    text = write_row(row)
-    assert repr(read_row(text)) == repr(row)  # unlike ==, holds for nan, and tells 1 from 1.0
-    assert text.isascii()
-
-
-@given(st.text(), st.floats(), st.lists(st.none() | st.floats() | st.integers(-(2**62), 2**62)), st.data())
-def test_any_text_and_number_of_a_row_comes_back(text, seconds, numbers, data):
-    bounds = data.draw(st.just([None] * len(numbers)) | st.permutations(numbers))
-    row = replace(
-        make_row(make_record()),
-        label=text,
-        reason="half a pair \udcff",
-        axes=(("a", True), ("b", 1), ("c", 1.0), ("d", text), ("e", -0.0)),
-        versions=((text, "1"),),
-        sample_seconds=seconds,
-        numbers=tuple(numbers),
-        bounds=tuple(bounds),
-    )
-    assert repr(read_row(write_row(row))) == repr(row)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "null", "[]\n[]\n[]", "[]\n[]\nnull", "[1]\n[]\n[]", "[]\n[]\n[1,2"])
-def test_another_text_is_no_row(text):
-    with pytest.raises((ValueError, KeyError, TypeError)):
-        read_row(text)
-
-
-def test_no_change_of_what_a_row_says_goes_without_a_new_version():
-    told = [
-        [each.name for each in fields(Row)],
-        [[metric.name, metric.version] for metric in METRICS],
-        write_row(make_row(stopped(Phase.REWRITE, after=Phase.GRAD_GRAPH, at=9.5))),
-    ]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
-    # Stored rows of the same version are not made anew: with another digest, ROW_VERSION must be another too.
-    assert (ROW_VERSION, digest) == (4, "339dd8caf2511214")
+    assert cells_of(unseen)["sample_seconds"] == 0.0

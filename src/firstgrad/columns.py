@@ -1,0 +1,355 @@
+"""What a table of samples has of each record: every column is declared here, once.
+
+The store's columns, the data frames, metrics of suites and comparisons, exports and figures are made from `COLUMNS`. To
+add a metric, measure it and add its `Column`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import statistics
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.case import Scenario
+from firstgrad.codec import to_json
+from firstgrad.doubts import why_unusable
+from firstgrad.model import Model
+from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from firstgrad.pose.spec import Scalar
+    from firstgrad.record import Record
+
+type Cell = str | float | int | None
+
+
+class Unit(StrEnum):
+    """What a column's numbers count, or that it has texts; asv scales ``seconds`` and ``bytes`` by itself."""
+
+    SECONDS = "seconds"
+    BYTES = "bytes"
+    COUNT = "count"
+    TEXT = "text"
+
+
+class Role(StrEnum):
+    """What a column is for.
+
+    ``identity``: names the sample. ``axis``: what was measured. ``condition``: what must be equal before numbers may be
+    put together. ``limit``: when the sample would have been stopped. ``mark``: what happened, and under which name it
+    is kept. ``metric``: what was found.
+    """
+
+    IDENTITY = "identity"
+    AXIS = "axis"
+    CONDITION = "condition"
+    LIMIT = "limit"
+    MARK = "mark"
+    METRIC = "metric"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a samples table."""
+
+    name: str
+    """Unique, a Python name."""
+    title: str
+    """What people read."""
+    role: Role
+    read: Callable[[Record], Any]
+    """Takes a record and returns the cell; none where the record has none."""
+    unit: Unit = Unit.TEXT
+    """Of its numbers."""
+    version: str = "1"
+    """Of a metric: changes only when the number's meaning does; numbers of different versions are never compared."""
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether identical runs give the same number (bytes, instructions: nearly), so that a single sample tells."""
+        return self.unit is not Unit.SECONDS
+
+
+def _column(role: Role, name: str, read: Callable[[Record], Any], title: str = "", unit: Unit = Unit.TEXT) -> Column:
+    return Column(name=name, title=title or name.replace("_", " "), role=role, read=read, unit=unit)
+
+
+def _phase(phase: Phase) -> Callable[[Record], float | None]:
+    def seconds(record: Record) -> float | None:
+        phase_record = record.phase(phase)
+        return None if phase_record is None else phase_record.wall_seconds
+
+    return seconds
+
+
+def _count(name: str) -> Callable[[Record], float | None]:
+    def count(record: Record) -> float | None:
+        return None if record.counts is None else getattr(record.counts, name)
+
+    return count
+
+
+def _memory(name: str) -> Callable[[Record], float | None]:
+    def size(record: Record) -> float | None:
+        return None if record.memory is None else getattr(record.memory, name)
+
+    return size
+
+
+def _evaluation_seconds(record: Record) -> float | None:
+    return statistics.median(record.evaluation_seconds) if record.evaluation_seconds else None
+
+
+_FIRST_GRADIENT, _PEAK_MEMORY = "time_to_first_gradient", "peak_memory"
+_identity, _axis, _condition, _limit, _mark, _metric = (functools.partial(_column, role) for role in Role)
+
+COLUMNS: tuple[Column, ...] = (
+    _identity("record_id", lambda record: record.record_id),
+    _identity("started_at", lambda record: record.started_at),
+    _identity("case_id", lambda record: record.case.id),
+    _identity("question", lambda record: record.case.question),
+    _axis("reference", lambda record: record.case.model.reference),
+    _axis("parameters", lambda record: to_json(record.case.model.parameters)),
+    _axis("model", lambda record: str(record.case.model)),
+    _axis("backend", lambda record: str(record.case.backend)),
+    _axis("target", lambda record: str(record.case.target)),
+    _axis("scenario", lambda record: str(record.case.scenario)),
+    _condition("conditions", lambda record: record.environment.conditions),
+    _condition("host", lambda record: record.environment.host.digest),
+    _condition("device", lambda record: record.environment.device or "cpu"),
+    _condition("bytecode", lambda record: "no" if record.environment.bytecode is False else "yes"),
+    _condition("python", lambda record: record.environment.python),
+    _condition("packages", lambda record: to_json(record.environment.packages)),
+    _limit("evaluations", lambda record: record.case.evaluations, unit=Unit.COUNT),
+    _limit("time_limit_seconds", lambda record: record.case.time_limit_seconds, unit=Unit.SECONDS),
+    _limit("memory_limit_bytes", lambda record: record.case.memory_limit_bytes, unit=Unit.BYTES),
+    _mark("status", lambda record: str(record.status)),
+    _mark("reason", why_unusable, "why its numbers don't count"),
+    _mark("verdict", lambda record: str(record.check.verdict)),
+    _mark("doubts", lambda record: " ".join(record.doubts)),
+    _mark("label", lambda record: record.environment.label),
+    _mark("git_commit", lambda record: record.environment.git_commit),
+    _mark("source_digest", lambda record: record.environment.source_digest),
+    _mark("load_before", lambda record: record.environment.load_before, unit=Unit.COUNT),
+    _mark("sample_seconds", lambda record: _sample_seconds(record), unit=Unit.SECONDS),  # noqa: PLW0108 - below
+    _metric(
+        _FIRST_GRADIENT,
+        lambda record: record.time_to_first_gradient_seconds,
+        "time to first gradient",
+        Unit.SECONDS,
+    ),
+    _metric(
+        "time_to_first_gradient_cpu",
+        lambda record: record.time_to_first_gradient_cpu_seconds,
+        "CPU time to first gradient",
+        Unit.SECONDS,
+    ),
+    *(
+        _metric(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS)
+        for phase in Phase
+        if phase is not Phase.EVALUATE  # that one's length is how many calls were asked for
+    ),
+    _metric("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS),
+    _metric(_PEAK_MEMORY, _memory("peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
+    _metric("retained_memory", _memory("retained_bytes"), "retained memory", Unit.BYTES),
+    _metric("nodes_before", _count("nodes_before"), "graph nodes before rewriting", Unit.COUNT),
+    _metric("nodes", _count("nodes_after"), "graph nodes after rewriting", Unit.COUNT),
+    _metric("compiled_units", _count("compiled_units"), "compiled units", Unit.COUNT),
+    _metric(
+        "instructions", lambda record: record.instructions, "instructions to first gradient, user mode", Unit.COUNT
+    ),
+)
+"""Every column, in the order in which they are shown."""
+
+METRICS: tuple[Column, ...] = tuple(column for column in COLUMNS if column.role is Role.METRIC)
+"""All metrics, in the order in which they are shown."""
+
+AT_LEAST = "_at_least"
+"""Ends the name of the column that has a metric's lower bound, where a limit stopped the sample before it was known."""
+
+FRAME_COLUMNS: tuple[str, ...] = (
+    *(column.name for column in COLUMNS),
+    *(metric.name + AT_LEAST for metric in METRICS),
+)
+"""Names of what `cells_of` gives: every column, and the metrics' lower bounds."""
+
+
+def metric_named(name: str) -> Column:
+    """Return a metric by its name; raises KeyError where there is none."""
+    return {metric.name: metric for metric in METRICS}[name]
+
+
+def cells_of(record: Record) -> dict[str, Cell]:
+    """Return what a samples table has of a record, by the names of `FRAME_COLUMNS`."""
+    known = find_known(record)
+    cells: dict[str, Cell] = {column.name: _cell(column, record) for column in COLUMNS}
+    return cells | known.numbers | {metric.name + AT_LEAST: known.bounds.get(metric.name) for metric in METRICS}
+
+
+def _cell(column: Column, record: Record) -> Cell:
+    value: Cell = column.read(record)
+    return value if value is None or column.unit is Unit.TEXT else float(value)
+
+
+def samples_table(samples: Iterable[Record] | Sequence[Mapping[str, Cell]]) -> pd.DataFrame:
+    """Return samples as a data frame, a line each, in their order.
+
+    Beside `FRAME_COLUMNS` it has a column for each parameter of a model that is there, those of the pose model with
+    their defaults; a parameter that is called like another column is called ``parameter_NAME``. A column of numbers
+    has NaN where there is none, so counts are floats, too.
+
+    Parameters
+    ----------
+    samples : iterable of Record, or sequence of mapping
+        Records, or what `cells_of` made of them.
+    """
+    import pandas as pd
+
+    lines = [sample if isinstance(sample, dict) else cells_of(sample) for sample in samples]  # type: ignore[arg-type]
+    frame = pd.DataFrame.from_records(lines, columns=list(FRAME_COLUMNS))
+    numbers = [column.name for column in COLUMNS if column.unit is not Unit.TEXT]
+    numbers += [metric.name + AT_LEAST for metric in METRICS]
+    frame[numbers] = frame[numbers].astype(float)
+    return frame.join(parameters_of(frame))
+
+
+def parameters_of(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the parameters of the samples' models, a column each; none where a model has no such parameter."""
+    import pandas as pd
+
+    pairs = samples[["reference", "parameters"]]
+    unique = pairs.drop_duplicates()
+    values = [_values(reference, parameters) for reference, parameters in unique.itertuples(index=False)]
+    names = list(dict.fromkeys(name for known in values for name in known))
+    keys = pd.MultiIndex.from_frame(unique)
+    places = keys.get_indexer(pd.MultiIndex.from_frame(pairs)) if len(unique) else []
+    return pd.DataFrame(
+        {
+            parameter_column(name): pd.Series([known.get(name) for known in values], dtype=object).to_numpy()[places]
+            for name in names
+        },
+        index=samples.index,
+    ).infer_objects()
+
+
+def parameter_column(name: str) -> str:
+    """Return the name of a parameter's column."""
+    return f"parameter_{name}" if name in FRAME_COLUMNS else name
+
+
+def _values(reference: str, parameters: str) -> dict[str, Scalar]:
+    pairs = tuple((name, value) for name, value in json.loads(parameters))
+    return Model(reference=reference, parameters=pairs).values  # noqa: PD011 - a model's, no data frame's
+
+
+# What is known of a sample that a limit stopped: numbers of what had ended, lower bounds of what had not.
+
+WHILE_FILLING = "while filling the cache: "
+"""Begins the failure's message where a ``warm`` sample was never begun: its phases are those of the filling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Numbers and lower bounds by the metric's name, besides what the record itself has."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    bounds: dict[str, float] = field(default_factory=dict)
+
+
+def end_seconds(record: Record) -> float | None:
+    """Find when the sample was last seen, in seconds of the worker's clock; none where it never was."""
+    ends = []
+    if record.memory is not None and record.memory.timeline:
+        ends.append(record.memory.timeline[-1].at_seconds)
+    if record.phases:
+        ends.append(_ended(record, record.phases[-1].phase))
+    return max(ends, default=None)
+
+
+def find_known(record: Record) -> Known:
+    """Find what is known of a sample that its time or memory limit stopped.
+
+    Processor seconds have no bounds: nobody asked for them when it was stopped. Wall seconds are true to within what
+    lies between two phases, some hundredths of a second.
+
+    Returns
+    -------
+    Known
+        Empty for all other samples.
+    """
+    failure, end = record.failure, end_seconds(record)
+    if record.status not in (Status.TIMEOUT, Status.OUT_OF_MEMORY) or failure is None:
+        return Known()
+    if failure.message.startswith(WHILE_FILLING):
+        return Known()
+    known = Known()
+    if (bytes_seen := _peak_bytes(record)) is not None:
+        known.bounds[_PEAK_MEMORY] = bytes_seen
+    if record.time_to_first_gradient_seconds is None:
+        seconds = _first_gradient_seconds(record, end)
+        is_over = record.phase(Phase.FIRST_CALL) is not None
+        _keep_positive(known.numbers if is_over else known.bounds, _FIRST_GRADIENT, seconds)
+    if failure.phase not in (None, Phase.EVALUATE) and record.phase(failure.phase) is None:
+        _keep_positive(known.bounds, f"phase_{failure.phase}", _present_seconds(record, failure.phase, end))
+    return known
+
+
+def _keep_positive(known: dict[str, float], name: str, seconds: float | None) -> None:
+    if seconds is not None and seconds > 0:  # "at least nothing" is not known of anything
+        known[name] = seconds
+
+
+def _first_gradient_seconds(record: Record, end: float | None) -> float | None:
+    """Seconds from the start of `build`, without the search for a start point between it and `logp_graph`."""
+    build, logp = record.phase(Phase.BUILD), record.phase(Phase.LOGP_GRAPH)
+    present = record.failure.phase if record.failure else None
+    if build is None:
+        return _present_seconds(record, Phase.BUILD, end) if present is Phase.BUILD else None
+    if logp is not None:
+        last = _ended(record, Phase.FIRST_CALL) if record.phase(Phase.FIRST_CALL) else end
+        return build.wall_seconds + max((last or 0.0) - logp.began_seconds, logp.wall_seconds)
+    if present is Phase.LOGP_GRAPH:
+        return build.wall_seconds + max(_present_seconds(record, present, end) or 0.0, 0.0)
+    return build.wall_seconds
+
+
+def _present_seconds(record: Record, phase: Phase, end: float | None) -> float | None:
+    """Seconds of the phase in which it was stopped; none where it is not known when that began."""
+    order = (Phase.IMPORT, *FIRST_GRADIENT_PHASES)
+    if phase not in order or end is None:
+        return None
+    if phase is Phase.IMPORT:
+        return end
+    if phase is Phase.BUILD and record.case.scenario is Scenario.HOT:
+        return None  # the first compile lies between import and it
+    if phase is Phase.LOGP_GRAPH and record.case.model.pose is None:
+        return None  # the search for a start point does
+    before = order[order.index(phase) - 1]
+    return end - _ended(record, before) if record.phase(before) is not None else None
+
+
+def _ended(record: Record, phase: Phase) -> float:
+    found = next(each for each in record.phases if each.phase is phase)
+    return found.began_seconds + found.wall_seconds
+
+
+def _peak_bytes(record: Record) -> float | None:
+    seen = [record.memory.peak_rss_bytes] if record.memory else []
+    if record.failure is not None and record.failure.kind == "MemoryLimit" and record.case.memory_limit_bytes:
+        seen.append(record.case.memory_limit_bytes)  # it was over that
+    return max(seen, default=None)
+
+
+def _sample_seconds(record: Record) -> float:
+    """How long the whole sample took, import and check included, as far as the record tells."""
+    end = end_seconds(record)
+    if end is None:
+        end = record.case.time_limit_seconds if record.status is Status.TIMEOUT else None
+    return end or 0.0
