@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ASV := $(VENV)/bin/asv
 BASE ?= HEAD~1
+WORKERS ?= 2
 # asv's environments have the Python that is here, not one that would have to be installed first.
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
@@ -21,8 +22,8 @@ $(STAMP): pyproject.toml scripts/make-venv
 demo: $(STAMP)  ## Measure the pose model's first gradient, HMM off and on, in under 5 minutes
 	$(PY) -m firstgrad.demo
 
-test: $(STAMP)  ## Run all tests
-	$(PY) -m pytest
+test: $(STAMP)  ## Run all tests, in two processes (WORKERS=0: one after the other)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup
 
 check: $(STAMP)  ## Lint, types and the arrows between modules
 	$(VENV)/bin/ruff check .

@@ -28,6 +28,18 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SECONDS_OF_A_COMPILE = 400
+"""A test that compiles may take so long, on a machine that does other things too; all others 120 s (pyproject.toml)."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("compiles") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SECONDS_OF_A_COMPILE))
+        # Tests of one file share what was compiled or started for them: they stay in one process (-n 2).
+        if item.path.parent.name in {"contract", "process", "web"}:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 def pytest_addoption(parser):
     parser.addoption("--golden-update", action="store_true", help="keep what tests/golden sees now as what it expects")

@@ -103,7 +103,8 @@ def test_each_command_of_the_pages_names_a_verb_and_its_options(command):
         return
     assert verb in VERBS
     options = {word.partition("=")[0] for word in words if re.fullmatch(r"--[a-z].*", word) and " " not in word}
-    assert options <= help_of(verb).keys()
+    switches = {name.replace("--", "--no-", 1) for name, text in help_of(verb).items() if "[off]" in text}
+    assert options <= help_of(verb).keys() | switches
 
 
 def test_pages_have_commands():
