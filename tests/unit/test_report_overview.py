@@ -181,6 +181,17 @@ def test_unlike_conditions_are_never_put_together():
     assert [(row[0], row[-4]) for row in listed] == [("E1", "2"), ("E2", "1")]
 
 
+def test_devices_are_lines_of_their_own_and_told():
+    records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 2.0))]
+    gpu = replace(records[1].environment, device="cuda, NVIDIA H100")
+    page = overview([records[0], replace(records[1], environment=gpu)])
+    assert len(table_of(page).rows) == 2
+    listed = part_of(section_of(page, "environments"), Table)
+    place = [column.name for column in listed.columns].index("device")
+    assert [row[place] for row in listed.rows] == ["cuda, NVIDIA H100", ""]
+    assert "device cuda, NVIDIA H100" in part_of(section_of(page, "phases"), Picture).description
+
+
 def test_other_limits_are_the_same_case():
     records = [planted.sample(seconds, number=number) for number, seconds in enumerate((1.0, 3.0))]
     records[1] = replace(records[1], case=replace(records[1].case, time_limit_seconds=7.0, evaluations=9))

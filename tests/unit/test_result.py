@@ -10,7 +10,6 @@ import pytest
 from firstgrad.record import GroupFiniteness
 from firstgrad.show.result import (
     BLANK,
-    Column,
     Facts,
     Fold,
     Form,
@@ -23,6 +22,7 @@ from firstgrad.show.result import (
     Span,
     Style,
     Table,
+    TableColumn,
     TableRow,
     Text,
     Verbatim,
@@ -175,7 +175,7 @@ def test_what_folds_is_whole_on_a_terminal():
 
 
 def test_a_table_to_be_sorted_has_numbers_and_hidden_controls():
-    columns = (Column("model"), Column("status", is_filter=True), Column("time", is_right=True))
+    columns = (TableColumn("model"), TableColumn("status", is_filter=True), TableColumn("time", is_right=True))
     rows = [("a", "2 ok, 1 failed", Span("1 s", number="1")), ("b", "ok", Span("", link="#x"))]
     text = rendered(Form.HTML, Table(columns=columns, rows=rows, sorted_as="All"))
     assert '<div class="filters" hidden>' in text

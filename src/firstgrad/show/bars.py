@@ -170,10 +170,12 @@ def _conditions(record: Record) -> dict[str, str]:
         "pymc": versions.get("pymc", ""),
         "pytensor": versions.get("pytensor", ""),
         "host": environment.host.digest,
+        "device": environment.device,
         "Python": environment.python,
         "compiler": environment.compiler,
         "threads": str(environment.threads),
         "flags": environment.flags,
+        "bytecode": "no" if environment.bytecode is False else "",
         **dict(environment.packages),
         "case": record.case.id[:6],
     }

@@ -23,7 +23,20 @@ from firstgrad.estimates import estimate_median
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.show.comparison import comparison_table, count_verdicts, name_sides, note_conditions
 from firstgrad.show.page import Page, Section
-from firstgrad.show.result import Column, Facts, Fold, Heading, Items, Picture, Span, Style, Table, Text, Verbatim, left
+from firstgrad.show.result import (
+    Facts,
+    Fold,
+    Heading,
+    Items,
+    Picture,
+    Span,
+    Style,
+    Table,
+    TableColumn,
+    Text,
+    Verbatim,
+    left,
+)
 from firstgrad.show.words import capitalised, shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
@@ -64,15 +77,15 @@ _METRIC_COLUMNS = (
     ("compiled_units", "compiled units"),
 )
 COLUMNS = (
-    Column("model"),
-    Column("backend", is_filter=True),
-    Column("target"),
-    Column("scenario", is_filter=True),
+    TableColumn("model"),
+    TableColumn("backend", is_filter=True),
+    TableColumn("target"),
+    TableColumn("scenario", is_filter=True),
     *left("label", "commit"),
-    Column("samples", is_right=True),
-    Column("time to first gradient", is_right=True),
-    *(Column(name, is_right=True) for _, name in _METRIC_COLUMNS),
-    Column("status", is_filter=True),
+    TableColumn("samples", is_right=True),
+    TableColumn("time to first gradient", is_right=True),
+    *(TableColumn(name, is_right=True) for _, name in _METRIC_COLUMNS),
+    TableColumn("status", is_filter=True),
     *left("verdict", "doubts", "environment", "last measured"),
 )
 """Of the table of all cases."""
@@ -636,7 +649,7 @@ def doubt_section(rows: Iterable[Row]) -> Section:
     if not known:
         return Section("doubts", "Doubts", (Text("None."),))
     table = Table(
-        columns=(*left("doubt"), Column("samples", is_right=True), *left("what it means")),
+        columns=(*left("doubt"), TableColumn("samples", is_right=True), *left("what it means")),
         rows=[(str(doubt), f"{samples[doubt]}", ADVICE[doubt]) for doubt in known],
     )
     folds = []
@@ -674,14 +687,14 @@ def environment_section(
     lines = []
     for name, environment, count, of_label in listed:
         versions = dict(environment.versions)
-        texts = (environment.python, *(versions.get(package, "") for package in packages))
+        texts = (environment.device, environment.python, *(versions.get(package, "") for package in packages))
         texts += (environment.compiler, str(environment.threads), environment.flags, of_label)
         lines.append((name, environment.host.digest, *(shown(text, _LONGEST_TEXT) for text in texts), f"{count:,}"))
-    columns = left("environment", "host", "Python", *packages, "compiler", "threads", "flags", "labels", "samples")
+    names = ("environment", "host", "device", "Python", *packages, "compiler", "threads", "flags", "labels", "samples")
     left_out = len(environments) - len(listed)
     parts: list[Part] = [
         Facts([(f"host {digest}", shown(describe_host(host), _LONGEST_TEXT)) for digest, host in hosts.items()]),
-        Table(columns=columns, rows=lines),
+        Table(columns=left(*names), rows=lines),
         *([Text(f"{left_out} older environments are left out.")] if left_out else []),
     ]
     return Section("environments", "Where and with what it was measured", parts)

@@ -195,7 +195,7 @@ class Verbatim:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table."""
 
     name: str
@@ -209,14 +209,14 @@ class Column:
     """On a page: rows can be chosen by its words, where the table can be sorted."""
 
 
-def left(*names: str, is_folded: bool = False) -> tuple[Column, ...]:
+def left(*names: str, is_folded: bool = False) -> tuple[TableColumn, ...]:
     """Return columns for texts."""
-    return tuple(Column(name, is_folded=is_folded) for name in names)
+    return tuple(TableColumn(name, is_folded=is_folded) for name in names)
 
 
-def right(*names: str, is_kept: bool = False) -> tuple[Column, ...]:
+def right(*names: str, is_kept: bool = False) -> tuple[TableColumn, ...]:
     """Return columns for numbers."""
-    return tuple(Column(name, is_right=True, is_kept=is_kept) for name in names)
+    return tuple(TableColumn(name, is_right=True, is_kept=is_kept) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class TableRow:
 class Table:
     """Rows under named columns."""
 
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[TableRow | Sequence[Inline]]
     title: str = ""
     title_style: Style | None = None
