@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firstgrad.analysis.advice_offers import Choice
+from firstgrad.advise.advice import OfferedChoice
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.model import Model
 from firstgrad.record import Check, Counts, GroupFiniteness, Phase, PhaseRecord, Verdict
@@ -55,7 +55,7 @@ def planted_samples(costs=None, *, noise=(0.99, 1.0, 1.01), scenarios=(Scenario.
 
 def asked(records):
     """What is wanted of these records: every case, as a choice of its backend."""
-    return {each.case.question: (Choice(backend=each.case.backend), each.case.scenario) for each in records}
+    return {each.case.question: (OfferedChoice(backend=each.case.backend), each.case.scenario) for each in records}
 
 
 def rows(records):

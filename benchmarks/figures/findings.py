@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.breakeven import Option, break_even
+from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.analysis.contrasts import Contrast, find_contrasts
 from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.breakeven import BreakEven
+    from firstgrad.advise.breakeven import BreakEven
     from firstgrad.record import Record
 
 METRICS_SHOWN = ("time_to_first_gradient_cpu", "evaluation", "peak_memory", "nodes")

@@ -2,7 +2,7 @@
 
 A round takes a sample of each cell, in an order of its own, so that what else the machine does falls on all alike. The
 records go to ``docs/data/remedies.jsonl``; those of cells that are not measured now stay. What ``firstgrad advise``
-tells of them is in ``src/firstgrad/analysis/remedies/measured.json``, and is made anew at the end.
+tells of them is in ``src/firstgrad/advise/measured.json``, and is made anew at the end.
 
 Usage: ``python -m benchmarks.remedies.run [--samples 3] [--only CELL,CELL] [--evidence-only]``, some ten minutes.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.upstream.rewrites import measure as measure_variant
-from firstgrad.analysis.remedies.evidence import MEASURED_PATH, find_evidence
+from firstgrad.advise.situation import MEASURED_PATH, find_evidence
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.codec import to_json
 from firstgrad.measure.launch import measure

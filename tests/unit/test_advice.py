@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.analysis.advice import make_advice
-from firstgrad.analysis.advice_offers import Choice, Trouble, find_offers
-from firstgrad.analysis.advice_words import advice_sentences, alarm_sentences, lead_sentence
-from firstgrad.analysis.advice_workload import Workload
+from firstgrad.advise.advice import OfferedChoice, Trouble, Workload, find_offers, make_advice
+from firstgrad.advise.words import advice_sentences, alarm_sentences, lead_sentence
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict
@@ -124,7 +122,7 @@ def test_what_failed_or_was_not_checked_has_no_numbers():
 
 def test_what_was_not_measured_is_told():
     records = planted_samples()
-    wanted = asked(records) | {"some other question": (Choice(backend=BackendName.C), Scenario.COLD)}
+    wanted = asked(records) | {"some other question": (OfferedChoice(backend=BackendName.C), Scenario.COLD)}
     workload = Workload(evaluations=1000)
     advice = make_advice(find_offers(rows(records), wanted, workload), workload)
     assert "Not measured, so not compared: c." in told(advice)

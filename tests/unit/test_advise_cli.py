@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from firstgrad.advise.samples import Budgeted
 from firstgrad.case import BackendName, Case, Scenario, Target
-from firstgrad.cli.advise_options import installed_backends
-from firstgrad.cli.advise_samples import Budgeted
+from firstgrad.cli.advise import installed_backends
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError, StoreError
 from firstgrad.model import Model

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from drawn import HOSTILE, labels, line, saves_as_text, texts, title
-from firstgrad.analysis.advice import make_advice
-from firstgrad.analysis.advice_offers import find_offers
-from firstgrad.analysis.advice_workload import Workload
-from firstgrad.analysis.breakeven import Option, break_even
+from firstgrad.advise.advice import find_offers, make_advice
+from firstgrad.advise.breakeven import Option, break_even
+from firstgrad.advise.workload import Workload
 from firstgrad.estimates import Estimate
 from firstgrad.show.totals import describe_advice, describe_breakeven, draw_advice, draw_breakeven
 from planted_advice import asked, planted_samples, rows

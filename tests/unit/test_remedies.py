@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.analysis.advice import make_advice
-from firstgrad.analysis.advice_offers import Choice, find_offers
-from firstgrad.analysis.advice_ratio import Ratio, estimate_ratio
-from firstgrad.analysis.advice_workload import Workload
-from firstgrad.analysis.remedies import REMEDIES, find_remedies
-from firstgrad.analysis.remedies.base import Basis, RemedyName, Situation
-from firstgrad.analysis.remedies.evidence import SIDES, Evidence, find_evidence, load_evidence
-from firstgrad.analysis.remedies.roll_loops import looks_unrolled
-from firstgrad.analysis.remedies.surroundings import Surroundings, look_around
-from firstgrad.analysis.remedies.vectorise import numbered_groups
+from firstgrad.advise.advice import OfferedChoice, Workload, find_offers, make_advice, ratio_of_times
+from firstgrad.advise.remedies import REMEDIES, find_remedies, looks_unrolled, numbered_groups
+from firstgrad.advise.situation import (
+    SIDES,
+    Basis,
+    Evidence,
+    RemedyName,
+    Situation,
+    Surroundings,
+    find_evidence,
+    load_evidence,
+    look_around,
+)
 from firstgrad.case import Scenario, Target
+from firstgrad.estimates import Estimate
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.record import Counts, Status
@@ -45,7 +49,7 @@ def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, 
 
 
 def proof(remedy, metric, value):
-    ratio = Ratio(value=value, low=0.9 * value, high=1.1 * value, confidence=0.95, samples=3)
+    ratio = Estimate(value=value, low=0.9 * value, high=1.1 * value, confidence=0.95, samples=3)
     return Evidence(
         remedy=remedy, metric=metric, ratio=ratio, case="a case, jax, dlogp, cold", versions=(), measured_on="a day"
     )
@@ -60,7 +64,7 @@ def test_a_plain_model_in_a_plain_place_needs_no_remedy():
 
 
 def test_the_catalogue_is_the_closed_list():
-    assert [each.name for each in REMEDIES] == list(RemedyName)
+    assert list(REMEDIES) == list(RemedyName)
 
 
 def test_numbered_groups_of_one_size_are_recognised_and_the_saving_is_an_estimate():
@@ -86,7 +90,7 @@ def test_on_the_pose_model_the_other_formulation_is_measured():
     fast = planted_samples({"jax": (4.0, 0.4e-3)}, model=other)
     wanted = {
         each.case.question: (
-            Choice(backend=each.case.backend, formulation=str(each.case.model.pose.formulation)),
+            OfferedChoice(backend=each.case.backend, formulation=str(each.case.model.pose.formulation)),
             scenario,
         )
         for each in (*slow, *fast)
@@ -199,7 +203,7 @@ def test_a_pass_for_each_variable_is_named_where_one_would_do():
 
 def test_an_interval_that_holds_one_is_not_sure():
     saving = look(planted_samples(groups=tuple(group(f"x_{n}") for n in range(4))))[RemedyName.VECTORISE].savings[0]
-    assert not replace(saving, ratio=estimate_ratio([1.0, 2.0], [1.0, 2.1])).is_sure
+    assert not replace(saving, ratio=ratio_of_times([1.0, 2.0], [1.0, 2.1])).is_sure
 
 
 def test_the_environment_tells_ci_containers_and_fresh_folders(tmp_path):

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.advise_options import AdviseOptions, installed_backends
+from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
+from firstgrad.case import BackendName, Target
+from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
 from firstgrad.cli.options import ModelOptions, spread
+from firstgrad.errors import SpecError
+from firstgrad.units import format_count, format_seconds, parse_seconds
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    from firstgrad.analysis.advice import Advice
-    from firstgrad.analysis.remedies.base import Finding
-    from firstgrad.cli.advise_samples import Found, Wanted
+    from firstgrad.advise.advice import Advice, Offer, ScenarioAdvice
+    from firstgrad.advise.remedies import ProposedRemedy
+    from firstgrad.advise.samples import AdviceSamples, WantedChoice
+    from firstgrad.advise.situation import Saving
     from firstgrad.model import Model
+    from firstgrad.show.result import Part, Result
 
 EPILOG = """\b
 Examples:
@@ -29,74 +38,190 @@ Examples:
 \b
 Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 130 interrupted.
 """
+PLAN, SAMPLES = "What is planned", "The samples"
+_SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
+
+
+def _plan(*names: str, text: str, **known: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=PLAN, **known)
+
+
+def _samples(*names: str, text: str, **known: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=SAMPLES, **known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdviseOptions:
+    """How many gradient evaluations are planned, and from which samples."""
+
+    evaluations: Annotated[int | None, _plan("--evaluations", min=1, text="Gradient evaluations that you plan.")] = None
+    chains: Annotated[int | None, _plan("--chains", min=1, text=f"Or: chains [{CHAINS}].")] = None
+    tune: Annotated[int | None, _plan("--tune", min=0, text=f"Tuning draws of each [{TUNE}].")] = None
+    draws: Annotated[int | None, _plan("--draws", min=0, text=f"Draws of each after tuning [{DRAWS}].")] = None
+    leapfrog: Annotated[
+        float | None,
+        _plan(
+            "--leapfrog",
+            text=f"Leapfrog steps a draw, on average [{LEAPFROG:g}: the pose model's]; firstgrad sample counts them.",
+        ),
+    ] = None
+    cores: Annotated[int | None, _plan("--cores", min=1, text="Chains at a time [1: one after the other].")] = None
+    backend: Annotated[str | None, _samples("--backend", metavar="A,B,...", text="Only these [all installed].")] = None
+    target: Annotated[
+        Target | None, _samples("--target", text="[dlogp with --evaluations, else logp_dlogp, as NUTS.]")
+    ] = None
+    samples: Annotated[int, _samples("--samples", min=1, text="Of each choice.")] = 3
+    no_measure: Annotated[bool, _samples("--no-measure", text="Only what is stored.")] = False
+    time_budget: Annotated[
+        str | None, _samples("--time-budget", text="For measuring what is missing, such as 30m.")
+    ] = None
+    time_limit: Annotated[float, _samples("--time-limit", text="Seconds after which a sample is stopped.")] = 3600.0
+    store: Annotated[str | None, _samples("--store", text="File or database URL [.firstgrad/results.sqlite].")] = None
+    source: Annotated[str | None, _samples("--from", metavar="FILE.jsonl", text="An export, instead of measuring.")] = (
+        None
+    )
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FILE", help="The chart goes there: .png or .svg.")
+    ] = None
+
+    def to_workload(self) -> Workload:
+        """Make what is planned; raises SpecError naming the options that don't fit together."""
+        given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        if self.evaluations is None:
+            return Workload.of_sampling(**given)
+        if given:
+            listed = ", ".join(f"--{name}" for name in given)
+            raise SpecError(listed, "says what --evaluations says: give one of them")
+        return Workload(evaluations=self.evaluations)
+
+    def to_backends(self, installed: Sequence[BackendName]) -> tuple[BackendName, ...]:
+        """Choose the backends, of those that can be measured or are in the export; raises SpecError."""
+        if self.backend is None:
+            if not installed:
+                raise SpecError("--backend", "none is available here. See: firstgrad doctor")
+            return tuple(installed)
+        try:
+            return tuple(dict.fromkeys(BackendName(part.strip()) for part in self.backend.split(",")))
+        except ValueError:
+            raise SpecError("--backend", f"expected some of {', '.join(BackendName)}, got {self.backend!r}") from None
+
+    def check(self) -> None:
+        """Refuse what doesn't go together, before anything is measured; raises SpecError naming the options."""
+        if self.source is not None and self.store is not None:
+            raise SpecError("--store, --from", "give one of them")
+        if self.store == "none":
+            raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
+        self.budget_seconds  # noqa: B018 - refuses what is no duration
+        if self.output is not None and not self.output.endswith((".png", ".svg")):
+            raise SpecError("--output", f"expected a file that ends in .png or .svg, got {self.output!r}")
+
+    @property
+    def chosen_target(self) -> Target:
+        """What is compiled: the gradient for a number of them, value and gradient for a sampling run."""
+        return self.target or (Target.DLOGP if self.evaluations is not None else Target.LOGP_DLOGP)
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The time budget; none where none was given. Raises SpecError where it is no duration."""
+        if self.time_budget is None:
+            return None
+        try:
+            return parse_seconds(self.time_budget)
+        except SpecError as error:
+            raise SpecError("--time-budget", str(error)) from error
+
+    def wanted(
+        self, model: Model, installed: Sequence[BackendName], target: Target | None = None
+    ) -> tuple[WantedChoice, ...]:
+        """List what may be chosen."""
+        from firstgrad.advise.samples import list_wanted
+
+        limit = min(self.time_limit, self.budget_seconds or self.time_limit)
+        return list_wanted(
+            model, self.to_backends(installed), target=target or self.chosen_target, time_limit_seconds=limit
+        )
 
 
 @spread
-def advise(model: ModelOptions, options: AdviseOptions) -> None:
+def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> None:
     """Say which backend and formulation take the least time for N gradient evaluations, and what else would help."""
-    from firstgrad.analysis.advice import make_advice
-    from firstgrad.analysis.advice_offers import find_offers
-    from firstgrad.cli.advise_rows import to_document
-    from firstgrad.cli.advise_samples import rows_of_records
+    from firstgrad.advise.advice import find_offers, make_advice
+    from firstgrad.advise.remedies import find_remedies
+    from firstgrad.advise.situation import Situation, load_evidence, look_around
+    from firstgrad.cli.console import show
+    from firstgrad.row import make_row
 
+    out.refuse_both()
     options.check()
     workload, described = options.to_workload(), model.to_model()
-    wanted, found = _find_samples(described, options)
-    questions = {each.case.question: (each.choice, each.case.scenario) for each in wanted}
-    advice = make_advice(find_offers(rows_of_records(found.records), questions, workload), workload)
-    findings = _find_remedies(described, found, advice)
-    if options.json:
-        from firstgrad.codec import to_json
-
-        typer.echo(to_json(to_document(described, found, advice, findings)))
-    else:
-        from firstgrad.cli.advise_table import show_advice
-        from firstgrad.cli.console import make_console
-
-        show_advice(make_console(), described, found, advice, findings)
+    wanted, samples = _from_export(described, options) if options.source else _from_store(described, options)
+    questions = {one.case.question: (one.choice, one.case.scenario) for one in wanted}
+    rows = [make_row(record) for record in samples.records]
+    advice = make_advice(find_offers(rows, questions, workload), workload)
+    situation = Situation(
+        model=described,
+        records=samples.records,
+        advice=advice,
+        surroundings=look_around(),
+        evidence=load_evidence(),
+    )
+    result = make_result(described, samples, advice, find_remedies(situation))
+    show(result, out)
     if options.output is not None and advice.scenarios:
-        typer.echo(_draw(advice, options.output), err=options.json)
-    raise typer.Exit(exit_code(advice))
+        typer.echo(_draw(advice, options.output), err=out.json or out.markdown)
+    raise typer.Exit(result.exit_code)
 
 
-def exit_code(advice: Advice) -> int:
-    """Say how it ended."""
-    from firstgrad.cli.exit_codes import ExitCode
+def installed_backends() -> tuple[BackendName, ...]:
+    """List the backends that can be measured here: their package, or the compiler, is there."""
+    from firstgrad.measure.environment import backend_version
 
-    if advice.alarms:
-        return ExitCode.DIFFERENT
-    return ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
+    return tuple(name for name in BackendName if backend_version(name))
 
 
-def _find_samples(model: Model, options: AdviseOptions) -> tuple[tuple[Wanted, ...], Found]:
+def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
     from dataclasses import replace
 
-    from firstgrad.case import BackendName, Target
-    from firstgrad.cli.advise_samples import from_export, from_store, list_wanted
+    from firstgrad.advise.samples import from_export
+    from firstgrad.store import import_jsonl
+
+    source = str(options.source)
+    records = list(import_jsonl(source))
+    wanted = options.wanted(model, tuple(BackendName))
+    samples = from_export(records, wanted, source)
+    if not samples.records and options.target is None and options.chosen_target is Target.LOGP_DLOGP:
+        # Better the gradient alone than nothing; its samples say which they are.
+        wanted = options.wanted(model, tuple(BackendName), Target.DLOGP)
+        samples = from_export(records, wanted, source)
+        note = "These samples are of the gradient alone (dlogp); NUTS compiles value and gradient (logp_dlogp)."
+        samples = replace(samples, notes=(*samples.notes, note))
+    if not samples.records:
+        raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}")
+    there = {record.case.backend for record in samples.records}
+    return tuple(one for one in wanted if options.backend or one.choice.backend in there), samples
+
+
+def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
+    from firstgrad.advise.samples import from_store, measure_missing
+    from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.rows import open_store
-    from firstgrad.errors import SpecError
-    from firstgrad.store import DEFAULT_PATH, Store, import_jsonl
+    from firstgrad.store import DEFAULT_PATH, Store
 
-    if options.source is not None:
-        wanted = list_wanted(model, options.to_backends(tuple(BackendName)), options)
-        records = list(import_jsonl(options.source))
-        found = from_export(records, wanted, options.source)
-        if not found.records and options.target is None and options.chosen_target is Target.LOGP_DLOGP:
-            # Better the gradient alone than nothing; its samples say which they are.
-            wanted = list_wanted(model, options.to_backends(tuple(BackendName)), replace(options, target=Target.DLOGP))
-            found = from_export(records, wanted, options.source)
-            told = "These samples are of the gradient alone (dlogp); NUTS compiles value and gradient (logp_dlogp)."
-            found = replace(found, notes=(*found.notes, told))
-        if not found.records:
-            raise SpecError("--from", f"{options.source} has no samples of this model, target {options.chosen_target}")
-        there = {record.case.backend for record in found.records}
-        return tuple(each for each in wanted if options.backend or each.choice.backend in there), found
-    wanted = list_wanted(model, options.to_backends(installed_backends()), options)
+    wanted = options.wanted(model, installed_backends())
     opened = open_store(options.store) if options.no_measure else Store.open(options.store or DEFAULT_PATH)
+    notes: tuple[str, ...] = ()
     try:
         with opened as store:
-            return wanted, from_store(store, wanted, options)
+            if not options.no_measure:
+                notes = measure_missing(
+                    store,
+                    wanted,
+                    samples=options.samples,
+                    budget_seconds=options.budget_seconds,
+                    show=lambda grid, plan, known: show_sweep(SweepState(plan, known), describe_plan(grid, plan)),
+                )
+            return wanted, from_store(store, wanted, notes)
     except KeyboardInterrupt:
         typer.echo(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
@@ -106,25 +231,7 @@ def _find_samples(model: Model, options: AdviseOptions) -> tuple[tuple[Wanted, .
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
-def _find_remedies(model: Model, found: Found, advice: Advice) -> tuple[Finding, ...]:
-    from firstgrad.analysis.remedies import find_remedies
-    from firstgrad.analysis.remedies.base import Situation
-    from firstgrad.analysis.remedies.evidence import load_evidence
-    from firstgrad.analysis.remedies.surroundings import look_around
-
-    situation = Situation(
-        model=model,
-        records=found.records,
-        advice=advice,
-        surroundings=look_around(),
-        evidence=load_evidence(),
-    )
-    return find_remedies(situation)
-
-
 def _draw(advice: Advice, output: str) -> Path:
-    from pathlib import Path
-
     from firstgrad.show.style import firstgrad_style
     from firstgrad.show.totals import describe_advice, draw_advice
 
@@ -134,3 +241,169 @@ def _draw(advice: Advice, output: str) -> Path:
     with firstgrad_style():
         draw_advice(advice).savefig(path, metadata=metadata)
     return path
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------
+
+
+def make_result(model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]) -> Result:
+    """Put an advice into sentences, tables and a document: what is wrong first, the remedies last."""
+    from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.show.result import Result
+
+    code = ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
+    return Result(
+        parts=list(_parts(model, samples, advice, remedies)),
+        document=_document(model, samples, advice, remedies),
+        exit_code=ExitCode.DIFFERENT if advice.alarms else code,
+    )
+
+
+def _parts(model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]) -> Iterator[Part]:
+    from firstgrad.advise.words import advice_sentences, alarm_sentences
+    from firstgrad.show.result import BLANK, Heading, Items, Style, Text
+
+    workload = advice.workload
+    yield Items(list(alarm_sentences(advice)), Style.BAD)
+    yield Heading(str(model))
+    yield Items(
+        [
+            f"Planned: {workload.evaluations:,} gradient evaluations ({workload.origin}).",
+            *workload.assumptions(),
+            *samples.notes,
+        ]
+    )
+    yield BLANK
+    yield Items(list(advice_sentences(advice)))
+    for scenario in advice.scenarios:
+        yield _offers_table(scenario)
+    yield Items(
+        [
+            f"No numbers: {choice.choice.name}, {choice.scenario}: {choice.reason}"
+            for choice in advice.left_out
+            if not choice.is_loud and choice.reason != "no samples"
+        ]
+    )
+    if remedies:
+        yield BLANK
+        yield Heading(f"{format_count(len(remedies), 'remedy').replace('remedys', 'remedies')}:")
+    for remedy in remedies:
+        yield Text(f"{remedy.remedy}: {remedy.because}", Style.BOLD)
+        lines = [f"gains {remedy.instead}"] * bool(remedy.instead)
+        lines += [*map(saving_sentence, remedy.savings), f"how: {remedy.how}"]
+        yield Items([f"  {line}" for line in lines])
+
+
+def _offers_table(advice: ScenarioAdvice) -> Part:
+    from firstgrad.show.result import Table, left, right
+
+    names = ("samples", "first gradient", "an evaluation", "total, import not", "import beside", "against the first")
+    against = {
+        rival.offer.choice: f"x{1 / rival.ratio.value:.2f}{'' if rival.is_beaten else ', undecided'}"
+        for rival in advice.rivals
+    }
+    return Table(
+        title=f"{advice.scenario} caches, least total first",
+        columns=(*left("choice"), *right(*names)),
+        rows=[(*_cells(offer), against.get(offer.choice, "")) for offer in advice.offers],
+    )
+
+
+def _cells(offer: Offer) -> tuple[str, ...]:
+    from firstgrad.advise.words import interval_text
+
+    return (
+        offer.choice.name,
+        str(len(offer.totals)),
+        interval_text(offer.option.first_gradient),
+        interval_text(offer.option.evaluation),
+        interval_text(offer.total),
+        format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
+    )
+
+
+def saving_sentence(saving: Saving) -> str:
+    """Say what a remedy saves, and how that is known."""
+    from firstgrad.advise.advice import ratio_text
+
+    sentence = f"{saving.basis}: leaves {ratio_text(saving.ratio)} of the {saving.of_what}"
+    if not saving.is_sure:
+        return f"{sentence}; these samples do not tell whether that saves anything"
+    if saving.seconds is None:
+        return sentence
+    value, *ends = saving.seconds
+    verb = "saves" if value > 0 else "costs"
+    low, high = ("?" if math.isinf(end) else format_seconds(end) for end in sorted(map(abs, ends)))
+    return f"{sentence}, {verb} {format_seconds(abs(value))} [{low}, {high}] here"
+
+
+def _document(
+    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
+) -> dict[str, Any]:
+    from firstgrad.advise.words import advice_sentences, alarm_sentences
+
+    return {
+        "model": str(model),
+        "place": samples.place,
+        "evaluations": advice.workload.evaluations,
+        "evaluations_in_a_row": advice.workload.in_a_row,
+        "alarms": list(alarm_sentences(advice)),
+        "sentences": list(advice_sentences(advice)),
+        "assumptions": [*advice.workload.assumptions(), *samples.notes],
+        "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
+        "left_out": [
+            {
+                "backend": choice.choice.backend,
+                "formulation": choice.choice.formulation,
+                "scenario": choice.scenario,
+                "trouble": choice.trouble,
+                "reason": choice.reason,
+            }
+            for choice in advice.left_out
+        ],
+        "remedies": [
+            {
+                "remedy": remedy.remedy,
+                "because": remedy.because,
+                "how": remedy.how,
+                "instead": remedy.instead,
+                "savings": [
+                    {
+                        "basis": saving.basis,
+                        "ratio": saving.ratio,
+                        "saved_seconds": saving.seconds,
+                        "is_sure": saving.is_sure,
+                        "of_what": saving.of_what,
+                    }
+                    for saving in remedy.savings
+                ],
+            }
+            for remedy in remedies
+        ],
+    }
+
+
+def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
+    rivals = {rival.offer.choice: rival for rival in advice.rivals}
+    return {
+        "scenario": advice.scenario,
+        "is_decided": advice.is_decided,
+        "offers": [
+            {
+                "backend": offer.choice.backend,
+                "formulation": offer.choice.formulation,
+                "first_gradient_seconds": offer.option.first_gradient,
+                "evaluation_seconds": offer.option.evaluation,
+                "total_seconds": offer.total,
+                "import_seconds": offer.import_seconds,
+                "leader_over_this": rival.ratio if (rival := rivals.get(offer.choice)) else None,
+                "is_beaten": rival is not None and rival.is_beaten,
+                "more_samples": rival.more_samples if rival else None,
+            }
+            for offer in advice.offers
+        ],
+        "crossings": [
+            {"before": crossing.before.name, "after": crossing.after.name, "evaluations": crossing.evaluations}
+            for crossing in advice.breakeven.crossings
+        ],
+    }

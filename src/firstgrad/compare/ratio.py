@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
 
@@ -83,6 +83,23 @@ class RatioFit:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledScatter:
+    """How far samples of one group lie apart, by several groups: variance of logarithms, and its degrees of freedom."""
+
+    variance: float
+    degrees: int
+
+
+def pool_scatter(groups: Iterable[Sequence[float]]) -> PooledScatter | None:
+    """Take the scatter from several groups together; none where no group has two samples."""
+    logs = [_logs(group) for group in groups if len(group) > 1]
+    degrees = sum(len(group) - 1 for group in logs)
+    if not degrees:
+        return None
+    return PooledScatter(variance=sum(float(group.var()) * len(group) for group in logs) / degrees, degrees=degrees)
+
+
 def estimate_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool, confidence: float = 0.95) -> Estimate:
     """Estimate the ratio HEAD by BASE; `fit_ratio` says how.
 
@@ -92,7 +109,14 @@ def estimate_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool
     return fit_ratio(base, head, paired=paired).estimate(confidence)
 
 
-def fit_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool) -> RatioFit:
+def fit_ratio(
+    base: Sequence[float],
+    head: Sequence[float],
+    *,
+    paired: bool,
+    scatter: PooledScatter | None = None,
+    pool_below: int = _POOLED,
+) -> RatioFit:
     """Fit a ratio.
 
     Location is that of Huber's M-estimator on logarithms, which weighs a wild sample no more than one at twice the
@@ -116,6 +140,11 @@ def fit_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool) -> 
         Numbers above zero, at least one each.
     paired : bool
         Whether the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
+    scatter : PooledScatter, optional
+        Of all groups that are compared: then the degrees of freedom are theirs, and the variance is theirs or that of
+        these two, whichever is larger. Two or three samples know little of their own scatter.
+    pool_below : int
+        With fewer samples on a side, both are taken to scatter alike; else each by its own (Welch).
 
     Raises
     ------
@@ -132,9 +161,11 @@ def fit_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool) -> 
     limit = _limit(sides) if samples >= _FEW else math.inf
     located = [_locate(side[None, :], limit) for side in sides]
     place = float(sum(sign * places[0] for sign, (places, _, _) in zip(signs, located, strict=True)))
-    error, degrees = _error(
-        [len(side) for side in sides], [(float(squares[0]), float(inside[0])) for _, squares, inside in located]
-    )
+    counts = [len(side) for side in sides]
+    error, degrees = _error(counts, [(float(one[1][0]), float(one[2][0])) for one in located], pool_below)
+    if scatter is not None:
+        error = math.sqrt(max(error**2, scatter.variance * sum(1 / count for count in counts)))
+        degrees = float(scatter.degrees)
     if samples < _FEW or error == 0:
         return RatioFit(log_ratio=place, standard_error=error, degrees=degrees, samples=samples)
     drawn = [_locate(_draw(side), limit, float(one[0][0])) for side, one in zip(sides, located, strict=True)]
@@ -202,10 +233,10 @@ def _locate(values: Floats, limit: float, begin: float | None = None) -> tuple[F
     return place, squares / (count - 1) * count / inside**2, inside.astype(float)
 
 
-def _error(counts: list[int], located: list[tuple[float, float]]) -> tuple[float, float]:
+def _error(counts: list[int], located: list[tuple[float, float]], pool_below: int) -> tuple[float, float]:
     """Find the standard error of the sum of locations, and its degrees of freedom (Welch's of two sides)."""
     degrees = float(sum(counts) - len(counts))
-    if len(counts) > 1 and min(counts) < _POOLED:
+    if len(counts) > 1 and min(counts) < pool_below:
         squares = sum(square * count * (count - 1) for (square, _), count in zip(located, counts, strict=True))
         return math.sqrt(squares / max(degrees, 1) * sum(1 / count for count in counts)), degrees
     error = sum(square for square, _ in located)

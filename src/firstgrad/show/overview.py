@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import escape
 
-from firstgrad.analysis.breakeven import Option, break_even
+from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.columns import METRICS, Unit, metric_named
 from firstgrad.doubts import ADVICE

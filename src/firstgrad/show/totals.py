@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.advice_words import advice_sentences, alarm_sentences, count
+from firstgrad.advise.words import advice_sentences, alarm_sentences, count
 from firstgrad.show.drawing import LineEnd, add_grid, looks_of, name_ends, new_figure, write_ticks
 from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.advice import Advice, ScenarioAdvice
-    from firstgrad.analysis.breakeven import BreakEven, Crossing, Option
+    from firstgrad.advise.advice import Advice, ScenarioAdvice
+    from firstgrad.advise.breakeven import BreakEven, Crossing, Option
     from firstgrad.show.drawing import Look
 
 _MARKERS = 5  # of a line

@@ -6,132 +6,139 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.advice_offers import Choice, is_complete
+from firstgrad.advise.advice import OfferedChoice, is_complete
 from firstgrad.case import Case, Scenario
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.record import Record
+from firstgrad.sources import read_source
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from firstgrad.case import BackendName
-    from firstgrad.cli.advise_options import AdviseOptions
+    from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
-    from firstgrad.row import Row
     from firstgrad.store import Store
-    from firstgrad.sweep.plan import Job
+    from firstgrad.sweep.grid import Grid
+    from firstgrad.sweep.plan import Durations, Job, Plan
     from firstgrad.sweep.rounds import Executor, SweepEvent
+
+    type Display = Callable[[Grid, Plan, Durations], AbstractContextManager[Callable[[SweepEvent], None]]]
 
 SCENARIOS = (Scenario.COLD, Scenario.WARM)
 LABEL = "advise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedChoice:
     """A choice in a scenario, and the case that measures it."""
 
-    choice: Choice
+    choice: OfferedChoice
     case: Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """Records that an advice is made of, under equal conditions.
-
-    Attributes
-    ----------
-    records : tuple of Record
-        Good and bad ones.
-    place : str
-        Where they are kept.
-    notes : tuple of str
-        What the reader has to know of them.
-    """
+class AdviceSamples:
+    """Records that an advice is made of, under equal conditions."""
 
     records: tuple[Record, ...]
+    """Good and bad ones."""
     place: str
+    """Where they are kept."""
     notes: tuple[str, ...] = ()
+    """What the reader has to know of them."""
 
 
-def list_wanted(model: Model, backends: Sequence[BackendName], options: AdviseOptions) -> tuple[Wanted, ...]:
+def list_wanted(
+    model: Model, backends: Sequence[BackendName], *, target: Target, time_limit_seconds: float
+) -> tuple[WantedChoice, ...]:
     """List what may be chosen: of the pose model both formulations, the given one first."""
-    limit = min(options.time_limit, options.budget_seconds or options.time_limit)
+    models = [model]
+    if (pose := model.pose) is not None:
+        others = (formulation for formulation in Formulation if formulation is not pose.formulation)
+        models += [as_model(replace(pose, formulation=formulation)) for formulation in others]
     return tuple(
-        Wanted(
-            choice=Choice(backend=backend, formulation=_formulation(each)),
+        WantedChoice(
+            choice=OfferedChoice(backend=backend, formulation=str(one.pose.formulation) if one.pose else ""),
             case=Case(
-                model=each, backend=backend, target=options.chosen_target, scenario=scenario, time_limit_seconds=limit
+                model=one, backend=backend, target=target, scenario=scenario, time_limit_seconds=time_limit_seconds
             ),
         )
-        for each in _models(model)
+        for one in models
         for backend in backends
         for scenario in SCENARIOS
     )
 
 
-def from_export(records: Iterable[Record], wanted: Sequence[Wanted], place: str) -> Found:
+def from_export(records: Iterable[Record], wanted: Sequence[WantedChoice], place: str) -> AdviceSamples:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
-    questions = {each.case.question for each in wanted}
+    questions = {one.case.question for one in wanted}
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.case.question in questions:
             groups.setdefault(record.environment.conditions, []).append(record)
     if not groups:
-        return Found(records=(), place=place)
-    # The newest of those that tell equally much.
-    best = max(groups.values(), key=_answers)
-    one = best[-1].environment
-    packages = ", ".join(f"{name} {version}" for name, version in one.versions if name != "firstgrad")
-    notes = [f"Measured on {one.host.cores} cores of {one.host.processor}, Python {one.python}, {packages}."]
+        return AdviceSamples(records=(), place=place)
+
+    def answers(group: Sequence[Record]) -> tuple[int, str]:
+        """Rank by how much it answers; the newest of those that tell equally much."""
+        return len({record.case.question for record in group}), max(record.started_at for record in group)
+
+    best = max(groups.values(), key=answers)
+    environment = best[-1].environment
+    packages = ", ".join(f"{name} {version}" for name, version in environment.versions if name != "firstgrad")
+    where = f"{environment.host.cores} cores of {environment.host.processor}"
+    notes = [f"Measured on {where}, Python {environment.python}, {packages}."]
     if len(groups) > 1:
         notes.append(f"{sum(map(len, groups.values())) - len(best)} samples of unlike conditions are left out.")
-    return Found(records=tuple(best), place=place, notes=tuple(notes))
+    return AdviceSamples(records=tuple(best), place=place, notes=tuple(notes))
 
 
-def from_store(store: Store, wanted: Sequence[Wanted], options: AdviseOptions) -> Found:
-    """Take what a store has of this host and these conditions; measure what is missing, unless that isn't wanted."""
+def from_store(store: Store, wanted: Sequence[WantedChoice], notes: tuple[str, ...] = ()) -> AdviceSamples:
+    """Take what a store has of this host, these conditions, and the model's files as they are now."""
     from firstgrad.measure.environment import measured_here
 
     is_here = measured_here()
-    notes: tuple[str, ...] = ()
-    if not options.no_measure:
-        notes = _measure_missing(store, wanted, options, is_here)
-    questions = {each.case.question for each in wanted}
-    rows = [
-        row for row in store.rows() if row.question in questions and is_here(row.backend, row.device, row.conditions)
-    ]
-    since = changed_at(wanted[0].case.model)
-    ids = [row.record_id for row in rows if row.started_at >= since]
-    if older := len(rows) - len(ids):
+    questions = {one.case.question for one in wanted}
+    rows = (row for row in store.rows() if row.question in questions)
+    ids = [row.record_id for row in rows if is_here(row.backend, row.device, row.conditions)]
+    source = read_source(wanted[0].case.model.reference)
+    records = tuple(
+        record
+        for record in (store.records(record_ids=ids) if ids else ())
+        if source.gave(record.environment.source_digest, record.started_at)
+    )
+    if older := len(ids) - len(records):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
-    records = tuple(store.records(record_ids=ids)) if ids else ()
-    return Found(records=records, place=store.place, notes=notes)
+    return AdviceSamples(records=records, place=store.place, notes=notes)
 
 
-def changed_at(model: Model) -> str:
-    """Tell when a user's file was changed last, as records write times; '' where that isn't known."""
-    if model.pose is not None:
-        return ""
-    file = Path(model.reference.rpartition(":")[0])
-    if file.suffix != ".py" or not file.is_file():
-        return ""
-    return datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
-
-
-def _answers(records: Sequence[Record]) -> tuple[int, str]:
-    return len({each.case.question for each in records}), max(each.started_at for each in records)
-
-
-def _measure_missing(
-    store: Store, wanted: Sequence[Wanted], options: AdviseOptions, is_here: Callable[[BackendName, str, str], bool]
+def measure_missing(
+    store: Store, wanted: Sequence[WantedChoice], *, samples: int, budget_seconds: float | None, show: Display
 ) -> tuple[str, ...]:
-    from firstgrad.cli.display import SweepState, describe_plan, show_sweep
+    """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
+
+    Parameters
+    ----------
+    store : Store
+    wanted : sequence of WantedChoice
+    samples : int
+        Of each.
+    budget_seconds : float, optional
+        In all.
+    show : callable
+        Opens the display of a plan.
+
+    Returns
+    -------
+    tuple of str
+        What there was no time for.
+    """
+    from firstgrad.measure.environment import measured_here
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
@@ -139,18 +146,18 @@ def _measure_missing(
     from firstgrad.sweep.rounds import Notice, run_sweep
 
     rows = list(store.rows())
-    cases = [each.case for each in wanted]
+    cases = [one.case for one in wanted]
+    source = read_source(cases[0].model.reference)
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
-    since = changed_at(wanted[0].case.model)
-    fresh = [row for row in rows if row.started_at >= since and (row.reason or is_complete(row))]
+    is_here = measured_here()
+    fresh = (row for row in rows if source.gave("", row.started_at) and (row.reason or is_complete(row)))
     done = count_done(row for row in fresh if is_here(row.backend, row.device, row.conditions))
-    plan = plan_sweep(cases, samples=options.samples, done=done)
+    plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
         return ()
     durations = Durations(rows)
-    executor = Budgeted(LocalExecutor(label=LABEL), seconds=options.budget_seconds, expect=durations.of)
-    opening = describe_plan(Grid(cases=tuple(cases)), plan)
-    with show_sweep(SweepState(plan, durations), opening) as display:
+    executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
+    with show(Grid(cases=tuple(cases)), plan, durations) as display:
 
         def keep(record: Record) -> None:
             add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))
@@ -206,22 +213,3 @@ class Budgeted:
         counts = Counter(f"{case.backend} {case.scenario}" for case in self.left_out)
         listed = ", ".join(f"{number} {name}" for name, number in counts.items())
         return (f"The time budget of {self._seconds:g} s left out {len(self.left_out)} samples: {listed}.",)
-
-
-def _models(model: Model) -> tuple[Model, ...]:
-    pose = model.pose
-    if pose is None:
-        return (model,)
-    others = (formulation for formulation in Formulation if formulation is not pose.formulation)
-    return model, *(as_model(replace(pose, formulation=formulation)) for formulation in others)
-
-
-def _formulation(model: Model) -> str:
-    return str(model.pose.formulation) if model.pose else ""
-
-
-def rows_of_records(records: Iterable[Record]) -> list[Row]:
-    """Make their rows."""
-    from firstgrad.row import make_row
-
-    return [make_row(each) for each in records]

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 CHAINS, TUNE, DRAWS = 4, 1000, 1000
 """As `pm.sample` takes them where nothing is said."""
-
 LEAPFROG = 370.0
 """Gradient evaluations a draw, on average.
 
@@ -25,22 +24,15 @@ The pose model took 357 (T=20, K=2) and 368 (T=100, K=5) a draw in 100 draws of 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """How many gradient evaluations are planned, and in how many processes.
-
-    Attributes
-    ----------
-    evaluations : int
-        In all.
-    chains, cores : int
-        Chains, and how many of them run at a time; 1 and 1 where the number of evaluations was given.
-    origin : str
-        Where the number comes from, in words.
-    """
+    """How many gradient evaluations are planned, and in how many processes."""
 
     evaluations: int
+    """In all."""
     chains: int = 1
     cores: int = 1
+    """How many chains run at a time; 1 chain on 1 core where the number of evaluations was given."""
     origin: str = "as given"
+    """Where the number comes from, in words."""
 
     def __post_init__(self) -> None:
         for name in ("evaluations", "chains", "cores"):
@@ -50,21 +42,9 @@ class Workload:
 
     @classmethod
     def of_sampling(
-        cls,
-        *,
-        chains: int = CHAINS,
-        tune: int = TUNE,
-        draws: int = DRAWS,
-        leapfrog: float = LEAPFROG,
-        cores: int = 1,
+        cls, *, chains: int = CHAINS, tune: int = TUNE, draws: int = DRAWS, leapfrog: float = LEAPFROG, cores: int = 1
     ) -> Self:
-        """Derive it from what `pm.sample` is going to be told.
-
-        Raises
-        ------
-        SpecError
-            Naming the option that doesn't fit.
-        """
+        """Derive it from what `pm.sample` is going to be told; raises SpecError naming the option that doesn't fit."""
         if tune < 0 or draws < 0 or tune + draws < 1:
             raise SpecError("--tune, --draws", f"expected whole numbers >= 0, not both 0, got {tune} and {draws}")
         if not (math.isfinite(leapfrog) and leapfrog > 0):

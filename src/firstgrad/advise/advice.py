@@ -1,0 +1,358 @@
+"""Advice: which choice gives the least total time for the planned work, and whether the samples allow to say so."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from firstgrad.advise.breakeven import BreakEven, Option, break_even
+from firstgrad.advise.workload import Workload
+from firstgrad.case import BackendName, Scenario
+from firstgrad.columns import METRICS
+from firstgrad.compare.ratio import PooledScatter, fit_ratio, pool_scatter
+from firstgrad.errors import SpecError
+from firstgrad.estimates import Estimate, estimate_median
+from firstgrad.record import Doubt, Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from firstgrad.row import Row
+
+CONFIDENCE = 0.95
+_PLACES = {metric.name: number for number, metric in enumerate(METRICS)}
+_GOOD_VERDICTS = (Verdict.AGREES, Verdict.NO_ORACLE)
+_OF_ONE_PROCESS = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
+_LEAST_EVALUATIONS, _MOST_EVALUATIONS = 1e4, 1e9
+_BEYOND = 30.0  # how far beyond the last crossing and the planned number is looked
+_MOST_SAMPLES = 200
+
+
+# --- what may be chosen -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class OfferedChoice:
+    """A backend and a way of writing the model."""
+
+    backend: BackendName
+    formulation: str = ""
+    """Of the pose model; '' for a user's own, which is written in one way."""
+
+    @property
+    def name(self) -> str:
+        """As tables and figures show it."""
+        return f"{self.backend} {self.formulation}" if self.formulation else str(self.backend)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A choice in one scenario that gives right gradients, and what it costs."""
+
+    choice: OfferedChoice
+    scenario: Scenario
+    """State of the caches."""
+    option: Option
+    """Its first gradient and its evaluation, for break-even; the former as often as it is compiled."""
+    import_seconds: Estimate | None
+    """Of the phase `import`, which is in no total."""
+    firsts: tuple[float, ...]
+    """Seconds to the first gradient, one a sample, as often as it is compiled."""
+    totals: tuple[float, ...]
+    """Seconds of the planned work, one a sample."""
+    n_busy: int
+    """How many of the samples have the doubt `high_load`."""
+
+    @property
+    def median_total(self) -> float:
+        """Median seconds of the planned work, by which offers are ordered."""
+        return statistics.median(self.totals)
+
+    @property
+    def total(self) -> Estimate:
+        """Median of the totals with its interval."""
+        return estimate_median(self.totals)
+
+    @property
+    def import_or_zero_seconds(self) -> float:
+        """The import's median; 0 where it is not known."""
+        return self.import_seconds.value if self.import_seconds else 0.0
+
+
+class Trouble(StrEnum):
+    """Why a choice is no offer. ``wrong`` and ``not_finite`` are said first: who samples with them samples nonsense."""
+
+    WRONG = "wrong"
+    NOT_FINITE = "not_finite"
+    NO_NUMBERS = "no_numbers"
+    NOT_MEASURED = "not_measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceLeftOut:
+    """A choice that cannot be offered, and why."""
+
+    choice: OfferedChoice
+    scenario: Scenario
+    trouble: Trouble
+    reason: str
+
+    @property
+    def is_loud(self) -> bool:
+        """Whether its gradients are wrong, not just unknown."""
+        return self.trouble in (Trouble.WRONG, Trouble.NOT_FINITE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offers:
+    """All that was asked about."""
+
+    offers: tuple[Offer, ...]
+    left_out: tuple[ChoiceLeftOut, ...]
+
+
+def find_offers(
+    rows: Iterable[Row], wanted: Mapping[str, tuple[OfferedChoice, Scenario]], workload: Workload
+) -> Offers:
+    """Sort samples into offers, in the order of what is wanted.
+
+    One sample with a wrong or infinite gradient is enough to leave a choice out.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        Of equal conditions; those of other questions are passed over.
+    wanted : mapping of str to (OfferedChoice, Scenario)
+        By question: what may be offered.
+    workload : Workload
+        What is planned.
+    """
+    samples: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.question in wanted:
+            samples[row.question].append(row)
+    offers: list[Offer] = []
+    left_out: list[ChoiceLeftOut] = []
+    for question, (choice, scenario) in wanted.items():
+        trouble = _find_trouble(samples[question])
+        if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
+            trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"
+        if trouble is None:
+            offers.append(_offer(choice, scenario, samples[question], workload))
+        else:
+            left_out.append(ChoiceLeftOut(choice=choice, scenario=scenario, trouble=trouble[0], reason=trouble[1]))
+    return Offers(offers=tuple(offers), left_out=tuple(left_out))
+
+
+def is_complete(row: Row) -> bool:
+    """Whether a sample's check holds and it tells both what a first gradient and what an evaluation costs."""
+    numbers = _number(row, "time_to_first_gradient"), _number(row, "evaluation")
+    return not row.reason and row.verdict in _GOOD_VERDICTS and all(number and number > 0 for number in numbers)
+
+
+def _find_trouble(rows: Sequence[Row]) -> tuple[Trouble, str] | None:
+    wrong = next((row for row in rows if row.status is Status.MISMATCH or row.verdict is Verdict.DISAGREES), None)
+    if wrong is not None:
+        return Trouble.WRONG, wrong.reason or "the oracle disagrees"
+    if any(Doubt.NOT_FINITE in row.doubts for row in rows):
+        return Trouble.NOT_FINITE, "gradient or log-density have NaN or infinite values"
+    if any(Doubt.GRADIENT_SUSPECT in row.doubts for row in rows):
+        return Trouble.WRONG, "the gradient differs from finite differences of the log-density"
+    if any(is_complete(row) for row in rows):
+        return None
+    if not rows:
+        return Trouble.NOT_MEASURED, "no samples"
+    reason = next((row.reason for row in rows if row.reason), "")
+    return Trouble.NO_NUMBERS, reason or "no steady-state calls were timed, or nothing was checked"
+
+
+def _offer(choice: OfferedChoice, scenario: Scenario, rows: Sequence[Row], workload: Workload) -> Offer:
+    good = [row for row in rows if is_complete(row)]
+    compiles = workload.compiles(choice.backend)
+    firsts = [compiles * (_number(row, "time_to_first_gradient") or 0.0) for row in good]
+    calls = [_number(row, "evaluation") or 0.0 for row in good]
+    imports = [seconds for row in good if (seconds := _number(row, "phase_import")) is not None]
+    return Offer(
+        choice=choice,
+        scenario=scenario,
+        option=Option(name=choice.name, first_gradient=estimate_median(firsts), evaluation=estimate_median(calls)),
+        import_seconds=estimate_median(imports) if imports else None,
+        firsts=tuple(firsts),
+        totals=tuple(first + workload.in_a_row * call for first, call in zip(firsts, calls, strict=True)),
+        n_busy=sum(Doubt.HIGH_LOAD in row.doubts for row in good),
+    )
+
+
+def _number(row: Row, name: str) -> float | None:
+    return row.numbers[_PLACES[name]]
+
+
+# --- ratios of times ----------------------------------------------------------------------------------------------
+
+
+def ratio_of_times(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    confidence: float = CONFIDENCE,
+    scatter: PooledScatter | None = None,
+) -> Estimate:
+    """Estimate how many times as much the first group takes as the second.
+
+    As `firstgrad.compare.ratio.fit_ratio` has it, each group by its own scatter where none of all groups is given;
+    with a single sample on a side the ends are 0 and infinity.
+
+    Raises
+    ------
+    SpecError
+        Where a group is empty or a number isn't positive.
+    """
+    for group in (first, second):
+        if not group or not all(seconds > 0 and math.isfinite(seconds) for seconds in group):
+            raise SpecError("ratio", f"needs positive numbers on both sides, got {list(group)!r}")
+    is_single = min(len(first), len(second)) == 1
+    fit = fit_ratio(second, first, paired=False, scatter=None if is_single else scatter, pool_below=0)
+    ratio = fit.estimate(confidence)
+    return Estimate(ratio.value, 0.0, math.inf, confidence, ratio.samples) if is_single else ratio
+
+
+def ratio_text(ratio: Estimate) -> str:
+    """Write a ratio with its interval, such as ``0.40 [0.38, 0.43]``."""
+    high = "?" if math.isinf(ratio.high) else f"{ratio.high:.2f}"
+    return f"{ratio.value:.2f} [{ratio.low:.2f}, {high}]"
+
+
+def more_samples(
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    confidence: float = CONFIDENCE,
+    scatter: PooledScatter | None = None,
+) -> int | None:
+    """Estimate how many more samples of each group might tell their ratio from 1.
+
+    It takes the ratio and the scatter seen so far for the true ones, so it is a guess: half of the time more are
+    needed. None where a group has no two samples, so that nothing is known of the scatter, or where even hundreds
+    would not do: then the two cost the same for all that matters.
+    """
+    from scipy.special import stdtrit
+
+    own, have = pool_scatter((first, second)), min(len(first), len(second))
+    if have == 1 or own is None:
+        return None
+    difference = abs(fit_ratio(second, first, paired=False).log_ratio)
+    variance = max(own.variance, scatter.variance if scatter else 0.0)
+    for wanted in range(have + 1, _MOST_SAMPLES + 1):
+        if float(stdtrit(2 * (wanted - 1), (1 + confidence) / 2)) * math.sqrt(2 * variance / wanted) < difference:
+            return wanted - have
+    return None
+
+
+# --- the advice ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """An offer that is behind by the medians."""
+
+    offer: Offer
+    ratio: Estimate
+    """Total time of the leader by that of this one."""
+    more_samples: int | None
+    """How many more of each might tell, where it isn't beaten."""
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the interval lies below 1."""
+        return self.ratio.high < 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioAdvice:
+    """What to take with caches in one state."""
+
+    scenario: Scenario
+    offers: tuple[Offer, ...]
+    """Least total first; never empty."""
+    rivals: tuple[Rival, ...]
+    """All but the first."""
+    breakeven: BreakEven
+    """Over evaluations that wait for each other."""
+
+    @property
+    def leader(self) -> Offer:
+        """The one with the least total time, by the medians."""
+        return self.offers[0]
+
+    @property
+    def open_rivals(self) -> tuple[Rival, ...]:
+        """Those that may be as good as the leader, for all that the samples tell."""
+        return tuple(rival for rival in self.rivals if not rival.is_beaten)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the leader surely takes the least time."""
+        return not self.open_rivals
+
+    @property
+    def leader_with_import(self) -> Offer:
+        """The one with the least time where the import counts, too."""
+        return min(self.offers, key=lambda offer: offer.median_total + offer.import_or_zero_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to take for the planned work."""
+
+    workload: Workload
+    scenarios: tuple[ScenarioAdvice, ...]
+    """Those of which something is known: cold, warm."""
+    left_out: tuple[ChoiceLeftOut, ...]
+
+    @property
+    def alarms(self) -> tuple[ChoiceLeftOut, ...]:
+        """Choices whose gradients are wrong, then those where they are not finite: to be said first."""
+        loud = (choice for choice in self.left_out if choice.is_loud)
+        return tuple(sorted(loud, key=lambda choice: list(Trouble).index(choice.trouble)))
+
+    def of_scenario(self, scenario: Scenario) -> ScenarioAdvice | None:
+        """Return what is said of a scenario."""
+        return next((advice for advice in self.scenarios if advice.scenario is scenario), None)
+
+
+def make_advice(offers: Offers, workload: Workload) -> Advice:
+    """Say which offer takes the least time for the planned work.
+
+    The leader has the least median total. It is decided where its total lies below each other's: an interval of the
+    ratio each, with the scatter of all offers of the scenario, and 95% for all rivals together (Bonferroni).
+    """
+    scenarios = []
+    for scenario in Scenario:
+        of_scenario = [offer for offer in offers.offers if offer.scenario is scenario]
+        if of_scenario:
+            scenarios.append(_advise(scenario, sorted(of_scenario, key=lambda offer: offer.median_total), workload))
+    return Advice(workload=workload, scenarios=tuple(scenarios), left_out=offers.left_out)
+
+
+def _advise(scenario: Scenario, offers: Sequence[Offer], workload: Workload) -> ScenarioAdvice:
+    leader, *others = offers
+    confidence = 1 - (1 - CONFIDENCE) / max(len(others), 1)
+    scatter = pool_scatter(offer.totals for offer in offers)
+    rivals = []
+    for other in others:
+        ratio = ratio_of_times(leader.totals, other.totals, confidence=confidence, scatter=scatter)
+        more = None
+        if ratio.high >= 1:
+            more = more_samples(leader.totals, other.totals, confidence=confidence, scatter=scatter)
+        rivals.append(Rival(offer=other, ratio=ratio, more_samples=more))
+    options = [offer.option for offer in sorted(offers, key=lambda offer: offer.choice)]
+    most = max(_MOST_EVALUATIONS, _BEYOND * workload.in_a_row)
+    last = max((crossing.evaluations.value for crossing in break_even(options, most).crossings), default=0.0)
+    n_max = min(max(_BEYOND * max(last, workload.in_a_row), _LEAST_EVALUATIONS), most)
+    return ScenarioAdvice(
+        scenario=scenario, offers=tuple(offers), rivals=tuple(rivals), breakeven=break_even(options, n_max)
+    )

@@ -1,0 +1,292 @@
+"""What remedies look at: the samples and their advice, the surroundings, and the measured cases that back remedies."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.advise.advice import ratio_of_times
+from firstgrad.case import Scenario
+from firstgrad.columns import metric_named
+from firstgrad.estimates import Estimate
+from firstgrad.record import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from firstgrad.advise.advice import Advice, Offer
+    from firstgrad.model import Model
+    from firstgrad.record import Record
+
+MEASURED_PATH = Path(__file__).with_name("measured.json")
+"""Shipped with the package; ``benchmarks.remedies.run`` writes it."""
+COMMAND = "python -m benchmarks.remedies.run"
+FIRST_GRADIENT, EVALUATION = "time_to_first_gradient_cpu", "evaluation"
+"""What ratios are made of: processor seconds, since other users of a machine change them least."""
+_WHAT = {FIRST_GRADIENT: "first gradient (CPU time)", EVALUATION: "evaluation"}
+_FRESH_SECONDS = 3600.0
+
+
+class RemedyName(StrEnum):
+    """The closed list of known remedies."""
+
+    MASK_FIRST = "mask_first"
+    VECTORISE = "vectorise"
+    ROLL_LOOPS = "roll_loops"
+    SCAN_NOT_TREE = "scan_not_tree"
+    KEEP_CACHES = "keep_caches"
+    ONE_GRADIENT = "one_gradient"
+    EXCLUDE_REWRITES = "exclude_rewrites"
+    FAST_COMPILE = "fast_compile"
+
+
+# --- measured cases -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RemedySides:
+    """The labels of the records that back a remedy, without it and with it."""
+
+    remedy: RemedyName
+    without: str
+    having: str
+    is_wrong_without: bool = False
+    """Whether it is the remedy of wrong gradients, so that the samples without it are those that disagree."""
+
+
+SIDES = (
+    RemedySides(RemedyName.MASK_FIRST, "naive", "per_joint", is_wrong_without=True),
+    RemedySides(RemedyName.VECTORISE, "per_joint", "vectorised"),
+    RemedySides(RemedyName.ROLL_LOOPS, "hmm_unrolled", "hmm_scan"),
+    RemedySides(RemedyName.SCAN_NOT_TREE, "hmm_tree", "hmm_scan"),
+    RemedySides(RemedyName.KEEP_CACHES, "per_joint", "per_joint_warm"),
+    RemedySides(RemedyName.ONE_GRADIENT, "hmm_each_variable", "one_gradient"),
+    RemedySides(RemedyName.EXCLUDE_REWRITES, "per_joint", "excluded_rewrites"),
+    RemedySides(RemedyName.FAST_COMPILE, "per_joint", "fast_compile"),
+)
+"""Which records back which remedy. Where there are none, it is proposed without a saving, or not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A measured ratio."""
+
+    remedy: RemedyName
+    """Which it backs."""
+    metric: str
+    ratio: Estimate
+    """With the remedy by without."""
+    case: str
+    """The case without it, in words."""
+    versions: tuple[tuple[str, str], ...]
+    measured_on: str
+    """Date and machine."""
+
+
+def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
+    """Make the ratios of all remedies whose two sides are in ``docs/data/remedies.jsonl``, with right gradients."""
+    evidence = []
+    for sides in SIDES:
+        bad = Status.MISMATCH if sides.is_wrong_without else Status.OK
+        without, having = (
+            [record for record in records if record.environment.label == label and record.status is status]
+            for label, status in ((sides.without, bad), (sides.having, Status.OK))
+        )
+        for metric in _WHAT:
+            numbers = [_numbers(side, metric) for side in (having, without)]
+            if all(numbers):
+                evidence.append(
+                    Evidence(
+                        remedy=sides.remedy,
+                        metric=metric,
+                        ratio=ratio_of_times(*numbers),
+                        case=str(without[0].case),
+                        versions=having[0].environment.versions,
+                        measured_on=f"{having[0].started_at[:10]}, {having[0].environment.host.processor}",
+                    )
+                )
+    return tuple(evidence)
+
+
+def load_evidence() -> tuple[Evidence, ...]:
+    """Read what is shipped."""
+    from firstgrad.codec import from_json
+
+    return from_json(MEASURED_PATH.read_text(), tuple[Evidence, ...])
+
+
+def _numbers(records: Sequence[Record], metric: str) -> list[float]:
+    values = (metric_named(metric).read(record) for record in records)
+    return [value for value in values if value is not None and value > 0]
+
+
+# --- where the user's processes run -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What tells whether a compile's cache is going to be there next time."""
+
+    in_ci: bool
+    """Whether this is a run of continuous integration."""
+    in_container: bool
+    cache_folder: str
+    """PyTensor's `base_compiledir`."""
+    cache_doubt: str
+    """Why that folder may not last; '' where nothing is against it."""
+    flags: str
+    """``PYTENSOR_FLAGS``."""
+    has_jax_cache: bool
+    """Whether JAX was given a folder."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why caches may be lost between runs."""
+        reasons = {
+            "this is a CI run (CI is set)": self.in_ci,
+            "this is a container": self.in_container,
+            f"PyTensor's cache folder {self.cache_folder} {self.cache_doubt}": bool(self.cache_doubt),
+        }
+        return tuple(reason for reason, holds in reasons.items() if holds)
+
+
+def look_around(
+    environment: Mapping[str, str] = os.environ, *, root: Path = Path("/"), now: float | None = None
+) -> Surroundings:
+    """Look at the environment variables and a few files; nothing is imported or run.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Environment variables.
+    root : Path
+        Where containers leave their marks (``.dockerenv``, ``run/.containerenv``).
+    now : float, optional
+        Seconds since 1970; now where left out.
+    """
+    flags = environment.get("PYTENSOR_FLAGS", "")
+    parts = (part.partition("=") for part in flags.split(","))
+    given = next((value.strip() for key, _, value in parts if key.strip() == "base_compiledir"), "")
+    folder = Path(given or Path(environment.get("HOME", "~")).expanduser() / ".pytensor")
+    return Surroundings(
+        in_ci=environment.get("CI", "").lower() not in ("", "0", "false"),
+        in_container=any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv")),
+        cache_folder=str(folder),
+        cache_doubt=_doubt(folder, environment, time.time() if now is None else now),
+        flags=flags,
+        has_jax_cache=bool(environment.get("JAX_COMPILATION_CACHE_DIR")),
+    )
+
+
+def _doubt(folder: Path, environment: Mapping[str, str], now: float) -> str:
+    temporary = Path(environment.get("TMPDIR", tempfile.gettempdir()))
+    if folder.expanduser().is_relative_to(temporary):
+        return f"is in {temporary}, which is emptied now and then"
+    try:
+        # Nothing in the folder is old either: its own time changes with every new entry.
+        ages = [now - path.stat().st_mtime for path in (folder, *folder.iterdir())]
+    except OSError:
+        return "is not there yet"
+    if len(ages) == 1:
+        return "is empty"
+    return "is younger than an hour" if max(ages) < _FRESH_SECONDS else ""
+
+
+# --- all of it ----------------------------------------------------------------------------------------------------
+
+
+class Basis(StrEnum):
+    """Where a saving comes from: ``measured`` on this model; ``estimate``: from a measured case that is like it."""
+
+    MEASURED = "measured"
+    ESTIMATE = "estimate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What a remedy leaves of a time."""
+
+    basis: Basis
+    ratio: Estimate
+    """Time with the remedy by time without."""
+    whole_seconds: float | None
+    """That time of this model's planned work without the remedy; none where it isn't known."""
+    of_what: str
+    """Which time, and of which case, in words; of an estimate with the command that measures it."""
+
+    @property
+    def seconds(self) -> tuple[float, float, float] | None:
+        """What it saves of this model's planned work, least and most; negative where it costs."""
+        if self.whole_seconds is None:
+            return None
+        value, least, most = (
+            (1 - left) * self.whole_seconds for left in (self.ratio.value, self.ratio.high, self.ratio.low)
+        )
+        return value, least, most
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the samples tell that it changes anything."""
+        return not self.ratio.low <= 1 <= self.ratio.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What remedies look at."""
+
+    model: Model
+    """As it was given."""
+    records: tuple[Record, ...]
+    """Samples of it and of its other formulation, good and bad, of equal conditions."""
+    advice: Advice
+    surroundings: Surroundings
+    evidence: tuple[Evidence, ...]
+
+    def samples_of_model(self) -> Sequence[Record]:
+        """List the samples of the model as it was given, whichever backend and scenario."""
+        return [record for record in self.records if record.case.model == self.model]
+
+    def evidence_of(self, remedy: RemedyName, metric: str) -> Evidence | None:
+        """Find the measured case that backs a remedy."""
+        return next((one for one in self.evidence if one.remedy == remedy and one.metric == metric), None)
+
+    def own_offer(self) -> Offer | None:
+        """Find the best cold offer of the model in the formulation in which it was given; warm where there is none."""
+        pose = self.model.pose
+        formulation = str(pose.formulation) if pose else ""
+        for scenario in (Scenario.COLD, Scenario.WARM):
+            advice = self.advice.of_scenario(scenario)
+            for offer in advice.offers if advice else ():
+                if offer.choice.formulation == formulation:
+                    return offer
+        return None
+
+    def estimate_savings(
+        self, remedy: RemedyName, metrics: tuple[str, ...] = (FIRST_GRADIENT, EVALUATION)
+    ) -> tuple[Saving, ...]:
+        """Estimate what a remedy leaves of a cold first gradient and of an evaluation; empty without evidence."""
+        savings = []
+        own = self.own_offer()
+        for metric in metrics:
+            evidence = self.evidence_of(remedy, metric)
+            if evidence is None:
+                continue
+            whole = None
+            # What helps one backend need not help another: no seconds where the case was measured on one.
+            if own is not None and f", {own.choice.backend}, " in evidence.case:
+                calls = self.advice.workload.in_a_row * own.option.evaluation.value
+                whole = own.option.first_gradient.value if metric == FIRST_GRADIENT else calls
+            savings.append(
+                Saving(
+                    basis=Basis.ESTIMATE,
+                    ratio=evidence.ratio,
+                    whole_seconds=whole,
+                    of_what=f"{_WHAT[metric]} of {evidence.case} ({evidence.measured_on}; {COMMAND})",
+                )
+            )
+        return tuple(savings)

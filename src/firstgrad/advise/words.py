@@ -1,0 +1,131 @@
+"""Advice in plain sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from firstgrad.advise.advice import Trouble, ratio_text
+from firstgrad.backends import facts_of
+from firstgrad.case import Scenario
+from firstgrad.units import format_count, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from firstgrad.advise.advice import Advice, Offer, ScenarioAdvice
+    from firstgrad.estimates import Estimate
+
+_IF = {
+    Scenario.COLD: "If your cache is empty (cold)",
+    Scenario.WARM: "If your cache is warm",
+    Scenario.HOT: "If it is compiled for the second time in one process (hot)",
+}
+
+
+def alarm_sentences(advice: Advice) -> Iterator[str]:
+    """Yield a sentence for each choice that gives wrong gradients; nothing where all are right."""
+    for alarm in advice.alarms:
+        what = "a gradient that is not finite" if alarm.trouble is Trouble.NOT_FINITE else "WRONG numbers"
+        yield (
+            f"WARNING: {alarm.choice.name}, {alarm.scenario}, gives {what}, and is not offered: {alarm.reason}. "
+            "Mend that before anything else: firstgrad check names the groups"
+        )
+
+
+def advice_sentences(advice: Advice) -> Iterator[str]:
+    """Yield the advice, a sentence each."""
+    if not advice.scenarios:
+        yield "There is nothing to advise: no choice has samples whose check holds."
+        return
+    for scenario in advice.scenarios:
+        yield lead_sentence(scenario)
+        yield _decision(scenario, f"{advice.workload.in_a_row:,.0f}")
+        leader, other = scenario.leader, scenario.leader_with_import
+        if other is not leader:
+            imports = " and ".join(format_seconds(offer.import_or_zero_seconds) for offer in (leader, other))
+            yield (
+                f"With the imports counted ({imports}), {other.choice.name} is ahead of {leader.choice.name} instead."
+            )
+    warm = advice.of_scenario(Scenario.WARM)
+    if warm is not None and (keeps := facts_of(warm.leader.choice.backend).keeps):
+        yield f"A warm cache needs a folder that stays: {keeps}."
+    offers = [offer for scenario in advice.scenarios for offer in scenario.offers]
+    if busy := sum(offer.n_busy for offer in offers):
+        yield (
+            f"{busy} of {sum(len(offer.totals) for offer in offers)} samples have the doubt high_load: their times are "
+            "longer than on a quiet machine, and unevenly so."
+        )
+    if missing := [choice.choice.name for choice in advice.left_out if choice.trouble is Trouble.NOT_MEASURED]:
+        yield f"Not measured, so not compared: {'; '.join(dict.fromkeys(missing))}."
+
+
+def lead_sentence(advice: ScenarioAdvice) -> str:
+    """Say who is ahead up to how many evaluations, by the medians."""
+    result = advice.breakeven
+    parts = [f"{result.leaders[0].name} is ahead"]
+    for crossing in result.crossings:
+        at = crossing.evaluations
+        ends = "" if at.low == at.high else f" [{count(at.low)}, {count(at.high)}]"
+        parts.append(f" up to {count(at.value)}{ends} evaluations, then {crossing.after.name}")
+    if not result.crossings:
+        if len(advice.offers) == 1:
+            return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is all that can be offered."
+        parts.append(f" all the way, up to {count(result.n_max)} evaluations")
+    never = [offer.choice.name for offer in advice.offers if offer.option not in result.leaders]
+    if never:
+        parts.append(f"; never ahead: {', '.join(never)}")
+    return f"{_IF[advice.scenario]}: {''.join(parts)}."
+
+
+def count(number: float) -> str:
+    """Write a number of evaluations with two significant digits: more would not be known."""
+    if math.isinf(number):
+        return "never"
+    if number < 1:
+        return "0"
+    return f"{round(number, 1 - math.floor(math.log10(number))):,.10g}"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """Write seconds with their interval, the unit only once where it can be: ``2.54 s [2.20, 2.81]``."""
+    value, low, high = (format_seconds(seconds) for seconds in (estimate.value, estimate.low, estimate.high))
+    if estimate.samples == 1:
+        return f"{value}, 1 sample"
+    unit = value.rpartition(" ")[2]
+    if all(end.rpartition(" ")[2] == unit for end in (low, high)):
+        low, high = low.rpartition(" ")[0], high.rpartition(" ")[0]
+    return f"{value} [{low}, {high}]"
+
+
+def _decision(advice: ScenarioAdvice, planned: str) -> str:
+    leader = advice.leader
+    takes = f"{leader.choice.name} takes {interval_text(leader.total)}"
+    if not advice.rivals:
+        return f"At {planned} evaluations {takes}."
+    if advice.is_decided:
+        second = min(advice.rivals, key=lambda rival: rival.offer.median_total)
+        return (
+            f"At {planned} evaluations {takes}, surely the least: {ratio_text(second.ratio)} times "
+            f"{second.offer.choice.name}'s {format_seconds(second.offer.median_total)}."
+        )
+    rivals = ", ".join(_with_seconds(rival.offer) for rival in advice.open_rivals)
+    return (
+        f"At {planned} evaluations the samples do not allow a decision between {_with_seconds(leader)} and {rivals}. "
+        f"{_more(advice)}"
+    )
+
+
+def _with_seconds(offer: Offer) -> str:
+    return f"{offer.choice.name} ({interval_text(offer.total)})"
+
+
+def _more(advice: ScenarioAdvice) -> str:
+    open_rivals = advice.open_rivals
+    if any(rival.ratio.samples == 1 for rival in open_rivals):
+        return "One sample tells nothing of its scatter: take --samples 3 or more."
+    known = [rival.more_samples for rival in open_rivals if rival.more_samples is not None]
+    if len(known) < len(open_rivals):
+        more = f" {format_count(max(known), 'more sample')} of each might tell the others." if known else ""
+        return f"Hundreds of samples would not tell all of them apart: take whichever you like.{more}"
+    return f"About {format_count(max(known), 'more sample')} of each might (raise --samples)."
