@@ -23,6 +23,7 @@ _PREFIX = re.compile(r"[0-9a-f]{7,64}")
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAMES_SHOWN = 12
 _NOT_THERE = "not installed"
+_UNKNOWN = "unknown"  # of a sample that ended before it was seen
 _HOST = "host."
 _BYTECODE = "bytecode"
 
@@ -199,7 +200,7 @@ def find_differences(
         known |= base.keys() | head.keys()
         for field in base.keys() | head.keys():
             values = base.get(field, {_NOT_THERE}), head.get(field, {_NOT_THERE})
-            if len(values[0] | values[1]) > 1:
+            if len((values[0] | values[1]) - {_UNKNOWN}) > 1:
                 texts = [", ".join(sorted(each)) for each in values]
                 differences.add(Difference(field=field, base=texts[0], head=texts[1], is_declared=field in across))
     allowed = sorted(name for name in known if not name.startswith(_HOST) and name != _BYTECODE)
@@ -235,7 +236,7 @@ def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
     yield "compiler", environment.compiler or _NOT_THERE
     yield "threads", str(environment.threads)
     yield "flags", repr(environment.flags)
-    yield _BYTECODE, {True: "compiled", False: "not compiled", None: "unknown"}[environment.bytecode]
+    yield _BYTECODE, {True: "compiled", False: "not compiled", None: _UNKNOWN}[environment.bytecode]
     yield "device", environment.device or "cpu"
     # Part by part: what `HostFingerprint.digest` is made of, so that the error can say what it is that differs.
     host = environment.host
