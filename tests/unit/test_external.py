@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
+import numpy as np
 import pytest
 
-from firstgrad.backends.user_model import call_factory, find_factory
+from firstgrad.backends.user_model import UserModel, load_user_model
 from firstgrad.errors import ModelError
 from firstgrad.model import make_model
 
@@ -47,12 +49,12 @@ def refusal(reference, **parameters):
     """Why a reference cannot be used."""
     model = external(reference, **parameters)
     with pytest.raises(ModelError) as caught:
-        call_factory(find_factory(model), model)
+        load_user_model(model).build()
     return str(caught.value)
 
 
 def called(factory, **parameters):
-    return call_factory(factory, external("package.module:build", **parameters))
+    return UserModel(external("package.module:build", **parameters), factory).build()
 
 
 def call_refusal(factory):
@@ -63,14 +65,14 @@ def call_refusal(factory):
 
 def test_a_factory_is_found_in_a_file_and_gets_its_parameters(tmp_path):
     model = external(written(tmp_path, "def build(n, name='a'): return n, name"), n=3)
-    assert find_factory(model)(**dict(model.parameters)) == (3, "a")
+    assert load_user_model(model).factory(**dict(model.parameters)) == (3, "a")
 
 
 def test_a_file_can_import_its_neighbours(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "my_neighbour.py").write_text("value = 5")
     reference = written(tmp_path / "sub", "import my_neighbour\ndef build(): return my_neighbour.value")
-    assert find_factory(external(reference))() == 5
+    assert load_user_model(external(reference)).factory() == 5
 
 
 def test_a_file_with_a_dataclass_can_be_imported(tmp_path):
@@ -86,7 +88,7 @@ class A:
 def build():
     return A(1)
 """
-    assert find_factory(external(written(tmp_path, text)))().x == 1
+    assert load_user_model(external(written(tmp_path, text))).factory().x == 1
 
 
 def test_a_factory_is_found_in_a_module_below_the_present_folder(tmp_path):
@@ -94,7 +96,7 @@ def test_a_factory_is_found_in_a_module_below_the_present_folder(tmp_path):
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "inner.py").write_text("def build(): return 7")
-    assert find_factory(external("my_package_of_models.inner:build"))() == 7
+    assert load_user_model(external("my_package_of_models.inner:build")).factory() == 7
 
 
 def test_a_missing_file_is_named_with_where_it_was_looked_for(tmp_path):
@@ -167,7 +169,7 @@ def test_too_little_memory_is_not_the_models_mistake(tmp_path, stage):
     reference = written(tmp_path, text, name="my_hungry_module.py")
     model = external("my_hungry_module:build" if stage == "module" else reference)
     with pytest.raises(MemoryError):
-        call_factory(find_factory(model), model)
+        load_user_model(model).build()
 
 
 @pytest.mark.parametrize(
@@ -200,3 +202,52 @@ def test_a_model_or_a_pair_is_taken():
     assert (built.model, built.initial) == (model, initial)
     assert built.initial is not initial, "a copy: the user's own is not changed"
     assert called(lambda: (model, None)).initial is None
+
+
+ORACLE = """
+class Model:
+    free_RVs = ("x",)
+    def compile_fn(self): ...
+
+def build(n, scale=2.0): return Model()
+
+def oracle(parameters, point):
+    {body}
+"""
+
+
+def asked(folder, body, point=None):
+    model = external(written(folder, ORACLE.format(body=body)), n=3)
+    return load_user_model(model).build().oracle(point or {"x": np.ones(2)})
+
+
+def test_an_oracle_beside_the_function_gets_all_parameters_and_a_point_of_its_own(tmp_path):
+    point = {"x": np.ones(2)}
+    answer = asked(tmp_path, "point['x'] *= parameters['n']; return parameters['scale'], {'x': point['x']}", point)
+    assert (answer.logp, list(answer.gradient["x"]), answer.rounding) == (2.0, [3.0, 3.0], 0.0)
+    assert list(point["x"]) == [1.0, 1.0]
+    assert asked(tmp_path, "return None, {'x': [1, 2]}").logp is None
+
+
+def test_a_file_without_an_oracle_has_none(tmp_path):
+    text = ORACLE.partition("def oracle")[0]
+    for more in ("", "oracle = None\n"):
+        assert load_user_model(external(written(tmp_path, text + more), n=3)).build().oracle is None
+    # A model that is called so is no oracle of itself.
+    reference = written(tmp_path, text + "oracle = build\n").replace(":build", ":oracle")
+    assert load_user_model(external(reference, n=3)).build().oracle is None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("return 1.0", "returned float; it must return a pair (logp, gradient)"),
+        ("return 1.0, [2.0]", "returned tuple; it must return a pair (logp, gradient)"),
+        ("return 'high', {}", "returned tuple; it must return a pair (logp, gradient)"),
+        ("return 1.0, {'x': 'steep'}", "returned tuple; it must return a pair (logp, gradient)"),
+    ],
+)
+def test_an_oracle_that_answers_otherwise_is_refused(tmp_path, body, reason):
+    with pytest.raises(ModelError, match=re.escape(f"the oracle of {tmp_path}/model.py {reason}")):
+        asked(tmp_path, body)

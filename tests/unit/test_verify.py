@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.agreement import finiteness
-from firstgrad.backends.base import Answer, Hooks
+from firstgrad.backends.base import Answer, BuiltModel, Hooks, OracleAnswer
 from firstgrad.backends.fake import FakeBackend
 from firstgrad.case import Target
+from firstgrad.errors import ModelError
 from firstgrad.measure.verify import SLOW_SECONDS, check_answers, check_slope
 from firstgrad.measure.worker import nearby_points
-from firstgrad.model import Model, as_model
+from firstgrad.model import as_model
 from firstgrad.points import Group, flatten, unflatten
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import GroupFiniteness, Mismatch, Slope, Verdict
@@ -27,6 +28,7 @@ SPEC = PoseSpec(
     formulation=Formulation.VECTORISED,
     hmm=HmmSpec(n_states=2, algorithm=HmmAlgorithm.SCAN),
 )
+POSE = FakeBackend().load(as_model(SPEC))()
 GROUPS = (Group("a", ()), Group("b", (2, 3)), Group("c", (2,)))
 
 
@@ -73,7 +75,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused(shape):
 @pytest.mark.parametrize("target", list(Target))
 def test_right_answers_agree(target):
     groups, answers, logp_terms = measured(target)
-    check = check_answers(as_model(SPEC), groups, answers, logp_terms)
+    check = check_answers(POSE, groups, answers, logp_terms)
     assert check.verdict is Verdict.AGREES
     assert check.mismatches == ()
     assert check.points == 2
@@ -90,7 +92,7 @@ def test_a_wrong_value_is_found_by_group_and_index(number):
     def change(values):
         values["raw_u"][2, 1, 0] += 1e-3 * (1 + abs(right))
 
-    check = check_answers(as_model(SPEC), groups, with_gradient(answers, number, change), logp_terms)
+    check = check_answers(POSE, groups, with_gradient(answers, number, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     (found,) = check.mismatches
     assert (found.group, found.index, found.n_different) == ("raw_u", (2, 1, 0), 1)
@@ -104,7 +106,7 @@ def test_swapped_groups_are_found():
     def swap(values):
         values["rho_log__"], values["sigma2_log__"] = values["sigma2_log__"], values["rho_log__"]
 
-    check = check_answers(as_model(SPEC), groups, with_gradient(answers, 0, swap), logp_terms)
+    check = check_answers(POSE, groups, with_gradient(answers, 0, swap), logp_terms)
     assert {each.group for each in check.mismatches} == {"rho", "sigma2"}
 
 
@@ -114,7 +116,7 @@ def test_a_value_that_is_not_finite_is_counted_and_disagrees():
     def change(values):
         values["x_root"][0, 0] = np.nan
 
-    check = check_answers(as_model(SPEC), groups, with_gradient(answers, 0, change), logp_terms)
+    check = check_answers(POSE, groups, with_gradient(answers, 0, change), logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.n_not_finite == 1
     assert [(each.group, each.index) for each in check.mismatches] == [("x_root", (0, 0))]
@@ -124,32 +126,30 @@ def test_a_wrong_log_density_is_found_whoever_gave_it():
     groups, answers, logp_terms = measured(Target.LOGP_DLOGP)
     right = answers[1][1].logp
     wrong = [answers[0], (answers[1][0], Answer(answers[1][1].gradient, right + 1e-3))]
-    check = check_answers(as_model(SPEC), groups, wrong, logp_terms)
+    check = check_answers(POSE, groups, wrong, logp_terms)
     assert check.verdict is Verdict.DISAGREES
     assert check.mismatches == (Mismatch(group="logp", index=(), expected=right, got=right + 1e-3),)
 
     groups, answers, logp_terms = measured(Target.DLOGP)
-    check = check_answers(as_model(SPEC), groups, answers, lambda at: {**logp_terms(at), "more": 1e-3})
+    check = check_answers(POSE, groups, answers, lambda at: {**logp_terms(at), "more": 1e-3})
     assert [each.group for each in check.mismatches] == ["logp"]
 
 
 def test_of_a_users_own_model_only_finiteness_is_known():
-    model = Model(reference="some/file.py:build")
     answers = [({}, Answer(np.array([np.inf, *np.zeros(8)]), 1.5)), ({}, Answer(np.zeros(9)))]
-    check = check_answers(model, GROUPS, answers, SimpleNamespace())
+    check = check_answers(BuiltModel(None, None, is_own=True), GROUPS, answers, SimpleNamespace())
     assert (check.verdict, check.logp, check.points, check.n_not_finite) == (Verdict.NO_ORACLE, 1.5, 1, 1)
 
 
 def check_own(terms, *, factor=1.0, logp=None):
     """The check of a user's model: 9 values, with ``-x`` for a gradient, and a discrete one beside them."""
-    model = Model(reference="some/file.py:build")
     rng = np.random.default_rng(0)
     points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
     answers = [
         (at, Answer(-factor * np.concatenate([np.ravel(at[each.value_name]) for each in GROUPS]), logp))
         for at in points
     ]
-    return check_answers(model, GROUPS, answers, terms)
+    return check_answers(BuiltModel(None, None, is_own=True), GROUPS, answers, terms)
 
 
 def quadratic(point):
@@ -195,11 +195,55 @@ def test_what_the_interpreter_cannot_evaluate_is_no_failure():
     assert "NotImplementedError" in check.slope.skipped
 
 
+def check_with_oracle(oracle, *, terms=quadratic, logp=None):
+    """The check of the same model, whose file offers an oracle."""
+    rng = np.random.default_rng(0)
+    points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
+    answers = [(at, Answer(-np.concatenate([np.ravel(at[each.value_name]) for each in GROUPS]), logp)) for at in points]
+    return check_answers(BuiltModel(None, None, is_own=True, oracle=oracle), GROUPS, answers, terms)
+
+
+def right_oracle(point, *, logp_error=0.0, gradient_error=0.0):
+    gradient = {each.value_name: -point[each.value_name] for each in GROUPS}
+    gradient["b"] = gradient["b"] + gradient_error * np.eye(2, 3)
+    return OracleAnswer(sum(quadratic(point).values()) + logp_error, gradient)
+
+
+def test_an_oracle_of_the_users_own_gives_a_verdict():
+    check = check_with_oracle(right_oracle)
+    assert (check.verdict, check.points, check.slope, check.held) == (Verdict.AGREES, 2, None, ("k",))
+    assert [each.group for each in check.finiteness] == ["a", "b", "c"]
+    check = check_with_oracle(lambda point: right_oracle(point, gradient_error=1e-6))
+    assert check.verdict is Verdict.DISAGREES
+    assert [(each.group, each.n_different) for each in check.mismatches] == [("b", 2)]
+    check = check_with_oracle(lambda point: right_oracle(point, logp_error=1e-6))
+    assert [each.group for each in check.mismatches] == ["logp"]
+
+
+def test_a_log_density_that_nobody_can_tell_is_not_compared():
+    def unknown(_):
+        raise NotImplementedError("an Op without perform")
+
+    assert check_with_oracle(lambda point: OracleAnswer(None, right_oracle(point).gradient)).verdict is Verdict.AGREES
+    check = check_with_oracle(lambda point: right_oracle(point, logp_error=1.0), terms=unknown)
+    assert (check.verdict, check.logp) == (Verdict.AGREES, None)
+    with pytest.raises(NotImplementedError):  # of the pose model it is known
+        check_answers(POSE, measured()[0], measured()[1], unknown)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "reason"), [({"a": np.zeros(())}, "the gradient has no 'b'; it has a"), ({"a": np.ones(3)}, "shape")]
+)
+def test_an_oracle_that_does_not_fit_the_model_is_refused(gradient, reason):
+    with pytest.raises(ModelError, match=f"the model's oracle doesn't fit the model: .*{reason}"):
+        check_with_oracle(lambda _: OracleAnswer(None, gradient))
+
+
 def test_a_gradient_of_a_wrong_length_is_refused_for_every_model():
     groups, answers, logp_terms = measured()
     short = [(answers[0][0], Answer(answers[0][1].gradient[:-1]))]
     with pytest.raises(ValueError, match="expected a vector of"):
-        check_answers(as_model(SPEC), groups, short, logp_terms)
+        check_answers(POSE, groups, short, logp_terms)
 
 
 SLOPE_GROUPS = (Group("a", (), value_name="a_log__"), Group("b", (2, 3)), Group("c", (40,)))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
+    from firstgrad.pose.data import PoseData
+    from firstgrad.pose.spec import PoseSpec
     from firstgrad.record import RewritePass
 
 
@@ -58,6 +60,21 @@ class BackendFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class OracleAnswer:
+    """What a model's oracle says of one point, by means of its own."""
+
+    logp: float | None
+    """Every constant and every Jacobian included, as PyMC has it; None where the oracle knows the gradient alone."""
+    gradient: Mapping[str, NDArray[np.float64]]
+    """By the names that the point has."""
+    rounding: float = 0.0
+    """Absolute difference of a gradient value that the oracle's own arithmetic explains."""
+
+
+type Oracle = Callable[[Point], OracleAnswer]
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltModel:
     """A built model."""
 
@@ -67,6 +84,7 @@ class BuiltModel:
     """The start point, where the factory gave one."""
     is_own: bool = False
     """Whether it is the user's own model."""
+    oracle: Oracle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +167,15 @@ class Backend(Protocol):
 
     def tell_units(self, tell: Callable[[int], None]) -> None:
         """Have `tell` called with that number, more or less, whenever a unit's compile begins."""
+
+
+def pose_oracle(spec: PoseSpec, data: PoseData) -> Oracle:
+    """Make the oracle of a pose model; its module is imported when it is asked for the first time."""
+
+    def answer(point: Point) -> OracleAnswer:
+        from firstgrad.pose.oracle import allowed_rounding, value_and_gradient
+
+        logp, gradient = value_and_gradient(spec, data, point)
+        return OracleAnswer(logp, gradient, allowed_rounding(spec, logp))
+
+    return answer

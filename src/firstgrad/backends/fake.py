@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled
+from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled, pose_oracle
 from firstgrad.case import BackendName, Target
 from firstgrad.record import RewritePass
 
@@ -49,15 +49,15 @@ class FakeBackend:
             from firstgrad.pose.data import generate
 
             data = generate(spec)
-            return lambda: BuiltModel((spec, data), dict(data.initial))
+            return lambda: BuiltModel((spec, data), dict(data.initial), oracle=pose_oracle(spec, data))
         import numpy as np
 
-        from firstgrad.backends.user_model import call_factory, find_factory
+        from firstgrad.backends.user_model import load_user_model
 
-        factory = find_factory(model)
+        user_model = load_user_model(model)
 
         def build() -> BuiltModel:
-            built = call_factory(factory, model)
+            built = user_model.build()
             return replace(built, initial=built.initial or {"x": np.zeros(1)})
 
         return build

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.backends.base import Answer, BuiltModel, Compiled
+from firstgrad.backends.base import Answer, BuiltModel, Compiled, pose_oracle
 from firstgrad.case import Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.observe import probes
@@ -109,13 +109,14 @@ class PyTensorBackend:
             from firstgrad.pose.graph import build_pose_model
 
             data = generate(spec)
-            return lambda: BuiltModel(build_pose_model(spec, data), dict(data.initial))
-        from firstgrad.backends.user_model import call_factory, find_factory, fit_start, require_continuous
+            oracle = pose_oracle(spec, data)
+            return lambda: BuiltModel(build_pose_model(spec, data), dict(data.initial), oracle=oracle)
+        from firstgrad.backends.user_model import fit_start, load_user_model, require_continuous
 
-        factory = find_factory(model)
+        user_model = load_user_model(model)
 
         def build() -> BuiltModel:
-            built = call_factory(factory, model)
+            built = user_model.build()
             require_continuous(built.model, model.reference)
             return replace(built, initial=fit_start(built, model))
 

@@ -7,10 +7,11 @@ import importlib.util
 import inspect
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from firstgrad.backends.base import BuiltModel
+from firstgrad.backends.base import BuiltModel, OracleAnswer
 from firstgrad.errors import ModelError
 
 if TYPE_CHECKING:
@@ -20,57 +21,91 @@ if TYPE_CHECKING:
     from firstgrad.points import Point
     from firstgrad.pose.spec import Scalar
 
+_PAIR = 2
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def find_factory(external: Model) -> Callable[..., Any]:
-    """Import the file or module that a reference names, and find its function.
+@dataclass(frozen=True, slots=True)
+class UserModel:
+    """What a reference names: a function that makes the model, and the oracle that its file may offer beside it."""
+
+    model: Model
+    factory: Callable[..., Any]
+    oracle: Callable[..., Any] | None = None
+
+    def build(self) -> BuiltModel:
+        """Call the function and check what it returns.
+
+        Raises
+        ------
+        ModelError
+            Where the parameters don't fit its signature (`fit_arguments`), it raises, returns something else than a
+            model or a pair ``(model, initial_point)``, or the model has no free variable.
+        """
+        reference, arguments = self.model.reference, fit_arguments(self.factory, self.model)
+        try:
+            result = self.factory(**arguments)
+        except MemoryError:
+            raise  # says something about the machine, not about the model
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"{reference} raised {type(error).__name__}: {error}") from error
+        model, initial = result if isinstance(result, tuple) and len(result) == _PAIR else (result, None)
+        if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
+            raise ModelError(
+                f"{reference} returned {type(result).__name__}; it must return a pm.Model or a pair "
+                "(model, initial_point)"
+            )
+        if not model.free_RVs:
+            raise ModelError(f"{reference} returned a model with no free variable: nothing to differentiate")
+        if initial is not None and not hasattr(initial, "items"):
+            raise ModelError(
+                f"{reference}: its initial point is a {type(initial).__name__}; it must be a dict by "
+                "value name, such as model.initial_point() returns"
+            )
+        oracle = self._ask_oracle if self.oracle is not None else None
+        return BuiltModel(model, dict(initial) if initial is not None else None, is_own=True, oracle=oracle)
+
+    def _ask_oracle(self, point: Point) -> OracleAnswer:
+        """Give the file's oracle all parameters, defaults included, and a point of its own to keep."""
+        import numpy as np
+
+        place = self.model.reference.rpartition(":")[0]
+        parameters = _defaults(self.factory) | fit_arguments(self.factory, self.model)
+        try:
+            result = self.oracle(parameters, {name: np.array(value) for name, value in point.items()})  # type: ignore[misc]  # asked only where there is one
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"the oracle of {place} raised {type(error).__name__}: {error}") from error
+        try:
+            logp, gradient = result
+            return OracleAnswer(
+                logp=None if logp is None else float(logp),
+                gradient={str(name): np.asarray(value, dtype=np.float64) for name, value in gradient.items()},
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelError(
+                f"the oracle of {place} returned {type(result).__name__}; it must return a pair (logp, gradient): the "
+                "log-density, or None, and a dict of arrays by the names that the point has"
+            ) from error
+
+
+def load_user_model(model: Model) -> UserModel:
+    """Import the file or module that a reference names, and find its function, and its oracle if it has one.
 
     Raises
     ------
     ModelError
         Where the file, module or function is missing, or the import fails.
     """
-    place, _, name = external.reference.rpartition(":")
+    place, _, name = model.reference.rpartition(":")
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
-    factory = getattr(module, name, None)
+    factory, oracle = getattr(module, name, None), getattr(module, "oracle", None)
     if not callable(factory):
         there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise ModelError(f"{place} has no function {name!r}. It has: {', '.join(there) or 'none'}")
-    return factory  # type: ignore[no-any-return]
-
-
-def call_factory(factory: Callable[..., Any], external: Model) -> BuiltModel:
-    """Call a user's factory and check what it returns.
-
-    Raises
-    ------
-    ModelError
-        Where the parameters don't fit its signature (`fit_arguments`), it raises, returns something else than a model
-        or a pair ``(model, initial_point)``, or the model has no free variable.
-    """
-    arguments = fit_arguments(factory, external)
-    try:
-        result = factory(**arguments)
-    except MemoryError:
-        raise  # says something about the machine, not about the model
-    except (Exception, SystemExit) as error:
-        raise ModelError(f"{external.reference} raised {type(error).__name__}: {error}") from error
-    model, initial = result if isinstance(result, tuple) and len(result) == 2 else (result, None)  # noqa: PLR2004 - a pair
-    if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
-        raise ModelError(
-            f"{external.reference} returned {type(result).__name__}; it must return a pm.Model or a pair "
-            "(model, initial_point)"
-        )
-    if not model.free_RVs:
-        raise ModelError(f"{external.reference} returned a model with no free variable: nothing to differentiate")
-    if initial is not None and not hasattr(initial, "items"):
-        raise ModelError(
-            f"{external.reference}: its initial point is a {type(initial).__name__}; it must be a dict by "
-            "value name, such as model.initial_point() returns"
-        )
-    return BuiltModel(model, dict(initial) if initial is not None else None, is_own=True)
+    return UserModel(model, factory, oracle if callable(oracle) and oracle is not factory else None)
 
 
 def require_continuous(model: Any, reference: str) -> None:
@@ -208,6 +243,19 @@ def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Sca
             f"{external.reference} needs {_quoted(lacking)}, which has no default. Give it: {wanted}. It takes: {taken}"
         )
     return {name: _fit(external, name, value, hints.get(name, Any)) for name, value in given.items()}
+
+
+def _defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return {}
+    empty = inspect.Parameter.empty
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.kind in _NAMED and parameter.default is not empty
+    }
 
 
 def _hints(factory: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

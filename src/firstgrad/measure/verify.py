@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from firstgrad.agreement import compare_gradient, compare_logp, finiteness
+from firstgrad.errors import ModelError
 from firstgrad.points import add_terms, unflatten
-from firstgrad.pose.data import generate
-from firstgrad.pose.oracle import allowed_rounding, value_and_gradient
 from firstgrad.record import Check, Slope, Verdict
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import Answer
-    from firstgrad.model import Model
+    from firstgrad.backends.base import Answer, BuiltModel, OracleAnswer
     from firstgrad.points import Group, Point
+    from firstgrad.record import Mismatch
 
 STEPS = (1e-3, 1e-4, 1e-5)
 """Lengths of the differences; the two neighbours that agree best tell the slope and how sure it is."""
@@ -35,17 +34,17 @@ _ROUGH = 0.3  # part of the slope by which differences may be unsure
 
 
 def check_answers(
-    model: Model,
+    built: BuiltModel,
     groups: Sequence[Group],
     answers: Sequence[tuple[Point, Answer]],
     logp_terms: Callable[[Point], Mapping[str, float]],
 ) -> Check:
-    """Compare what the compiled function returned with the oracle, or with itself where there is none.
+    """Compare what the compiled function returned with the model's oracle, or with itself where there is none.
 
     Parameters
     ----------
-    model : Model
-        The oracle knows the pose model only.
+    built : BuiltModel
+        With its oracle, if it has one.
     groups : sequence of Group
         In the order of the flat gradient.
     answers : sequence of (Point, Answer)
@@ -53,28 +52,50 @@ def check_answers(
     logp_terms : callable
         Gives the log-density's terms by name, without the compiled function: asked where an answer has no log-density,
         and where there is no oracle.
-    """
-    _, first = answers[0]
-    finite = finiteness(groups, unflatten(first.gradient, groups))
-    if (spec := model.pose) is None:
-        continuous = {group.value_name for group in groups}
-        held = tuple(name for name in answers[0][0] if name not in continuous)
-        check = Check(verdict=Verdict.NO_ORACLE, logp=first.logp, finiteness=finite, points=1, held=held)
-        return _without_oracle(check, groups, answers, logp_terms)
 
-    data = generate(spec)
-    logps = [answer.logp if answer.logp is not None else add_terms(logp_terms(point)) for point, answer in answers]
-    check = Check(verdict=Verdict.AGREES, logp=logps[0], finiteness=finite, points=len(answers))
+    Raises
+    ------
+    ModelError
+        Where the user's oracle raises, or its gradient lacks a group.
+    """
+    start, first = answers[0]
+    continuous = {group.value_name for group in groups}
+    check = Check(
+        verdict=Verdict.NO_ORACLE,
+        logp=first.logp,
+        finiteness=finiteness(groups, unflatten(first.gradient, groups)),
+        points=1,
+        held=tuple(name for name in start if name not in continuous),
+    )
+    if built.oracle is None:
+        return _without_oracle(check, groups, answers, logp_terms)
+    logps = [answer.logp for _, answer in answers]
+    if None in logps:
+        try:
+            logps = [add_terms(logp_terms(point)) for point, _ in answers]
+        except Exception:
+            if not built.is_own:
+                raise
+    check = replace(check, verdict=Verdict.AGREES, logp=logps[0], points=len(answers))
     for (point, answer), logp in zip(answers, logps, strict=True):
-        expected_logp, expected = value_and_gradient(spec, data, point)
-        rounding = allowed_rounding(spec, expected_logp)
-        mismatches = (
-            *compare_logp(expected_logp, logp),
-            *compare_gradient(groups, expected, unflatten(answer.gradient, groups), rounding=rounding),
-        )
+        mismatches = _compare(built.oracle(point), groups, logp, unflatten(answer.gradient, groups))
         if mismatches:
             return replace(check, verdict=Verdict.DISAGREES, mismatches=mismatches)
     return check
+
+
+def _compare(
+    expected: OracleAnswer, groups: Sequence[Group], logp: float | None, gradient: Point
+) -> tuple[Mismatch, ...]:
+    """Compare at one point; a log-density that one of the two doesn't know isn't compared."""
+    both = expected.logp is not None and logp is not None
+    try:
+        return (
+            *(compare_logp(expected.logp, logp) if both else ()),  # type: ignore[arg-type]  # both says so
+            *compare_gradient(groups, expected.gradient, gradient, rounding=expected.rounding),
+        )
+    except ValueError as error:
+        raise ModelError(f"the model's oracle doesn't fit the model: {error}") from error
 
 
 def _without_oracle(

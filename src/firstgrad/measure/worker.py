@@ -118,7 +118,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     def logp_terms(point: Point) -> dict[str, float]:
         return make_terms()(point)
 
-    check = check_answers(case.model, groups, answers, logp_terms)
+    check = check_answers(first.built, groups, answers, logp_terms)
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
