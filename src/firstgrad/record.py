@@ -56,7 +56,8 @@ FIRST_GRADIENT_PHASES = (
 class Verdict(StrEnum):
     """What the check of the results said.
 
-    ``no_oracle``: a user's own model, whose file offers none: finiteness and a slope were looked at. ``unchecked``: nothing came that far.
+    ``no_oracle``: a user's own model, whose file offers none: finiteness and a slope were looked at.
+    ``unchecked``: nothing came that far.
     """
 
     AGREES = "agrees"
