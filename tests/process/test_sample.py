@@ -94,6 +94,7 @@ def test_pymc_samples_a_tiny_model():
     assert sampled.start.is_finite
     assert [(group.group, group.values) for group in sampled.start.finiteness] == [("mu", 1), ("sigma", 1)]
     assert sampled.caches.is_proven
+    assert sampled.environment.device == "cpu"
     assert sampled.memory.peak_rss_bytes > 100 * MIB
     # XLA compiles in the first call: had that been taken for tuning, tuning would be the longest by far.
     assert sampled.seconds(SamplingStage.COMPILE) > sampled.seconds(SamplingStage.TUNING)

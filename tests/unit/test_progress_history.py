@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import make_case, make_record, store_of
+from builders import make_case, make_environment, make_record, store_of
 from firstgrad.case import BackendName, Scenario
 from firstgrad.progress import history
 from firstgrad.progress.history import (
@@ -178,6 +178,7 @@ def test_measured_samples_of_the_same_model_count(tmp_path):
             record_id=f"r{seconds}",
             case=make_case(reference, backend=BackendName.NUMBA, scenario=scenario),
             status=status,
+            environment=make_environment(device="cuda, NVIDIA H100"),
             time_to_first_gradient_seconds=seconds,
             counts=Counts(groups=1, values=1, compiled_units=12),
         )
@@ -189,7 +190,7 @@ def test_measured_samples_of_the_same_model_count(tmp_path):
         )
     ]
     (run,) = measured_runs("mine.py:build", store_of(samples, tmp_path / "results.sqlite"))
-    assert (run.seconds, run.backend, run.compiled) == (30.0, "numba", 12)
+    assert (run.seconds, run.backend, run.compiled, run.device) == (30.0, "numba", 12, "cuda, NVIDIA H100")
 
 
 def test_without_a_store_nothing_is_measured(tmp_path):

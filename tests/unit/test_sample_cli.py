@@ -212,8 +212,9 @@ UNPROVEN = CacheUse(entries_before=0, entries_read=0, entries_written=0, bytes_w
         ),
         (BORDERLESS, ["too short to tell them apart"]),
         (make_run(caches=UNPROVEN), ["NOT proven (cold, but)"]),
+        (make_run(environment=make_environment(device="cuda, NVIDIA H100")), ["cuda, NVIDIA H100"]),
     ],
-    ids=["good", "stuck", "failed", "too short", "not proven"],
+    ids=["good", "stuck", "failed", "too short", "not proven", "GPU"],
 )
 def test_a_run_in_words(run, texts):
     shown = text_of(run)

@@ -189,6 +189,8 @@ def _facts(run: SamplingRun) -> Iterator[tuple[str, str]]:
         yield "sampling", "tuning and drawing together: the run is too short to tell them apart"
     if run.memory is not None and run.memory.peak_rss_bytes:
         yield "memory", f"peak {format_bytes(run.memory.peak_rss_bytes)}"
+    if run.environment.device not in ("", "cpu"):
+        yield "device", run.environment.device
     if run.caches is not None and run.caches.contradiction is not None:
         yield "scenario", f"NOT proven ({run.caches.contradiction})"
     start = run.start

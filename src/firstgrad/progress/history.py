@@ -164,7 +164,10 @@ def measured_runs(reference: str, path: Path | str | None = None) -> tuple[Forme
             seconds, units = row.numbers[first_gradient], row.numbers[compiled_units]
             if row.family == reference and seconds is not None and not row.reason and row.scenario is not Scenario.HOT:
                 compiled = None if units is None else int(units)
-                runs.append(FormerRun(key=reference, seconds=seconds, backend=str(row.backend), compiled=compiled))
+                backend, device = str(row.backend), row.device
+                runs.append(
+                    FormerRun(key=reference, seconds=seconds, backend=backend, device=device, compiled=compiled)
+                )
     return tuple(runs)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from firstgrad.case import Scenario
 from firstgrad.codec import DecodeError
 from firstgrad.columns import WHILE_FILLING
-from firstgrad.measure.events import Started, kinds_by_name
-from firstgrad.measure.launch import explain_end, make_task, summarise_memory
+from firstgrad.measure.events import Conditions, Started, kinds_by_name
+from firstgrad.measure.launch import explain_end, make_task, summarise_memory, with_conditions
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure
@@ -40,7 +40,7 @@ class SamplingTranscript(Transcript):
     stages: list[StageBegan] = field(default_factory=list)
     run: SamplingRun | None = None
 
-    kinds: ClassVar[Mapping[str, type]] = kinds_by_name(Started, StageBegan, DrawsNow, Sampled)
+    kinds: ClassVar[Mapping[str, type]] = kinds_by_name(Started, Conditions, StageBegan, DrawsNow, Sampled)
 
     @property
     def has_last_word(self) -> bool:
@@ -139,4 +139,5 @@ def conclude_sampling(task: SamplingTask, heard: SamplingTranscript) -> Sampling
             failed_stage=heard.stages[-1].stage if heard.stages else None,
             failure=Failure(kind=kind, message=message, stderr_tail=heard.stderr_tail),
         )
-    return replace(run, memory=summarise_memory((), heard.samples, heard.zero, None))
+    memory = summarise_memory((), heard.samples, heard.zero, None)
+    return replace(run, environment=with_conditions(run.environment, heard), memory=memory)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.measure.events import MemoryNow, Started, Task
+from firstgrad.measure.events import Conditions, MemoryNow, Started, Task
 from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Sampled:
     run: SamplingRun
 
 
-type SamplingEvent = Started | StageBegan | DrawsNow | Sampled | MemoryNow
+type SamplingEvent = Started | Conditions | StageBegan | DrawsNow | Sampled | MemoryNow
 
 
 def add_up(marks: Sequence[StageBegan]) -> tuple[StageTime, ...]:

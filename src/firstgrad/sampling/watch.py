@@ -29,7 +29,7 @@ class SamplerWatch:
     """What a sampler tells of one run goes here: `clock`, `tally` and `start`."""
 
     def __init__(self, plan: SamplingPlan, emit: Callable[[SamplingEvent], None]) -> None:
-        self.plan = plan
+        self.plan, self.emit = plan, emit
         self.clock = StageClock(emit)
         self.tally = DrawTally(plan, emit)
         self.start: StartGradient | None = None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from firstgrad.backends import load_backend
 from firstgrad.errors import FirstgradError
 from firstgrad.measure.cache_watch import CacheWatch
-from firstgrad.measure.events import Started
+from firstgrad.measure.environment import has_bytecode
+from firstgrad.measure.events import Conditions, Started
 from firstgrad.measure.worker import open_pipes, require_private_cache
 from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import Sampled, SamplingRun, SamplingStage, SamplingTask
@@ -68,6 +69,7 @@ def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> Sampli
     case, folder, clock = task.case, Path(task.cache_folder), watch.clock
     caches = CacheWatch(folder)
     caches.remember()
+    had_bytecode = has_bytecode("pymc")
     clock.begin(SamplingStage.IMPORT)
     backend = load_backend(case.backend)
     backend.import_modules()
@@ -77,6 +79,7 @@ def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> Sampli
 
     build = backend.load(case.model)
     require_private_cache(folder)
+    watch.emit(Conditions(device=backend.device(), bytecode=had_bytecode))
     caches.begin()
     clock.begin(SamplingStage.BUILD)
     problem = build()
