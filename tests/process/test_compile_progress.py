@@ -24,7 +24,7 @@ from helpers import linux_only
 
 SCRIPT = Path(__file__).with_name("compile_with_progress.py")
 ROWS, COLUMNS = 20, 100
-LIMIT_SECONDS = 400.0
+LIMIT_SECONDS = 300.0
 
 pytestmark = [pytest.mark.compiles, linux_only]
 

@@ -64,7 +64,7 @@ def models(tmp_path):
     return path
 
 
-def run(model, *, told=None, time_limit_seconds=600.0, **plan):
+def run(model, *, told=None, time_limit_seconds=300.0, **plan):
     if not isinstance(model, PoseSpec):
         model = Model(reference=model)
     case = Case(

@@ -146,8 +146,6 @@ class History:
 
 def measured_runs(reference: str, path: Path | str | None = None) -> tuple[FormerRun, ...]:
     """Read what ``firstgrad measure`` stored of a model, oldest first; nothing where there is no store."""
-    from firstgrad.case import Scenario
-    from firstgrad.columns import METRICS
     from firstgrad.errors import StoreError
     from firstgrad.store import DEFAULT_PATH
 
@@ -156,19 +154,20 @@ def measured_runs(reference: str, path: Path | str | None = None) -> tuple[Forme
         return ()
     from firstgrad.store.store import Store
 
-    names = [metric.name for metric in METRICS]
-    first_gradient, compiled_units = names.index("time_to_first_gradient"), names.index("compiled_units")
-    runs = []
+    samples: list[dict[str, Any]] = []
     with suppress(StoreError), Store.open(path, busy_timeout_seconds=_BUSY_SECONDS) as store:
-        for row in store.rows():
-            seconds, units = row.numbers[first_gradient], row.numbers[compiled_units]
-            if row.family == reference and seconds is not None and not row.reason and row.scenario is not Scenario.HOT:
-                compiled = None if units is None else int(units)
-                backend, device = str(row.backend), row.device
-                runs.append(
-                    FormerRun(key=reference, seconds=seconds, backend=backend, device=device, compiled=compiled)
-                )
-    return tuple(runs)
+        samples += store.cells(reference=reference)
+    return tuple(
+        FormerRun(
+            key=reference,
+            seconds=sample["time_to_first_gradient"],
+            backend=sample["backend"],
+            device=sample["device"],
+            compiled=None if sample["compiled_units"] is None else int(sample["compiled_units"]),
+        )
+        for sample in samples
+        if sample["time_to_first_gradient"] is not None and not sample["reason"] and sample["scenario"] != "hot"
+    )
 
 
 def model_key(model: Any) -> str:
