@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
-    from firstgrad.fast.check_gradient import check_gradient
-    from firstgrad.fast.effort import Effort
-    from firstgrad.fast.fast_gradient import fast_gradient
-    from firstgrad.fast.fast_mode import fast_mode
+    from firstgrad.fast.check import check_gradient
+    from firstgrad.fast.gradient import fast_gradient
+    from firstgrad.fast.xla import Effort, fast_mode
     from firstgrad.measure.launch import measure as measure_case
     from firstgrad.model import Model
     from firstgrad.pose.data import PoseData
@@ -29,7 +28,7 @@ _HOMES = {
     "BackendName": "case",
     "BackendUnavailable": "errors",
     "Case": "case",
-    "Effort": "fast.effort",
+    "Effort": "fast.xla",
     "Model": "case",
     "FirstgradError": "errors",
     "HmmSpec": "pose.spec",
@@ -47,10 +46,10 @@ _HOMES = {
     "Target": "case",
     "Verdict": "record",
     "build_pose_model": "pose.graph",
-    "check_gradient": "fast.check_gradient",
+    "check_gradient": "fast.check",
     "compile_progress": "progress.compile_progress",
-    "fast_gradient": "fast.fast_gradient",
-    "fast_mode": "fast.fast_mode",
+    "fast_gradient": "fast.gradient",
+    "fast_mode": "fast.xla",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
 }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.fast.effort import Effort, compile_lowered
+from firstgrad.fast.xla import Effort, compile_lowered
 
 
 class Lowered:

@@ -18,7 +18,7 @@ from firstgrad.backends.base import Answer, BackendFacts, Compiled
 from firstgrad.backends.pytensor import PyTensorBackend, first_line
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
-from firstgrad.fast.effort import Effort
+from firstgrad.fast.xla import Effort
 from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 
@@ -127,7 +127,7 @@ class JaxFastBackend(JaxBackend):
 
     def mode(self) -> Any:
         """Return the fast mode."""
-        from firstgrad.fast.fast_mode import fast_mode
+        from firstgrad.fast.xla import fast_mode
 
         return fast_mode()
 
@@ -149,7 +149,7 @@ class JaxDirectBackend(JaxBackend):
     def import_backend(self) -> None:
         """Import what the JAX backend imports, and firstgrad's own way."""
         super().import_backend()
-        import firstgrad.fast.fast_gradient  # noqa: F401 - imported for its time
+        import firstgrad.fast.gradient  # noqa: F401 - imported for its time
 
     def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
         """Return the log-density: JAX differentiates its own function later."""
@@ -158,7 +158,7 @@ class JaxDirectBackend(JaxBackend):
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite the log-density, trace and compile its value and gradient."""
         from firstgrad.backends.rewrite_marks import read_passes
-        from firstgrad.fast.fast_gradient import make_fast_gradient, with_parameter_checks
+        from firstgrad.fast.gradient import make_fast_gradient, with_parameter_checks
 
         self._has_compiled = True
         mode = with_parameter_checks(self.marked.with_hooks(hooks), built.model)

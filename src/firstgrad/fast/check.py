@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from firstgrad.fast.gradient_function import FastGradient
+    from firstgrad.fast.gradient import FastGradient
 
 _RELATIVE = 1e-8
 _STEP = 1e-3

@@ -1,0 +1,185 @@
+"""XLA by way of PyTensor: how hard it tries, graphs without a compile for each constant, ``fast_mode()``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstgrad.case import BackendName
+from firstgrad.errors import BackendUnavailable
+from firstgrad.observe import probes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Effort(StrEnum):
+    """How much XLA optimises.
+
+    ``full``: as it does by default. ``normal``: LLVM at level 1, which compiles sooner and, measured here, calls as
+    fast. ``least``: level 0, and sums are not split into trees, which saves a third of the kernels; the soonest first
+    gradient. Calls take about twice as long, and a sum of a million terms loses some digits more.
+    ``docs/findings.md`` has the numbers.
+    """
+
+    FULL = "full"
+    NORMAL = "normal"
+    LEAST = "least"
+
+
+_OPTIONS: dict[Effort, dict[str, Any]] = {
+    Effort.FULL: {},
+    Effort.NORMAL: {"xla_backend_optimization_level": 1},
+    Effort.LEAST: {"xla_backend_optimization_level": 0, "xla_disable_hlo_passes": "tree_reduction_rewriter"},
+}
+
+
+_UNKNOWN_OPTION = ("No such compile option", "Protocol Buffer reflection")
+"""What XLA says where it doesn't know an option, or, up to JAX 0.4.31, doesn't take lists."""
+
+
+def xla_options(effort: Effort) -> dict[str, Any]:
+    """List the options of XLA's compiler for an effort, as ``jax.jit(compiler_options=...)`` takes them."""
+    return dict(_OPTIONS[effort])
+
+
+def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
+    """Compile what JAX lowered, without those options that this XLA doesn't know.
+
+    Parameters
+    ----------
+    lowered : jax.stages.Lowered
+        Of a jitted function.
+    effort : Effort
+        How hard to try.
+
+    Returns
+    -------
+    jax.stages.Compiled
+    """
+    options = xla_options(effort)
+    while options:
+        try:
+            return lowered.compile(compiler_options=options)  # type: ignore[no-any-return]  # JAX's stages are Any here
+        except RuntimeError as error:  # JAX's own name for it came after 0.4.31
+            if not any(text in str(error) for text in _UNKNOWN_OPTION):
+                raise
+            options.popitem()  # the last one is the newest
+    return lowered.compile()  # type: ignore[no-any-return]
+
+
+def require_jax(name: BackendName = BackendName.JAX_DIRECT) -> None:
+    """Look for JAX, and switch its 64 bits on, as PyTensor does.
+
+    Raises
+    ------
+    BackendUnavailable
+        Where JAX isn't installed.
+    """
+    if find_spec("jax") is None:
+        raise BackendUnavailable(name, "the package jax", 'pip install "firstgrad[jax]"')
+    import pytensor.link.jax.dispatch  # noqa: F401 - sets jax_enable_x64 by floatX
+
+
+def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
+    """Write a graph as a Python function that JAX can trace.
+
+    PyTensor's own way brings each constant to JAX by ``jnp.array``, which has XLA compile a copy for each new shape and
+    type: 16 of them, a third of a second, for the pose model. ``jax.device_put`` compiles nothing. Graphs within the
+    graph (of a Scan) are still written PyTensor's way.
+
+    Parameters
+    ----------
+    fgraph : pytensor.graph.fg.FunctionGraph
+        Rewritten for JAX.
+
+    Returns
+    -------
+    callable
+        From the graph's inputs to a tuple of its outputs.
+
+    Raises
+    ------
+    NotImplementedError
+        Where PyTensor has no JAX for an operation; it is named.
+    """
+    write = probes.GRAPH_TO_PYTHON.find()
+    return write(  # type: ignore[no-any-return]  # PyTensor has no types
+        fgraph, probes.JAX_FUNCIFY.find(), type_conversion_fn=to_jax, fgraph_name=probes.GRAPH_FUNCTION
+    )
+
+
+def to_jax(data: Any, dtype: Any = None, **context: Any) -> Any:
+    """Bring a constant to JAX: a scalar as Python's number, an array without a compile, all else PyTensor's way."""
+    if isinstance(data, np.ndarray):
+        import jax
+
+        return data.item() if data.ndim == 0 else jax.device_put(data if dtype is None else data.astype(dtype))
+    return probes.JAX_TYPIFY.find()(data, dtype=dtype, **context)
+
+
+def fast_mode(effort: Effort | str = Effort.NORMAL) -> Any:
+    """Make a mode that compiles sooner than ``mode="JAX"`` and computes the same.
+
+    It differs in two points: constants are brought to JAX without a compile for each, and XLA has LLVM optimise less.
+    Rewrites are those of ``"JAX"``. Give it wherever PyMC takes a mode: ``model.compile_dlogp(mode=fast_mode())``,
+    ``pm.sample(compile_kwargs={"mode": fast_mode()})``. For the least time see `firstgrad.fast_gradient`.
+
+    Parameters
+    ----------
+    effort : Effort or str
+        How hard XLA tries.
+
+    Returns
+    -------
+    pytensor.compile.mode.Mode
+
+    Raises
+    ------
+    BackendUnavailable
+        Where JAX isn't installed.
+    ValueError
+        Where there is no such effort.
+    """
+    require_jax()
+    from pytensor.compile.mode import JAX, Mode
+
+    return Mode(_make_linker_class()(Effort(effort)), JAX.provided_optimizer)
+
+
+@functools.cache
+def _make_linker_class() -> type:
+    # Within: PyTensor is imported when a mode is asked for, not when this module is.
+    linker_class = probes.JAX_LINKER.find()
+
+    class FastJAXLinker(linker_class):  # type: ignore[misc, valid-type]  # PyTensor has no types
+        """PyTensor's linker for JAX with these two differences."""
+
+        def __init__(self, effort: Effort = Effort.NORMAL, **options: Any) -> None:
+            super().__init__(**options)
+            self.effort = effort
+
+        def fgraph_convert(self, fgraph: Any, *args: Any, **options: Any) -> Any:
+            """Write the graph as one function; those with random numbers, or shapes as inputs, PyTensor's way."""
+            makers = (node for node in fgraph.apply_nodes if type(node.op).__name__ == "JAXShapeTuple")
+            shapes = {size for node in makers for size in node.inputs}
+            if any(type(entry.type).__name__.startswith("Random") or entry in shapes for entry in fgraph.inputs):
+                return super().fgraph_convert(fgraph, *args, **options)
+            self.scalar_shape_inputs: tuple[int, ...] = ()
+            return write_function(fgraph)
+
+        def jit_compile(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+            """Jit it, with XLA's options for this effort."""
+            import jax
+
+            # JAX before 0.5 has no such argument.
+            if len(self.scalar_shape_inputs) or "compiler_options" not in inspect.signature(jax.jit).parameters:
+                return super().jit_compile(fn)  # type: ignore[no-any-return]
+            return jax.jit(fn, compiler_options=xla_options(self.effort))  # type: ignore[no-any-return]
+
+    return FastJAXLinker
