@@ -113,6 +113,6 @@ def is_default_backend(backend: str) -> bool:
     """Whether the PyMC that is installed here compiles to it when nothing is asked for."""
     from importlib.metadata import version
 
-    from firstgrad.analysis.axes import default_backend
+    from firstgrad.growth.series import default_backend
 
     return backend == default_backend(version("pymc"))

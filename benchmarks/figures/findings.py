@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.breakeven import Option, break_even
-from firstgrad.analysis.contrasts import Contrast, find_contrasts
-from firstgrad.analysis.scaling import find_growth
 from firstgrad.case import Scenario
 from firstgrad.columns import metric_named
 from firstgrad.estimates import estimate_median
+from firstgrad.growth.contrasts import Contrast, find_contrasts
+from firstgrad.growth.lines import find_growth
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 from firstgrad.row import make_row
 from firstgrad.show.bars import describe_phases, draw_phases

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.markers import write_between_markers
-from firstgrad.analysis.axes import default_backend, release_axis
-from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.columns import metric_named
 from firstgrad.doubts import why_unusable
+from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, tell_apart
 from firstgrad.show.series import PANELS, by_model
 from firstgrad.show.words import write_estimate
 from firstgrad.store import import_jsonl
@@ -22,8 +21,7 @@ from firstgrad.store import import_jsonl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.analysis.axes import Axis
-    from firstgrad.analysis.series import Group, Point
+    from firstgrad.growth.series import SeriesAxis, SeriesGroup, SeriesPoint
     from firstgrad.record import Record
 
 
@@ -52,11 +50,11 @@ def _where(records: Sequence[Record]) -> str:
     )
 
 
-def _table(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
+def _table(groups: Sequence[SeriesGroup], axis: SeriesAxis) -> Iterator[str]:
     names = [title for title, _, _ in PANELS]
     yield f"| PyMC | PyTensor | backend | {' | '.join(names)} |"
     yield f"|{' --- |' * (len(names) + 3)}"
-    rows: dict[tuple[int, str, str], dict[str, Point]] = {}
+    rows: dict[tuple[int, str, str], dict[str, SeriesPoint]] = {}
     places = [place.key for place in axis.places]
     for title, metric, scenario in PANELS:
         series = make_series([each for each in groups if each.case.scenario is scenario], metric_named(metric))
@@ -71,7 +69,7 @@ def _table(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
         yield f"| {_plain(places[number])} | {_pytensor(groups, places[number])} | {name} | {' | '.join(cells)} |"
 
 
-def _cell(point: Point | None, metric: str) -> str:
+def _cell(point: SeriesPoint | None, metric: str) -> str:
     if point is None:
         return ""
     failed = f"{point.n_failed} failed" if point.n_failed else ""
@@ -81,7 +79,7 @@ def _cell(point: Point | None, metric: str) -> str:
     return f"{number}, {failed}" if failed else number
 
 
-def _pytensor(groups: Sequence[Group], place: str) -> str:
+def _pytensor(groups: Sequence[SeriesGroup], place: str) -> str:
     found = {
         dict(record.environment.versions).get("pytensor", "")
         for group in groups
@@ -92,7 +90,7 @@ def _pytensor(groups: Sequence[Group], place: str) -> str:
     return _plain(", ".join(sorted(found)))
 
 
-def _failures(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
+def _failures(groups: Sequence[SeriesGroup], axis: SeriesAxis) -> Iterator[str]:
     found: dict[tuple[str, str], list[str]] = {}
     for group in groups:
         for place, records in group.records:

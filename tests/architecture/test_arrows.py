@@ -17,7 +17,7 @@ PARENT_SIDE = [
     "firstgrad.measure.launch",
     "firstgrad.store.store",
     "firstgrad.estimates",
-    "firstgrad.analysis.series",
+    "firstgrad.growth.series",
     "firstgrad.show.bars",
     "firstgrad.show.series",
     "firstgrad.show.series",

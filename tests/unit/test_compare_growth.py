@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.cli.compare_growth import find_growth, is_growth_alarm, write_growth_json, write_growth_markdown
-from firstgrad.codec import to_json
+from firstgrad.cli.compare import comparison_result
+from firstgrad.cli.compare_growth import find_growth, growth_change_parts, is_growth_alarm
 from firstgrad.compare.comparison import compare
+from firstgrad.growth.change import find_growth_changes
+from firstgrad.row import make_row
+from firstgrad.show.result import Form, Result, render
 from planted_sweep import planted_records
 
 
@@ -67,16 +70,47 @@ def test_the_same_sweep_twice_raises_no_alarm(records, comparison):
     assert not is_growth_alarm(growth, in_turn(comparison))
 
 
-def test_json_has_the_laws_beside_the_cases(growth, comparison):
-    document = json.loads(write_growth_json(to_json(comparison), growth))
+def shown(growth, *, form=Form.TERMINAL, show_all=False, is_alarm=True):
+    return render(
+        Result(parts=list(growth_change_parts(growth, show_all=show_all, is_alarm=is_alarm))), form, width=220
+    )
+
+
+def test_the_table_has_what_changed_and_counts_the_rest(growth):
+    text = shown(growth)
+    assert "time_to_first_gradient_cpu" in text
+    assert "nodes" not in text
+    assert "(level)" in text
+    assert "grew" in text
+    assert f"{len(growth.lines)} growth laws: " in text
+    assert f"(99% for all {growth.n_tests} intervals together)" in text
+    assert "nodes" in shown(growth, show_all=True)
+
+
+def test_lines_on_one_side_only_are_told_and_nothing_at_all_is_silent(records):
+    one_sided = find_growth_changes(map(make_row, records), [], axes=["timesteps"])
+    assert "no growth law compared: timesteps, BASE only: pose" in shown(one_sided)
+    assert not shown(find_growth_changes([], []), show_all=True)
+
+
+def test_json_has_the_laws_beside_the_cases_with_every_number(growth, comparison):
+    document = json.loads(render(comparison_result(comparison, growth, show_all=False), Form.JSON))
     assert document["cases"]
-    assert {"grew"} < {each["verdict"] for each in document["growth"]} | {"same"}
-    assert write_growth_json(to_json(comparison), None) == to_json(comparison)
+    assert len(document["growth"]) == len(growth.lines)
+    assert {"grew"} < {line["verdict"] for line in document["growth"]} | {"same"}
+    key = ("time_to_first_gradient_cpu", "timesteps", "grew")
+    flat = next(line for line in document["growth"] if (line["metric"], line["axis"], line["verdict"]) == key)
+    assert flat["compared_fixed_cost"] == "level"
+    difference, base, head = (flat[f"fixed_cost_{name}"] for name in ("difference", "base", "head"))
+    assert difference["low"] > 0
+    assert head["value"] == pytest.approx(2 * base["value"], rel=0.15)
+    assert difference["value"] == pytest.approx(head["value"] - base["value"], rel=1e-9)
+    assert "growth" not in json.loads(render(comparison_result(comparison, None, show_all=False), Form.JSON))
 
 
 def test_markdown_names_what_grew(growth):
-    text = write_growth_markdown(growth, is_alarm=False)
+    text = shown(growth, form=Form.MARKDOWN, is_alarm=False)
     assert "raise no alarm" in text
     assert "time_to_first_gradient_cpu along timesteps grew" in text
-    assert "**time_to_first_gradient_cpu along timesteps** grew" in write_growth_markdown(growth, is_alarm=True)
-    assert write_growth_markdown(None, is_alarm=False) == ""
+    assert "**time_to_first_gradient_cpu along timesteps** grew" in shown(growth, form=Form.MARKDOWN)
+    assert not shown(find_growth_changes([], []), form=Form.MARKDOWN)

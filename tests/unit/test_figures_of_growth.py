@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts, title
-from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
 from firstgrad.columns import Unit
+from firstgrad.growth.contrasts import RatioCurve, RatioPoint
 from firstgrad.growth.fit import fit_growth_law
 from firstgrad.growth.law import GrowthLaw, Interval, NoLaw, Observations
 from firstgrad.show.growth import GrowthPanel, describe_growth, describe_ratio, draw_growth, draw_ratio

@@ -8,10 +8,9 @@ from dataclasses import replace
 import pytest
 
 from drawn import line, saves_as_text, texts, title
-from firstgrad.analysis.axes import Commit, commit_axis
-from firstgrad.analysis.series import group_records, make_series
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.columns import Unit, metric_named
+from firstgrad.growth.series import Commit, commit_axis, group_records, make_series
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Failure, Memory, Status
 from firstgrad.show.drawing import scale_of, spread

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.analysis.ratio_curve import make_ratio_curve
+from firstgrad.growth.contrasts import make_ratio_curve
 from firstgrad.growth.law import Observations
 
 

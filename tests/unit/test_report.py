@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import pytest
 
 import planted
-from firstgrad.analysis.axes import Commit, commit_axis, release_axis
 from firstgrad.cli import main
+from firstgrad.growth.series import Commit, commit_axis, release_axis
 from firstgrad.show.along import make_page
 from firstgrad.show.page import render_page
 from firstgrad.store import Store, export_jsonl

@@ -12,8 +12,8 @@ SCRIPT = """
 import json, random, resource, sys, time
 from pathlib import Path
 
-from firstgrad.analysis.contrasts import Contrast, find_contrasts
-from firstgrad.analysis.scaling import find_growth
+from firstgrad.growth.contrasts import Contrast, find_contrasts
+from firstgrad.growth.lines import find_growth
 from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
 from firstgrad.show.growth import growth_pictures, ratio_pictures

@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from firstgrad.analysis.axes import AxisKind, Commit, commit_axis, default_backend, release_axis
-from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.case import BackendName, Scenario
 from firstgrad.columns import metric_named
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
+from firstgrad.growth.series import (
+    AxisKind,
+    Commit,
+    commit_axis,
+    default_backend,
+    group_records,
+    make_series,
+    release_axis,
+    tell_apart,
+)
 from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Phase, Status, Verdict
 from helpers import make_case, make_environment, make_record
 

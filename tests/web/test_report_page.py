@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 import planted
-from firstgrad.analysis.axes import Commit, commit_axis, release_axis
+from firstgrad.growth.series import Commit, commit_axis, release_axis
 from firstgrad.show.along import make_page
 from firstgrad.show.page import render_page
 

@@ -173,8 +173,6 @@ def compare(
         comparison, growth = _judge_stored(base, head, metrics, store=store, across=across or (), judge=judge)
     result = comparison_result(comparison, growth, show_all=show_all)
     show(result, out)
-    if growth is not None and not out.json:
-        _show_growth(growth, comparison, out, show_all=show_all)
     # Last: a figure that can't be drawn must not cost the verdict.
     if output is not None:
         _write_figure(comparison, Path(output), tuple(metric or ()) or _DRAWN)
@@ -189,7 +187,7 @@ def compare(
 
 def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool) -> Result:
     """Put a comparison, and the growth laws beside it, into words, tables and a document."""
-    from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_json
+    from firstgrad.cli.compare_growth import growth_change_documents, growth_change_parts, is_growth_alarm
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.codec import to_json
     from firstgrad.show.comparison import comparison_parts
@@ -201,20 +199,11 @@ def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, s
         exit_code = ExitCode.DIFFERENT
     elif not comparison.has_compared:  # wrong use: a gate must not pass on a comparison of nothing
         exit_code = ExitCode.WRONG_USE
-    document = json.loads(write_growth_json(to_json(comparison), growth))
-    return Result(parts=list(comparison_parts(comparison, show_all=show_all)), document=document, exit_code=exit_code)
-
-
-def _show_growth(growth: GrowthChanges, comparison: Comparison, out: OutputOptions, *, show_all: bool) -> None:
-    from firstgrad.cli.compare_growth import is_growth_alarm, write_growth_markdown
-    from firstgrad.cli.console import make_console
-    from firstgrad.cli.growth_change_table import show_growth_changes
-
-    is_alarm = is_growth_alarm(growth, comparison)
-    if out.markdown:
-        typer.echo(write_growth_markdown(growth, is_alarm=is_alarm), nl=False)
-    else:
-        show_growth_changes(make_console(), growth, show_all=show_all, is_alarm=is_alarm)
+    parts, document = list(comparison_parts(comparison, show_all=show_all)), json.loads(to_json(comparison))
+    if growth is not None:
+        parts += growth_change_parts(growth, show_all=show_all, is_alarm=is_alarm)
+        document |= {"growth": growth_change_documents(growth)} if growth.lines else {}
+    return Result(parts=parts, document=document, exit_code=exit_code)
 
 
 # --- stored sides -------------------------------------------------------------------------------------------------

@@ -1,23 +1,34 @@
-"""Growth laws of both sides of a comparison, where it holds several sizes."""
+"""Growth laws of both sides of a comparison, where it holds several sizes: found, judged, and put into words."""
 
 from __future__ import annotations
 
-import json
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.cli.growth_change_rows import growth_change_rows
 from firstgrad.columns import METRICS
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.growth.law import GrowthLaw
+from firstgrad.show.result import Form, Items, Only, Span, Style, Table, TableRow, Text, left, right
+from firstgrad.show.words import write_fitted
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from firstgrad.columns import Column
     from firstgrad.compare.comparison import Comparison
     from firstgrad.compare.judge import Thresholds
-    from firstgrad.growth.change import GrowthChanges, LawChange
+    from firstgrad.growth.change import ChangedPart, GrowthChanges, LawChange
     from firstgrad.record import Record
+    from firstgrad.show.result import Part
+
+_STYLES = {
+    GrowthChangeVerdict.GREW: Style.BAD,
+    GrowthChangeVerdict.SHRANK: Style.GOOD,
+    GrowthChangeVerdict.UNDECIDED: Style.DOUBT,
+}
+_PARTS = ("exponent", "fixed_cost")
 
 
 def find_growth(
@@ -32,8 +43,8 @@ def find_growth(
     from firstgrad.growth.change import GATING, find_growth_changes
     from firstgrad.row import make_row
 
-    before, after = (map(make_row, find_side(records, side, resolve)[1]) for side in (base, head))
-    return find_growth_changes(before, after, metrics=[each for each in GATING if each in metrics])
+    sides = [map(make_row, find_side(records, side, resolve)[1]) for side in (base, head)]
+    return find_growth_changes(*sides, metrics=[metric for metric in GATING if metric in metrics])
 
 
 def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> bool:
@@ -59,22 +70,97 @@ def _is_beyond(line: LawChange, thresholds: Thresholds) -> bool:
     return part.difference.value > (thresholds.alarm_factor(line.metric.unit) - 1) * min(line.base.levels)
 
 
-def write_growth_json(comparison: str, growth: GrowthChanges | None) -> str:
-    """Put the growth laws, where there are any, into a comparison's JSON as ``growth``: a list of lines."""
-    from firstgrad.codec import to_json
+def growth_change_documents(growth: GrowthChanges) -> list[dict[str, Any]]:
+    """Return what ``compare --json`` has as ``growth``: an object a metric and line."""
+    documents = []
+    for line in growth.lines:
+        base, head = (law.sentence if isinstance(law, GrowthLaw) else law.reason for law in (line.base, line.head))
+        document: dict[str, Any] = {
+            "axis": line.axis,
+            "metric": line.metric.name,
+            "unit": line.metric.unit,
+            "common": line.common,
+            "name": line.name,
+            "verdict": line.verdict,
+            "base_sentence": base,
+            "head_sentence": head,
+            "reason": line.reason,
+        }
+        for name in _PARTS:
+            part: ChangedPart | None = getattr(line, name)
+            document[f"compared_{name}"] = part.what if part else ""
+            document[f"{name}_verdict"] = part.verdict if part else ""
+            for side in ("base", "head", "difference"):
+                document[f"{name}_{side}"] = getattr(part, side) if part else None
+        documents.append(document)
+    return documents
 
-    if growth is None or not growth.lines:
-        return comparison
-    rows: list[Any] = json.loads(to_json(growth_change_rows(growth.lines)))
-    return json.dumps({**json.loads(comparison), "growth": rows}, sort_keys=True, separators=(",", ":"))
+
+def growth_change_parts(growth: GrowthChanges, *, show_all: bool, is_alarm: bool) -> Iterator[Part]:
+    """Yield the laws that changed (or all of them), each difference with its interval; nothing where there are none.
+
+    Markdown has a line for each law that grew or shrank.
+    """
+    yield Only(Form.TERMINAL, list(_terminal_parts(growth, show_all=show_all, is_alarm=is_alarm)))
+    changed = [line for line in growth.lines if line.verdict in {GrowthChangeVerdict.GREW, GrowthChangeVerdict.SHRANK}]
+    if changed:
+        style = Style.BOLD if is_alarm else Style.PLAIN
+        items = [
+            (
+                Span(f"{line.metric.name} along {line.axis}", style),
+                f" {line.verdict} (",
+                Span(f"{line.common} {line.name}", is_verbatim=True),
+                ")",
+            )
+            for line in changed
+        ]
+        heading = "Growth laws:" if is_alarm else "Growth laws, which raise no alarm:"
+        yield Only(Form.MARKDOWN, [Text(heading), Items(items)])
 
 
-def write_growth_markdown(growth: GrowthChanges | None, *, is_alarm: bool) -> str:
-    """Say in Markdown which laws changed; '' where none did."""
-    told = [row for row in growth_change_rows(growth.lines) if row.verdict in ("grew", "shrank")] if growth else []
-    if not told:
+def _terminal_parts(growth: GrowthChanges, *, show_all: bool, is_alarm: bool) -> Iterator[Part]:
+    if not growth.lines and not growth.unmatched:
+        return
+    yield Items([f"no growth law compared: {line}" for line in growth.unmatched], Style.DOUBT)
+    shown = [line for line in growth.lines if show_all or line.verdict is not GrowthChangeVerdict.SAME]
+    if shown:
+        yield Table(
+            title="growth laws, HEAD less BASE",
+            title_style=Style.BOLD,
+            columns=(*left("metric", "along", "line"), *right("exponent", "fixed cost"), *left("verdict")),
+            rows=[_table_row(line) for line in shown],
+        )
+    counts = (f"{sum(line.verdict is verdict for line in growth.lines)} {verdict}" for verdict in GrowthChangeVerdict)
+    summary = f"{format_count(len(growth.lines), 'growth law')}: {', '.join(counts)}"
+    if growth.has_alarm and not is_alarm:
+        summary += "; no alarm: below the threshold, or the sides were not measured in turn"
+    if growth.n_tests:
+        summary += f" ({growth.confidence:.0%} for all {format_count(growth.n_tests, 'interval')} together)"
+    yield Text(summary)
+
+
+def _table_row(line: LawChange) -> TableRow:
+    is_explained = line.reason and line.verdict is not GrowthChangeVerdict.SAME
+    cells = (
+        line.metric.name,
+        line.axis,
+        line.name,
+        _changed(line.exponent, "{:z.2f}".format, "exponent"),
+        _changed(line.fixed_cost, partial(write_fitted, line.metric.unit), "fixed cost"),
+        f"{line.verdict}: {line.reason}" if is_explained else str(line.verdict),
+    )
+    return TableRow(cells, _STYLES.get(line.verdict, Style.PLAIN))
+
+
+def _changed(part: ChangedPart | None, write: Callable[[float], str], usual: str) -> str:
+    """Write both sides and the difference, and what was compared where it isn't what the column says."""
+    if part is None:
         return ""
-    mark = "**" if is_alarm else ""
-    lines = [f"- {mark}{row.metric} along {row.axis}{mark} {row.verdict} (`{row.common} {row.name}`)" for row in told]
-    seen = "" if is_alarm else ", which raise no alarm"
-    return "\n".join([f"\nGrowth laws{seen}:", "", *lines, ""])
+
+    def signed(number: float) -> str:
+        return "any" if math.isinf(number) else f"{'-' if number < 0 else '+'}{write(abs(number))}"
+
+    difference = part.difference
+    ends = "" if difference.width == 0 else f" [{signed(difference.low)}, {signed(difference.high)}]"
+    named = "" if part.what == usual else f" ({part.what})"
+    return f"{write(part.base.value)} to {write(part.head.value)}: {signed(difference.value)}{ends}{named}"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from firstgrad.analysis.axes import AxisKind
     from firstgrad.compare.comparison import Comparison
+    from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
     from firstgrad.row import Row
     from firstgrad.show.page import Page
@@ -78,8 +78,8 @@ def report(
 
 
 def _kind(text: str) -> AxisKind:
-    from firstgrad.analysis.axes import AxisKind
     from firstgrad.errors import SpecError
+    from firstgrad.growth.series import AxisKind
 
     try:
         return AxisKind(text)
@@ -129,9 +129,9 @@ def _compare(
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
-    from firstgrad.analysis.axes import AxisKind, commit_axis, release_axis
     from firstgrad.compare.git import list_commits
     from firstgrad.errors import SpecError
+    from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.along import make_page
 
     records: list[Record] = source.all_records(label)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstgrad.cli.console import OutputOptions, show
+from firstgrad.cli.options import spread
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from firstgrad.analysis.contrasts import Contrast, ContrastCurve
-    from firstgrad.analysis.scaling import Growth
     from firstgrad.columns import Column
+    from firstgrad.growth.contrasts import Contrast, ContrastCurve, RatioPoint
+    from firstgrad.growth.law import Cliff, Interval
+    from firstgrad.growth.lines import FittedLine, MetricGrowth
     from firstgrad.row import Row
+    from firstgrad.show.result import Part, Result, Table
 
 HEADLINE_METRICS = (
     "time_to_first_gradient",
@@ -39,6 +46,7 @@ Exit codes: 0 good; 2 wrong use, or nothing varies.
 """
 
 
+@spread
 def scaling(
     axis: Annotated[
         str | None, typer.Option("--axis", metavar="A,B,...", help="Sizes, or nodes [all that vary].")
@@ -56,38 +64,153 @@ def scaling(
         str | None, typer.Option("--from", metavar="FILE.jsonl", help="An export, instead of a store.")
     ] = None,
     output: Annotated[str | None, typer.Option("--output", metavar="FOLDER", help="Figures go there.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Laws and ratios as JSON.")] = False,
+    *,
+    out: OutputOptions,
 ) -> None:
     """Fit growth laws to what sweeps measured: exponent, fixed cost, verdict, cliffs; HMM against none."""
     from pathlib import Path
 
-    from firstgrad.analysis.scaling import find_growth
     from firstgrad.cli.metrics import choose_metrics
     from firstgrad.cli.rows import read_rows
-    from firstgrad.cli.scaling_rows import ScalingDocument, growth_rows, ratio_rows
+    from firstgrad.growth.lines import find_growth
 
+    out.refuse_both()
     rows = read_rows(store, source, label=label)
     axes = _axes(rows, axis)
     metrics = choose_metrics(metric or list(HEADLINE_METRICS))
     growths = find_growth(rows, axes, metrics)
     contrasts = _find_contrasts(rows, axes, metrics, _contrasts(contrast))
-    if json:
-        from firstgrad.codec import to_json
-
-        typer.echo(to_json(ScalingDocument(laws=growth_rows(growths), ratios=ratio_rows(contrasts))))
-    else:
-        from firstgrad.cli.console import make_console
-        from firstgrad.cli.scaling_table import show_scaling
-
-        show_scaling(make_console(), growths, contrasts)
+    show(scaling_result(growths, contrasts), out)
     if output is not None:
         for path in _draw(growths, contrasts, Path(output)):
-            typer.echo(path, err=json)
+            typer.echo(path, err=out.json or out.markdown)
+
+
+def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve]) -> Result:
+    """Return a table of laws for each metric and size, then the ratios; and all of their numbers."""
+    from firstgrad.show.result import BLANK, Heading, Items, Result, Style
+
+    parts: list[Part] = []
+    for growth in growths:
+        cliffs = [f"cliff: {line.name}: {_cliff(cliff)}" for line in growth.lines for cliff in _cliffs(line)]
+        heading = Heading(f"{growth.metric.title} along {growth.axis} ({growth.common})")
+        parts += [heading, _laws_table(growth), Items(cliffs, Style.DOUBT), BLANK]
+    alike: dict[tuple[str, str, str], list[ContrastCurve]] = {}
+    for curve in contrasts:
+        alike.setdefault((curve.contrast, curve.axis, curve.metric.name), []).append(curve)
+    for curves in alike.values():
+        first = curves[0]
+        heading = Heading(f"{first.contrast}: ratio of {first.metric.title} along {first.axis} ({first.common})")
+        parts += [heading, _ratios_table(curves), BLANK]
+    document = {
+        "laws": [_law_document(growth, line) for growth in growths for line in growth.lines],
+        "ratios": [document for curve in contrasts for document in _ratio_documents(curve)],
+    }
+    return Result(parts=parts, document=document)
+
+
+def _cliffs(line: FittedLine) -> tuple[Cliff, ...]:
+    from firstgrad.growth.law import NoLaw
+
+    return () if isinstance(line.law, NoLaw) else line.law.cliffs
+
+
+def _cliff(cliff: Cliff) -> str:
+    return f"x{cliff.factor:.2g} from {cliff.from_size:g} to {cliff.to_size:g} (expected x{cliff.expected_factor:.2g})"
+
+
+def _laws_table(growth: MetricGrowth) -> Table:
+    from firstgrad.growth.law import NoLaw
+    from firstgrad.show.result import Table, left, right
+    from firstgrad.show.words import write_fitted
+
+    rows = []
+    for line in growth.lines:
+        law, seen = line.law, line.law.observations
+        cells = (
+            (f"no law: {law.reason}", "", "", "")
+            if isinstance(law, NoLaw)
+            else (
+                str(law.verdict),
+                _bounded(law.exponent, "{:.2f}".format),
+                _bounded(law.fixed_cost, partial(write_fitted, growth.metric.unit)) if law.fixed_cost.high else "",
+                f"x{_bounded(law.growth, '{:.3g}'.format)}",
+            )
+        )
+        stopped = f", {sum(seen.is_censored)} stopped" if any(seen.is_censored) else ""
+        sizes = f"{min(seen.sizes):g} to {max(seen.sizes):g}"
+        rows.append((line.name, *cells, sizes, f"{len(seen.sizes)}{stopped}"))
+    names = left("line", "verdict"), right("exponent", "fixed cost", "growth", "sizes", "samples")
+    return Table(columns=(*names[0], *names[1]), rows=rows)
+
+
+def _ratios_table(curves: Sequence[ContrastCurve]) -> Table:
+    """Make a table with a row a curve and a column a size."""
+    from firstgrad.show.result import Table, left, right
+
+    sizes = sorted({point.size for curve in curves for point in curve.curve.points})
+    rows = []
+    for curve in curves:
+        cells = {point.size: _ratio(point) for point in curve.curve.points}
+        overall = curve.curve.overall
+        at_all = _bounded(overall, "{:.3g}".format) if overall is not None and len(cells) > 1 else ""
+        rows.append((curve.name, *(cells.get(size, "") for size in sizes), at_all))
+    return Table(columns=(*left("line"), *right(*(f"at {size:g}" for size in sizes), "at all")), rows=rows)
+
+
+def _ratio(point: RatioPoint) -> str:
+    bound = "above " if point.is_lower_bound else "below " if point.is_upper_bound else ""
+    return bound + (_bounded(point.interval, "{:.3g}".format) if point.interval else f"{point.ratio:.3g}")
+
+
+def _bounded(interval: Interval, write: Callable[[float], str]) -> str:
+    """Write a number with its interval; ends that the samples don't determine as such."""
+    if interval.low == interval.high:
+        return write(interval.value)
+    high = "any" if math.isinf(interval.high) else write(interval.high)
+    return f"{write(interval.value)} [{write(interval.low)}, {high}]"
+
+
+def _law_document(growth: MetricGrowth, line: FittedLine) -> dict[str, Any]:
+    from firstgrad.growth.law import NoLaw
+
+    law, seen = line.law, line.law.observations
+    fields = ("exponent", "slope", "fixed_cost", "constant", "growth", "spread", "r_squared")
+    return {
+        "axis": growth.axis,
+        "metric": growth.metric.name,
+        "unit": growth.metric.unit,
+        "common": growth.common,
+        "name": line.name,
+        "verdict": "no law" if isinstance(law, NoLaw) else law.verdict,
+        "sentence": law.reason if isinstance(law, NoLaw) else law.sentence,
+        "smallest": min(seen.sizes),
+        "largest": max(seen.sizes),
+        "samples": len(seen.sizes),
+        "censored": sum(seen.is_censored),
+        "cliffs": [_cliff(cliff) for cliff in _cliffs(line)],
+        **{field: None if isinstance(law, NoLaw) else getattr(law, field) for field in fields},
+    }
+
+
+def _ratio_documents(curve: ContrastCurve) -> list[dict[str, Any]]:
+    """Write a curve's points; after them, without a size, its overall ratio."""
+    points, overall = curve.curve.points, curve.curve.overall
+    counts = [point.n_numerator + point.n_denominator for point in points]
+    written: list[tuple[float | None, float, Interval | None, int, bool, bool]] = [
+        (point.size, point.ratio, point.interval, count, point.is_lower_bound, point.is_upper_bound)
+        for point, count in zip(points, counts, strict=True)
+    ]
+    if overall is not None and len(points) > 1:
+        written.append((None, overall.value, overall, sum(counts), False, False))
+    common = {"contrast": curve.contrast, "axis": curve.axis, "metric": curve.metric.name, "common": curve.common}
+    names = ("size", "ratio", "interval", "samples", "is_lower_bound", "is_upper_bound")
+    return [common | {"name": curve.name} | dict(zip(names, values, strict=True)) for values in written]
 
 
 def _axes(rows: Sequence[Row], given: str | None) -> tuple[str, ...]:
-    from firstgrad.analysis.slices import NODES, find_axes
     from firstgrad.errors import SpecError
+    from firstgrad.growth.lines import NODES, find_axes
 
     known = find_axes(rows)
     if given is None:
@@ -104,8 +227,8 @@ def _axes(rows: Sequence[Row], given: str | None) -> tuple[str, ...]:
 
 
 def _contrasts(given: str) -> tuple[Contrast, ...]:
-    from firstgrad.analysis.contrasts import Contrast
     from firstgrad.errors import SpecError
+    from firstgrad.growth.contrasts import Contrast
 
     if given == "none":
         return ()
@@ -119,16 +242,16 @@ def _find_contrasts(
     rows: Sequence[Row], axes: Sequence[str], metrics: Sequence[Column], contrasts: Sequence[Contrast]
 ) -> list[ContrastCurve]:
     """Find the ratios along each size; of a choice that was measured at single sizes only, along the first."""
-    from firstgrad.analysis.contrasts import find_contrasts
+    from firstgrad.growth.contrasts import find_contrasts
 
-    found: list[ContrastCurve] = []
+    curves: list[ContrastCurve] = []
     for contrast in contrasts:
-        curves = [each for axis in axes for each in find_contrasts(rows, axis, metrics, [contrast])]
-        found += curves or find_contrasts(rows, axes[0], metrics, [contrast], least_sizes=1)
-    return found
+        along = [curve for axis in axes for curve in find_contrasts(rows, axis, metrics, [contrast])]
+        curves += along or find_contrasts(rows, axes[0], metrics, [contrast], least_sizes=1)
+    return curves
 
 
-def _draw(growths: Sequence[Growth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
+def _draw(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
     from firstgrad.show.growth import growth_pictures, ratio_pictures
     from firstgrad.show.style import save_figure
 

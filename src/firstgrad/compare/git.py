@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 
-from firstgrad.analysis.axes import Commit
+from firstgrad.growth.series import Commit
 
 _LONGEST_SECONDS = 60
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.slices import Line, find_axes, find_lines, name_lines, observe
 from firstgrad.columns import Column, metric_named
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, Interval, NoLaw, Observations
+from firstgrad.growth.lines import SizeLine, find_axes, find_lines, name_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -152,7 +152,7 @@ def find_growth_changes(
     """
     sides = list(base), list(head)
     chosen = find_axes([*sides[0], *sides[1]]) if axes is None else tuple(axes)
-    asked: list[tuple[str, str, Column, tuple[Line, Line]]] = []
+    asked: list[tuple[str, str, Column, tuple[SizeLine, SizeLine]]] = []
     observations: list[Observations] = []
     unmatched: list[str] = []
     for axis in chosen:
@@ -161,7 +161,7 @@ def find_growth_changes(
         common, names = name_lines([head_line for _, head_line in pairs])
         for metric in metrics:
             for pair, name in zip(pairs, names, strict=True):
-                seen = [observed for line in pair if (observed := observe(line, metric)) is not None]
+                seen = [observed for line in pair if (observed := line.observe(metric)) is not None]
                 if len(seen) == len(pair):
                     asked.append((common, name, metric, pair))
                     # at common sizes only: a law that bends has other slopes elsewhere, without any change
@@ -182,14 +182,16 @@ def find_growth_changes(
     )
 
 
-def _match(base: Sequence[Line], head: Sequence[Line]) -> tuple[list[tuple[Line, Line]], list[tuple[str, Line]]]:
+def _match(
+    base: Sequence[SizeLine], head: Sequence[SizeLine]
+) -> tuple[list[tuple[SizeLine, SizeLine]], list[tuple[str, SizeLine]]]:
     """Pair lines that are alike but for their packages, equal packages first; and list those that stay alone."""
-    alike: dict[tuple[object, ...], tuple[list[Line], list[Line]]] = defaultdict(lambda: ([], []))
+    alike: dict[tuple[object, ...], tuple[list[SizeLine], list[SizeLine]]] = defaultdict(lambda: ([], []))
     for side, lines in enumerate((base, head)):
         for line in lines:
             alike[line.family, line.rest, line.backend, line.target, line.scenario][side].append(line)
-    pairs: list[tuple[Line, Line]] = []
-    alone: list[tuple[str, Line]] = []
+    pairs: list[tuple[SizeLine, SizeLine]] = []
+    alone: list[tuple[str, SizeLine]] = []
     for base_lines, head_lines in alike.values():
         by_packages = {line.packages: line for line in base_lines}
         equal = [(by_packages.pop(line.packages), line) for line in head_lines if line.packages in by_packages]
@@ -202,7 +204,7 @@ def _match(base: Sequence[Line], head: Sequence[Line]) -> tuple[list[tuple[Line,
     return pairs, alone
 
 
-def _describe(line: Line) -> str:
+def _describe(line: SizeLine) -> str:
     """Name a line by all that it is, as `name_lines` does where lines share everything."""
     common, (name,) = name_lines([line])
     return common or name
@@ -212,7 +214,7 @@ def _compare(
     common: str,
     name: str,
     metric: Column,
-    pair: tuple[Line, Line],
+    pair: tuple[SizeLine, SizeLine],
     laws: tuple[GrowthLaw | NoLaw, GrowthLaw | NoLaw],
     confidence: float,
 ) -> LawChange:
@@ -243,7 +245,7 @@ def _compare(
     )
 
 
-def _common_host(pair: tuple[Line, Line], base: GrowthLaw, head: GrowthLaw) -> tuple[int, int] | None:
+def _common_host(pair: tuple[SizeLine, SizeLine], base: GrowthLaw, head: GrowthLaw) -> tuple[int, int] | None:
     """Find a host that both laws have a level of, whatever its packages: its numbers among each law's hosts."""
     base_hosts, head_hosts = (
         {row.host: law.hosts.index(row.conditions) for row in line.rows if row.conditions in law.hosts}

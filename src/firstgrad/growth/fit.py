@@ -49,7 +49,7 @@ _EXPONENTS = np.array(
 )  # where a bent law's optimum is looked for, and how far its exponent's interval is followed
 _RANGE = 0.01, 8.0
 _WITHIN = (1 - np.cos(np.linspace(0, np.pi, 15))) / 2
-_ZOOMS = 2
+_ZOOMS = 4
 _ASIDE = 1.05
 _SHARED = 1e-9
 
@@ -412,7 +412,7 @@ def _minimise(
         moved_deviances = samples.deviances(moved_fitted)
         is_better = moved_deviances <= deviances * (1 + 1e-12) + 1e-30
         is_done = (np.abs(moved - laws).max(axis=1) < settled) | (damping > _MOST_DAMPING)
-        is_done |= is_better & (deviances - moved_deviances <= gained * deviances)
+        is_done |= is_better & (damping == 0) & (deviances - moved_deviances <= gained * deviances)
         damping = np.where(is_better, np.where(damping > _LEAST_DAMPING, damping / 10, 0.0), 10 * damping + 1e-3)
         laws = np.where(is_better[:, None], moved, laws)
         fitted = np.where(is_better[:, None], moved_fitted, fitted)
@@ -662,14 +662,16 @@ def _follow_bent(
         covariances = covariances.reshape(*grid.shape, *covariances.shape[1:])
         return lines, covariances, deviances, deviances + penalties.reshape(grid.shape)
 
-    grid = np.column_stack([np.tile(_EXPONENTS, (len(best), 1)), np.clip(best[:, 0], *_RANGE)])
-    grid.sort(axis=1)
+    def with_best(exponents: Floats) -> Floats:
+        return np.sort(np.column_stack([exponents, np.clip(best[:, 0], *_RANGE)]), axis=1)
+
+    grid = with_best(np.tile(_EXPONENTS, (len(best), 1)))
     limits = least + allowances
     for _ in range(_ZOOMS):
         *_, deviances = follow(grid)
         limits = np.minimum(limits, deviances.min(axis=1) + allowances)
         ends, around = _crossings(grid, deviances, limits)
-        grid = around[:, :1] + (around[:, 1:] - around[:, :1]) * _WITHIN
+        grid = with_best(around[:, :1] + (around[:, 1:] - around[:, :1]) * _WITHIN)
     is_outside = (deviances > limits[:, None]).all(axis=1)
     around = np.clip(ends, *_RANGE)
     lines, covariances, deviances, _ = follow(around[:, :1] + (around[:, 1:] - around[:, :1]) * _WITHIN)

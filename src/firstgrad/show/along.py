@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.axes import AxisKind
-from firstgrad.analysis.series import group_records, make_series
 from firstgrad.columns import METRICS
+from firstgrad.growth.series import AxisKind, group_records, make_series
 from firstgrad.row import make_row
 from firstgrad.show.overview import (
     doubt_section,
@@ -25,9 +24,8 @@ from firstgrad.units import format_count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.analysis.axes import Axis
-    from firstgrad.analysis.series import Group, Point, Series
     from firstgrad.columns import Column
+    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup, SeriesPoint
     from firstgrad.record import Record
     from firstgrad.show.result import Inline
 
@@ -36,7 +34,7 @@ _COLUMNS = (*left("at"), *right("median [interval]", "confidence", "samples"), *
 _CAPTION = "Bars: interval of the median. Crosses: failed samples."
 
 
-def make_page(records: Sequence[Record], axis: Axis) -> Page:
+def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
     """Put the page together; records that don't tell their place on the axis are left out, and counted.
 
     Raises
@@ -65,7 +63,9 @@ def make_page(records: Sequence[Record], axis: Axis) -> Page:
     )
 
 
-def _facts(records: Sequence[Record], placed: Sequence[Record], groups: Sequence[Group], axis: Axis) -> Iterator[str]:
+def _facts(
+    records: Sequence[Record], placed: Sequence[Record], groups: Sequence[SeriesGroup], axis: SeriesAxis
+) -> Iterator[str]:
     places, used = axis.places, sum(len(group) for each in groups for _, group in each.records)
     cases = len({record.case.id for record in placed})
     began, ended = (choose(record.started_at for record in placed) for choose in (min, max))
@@ -88,7 +88,7 @@ def _releases_section(records: Sequence[Record]) -> Section:
     return Section("releases", "PyMC releases at a glance", (picture,))
 
 
-def metric_section(groups: Sequence[Group], metric: Column, axis: Axis) -> Section | None:
+def metric_section(groups: Sequence[SeriesGroup], metric: Column, axis: SeriesAxis) -> Section | None:
     """Make a metric's figure and tables, which are unfolded of the first metric; none where no record has it."""
     series = make_series(groups, metric)
     if not any(point.estimate for one in series for point in one.points):
@@ -102,7 +102,7 @@ def metric_section(groups: Sequence[Group], metric: Column, axis: Axis) -> Secti
     return Section(f"metric-{metric.name}", capitalised(metric.title), (picture, numbers))
 
 
-def _cells(series: Series, point: Point, axis: Axis) -> tuple[Inline, ...]:
+def _cells(series: MetricSeries, point: SeriesPoint, axis: SeriesAxis) -> tuple[Inline, ...]:
     place, estimate = axis.place(point.place), point.estimate
     name: Inline = Span(place.name, is_verbatim=True)
     if place.title:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.contrasts import Contrast
-from firstgrad.analysis.slices import name_lines
 from firstgrad.case import Target
 from firstgrad.estimates import estimate_median
+from firstgrad.growth.contrasts import Contrast
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
+from firstgrad.growth.lines import name_lines
 from firstgrad.show.drawing import (
     LineEnd,
     choose_dots,
@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.contrasts import ContrastCurve
-    from firstgrad.analysis.ratio_curve import RatioCurve, RatioPoint
-    from firstgrad.analysis.scaling import GrownLine, Growth
-    from firstgrad.analysis.slices import Line
     from firstgrad.columns import Unit
+    from firstgrad.growth.contrasts import ContrastCurve, RatioCurve, RatioPoint
     from firstgrad.growth.law import Cliff, Interval
+    from firstgrad.growth.lines import FittedLine, MetricGrowth, SizeLine
     from firstgrad.show.drawing import Look, Scale, Strokes
 
 SIZE_TITLES = {
@@ -81,7 +79,7 @@ class GrowthPanel:
     laws: Sequence[NamedLaw]
 
     @classmethod
-    def of(cls, growth: Growth, lines: Sequence[GrownLine], names: Sequence[str]) -> GrowthPanel:
+    def of(cls, growth: MetricGrowth, lines: Sequence[FittedLine], names: Sequence[str]) -> GrowthPanel:
         """Make the panel of some of a metric's lines."""
         laws = [(name, grown.law) for grown, name in zip(lines, names, strict=True)]
         return cls(title=capitalised(growth.metric.title), unit=growth.metric.unit, laws=laws)
@@ -92,12 +90,12 @@ class GrowthPanel:
         return scale_of(self.unit, [value for _, law in self.laws for _, value, _, _ in _drawable(law)])
 
 
-def growth_pictures(growths: Sequence[Growth]) -> tuple[Picture, ...]:
+def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
     """Arrange growth laws into figures: one a size, backend, scenario and target, with a panel a metric.
 
     Lines within a panel are the formulations and HMM algorithms, so that HMM and no HMM stand side by side.
     """
-    members: dict[tuple[str, str], list[Growth]] = {}
+    members: dict[tuple[str, str], list[MetricGrowth]] = {}
     for growth in growths:
         for place in dict.fromkeys(_place(grown.line) for grown in growth.lines):
             members.setdefault((growth.axis, place), []).append(growth)
@@ -118,13 +116,13 @@ def growth_pictures(growths: Sequence[Growth]) -> tuple[Picture, ...]:
     return tuple(pictures)
 
 
-def _most_measured(lines: Sequence[GrownLine]) -> list[GrownLine]:
+def _most_measured(lines: Sequence[FittedLine]) -> list[FittedLine]:
     """Choose the lines with most sizes, then with most samples, where there are more than can be told apart."""
     order = sorted(range(len(lines)), key=lambda place: (-lines[place].line.n_sizes, -len(lines[place].line.rows)))
     return [lines[place] for place in sorted(order[:MOST_LINES])]
 
 
-def _place(line: Line) -> str:
+def _place(line: SizeLine) -> str:
     place = f"{line.backend}, {line.scenario}"
     return place if line.target is Target.DLOGP else f"{place}, {line.target}"
 

@@ -43,8 +43,8 @@ from firstgrad.units import format_bytes, format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from firstgrad.analysis.slices import Line
     from firstgrad.compare.comparison import Comparison
+    from firstgrad.growth.lines import SizeLine
     from firstgrad.record import HostFingerprint, Record
     from firstgrad.row import Row
     from firstgrad.show.result import Inline, Part
@@ -540,7 +540,7 @@ def _breakeven(
 
 def growth_sections(rows: Sequence[Row]) -> tuple[Section, ...]:
     """Draw time, evaluation and memory along each of the first few sizes of which a line has three or more."""
-    from firstgrad.analysis.slices import find_axes, find_lines
+    from firstgrad.growth.lines import find_axes, find_lines
 
     sections: list[Section] = []
     for axis in find_axes(rows):
@@ -550,9 +550,9 @@ def growth_sections(rows: Sequence[Row]) -> tuple[Section, ...]:
     return tuple(sections[:_GROWTH_AXES])
 
 
-def _growth(axis: str, lines: Sequence[Line], name: str) -> Section | None:
-    from firstgrad.analysis.scaling import find_growth
+def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
     from firstgrad.growth.law import NoLaw
+    from firstgrad.growth.lines import find_growth
     from firstgrad.show.growth import SIZE_TITLES, GrowthPanel, describe_growth, draw_growth
 
     chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.rows)))[:_GROWTH_LINES]
@@ -581,7 +581,7 @@ def _growth(axis: str, lines: Sequence[Line], name: str) -> Section | None:
     return Section(name, f"Growth with {size}", (picture, Fold("The laws", (table,))))
 
 
-def _thinned(line: Line) -> list[Row]:
+def _thinned(line: SizeLine) -> list[Row]:
     """Take the newest samples of each size, and no more than a figure can show."""
     newest = sorted(zip(line.rows, line.sizes, strict=True), key=lambda sample: sample[0].started_at, reverse=True)
     taken: dict[float, list[Row]] = {}

@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.axes import default_backend, release_axis
-from firstgrad.analysis.series import group_records, make_series, tell_apart
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
 from firstgrad.columns import metric_named
+from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, tell_apart
 from firstgrad.show.drawing import (
     LineEnd,
     Look,
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from firstgrad.analysis.axes import Axis
-    from firstgrad.analysis.series import Group, Point, Series
+    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup, SeriesPoint
     from firstgrad.record import Record
     from firstgrad.show.drawing import Strokes
 
@@ -60,18 +58,18 @@ _STRIP, _WIDEST_STEP = 0.94, 0.18  # where crosses stand, as a part of the panel
 class _SeriesLine:
     """A series as it is drawn, strongly at some places."""
 
-    series: Series
+    series: MetricSeries
     name: str
     look: Look
     strong: frozenset[str] = frozenset()
 
     @property
-    def known(self) -> list[Point]:
+    def known(self) -> list[SeriesPoint]:
         """The points with an estimate."""
         return [point for point in self.series.points if point.estimate]
 
 
-def draw_series(series: Sequence[Series], axis: Axis) -> Figure:
+def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
     """Draw one metric along an axis: a panel a backend, scenario and target, a line a case.
 
     Bars are the intervals of the medians, crosses failed samples. Each panel has its own range, logarithmic above a
@@ -102,7 +100,7 @@ def draw_series(series: Sequence[Series], axis: Axis) -> Figure:
     return figure
 
 
-def describe_series(series: Sequence[Series], axis: Axis) -> str:
+def describe_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> str:
     """Say in words what `draw_series` shows, for readers who can't see it."""
     if not series:
         return "Nothing was measured."
@@ -115,7 +113,7 @@ def describe_series(series: Sequence[Series], axis: Axis) -> str:
     )
 
 
-def full_names(series: Sequence[Series]) -> list[str]:
+def full_names(series: Sequence[MetricSeries]) -> list[str]:
     """Name each series by its case and by what tells it from the others."""
     return [
         ", ".join(filter(None, (str(one.case), more))) for one, more in zip(series, tell_apart(series), strict=True)
@@ -158,15 +156,15 @@ def describe_releases(records: Sequence[Record]) -> str:
     )
 
 
-def by_model(groups: Sequence[Group]) -> dict[str, list[Group]]:
+def by_model(groups: Sequence[SeriesGroup]) -> dict[str, list[SeriesGroup]]:
     """Sort groups by what is compiled: model and target, in words."""
-    models: dict[str, list[Group]] = {}
+    models: dict[str, list[SeriesGroup]] = {}
     for group in groups:
         models.setdefault(f"{group.case.model!s}, {group.case.target}", []).append(group)
     return models
 
 
-def _describe_line(series: Series, axis: Axis, name: str) -> str:
+def _describe_line(series: MetricSeries, axis: SeriesAxis, name: str) -> str:
     """Say in words what one line shows: where it begins and ends, and where samples failed."""
     unit = series.metric.unit
     known = [(axis.place(point.place).name, point.estimate) for point in series.points if point.estimate]
@@ -176,7 +174,7 @@ def _describe_line(series: Series, axis: Axis, name: str) -> str:
     return f"{name}: {text}" + (f", failed samples at {', '.join(failed)}" if failed else "")
 
 
-def _name_lines(series: Sequence[Series]) -> tuple[str, list[_SeriesLine]]:
+def _name_lines(series: Sequence[MetricSeries]) -> tuple[str, list[_SeriesLine]]:
     common, models = split_common([str(one.case.model) for one in series])
     names = [
         ", ".join(filter(None, (model, more))) or str(one.case.backend)
@@ -186,7 +184,7 @@ def _name_lines(series: Sequence[Series]) -> tuple[str, list[_SeriesLine]]:
     return common, [_SeriesLine(one, shown(name), looks[name]) for one, name in zip(series, names, strict=True)]
 
 
-def _release_lines(groups: Sequence[Group], metric: str, scenario: Scenario) -> list[_SeriesLine]:
+def _release_lines(groups: Sequence[SeriesGroup], metric: str, scenario: Scenario) -> list[_SeriesLine]:
     """Make a line for each group of a scenario, named by its backend and what else tells it apart."""
     series = make_series([group for group in groups if group.case.scenario is scenario], metric_named(metric))
     lines = []
@@ -198,7 +196,7 @@ def _release_lines(groups: Sequence[Group], metric: str, scenario: Scenario) -> 
     return lines
 
 
-def _draw_model(part: SubFigure, name: str, groups: Sequence[Group], axis: Axis) -> None:
+def _draw_model(part: SubFigure, name: str, groups: Sequence[SeriesGroup], axis: SeriesAxis) -> None:
     defaults = [default_backend(place.key) for place in axis.places]
     for axes, (title, metric, scenario) in zip(part.subplots(_ROWS, 2).flat, PANELS, strict=True):
         _draw_panel(axes, _release_lines(groups, metric, scenario), axis, height_inches=_ROW_INCHES - 1.1)
@@ -212,7 +210,7 @@ def _draw_model(part: SubFigure, name: str, groups: Sequence[Group], axis: Axis)
     head_figure(part, text, size=10, weight="normal")
 
 
-def _tell_defaults(axis: Axis) -> str:
+def _tell_defaults(axis: SeriesAxis) -> str:
     """Say which backend is the default up to and from which of the shown releases."""
     releases: dict[str, list[str]] = {}
     for place in axis.places:
@@ -223,7 +221,7 @@ def _tell_defaults(axis: Axis) -> str:
     return f"{before} until {old[-1]}, {after} from {new[0]}"
 
 
-def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: Axis, *, height_inches: float) -> None:
+def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, height_inches: float) -> None:
     """Draw lines of one metric: medians, interval bars, crosses for failed samples, names at the ends.
 
     Every place of the axis gets its room, so that panels line up.
@@ -268,7 +266,7 @@ def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: 
     return LineEnd(x=known[-1][0], y=known[-1][1].value / factor, text=line.name, colour=line.look.colour)
 
 
-def _median(point: Point) -> float:
+def _median(point: SeriesPoint) -> float:
     return point.estimate.value if point.estimate else math.nan
 
 
