@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["MIB", "make_case", "make_environment", "make_record", "make_task"]  # until all are taken from `builders`
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through Linux's /proc")
+
+ALL_SEEDS = bool(os.environ.get("FIRSTGRAD_ALL_SEEDS"))
+
+
+def seeds(full: int) -> int:
+    """How often a planted answer is drawn: a quarter of `full`, all of it where FIRSTGRAD_ALL_SEEDS is set (in CI)."""
+    return full if ALL_SEEDS else full // 4
+
+
+COVERAGE = "coverage" if ALL_SEEDS else "coverage-of-few"
+"""The golden file of numbers that depend on `seeds`."""
 
 MODEL_FILE = """
 import os, signal, subprocess, sys, time
