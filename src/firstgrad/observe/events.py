@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+
+from firstgrad.record import Phase
 
 
 class UnitKind(StrEnum):
@@ -37,3 +40,106 @@ class Stage(StrEnum):
 _COMPILE = frozenset(
     (Stage.INITIAL_POINT, Stage.LOGP_GRAPH, Stage.GRAD_GRAPH, Stage.REWRITE, Stage.LINK, Stage.FIRST_CALL)
 )
+
+
+class SpanKind(StrEnum):
+    """What a stretch of time is spent on."""
+
+    PHASE = "phase"
+    PASS = "pass"  # noqa: S105 - of rewriting
+    UNIT = "unit"
+    IMPORT = "import"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeSpan:
+    """One stretch of time, as a trace viewer draws it. Spans of one thread nest and never overlap otherwise."""
+
+    kind: SpanKind
+    name: str
+    began_seconds: float
+    """Since the start of the worker's clock."""
+    wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledUnit:
+    """A compiled unit: a C module, a jitted function, or a module of XLA."""
+
+    kind: UnitKind
+    name: str
+    """As the backend calls it."""
+    phase: Phase | None
+    """In which it was compiled."""
+    own_seconds: float
+    """Its compile without what it pulled in; these add up without counting anything twice."""
+    wall_seconds: float
+    """With all that was compiled within."""
+    op: str = ""
+    """The PyTensor operation that it computes; '' where none is known."""
+    nodes: int = 0
+    """How many nodes of the graph use it; 0 where unknown."""
+    sources: tuple[str, ...] = ()
+    """Names of the model's variables nearest to those nodes (``raw_u_3``), nearest first."""
+    within: str = ""
+    """Name of the unit whose compile pulled it in; '' for none."""
+    from_cache: bool = False
+    """Taken from a cache: its seconds are those of loading."""
+    code_bytes: int | None = None
+    """Size of the machine code, or of its file."""
+    compiler_seconds: float = 0.0
+    """Part of its own seconds that the process of a compiler (g++) took; zero where none was started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewriterTime:
+    """A single rewriter within a pass."""
+
+    name: str
+    pass_name: str
+    wall_seconds: float
+    applied: int
+    """How often it changed the graph."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTypeCount:
+    """How many nodes of an operation's type the graph has before and after rewriting."""
+
+    name: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportTime:
+    """What importing a package took: by itself, and with all that it imported first."""
+
+    name: str
+    own_seconds: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheMiss:
+    """A unit that no cache had, or that none will keep, and why, as far as the backend tells."""
+
+    name: str
+    reason: str
+    units: int = 1
+    """How many units this stands for: many of one reason are summed up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """Where the time of one sample went, as its worker saw it; empty where a backend or release does not tell."""
+
+    rewriters: tuple[RewriterTime, ...] = ()
+    node_types: tuple[NodeTypeCount, ...] = ()
+    units: tuple[CompiledUnit, ...] = ()
+    imports: tuple[ImportTime, ...] = ()
+    cache_misses: tuple[CacheMiss, ...] = ()
+    spans: tuple[TimeSpan, ...] = ()
+    unavailable: tuple[str, ...] = ()
+    """What could not be seen here, each with the reason."""

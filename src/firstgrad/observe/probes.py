@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -159,6 +160,10 @@ JAX_STEPS = {
 JAX_CACHE_HIT, JAX_CACHE_KEPT = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
 GRAPH_FUNCTION = "jax_funcified_fgraph"
 """What PyTensor calls the function of a whole graph."""
+NUMBA_DISPATCH = "numba_funcify"
+"""How PyTensor's functions that write functions for Numba begin."""
+GRAPH_WRITER = "fgraph_to_python"
+"""The function of `GRAPH_TO_PYTHON`, on a stack."""
 C_THUNK_MAKERS = frozenset({"make_c_thunk", "make_thunk"})
 """Functions of PyTensor whose local `node` is the one that is being compiled."""
 
@@ -176,7 +181,8 @@ def cached_function(frame: FrameType) -> Any:
 
 def jitted_function(event_data: Mapping[str, Any]) -> Any:
     """Read the Python function of what Numba's event tells."""
-    return event_data["dispatcher"].py_func
+    dispatcher = event_data["dispatcher"]
+    return getattr(dispatcher, "py_func", dispatcher)
 
 
 def module_counts(cache: Any) -> tuple[int, int] | None:
@@ -191,6 +197,55 @@ def pass_positions(mode: Any) -> tuple[tuple[str, float | None], ...]:
     """List the named passes of a mode, each with its place in PyTensor's database, None where it has none there."""
     positions = mode.optdb.__position__
     return tuple((each.name, positions.get(each.name)) for each in mode.optimizer.data if getattr(each, "name", None))
+
+
+# How long the tuples are that PyTensor's rewriters leave in its profile, by their kind.
+_SEQUENCE, _EQUILIBRIUM, _WALK, _MERGE = 10, 12, 8, 7
+
+
+def profiled_passes(stats: Any) -> list[tuple[Any, Any, Any]]:
+    """Read each pass of PyTensor's profile: the rewriter, its seconds, and what those within it left.
+
+    Empty where there is no profile; raises whatever comes of a tuple of another shape.
+    """
+    profile = getattr(stats, "rewriter_profile", None)
+    if not profile:
+        return []
+    details = profile[1]
+    return list(zip(details[0].data, details[1], details[6], strict=True))
+
+
+def profiled_nodes(stats: Any) -> list[tuple[int, int]]:
+    """Read the nodes of the graph before and after each pass, as `profiled_passes` does."""
+    profile = getattr(stats, "rewriter_profile", None)
+    return [(int(before), int(after)) for before, after in profile[1][8]] if profile else []
+
+
+def profiled_parts(rewriter: Any, profile: Any) -> list[tuple[Any, float | None, int, Any]] | None:
+    """Read what a rewriter consists of: each part's seconds (None: all), applications, and what it left itself.
+
+    None where it is one piece.
+    """
+    size = len(profile) if isinstance(profile, tuple) else 0
+    if size == _SEQUENCE and len(profile[1]) == len(profile[6]) == len(getattr(rewriter, "data", ())):
+        return [(part, took, 0, inner) for part, took, inner in zip(rewriter.data, profile[1], profile[6], strict=True)]
+    if size == _EQUILIBRIUM:
+        applied: Counter[Any] = Counter()
+        for loop in profile[2]:
+            applied.update(loop)
+        return [(part, took, applied[part], None) for part, took in profile[6].items()]
+    if size == _WALK:
+        # A walk is nameless where its one node rewriter has the name; the fusion's tuple ends in a time instead.
+        named = rewriter if rewriter_name(rewriter) or isinstance(profile[7], (int, float)) else profile[7]
+        return [(named, None, int(profile[1]), None)]
+    if size == _MERGE and isinstance(profile[5], int):
+        return [(rewriter, None, profile[5], None)]
+    return None
+
+
+def rewriter_name(rewriter: Any) -> str:
+    """Return the name that a rewriter was given; '' for none."""
+    return str(getattr(rewriter, "name", None) or getattr(rewriter, "__name__", None) or "")
 
 
 type Locals = Mapping[str, Any]

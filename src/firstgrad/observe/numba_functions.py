@@ -1,0 +1,284 @@
+"""Jitted functions: what Numba compiled and loaded, for which operations and nodes of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.errors import UnavailableError
+from firstgrad.observe import probes
+from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, UnitKind
+from firstgrad.observe.listeners import listen_numba
+from firstgrad.observe.spans import walk_stretches
+from firstgrad.observe.units import WHOLE_GRAPH, UnitReport, describe_op, number_names, order_units, sum_up_misses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from firstgrad.observe.calls import FunctionEvents
+    from firstgrad.observe.spans import Stretch, StretchRecorder
+    from firstgrad.observe.units import CompileFacts
+    from firstgrad.record import Phase
+
+_COMPILE, _LOAD, _SAVE = "compile", "load", "save"
+_LOCALS = ".<locals>."
+_NO_KEY = "PyTensor gives this operation no cache key: it and the whole graph are compiled anew in every process"
+_NOT_KEPT = "Numba would not keep it (it refers to data that a cache cannot hold)"
+_NO_ENTRY = "the cache had no entry; the next process finds one"
+
+
+@dataclass(slots=True, eq=False)
+class MadeFor:
+    """What a function was made for."""
+
+    function: Any
+    """Held, so that its id stays its own."""
+    name: str
+    """Of PyTensor's implementation, also where `function` is the wrapper that PyTensor caches in its place."""
+    op: Any
+    """The operation; the whole graph is one as well."""
+    chains: list[tuple[Any, ...]] = field(default_factory=list)
+    """The nodes it serves, each followed by those around it, innermost first."""
+    is_keyed: bool = True
+    """Whether PyTensor gave it a cache key."""
+
+
+class FunctionBook:
+    """Notes what PyTensor makes functions for, as `probes.MAKE_NUMBA_FUNCTION` starts and returns."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, MadeFor] = {}
+        self._around: list[tuple[FrameType, Any]] = []
+
+    def started(self, frame: FrameType) -> None:
+        """Note which node's function is being made; those made within belong to its inner graph."""
+        # Those whose making raised never returned.
+        alive = _frames_around(frame)
+        self._around = [(outer, node) for outer, node in self._around if id(outer) in alive]
+        self._around.append((frame, _node_of(frame)))
+
+    def returned(self, frame: FrameType, value: Any) -> None:
+        """Note the function, and the one that it wraps."""
+        known = frame.f_locals
+        while self._around and self._around[-1][0] is not frame:
+            self._around.pop()
+        # Noted at the start: PyTensor 3.3.8 gives its variable `node` another value on the way.
+        is_whole_graph = not self._around or self._around[-1][1] is None
+        nodes = tuple(node for _, node in reversed(self._around) if node is not None)
+        del self._around[-1:]
+        function, key = value
+        inner = plain_function(known["jitable_func"])
+        for one in (plain_function(function), inner):
+            made = self._made.setdefault(id(one), MadeFor(one, short_name(inner), known["op"]))
+            made.is_keyed = key is not None
+            if not is_whole_graph:
+                made.chains.append(nodes)
+
+    def find(self, function: Any) -> MadeFor | None:
+        """Look up what a function was made for; none where PyTensor did not make it for an operation."""
+        return self._made.get(id(function))
+
+    def unkeyed_operations(self) -> list[Any]:
+        """Operations without a cache key, each once, in the order in which they came; not whole graphs."""
+        ops = [made.op for made in self._made.values() if not made.is_keyed and not hasattr(made.op, "apply_nodes")]
+        return list({str(op): op for op in ops}.values())
+
+
+@dataclass(slots=True, eq=False)
+class _Function:
+    """A unit in the making."""
+
+    name: str
+    op: Any
+    phase: Phase | None
+    within: _Function | None = None
+    own_seconds: float = 0.0
+    outermost: list[Stretch] = field(default_factory=list)
+    made: dict[int, MadeFor] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    compiled: int = 0
+    missed: int = 0
+    refused: int = 0
+
+    def add(self, stretch: Stretch, *, is_outermost: bool) -> None:
+        self.own_seconds += stretch.own_seconds
+        if is_outermost:
+            self.outermost.append(stretch)
+        if stretch.kind == _COMPILE:
+            self.compiled += 1
+        elif stretch.kind == _SAVE:
+            self.refused += stretch.note is None
+        elif stretch.kind != _LOAD:
+            self.missed += 1
+        if stretch.note is not None:
+            self.files.add(stretch.note)
+
+    def to_unit(self, names: dict[_Function, str], facts: CompileFacts) -> CompiledUnit:
+        is_whole = describe_op(self.op) == WHOLE_GRAPH
+        nodes = {id(chain[0]): chain for made in self.made.values() for chain in made.chains if chain}
+        return CompiledUnit(
+            kind=UnitKind.JITTED_FUNCTION,
+            name=names[self],
+            phase=self.phase,
+            own_seconds=self.own_seconds,
+            wall_seconds=sum(stretch.wall_seconds for stretch in self.outermost),
+            op=describe_op(self.op) if self.op is not None else "",
+            nodes=facts.nodes if is_whole else len(nodes),
+            sources=() if is_whole else facts.sources_of(nodes.values()),
+            within=names[self.within] if self.within is not None else "",
+            from_cache=not self.compiled,
+            code_bytes=_size_bytes(self.files),
+        )
+
+
+class NumbaFunctionListener:
+    """Listens to Numba's ``numba:compile`` events, to its cache, and to PyTensor's making of functions.
+
+    A unit is one function of PyTensor's source for one operation, in all its specialisations: ``dimshuffle`` for
+    ``Squeeze{axis=1}``, whatever the dtypes and however many nodes. The wrapper that PyTensor puts around a function
+    so that Numba caches it is the same unit, and so is the whole graph's. Numba's own helpers, and functions that
+    exist within an operation's implementation only, are folded into the unit whose compile pulled them in. Functions
+    of PyTensor that serve several operations (``_gemm_impl``) stay units: they are what a PyTensor developer can make
+    cheaper; `within` and `op` say who pulled them in. Own seconds include saving to the cache and loading from it.
+    """
+
+    def __init__(self) -> None:
+        self._book = FunctionBook()
+        self._unavailable: list[str] = []
+        self._undo: Callable[[], None] | None = None
+
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
+        """Register with Numba, and watch three functions of its cache and one of PyTensor."""
+        self._undo = listen_numba(
+            lambda data: recorder.open(_COMPILE, data, probes.jitted_function(data)), recorder.close
+        )
+        for watch in (self._watch_cache, self._watch_making):
+            try:
+                watch(events, recorder)
+            except UnavailableError as error:
+                self._unavailable.append(str(error))
+
+    def _watch_making(self, events: FunctionEvents, _recorder: StretchRecorder) -> None:
+        events.watch(probes.MAKE_NUMBA_FUNCTION.find(), self._book.started, self._book.returned)
+
+    def _watch_cache(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
+        load, save, data_path = (
+            probe.find() for probe in (probes.NUMBA_LOAD, probes.NUMBA_SAVE, probes.NUMBA_DATA_PATH)
+        )
+
+        def loaded(frame: FrameType, value: Any) -> None:
+            stretch = recorder.close(frame)
+            if stretch is not None and value is None:
+                stretch.kind = f"{_LOAD} missed"
+
+        def file_named(_frame: FrameType, path: Any) -> None:
+            stretch = recorder.innermost
+            if stretch is not None and stretch.kind in {_LOAD, _SAVE}:
+                stretch.note = str(path)
+
+        events.watch(load, lambda frame: recorder.open(_LOAD, frame, probes.cached_function(frame)), loaded)
+        events.watch(
+            save,
+            lambda frame: recorder.open(_SAVE, frame, probes.cached_function(frame)),
+            lambda frame, _: recorder.close(frame),
+        )
+        events.watch(data_path, returned=file_named)
+
+    def detach(self) -> None:
+        """Take the listener away from Numba."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:
+        """Put the stretches of each function together."""
+        functions = self._gather(roots, facts)
+        names = dict(zip(functions, number_names([function.name for function in functions]), strict=True))
+        missed = [names[function] for function in functions if function.missed and not function.refused]
+        return UnitReport(
+            units=order_units(function.to_unit(names, facts) for function in functions),
+            spans=tuple(
+                stretch.as_span(SpanKind.UNIT, names[function])
+                for function in functions
+                for stretch in function.outermost
+            ),
+            misses=(
+                *(CacheMiss(name=describe_op(op), reason=_NO_KEY) for op in self._book.unkeyed_operations()),
+                *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.refused),
+                *sum_up_misses(missed, _NO_ENTRY, "jitted functions"),
+            ),
+            unavailable=tuple(self._unavailable),
+        )
+
+    def _gather(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> list[_Function]:
+        functions: dict[tuple[Phase | None, str, object], _Function] = {}
+        # For each stretch: whose it is, all whose it is within, and what the innermost of PyTensor's was made for.
+        place: dict[int, tuple[_Function, frozenset[int], MadeFor | None]] = {}
+        for stretch, outer in walk_stretches(roots):
+            around, owners, made_around = place[id(outer)] if outer is not None else (None, frozenset[int](), None)
+            made = self._book.find(stretch.subject) or made_around
+            if around is not None and made is made_around and is_helper(stretch.subject):
+                function = around
+            else:
+                is_its_own = made is not None and made is not made_around
+                name = made.name if is_its_own and made is not None else short_name(stretch.subject)
+                op = made.op if made is not None else None
+                phase = facts.phase_at(stretch.began_seconds)
+                key = (phase, name, _identity(op))
+                function = functions.setdefault(key, _Function(name, op, phase, within=around))
+            if made is not None:
+                function.made[id(made)] = made
+            function.add(stretch, is_outermost=id(function) not in owners)
+            place[id(stretch)] = (function, owners | {id(function)}, made)
+        return list(functions.values())
+
+
+def plain_function(function: Any) -> Any:
+    """Return the Python function that a dispatcher compiles."""
+    return getattr(function, "py_func", function)
+
+
+def short_name(function: Any) -> str:
+    """Name a function as its source does.
+
+    A closure is named after the function around it, ``_gemm_impl`` and not ``impl``, unless that is one of PyTensor's
+    ``numba_funcify_…``, whose closures have names of their own.
+    """
+    outer, _, inner = str(getattr(function, "__qualname__", function)).partition(_LOCALS)
+    return inner.rpartition(_LOCALS)[2] if inner and outer.startswith(probes.NUMBA_DISPATCH) else outer
+
+
+def is_helper(function: Any) -> bool:
+    """Whether a function is a part of what pulled it in: it is Numba's own, or a closure of a ``numba_funcify_…``."""
+    package = str(getattr(function, "__module__", None) or "").partition(".")[0]
+    name = str(getattr(function, "__qualname__", ""))
+    return package == "numba" or (name.startswith(probes.NUMBA_DISPATCH) and _LOCALS in name)
+
+
+def _node_of(frame: FrameType) -> Any:
+    """Return the node that a function is made for: a parameter of its own from PyTensor 3.3.8 on."""
+    known = frame.f_locals
+    return known["node"] if "node" in known else known["kwargs"].get("node")
+
+
+def _frames_around(frame: FrameType) -> set[int]:
+    frames, outer = set[int](), frame.f_back
+    while outer is not None:
+        frames.add(id(outer))
+        outer = outer.f_back
+    return frames
+
+
+def _identity(op: Any) -> object:
+    try:
+        hash(op)
+    except TypeError:
+        return id(op)
+    return op
+
+
+def _size_bytes(files: set[str]) -> int | None:
+    sizes = [path.stat().st_size for path in map(Path, files) if path.is_file()]
+    return sum(sizes) if sizes else None

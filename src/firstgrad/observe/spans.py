@@ -1,0 +1,233 @@
+"""Stretches of time: recorded as they open and close within each other, and nested as a trace viewer draws them."""
+
+from __future__ import annotations
+
+import math
+import threading
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.observe.events import SpanKind, TimeSpan
+from firstgrad.record import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.record import PhaseRecord, RewritePass
+
+_RANKS = {
+    kind: rank
+    for rank, kind in enumerate((SpanKind.PHASE, SpanKind.IMPORT, SpanKind.PASS, SpanKind.STEP, SpanKind.UNIT))
+}
+"""Which is the outer one of two equal spans."""
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """What was done (`kind`), with what (`subject`), from when to when by the recorder's clock."""
+
+    kind: str
+    subject: Any
+    began_seconds: float
+    ended_seconds: float = 0.0
+    inner: list[Stretch] = field(default_factory=list)
+    note: Any = None
+    """What whoever closed it had to add."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """From its beginning to its end."""
+        return self.ended_seconds - self.began_seconds
+
+    @property
+    def own_seconds(self) -> float:
+        """Without those within; over a whole tree these add up to the root's wall seconds."""
+        return self.wall_seconds - sum(stretch.wall_seconds for stretch in self.inner)
+
+    def as_span(self, kind: SpanKind, name: str) -> TimeSpan:
+        """Make a span of it."""
+        return TimeSpan(kind=kind, name=name, began_seconds=self.began_seconds, wall_seconds=self.wall_seconds)
+
+
+class StretchRecorder:
+    """Makes stretches of what is opened and closed, in one thread; other threads are not listened to.
+
+    A stretch that an exception ended is never closed. It is noticed when an outer one closes, or at the end, and left
+    out; what was within belongs to the next outer one.
+
+    Parameters
+    ----------
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._thread = threading.get_ident()
+        self._roots: list[Stretch] = []
+        self._open: list[tuple[object, Stretch]] = []
+
+    @property
+    def innermost(self) -> Stretch | None:
+        """The one opened last among those still open."""
+        return self._open[-1][1] if self._open and self._is_heard() else None
+
+    def open(self, kind: str, token: object, subject: Any = None) -> Stretch | None:
+        """Open a stretch within the innermost open one; the token's identity says later which is to be closed."""
+        if not self._is_heard():
+            return None
+        stretch = Stretch(kind, subject, self._now())
+        self._open.append((token, stretch))
+        return stretch
+
+    def close(self, token: object) -> Stretch | None:
+        """Close the stretch opened with this token, and give up those opened within; None where there is none such."""
+        now = self._now()
+        if not self._is_heard() or not any(token is known for known, _ in self._open):
+            return None
+        while True:
+            known, stretch = self._open.pop()
+            home = self._open[-1][1].inner if self._open else self._roots
+            if known is token:
+                stretch.ended_seconds = now
+                home.append(stretch)
+                return stretch
+            home.extend(stretch.inner)
+
+    def finish(self) -> tuple[Stretch, ...]:
+        """Give up what is still open; return the outermost stretches, in order."""
+        while self._open:
+            _, stretch = self._open.pop()
+            (self._open[-1][1].inner if self._open else self._roots).extend(stretch.inner)
+        return tuple(self._roots)
+
+    def _is_heard(self) -> bool:
+        return threading.get_ident() == self._thread
+
+
+def walk_stretches(roots: Sequence[Stretch]) -> Iterator[tuple[Stretch, Stretch | None]]:
+    """Go through stretches from the outside in, in order of time: each with the one around it."""
+    waiting: list[tuple[Stretch, Stretch | None]] = [(root, None) for root in reversed(roots)]
+    while waiting:
+        stretch, outer = waiting.pop()
+        yield stretch, outer
+        waiting += [(inner, stretch) for inner in reversed(stretch.inner)]
+
+
+def phase_spans(phases: Sequence[PhaseRecord]) -> tuple[TimeSpan, ...]:
+    """Make a span of each phase, none longer than until the next one begins.
+
+    PyTensor's early part of linking is counted to `link` although it came before `rewrite`: its place stays empty.
+    """
+    ordered = sorted(phases, key=lambda phase: phase.began_seconds)
+    free = [later.began_seconds - phase.began_seconds for phase, later in pairwise(ordered)]
+    return tuple(
+        TimeSpan(
+            kind=SpanKind.PHASE,
+            name=str(phase.phase),
+            began_seconds=phase.began_seconds,
+            wall_seconds=min([phase.wall_seconds, *free[place : place + 1]]),
+        )
+        for place, phase in enumerate(ordered)
+    )
+
+
+def phase_finder(phases: Sequence[PhaseRecord]) -> Callable[[float], Phase | None]:
+    """Make the function that tells which phase a time belongs to: none before the first and after the last."""
+    spans = [(Phase(span.name), span.began_seconds, span.wall_seconds) for span in phase_spans(phases)]
+
+    def find(at_seconds: float) -> Phase | None:
+        return next((phase for phase, began, wall in spans if began <= at_seconds <= began + wall), None)
+
+    return find
+
+
+def pass_spans(passes: Iterable[RewritePass], phases: Iterable[PhaseRecord]) -> tuple[TimeSpan, ...]:
+    """Lay the passes one after the other into the phase `rewrite`: their order is known, and how long each took."""
+    rewrite = next((phase for phase in phases if phase.phase is Phase.REWRITE), None)
+    if rewrite is None:
+        return ()
+    spans, began = [], rewrite.began_seconds
+    for one in passes:
+        spans.append(TimeSpan(kind=SpanKind.PASS, name=one.name, began_seconds=began, wall_seconds=one.wall_seconds))
+        began += one.wall_seconds
+    return tuple(spans)
+
+
+@dataclass(slots=True, eq=False)
+class NestedSpan:
+    """A span and those within it, in order and apart from each other."""
+
+    span: TimeSpan
+    began_seconds: float
+    ended_seconds: float
+    inner: list[NestedSpan] = field(default_factory=list)
+
+
+def nest_spans(spans: Iterable[TimeSpan]) -> tuple[NestedSpan, ...]:
+    """Nest spans, whatever the clocks of the instruments say.
+
+    Phases are laid down first, then the rest, the longest first; each is cut to what is free around its middle. So a
+    span that two clocks put a little over its parent's end loses that little, and a short one never cuts a long one.
+    Those whose times are not finite are left out; negative lengths are zero.
+
+    Returns
+    -------
+    tuple of NestedSpan
+        In order of time, each within its outer one, neighbours apart.
+    """
+    whole = NestedSpan(TimeSpan(kind=SpanKind.STEP, name="", began_seconds=0.0, wall_seconds=0.0), 0.0, math.inf)
+    for span in sorted(map(_clean, filter(_is_finite, spans)), key=_order):
+        _lay(whole, span)
+    return tuple(whole.inner)
+
+
+def walk_nested(nested: Sequence[NestedSpan]) -> Iterator[tuple[bool, NestedSpan]]:
+    """Go through nested spans in order of time: each comes twice, as it opens (true) and as it closes (false)."""
+    waiting = [(True, one) for one in reversed(nested)]
+    while waiting:
+        opens, one = waiting.pop()
+        yield opens, one
+        if opens:
+            waiting.append((False, one))
+            waiting += [(True, inner) for inner in reversed(one.inner)]
+
+
+def flatten_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
+    """Cut spans so that they nest: an outer one comes before those within, and those without length are left out."""
+    return tuple(
+        replace(one.span, began_seconds=one.began_seconds, wall_seconds=one.ended_seconds - one.began_seconds)
+        for opens, one in walk_nested(nest_spans(spans))
+        if opens and one.ended_seconds > one.began_seconds
+    )
+
+
+def _is_finite(span: TimeSpan) -> bool:
+    return math.isfinite(span.began_seconds) and math.isfinite(span.wall_seconds)
+
+
+def _clean(span: TimeSpan) -> TimeSpan:
+    """Begin at zero or later: the worker's clock starts there."""
+    began = max(span.began_seconds, 0.0)
+    ended = max(span.began_seconds + span.wall_seconds, began)
+    return replace(span, began_seconds=began, wall_seconds=ended - began)
+
+
+def _order(span: TimeSpan) -> tuple[bool, float, int, float]:
+    return span.kind is not SpanKind.PHASE, -span.wall_seconds, _RANKS[span.kind], span.began_seconds
+
+
+def _lay(outer: NestedSpan, span: TimeSpan) -> None:
+    middle = span.began_seconds + span.wall_seconds / 2
+    while True:
+        place = bisect_right(outer.inner, middle, key=lambda one: one.began_seconds)
+        if not place or middle >= outer.inner[place - 1].ended_seconds:
+            break
+        outer = outer.inner[place - 1]
+    low = outer.inner[place - 1].ended_seconds if place else outer.began_seconds
+    high = outer.inner[place].began_seconds if place < len(outer.inner) else outer.ended_seconds
+    began = min(max(span.began_seconds, low), high)
+    ended = max(min(span.began_seconds + span.wall_seconds, high), began)
+    outer.inner.insert(place, NestedSpan(span, began, ended))

@@ -1,0 +1,253 @@
+"""What a worker is watched by for a profile: switched on around its stages, asked once at its end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.case import BackendName
+from firstgrad.errors import UnavailableError, WorkerError
+from firstgrad.observe import probes
+from firstgrad.observe.calls import FunctionEvents
+from firstgrad.observe.events import Attribution, ImportTime, SpanKind
+from firstgrad.observe.rewriting import count_node_types, read_rewriters
+from firstgrad.observe.spans import (
+    StretchRecorder,
+    flatten_spans,
+    pass_spans,
+    phase_finder,
+    phase_spans,
+    walk_stretches,
+)
+from firstgrad.observe.units import CompileFacts, UnitReport, value_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from types import FrameType
+
+    from firstgrad.observe.events import TimeSpan
+    from firstgrad.observe.spans import Stretch
+    from firstgrad.observe.units import UnitListener
+    from firstgrad.record import PhaseRecord
+
+MOST_PACKAGES = 30
+THE_REST = "(other packages)"
+"""Own seconds of all packages that are not listed."""
+NO_IMPORT = "(no import)"
+"""What the block did beside importing: building C helpers, starting JAX's client."""
+_SHORTEST_SPAN_SECONDS = 1e-3
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What was listened to in one of the two stages."""
+
+    events: FunctionEvents
+    recorder: StretchRecorder
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Tracer:
+    """Sees where the time of one sample goes.
+
+    Nothing in it raises: what fails becomes a line of `Attribution.unavailable`.
+
+    Parameters
+    ----------
+    backend : BackendName
+        Which is compiled with.
+    now : callable
+        Seconds since the worker's clock began.
+    """
+
+    backend: BackendName
+    now: Callable[[], float]
+    _unavailable: list[str] = field(default_factory=list, init=False)
+    _imports: _Watched | None = field(default=None, init=False)
+    _window: _Watched | None = field(default=None, init=False)
+    _listener: UnitListener | None = field(default=None, init=False)
+
+    @contextmanager
+    def imports(self) -> Iterator[None]:
+        """Watch what the block imports."""
+        watched = self._imports = _Watched(FunctionEvents(), StretchRecorder(self.now))
+        self._try("imports", lambda: watch_imports(watched.events, watched.recorder), None)
+        began = self.now()
+        with watched.events:
+            yield
+        watched.seconds = self.now() - began
+
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        """Watch what the block compiles; the backend's modules are imported already."""
+        watched = self._window = _Watched(FunctionEvents(), StretchRecorder(self.now))
+        listener = self._listener = self._try("units", lambda: _make_listener(self.backend, self.now), None)
+        if listener is not None:
+            self._try("units", lambda: listener.attach(watched.events, watched.recorder), None)
+        try:
+            with watched.events:
+                yield
+        finally:
+            if listener is not None:
+                self._try("an end to listening", listener.detach, None)
+
+    def finish(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
+        """Put together what was seen.
+
+        Parameters
+        ----------
+        first : FirstGradient
+            What the window gave.
+        phases : tuple of PhaseRecord
+            Those that ended so far.
+        """
+        compiled, nothing = first.compiled, tuple[Any, ...]()
+        report = self._try("units", lambda: self._report(first, phases), UnitReport())
+        imports, modules = self._try("imports", self._sum_imports, (nothing, nothing))
+        attribution = Attribution(
+            rewriters=self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing),
+            node_types=self._try(
+                "types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing
+            ),
+            units=report.units,
+            imports=imports,
+            cache_misses=report.misses,
+            spans=self._try(
+                "spans",
+                lambda: flatten_spans(
+                    (*phase_spans(phases), *pass_spans(compiled.rewrite_passes, phases), *modules, *report.spans)
+                ),
+                nothing,
+            ),
+        )
+        problems = [problem for part in (self._imports, self._window) if part for problem in part.events.problems]
+        unavailable = (*compiled.unavailable, *self._unavailable, *problems, *report.unavailable)
+        return replace(attribution, unavailable=tuple(dict.fromkeys(unavailable)))
+
+    def _report(self, first: Any, phases: tuple[PhaseRecord, ...]) -> UnitReport:
+        if self._window is None or self._listener is None:
+            return UnitReport()
+        groups = self._try("names of the model's variables", lambda: value_names(first.built.model), dict[str, str]())
+        facts = CompileFacts(phase_at=phase_finder(phases), groups=groups, nodes=first.compiled.nodes_after)
+        return self._listener.report(self._window.recorder.finish(), facts)
+
+    def _sum_imports(self) -> tuple[tuple[ImportTime, ...], tuple[TimeSpan, ...]]:
+        if self._imports is None:
+            return (), ()
+        roots = self._imports.recorder.finish()
+        return sum_imports(roots, self._imports.seconds), import_spans(roots)
+
+    def _try[T](self, what: str, step: Callable[[], T], otherwise: T) -> T:
+        try:
+            return step()
+        except UnavailableError as error:
+            self._unavailable.append(str(error))
+        except Exception as error:  # noqa: BLE001 - an instrument that fails must not cost the sample
+            self._unavailable.append(f"{what}: {type(error).__name__}: {error}")
+        return otherwise
+
+
+def _make_listener(backend: BackendName, now: Callable[[], float]) -> UnitListener | None:
+    # Within: each imports what it measures, at the latest moment.
+    match backend:
+        case BackendName.NUMBA:
+            from firstgrad.observe.numba_functions import NumbaFunctionListener
+
+            return NumbaFunctionListener()
+        case BackendName.C:
+            from firstgrad.observe.c_modules import CModuleListener
+
+            return CModuleListener()
+        case BackendName.JAX | BackendName.JAX_FAST | BackendName.JAX_DIRECT | BackendName.JAX_QUICK:
+            from firstgrad.observe.xla_modules import XlaModuleListener
+
+            return XlaModuleListener(now)
+    return None
+
+
+def track_allocations(file: str) -> AbstractContextManager[Any]:
+    """Have memray note every allocation, with native frames; aggregated, which is the cheapest (two to five times).
+
+    Raises
+    ------
+    WorkerError
+        Where memray is not installed.
+    """
+    try:
+        import memray
+    except ImportError:
+        raise WorkerError('allocations are noted by memray: pip install "firstgrad[memray]"') from None
+    return memray.Tracker(file, native_traces=True, file_format=memray.FileFormat.AGGREGATED_ALLOCATIONS)
+
+
+def watch_imports(events: FunctionEvents, recorder: StretchRecorder) -> None:
+    """Record each module's import.
+
+    The import system holds a lock per module, by a context manager of its own, from before it looks for the module
+    until the module is executed or has failed: its two methods are what is listened to.
+    """
+
+    def began(frame: FrameType) -> None:
+        lock, name = probes.module_being_imported(frame)
+        recorder.open("import", lock, name)
+
+    def ended(frame: FrameType) -> None:
+        recorder.close(probes.module_being_imported(frame)[0])
+
+    events.watch(probes.IMPORT_LOCK_ENTER.find(), started=began)
+    events.watch(probes.IMPORT_LOCK_EXIT.find(), started=ended)
+
+
+def sum_imports(
+    roots: tuple[Stretch, ...], whole_seconds: float, *, most: int = MOST_PACKAGES
+) -> tuple[ImportTime, ...]:
+    """Put modules together by top-level package.
+
+    Parameters
+    ----------
+    roots : tuple of Stretch
+        Of `watch_imports`.
+    whole_seconds : float
+        Length of the watched block.
+    most : int
+        How many packages are listed.
+
+    Returns
+    -------
+    tuple of ImportTime
+        Largest own seconds first, then `THE_REST` and `NO_IMPORT`; own seconds add up to `whole_seconds`.
+        Inclusive seconds are those of imports that no other module of the same package asked for.
+    """
+    if not roots:
+        return ()
+    own: defaultdict[str, float] = defaultdict(float)
+    wall: defaultdict[str, float] = defaultdict(float)
+    around: dict[int, frozenset[str]] = {}
+    for stretch, outer in walk_stretches(roots):
+        package = str(stretch.subject).partition(".")[0]
+        packages = around[id(outer)] if outer is not None else frozenset()
+        own[package] += stretch.own_seconds
+        if package not in packages:
+            wall[package] += stretch.wall_seconds
+        around[id(stretch)] = packages | {package}
+    ordered = sorted(own, key=lambda name: -own[name])
+    rest = sum(own[name] for name in ordered[most:])
+    beside = max(whole_seconds - sum(root.wall_seconds for root in roots), 0.0)
+    return (
+        *(ImportTime(name=name, own_seconds=own[name], wall_seconds=wall[name]) for name in ordered[:most]),
+        *([ImportTime(name=THE_REST, own_seconds=rest, wall_seconds=rest)] if rest > 0 else ()),
+        ImportTime(name=NO_IMPORT, own_seconds=beside, wall_seconds=beside),
+    )
+
+
+def import_spans(roots: tuple[Stretch, ...]) -> tuple[TimeSpan, ...]:
+    """Make a span of each module that took a millisecond or longer."""
+    return tuple(
+        stretch.as_span(SpanKind.IMPORT, str(stretch.subject))
+        for stretch, _ in walk_stretches(roots)
+        if stretch.wall_seconds >= _SHORTEST_SPAN_SECONDS
+    )

@@ -1,0 +1,165 @@
+"""What listeners of the three kinds of compiled units share: their face, names of operations, sources in the model."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from firstgrad.observe.events import CacheMiss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from firstgrad.observe.calls import FunctionEvents
+    from firstgrad.observe.events import CompiledUnit, TimeSpan
+    from firstgrad.observe.spans import Stretch, StretchRecorder
+    from firstgrad.record import Phase
+
+MOST_MISSES = 20
+"""More units that no cache had are summed up: that is what an empty cache looks like."""
+WHOLE_GRAPH = "FunctionGraph"
+"""The operation of a unit that computes the whole graph."""
+MOST_SOURCES = 3
+_LONGEST_OP = 300
+_MOST_LOOKED_AT = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitReport:
+    """What a listener heard: units slowest first, spans in any order."""
+
+    units: tuple[CompiledUnit, ...] = ()
+    spans: tuple[TimeSpan, ...] = ()
+    misses: tuple[CacheMiss, ...] = ()
+    unavailable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileFacts:
+    """What is known of a compile once it is over."""
+
+    phase_at: Callable[[float], Phase | None]
+    """Which phase a time belongs to."""
+    groups: Mapping[str, str]
+    """Names of value variables to those of groups."""
+    nodes: int = 0
+    """Of the whole graph, after rewriting."""
+
+    def sources_of(self, nodes: Iterable[Sequence[Any]]) -> tuple[str, ...]:
+        """Unite what nodes are nearest to.
+
+        Parameters
+        ----------
+        nodes : iterable of sequences of nodes
+            Each node, then those of the outer graphs around it. What an inner graph calls its inputs says nothing, so
+            only the outermost node's named variables may stand in for the model's.
+        """
+        return unite_sources(self._nearest(chain) for chain in nodes)
+
+    def _nearest(self, chain: Sequence[Any]) -> tuple[str, ...]:
+        groups = set(self.groups.values())
+        near: tuple[str, ...] = ()
+        for node in chain:
+            near = nearest_sources(node, self.groups)
+            if groups.intersection(near):
+                break
+        return near
+
+
+class UnitListener(Protocol):
+    """Listens to one backend's compiles."""
+
+    def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
+        """Begin to listen; modules that are measured are imported already."""
+
+    def detach(self) -> None:
+        """Listen no more."""
+
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:
+        """Say what was compiled."""
+
+
+def describe_op(op: Any) -> str:
+    """Write an operation as PyTensor does, a whole graph by its type alone, and nothing longer than a few lines."""
+    if hasattr(op, "apply_nodes"):
+        return type(op).__name__
+    text = str(op)
+    return text if len(text) <= _LONGEST_OP else f"{text[: _LONGEST_OP - 1]}…"
+
+
+def number_names(names: Sequence[str]) -> list[str]:
+    """Make names unique: those that occur more than once are numbered from 1, in order."""
+    count, seen = Counter(names), Counter[str]()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(f"{name}_{seen[name]}" if count[name] > 1 else name)
+    return unique
+
+
+def order_units(units: Iterable[CompiledUnit]) -> tuple[CompiledUnit, ...]:
+    """Order units by their own seconds, slowest first; a unit isn't within itself."""
+    ordered = sorted(units, key=lambda unit: -unit.own_seconds)
+    return tuple(replace(unit, within="") if unit.within == unit.name else unit for unit in ordered)
+
+
+def sum_up_misses(names: Sequence[str], reason: str, what: str) -> tuple[CacheMiss, ...]:
+    """List units that no cache had, or only say how many where there are more than `MOST_MISSES`."""
+    if len(names) > MOST_MISSES:
+        return (CacheMiss(name=f"({len(names)} {what})", reason=reason, units=len(names)),)
+    return tuple(CacheMiss(name=name, reason=reason) for name in names)
+
+
+def value_names(model: Any) -> dict[str, str]:
+    """Map the names of a PyMC model's value variables (``sigma_log__``) to those of its groups (``sigma``)."""
+    return {model.rvs_to_values[rv].name: rv.name for rv in model.free_RVs}
+
+
+def nearest_sources(
+    node: Any, groups: Mapping[str, str], *, most: int = MOST_SOURCES, most_looked_at: int = _MOST_LOOKED_AT
+) -> tuple[str, ...]:
+    """Search from a node's inputs through what computes them, breadth first, for the model's variables.
+
+    Parameters
+    ----------
+    node : Apply
+        Has `inputs`; each of them has a `name` and perhaps an `owner`, a node again.
+    groups : mapping
+        From the name of a value variable to that of its group.
+    most, most_looked_at : int
+        How many names are enough, and how many variables are looked at.
+
+    Returns
+    -------
+    tuple of str
+        Groups, nearest first. Where there are none, as for observed data: other named variables that are no constants.
+    """
+    near: dict[str, None] = {}
+    others: dict[str, None] = {}
+    waiting, seen = deque(node.inputs), {id(variable) for variable in node.inputs}
+    while waiting and len(near) < most:
+        variable = waiting.popleft()
+        name = str(getattr(variable, "name", None) or "")
+        if name in groups:
+            near[groups[name]] = None
+            continue
+        if name and not hasattr(variable, "data"):
+            others[name] = None
+        owner = getattr(variable, "owner", None)
+        for further in owner.inputs if owner is not None else ():
+            if id(further) not in seen and len(seen) < most_looked_at:
+                seen.add(id(further))
+                waiting.append(further)
+    return tuple(near or others)[:most]
+
+
+def unite_sources(sources: Iterable[Sequence[str]], *, most: int = MOST_SOURCES) -> tuple[str, ...]:
+    """Unite what several nodes of one unit are nearest to: the most frequent first, of equals the nearer."""
+    count: Counter[str] = Counter()
+    places: dict[str, int] = {}
+    for names in sources:
+        for place, name in enumerate(names):
+            count[name] += 1
+            places[name] = min(place, places.get(name, place))
+    return tuple(sorted(count, key=lambda name: (-count[name], places[name])))[:most]
