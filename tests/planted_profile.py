@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firstgrad.case import BackendName
-from firstgrad.profile import (
-    AllocationSite,
+from firstgrad.observe.events import (
     Attribution,
     CacheMiss,
+    CompiledUnit,
     ImportTime,
-    NodeType,
-    Profile,
-    Rewriter,
-    Span,
+    NodeTypeCount,
+    RewriterTime,
     SpanKind,
-    Unit,
+    TimeSpan,
     UnitKind,
 )
+from firstgrad.profile import AllocationSite, Profile
 from firstgrad.record import (
     CacheUse,
     Check,
@@ -59,25 +58,25 @@ def planted_unit(number, own_seconds, *, op="Elemwise", **fields):
         "sources": ("raw_u_3", "root", "rho", "sigma"),
         "code_bytes": 4096,
     }
-    return Unit(**known | fields)
+    return CompiledUnit(**known | fields)
 
 
 def planted_rewriter(name, wall_seconds, applied):
     """A rewriter of the pass `fusion`."""
-    return Rewriter(name=name, pass_name="fusion", wall_seconds=wall_seconds, applied=applied)  # noqa: S106 - no password
+    return RewriterTime(name=name, pass_name="fusion", wall_seconds=wall_seconds, applied=applied)  # noqa: S106 - no password
 
 
 def planted_spans(phases):
     """Phases one after the other; in `rewrite` two passes, in the first call a unit within a unit."""
     spans, began = [], 0.0
     for phase, seconds in phases.items():
-        spans.append(Span(kind=SpanKind.PHASE, name=str(phase), began_seconds=began, wall_seconds=seconds))
+        spans.append(TimeSpan(kind=SpanKind.PHASE, name=str(phase), began_seconds=began, wall_seconds=seconds))
         if phase is Phase.REWRITE:
-            spans.append(Span(kind=SpanKind.PASS, name="fusion", began_seconds=began + 0.1, wall_seconds=2.0))
-            spans.append(Span(kind=SpanKind.PASS, name="inplace", began_seconds=began + 2.1, wall_seconds=0.5))
+            spans.append(TimeSpan(kind=SpanKind.PASS, name="fusion", began_seconds=began + 0.1, wall_seconds=2.0))
+            spans.append(TimeSpan(kind=SpanKind.PASS, name="inplace", began_seconds=began + 2.1, wall_seconds=0.5))
         if phase is Phase.FIRST_CALL:
-            spans.append(Span(kind=SpanKind.UNIT, name="kernel_0", began_seconds=began, wall_seconds=4.0))
-            spans.append(Span(kind=SpanKind.UNIT, name="kernel_1", began_seconds=began + 1.0, wall_seconds=1.0))
+            spans.append(TimeSpan(kind=SpanKind.UNIT, name="kernel_0", began_seconds=began, wall_seconds=4.0))
+            spans.append(TimeSpan(kind=SpanKind.UNIT, name="kernel_1", began_seconds=began + 1.0, wall_seconds=1.0))
         began += seconds
     return tuple(spans)
 
@@ -131,9 +130,9 @@ def planted_profile(record_id="a1b2c3d4", *, units=None, attribution=None, alloc
             planted_rewriter("local_mul", 0.25, 7),
         ),
         "node_types": (
-            NodeType(name="Elemwise", before=600, after=200),
-            NodeType(name="Composite", before=0, after=80),
-            NodeType(name="Dot", before=5, after=5),
+            NodeTypeCount(name="Elemwise", before=600, after=200),
+            NodeTypeCount(name="Composite", before=0, after=80),
+            NodeTypeCount(name="Dot", before=5, after=5),
         ),
         "units": (planted_unit(0, 3.5), planted_unit(1, 1.0, op="Dot", from_cache=True)) if units is None else units,
         "imports": (
@@ -164,7 +163,7 @@ def planted_sites():
 def grown_profile(record_id="e5f60718"):
     """The same case with known changes.
 
-    The first call is 2 s longer, for a unit of its own and one that is 1.2 s dearer; `fusion` 1 s; `link` 40 ms. There
+    The first call is 2 s longer, for a unit of its own and one that is 1.2 s slower; `fusion` 1 s; `link` 40 ms. There
     are 40 nodes more, of them 30 Elemwise; 100 MiB more at the peak, 1 MiB more retained.
     """
     base = planted_profile(record_id)
@@ -189,9 +188,9 @@ def grown_profile(record_id="e5f60718"):
             planted_rewriter("local_mul", 1.2, 7),
         ),
         node_types=(
-            NodeType(name="Elemwise", before=630, after=230),
-            NodeType(name="Composite", before=10, after=90),
-            NodeType(name="Dot", before=5, after=5),
+            NodeTypeCount(name="Elemwise", before=630, after=230),
+            NodeTypeCount(name="Composite", before=10, after=90),
+            NodeTypeCount(name="Dot", before=5, after=5),
         ),
         units=(
             planted_unit(12, 4.7, code_bytes=5000),

@@ -9,11 +9,11 @@ from benchmarks.figures.findings import draw_findings
 from benchmarks.figures.finiteness import describe_finiteness, draw_finiteness
 from benchmarks.figures.headline import describe_headline, draw_headline, read_ways
 from benchmarks.figures.power import describe_power, draw_power, read_power
+from firstgrad.profile.kept import read_profile
 from firstgrad.show.bars import describe_phases, describe_profile, draw_phases, draw_profile
 from firstgrad.show.series import describe_releases, draw_releases
 from firstgrad.show.style import save_figure
 from firstgrad.store import import_jsonl
-from firstgrad.store.profiles import read_profile
 
 OF_RECORDS = (
     ("first-gradient", "phases", draw_phases, describe_phases),

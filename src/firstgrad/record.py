@@ -441,7 +441,7 @@ class Record:
         Spent in Python's garbage collector within the window.
     instructions : int, optional
         Executed in user mode within the window, by the process and its children; none where the machine has no such
-        counter (`firstgrad.measure.instructions`).
+        counter (`firstgrad.observe.instructions`).
     pytensor_rewriting_seconds, pytensor_linker_seconds : float, optional
         PyTensor's own account of the two phases, as a cross-check.
     rewrite_passes : tuple of RewritePass

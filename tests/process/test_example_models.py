@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import BackendName, Case
-from firstgrad.measure.profiling import profile_case
 from firstgrad.model import Model
+from firstgrad.profile.make import profile_case
 from firstgrad.record import Phase, Status, Verdict
 
 pytestmark = [

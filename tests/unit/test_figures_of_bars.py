@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, texts, ticks, title, widths
-from firstgrad.analysis.profile_difference import find_difference
 from firstgrad.case import BackendName
 from firstgrad.model import Model
-from firstgrad.profile import Attribution
+from firstgrad.observe.events import Attribution
+from firstgrad.profile.difference import find_difference
 from firstgrad.record import FIRST_GRADIENT_PHASES, Memory, Phase, PhaseRecord, Status
 from firstgrad.show.bars import (
     describe_phases,

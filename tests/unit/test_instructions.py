@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from firstgrad.measure.instructions import INSTRUCTIONS, InstructionCounter, PerfEvent
 from firstgrad.measure.phases import Reading
+from firstgrad.observe.instructions import INSTRUCTIONS, InstructionCounter, PerfEvent
 from helpers import linux_only
 
 TASK_CLOCK = PerfEvent(kind=1, config=1)

@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from firstgrad.analysis.profile_difference import ProfileDifference
 from firstgrad.case import BackendName, Scenario
 from firstgrad.cli import main
-from firstgrad.cli.profile_table import show_profile
+from firstgrad.cli.profile import profile_parts
 from firstgrad.codec import from_json
-from firstgrad.measure import profiling
 from firstgrad.model import as_model
+from firstgrad.observe.events import CacheMiss
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, PoseSpec
-from firstgrad.profile import CacheMiss, Profile
+from firstgrad.profile import Profile, make
+from firstgrad.profile.difference import ProfileDifference
+from firstgrad.profile.kept import keep_profile, list_profiles, read_profile, write_profile
 from firstgrad.record import Check, Phase, Status, Verdict
-from firstgrad.store.profiles import keep_profile, list_profiles, read_profile, write_profile
+from firstgrad.show.result import print_parts
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_sites, planted_unit
 
 
@@ -50,7 +51,7 @@ class Profiler:
 @pytest.fixture
 def profiler(monkeypatch):
     made = Profiler()
-    monkeypatch.setattr(profiling, "profile_case", made)
+    monkeypatch.setattr(make, "profile_case", made)
     return made
 
 
@@ -89,7 +90,7 @@ def test_tables_show_where_the_time_went(firstgrad, profiler):
     assert "2 jitted functions (1 from the cache) explain 90% of first_call\n" in out
     assert "caches: 2 units not taken from them, or not kept: no entry" in out
     assert "caches: 1 unit not taken from them, or not kept: a lambda is in it" in out
-    assert "dearest compiled units, each a jitted function\n" in out
+    assert "slowest compiled units, each a jitted function\n" in out
     assert "unavailable: memory of the GPU: there is none" in out
     assert "not for comparing with those of firstgrad measure" in out
     assert "profile, pose T=5" not in out  # progress and where it is kept are on standard error
@@ -105,16 +106,16 @@ def test_top_cuts_the_tables_and_says_of_how_many(firstgrad, profiler):
         ),
     )
     _, out, _ = firstgrad("--top", "3")
-    assert "dearest compiled units, each a jitted function (3 of 20)" in out
+    assert "slowest compiled units, each a jitted function (3 of 20)" in out
     assert "kernel_r " in out
     assert "kernel_q " not in out
-    assert "20 jitted functions explain 380% of first_call; the 3 dearest 108%" in out
+    assert "20 jitted functions explain 380% of first_call; the 3 slowest 108%" in out
 
 
 def test_names_of_units_can_be_read_in_a_terminal_of_80_columns():
     console = Console(width=80, file=io.StringIO())
     unit = planted_unit(1, 2.0, name="jax_funcified_fgraph", op="FunctionGraph", sources=("raw_u_3",))
-    show_profile(console, planted_profile(units=(unit,)), top=3)
+    print_parts(console, profile_parts(planted_profile(units=(unit,)), top=3))
     out = console.file.getvalue()
     for text in ("jax_funcified_fgraph", "FunctionGraph", "raw_u_3", "40.0% first_call", "4.00 KiB"):
         assert text in out
@@ -262,7 +263,7 @@ def test_allocations_without_output_use_a_folder_that_goes_away(firstgrad, profi
 
 
 @pytest.mark.parametrize(
-    ("contender", "against", "base"),
+    ("head", "against", "base"),
     [
         (("--hmm", "--states", "3", "--timesteps", "7"), "--no-hmm", PoseSpec(n_timesteps=7)),
         (("--timesteps", "7"), "--formulation vectorised", PoseSpec(n_timesteps=7, formulation=Formulation.VECTORISED)),
@@ -280,8 +281,8 @@ def test_allocations_without_output_use_a_folder_that_goes_away(firstgrad, profi
         (("a.py:build",), f"a.py:build --param text={'x' * 300}", (("text", "x" * 300),)),
     ],
 )
-def test_options_of_against_replace_those_of_the_contender(firstgrad, profiler, contender, against, base):
-    code, _, err = firstgrad(*contender, "--against", against)
+def test_options_of_against_replace_those_of_the_head(firstgrad, profiler, head, against, base):
+    code, _, err = firstgrad(*head, "--against", against)
     assert code == 0, err
     first, second = profiler.cases  # the base first
     parameters = as_model(base).parameters if isinstance(base, PoseSpec) else base
@@ -303,7 +304,7 @@ def test_the_measurement_can_be_what_differs(firstgrad, profiler):
     assert code == 0
     assert [case.scenario for case in profiler.cases] == [Scenario.COLD, Scenario.WARM]
     assert [case.time_limit_seconds for case in profiler.cases] == [7.0, 7.0]
-    assert "compared: scenario: cold (base) with warm (contender)" in out
+    assert "compared: scenario: cold (base) with warm (head)" in out
 
 
 def test_another_backend_is_allowed_and_its_units_are_not_matched(firstgrad):
@@ -316,7 +317,7 @@ def test_what_grew_is_shown_after_both(firstgrad, profiler):
     profiler.make = (planted_profile, grown_profile)
     code, out, _ = firstgrad("--against", "--timesteps 7", "--output", "there")
     assert code == 0
-    assert out.index("base 1ace") < out.index("contender 2ace") < out.index("What changed")
+    assert out.index("base 1ace") < out.index("head 2ace") < out.index("What changed")
     told = out[out.index("What changed") :]
     (first_call,) = [line for line in told.splitlines() if "first_call │ wall" in line]
     for text in ("5.00 s", "7.00 s", "+2.00 s", "x1.4"):
@@ -331,25 +332,25 @@ def test_what_grew_is_shown_after_both(firstgrad, profiler):
 def test_json_of_two_is_the_difference_with_both(firstgrad, profiler):
     _, out, _ = firstgrad("--json", "--against", "--timesteps 7")
     found = from_json(out, ProfileDifference)
-    assert [found.base.record.case, found.contender.record.case] == profiler.cases
+    assert [found.base.record.case, found.head.record.case] == profiler.cases
 
 
-def test_a_base_that_fails_spares_the_contender(firstgrad, profiler):
+def test_a_base_that_fails_spares_the_head(firstgrad, profiler):
     profiler.make = failed_profile
     code, out, err = firstgrad("--against", "--timesteps 7")
     assert code == 3
     assert len(profiler.cases) == 1
-    assert "the base failed, so the contender was not profiled" in err
+    assert "the base failed, so the head was not profiled" in err
     assert "What changed" not in out
 
 
-def test_a_contender_that_fails_is_shown_without_a_difference(firstgrad, profiler):
+def test_a_head_that_fails_is_shown_without_a_difference(firstgrad, profiler):
     profiler.make = (planted_profile, failed_profile)
     code, out, err = firstgrad("--against", "--timesteps 7")
     assert code == 3
     assert "g++ ended with 1" in out
     assert "What changed" not in out
-    assert "firstgrad: not compared: the contender (" in err
+    assert "firstgrad: not compared: the head (" in err
 
 
 def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
@@ -368,8 +369,8 @@ def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
         ("c0ffee", "no kept profile's record id begins with 'c0ffee'. .firstgrad/profiles has a1"),
         ("a1", "'a1' begins 2 record ids"),
         ("nowhere.json", "nowhere.json: there is no such file"),
-        ("pose", "--against 'pose': is the contender itself"),
-        ("--no-hmm", "--against '--no-hmm': is the contender itself"),
+        ("pose", "--against 'pose': is the head itself"),
+        ("--no-hmm", "--against '--no-hmm': is the head itself"),
         ("--no-such-option", "--against '--no-such-option'"),
         ("--timesteps many", "--against '--timesteps many'"),
         ("--backend fortran", "--against '--backend fortran'"),
@@ -399,7 +400,7 @@ def test_a_kept_profile_is_shown_again_without_running_anything(firstgrad, profi
     for what in ("a1b2", str(path)):
         code, out, err = firstgrad("--show", what)
         assert (code, err) == (0, "")
-        assert "dearest compiled units, each a jitted function" in out
+        assert "slowest compiled units, each a jitted function" in out
     assert profiler.cases == []
     assert list_profiles() == (path,)
 
@@ -409,10 +410,10 @@ def test_two_kept_profiles_are_compared(firstgrad, profiler):
     keep_profile(grown_profile("e5f6"))
     code, out, _ = firstgrad("--show", "e5", "--against", "a1", "--output", "there")
     assert code == 0
-    assert "base       a1b2c3d4" in out
+    assert "base  a1b2c3d4" in out
     assert Path("there/difference.png").exists()
     _, out, _ = firstgrad("--show", "e5", "--against", "a1", "--json")
-    assert from_json(out, ProfileDifference).contender.record.record_id == "e5f6"
+    assert from_json(out, ProfileDifference).head.record.record_id == "e5f6"
     assert profiler.cases == []
 
 

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.analysis.profile_change import ChangeKind, make_change
-from firstgrad.analysis.profile_difference import ProfileDifference, find_difference
-from firstgrad.analysis.unit_groups import group_units, normalise_name
-from firstgrad.analysis.unit_shares import find_unit_shares, share_of_phase
 from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import Unit
 from firstgrad.errors import ComparisonError
+from firstgrad.observe.events import Attribution, UnitKind
 from firstgrad.pose.spec import PoseSpec
-from firstgrad.profile import Attribution
+from firstgrad.profile.difference import ChangeKind, ProfileDifference, find_difference, group_units, make_change
+from firstgrad.profile.units import find_unit_shares, merge_patterns, normalise_name, share_of_phase
 from firstgrad.record import Doubt, Phase
 from helpers import MIB, make_environment
 from planted_profile import DIGEST, failed_profile, grown_profile, planted_profile, planted_unit
@@ -40,10 +38,10 @@ def test_phases_that_grew_are_listed_the_largest_first(difference):
 
 
 def test_the_length_of_evaluate_is_never_compared():
-    base, contender = planted_profile(), grown_profile()
-    longer = replace(contender.record.phase(Phase.EVALUATE), wall_seconds=60.0)
-    phases = (*contender.record.phases[:-1], longer)
-    found = find_difference(base, replace(contender, record=replace(contender.record, phases=phases)))
+    base, head = planted_profile(), grown_profile()
+    longer = replace(head.record.phase(Phase.EVALUATE), wall_seconds=60.0)
+    phases = (*head.record.phases[:-1], longer)
+    found = find_difference(base, replace(head, record=replace(head.record, phases=phases)))
     assert "evaluate" not in {each.name for each in found.changes}
 
 
@@ -64,7 +62,7 @@ def test_units_are_matched_under_other_numbers(difference):
     assert told(difference, ChangeKind.UNIT, "units") == [("kernel_# Sum", 1)]
     assert told(difference, ChangeKind.UNIT, "code_bytes") == [("kernel_# Sum", 4096), ("kernel_# Elemwise", 904)]
     (new,) = [each for each in difference.changes if each.name == "kernel_# Sum" and each.metric == "units"]
-    assert (new.base, new.contender, new.ratio) == (None, 1, None)
+    assert (new.base, new.head, new.ratio) == (None, 1, None)
 
 
 def test_memory_and_totals(difference):
@@ -78,7 +76,7 @@ def test_memory_and_totals(difference):
 
 
 def test_both_directions_tell_the_same_with_the_sign_turned(difference):
-    back = find_difference(difference.contender, difference.base)
+    back = find_difference(difference.head, difference.base)
     assert {(each.kind, each.name, each.metric, -each.difference) for each in difference.changes} == {
         (each.kind, each.name, each.metric, each.difference) for each in back.changes
     }
@@ -96,7 +94,7 @@ def test_a_difference_survives_json(difference):
 
 
 @pytest.mark.parametrize(
-    ("base", "contender", "is_noise"),
+    ("base", "head", "is_noise"),
     [
         (1.0, 1.09, True),  # below 10 %
         (1.0, 1.11, False),
@@ -107,13 +105,13 @@ def test_a_difference_survives_json(difference):
         (None, 0.051, False),
     ],
 )
-def test_seconds_count_from_both_thresholds_on(base, contender, is_noise):
-    change = make_change(ChangeKind.PHASE, "link", "wall_seconds", Unit.SECONDS, base, contender)
+def test_seconds_count_from_both_thresholds_on(base, head, is_noise):
+    change = make_change(ChangeKind.PHASE, "link", "wall_seconds", Unit.SECONDS, base, head)
     assert change.is_noise is is_noise
 
 
 @pytest.mark.parametrize(
-    ("kind", "unit", "base", "contender", "is_noise"),
+    ("kind", "unit", "base", "head", "is_noise"),
     [
         (ChangeKind.MEMORY, Unit.BYTES, 500 * MIB, 504 * MIB, True),
         (ChangeKind.MEMORY, Unit.BYTES, 500 * MIB, 509 * MIB, True),
@@ -123,8 +121,8 @@ def test_seconds_count_from_both_thresholds_on(base, contender, is_noise):
         (ChangeKind.NODE_TYPE, Unit.COUNT, 7, 7, True),
     ],
 )
-def test_counts_always_tell_and_resident_memory_from_a_threshold_on(kind, unit, base, contender, is_noise):
-    assert make_change(kind, "x", "y", unit, base, contender).is_noise is is_noise
+def test_counts_always_tell_and_resident_memory_from_a_threshold_on(kind, unit, base, head, is_noise):
+    assert make_change(kind, "x", "y", unit, base, head).is_noise is is_noise
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.sampled_from(Unit))
@@ -134,7 +132,7 @@ def test_noise_is_the_same_in_both_directions(one, other, unit):
     assert there.difference == -back.difference
 
 
-@pytest.mark.parametrize("side", ["base", "contender"])
+@pytest.mark.parametrize("side", ["base", "head"])
 def test_a_failed_profile_is_refused_by_name(side):
     sides = (failed_profile(), planted_profile())
     with pytest.raises(ComparisonError, match=rf"the {side} \(.*\) failed: CompileError: g\+\+ ended with 1"):
@@ -149,7 +147,7 @@ def test_units_of_two_backends_are_not_matched_and_that_is_said():
     found = find_difference(planted_profile(), with_case(grown_profile(), backend=BackendName.JAX))
     assert not found.of_kind(ChangeKind.UNIT, noise=True)
     assert found.of_kind(ChangeKind.PASS)
-    assert "compared: backend: fake (base) with jax (contender)" in found.notes
+    assert "compared: backend: fake (base) with jax (head)" in found.notes
     assert any(note.startswith("units are not matched") for note in found.notes)
 
 
@@ -159,15 +157,15 @@ def test_what_differs_besides_is_warned_of():
     environment = make_environment(host=host, versions=(("pymc", "6"),))
     other = replace(other, record=replace(other.record, environment=environment))
     notes = find_difference(planted_profile(), with_case(other, scenario=Scenario.WARM, backend=BackendName.C)).notes
-    assert "warning: host.cores is 4 in the base and 64 in the contender" in notes
-    assert "warning: pymc is not installed in the base and 6 in the contender" in notes
+    assert "warning: host.cores is 4 in the base and 64 in the head" in notes
+    assert "warning: pymc is not installed in the base and 6 in the head" in notes
     assert "warning: the hosts are not the same machine: compare counts, not seconds" in notes
     assert any(note.startswith("warning: backend, scenario differ at once") for note in notes)
 
 
 def test_a_busy_machine_is_warned_of():
     busy = planted_profile(doubts=(Doubt.HIGH_LOAD,))
-    assert "warning: the machine was busy before the contender: compare counts, not seconds" in (
+    assert "warning: the machine was busy before the head: compare counts, not seconds" in (
         find_difference(planted_profile(), busy).notes
     )
 
@@ -176,7 +174,7 @@ def test_models_that_read_alike_are_told_apart():
     sides = [with_case(planted_profile(), model=PoseSpec(seed=seed)) for seed in (1, 2)]
     (note,) = find_difference(*sides).notes
     assert "seed=1 (base)" in note
-    assert "seed=2 (contender)" in note
+    assert "seed=2 (head)" in note
 
 
 def test_a_table_of_one_side_alone_is_left_out_and_named():
@@ -209,23 +207,23 @@ def test_normalising_twice_changes_nothing(name):
     assert normalise_name(normalise_name(name)) == normalise_name(name)
 
 
-def test_units_of_one_name_and_operation_are_added():
+def test_units_of_one_name_and_operation_are_together():
     units = [planted_unit(1, 1.0), planted_unit(2, 0.5), planted_unit(3, 2.0, op="Dot", code_bytes=None)]
-    elemwise, dot = group_units(units).values()
-    assert (elemwise.name, elemwise.units, elemwise.own_seconds, elemwise.code_bytes) == (
-        "kernel_# Elemwise",
-        2,
-        1.5,
-        8192,
-    )
-    assert (dot.units, dot.code_bytes) == (1, None)
+    assert group_units(units) == {"kernel_# Elemwise": (units[0], units[1]), "kernel_# Dot": (units[2],)}
+    planted = planted_profile(units=units)
+    other = planted_profile(units=(planted_unit(1, 1.0, code_bytes=100), planted_unit(3, 2.0, op="Dot", code_bytes=7)))
+    found = find_difference(planted, other)
+    assert told(found, ChangeKind.UNIT, "own_seconds") == [("kernel_# Elemwise", -0.5)]
+    assert told(found, ChangeKind.UNIT, "units") == [("kernel_# Elemwise", -1)]
+    # Of all, or of none: 8192 bytes; not every unit of Dot tells.
+    assert told(found, ChangeKind.UNIT, "code_bytes") == [("kernel_# Elemwise", 100 - 8192), ("kernel_# Dot", 7)]
 
 
 def test_a_name_that_occurs_once_on_one_side_is_matched_with_the_numbered_one():
     one, other = (planted_unit(0, 1.0, name=name, op="Mul") for name in ("stage", "stage_1"))
     more = planted_unit(0, 1.0, name="stage_2", op="Sub")
-    for base, contender, told_units in (((one,), (other, more), 1), ((other, more), (one,), -1)):
-        found = find_difference(planted_profile(units=base), planted_profile(units=contender))
+    for base, head, told_units in (((one,), (other, more), 1), ((other, more), (one,), -1)):
+        found = find_difference(planted_profile(units=base), planted_profile(units=head))
         assert told(found, ChangeKind.UNIT, "units") == [("stage_# Sub", told_units)]
 
 
@@ -237,9 +235,44 @@ def test_shares_of_a_phase():
         )
     )
     (share,) = find_unit_shares(profile)
-    assert (share.phase, share.units, share.from_cache, share.dearest) == (Phase.FIRST_CALL, 21, 1, 10)
+    assert (share.phase, share.units, share.from_cache, share.slowest) == (Phase.FIRST_CALL, 21, 1, 10)
     assert share.share == pytest.approx(3.0 / 5.0)
-    assert share.dearest_share == pytest.approx((1.0 + 9 * 0.1) / 5.0)
+    assert share.slowest_share == pytest.approx((1.0 + 9 * 0.1) / 5.0)
     assert share_of_phase(profile, profile.attribution.units[-1]) == pytest.approx(0.2)
     assert find_unit_shares(planted_profile(units=(planted_unit(1, 1.0, phase=None),))) == ()
     assert find_unit_shares(failed_profile()) == ()
+
+
+def test_numbered_functions_are_one_line_the_slowest_first():
+    units = (
+        planted_unit(1, 3.0, name="split_1", op="Split{len_splits=2}", sources=("x", "y"), nodes=1, code_bytes=10),
+        planted_unit(2, 2.0, name="split_2", op="Split{len_splits=3}", sources=("z", "x"), nodes=4, code_bytes=5),
+        planted_unit(3, 6.0, name="dot", op="Dot"),
+    )
+    dot, split = merge_patterns(units)
+    assert (dot.unit, dot.units) == (units[2], 1)
+    assert (split.unit.name, split.unit.op, split.units, split.unit.nodes) == ("split_#", "Split", 2, 5)
+    assert (split.unit.own_seconds, split.unit.code_bytes) == (5.0, 15)
+    assert split.unit.sources == ("x", "y", "z")  # by the seconds they stand for: 5, 3, 2
+
+
+def test_what_is_unknown_of_one_is_unknown_of_all():
+    (one,) = merge_patterns((planted_unit(1, 1.0, code_bytes=None), planted_unit(2, 1.0, op="Dot", within="dot")))
+    assert (one.unit.code_bytes, one.unit.op, one.unit.within) == (None, "", "")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"kind": UnitKind.C_MODULE}, {"phase": Phase.LINK}, {"from_cache": True}, {"name": "other_2"}]
+)
+def test_unlike_units_are_not_put_together(fields):
+    assert len(merge_patterns((planted_unit(1, 1.0), planted_unit(2, 1.0, **fields)))) == 2
+
+
+def test_modules_stay_alone_whatever_their_names():
+    units = [planted_unit(n, 1.0, kind=UnitKind.XLA_MODULE) for n in range(5)]
+    assert [each.unit for each in merge_patterns(units)] == units
+
+
+def test_no_second_is_lost():
+    units = [planted_unit(n, 0.5 + n, name=f"{'ab'[n % 2]}_{n}") for n in range(9)]
+    assert sum(each.unit.own_seconds for each in merge_patterns(units)) == sum(each.own_seconds for each in units)

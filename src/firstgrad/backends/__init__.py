@@ -17,7 +17,7 @@ from firstgrad.errors import BackendUnavailable
 if TYPE_CHECKING:
     from firstgrad.backends.base import Backend, BackendFacts
 
-__all__ = ["all_facts", "facts_of", "load_backend"]
+__all__ = ["all_facts", "cache_suffixes", "facts_of", "load_backend"]
 
 _MODULES = ("c", "numba", "jax", "fake")
 """Each has a tuple ``BACKENDS``."""
@@ -38,6 +38,11 @@ def all_facts() -> tuple[BackendFacts, ...]:
 def facts_of(name: BackendName) -> BackendFacts:
     """Find the facts of a backend."""
     return _backends()[name].facts
+
+
+def cache_suffixes() -> tuple[str, ...]:
+    """List how the names of cache entries end, of all backends."""
+    return tuple(suffix for facts in all_facts() for suffix in facts.cache_suffixes)
 
 
 def load_backend(name: BackendName) -> Backend:

@@ -125,6 +125,8 @@ class Compiled:
     """This and the above: the compiler's own account."""
     stats: Any = None
     """The compiler's own profile of this compile, for whoever wants more of it."""
+    unavailable: tuple[str, ...] = ()
+    """What this release doesn't tell, each with the reason."""
 
 
 class Backend(Protocol):

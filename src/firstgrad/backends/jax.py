@@ -21,6 +21,7 @@ from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.fast.xla import Effort
 from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
+from firstgrad.observe.rewriting import read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,7 +158,6 @@ class JaxDirectBackend(JaxBackend):
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite the log-density, trace and compile its value and gradient."""
-        from firstgrad.backends.rewrite_marks import read_passes
         from firstgrad.fast.gradient import make_fast_gradient, with_parameter_checks
 
         self._has_compiled = True
@@ -185,13 +185,15 @@ class JaxDirectBackend(JaxBackend):
             logp, flat = gradient(gradient.flatten(at), extra_vars=at)
             return Answer(self.to_float64(flat), logp if has_logp else None)
 
+        passes, unread = read_passes(seen)
         return Compiled(
             call=_explained(call, built),
             nodes_before=seen.nodes_before,
             nodes_after=len(seen.nodes),
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),
-            rewrite_passes=read_passes(seen),
+            rewrite_passes=passes,
             stats=seen,
+            unavailable=(*self.marked.unavailable, *unread),
         )
 
 

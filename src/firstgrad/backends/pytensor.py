@@ -13,6 +13,7 @@ from firstgrad.case import Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_call
+from firstgrad.observe.rewriting import MarkedMode, read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import BackendFacts, Hooks
-    from firstgrad.backends.rewrite_marks import MarkedMode
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
@@ -94,8 +94,6 @@ class PyTensorBackend:
                 on_call(probes.COMPILE_C_MODULE.find(), self.unit_begins)
         x = pt.dscalar("x")
         pytensor.function([x], x, mode=pytensor.compile.mode.Mode("py", None))
-        from firstgrad.backends.rewrite_marks import MarkedMode
-
         self.marked = MarkedMode(self.mode())
 
     def device(self) -> str:
@@ -190,9 +188,7 @@ class PyTensorBackend:
         """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""
         import pytensor
 
-        from firstgrad.backends.rewrite_marks import read_passes
-
-        profile = _profile_stats()
+        profile, unavailable = _profile_stats()
         self._has_compiled = True
         with pytensor.config.change_flags(profile_optimizer=True):
             function = built.model.compile_fn(
@@ -204,7 +200,7 @@ class PyTensorBackend:
             )
         inner = function.f
         nodes = list(inner.maker.fgraph.apply_nodes)
-        passes = read_passes(profile)
+        passes, unread = read_passes(profile)
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
             result = self.wait(function(point))
@@ -214,14 +210,15 @@ class PyTensorBackend:
 
         return Compiled(
             call=call,
-            nodes_before=passes[0].nodes_before or 0 if passes else 0,
+            nodes_before=(passes[0].nodes_before if passes else None) or self.marked.nodes_before,
             nodes_after=len(nodes),
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in nodes).most_common()),
             rewrite_passes=passes,
-            before_rewrite_link_seconds=profile.preload_cache_time,
-            rewriting_seconds=profile.rewriting_time,
-            linker_seconds=profile.linker_time,
+            before_rewrite_link_seconds=getattr(profile, "preload_cache_time", 0.0),
+            rewriting_seconds=getattr(profile, "rewriting_time", None),
+            linker_seconds=getattr(profile, "linker_time", None),
             stats=profile,
+            unavailable=(*self.marked.unavailable, *unavailable, *unread),
         )
 
     def wait(self, result: Any) -> Any:
@@ -264,12 +261,16 @@ class PyTensorBackend:
         return values
 
 
-def _profile_stats() -> Any:
-    stats_class = probes.PROFILE_STATS.find()
+def _profile_stats() -> tuple[Any, tuple[str, ...]]:
+    """Make an empty profile for PyTensor to fill; none where this release has no such thing, and why."""
+    try:
+        stats_class = probes.PROFILE_STATS.find()
+    except UnavailableError as error:
+        return None, (str(error),)
     # PyTensor 2.35 crashes at exit when a profile wants to print itself.
     known = inspect.signature(stats_class.__init__).parameters
     options = {"atexit_print": False, "flag_time_thunks": False}
-    return stats_class(**{name: value for name, value in options.items() if name in known})
+    return stats_class(**{name: value for name, value in options.items() if name in known}), ()
 
 
 def _explain_gradient(error: Exception, cost: Any, values: list[Any]) -> ModelError:

@@ -168,7 +168,7 @@ def _site_packages() -> Path:
 
 
 def _counter() -> Diagnosis:
-    from firstgrad.measure.instructions import InstructionCounter
+    from firstgrad.observe.instructions import InstructionCounter
 
     if InstructionCounter().read() is not None:
         return Diagnosis("instructions", Health.GOOD, "the processor's counter can be read")

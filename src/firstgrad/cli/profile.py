@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstgrad.cli.console import OutputOptions, show
 from firstgrad.cli.options import CaseOptions, ModelOptions, spread
-from firstgrad.cli.profile_options import ProfileOptions  # noqa: TC001 - `spread` reads it at run time
+from firstgrad.errors import SpecError
+from firstgrad.profile.trace import TraceFormat
+from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from firstgrad.analysis.profile_difference import ProfileDifference
     from firstgrad.case import Case
     from firstgrad.profile import Profile
+    from firstgrad.profile.difference import ProfileChange, ProfileDifference
+    from firstgrad.show.result import Part, Result, Table
 
 EPILOG = """\b
 Examples:
@@ -33,49 +41,86 @@ Examples:
 Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the profiled case failed.
 """
 
+PROFILE_FILE = "profile.json"
+_ENDING = ".json"
+_HINT_ON_EXTRA = ". A path with spaces needs quotes within: --against \"'my models/old.py:build'\""
+
+
+def _option(*names: str, text: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="The profile", **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOptions:
+    """What is shown, compared and kept."""
+
+    top: Annotated[int, _option("--top", min=1, text="How many lines each table has at most.")] = 10
+    against: Annotated[
+        str | None,
+        _option(
+            "--against",
+            metavar="WHAT",
+            text="The base to compare with: options ('--no-hmm'), a model with options, a kept profile's record id, "
+            "or a profile's file.",
+        ),
+    ] = None
+    show: Annotated[
+        str | None, _option("--show", metavar="RECORD|FILE", text="Print this kept profile; profile nothing.")
+    ] = None
+    allocations: Annotated[bool, _option("--allocations", text="Run once more under memray: who held memory.")] = False
+    output: Annotated[
+        str | None,
+        _option("--output", metavar="FOLDER", text="Write figures, the trace, the profile and a flame graph."),
+    ] = None
+    trace_format: Annotated[
+        TraceFormat, _option("--trace-format", text="Of the trace: speedscope.app, or Perfetto and Chrome.")
+    ] = TraceFormat.SPEEDSCOPE
+    keep: Annotated[bool, _option("--keep/--no-keep", text="Keep it in .firstgrad/profiles.")] = True
+
+    def folder(self, side: str) -> Path:
+        """Where a side's files go: the base has a folder of its own within."""
+        from pathlib import Path
+
+        return Path(self.output or "") / "base" if side == "base" else Path(self.output or "")
+
 
 @spread
-def profile(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> None:
+def profile(model: ModelOptions, case: CaseOptions, options: ProfileOptions, output: OutputOptions) -> None:
     """Profile one case, in a process with instruments on: what each phase spends its time and memory on."""
-    base, contender = _shown(model, case, options) if options.show is not None else _profiled(model, case, options)
-    difference = _difference(base, contender)
-    if options.json:
-        from firstgrad.codec import to_json
-
-        typer.echo(to_json(difference or contender or base))
-    else:
-        _show(base, contender, difference, options)
+    output.refuse_both()
+    make = _shown if options.show is not None else _profiled
+    base, head = make(model, case, options)
+    difference = _difference(base, head)
+    result = make_result(base, head, difference, top=options.top)
+    show(result, output)
     if options.output is not None:
-        _write(base, contender, difference, options)
-    raise typer.Exit(_exit_code(base, contender))
+        _write_files(base, head, difference, options)
+    raise typer.Exit(result.exit_code)
 
 
 def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
-    """Profile the contender, and before it the base that it is compared with."""
-    from firstgrad.cli.against import names_profile, read_base_case
-
+    """Profile the head, and before it the base that it is compared with."""
     asked = case.to_case(model.to_model())
     if options.against is None:
         return None, _run(asked, case.label, options, side="")
     if names_profile(options.against):
-        base = _kept(options.against)  # before the contender is run: a wrong name costs nothing
+        base = _kept(options.against)  # before the head is run: a wrong name costs nothing
     else:
-        against = read_base_case(options.against, model, case)
-        base = _run(against.case, against.label, options, side="base")
+        base = _run(*read_base_case(options.against, model, case), options, side="base")
         if base.record.failure is not None:
-            typer.echo("firstgrad: the base failed, so the contender was not profiled", err=True)
+            typer.echo("firstgrad: the base failed, so the head was not profiled", err=True)
             return base, None
-    return base, _run(asked, case.label, options, side="contender")
+    return base, _run(asked, case.label, options, side="head")
 
 
 def _shown(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
     """Read the profiles that are asked for."""
-    from firstgrad.cli.against import names_profile
-    from firstgrad.errors import SpecError
-
     if model != ModelOptions() or case != CaseOptions():
         raise SpecError("--show", "prints a kept profile and runs nothing: leave out the model and its options")
-    options.refuse_with_show()
+    if options.allocations:
+        raise SpecError("--allocations", "nothing runs with --show: profile again with --allocations")
+    if not options.keep:
+        raise SpecError("--no-keep", "nothing is made with --show, and nothing is ever removed")
     if options.against is not None and not names_profile(options.against):
         raise SpecError(
             f"--against {options.against!r}",
@@ -85,8 +130,63 @@ def _shown(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> t
     return base, _kept(options.show or "")
 
 
+def names_profile(text: str) -> bool:
+    """Whether ``--against`` names a profile that is there: a file, or the beginning of a record id.
+
+    The rule, in this order: a text that begins with a dash is options, which replace those of the head; one that ends
+    in ``.json`` without options, or is the name of a file, is a profile's file; one whose first word is ``pose``, or
+    which has a colon, is a model, with options that replace those of the head; anything else is the beginning of a kept
+    profile's record id.
+    """
+    from firstgrad.model import POSE
+    from firstgrad.profile.kept import names_file
+
+    if text.startswith("-"):
+        return False
+    if names_file(text):
+        return True
+    first = text.split(maxsplit=1)[:1]
+    is_model = first == [POSE] or ":" in text
+    # `old.py:build --param data=x.json` is a model with options, not a file.
+    return bool(first) and (not is_model or (text.endswith(_ENDING) and " -" not in text))
+
+
+def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> tuple[Case, str]:
+    """Make the case that ``--against`` asks for, with its label; options of the head are its defaults.
+
+    Raises
+    ------
+    SpecError
+        Where the options in the text are wrong, or leave nothing to compare.
+    """
+    from firstgrad.cli.options import replace_options
+
+    field = f"--against {text!r}"
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise SpecError(field, f"cannot be read ({error}). Are the quotes in pairs?") from None
+    if not words:
+        raise SpecError("--against", "is empty. Give options, a model, a kept profile's record id, or its file")
+    asked_model, asked = replace_options(
+        words, model, case, where=f"--against {shlex.join(words)!r}", hint_on_extra=_HINT_ON_EXTRA
+    )
+    try:
+        base = asked.to_case(asked_model.to_model())
+    except SpecError as error:
+        raise SpecError(field, str(error)) from error
+    if base == case.to_case(model.to_model()):
+        raise SpecError(
+            field,
+            "is the head itself, since options that it doesn't name are taken over. Name what differs, such as "
+            "--against '--formulation vectorised'; or, to see by how much two runs of one case differ, profile it "
+            "twice and compare what was kept, by record id",
+        )
+    return base, asked.label
+
+
 def _kept(what: str) -> Profile:
-    from firstgrad.store.profiles import find_profile, read_profile
+    from firstgrad.profile.kept import find_profile, read_profile
 
     return read_profile(find_profile(what))
 
@@ -100,8 +200,8 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     from firstgrad.cli.display import show_progress
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.errors import StoreError
-    from firstgrad.measure import profiling
-    from firstgrad.store.profiles import keep_profile, require_folder
+    from firstgrad.profile import make
+    from firstgrad.profile.kept import keep_profile, require_folder
 
     if options.keep:
         require_folder()  # it may run for an hour: what cannot be kept is said before
@@ -109,8 +209,8 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     folder = nullcontext() if options.output or not options.allocations else tempfile.TemporaryDirectory()
     try:
         with folder as made, show_progress(title) as display:
-            place = _folder(options.output, side) if options.output else Path(made) if made else None
-            found = profiling.profile_case(
+            place = options.folder(side) if options.output else Path(made or "")
+            done = make.profile_case(
                 case, label=label, on_event=display, allocations=place if options.allocations else None
             )
     except KeyboardInterrupt:
@@ -118,71 +218,371 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if options.keep:
         try:
-            typer.echo(f"kept: {keep_profile(found)}", err=True)
+            typer.echo(f"kept: {keep_profile(done)}", err=True)
         except StoreError as error:  # shown at least
             typer.echo(f"firstgrad: not kept: {error}", err=True)
-    return found
+    return done
 
 
-def _difference(base: Profile | None, contender: Profile | None) -> ProfileDifference | None:
-    from firstgrad.analysis.profile_difference import find_difference
+def _difference(base: Profile | None, head: Profile | None) -> ProfileDifference | None:
     from firstgrad.errors import ComparisonError
+    from firstgrad.profile.difference import find_difference
 
-    if base is None or contender is None:
+    if base is None or head is None:
         return None
     try:
-        return find_difference(base, contender)
+        return find_difference(base, head)
     except ComparisonError as error:
         typer.echo(f"firstgrad: not compared: {error}", err=True)
         return None
 
 
-def _show(
-    base: Profile | None, contender: Profile | None, difference: ProfileDifference | None, options: ProfileOptions
+def _write_files(
+    base: Profile | None, head: Profile | None, difference: ProfileDifference | None, options: ProfileOptions
 ) -> None:
-    from rich.text import Text
-
-    from firstgrad.cli.console import make_console
-    from firstgrad.cli.profile_difference_table import show_profile_difference
-    from firstgrad.cli.profile_table import show_profile
-    from firstgrad.show.records import record_parts
-    from firstgrad.show.result import print_parts
-
-    console = make_console()
-    for side, each in (("base", base), ("contender", contender)):
-        if each is not None:
-            if base is not None:
-                console.print(Text(f"{side} {each.record.record_id[:8]}", style="bold reverse"))
-            if difference is None:
-                show_profile(console, each, top=options.top)
-            else:  # two whole ones would bury what changed; --show prints each
-                print_parts(console, record_parts(each.record))
+    for side, one in (("base", base), ("head", head)):
+        if one is not None:
+            write_profile_files(one, options.folder(side), trace_format=options.trace_format, top=options.top)
     if difference is not None:
-        show_profile_difference(console, difference, top=options.top)
-
-
-def _write(
-    base: Profile | None, contender: Profile | None, difference: ProfileDifference | None, options: ProfileOptions
-) -> None:
-    from firstgrad.cli.profile_files import write_difference_files, write_profile_files
-
-    for side, each in (("base", base), ("contender", contender)):
-        if each is not None:
-            folder = _folder(options.output or "", side)
-            write_profile_files(each, folder, trace_format=options.trace_format, top=options.top)
-    if difference is not None:
-        write_difference_files(difference, _folder(options.output or "", ""))
+        write_difference_files(difference, options.folder(""))
     typer.echo(f"written: {options.output}", err=True)
 
 
-def _folder(output: str, side: str) -> Path:
-    """Where a side's files go: the base has a folder of its own within."""
-    from pathlib import Path
+def write_profile_files(profile: Profile, folder: Path, *, trace_format: TraceFormat, top: int) -> list[Path]:
+    """Write a profile's files into a folder; those of an earlier profile there are replaced.
 
-    return Path(output) / "base" if side == "base" else Path(output)
+    Returns
+    -------
+    list of Path
+        What was written: figures as PNG and SVG, where there is something to draw.
+
+    Raises
+    ------
+    SpecError, StoreError
+        Where the folder or a file cannot be written.
+    """
+    from firstgrad.profile.kept import write_profile
+    from firstgrad.profile.trace import write_trace
+    from firstgrad.record import FIRST_GRADIENT_PHASES
+    from firstgrad.show.bars import describe_profile, draw_profile
+    from firstgrad.show.memory import describe_memory, draw_memory
+    from firstgrad.show.style import save_figure
+
+    record = profile.record
+    written = [write_profile(profile, folder / PROFILE_FILE)]
+    written.append(_write(folder / trace_format.file_name, write_trace(profile, trace_format)))
+    if any(one.phase in FIRST_GRADIENT_PHASES for one in record.phases):
+        words = describe_profile(profile, top=top)
+        written += save_figure(draw_profile(profile, top=top), folder, "profile", description=words)
+    if record.memory is not None and record.memory.timeline:
+        written += save_figure(draw_memory(record), folder, "memory", description=describe_memory(record))
+    return written
 
 
-def _exit_code(base: Profile | None, contender: Profile | None) -> int:
+def write_difference_files(difference: ProfileDifference, folder: Path) -> list[Path]:
+    """Write a difference as JSON and, where anything changed by more than noise, as a figure."""
+    from firstgrad.codec import to_json
+    from firstgrad.show.bars import describe_profile_difference, draw_profile_difference
+    from firstgrad.show.style import save_figure
+
+    written = [_write(folder / "difference.json", to_json(difference))]
+    try:
+        figure = draw_profile_difference(difference)
+    except ValueError:  # nothing to draw, which the table says too
+        return written
+    words = describe_profile_difference(difference)
+    return [*written, *save_figure(figure, folder, "difference", description=words)]
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise SpecError(
+            "--output", f"{path} cannot be written ({error.strerror or error}). Give another folder"
+        ) from error
+    return path
+
+
+INSTRUMENTS_NOTE = (
+    "Instruments were on: these seconds are not for comparing with those of firstgrad measure. Shares and counts tell."
+)
+_LONGEST_SOURCE, _SOURCES = 24, 3
+_LEAST_SECONDS = 0.0005  # less is shown as nothing at all: passes that only look are many
+_TITLES = {
+    "total": "in all",
+    "phase": "phases",
+    "pass": "rewrite passes",
+    "rewriter": "single rewriters",
+    "node_type": "nodes by type of operation",
+    "unit": "compiled units, by name and operation",
+    "memory": "memory",
+}
+_METRICS = {
+    "wall_seconds": "wall",
+    "cpu_seconds": "CPU",
+    "own_seconds": "own",
+    "nodes_before": "before rewriting",
+    "nodes_after": "after rewriting",
+    "nodes_added": "nodes added",
+    "before": "before rewriting",
+    "after": "after rewriting",
+    "code_bytes": "code",
+    "bytes": "",
+    **dict.fromkeys(("groups", "values", "compiled_units"), ""),  # totals whose name says it all
+}
+
+
+def make_result(
+    base: Profile | None, head: Profile | None, difference: ProfileDifference | None = None, *, top: int = 10
+) -> Result:
+    """Make what is shown of one profile, or of two and what changed; `top` lines a table and metric."""
     from firstgrad.cli.measure import exit_code
+    from firstgrad.show.records import record_parts
+    from firstgrad.show.result import Result, Style, Text
 
-    return exit_code([each.record for each in (base, contender) if each is not None])
+    parts: list[Part] = []
+    for side, one in (("base", base), ("head", head)):
+        if one is not None:
+            if base is not None:
+                parts.append(Text(f"{side} {one.record.record_id[:8]}", Style.BANNER))
+            # Two whole ones would bury what changed; --show prints each.
+            parts += profile_parts(one, top=top) if difference is None else record_parts(one.record)
+    if difference is not None:
+        parts += difference_parts(difference, top=top)
+    code = exit_code([one.record for one in (base, head) if one is not None])
+    return Result(parts=parts, document=difference or head or base, exit_code=code)
+
+
+def profile_parts(profile: Profile, *, top: int) -> Iterator[Part]:
+    """Yield one profile: the record, then where its time and its memory went."""
+    from firstgrad.show.records import record_parts
+    from firstgrad.show.result import BLANK, Heading, Items, Style, Text
+
+    yield from record_parts(profile.record)
+    for title, table in _profile_tables(profile, top):
+        yield Heading(title)
+        yield table
+        yield BLANK
+    yield Items(tuple(_sentences(profile, top)))
+    yield Items([f"unavailable: {line}" for line in profile.attribution.unavailable], Style.DOUBT)
+    yield Text(INSTRUMENTS_NOTE, Style.DIM)
+    yield BLANK
+
+
+def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:
+    from firstgrad.profile.units import merge_patterns
+
+    record, attribution = profile.record, profile.attribution
+    passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)
+    count = sum(one.wall_seconds >= _LEAST_SECONDS for one in passes)
+    if count:
+        rows = [
+            (
+                _short(one.name),
+                format_seconds(one.wall_seconds),
+                _share(one.wall_seconds, record, "rewrite"),
+                *("" if nodes is None else f"{nodes:,}" for nodes in (one.nodes_before, one.nodes_after)),
+            )
+            for one in passes[:top]
+        ]
+        yield _title("slowest rewrite passes", top, count), _table("pass", "wall|of rewrite|nodes before|after", rows)
+    rewriters = sorted(attribution.rewriters, key=lambda one: (-one.wall_seconds, one.name))
+    count = sum(one.wall_seconds >= _LEAST_SECONDS or one.applied > 0 for one in rewriters)
+    if count:
+        rows = [
+            (_short(one.name), _short(one.pass_name, 32), format_seconds(one.wall_seconds), f"{one.applied:,}")
+            for one in rewriters[:top]
+        ]
+        yield _title("slowest single rewriters", top, count), _table("rewriter|pass", "wall|applied", rows)
+    if attribution.node_types:
+        title = _title("nodes by type of operation", top, len(attribution.node_types))
+        yield title, _node_types(profile, top)
+    if attribution.units:
+        kinds = {unit.kind.replace("_", " ") for unit in attribution.units}
+        article = {True: "an", False: "a"}
+        of_one_kind = "".join(f", each {article[kind[0] in 'aeiox']} {kind}" for kind in kinds if len(kinds) == 1)
+        patterns = merge_patterns(attribution.units)
+        yield _title(f"slowest compiled units{of_one_kind}", top, len(patterns)), _units(profile, top)
+    if attribution.imports:
+        rows = [
+            (
+                _short(one.name),
+                format_seconds(one.own_seconds),
+                format_seconds(one.wall_seconds),
+                _share(one.own_seconds, record, "import"),
+            )
+            for one in sorted(attribution.imports, key=lambda one: -one.own_seconds)[:top]
+        ]
+        title = _title("slowest imports", top, len(attribution.imports))
+        yield title, _table("package", "own|with what it imports|of import", rows)
+    if profile.allocations:
+        rows = [
+            (
+                _short(site.function),
+                _short(f"{site.file}:{site.line}" if site.line else site.file),
+                _short(site.native),
+                format_bytes(site.size_bytes),
+                f"{site.allocations:,}",
+            )
+            for site in sorted(profile.allocations, key=lambda site: -site.size_bytes)[:top]
+        ]
+        title = _title("memory at the peak, by where it was allocated", top, len(profile.allocations))
+        yield title, _table("function|file|native function below it", "alive|allocations", rows)
+
+
+def _node_types(profile: Profile, top: int) -> Table:
+    from firstgrad.show.result import TableRow
+
+    nodes = sorted(profile.attribution.node_types, key=lambda one: (-max(one.before, one.after), one.name))
+    lines = [(_short(one.name), one.before, one.after) for one in nodes[:top]]
+    if nodes[top:]:
+        rest = nodes[top:]
+        others = format_count(len(rest), "other type")
+        lines.append((others, sum(one.before for one in rest), sum(one.after for one in rest)))
+    rows = [
+        TableRow(
+            (name, f"{before:,}", f"{after:,}", f"{after - before:+,}"),
+            ends_section=number == top < len(lines),
+        )
+        for number, (name, before, after) in enumerate(lines, start=1)
+    ]
+    return _table("type", "before rewriting|after|change", rows)
+
+
+def _units(profile: Profile, top: int) -> Table:
+    """Make a line a pattern; on a narrow terminal three columns of names would have a few letters each."""
+    from dataclasses import replace
+
+    from firstgrad.profile.units import merge_patterns, share_of_phase
+
+    is_mixed = len({unit.kind for unit in profile.attribution.units}) > 1
+    wide, narrow = [], []
+    for pattern in merge_patterns(profile.attribution.units)[:top]:
+        unit = pattern.unit
+        kind = f"{unit.kind.replace('_', ' ')} " if is_mixed else ""
+        times = f" x{pattern.units}" if pattern.units > 1 else ""
+        sources = ", ".join(_short(name, _LONGEST_SOURCE) for name in unit.sources[:_SOURCES])
+        more = len(unit.sources) - _SOURCES
+        names = (
+            f"{kind}{_short(unit.name, 36)}{times}{' (from the cache)' if unit.from_cache else ''}",
+            _short(unit.op, 32),
+            f"{sources} and {more} more" if more > 0 else sources,
+        )
+        share = share_of_phase(profile, unit)
+        shares = ("" if share is None else f"{share:.1%}", str(unit.phase or ""))
+        own, nodes = format_seconds(unit.own_seconds), f"{unit.nodes:,}" if unit.nodes else ""
+        code = "" if unit.code_bytes is None else format_bytes(unit.code_bytes)
+        wide.append((*names, own, *shares, nodes, code))
+        narrow.append(("\n  ".join(filter(None, names)), own, " ".join(shares), nodes, code))
+    return replace(
+        _table("unit|operation|for", "own|of its phase|phase|nodes|code", wide),
+        narrow=_table("unit, operation, for", "own|of its phase|nodes|code", narrow),
+    )
+
+
+def _sentences(profile: Profile, top: int) -> Iterator[str]:
+    from firstgrad.profile.units import find_unit_shares
+
+    for share in find_unit_shares(profile, top):
+        what = format_count(share.units, share.kind.replace("_", " "))
+        cached = f" ({share.from_cache:,} from the cache)" if share.from_cache else ""
+        verb = "explains" if share.units == 1 else "explain"
+        some = f"; the {share.slowest} slowest {share.slowest_share:.0%}" if share.units > share.slowest else ""
+        yield f"{what}{cached} {verb} {share.share:.0%} of {share.phase}{some}"
+    missed = Counter[str]()
+    for miss in profile.attribution.cache_misses:
+        missed[miss.reason] += miss.units
+    for reason, count in missed.most_common():
+        yield f"caches: {format_count(count, 'unit')} not taken from them, or not kept: {reason}"
+
+
+def difference_parts(difference: ProfileDifference, *, top: int) -> Iterator[Part]:
+    """Yield what is compared and what changed."""
+    from firstgrad.profile.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
+    from firstgrad.show.result import BLANK, Heading, Style, Text
+
+    yield Heading("What changed")
+    for side, one in (("base", difference.base), ("head", difference.head)):
+        yield Text(f"{side}  {one.record.record_id[:8]}  {one.record.case}")
+    for note in difference.notes:
+        yield Text(note, Style.DOUBT if note.startswith("warning") else Style.PLAIN)
+    yield BLANK
+    for kind in ChangeKind:
+        changes = difference.of_kind(kind, noise=kind is ChangeKind.TOTAL)
+        if changes:
+            largest = _largest(changes, top)
+            rest = len(changes) - len(largest)
+            left_out = f" ({format_count(rest, 'smaller change')} left out)" if rest else ""
+            yield Heading(f"{_TITLES[kind]}{left_out}")
+            yield _changes_table(largest)
+            yield BLANK
+    hidden = sum(one.is_noise and one.kind is not ChangeKind.TOTAL for one in difference.changes)
+    if hidden:
+        yield Text(f"{format_count(hidden, 'number')} changed within noise")
+    yield Text(
+        "Each side is a single sample with instruments on: seconds that differ by less than "
+        f"{LEAST_SECONDS_FACTOR - 1:.0%} or {format_seconds(LEAST_SECONDS)} are not listed, and listed ones are hints. "
+        "Counts tell. To compare seconds: firstgrad measure --samples, then firstgrad compare.",
+        Style.DIM,
+    )
+    yield BLANK
+
+
+def _largest(changes: Sequence[ProfileChange], top: int) -> list[ProfileChange]:
+    """Take the first of each metric; they come by metric, the largest first."""
+    seen = Counter[str]()
+    chosen = []
+    for change in changes:
+        seen[change.metric] += 1
+        if seen[change.metric] <= top or change.kind == "total":
+            chosen.append(change)
+    return chosen
+
+
+def _changes_table(changes: Sequence[ProfileChange]) -> Table:
+    from firstgrad.show.result import Column, Style, Table, TableRow, right
+    from firstgrad.show.words import write_value
+
+    rows = []
+    for number, change in enumerate(changes, start=1):
+        is_total = change.kind == "total"
+        is_last = number < len(changes) and changes[number].metric != change.metric
+        sides = ("none" if side is None else write_value(change.unit, side) for side in (change.base, change.head))
+        cells = (
+            _short(change.name.replace("_", " ") if is_total else change.name, 64),
+            _METRICS.get(change.metric, change.metric),
+            *sides,
+            f"{'+' if change.difference > 0 else ''}{write_value(change.unit, change.difference)}",
+            "" if change.ratio is None else f"x{change.ratio:.3g}",
+        )
+        style = Style.DIM if change.is_noise else Style.PLAIN
+        rows.append(TableRow(cells, style, ends_section=is_last and not is_total))
+    names = (Column("what", is_folded=True), Column("number"))
+    return Table(columns=(*names, *right("base", "head", "difference", "ratio", is_kept=True)), rows=rows)
+
+
+def _table(names: str, numbers: str, rows: Sequence[Any]) -> Table:
+    """Names to the left, numbers aligned to the right."""
+    from firstgrad.show.result import Table, left, right
+
+    columns = (*left(*names.split("|"), is_folded=True), *right(*numbers.split("|"), is_kept=True))
+    return Table(columns=columns, rows=rows)
+
+
+def _title(text: str, top: int, every: int) -> str:
+    return f"{text} ({top} of {every})" if every > top else text
+
+
+def _short(name: str, longest: int = 48) -> str:
+    from firstgrad.show.words import shorten
+
+    return shorten(name, longest)
+
+
+def _share(seconds: float, record: Any, phase: str) -> str:
+    from firstgrad.record import Phase
+
+    whole = record.phase(Phase(phase))
+    return f"{seconds / whole.wall_seconds:.1%}" if whole and whole.wall_seconds else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Case
 from firstgrad.codec import DecodeError, from_json, to_json
-from firstgrad.profile import Attribution
+from firstgrad.observe.events import Attribution
 from firstgrad.record import Environment, Phase, PhaseRecord, Record
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from firstgrad.measure.events import Task
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.private import PrivateCaches
-    from firstgrad.profile import Attribution
+    from firstgrad.observe.events import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
 
 STDERR_LINES = 40

@@ -13,28 +13,30 @@ import signal
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.backends import load_backend
+from firstgrad.backends import cache_suffixes, facts_of, load_backend
 from firstgrad.case import Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
-from firstgrad.measure.cache_watch import CacheWatch
 from firstgrad.measure.environment import has_bytecode
-from firstgrad.measure.events import Conditions, Finished, PassBegan, Started, Task, UnitsNow, write_event
+from firstgrad.measure.events import Conditions, Finished, PassBegan, Profiled, Started, Task, UnitsNow, write_event
 from firstgrad.measure.first_gradient import first_gradient
-from firstgrad.measure.instructions import InstructionCounter
-from firstgrad.measure.instruments import Instruments
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
+from firstgrad.observe.disk_cache import CacheWatch
+from firstgrad.observe.instructions import InstructionCounter
+from firstgrad.observe.tracer import Tracer, track_allocations
 from firstgrad.record import Counts, Failure, Memory, Phase, Record, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from firstgrad.backends.base import Answer
     from firstgrad.measure.events import WorkerEvent
@@ -74,11 +76,11 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     case, folder = task.case, Path(task.cache_folder)
     # The first of its kind makes the codec write its code, some 10 ms that no model should be charged with.
     write_event(PassBegan(name="", number=0, total=0, nodes=0))
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     had_bytecode = has_bytecode("pymc")
-    instruments = Instruments(task, timer)
-    with timer.phase(Phase.IMPORT), instruments.imports():
+    tracer = Tracer(facts_of(case.backend).compiler, timer.now) if task.profile else None
+    with timer.phase(Phase.IMPORT), tracer.imports() if tracer else nullcontext():
         backend = load_backend(case.backend)
         backend.import_modules()
         build = backend.load(case.model)
@@ -96,13 +98,14 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     rss_before, units_before = _rss_bytes(), backend.compiled_units()
     backend.tell_units(_tell_units(emit, units_before))
     watch.begin()
-    with instruments.window():
+    with _watched_window(task, tracer):
         first = first_gradient(backend, build, case.target, timer, passing)
     caches = watch.end(case.scenario)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
-    instruments.finish(first, emit)
+    if tracer is not None:
+        emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
 
     compiled, near = first.compiled, nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
@@ -145,6 +148,13 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         caches=caches,
         check=check,
     )
+
+
+def _watched_window(task: Task, tracer: Tracer | None) -> AbstractContextManager[Any]:
+    """Switch on what the task asks for, from the start of `build` to the first gradient."""
+    if task.allocations_file:
+        return track_allocations(task.allocations_file)
+    return tracer.window() if tracer else nullcontext()
 
 
 def nearby_points(point: Point, *, count: int = N_POINTS, scale: float = 1e-3, seed: int = 1) -> list[Point]:

@@ -129,6 +129,7 @@ NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_pa
 # JAX
 JAX_ON_DURATION = Probe("modules of XLA", ("jax.monitoring:register_event_duration_secs_listener",))
 JAX_ON_EVENT = Probe("modules of XLA", ("jax.monitoring:register_event_listener",))
+JAX_CONFIG = Probe("entries of JAX's cache", ("jax:config",))
 JAX_END_DURATION = Probe(
     "an end to listening",
     (

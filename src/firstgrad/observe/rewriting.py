@@ -1,7 +1,7 @@
 """What PyTensor's rewriting tells: live, by marks between its passes; afterwards, from the profile that it keeps.
 
-Marks are rewrites that change nothing, registered by PyTensor's public door for extra ones. The profile is made of tuples
-whose places are PyTensor's own business: what a release has otherwise is left out, with the reason.
+Marks are rewrites that change nothing, registered by PyTensor's public door for extra ones. The profile is made of
+tuples whose places are PyTensor's own business: what a release has otherwise is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class MarkedMode:
     """
 
     def __init__(self, mode: Any) -> None:
-        self.nodes_before, self.unavailable = 0, ()
+        self.nodes_before = 0
+        self.unavailable: tuple[str, ...] = ()
         self._hooks: Any = None
         self._graph_id: int | None = None
         self._has_ended = False

@@ -1,10 +1,8 @@
-"""Stretches of time: recorded as they open and close within each other, and nested as a trace viewer draws them."""
+"""Stretches of time: recorded as they open and close within each other, and told as spans."""
 
 from __future__ import annotations
 
-import math
 import threading
-from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,9 +15,9 @@ if TYPE_CHECKING:
 
     from firstgrad.record import PhaseRecord, RewritePass
 
-_RANKS = {
+RANKS = {
     kind: rank
-    for rank, kind in enumerate((SpanKind.PHASE, SpanKind.IMPORT, SpanKind.PASS, SpanKind.STEP, SpanKind.UNIT))
+    for rank, kind in enumerate((SpanKind.PHASE, SpanKind.IMPORT, SpanKind.PASS, SpanKind.UNIT, SpanKind.STEP))
 }
 """Which is the outer one of two equal spans."""
 
@@ -156,78 +154,18 @@ def pass_spans(passes: Iterable[RewritePass], phases: Iterable[PhaseRecord]) -> 
     return tuple(spans)
 
 
-@dataclass(slots=True, eq=False)
-class NestedSpan:
-    """A span and those within it, in order and apart from each other."""
+def cut_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
+    """Order spans by their beginnings and cut each that outlasts the one it began in.
 
-    span: TimeSpan
-    began_seconds: float
-    ended_seconds: float
-    inner: list[NestedSpan] = field(default_factory=list)
-
-
-def nest_spans(spans: Iterable[TimeSpan]) -> tuple[NestedSpan, ...]:
-    """Nest spans, whatever the clocks of the instruments say.
-
-    Phases are laid down first, then the rest, the longest first; each is cut to what is free around its middle. So a
-    span that two clocks put a little over its parent's end loses that little, and a short one never cuts a long one.
-    Those whose times are not finite are left out; negative lengths are zero.
-
-    Returns
-    -------
-    tuple of NestedSpan
-        In order of time, each within its outer one, neighbours apart.
+    An outer one comes before those within; spans without length are left out.
     """
-    whole = NestedSpan(TimeSpan(kind=SpanKind.STEP, name="", began_seconds=0.0, wall_seconds=0.0), 0.0, math.inf)
-    for span in sorted(map(_clean, filter(_is_finite, spans)), key=_order):
-        _lay(whole, span)
-    return tuple(whole.inner)
-
-
-def walk_nested(nested: Sequence[NestedSpan]) -> Iterator[tuple[bool, NestedSpan]]:
-    """Go through nested spans in order of time: each comes twice, as it opens (true) and as it closes (false)."""
-    waiting = [(True, one) for one in reversed(nested)]
-    while waiting:
-        opens, one = waiting.pop()
-        yield opens, one
-        if opens:
-            waiting.append((False, one))
-            waiting += [(True, inner) for inner in reversed(one.inner)]
-
-
-def flatten_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
-    """Cut spans so that they nest: an outer one comes before those within, and those without length are left out."""
-    return tuple(
-        replace(one.span, began_seconds=one.began_seconds, wall_seconds=one.ended_seconds - one.began_seconds)
-        for opens, one in walk_nested(nest_spans(spans))
-        if opens and one.ended_seconds > one.began_seconds
-    )
-
-
-def _is_finite(span: TimeSpan) -> bool:
-    return math.isfinite(span.began_seconds) and math.isfinite(span.wall_seconds)
-
-
-def _clean(span: TimeSpan) -> TimeSpan:
-    """Begin at zero or later: the worker's clock starts there."""
-    began = max(span.began_seconds, 0.0)
-    ended = max(span.began_seconds + span.wall_seconds, began)
-    return replace(span, began_seconds=began, wall_seconds=ended - began)
-
-
-def _order(span: TimeSpan) -> tuple[bool, float, int, float]:
-    return span.kind is not SpanKind.PHASE, -span.wall_seconds, _RANKS[span.kind], span.began_seconds
-
-
-def _lay(outer: NestedSpan, span: TimeSpan) -> None:
-    middle = span.began_seconds + span.wall_seconds / 2
-    while True:
-        place = bisect_right(outer.inner, middle, key=lambda one: one.began_seconds)
-        if not place or middle >= outer.inner[place - 1].ended_seconds:
-            break
-        outer = outer.inner[place - 1]
-    low = outer.inner[place - 1].ended_seconds if place else outer.began_seconds
-    high = outer.inner[place].began_seconds if place < len(outer.inner) else outer.ended_seconds
-    began = min(max(span.began_seconds, low), high)
-    ended = max(min(span.began_seconds + span.wall_seconds, high), began)
-    outer.inner.insert(place, NestedSpan(span, began, ended))
+    cut: list[TimeSpan] = []
+    ends: list[float] = []
+    for span in sorted(spans, key=lambda one: (one.began_seconds, -one.wall_seconds, RANKS[one.kind])):
+        while ends and ends[-1] <= span.began_seconds:
+            ends.pop()
+        ended = min([span.began_seconds + span.wall_seconds, *ends[-1:]])
+        if ended > span.began_seconds:
+            ends.append(ended)
+            cut.append(replace(span, wall_seconds=ended - span.began_seconds))
+    return tuple(cut)

@@ -15,7 +15,7 @@ from firstgrad.observe.events import Attribution, ImportTime, SpanKind
 from firstgrad.observe.rewriting import count_node_types, read_rewriters
 from firstgrad.observe.spans import (
     StretchRecorder,
-    flatten_spans,
+    cut_spans,
     pass_spans,
     phase_finder,
     phase_spans,
@@ -105,7 +105,8 @@ class Tracer:
         phases : tuple of PhaseRecord
             Those that ended so far.
         """
-        compiled, nothing = first.compiled, tuple[Any, ...]()
+        compiled: Any = getattr(first, "compiled", None)
+        nothing = tuple[Any, ...]()
         report = self._try("units", lambda: self._report(first, phases), UnitReport())
         imports, modules = self._try("imports", self._sum_imports, (nothing, nothing))
         attribution = Attribution(
@@ -118,14 +119,14 @@ class Tracer:
             cache_misses=report.misses,
             spans=self._try(
                 "spans",
-                lambda: flatten_spans(
+                lambda: cut_spans(
                     (*phase_spans(phases), *pass_spans(compiled.rewrite_passes, phases), *modules, *report.spans)
                 ),
                 nothing,
             ),
         )
         problems = [problem for part in (self._imports, self._window) if part for problem in part.events.problems]
-        unavailable = (*compiled.unavailable, *self._unavailable, *problems, *report.unavailable)
+        unavailable = (*getattr(compiled, "unavailable", ()), *self._unavailable, *problems, *report.unavailable)
         return replace(attribution, unavailable=tuple(dict.fromkeys(unavailable)))
 
     def _report(self, first: Any, phases: tuple[PhaseRecord, ...]) -> UnitReport:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
-from firstgrad.observe.events import CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.units import WHOLE_GRAPH, UnitReport, describe_op, number_names, order_units, sum_up_misses
 
@@ -132,7 +132,7 @@ class XlaModuleListener:
         folder = _cache_folder()
         sizes = _entry_sizes(folder, modules)
         reasons = [module.why_missed(has_cache=folder is not None) for module in modules]
-        misses = []
+        misses: list[CacheMiss] = []
         for reason in (_NO_CACHE, _NOT_KEPT, _NO_ENTRY):
             missed = [name for name, why in zip(names, reasons, strict=True) if why == reason]
             misses += sum_up_misses(missed, reason, "XLA modules")
@@ -146,8 +146,7 @@ class XlaModuleListener:
         ]
         return UnitReport(
             units=order_units(
-                module.to_unit(name, sizes.get(module.name), facts)
-                for module, name in zip(modules, names, strict=True)
+                module.to_unit(name, sizes.get(module.name), facts) for module, name in zip(modules, names, strict=True)
             ),
             spans=tuple(spans),
             misses=tuple(misses),
@@ -185,9 +184,7 @@ def _span(kind: SpanKind, name: str, began: float, ended: float) -> TimeSpan:
 
 
 def _cache_folder() -> Path | None:
-    import jax
-
-    folder = jax.config.jax_compilation_cache_dir
+    folder = probes.JAX_CONFIG.find().jax_compilation_cache_dir
     return Path(folder) if folder else None
 
 

@@ -11,12 +11,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.backends import load_backend
+from firstgrad.backends import cache_suffixes, load_backend
 from firstgrad.errors import FirstgradError
-from firstgrad.measure.cache_watch import CacheWatch
 from firstgrad.measure.environment import has_bytecode
 from firstgrad.measure.events import Conditions, Started
 from firstgrad.measure.worker import open_pipes, require_private_cache
+from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import Sampled, SamplingRun, SamplingStage, SamplingTask
 from firstgrad.sampling.watch import SamplerWatch
@@ -67,7 +67,7 @@ def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> Sa
 
 def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> SamplingRun:
     case, folder, clock = task.case, Path(task.cache_folder), watch.clock
-    caches = CacheWatch(folder)
+    caches = CacheWatch(folder, cache_suffixes())
     caches.remember()
     had_bytecode = has_bytecode("pymc")
     clock.begin(SamplingStage.IMPORT)

@@ -7,12 +7,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.analysis.profile_change import ChangeKind
-from firstgrad.analysis.unit_patterns import merge_patterns
 from firstgrad.case import Target
 from firstgrad.columns import Unit
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
+from firstgrad.profile.difference import ChangeKind
+from firstgrad.profile.units import merge_patterns
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.show.drawing import head_figure, new_figure, scale_of, set_rows
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.analysis.profile_change import Change
-    from firstgrad.analysis.profile_difference import ProfileDifference
     from firstgrad.estimates import Estimate
+    from firstgrad.observe.events import CompiledUnit
     from firstgrad.profile import Profile
-    from firstgrad.profile import Unit as CompiledUnit
+    from firstgrad.profile.difference import ProfileChange, ProfileDifference
     from firstgrad.record import Record
     from firstgrad.show.drawing import Strokes
 
@@ -336,7 +335,7 @@ def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHA
         for axes, (unit, changes) in zip(grid, panels.items(), strict=True):
             _draw_pairs(axes, unit, changes)
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        base, head = (_profile_title(profile) for profile in (difference.base, difference.contender))
+        base, head = (_profile_title(profile) for profile in (difference.base, difference.head))
         head_figure(figure, f"What changed, instruments on\nbase: {base}\nhead: {head}")
     return figure
 
@@ -344,15 +343,15 @@ def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHA
 def describe_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> str:
     """Say in words what `draw_profile_difference` shows, for readers who can't see it."""
     changes = "; ".join(
-        f"{_change_name(change)} {write_value(unit, change.base or 0)} to {write_value(unit, change.contender or 0)}"
+        f"{_change_name(change)} {write_value(unit, change.base or 0)} to {write_value(unit, change.head or 0)}"
         for unit, changed in _change_panels(difference, top).items()
         for change in changed
     )
-    base, head = (shown(str(profile.record.case), 200) for profile in (difference.base, difference.contender))
+    base, head = (shown(str(profile.record.case), 200) for profile in (difference.base, difference.head))
     return f"Pairs of bars of what changed from {base} to {head}: {changes or 'nothing beyond noise'}."
 
 
-def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[Change]]:
+def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[ProfileChange]]:
     panels = {}
     for unit, kinds in _KINDS.items():
         changes = [
@@ -365,19 +364,19 @@ def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[C
     return panels
 
 
-def _change_name(change: Change) -> str:
+def _change_name(change: ProfileChange) -> str:
     """Name a change in full: most names are told apart by their kind alone."""
     name = shown(change.name, _LONGEST_CHANGE)
     words = name.replace("_", " ")
     return _NAMES.get((change.kind, change.metric), "{kind} {name}").format(kind=change.kind, name=name, words=words)
 
 
-def _draw_pairs(axes: Axes, unit: Unit, changes: Sequence[Change]) -> None:
-    ends = [value for change in changes for value in (change.base or 0.0, change.contender or 0.0)]
+def _draw_pairs(axes: Axes, unit: Unit, changes: Sequence[ProfileChange]) -> None:
+    ends = [value for change in changes for value in (change.base or 0.0, change.head or 0.0)]
     scale = scale_of(unit, ends)
     longest = (max(ends) / scale.factor) or 1.0
     for number, (side, shift) in enumerate((("base", -0.2), ("head", 0.2))):
-        values = [change.contender if number else change.base for change in changes]
+        values = [change.head if number else change.base for change in changes]
         places = [row + shift for row in range(len(changes))]
         lengths = [(value or 0.0) / scale.factor for value in values]
         hatch = "" if number else "//"  # so that no side is told by its colour alone

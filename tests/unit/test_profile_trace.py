@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.profile import Attribution, Profile, Span, SpanKind
-from firstgrad.report.chrome_trace import to_chrome_trace
-from firstgrad.report.span_tree import nest_spans, spans_of, walk
-from firstgrad.report.speedscope import SCHEMA, to_speedscope
+from firstgrad.observe.events import Attribution, SpanKind, TimeSpan
+from firstgrad.profile import Profile
+from firstgrad.profile.trace import SCHEMA, TraceFormat, nest_spans, spans_of, walk_nested, write_trace
 from planted_profile import failed_profile, planted_profile, planted_record
 
 
 def span(name, began, ended, kind=SpanKind.STEP):
-    return Span(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
+    return TimeSpan(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
 
 
 def outline(spans):
@@ -29,6 +28,14 @@ def outline(spans):
     return told(nest_spans(spans))
 
 
+def in_speedscope(profile):
+    return write_trace(profile, TraceFormat.SPEEDSCOPE)
+
+
+def in_chrome(profile):
+    return write_trace(profile, TraceFormat.CHROME)
+
+
 def with_spans(*spans):
     return Profile(record=planted_record(), attribution=Attribution(spans=spans))
 
@@ -36,7 +43,7 @@ def with_spans(*spans):
 seconds = st.one_of(st.floats(-1.0, 10.0), st.integers(0, 10).map(float))  # whole ones, so that ends meet
 some_spans = st.lists(
     st.builds(
-        Span, kind=st.sampled_from(SpanKind), name=st.text(max_size=3), began_seconds=seconds, wall_seconds=seconds
+        TimeSpan, kind=st.sampled_from(SpanKind), name=st.text(max_size=3), began_seconds=seconds, wall_seconds=seconds
     ),
     max_size=30,
 )
@@ -81,7 +88,7 @@ def test_times_that_are_none_are_left_out():
 @given(some_spans)
 def test_events_are_balanced_and_in_order_of_time(spans):
     now, opened = 0.0, []
-    for opens, nest in walk(nest_spans(spans)):
+    for opens, nest in walk_nested(nest_spans(spans)):
         at = nest.began_seconds if opens else nest.ended_seconds
         assert at >= now
         now = at
@@ -94,7 +101,7 @@ def test_events_are_balanced_and_in_order_of_time(spans):
 
 @given(some_spans)
 def test_every_span_is_there_once_and_is_never_made_longer(spans):
-    found = [nest for opens, nest in walk(nest_spans(spans)) if opens]
+    found = [nest for opens, nest in walk_nested(nest_spans(spans)) if opens]
     assert sorted(nest.span.name for nest in found) == sorted(each.name for each in spans)
     for nest in found:
         assert nest.ended_seconds - nest.began_seconds <= nest.span.wall_seconds + 1e-9
@@ -103,7 +110,7 @@ def test_every_span_is_there_once_and_is_never_made_longer(spans):
 def test_nests_of_any_depth_are_walked():
     depth = 1500  # beyond what a recursion would bear
     found = nest_spans([span(f"{number}", number, 2 * depth - number) for number in range(depth)])
-    assert sum(1 for _ in walk(found)) == 2 * depth
+    assert sum(1 for _ in walk_nested(found)) == 2 * depth
 
 
 def check_schema(text):
@@ -134,7 +141,7 @@ def check_schema(text):
 
 
 def test_a_planted_profile_is_what_speedscope_asks_for():
-    document = check_schema(to_speedscope(planted_profile()))
+    document = check_schema(in_speedscope(planted_profile()))
     (profile,) = document["profiles"]
     names = [frame["name"] for frame in document["shared"]["frames"]]
     events = [(event["type"], names[event["frame"]], event["at"]) for event in profile["events"]]
@@ -154,23 +161,23 @@ def test_a_planted_profile_is_what_speedscope_asks_for():
 
 @given(some_spans)
 def test_any_spans_are_what_speedscope_asks_for(spans):
-    check_schema(to_speedscope(with_spans(*spans)))
+    check_schema(in_speedscope(with_spans(*spans)))
 
 
 def test_phases_come_from_the_record_where_no_span_tells():
     found = spans_of(failed_profile())
     assert [(each.kind, each.name) for each in found] == [(SpanKind.PHASE, "import"), (SpanKind.PHASE, "build")]
-    check_schema(to_speedscope(failed_profile()))
+    check_schema(in_speedscope(failed_profile()))
 
 
 def test_a_profile_without_anything_is_a_file_still():
     profile = Profile(record=planted_record(phases={}))
-    (empty,) = check_schema(to_speedscope(profile))["profiles"]
+    (empty,) = check_schema(in_speedscope(profile))["profiles"]
     assert empty["events"] == []
 
 
 def test_chromes_events_are_in_microseconds_with_memory_beside_them():
-    document = json.loads(to_chrome_trace(planted_profile()))
+    document = json.loads(in_chrome(planted_profile()))
     events = {(each["ph"], each["name"]): each for each in document["traceEvents"]}
     fusion = events["X", "fusion [pass]"]
     assert (fusion["ts"], fusion["dur"], fusion["cat"]) == (3_100_000, 2_000_000, "pass")
@@ -182,7 +189,7 @@ def test_chromes_events_are_in_microseconds_with_memory_beside_them():
 
 @given(some_spans)
 def test_chromes_events_nest(spans):
-    events = [each for each in json.loads(to_chrome_trace(with_spans(*spans)))["traceEvents"] if each["ph"] == "X"]
+    events = [each for each in json.loads(in_chrome(with_spans(*spans)))["traceEvents"] if each["ph"] == "X"]
     ends = []
     for event in events:
         while ends and ends[-1] <= event["ts"]:

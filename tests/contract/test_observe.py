@@ -15,7 +15,8 @@ from firstgrad.measure.launch import conclude, make_task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.model import Model
-from firstgrad.profile import Profile, SpanKind, UnitKind
+from firstgrad.observe.events import SpanKind, UnitKind
+from firstgrad.profile import Profile
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 
 pytestmark = pytest.mark.compiles

@@ -5,9 +5,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
+from firstgrad.backends import cache_suffixes
 from firstgrad.case import Scenario
-from firstgrad.measure.cache_watch import CacheWatch, contradiction
-from firstgrad.measure.reads import arm, keeps_access_times
+from firstgrad.observe.disk_cache import CacheWatch, arm, contradiction, keeps_access_times
 from firstgrad.record import CacheUse
 
 
@@ -58,12 +58,12 @@ def folder(tmp_path):
 def how(request, monkeypatch):
     """Both ways of counting: a file system without access times must give the same numbers."""
     if request.param == "audit events":
-        monkeypatch.setattr("firstgrad.measure.cache_watch.keeps_access_times", lambda _: False)
+        monkeypatch.setattr("firstgrad.observe.disk_cache.keeps_access_times", lambda _: False)
 
 
 @pytest.mark.usefixtures("how")
 def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     assert watch.remember() == 3
     (folder / "numba" / "c.nbc").read_bytes()  # before the window
     watch.begin()
@@ -90,7 +90,7 @@ def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
 
 
 def test_reading_alone_proves_a_warm_cache(folder):
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     watch.begin()
     (folder / "numba" / "a.nbc").read_bytes()
@@ -114,7 +114,7 @@ def test_arming_leaves_contents_and_modification_alone(folder):
 
 @pytest.mark.usefixtures("how")
 def test_reads_are_seen_however_the_path_is_opened(folder):
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     watch.begin()
     descriptor = os.open(folder / "numba" / "a.nbc", os.O_RDONLY)
@@ -127,7 +127,7 @@ def test_reads_are_seen_however_the_path_is_opened(folder):
 
 @pytest.mark.usefixtures("how")
 def test_writing_a_remembered_entry_is_not_reading_it(folder):
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     watch.begin()
     (folder / "numba" / "a.nbc").write_bytes(b"again")
@@ -139,7 +139,7 @@ def test_loading_a_remembered_extension_module_is_reading_it(folder):
     module = folder / "pytensor"
     module.mkdir()
     (module / "not_really_c.so").write_bytes(b"no machine code")
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     watch.begin()
     with pytest.raises(ImportError):
@@ -149,7 +149,7 @@ def test_loading_a_remembered_extension_module_is_reading_it(folder):
 
 def test_what_was_remembered_before_the_window_is_not_what_a_silent_compile_wrote(folder):
     # As for `hot`: what the first, silent compile wrote was there before the window began.
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     (folder / "numba" / "d.nbc").write_bytes(b"by the silent compile")
     watch.begin()
@@ -159,7 +159,7 @@ def test_what_was_remembered_before_the_window_is_not_what_a_silent_compile_wrot
 def test_a_folder_that_is_a_symbolic_link_is_watched_too(folder, tmp_path_factory):
     link = tmp_path_factory.mktemp("links") / "caches"
     link.symlink_to(folder)
-    watch = CacheWatch(link)
+    watch = CacheWatch(link, cache_suffixes())
     assert watch.remember() == 3
     watch.begin()
     (folder / "numba" / "a.nbc").read_bytes()
@@ -168,7 +168,7 @@ def test_a_folder_that_is_a_symbolic_link_is_watched_too(folder, tmp_path_factor
 
 @pytest.mark.usefixtures("how")
 def test_a_second_window_starts_from_nothing(folder):
-    watch = CacheWatch(folder)
+    watch = CacheWatch(folder, cache_suffixes())
     watch.remember()
     watch.begin()
     (folder / "numba" / "a.nbc").read_bytes()

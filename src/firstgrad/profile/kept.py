@@ -29,11 +29,6 @@ _LONGEST_DETAIL = 300
 def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
     """Write a profile to ``FOLDER/RECORD_ID.json``, whole or not at all.
 
-    Returns
-    -------
-    Path
-        The new file.
-
     Raises
     ------
     RecordExistsError
@@ -44,8 +39,7 @@ def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
     record_id = profile.record.record_id
     if not record_id or Path(record_id).name != record_id or record_id.startswith("."):
         raise StoreError(f"record id {record_id!r} makes no file name. Give the record another one")
-    path = Path(folder) / f"{record_id}{_ENDING}"
-    return write_profile(profile, path, is_new=True)
+    return write_profile(profile, Path(folder) / f"{record_id}{_ENDING}", is_new=True)
 
 
 def require_folder(folder: str | Path = DEFAULT_FOLDER) -> None:
@@ -123,7 +117,7 @@ def read_profile(path: str | Path) -> Profile:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give a profile's file, or a kept profile's record id"
         ) from error
-    _refuse_other_version(_version(text), path)
+    _refuse_other_version(text, path)
     try:
         profile = from_json(text, Profile)
     except DecodeError as error:
@@ -138,6 +132,19 @@ def read_profile(path: str | Path) -> Profile:
             f"{SCHEMA_VERSION}. Upgrade firstgrad (pip install --upgrade firstgrad)"
         )
     return profile
+
+
+def _refuse_other_version(text: bytes, path: Path) -> None:
+    try:
+        version = json.loads(text)["profile_version"]
+    except Exception:  # noqa: BLE001 - damaged in any way: the decoder says it better
+        return
+    if not isinstance(version, int) or version == PROFILE_VERSION:
+        return
+    wrote = f"{path}: profile version {version} was written by {{}} firstgrad; this one reads {PROFILE_VERSION}. "
+    if version > PROFILE_VERSION:
+        raise SchemaTooNewError(wrote.format("a newer") + "Upgrade firstgrad (pip install --upgrade firstgrad)")
+    raise StoreError(wrote.format("an older") + "Profile the case again")
 
 
 def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
@@ -155,18 +162,18 @@ def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
     StoreError
         Where none is there, or several; the error lists the candidates.
     """
-    if what.endswith(_ENDING) or names_file(what):
-        if not names_file(what):
-            raise StoreError(f"{what}: there is no such file. {_listed(list_profiles(folder), folder)}")
+    if names_file(what):
         return Path(what)
     kept = list_profiles(folder)
-    found = [path for path in kept if path.stem.startswith(what)]
-    exact = [path for path in found if path.stem == what]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
-    if not what or not found:
+    if what.endswith(_ENDING):
+        raise StoreError(f"{what}: there is no such file. {_listed(kept, folder)}")
+    candidates = [path for path in kept if path.stem.startswith(what)]
+    exact = [path for path in candidates if path.stem == what]
+    if len(exact or candidates) == 1:
+        return (exact or candidates)[0]
+    if not what or not candidates:
         raise StoreError(f"no kept profile's record id begins with {what!r}. {_listed(kept, folder)}")
-    raise StoreError(f"{what!r} begins {len(found)} record ids. Give more of it. {_listed(found, folder)}")
+    raise StoreError(f"{what!r} begins {len(candidates)} record ids. Give more of it. {_listed(candidates, folder)}")
 
 
 def names_file(what: str) -> bool:
@@ -180,22 +187,22 @@ def names_file(what: str) -> bool:
 def list_profiles(folder: str | Path = DEFAULT_FOLDER) -> tuple[Path, ...]:
     """List the files of kept profiles, the latest first; empty where the folder isn't there."""
     try:
-        found = [
-            (path.stat().st_mtime, path)
+        files = [
+            (-path.stat().st_mtime, path)
             for path in Path(folder).iterdir()
             if path.suffix == _ENDING and not path.name.startswith(".") and path.is_file()
         ]
     except OSError:
         return ()
-    return tuple(path for _, path in sorted(found, key=lambda each: (-each[0], each[1])))
+    return tuple(path for _, path in sorted(files))
 
 
 def _listed(paths: Sequence[Path], folder: str | Path) -> str:
     if not paths:
         return f"{folder} has none. Make one: firstgrad profile"
-    told = "; ".join(f"{path.stem} ({_case_of(path)})" for path in paths[:_MOST_CANDIDATES])
+    names = "; ".join(f"{path.stem} ({_case_of(path)})" for path in paths[:_MOST_CANDIDATES])
     more = f"; and {len(paths) - _MOST_CANDIDATES} older ones" if len(paths) > _MOST_CANDIDATES else ""
-    return f"{folder} has {told}{more}"
+    return f"{folder} has {names}{more}"
 
 
 def _case_of(path: Path) -> str:
@@ -203,26 +210,3 @@ def _case_of(path: Path) -> str:
         return str(read_profile(path).record.case)
     except StoreError:
         return "unreadable"
-
-
-def _version(text: bytes) -> int:
-    """Version that a text claims to have; this one's where it claims none, since then the decoder knows better."""
-    try:
-        version = json.loads(text)["profile_version"]
-    except Exception:  # noqa: BLE001 - damaged in any way: then it claims nothing
-        return PROFILE_VERSION
-    return version if isinstance(version, int) else PROFILE_VERSION
-
-
-def _refuse_other_version(version: int, path: Path) -> None:
-    if version == PROFILE_VERSION:
-        return
-    if version > PROFILE_VERSION:
-        raise SchemaTooNewError(
-            f"{path}: profile version {version} was written by a newer firstgrad; this one reads {PROFILE_VERSION}. "
-            "Upgrade firstgrad (pip install --upgrade firstgrad)"
-        )
-    raise StoreError(
-        f"{path}: profile version {version} was written by an older firstgrad; this one reads {PROFILE_VERSION}. "
-        "Profile the case again"
-    )

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from firstgrad.errors import WorkerError
-from firstgrad.measure import allocations
-from firstgrad.measure.allocations import MAX_SITES, add_up, draw_flame_graph, shorten_path
+from firstgrad.profile import make
+from firstgrad.profile.make import MAX_SITES, add_up, draw_flame_graph, shorten_path
+from helpers import make_case, make_record
 
 OURS = ("compile_kernel", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/executionengine.py", 40)
 MALLOC, NEW = ("malloc", "<unknown>", 0), ("operator new(unsigned long)", "<unknown>", 0)
@@ -73,7 +74,7 @@ def test_names_of_templates_are_cut():
 
 @pytest.mark.parametrize(("stderr", "said"), [("Traceback\nno file\n", ": no file$"), ("", ": exit code 9$")])
 def test_memrays_last_word_is_told(monkeypatch, tmp_path, stderr, said):
-    monkeypatch.setattr(allocations.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=9, stderr=stderr))
+    monkeypatch.setattr(make.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=9, stderr=stderr))
     with pytest.raises(WorkerError, match=said):
         draw_flame_graph(Path("none"), tmp_path / "page.html")
 
@@ -90,3 +91,17 @@ def test_parentheses_of_a_template_are_no_arguments():
     function = ("std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>(F&&)", "", 0)
     (site,) = add_up([([function, OURS], [OURS], 1, 1)])
     assert site.native == "std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>"
+
+
+@pytest.mark.parametrize("error", [WorkerError("memray drew no flame graph: disk full"), OSError("disk full")])
+def test_a_memray_that_fails_costs_only_its_sites(monkeypatch, tmp_path, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(make, "run_worker", lambda *_: None)
+    monkeypatch.setattr(make, "conclude", lambda *_: make_record())
+    monkeypatch.setattr(make, "_summarise_allocations", fail)
+    private = SimpleNamespace(folder=tmp_path, caches=tmp_path)
+    sites, problems = make._allocation_sites(make_case(), private, lambda _: None, 1, tmp_path)
+    assert sites == ()
+    assert problems == (f"allocations: {error}",)

@@ -12,8 +12,7 @@ import pytest
 from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
 from firstgrad.profile import PROFILE_VERSION
-from firstgrad.record import SCHEMA_VERSION
-from firstgrad.store.profiles import (
+from firstgrad.profile.kept import (
     DEFAULT_FOLDER,
     find_profile,
     keep_profile,
@@ -21,6 +20,7 @@ from firstgrad.store.profiles import (
     read_profile,
     write_profile,
 )
+from firstgrad.record import SCHEMA_VERSION
 from planted_profile import failed_profile, planted_profile
 
 

@@ -1,0 +1,167 @@
+"""Cache entries on the disk: which were read and written, counted on the files themselves; the proof of a scenario.
+
+Writes are counted by listing the folder, reads by the files' access times, so no compiler needs to be patched or
+believed, and the measured process pays nothing. (Python's audit events would tell of reads too, but a hook is called
+for every ``id()``, of which PyTensor does millions: it made compiles 30 to 40% slower. They serve where a file system
+keeps no access times.)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.case import Scenario
+from firstgrad.record import CacheUse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_EARLIER_NANOSECONDS = 10**9
+
+
+class AccessTimes:
+    """Counts files whose access time moved.
+
+    Each file's access time is first set to a second before its modification: even a file system that updates access
+    times only now and then (``relatime``, the usual) updates one that is older than that. A second, not more:
+    PyTensor throws away what it takes for long unused.
+    """
+
+    def __init__(self) -> None:
+        self._armed: dict[str, int] = {}
+
+    def begin(self, files: Iterable[str]) -> None:
+        """Start counting reads of these files."""
+        self._armed = {name: arm(name) for name in files}
+
+    def end(self) -> int:
+        """Say how many of them were read."""
+        return sum(1 for name, armed in self._armed.items() if Path(name).exists() and _access_time(name) != armed)
+
+
+class AuditedReads:
+    """Counts files that Python opened for reading or imported; slow, since a hook hears every audit event."""
+
+    def __init__(self) -> None:
+        self._files: frozenset[str] = frozenset()
+        self._read: set[str] = set()
+        self._is_counting = False
+        self._is_hooked = False
+
+    def begin(self, files: Iterable[str]) -> None:
+        """Start counting reads of these files."""
+        self._files, self._read, self._is_counting = frozenset(files), set(), True
+        if self._files and not self._is_hooked:
+            self._is_hooked = True
+            sys.addaudithook(self._on_audit)
+
+    def end(self) -> int:
+        """Say how many of them were read."""
+        self._is_counting = False
+        return len(self._read)
+
+    def _on_audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        # This runs for every audit event of the process: leave as early as possible, and never raise.
+        if not self._is_counting or event not in ("open", "import"):
+            return
+        place = arguments[0] if event == "open" else arguments[1]
+        if event == "open" and isinstance(arguments[1], str) and "r" not in arguments[1]:
+            return
+        if isinstance(place, str | Path) and str(place) in self._files:
+            self._read.add(str(place))
+
+
+def keeps_access_times(folder: Path) -> bool:
+    """Try whether reading a file in this folder moves its access time."""
+    probe = folder / "access-time-probe"
+    probe.write_bytes(b"read me")
+    try:
+        armed = arm(str(probe))
+        probe.read_bytes()
+        return _access_time(str(probe)) != armed
+    finally:
+        probe.unlink()
+
+
+def arm(name: str) -> int:
+    """Set a file's access time before its modification, so that the next read moves it. Returns the time set."""
+    modified = Path(name).stat().st_mtime_ns
+    os.utime(name, ns=(modified - _EARLIER_NANOSECONDS, modified))
+    return _access_time(name)
+
+
+def _access_time(name: str) -> int:
+    return Path(name).stat().st_atime_ns
+
+
+class CacheWatch:
+    """Watches one folder of caches from within the process that uses it.
+
+    Parameters
+    ----------
+    root : Path
+        Of all private caches.
+    suffixes : tuple of str
+        How the names of entries end. One file is one compiled unit: a C module, a function of Numba's, an executable of
+        JAX's.
+    """
+
+    def __init__(self, root: Path, suffixes: tuple[str, ...]) -> None:
+        self._root, self._suffixes = root.resolve(), suffixes
+        self._reads = AccessTimes() if keeps_access_times(self._root) else AuditedReads()
+        self._known: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+
+    def remember(self) -> int:
+        """Take what is there now for the entries that an earlier compile left. Returns how many they are."""
+        self._known = self._entries()
+        return len(self._known)
+
+    def begin(self) -> None:
+        """Start counting reads of the remembered entries, and writes."""
+        self._before = self._entries()
+        self._reads.begin(self._known)
+
+    def end(self, scenario: Scenario) -> CacheUse:
+        """Stop counting and compare with what the scenario promises.
+
+        Returns
+        -------
+        CacheUse
+            With a reason where the numbers contradict the scenario.
+        """
+        read = self._reads.end()
+        written = {name: size for name, size in self._entries().items() if name not in self._before}
+        use = CacheUse(
+            entries_before=len(self._known),
+            entries_read=read,
+            entries_written=len(written),
+            bytes_written=sum(written.values()),
+        )
+        return replace(use, contradiction=contradiction(scenario, use))
+
+    def _entries(self) -> dict[str, int]:
+        paths = (path for path in self._root.rglob("*") if path.name.endswith(self._suffixes))
+        return {str(path): path.stat().st_size for path in paths if path.is_file()}
+
+
+def contradiction(scenario: Scenario, use: CacheUse) -> str | None:
+    """Say why counts contradict a scenario; none where they prove it."""
+    before, read, written = use.entries_before, use.entries_read, use.entries_written
+    reasons = {
+        Scenario.COLD: (
+            (before > 0, f"cold, but {before} entries were there at the start"),
+            (read > 0, f"cold, but {read} entries were read from the cache"),
+            (written == 0, "cold, but nothing was written to the cache: was a different cache used?"),
+        ),
+        Scenario.WARM: (
+            (read == 0, "warm, but nothing was read from the cache"),
+            (written > 0, f"warm, but {written} entries were written: the cache was not complete"),
+        ),
+        Scenario.HOT: ((written > 0, f"hot, but {written} entries were written to the cache"),),
+    }
+    return next((reason for holds, reason in reasons[scenario] if holds), None)
