@@ -542,7 +542,7 @@ def _largest(changes: Sequence[ProfileChange], top: int) -> list[ProfileChange]:
 
 
 def _changes_table(changes: Sequence[ProfileChange]) -> Table:
-    from firstgrad.show.result import Column, Style, Table, TableRow, right
+    from firstgrad.show.result import Style, Table, TableRow, left, right
     from firstgrad.show.words import write_value
 
     rows = []
@@ -559,8 +559,14 @@ def _changes_table(changes: Sequence[ProfileChange]) -> Table:
         )
         style = Style.DIM if change.is_noise else Style.PLAIN
         rows.append(TableRow(cells, style, ends_section=is_last and not is_total))
-    names = (Column("what", is_folded=True), Column("number"))
-    return Table(columns=(*names, *right("base", "head", "difference", "ratio", is_kept=True)), rows=rows)
+    return Table(
+        columns=(
+            *left("what", is_folded=True),
+            *left("number"),
+            *right("base", "head", "difference", "ratio", is_kept=True),
+        ),
+        rows=rows,
+    )
 
 
 def _table(names: str, numbers: str, rows: Sequence[Any]) -> Table:
