@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pyte
 import pytest
@@ -26,72 +26,75 @@ from firstgrad.progress.history import ExpectedTime
 from firstgrad.progress.look import StackLook, UnitCount
 from helpers import MIB, FakeClock
 
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What a display reads of a watched thread."""
-
-    title: str
-    look: StackLook
-    stage_seconds: float
-    elapsed_seconds: float
-    units: tuple[UnitCount, ...] = ()
-    is_cache_seen: bool = False
-    rss_bytes: int | None = None
-    processes: int = 1
-    expected: ExpectedTime | None = None
-    thread_id: int = 0
-
-
-REWRITING = Shown(
-    title="pose",
-    look=StackLook(stage=Stage.REWRITE, pass_name="canonicalize", pass_number=12, pass_total=44, nodes=812),  # noqa: S106
-    stage_seconds=1.25,
-    elapsed_seconds=12.3,
-    rss_bytes=456 * MIB,
-)
-COMPILING = Shown(
-    title="",
-    look=StackLook(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
-    stage_seconds=2.0,
-    elapsed_seconds=46.0,
-    units=(UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
-    is_cache_seen=True,
-    expected=ExpectedTime(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
+CANONICALIZE = StackLook(
+    stage=Stage.REWRITE,
+    pass_name="canonicalize",  # noqa: S106 - a rewrite pass
+    pass_number=12,
+    pass_total=44,
+    nodes=812,
 )
 
 
-LINKING = replace(
-    REWRITING,
+def shown(**fields):
+    """What a display reads of a watched thread: of one that rewrites, but for these fields."""
+    known = {
+        "title": "pose",
+        "look": CANONICALIZE,
+        "stage_seconds": 1.25,
+        "elapsed_seconds": 12.3,
+        "units": (),
+        "is_cache_seen": False,
+        "rss_bytes": 456 * MIB,
+        "processes": 1,
+        "expected": None,
+        "thread_id": 0,
+    }
+    return SimpleNamespace(**known | fields)
+
+
+def compiling(**fields):
+    known = {
+        "title": "",
+        "look": StackLook(stage=Stage.FIRST_CALL, unit="kernel", unit_kind=UnitKind.JITTED_FUNCTION),
+        "stage_seconds": 2.0,
+        "elapsed_seconds": 46.0,
+        "units": (UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=34),),
+        "is_cache_seen": True,
+        "rss_bytes": None,
+        "expected": ExpectedTime(seconds=152.0, low_seconds=150.0, high_seconds=160.0, runs=3),
+    }
+    return shown(**known | fields)
+
+
+REWRITING, COMPILING = shown(), compiling()
+LINKING = shown(
     look=StackLook(stage=Stage.LINK, node_number=4, node_total=15, unit="Elemwise(Add)", unit_kind=UnitKind.C_MODULE),
     units=(UnitCount(kind=UnitKind.C_MODULE, compiled=0, from_cache=1),),
     processes=3,
 )
+WORDS = [
+    (REWRITING, "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"),
+    (
+        COMPILING,
+        "first call 2.0 s · compiling kernel · 34 jitted functions compiled · some from cache · 46.0 s in all · "
+        "about 150 s left (3 former runs)",
+    ),
+    (
+        LINKING,
+        "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add) · "
+        "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes",
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("thread", "text"),
-    [
-        (REWRITING, "pose: rewrite 1.2 s · pass 12 of 44, canonicalize, 812 nodes · 12.3 s in all · 456 MiB"),
-        (
-            COMPILING,
-            "first call 2.0 s · compiling kernel · 34 jitted functions compiled · some from cache · 46.0 s in all · "
-            "about 150 s left (3 former runs)",
-        ),
-        (
-            LINKING,
-            "pose: link and compile 1.2 s · node 4 of 15 · compiling Elemwise(Add) · "
-            "1 C module from cache · 12.3 s in all · 456 MiB · 3 processes",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("thread", "text"), WORDS)
 def test_a_thread_in_words(thread, text):
     assert one_line(thread) == text
 
 
 def test_counts_of_both_kinds_in_words():
     units = (UnitCount(kind=UnitKind.XLA_MODULE, compiled=1, from_cache=2),)
-    assert account(replace(REWRITING, units=units)).startswith("1 XLA module compiled, 2 from cache · ")
+    assert account(shown(units=units)).startswith("1 XLA module compiled, 2 from cache · ")
 
 
 @pytest.mark.parametrize(
@@ -104,11 +107,11 @@ def test_counts_of_both_kinds_in_words():
 )
 def test_remaining_time_does_not_claim_more_than_it_knows(low, middle, high, text):
     expected = ExpectedTime(seconds=middle, low_seconds=low, high_seconds=high, runs=2)
-    assert account(replace(REWRITING, expected=expected)).endswith(text)
+    assert account(shown(expected=expected)).endswith(text)
 
 
 def test_a_long_name_is_cut():
-    long = replace(COMPILING, look=replace(COMPILING.look, unit="x" * 500))
+    long = compiling(look=StackLook(unit="x" * 500))
     assert len(activity(long)) < 100
     assert "…" in activity(long)
 
@@ -139,7 +142,7 @@ def logged(*drawings, every=1.0):
     return [line.split(" 1.2 s")[0].split(" 2.0 s")[0] for line in lines]
 
 
-BARE = replace(REWRITING, title="")
+BARE = shown(title="")
 
 
 A_LOG_HAS_LINES = {
@@ -147,12 +150,12 @@ A_LOG_HAS_LINES = {
     "now and then in a long stage": ([[COMPILING]] * 31, 1.0, ["first call"] * 4),
     "not at every flicker": ([[BARE], [COMPILING]] * 10, 0.1, ["rewrite", "first call"]),
     "two threads apart": (
-        [[replace(COMPILING, title="one"), replace(REWRITING, title="two")]] * 3,
+        [[compiling(title="one"), shown(title="two")]] * 3,
         2.0,
         ["one: first call", "two: rewrite"],
     ),
     "two threads without titles apart": (
-        [[replace(BARE, thread_id=1), replace(COMPILING, thread_id=2)]] * 9,
+        [[shown(title="", thread_id=1), compiling(thread_id=2)]] * 9,
         1.0,
         ["rewrite", "first call"],
     ),
@@ -214,7 +217,7 @@ def test_a_terminal_shows_two_rows_at_the_bottom(terminal):
 
 
 def test_a_row_is_never_wider_than_the_terminal(terminal):
-    terminal.display.draw([replace(REWRITING, title="long" * 50)])
+    terminal.display.draw([shown(title="long" * 50)])
     rows = terminal.rows()
     assert rows[8].endswith("…")
     assert rows[9] == "  12.3 s in all · 456 MiB"
@@ -255,13 +258,13 @@ def test_the_rows_are_given_back(terminal, how):
 
 def test_two_threads_have_a_row_each(terminal):
     terminal.display.draw([REWRITING])
-    terminal.display.draw([replace(REWRITING, title="one"), replace(COMPILING, title="two"), COMPILING])
+    terminal.display.draw([shown(title="one"), compiling(title="two"), COMPILING])
     rows = terminal.rows()
     assert [row[2:6] for row in rows[7:]] == ["one:", "two:", "firs"]
 
 
 def test_names_in_brackets_are_no_markup(terminal):
-    terminal.display.draw([replace(REWRITING, title="model[red]")])
+    terminal.display.draw([shown(title="model[red]")])
     assert "model[red]:" in terminal.rows()[8]
 
 
