@@ -6,7 +6,6 @@ from firstgrad.advise.advice import OfferedChoice
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.model import Model
 from firstgrad.record import Check, Counts, GroupFiniteness, Phase, PhaseRecord, Verdict
-from firstgrad.row import make_row
 from helpers import make_environment, make_record
 
 MODEL = Model(reference="some/file.py:build")
@@ -56,10 +55,6 @@ def planted_samples(costs=None, *, noise=(0.99, 1.0, 1.01), scenarios=(Scenario.
 def asked(records):
     """What is wanted of these records: every case, as a choice of its backend."""
     return {each.case.question: (OfferedChoice(backend=each.case.backend), each.case.scenario) for each in records}
-
-
-def rows(records):
-    return [make_row(each) for each in records]
 
 
 def group(name, values=1, nan=0):

@@ -14,12 +14,12 @@ from firstgrad.advise.words import advice_sentences, alarm_sentences, lead_sente
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict
-from planted_advice import CROSSING, asked, planted_sample, planted_samples, rows
+from planted_advice import CROSSING, asked, planted_sample, planted_samples
 
 
 def advise(records, evaluations=20_000, workload=None):
     workload = workload or Workload(evaluations=evaluations)
-    return make_advice(find_offers(rows(records), asked(records), workload), workload)
+    return make_advice(find_offers(records, asked(records), workload), workload)
 
 
 def told(advice):
@@ -124,7 +124,7 @@ def test_what_was_not_measured_is_told():
     records = planted_samples()
     wanted = asked(records) | {"some other question": (OfferedChoice(backend=BackendName.C), Scenario.COLD)}
     workload = Workload(evaluations=1000)
-    advice = make_advice(find_offers(rows(records), wanted, workload), workload)
+    advice = make_advice(find_offers(records, wanted, workload), workload)
     assert "Not measured, so not compared: c." in told(advice)
 
 

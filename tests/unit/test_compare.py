@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.codec import from_json, to_json
-from firstgrad.columns import METRICS, Unit, metric_named
+from firstgrad.columns import METRICS, Unit, metric_named, samples_table
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
 from firstgrad.compare.noise import Noise
@@ -31,7 +31,6 @@ from firstgrad.record import (
     Status,
     Verdict,
 )
-from firstgrad.row import make_row
 from helpers import COVERAGE, MIB, make_case, make_environment, make_record, seeds
 from strategies import records as random_records
 
@@ -256,15 +255,15 @@ def test_sides_of_different_cases_are_matched_by_a_key():
 
 
 def history(*, change, runs=8, interleaved=False, **fields):
-    """Earlier runs whose medians go up and down by a factor, as rows."""
+    """Earlier runs whose medians go up and down by a factor, as a table."""
     found = []
     for run in range(runs):
         for number in range(3):
             minutes = 10 * run + number if not interleaved else run + 20 * number
             at = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
             made = sample(f"h{run}-{number}", make_case(), make_environment(label=f"run {run}"), change ** (run % 2))
-            found.append(make_row(replace(made, started_at=at.isoformat(timespec="milliseconds"), **fields)))
-    return found
+            found.append(replace(made, started_at=at.isoformat(timespec="milliseconds"), **fields))
+    return samples_table(found)
 
 
 def test_a_change_that_the_case_usually_makes_is_none():
@@ -290,10 +289,10 @@ def test_rounds_are_held_to_the_noise_of_rounds():
 def test_history_is_of_the_same_case_conditions_and_earlier():
     records = [replace(each, started_at="2025-01-01T00:00:00+00:00") for each in (*side("base"), *side("head"))]
     others = [
-        [replace(row, question="another") for row in history(change=1.1)],
-        [replace(row, conditions="another") for row in history(change=1.1)],
-        [replace(row, started_at=f"2026{row.started_at[4:]}") for row in history(change=1.1)],
-        [replace(row, reason="failed") for row in history(change=1.1)],
+        history(change=1.1).assign(question="another"),
+        history(change=1.1).assign(conditions="another"),
+        history(change=1.1).assign(started_at=lambda table: "2026" + table["started_at"].str[4:]),
+        history(change=1.1).assign(reason="failed"),
         history(change=1.1, runs=5),
     ]
     for each in others:

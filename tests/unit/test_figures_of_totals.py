@@ -10,7 +10,7 @@ from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.advise.workload import Workload
 from firstgrad.estimates import Estimate
 from firstgrad.show.totals import describe_advice, describe_breakeven, draw_advice, draw_breakeven
-from planted_advice import asked, planted_samples, rows
+from planted_advice import asked, planted_samples
 
 
 def estimate(value, part=0.0):
@@ -93,7 +93,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 @pytest.fixture(scope="module")
 def advice():
     records, workload = planted_samples(), Workload(evaluations=20_000)
-    return make_advice(find_offers(rows(records), asked(records), workload), workload)
+    return make_advice(find_offers(records, asked(records), workload), workload)
 
 
 def test_each_scenario_has_a_panel_with_equal_scales(advice):

@@ -27,7 +27,7 @@ from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.record import Counts, Status
 from firstgrad.store import import_jsonl
-from planted_advice import MODEL, asked, group, planted_sample, planted_samples, rows
+from planted_advice import MODEL, asked, group, planted_sample, planted_samples
 
 DATA = Path(__file__).parents[2] / "docs" / "data"
 QUIET = Surroundings(
@@ -37,7 +37,7 @@ QUIET = Surroundings(
 
 def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, **around):
     workload = Workload(evaluations=evaluations)
-    advice = make_advice(find_offers(rows(records), wanted or asked(records), workload), workload)
+    advice = make_advice(find_offers(records, wanted or asked(records), workload), workload)
     situation = Situation(
         model=as_model(model),
         records=tuple(records),

@@ -409,11 +409,12 @@ def test_a_comparison_has_its_figure_and_what_changed():
 
 def test_a_side_is_found_by_its_rows():
     rows = rows_of(planted.along_commits())
-    assert len(choose_side(rows, "planted", lambda _: "")) == 18
-    assert len(choose_side(rows, "a" * 7, lambda _: "")) == 6
-    assert len(choose_side(rows, "HEAD", lambda _: "b" * 40)) == 6
+    named = [(row.record_id, row.label, row.git_commit) for row in rows]
+    assert len(choose_side(named, "planted", lambda _: "")) == 18
+    assert len(choose_side(named, "a" * 7, lambda _: "")) == 6
+    assert len(choose_side(named, "HEAD", lambda _: "b" * 40)) == 6
     with pytest.raises(UnknownSideError, match="There are labels planted and commits cccccccccc, bbbbbbbbbb"):
-        choose_side(rows, "nowhere", lambda _: "")
+        choose_side(named, "nowhere", lambda _: "")
 
 
 def test_nothing_stored_is_nothing_to_report():

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 from firstgrad.advise.breakeven import BreakEven, Option, break_even
 from firstgrad.advise.workload import Workload
 from firstgrad.case import BackendName, Scenario
-from firstgrad.columns import METRICS
+from firstgrad.columns import metric_named
 from firstgrad.compare.ratio import PooledScatter, fit_ratio, pool_scatter
+from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
-from firstgrad.record import Doubt, Status, Verdict
+from firstgrad.record import Doubt, Phase, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from firstgrad.row import Row
+    from firstgrad.record import Record
 
 CONFIDENCE = 0.95
-_PLACES = {metric.name: number for number, metric in enumerate(METRICS)}
 _GOOD_VERDICTS = (Verdict.AGREES, Verdict.NO_ORACLE)
 _OF_ONE_PROCESS = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _LEAST_EVALUATIONS, _MOST_EVALUATIONS = 1e4, 1e9
@@ -116,7 +116,7 @@ class Offers:
 
 
 def find_offers(
-    rows: Iterable[Row], wanted: Mapping[str, tuple[OfferedChoice, Scenario]], workload: Workload
+    records: Iterable[Record], wanted: Mapping[str, tuple[OfferedChoice, Scenario]], workload: Workload
 ) -> Offers:
     """Sort samples into offers, in the order of what is wanted.
 
@@ -124,17 +124,17 @@ def find_offers(
 
     Parameters
     ----------
-    rows : iterable of Row
+    records : iterable of Record
         Of equal conditions; those of other questions are passed over.
     wanted : mapping of str to (OfferedChoice, Scenario)
         By question: what may be offered.
     workload : Workload
         What is planned.
     """
-    samples: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.question in wanted:
-            samples[row.question].append(row)
+    samples: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.case.question in wanted:
+            samples[record.case.question].append(record)
     offers: list[Offer] = []
     left_out: list[ChoiceLeftOut] = []
     for question, (choice, scenario) in wanted.items():
@@ -148,34 +148,39 @@ def find_offers(
     return Offers(offers=tuple(offers), left_out=tuple(left_out))
 
 
-def is_complete(row: Row) -> bool:
+def is_complete(reason: str, verdict: str, first_seconds: float | None, call_seconds: float | None) -> bool:
     """Whether a sample's check holds and it tells both what a first gradient and what an evaluation costs."""
-    numbers = _number(row, "time_to_first_gradient"), _number(row, "evaluation")
-    return not row.reason and row.verdict in _GOOD_VERDICTS and all(number and number > 0 for number in numbers)
+    return not reason and verdict in _GOOD_VERDICTS and (first_seconds or 0.0) > 0 and (call_seconds or 0.0) > 0
 
 
-def _find_trouble(rows: Sequence[Row]) -> tuple[Trouble, str] | None:
-    wrong = next((row for row in rows if row.status is Status.MISMATCH or row.verdict is Verdict.DISAGREES), None)
-    if wrong is not None:
-        return Trouble.WRONG, wrong.reason or "the oracle disagrees"
-    if any(Doubt.NOT_FINITE in row.doubts for row in rows):
+def _find_trouble(records: Sequence[Record]) -> tuple[Trouble, str] | None:
+    for record in records:
+        if record.status is Status.MISMATCH or record.check.verdict is Verdict.DISAGREES:
+            return Trouble.WRONG, why_unusable(record) or "the oracle disagrees"
+    doubts = {doubt for record in records for doubt in record.doubts}
+    if Doubt.NOT_FINITE in doubts:
         return Trouble.NOT_FINITE, "gradient or log-density have NaN or infinite values"
-    if any(Doubt.GRADIENT_SUSPECT in row.doubts for row in rows):
+    if Doubt.GRADIENT_SUSPECT in doubts:
         return Trouble.WRONG, "the gradient differs from finite differences of the log-density"
-    if any(is_complete(row) for row in rows):
+    if any(_costs(record) for record in records):
         return None
-    if not rows:
+    if not records:
         return Trouble.NOT_MEASURED, "no samples"
-    reason = next((row.reason for row in rows if row.reason), "")
+    reason = next(filter(None, map(why_unusable, records)), "")
     return Trouble.NO_NUMBERS, reason or "no steady-state calls were timed, or nothing was checked"
 
 
-def _offer(choice: OfferedChoice, scenario: Scenario, rows: Sequence[Row], workload: Workload) -> Offer:
-    good = [row for row in rows if is_complete(row)]
-    compiles = workload.compiles(choice.backend)
-    firsts = [compiles * (_number(row, "time_to_first_gradient") or 0.0) for row in good]
-    calls = [_number(row, "evaluation") or 0.0 for row in good]
-    imports = [seconds for row in good if (seconds := _number(row, "phase_import")) is not None]
+def _costs(record: Record) -> tuple[float, float] | None:
+    """Return the seconds to the first gradient and of an evaluation, of a complete sample."""
+    first, call = (metric_named(name).read(record) for name in ("time_to_first_gradient", "evaluation"))
+    return (first, call) if is_complete(why_unusable(record), record.check.verdict, first, call) else None
+
+
+def _offer(choice: OfferedChoice, scenario: Scenario, records: Sequence[Record], workload: Workload) -> Offer:
+    good = [(record, costs) for record in records if (costs := _costs(record))]
+    firsts = [workload.compiles(choice.backend) * first for _, (first, _) in good]
+    calls = [call for _, (_, call) in good]
+    imports = [phase.wall_seconds for record, _ in good if (phase := record.phase(Phase.IMPORT))]
     return Offer(
         choice=choice,
         scenario=scenario,
@@ -183,12 +188,8 @@ def _offer(choice: OfferedChoice, scenario: Scenario, rows: Sequence[Row], workl
         import_seconds=estimate_median(imports) if imports else None,
         firsts=tuple(firsts),
         totals=tuple(first + workload.in_a_row * call for first, call in zip(firsts, calls, strict=True)),
-        n_busy=sum(Doubt.HIGH_LOAD in row.doubts for row in good),
+        n_busy=sum(Doubt.HIGH_LOAD in record.doubts for record, _ in good),
     )
-
-
-def _number(row: Row, name: str) -> float | None:
-    return row.numbers[_PLACES[name]]
 
 
 # --- ratios of times ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advise.advice import OfferedChoice, is_complete
 from firstgrad.case import Case, Scenario
+from firstgrad.columns import METRICS
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.record import Record
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
+    from firstgrad.row import Row
     from firstgrad.store import Store
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.plan import Durations, Job, Plan
@@ -150,8 +152,8 @@ def measure_missing(
     source = read_source(cases[0].model.reference)
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
     is_here = measured_here()
-    fresh = (row for row in rows if source.gave("", row.started_at) and (row.reason or is_complete(row)))
-    done = count_done(row for row in fresh if is_here(row.backend, row.device, row.conditions))
+    fresh = (row for row in rows if is_here(row.backend, row.device, row.conditions))
+    done = count_done(row for row in fresh if source.gave("", row.started_at) and (row.reason or _is_complete(row)))
     plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
         return ()
@@ -164,6 +166,11 @@ def measure_missing(
 
         run_sweep(plan, executor, keep=keep, tell=display)
     return executor.notes()
+
+
+def _is_complete(row: Row) -> bool:
+    numbers = dict(zip((metric.name for metric in METRICS), row.numbers, strict=True))
+    return is_complete(row.reason, row.verdict, numbers["time_to_first_gradient"], numbers["evaluation"])
 
 
 class Budgeted:

@@ -149,15 +149,13 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     from firstgrad.advise.remedies import find_remedies
     from firstgrad.advise.situation import Situation, load_evidence, look_around
     from firstgrad.cli.console import show
-    from firstgrad.row import make_row
 
     out.refuse_both()
     options.check()
     workload, described = options.to_workload(), model.to_model()
     wanted, samples = _from_export(described, options) if options.source else _from_store(described, options)
     questions = {one.case.question: (one.choice, one.case.scenario) for one in wanted}
-    rows = [make_row(record) for record in samples.records]
-    advice = make_advice(find_offers(rows, questions, workload), workload)
+    advice = make_advice(find_offers(samples.records, questions, workload), workload)
     situation = Situation(
         model=described,
         records=samples.records,

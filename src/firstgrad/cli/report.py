@@ -123,9 +123,10 @@ def _compare(
     from firstgrad.compare.sides import choose_side
 
     base, head = sides
-    wanted = {each for side in sides for each in choose_side(rows, side, resolve_commit)}
-    records = source.records(wanted)
-    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=rows)
+    named = [(row.record_id, row.label, row.git_commit) for row in rows]
+    records = source.records({record_id for side in sides for record_id in choose_side(named, side, resolve_commit)})
+    history = source.samples({record.case.question for record in records})
+    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=history)
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:

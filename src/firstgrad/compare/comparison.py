@@ -26,9 +26,10 @@ from firstgrad.record import Doubt, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    import pandas as pd
+
     from firstgrad.compare.ratio import RatioFit
     from firstgrad.record import Record
-    from firstgrad.row import Row
 
 _GRAVEST_FIRST = (
     ComparisonVerdict.SLOWER,
@@ -141,7 +142,7 @@ def compare(
     across: Collection[str] = (),
     force: bool = False,
     resolve: Callable[[str], str] = lambda _: "",
-    history: Sequence[Row] = (),
+    history: pd.DataFrame | None = None,
     looks: int = 1,
     key: Callable[[Case], str] = lambda case: case.id,
 ) -> Comparison:
@@ -163,8 +164,9 @@ def compare(
         Compare unlike sides too.
     resolve : callable, optional
         As `firstgrad.compare.sides.find_side` takes it.
-    history : sequence of Row
-        Earlier samples, from which noise thresholds are found; those of other cases don't disturb.
+    history : pandas.DataFrame, optional
+        Earlier samples (`firstgrad.store.Store.samples`), from which noise thresholds are found; those of other cases
+        don't disturb.
     looks : int
         How often the comparison will be looked at in all, this time included (`firstgrad.compare.judge.plan_looks`):
         each look has that part of the error probability (Bonferroni).
@@ -197,11 +199,9 @@ def compare(
         refuse_unlike(differences)
     started = min(record.started_at for record in (*base_records, *head_records))
     ids = [frozenset(record.record_id for record in side) for side in (base_records, head_records)]
-    earlier: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in history:
-        if row.started_at < started and row.record_id not in ids[0] | ids[1]:
-            earlier[row.question].append(row)
-    cases = [_gather(name, *pair, metrics, thresholds, earlier) for name, pair in matched.items()]
+    if history is not None:
+        history = history[(history["started_at"] < started) & ~history["record_id"].isin(ids[0] | ids[1])]
+    cases = [_gather(name, *pair, metrics, thresholds, history) for name, pair in matched.items()]
     judged, tested = _judge_all(cases, thresholds, looks)
     return Comparison(
         base=base_side,
@@ -222,16 +222,15 @@ def _gather(
     head: Sequence[Record],
     metrics: Sequence[Column],
     thresholds: Thresholds,
-    history: dict[str, list[Row]],
+    history: pd.DataFrame | None,
 ) -> _CaseNumbers:
-    """Gather the numbers of one case; `history` has what was measured before, by question."""
+    """Gather the numbers of one case; `history` has what was measured before."""
     usable = [[record for record in side if not why_unusable(record)] for side in (base, head)]
     if not all(usable):
         return _CaseNumbers(key=key, base=base, head=head, rounds=Rounds())
     rounds = find_rounds(base, head)
-    question = usable[0][0].case.question
-    conditions = usable[0][0].environment.conditions
-    runs = find_runs(history.get(question, ()), question=question, conditions=conditions)
+    question, conditions = usable[0][0].case.question, usable[0][0].environment.conditions
+    runs = None if history is None else find_runs(history, question=question, conditions=conditions)
 
     def gather(metric: Column) -> MetricNumbers:
         # Counts change because somebody changed them, never by themselves.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -14,11 +13,12 @@ from firstgrad.columns import METRICS
 from firstgrad.doubts import why_unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+
+    import pandas as pd
 
     from firstgrad.columns import Column
     from firstgrad.record import Record
-    from firstgrad.row import Row
 
 LEAST_ROUNDS = 5
 """With fewer, pairs have half the degrees of freedom of two sides, which costs more than drift does."""
@@ -30,7 +30,6 @@ MOST_FACTOR = 1.25
 """Runs that usually change by more were changed by somebody: such a history must not blind the gate."""
 _GAP_SECONDS = 3600.0
 _FENCE = 1.5
-_PLACES = {metric.name: place for place, metric in enumerate(METRICS)}
 
 
 # --- rounds -------------------------------------------------------------------------------------------------------
@@ -101,57 +100,51 @@ class Noise:
     """From how many changes of the case's history; 0 where it has too few, and the factor is the default one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EarlierRun:
-    """Samples of one label and commit that were taken without a long gap, in the order of time."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def began(self) -> str:
-        """When its first sample was started."""
-        return self.rows[0].started_at
-
-    @property
-    def ended(self) -> str:
-        """When its last sample was started."""
-        return self.rows[-1].started_at
-
-
-def find_runs(history: Iterable[Row], *, question: str, conditions: str) -> tuple[EarlierRun, ...]:
-    """Find the earlier runs of a case, in the order in which they began.
-
-    A label that was measured again after more than an hour is another run.
+def find_runs(history: pd.DataFrame, *, question: str, conditions: str) -> pd.DataFrame:
+    """Find the earlier runs of a case: its samples of one label and commit that were taken without a long gap.
 
     Parameters
     ----------
-    history : iterable of Row
-        Samples that were taken earlier, of this case and any others.
+    history : pandas.DataFrame
+        Samples that were taken earlier, of this case and any others, as `firstgrad.columns.samples_table` makes them.
     question, conditions : str
         Of the case: what was asked, on which host and with which packages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A run a line, in the order in which they ``began``, with when its last sample was started (``ended``) and the
+        median of each metric that 3 samples have; fewer say more of their spread than of noise between runs.
     """
-    alike: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in history:
-        if row.question == question and row.conditions == conditions and not row.reason:
-            alike[row.label, row.git_commit].append(row)
-    runs = [run for rows in alike.values() for run in _split(sorted(rows, key=lambda row: row.started_at))]
-    return tuple(sorted(runs, key=lambda run: run.began))
+    import pandas as pd
+
+    names = [metric.name for metric in METRICS]
+    is_alike = (history["question"] == question) & (history["conditions"] == conditions) & (history["reason"] == "")
+    alike = history[is_alike].sort_values("started_at", kind="stable")
+    moments = pd.to_datetime(alike["started_at"], format="ISO8601", utc=True, errors="coerce")
+    of_one = [alike["label"], alike["git_commit"]]
+    # A label that was measured again after more than an hour is another run.
+    is_late = moments.groupby(of_one).diff() > pd.Timedelta(seconds=_GAP_SECONDS)
+    key = [*of_one, is_late.groupby(of_one).cumsum()]
+    numbers = alike[names].where((alike[names] > 0) & (alike[names] < math.inf)).groupby(key)
+    runs = numbers.median().where(numbers.count() >= LEAST_SAMPLES)
+    started = alike["started_at"].groupby(key)
+    return runs.assign(began=started.min(), ended=started.max()).sort_values("began", kind="stable")
 
 
-def find_noise(runs: Sequence[EarlierRun], metric: Column, *, default: float, is_interleaved: bool) -> Noise:
+def find_noise(runs: pd.DataFrame | None, metric: Column, *, default: float, is_interleaved: bool) -> Noise:
     """Find beyond which factor a change is unusual.
 
     As in rustc-perf (its comparison analysis), that is a fence by the interquartile range of changes in the past:
     Q3 + 1.5 IQR of the absolute logarithms of ratios between the medians of successive runs. rustc-perf takes 3 IQR,
-    for it has no other test; here the interval has to exclude 1 as well. Runs of fewer than 3 samples say more of their
-    spread than of noise between runs, and are left out.
+    for it has no other test; here the interval has to exclude 1 as well.
 
     The history has to be of the kind that is compared: between runs that were taken at different times the machine
     drifts, which cancels where sides were measured in turn. So for these only changes between runs count that overlap.
 
     Parameters
     ----------
-    runs : sequence of EarlierRun
+    runs : pandas.DataFrame, optional
         From `find_runs`.
     metric : Column
     default : float
@@ -159,37 +152,18 @@ def find_noise(runs: Sequence[EarlierRun], metric: Column, *, default: float, is
     is_interleaved : bool
         Whether the compared sides were measured in turn.
     """
-    known = [(run, number) for run in runs if (number := _median(run, metric)) is not None]
+    if runs is None:
+        return Noise(factor=default)
+    known = runs[runs[metric.name].notna()]
+    medians = known[metric.name].tolist()
+    overlaps = (known["began"] < known["ended"].shift()).tolist()
     changes = sorted(
         abs(math.log(later / earlier))
-        for (one, earlier), (other, later) in pairwise(known)
-        if not is_interleaved or other.began < one.ended
+        for (earlier, later), overlap in zip(pairwise(medians), overlaps[1:], strict=True)
+        if overlap or not is_interleaved
     )
     if len(changes) < LEAST_CHANGES:
         return Noise(factor=default)
     lower, _, upper = statistics.quantiles(changes, method="inclusive")
     fence = upper + _FENCE * (upper - lower)
     return Noise(factor=min(math.exp(min(fence, 1.0)), MOST_FACTOR), changes=len(changes))
-
-
-def _split(rows: Sequence[Row]) -> list[EarlierRun]:
-    """Split where nothing was measured for long."""
-    parts: list[list[Row]] = [[rows[0]]]
-    for one, other in pairwise(rows):
-        if _seconds_between(one.started_at, other.started_at) > _GAP_SECONDS:
-            parts.append([])
-        parts[-1].append(other)
-    return [EarlierRun(rows=tuple(part)) for part in parts]
-
-
-def _median(run: EarlierRun, metric: Column) -> float | None:
-    numbers = (row.numbers[_PLACES[metric.name]] for row in run.rows)
-    known = [number for number in numbers if number is not None and math.isfinite(number) and number > 0]
-    return statistics.median(known) if len(known) >= LEAST_SAMPLES else None
-
-
-def _seconds_between(one: str, other: str) -> float:
-    try:
-        return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
-    except (ValueError, TypeError):  # no times, or one without its zone
-        return 0.0

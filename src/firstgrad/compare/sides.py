@@ -8,13 +8,15 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    import pandas as pd
+
     from firstgrad.record import Environment, Record
-    from firstgrad.row import Row
     from firstgrad.store import Store
 
 SHORT_DIGITS = 10
@@ -95,18 +97,18 @@ def read_sides(store: Store, base: str, head: str, resolve: Callable[[str], str]
     return sorted(records.values(), key=lambda record: record.started_at)
 
 
-def read_history(store: Store, records: Iterable[Record]) -> list[Row]:
-    """Read the rows of all samples of the records' cases."""
+def read_history(store: Store, records: Iterable[Record]) -> pd.DataFrame:
+    """Read all samples of the records' cases."""
     questions = dict.fromkeys(record.case.question for record in records)
-    return [row for question in questions for row in store.rows(question=question)]
+    return samples_table([cells for question in questions for cells in store.cells(question=question)])
 
 
-def choose_side(rows: Sequence[Row], name: str, resolve: Callable[[str], str]) -> tuple[str, ...]:
-    """Name the records, by their rows (oldest first), that `find_side` finds; raises UnknownSideError as it does."""
-    names = [(row.label, row.git_commit) for row in rows]
-    kind, value = _find_name(names, name, resolve)
-    place = 0 if kind is SideKind.LABEL else 1
-    return tuple(row.record_id for row, known in zip(rows, names, strict=True) if known[place] == value)
+def choose_side(samples: Iterable[tuple[str, str, str]], name: str, resolve: Callable[[str], str]) -> tuple[str, ...]:
+    """Name the records that `find_side` finds, by id, label and commit of each sample, oldest first."""
+    known = list(samples)
+    kind, value = _find_name([(label, commit) for _, label, commit in known], name, resolve)
+    place = 1 if kind is SideKind.LABEL else 2
+    return tuple(sample[0] for sample in known if sample[place] == value)
 
 
 def _read_side(store: Store, name: str, resolve: Callable[[str], str]) -> list[Record]:
@@ -115,8 +117,9 @@ def _read_side(store: Store, name: str, resolve: Callable[[str], str]) -> list[R
     commit = name.lower() if _WHOLE_COMMIT.fullmatch(name.lower()) else ""
     if commit and (committed := list(store.records(git_commit=commit))):
         return committed
-    # A commit's first digits, a name of git's, or nothing that is there: rows tell at a hundredth of the cost.
-    return list(store.records(record_ids=choose_side(list(store.rows()), name, resolve)))
+    # A commit's first digits, a name of git's, or nothing that is there: the table tells at a hundredth of the cost.
+    samples = ((str(one["record_id"]), str(one["label"]), str(one["git_commit"])) for one in store.cells())
+    return list(store.records(record_ids=choose_side(samples, name, resolve)))
 
 
 def _find_name(names: Sequence[tuple[str, str]], name: str, resolve: Callable[[str], str]) -> tuple[SideKind, str]:

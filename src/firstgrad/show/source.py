@@ -6,12 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from firstgrad.columns import samples_table
 from firstgrad.row import make_row
 from firstgrad.store import import_jsonl
 from firstgrad.store.jsonl import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    import pandas as pd
 
     from firstgrad.record import Record
     from firstgrad.row import Row
@@ -25,6 +28,8 @@ class Source(Protocol):
 
     def records(self, record_ids: Collection[str]) -> list[Record]: ...  # noqa: D102
 
+    def samples(self, questions: Collection[str]) -> pd.DataFrame: ...  # noqa: D102
+
     def all_records(self, label: str | None = None) -> list[Record]: ...  # noqa: D102
 
 
@@ -37,6 +42,10 @@ class StoreSource:
     def rows(self, label: str | None = None) -> list[Row]:
         """Read all rows, or those of a label."""
         return list(self._store.rows(label))
+
+    def samples(self, questions: Collection[str]) -> pd.DataFrame:
+        """Read the samples of some questions as a data frame."""
+        return samples_table([cells for question in questions for cells in self._store.cells(question=question)])
 
     def records(self, record_ids: Collection[str]) -> list[Record]:
         """Read whole records; those that aren't there are passed over."""
@@ -57,6 +66,10 @@ class ExportSource:
         """Read all rows, or those of a label; raises StoreError as `firstgrad.store.import_jsonl` does."""
         made = (make_row(record) for record in import_jsonl(self._path))
         return [row for row in made if label in (None, row.label)]
+
+    def samples(self, questions: Collection[str]) -> pd.DataFrame:
+        """Read the samples of some questions as a data frame."""
+        return samples_table(record for record in import_jsonl(self._path) if record.case.question in questions)
 
     def records(self, record_ids: Collection[str]) -> list[Record]:
         """Read whole records; only those lines are decoded."""
