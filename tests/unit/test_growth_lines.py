@@ -53,6 +53,8 @@ def test_rows_that_differ_in_one_size_make_a_line():
         row(pose(100, missed_fraction=0.5)),
         row(pose(100, seed=1)),
         row(pose(100), environment=make_environment(versions=(("pymc", "5.0"),))),
+        row(pose(100), environment=make_environment(label="other")),
+        row(pose(100), environment=make_environment(git_commit="c" * 40)),
     ],
 )
 def test_what_differs_in_more_than_the_size_is_another_line(other):
@@ -132,6 +134,14 @@ def test_names_hold_what_differs_and_the_rest_is_common():
     common, names = name_lines(find_lines(rows, "timesteps"))
     assert names == ("no HMM, c", "no HMM, jax", "HMM S=2 scan, c", "HMM S=2 scan, jax")
     assert common == "pose, K=5, C=3, per_joint, cold"
+
+
+def test_labels_and_commits_are_named_only_where_they_differ():
+    rows = [row(pose(steps), environment=make_environment(label=label)) for steps in (10, 20) for label in ("", "slow")]
+    common, names = name_lines(find_lines(rows, "timesteps"))
+    assert names == ("label none", "label slow")
+    assert "label" not in common
+    assert len(find_lines(rows, "timesteps", is_one_side=True)) == 1
 
 
 def test_a_single_line_is_named_by_backend_and_scenario():

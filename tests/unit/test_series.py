@@ -105,6 +105,8 @@ def test_cases_and_hosts_are_never_pooled():
         sample(3.0, git_commit=OLD, case=warm),
         sample(5.0, git_commit=NEW),
     ]
+    labelled = [*records[:1], sample(9.0, git_commit=OLD, label="other")]
+    assert tell_apart(series_of(labelled, commit_axis(labelled))) == ("label none", "label other")
     found = series_of(records, commit_axis(records, [Commit(OLD), Commit(NEW)]))
     assert [[point.estimate.value for point in each.points] for each in found] == [[1.0, 5.0], [2.0], [3.0]]
     assert found[1].host == other_host.digest

@@ -156,7 +156,7 @@ def find_growth_changes(
     observations: list[Observations] = []
     unmatched: list[str] = []
     for axis in chosen:
-        pairs, alone = _match(*(find_lines(rows, axis, least_sizes=_LEAST_SIZES) for rows in sides))
+        pairs, alone = _match(*(find_lines(rows, axis, least_sizes=_LEAST_SIZES, is_one_side=True) for rows in sides))
         unmatched += [f"{axis}, {side} only: {_describe(line)}" for side, line in alone]
         common, names = name_lines([head_line for _, head_line in pairs])
         for metric in metrics:

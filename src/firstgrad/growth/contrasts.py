@@ -162,7 +162,7 @@ def _pair(lines: Sequence[SizeLine], contrast: Contrast) -> list[tuple[SizeLine,
     for line in lines:
         rest = tuple((name, value) for name, value in line.rest if name not in dropped)
         scenario = None if "scenario" in dropped else line.scenario
-        key = line.family, rest, line.backend, line.target, scenario, line.packages
+        key = line.family, rest, line.backend, line.target, scenario, line.packages, line.label, line.git_commit
         side = side_of(line)
         if side:
             above[key].append(line)

@@ -25,6 +25,7 @@ NODES = "nodes"
 
 _NODES_METRIC = next(number for number, metric in enumerate(METRICS) if metric.name == "nodes")
 _DEFAULTS = {"formulation": "per_joint", "likelihood": "mixture", "missing": "safe", "skeleton": "chain", "seed": 42}
+_SHORT_DIGITS = 10
 _LETTERS = {"timesteps": "T", "directions": "K", "cameras": "C"}
 
 
@@ -42,6 +43,9 @@ class SizeLine:
     target: Target
     scenario: Scenario
     packages: tuple[tuple[str, str], ...]
+    label: str
+    git_commit: str
+    """Both '' where samples of several were put together."""
     rows: tuple[Row, ...]
     """In the order in which they were given."""
     sizes: tuple[float, ...]
@@ -128,8 +132,10 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Colu
     )
 
 
-def find_lines(rows: Iterable[Row], axis: str, *, least_sizes: int = 2) -> tuple[SizeLine, ...]:
-    """Sort rows into lines, in the order of their first rows.
+def find_lines(
+    rows: Iterable[Row], axis: str, *, least_sizes: int = 2, is_one_side: bool = False
+) -> tuple[SizeLine, ...]:
+    """Sort rows into lines, in the order of their first rows. Labels and commits are lines of their own.
 
     Parameters
     ----------
@@ -139,17 +145,21 @@ def find_lines(rows: Iterable[Row], axis: str, *, least_sizes: int = 2) -> tuple
         A size of the pose model, a numeric parameter of a user's, or `NODES`.
     least_sizes : int
         Lines with fewer different sizes are left out.
+    is_one_side : bool
+        Whether all rows are one side of a comparison, whatever their labels and commits.
     """
     by_key: dict[tuple[object, ...], tuple[list[Row], list[float]]] = defaultdict(lambda: ([], []))
     # Many samples have the same question and packages, so the long keys are made once for all of them.
-    keys: dict[tuple[str, object], tuple[object, ...]] = {}
+    keys: dict[tuple[object, ...], tuple[object, ...]] = {}
     for row in rows:
         size = _size(row, axis)
         if size is None:
             continue
-        key = keys.get((row.question, row.packages))
+        origin = ("", "") if is_one_side else (row.label, row.git_commit)
+        short = row.question, row.packages, origin
+        key = keys.get(short)
         if key is None:
-            key = keys[row.question, row.packages] = _key(row, axis)
+            key = keys[short] = (*_key(row, axis), *origin)
         members, sizes = by_key[key]
         members.append(row)
         sizes.append(size)
@@ -161,7 +171,9 @@ def find_lines(rows: Iterable[Row], axis: str, *, least_sizes: int = 2) -> tuple
             backend=members[0].backend,
             target=members[0].target,
             scenario=members[0].scenario,
-            packages=key[5],  # type: ignore[arg-type]
+            packages=members[0].packages,
+            label=str(key[6]),
+            git_commit=str(key[7]),
             rows=tuple(members),
             sizes=tuple(sizes),
         )
@@ -198,7 +210,8 @@ def name_lines(lines: Sequence[SizeLine]) -> tuple[str, tuple[str, ...]]:
     parts = [_parts(line) for line in lines]
     keys = dict.fromkeys(key for line_parts in parts for key in line_parts)
     differing = [key for key in keys if len({line_parts.get(key, "") for line_parts in parts}) > 1]
-    common = [parts[0].get(key, "") for key in keys if key not in differing] if parts else []
+    unsaid = {"label", "commit", *differing}
+    common = [parts[0].get(key, "") for key in keys if key not in unsaid] if parts else []
     names = (", ".join(filter(None, (line_parts.get(key, "") for key in differing))) for line_parts in parts)
     return ", ".join(filter(None, common)), tuple(
         name or f"{line.backend}, {line.scenario}" for name, line in zip(names, lines, strict=True)
@@ -244,4 +257,8 @@ def _parts(line: SizeLine) -> dict[str, str]:
     parts |= {"backend": str(line.backend), "scenario": str(line.scenario)}
     if line.target is not Target.DLOGP:
         parts["target"] = str(line.target)
-    return parts | {name: f"{name} {version}" for name, version in line.packages if name in ("pymc", "pytensor")}
+    parts |= {name: f"{name} {version}" for name, version in line.packages if name in ("pymc", "pytensor")}
+    return parts | {
+        "label": f"label {line.label or 'none'}",
+        "commit": f"commit {line.git_commit[:_SHORT_DIGITS] or 'none'}",
+    }

@@ -102,7 +102,7 @@ class MetricSeries:
     case: Case
     conditions: tuple[tuple[str, str], ...]
     """What is equal at all places: the host's digest first, then Python, compiler, threads and flags; along commits the
-    packages' versions too."""
+    label and the packages' versions too."""
     points: tuple[SeriesPoint, ...]
     """In the axis's order; places without any record are left out."""
 
@@ -261,14 +261,15 @@ def _point(key: str, records: Sequence[Record], metric: Column) -> SeriesPoint |
 
 def _conditions(record: Record, axis: SeriesAxis) -> tuple[tuple[str, str], ...]:
     environment = record.environment
-    packages = environment.packages if axis.kind is AxisKind.COMMIT else ()
+    # along releases each place has packages of its own, and asv's label names them
+    own = (("label", environment.label), *environment.packages) if axis.kind is AxisKind.COMMIT else ()
     return (
         ("host", environment.host.digest),
         ("Python", environment.python),
         ("compiler", environment.compiler),
         ("threads", str(environment.threads)),
         ("flags", environment.flags),
-        *packages,
+        *own,
     )
 
 
