@@ -8,8 +8,11 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +58,72 @@ def read_source(reference: str, folder: Path | None = None) -> ModelSource:
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
         changed_at=datetime.fromtimestamp(newest, UTC).isoformat(timespec="milliseconds"),
     )
+
+
+def check_reference(reference: str, folder: Path | None = None) -> None:
+    """Refuse a reference to a file or module that isn't there (or in another checkout), or to a name that it hasn't.
+
+    What can't be told without importing it passes: a module that only Python's own machinery finds, a name that may
+    come from ``import *``, a module's ``__getattr__`` or `globals()`.
+
+    Raises
+    ------
+    SpecError
+        Naming what is missing, and what is there.
+    """
+    place, _, name = reference.rpartition(":")
+    if not place:
+        return
+    here = (folder or Path.cwd()).absolute()
+    if place.endswith(".py"):
+        path = here / place
+        if not path.is_file():
+            raise SpecError("MODEL", f"no file {place} (looked from {here})")
+    else:
+        located = dict(_locate(place, [here, *([] if folder else map(Path, filter(None, sys.path)))]))
+        if not located and folder:
+            return  # another Python may have it
+        if place not in located:
+            _refuse_module(place, here, located)
+            return
+        path = located[place]
+    names = _top_level_names(path)
+    if names is not None and name not in names:
+        there = ", ".join(sorted(one for one, is_callable in names.items() if is_callable and not one.startswith("_")))
+        raise SpecError("MODEL", f"{place} has no function {name!r}. It has: {there or 'none'}")
+
+
+def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:
+    """Refuse a module where its package is there as files and it isn't, or where Python doesn't find the package."""
+    top, _, last = place.rpartition(".")
+    if located:
+        is_there = any(next(reversed(located.values())).parent.glob(f"{last}.*"))  # compiled
+    else:
+        is_there = find_spec((top or last).partition(".")[0]) is not None  # built in, or found by other means
+    if not is_there:
+        raise SpecError("MODEL", f"no module {place} (looked from {folder})")
+
+
+def _top_level_names(path: Path) -> dict[str, bool] | None:
+    """Return the names that a module binds, and whether they look like functions; none where that can't be told."""
+    try:
+        waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+    except (SyntaxError, ValueError, OSError):
+        return None  # importing it says so
+    names: dict[str, bool] = {}
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names[node.name] = True
+            inner = (part for part in ast.walk(node) if isinstance(part, ast.Global))
+            names |= {name: True for part in inner for name in part.names}
+            continue  # what else is bound within is its own
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0]: False for alias in node.names}
+        elif isinstance(node, ast.Name):
+            names.setdefault(node.id, False)  # also where it is only read: it must be bound somehow
+        waiting += ast.iter_child_nodes(node)
+    return None if names.keys() & {"*", "__getattr__", "globals", "exec", "vars"} else names
 
 
 def _find_files(place: str, folder: Path | None) -> dict[str, Path]:

@@ -66,6 +66,8 @@ def test_every_scenario_is_proven(tmp_path, scenario):
         (("--memory-limit", "much"), "--memory-limit"),
         (("--time-limit", "0"), "time_limit_seconds"),
         (("nocolon",), "path/file.py:function"),
+        (("a.py:f",), "MODEL: no file a.py"),
+        (("a.b:f",), "MODEL: no module a.b"),
         (("a.py:f", "--timesteps", "3"), "--timesteps: belongs to the pose model"),
         (("a.py:f", "--param", "3"), "NAME=VALUE"),
         (("--backend", "gpu"), "gpu"),

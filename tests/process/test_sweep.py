@@ -156,14 +156,15 @@ def test_a_warm_sample_begins_with_what_the_cold_one_of_its_model_filled(tmp_pat
 
 def test_wrong_use_names_the_option(tmp_path):
     for arguments, message in (
-        (("pose", "--timesteps", "10,x"), "--timesteps: expected whole numbers"),
-        (("pose", "--hmm", "maybe"), "--hmm: expected off, on"),
+        (("pose", "--timesteps", "10,x"), "--timesteps: expected a whole number, got 'x'"),
+        (("pose", "--hmm=maybe"), "--hmm: expected one of off, on, got 'maybe'"),
         (("pose", "--backend", "torch"), "--backend: expected some of c, numba, jax"),
-        (("pose", "--states", "2,3"), "--states, --hmm-algorithm: need --hmm on"),
-        (("pose", "--param", "n=1"), "--param: is for your own model"),
+        (("pose", "--states", "2,3"), "--states, --hmm-algorithm: need --hmm"),
+        (("pose", "--param", "n=1"), "--param: the pose model has no 'n'"),
         (("mine.py:build", "--timesteps", "3"), "--timesteps: belongs to the pose model"),
         (("mine.py:build", "--tier", "quick"), "--tier: is a grid of the pose model"),
-        (("pose", "--timesteps", "10,10"), "--timesteps: a value is given twice"),
+        (("mine.py:build",), "MODEL: no file mine.py"),
+        (("pose", "--timesteps", "10,10"), "firstgrad: --timesteps: a value is given twice"),
         (("pose", "--at-once", "99"), "--at-once: 99 samples"),
         (("pose", "--store", "none"), "--store: a sweep keeps its records"),
     ):
@@ -172,3 +173,4 @@ def test_wrong_use_names_the_option(tmp_path):
         )
         assert done.returncode == 2, arguments
         assert message in done.stderr, done.stderr
+    assert not (tmp_path / ".firstgrad").exists()

@@ -282,6 +282,8 @@ def test_allocations_without_output_use_a_folder_that_goes_away(firstgrad, profi
     ],
 )
 def test_options_of_against_replace_those_of_the_head(firstgrad, profiler, head, against, base):
+    for name in ("a", "b", "a b"):
+        Path(f"{name}.py").write_text("def build(**parameters): ...")
     code, _, err = firstgrad(*head, "--against", against)
     assert code == 0, err
     first, second = profiler.cases  # the base first

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from firstgrad.sources import ModelSource, read_source
+from firstgrad.errors import SpecError
+from firstgrad.sources import ModelSource, check_reference, read_source
 
 
 @pytest.fixture
@@ -106,3 +107,54 @@ def test_a_sample_is_of_the_source_that_it_was_measured_with(write, tmp_path):
     # Older data has no digest: what is younger than the files is of them.
     assert source.gave("", "1970-01-02T00:00:00.500+00:00")
     assert not source.gave("", "1970-01-02T00:00:00.499+00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("def build(): ...", "build"),
+        ("if True:\n    from elsewhere import thing as build", "build"),
+        ("import build", "build"),
+        ("try:\n    build = 1\nexcept ValueError:\n    pass", "build"),
+        ("build: object = partial(print)", "build"),
+        ("from elsewhere import *", "build"),
+        ("def __getattr__(name): ...", "build"),
+        ("with open('x') as build: ...", "build"),
+        ("class Maker: ...", "Maker"),
+        ("def setup():\n    global build\n    build = 1\nsetup()", "build"),
+        ("globals().update(build=1)", "build"),
+        ("if :", "build"),  # importing it says where
+    ],
+)
+def test_a_name_that_may_be_there_passes(write, text, name):
+    write({"model": text, "package/models": text})
+    check_reference(f"model.py:{name}")
+    check_reference(f"package.models:{name}")
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("absent.py:build", r"no file absent\.py \(looked from /"),
+        ("absent/model.py:build", r"no file absent/model\.py"),
+        ("absent.models:build", r"no module absent\.models \(looked"),
+        ("package.absent:build", r"no module package\.absent"),
+        ("model.py:build", r"model\.py has no function 'build'\. It has: another, make"),
+        ("model.py:hidden", r"model\.py has no function 'hidden'"),
+        ("package.models:build", r"package\.models has no function 'build'\. It has: none"),
+    ],
+)
+def test_what_is_not_there_is_wrong_use(write, reference, message):
+    write(
+        {
+            "model": "import numpy\ndef make():\n    hidden = 1\ndef another(): ...\nclass _Own: ...",
+            "package/models": "x = 1",
+        }
+    )
+    with pytest.raises(SpecError, match=f"MODEL: {message}"):
+        check_reference(reference)
+
+
+@pytest.mark.parametrize("reference", ["pose", "math:sqrt", "itertools:chain", "importlib.util:find_spec"])
+def test_what_needs_no_file_or_is_installed_passes(reference):
+    check_reference(reference)

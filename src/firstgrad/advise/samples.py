@@ -141,6 +141,7 @@ def measure_missing(
         What there was no time for.
     """
     from firstgrad.measure.environment import measured_here
+    from firstgrad.sources import check_reference
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
@@ -157,6 +158,7 @@ def measure_missing(
     plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
         return ()
+    check_reference(cases[0].model.reference)
     durations = Durations(rows)
     executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
     with show(Grid(cases=tuple(cases)), plan, durations) as display:

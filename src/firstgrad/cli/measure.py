@@ -55,8 +55,10 @@ def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
     from firstgrad.cli.display import show_progress
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.measure import launch
+    from firstgrad.sources import check_reference
     from firstgrad.store import DEFAULT_PATH, Store
 
+    check_reference(case.model.reference)
     store = nullcontext() if options.store == "none" else Store.open(options.store or DEFAULT_PATH)
     records: list[Record] = []
     try:

@@ -128,9 +128,10 @@ class ModelOptions:
                 raise SpecError("--param", f"the pose model has no {name!r}. It has: {', '.join(PARAMETERS)}")
             parts = text.split(";") if parameter.kind is str else text.split(",")
             try:
-                axes[name] = _distinct(self._place(name), text, [parameter.read(part.strip()) for part in parts])
+                values = [parameter.read(part.strip()) for part in parts]
             except ValueError as error:
                 raise SpecError(self._place(name), str(error)) from None
+            axes[name] = _distinct(self._place(name), text, values)
         for parameter in PARAMETERS.values():
             if parameter.needs and parameter.name in axes and True not in axes.get(parameter.needs, ()):
                 options = ", ".join(option_of(one.name) for one in _OPTIONS.values() if one.needs == parameter.needs)

@@ -100,13 +100,18 @@ def profile(model: ModelOptions, case: CaseOptions, options: ProfileOptions, out
 
 def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
     """Profile the head, and before it the base that it is compared with."""
+    from firstgrad.sources import check_reference
+
     asked = case.to_case(model.to_model())
+    check_reference(asked.model.reference)
     if options.against is None:
         return None, _run(asked, case.label, options, side="")
     if names_profile(options.against):
         base = _kept(options.against)  # before the head is run: a wrong name costs nothing
     else:
-        base = _run(*read_base_case(options.against, model, case), options, side="base")
+        against, label = read_base_case(options.against, model, case)
+        check_reference(against.model.reference)
+        base = _run(against, label, options, side="base")
         if base.record.failure is not None:
             typer.echo("firstgrad: the base failed, so the head was not profiled", err=True)
             return base, None

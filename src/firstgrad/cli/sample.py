@@ -75,6 +75,7 @@ def sample(
     """Sample for a moment: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
     from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.sampling.launch import sample_case
+    from firstgrad.sources import check_reference
 
     output.refuse_both()
     case = Case(
@@ -89,6 +90,7 @@ def sample(
     plan = SamplingPlan(
         sampler=sampler, draws=draws, tune=tune, chains=chains, seed=sampler_seed, target_accept=target_accept
     )
+    check_reference(case.model.reference)
     try:
         with show_sampling(case, plan) as display:
             run = sample_case(case, plan, label=label, on_event=display)

@@ -98,6 +98,7 @@ def sweep(
     from firstgrad.errors import SpecError
     from firstgrad.measure.environment import measured_here
     from firstgrad.show.result import print_parts
+    from firstgrad.sources import check_reference
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
@@ -111,6 +112,8 @@ def sweep(
     certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
     _check_machines(scheduler, certificates, at_once=at_once, threads=threads, overload=overload)
     grid, samples = options.to_grid(model)
+    if scheduler is None:  # the workers of a cluster may have what isn't here
+        check_reference(model.model)
     with Store.open(store or DEFAULT_PATH) as opened:
         rows = list(opened.rows())
         stored = [row for row in rows if row.label == label]

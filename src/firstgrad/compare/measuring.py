@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.compare.places import SidePlace, make_ready
 from firstgrad.errors import SpecError
-from firstgrad.sources import read_source
+from firstgrad.sources import check_reference, read_source
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def measure_sides(
         ]
         for request, side_label, there, interpreter in zip(requests, labels, stored, interpreters, strict=True):
             _refuse_other_code(request, side_label, there, interpreter)
+        for case, interpreter in zip(cases, interpreters, strict=True):
+            check_reference(case.model.reference, (interpreter.folder or Path.cwd()) if interpreter else None)
         base, head = (
             DuelSide(label=side_label, case=case, done=len(there))
             for side_label, case, there in zip(labels, cases, stored, strict=True)
