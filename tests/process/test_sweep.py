@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,24 @@ def test_a_dry_run_measures_nothing_and_tells_the_time_from_what_is_stored(tmp_p
     assert "not known" not in after.stdout
     assert "In all about 0 s" not in after.stdout
     assert len(numbers_in(tmp_path / "built")) == 1
+
+
+def test_samples_of_a_file_that_has_changed_are_measured_anew(tmp_path):
+    reference, beside = logging_model(tmp_path, "import beside"), tmp_path / "beside.py"
+
+    def planned():
+        return run(tmp_path, reference, "--param", "n=1", "--dry-run").stdout.splitlines()[:2]
+
+    beside.write_text("x = 1")
+    assert run(tmp_path, reference, "--param", "n=1").returncode == 0
+    beside.write_text("x = 1000")
+    again = ["1 case, 1 sample to measure", "1 sample of the model's files as they were before: not counted"]
+    assert planned() == again
+    beside.write_text("x = 1")
+    assert planned()[0] == "1 case, 0 samples to measure, 1 are there already"
+    file = Path(reference.removesuffix(":build"))
+    file.write_text(f"{file.read_text()}# a remark")
+    assert planned() == again
 
 
 def test_a_warm_sample_begins_with_what_the_cold_one_of_its_model_filled(tmp_path):

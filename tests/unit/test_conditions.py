@@ -9,6 +9,7 @@ import pytest
 
 from firstgrad.backends import facts_of, load_backend
 from firstgrad.case import BackendName
+from firstgrad.columns import cells_of
 from firstgrad.compare.sides import _fields
 from firstgrad.measure import environment
 from firstgrad.measure.environment import has_bytecode, is_expected_device, measured_here
@@ -95,13 +96,13 @@ def test_only_samples_of_here_and_of_this_platform_count_as_measured_here(monkey
 
 def test_a_duration_on_another_device_is_no_promise(monkeypatch):
     case = make_case(backend=BackendName.JAX_DIRECT)
-    row = make_row(
+    sample = cells_of(
         make_record(case=case, environment=make_environment(device=H100), time_to_first_gradient_seconds=9.0)
     )
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    assert Durations([row]).of(case) is None
+    assert Durations([sample]).of(case) is None
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    assert Durations([row]).of(case) is not None
+    assert Durations([sample]).of(case) is not None
 
 
 def test_a_jax_backend_names_the_device_that_jax_takes(monkeypatch):

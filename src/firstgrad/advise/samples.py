@@ -14,7 +14,6 @@ from firstgrad.columns import METRICS
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.record import Record
-from firstgrad.sources import read_source
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -102,20 +101,14 @@ def from_export(records: Iterable[Record], wanted: Sequence[WantedChoice], place
 
 def from_store(store: Store, wanted: Sequence[WantedChoice], notes: tuple[str, ...] = ()) -> AdviceSamples:
     """Take what a store has of this host, these conditions, and the model's files as they are now."""
-    from firstgrad.measure.environment import measured_here
+    from firstgrad.sweep.plan import current_samples, samples_here
 
-    is_here = measured_here()
     questions = {one.case.question for one in wanted}
-    rows = (row for row in store.rows() if row.question in questions)
-    ids = [row.record_id for row in rows if is_here(row.backend, row.device, row.conditions)]
-    source = read_source(wanted[0].case.model.reference)
-    records = tuple(
-        record
-        for record in (store.records(record_ids=ids) if ids else ())
-        if source.gave(record.environment.source_digest, record.started_at)
-    )
-    if older := len(ids) - len(records):
+    here = samples_here(sample for sample in store.cells() if sample["question"] in questions)
+    ids = [sample["record_id"] for sample in current_samples(here, wanted[0].case.model.reference)]
+    if older := len(here) - len(ids):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
+    records = tuple(store.records(record_ids=ids)) if ids else ()
     return AdviceSamples(records=records, place=store.place, notes=notes)
 
 
@@ -140,26 +133,27 @@ def measure_missing(
     tuple of str
         What there was no time for.
     """
-    from firstgrad.measure.environment import measured_here
+    from firstgrad.row import row_of
     from firstgrad.sources import check_reference
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
-    from firstgrad.sweep.plan import Durations, count_done, plan_sweep
+    from firstgrad.sweep.plan import Durations, count_done, current_samples, plan_sweep, samples_here
     from firstgrad.sweep.rounds import Notice, run_sweep
 
-    rows = list(store.rows())
+    stored = store.cells()
     cases = [one.case for one in wanted]
-    source = read_source(cases[0].model.reference)
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
-    is_here = measured_here()
-    fresh = (row for row in rows if is_here(row.backend, row.device, row.conditions))
-    done = count_done(row for row in fresh if source.gave("", row.started_at) and (row.reason or _is_complete(row)))
+    done = count_done(
+        sample
+        for sample in current_samples(samples_here(stored), cases[0].model.reference)
+        if sample["reason"] or _is_complete(row_of(sample))
+    )
     plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
         return ()
     check_reference(cases[0].model.reference)
-    durations = Durations(rows)
+    durations = Durations(stored)
     executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
     with show(Grid(cases=tuple(cases)), plan, durations) as display:
 

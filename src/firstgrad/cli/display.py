@@ -335,6 +335,12 @@ def describe_plan(grid: Grid, plan: Plan) -> Iterator[str]:
         yield f"left out: {model.what}: {model.reason}"
 
 
+def describe_outdated(count: int) -> Iterator[str]:
+    """Say that samples don't count since the model's file has changed; nothing where there are none."""
+    if count:
+        yield f"{format_count(count, 'sample')} of the model's files as they were before: not counted"
+
+
 def span(seconds: float) -> str:
     """Write how long something takes, as roughly as it is known."""
     if seconds < _MINUTE:

@@ -91,7 +91,7 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
     cases = [cold, case] if case.scenario is Scenario.WARM else [case]
     if store is None:
         return [None for _ in cases]
-    durations = Durations(row for process in cases for row in store.rows(question=process.question))
+    durations = Durations(sample for process in cases for sample in store.cells(question=process.question))
     # A case of another kind is no promise: only samples of the very same question count.
     return [durations.of_same(process) for process in cases]
 

@@ -14,13 +14,13 @@ from firstgrad.cli.options import AxesOptions, spread
 from firstgrad.cli.sweep_options import MACHINES, SAMPLING, SweepOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from firstgrad.record import Record
     from firstgrad.show.result import Result
     from firstgrad.sweep.cluster import Certificates
     from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.plan import Durations, Plan
+    from firstgrad.sweep.plan import Durations, Plan, Sample
     from firstgrad.sweep.rounds import Executor, SweepSummary
 
 EPILOG = """\b
@@ -93,10 +93,9 @@ def sweep(
     ] = None,
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
-    from firstgrad.cli.display import SweepState, describe_plan, describe_sample, show_sweep
+    from firstgrad.cli.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
     from firstgrad.codec import to_json
     from firstgrad.errors import SpecError
-    from firstgrad.measure.environment import measured_here
     from firstgrad.show.result import print_parts
     from firstgrad.sources import check_reference
     from firstgrad.store import DEFAULT_PATH, Store
@@ -115,19 +114,19 @@ def sweep(
     if scheduler is None:  # the workers of a cluster may have what isn't here
         check_reference(model.model)
     with Store.open(store or DEFAULT_PATH) as opened:
-        rows = list(opened.rows())
-        stored = [row for row in rows if row.label == label]
-        if scheduler is None:  # the hosts of a cluster may be of any kind
-            is_here = measured_here(threads=threads)
-            stored = [row for row in stored if is_here(row.backend, row.device, row.conditions)]
-        done = count_done(stored)
+        stored = opened.cells()
+        durations = Durations(stored)
+        # The hosts of a cluster may be of any kind.
+        current, outdated = _current(stored, model.model, label, threads=threads if scheduler is None else None)
+        done = count_done(current)
         plan = plan_sweep(grid.cases, samples=samples, done=done, seed=order_seed, retry_failed=retry_failed)
-        durations = Durations(rows)
+        opening = [*describe_plan(grid, plan), *describe_outdated(outdated)]
         if dry_run:
-            finish(plan_result(grid, plan, durations, at_once=at_once), output)
+            finish(plan_result(grid, plan, durations, opening, at_once=at_once), output)
         ended: list[tuple[str, str]] = []
+
         try:
-            with show_sweep(SweepState(plan, durations, at_once=at_once), describe_plan(grid, plan)) as display:
+            with show_sweep(SweepState(plan, durations, at_once=at_once), opening) as display:
 
                 def keep(record: Record) -> None:
                     add_patiently(opened, record, on_wait=lambda error, _: display(Notice(message=str(error))))
@@ -158,9 +157,9 @@ def sweep(
     raise typer.Exit(result.exit_code)
 
 
-def plan_result(grid: Grid, plan: Plan, durations: Durations, *, at_once: int = 1) -> Result:
+def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[str], *, at_once: int = 1) -> Result:
     """Make what is shown of a plan: what would be measured, and how long it is going to take."""
-    from firstgrad.cli.display import describe_plan, span
+    from firstgrad.cli.display import span
     from firstgrad.show.result import Items, Result, Table, Text, left, right
 
     counts = Counter(job.case for job in plan.jobs)
@@ -173,7 +172,7 @@ def plan_result(grid: Grid, plan: Plan, durations: Durations, *, at_once: int = 
     more = f", and {unknown} samples of which nothing like it is stored" if unknown else ""
     return Result(
         parts=[
-            Items(tuple(describe_plan(grid, plan))),
+            Items(opening),
             Table(columns=(*left("case"), *right("samples", "a sample")), rows=rows),
             Text(f"In all about {span(seconds / at_once)}{more}."),
         ],
@@ -205,6 +204,17 @@ def sweep_result(plan: Plan, summary: SweepSummary, ended: Sequence[tuple[str, s
         document=None,
         exit_code=exit_code(summary),
     )
+
+
+def _current(stored: Iterable[Sample], reference: str, label: str, *, threads: int | None) -> tuple[list[Sample], int]:
+    """Take what a sweep has measured already, and count what it had of the model's files as they were before."""
+    from firstgrad.sweep.plan import current_samples, samples_here
+
+    same = [sample for sample in stored if (sample["label"], sample["reference"]) == (label, reference)]
+    if threads is not None:
+        same = samples_here(same, threads=threads)
+    current = current_samples(same, reference)
+    return current, len(same) - len(current)
 
 
 def _check_machines(

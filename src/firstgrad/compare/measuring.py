@@ -155,8 +155,9 @@ def _run(
     from firstgrad.sweep.plan import Durations, Plan
     from firstgrad.sweep.rounds import Notice, run_duel
 
-    rows = [row for case in {duel.base.case, duel.head.case} for row in store.rows(question=case.question)]
-    with show(Plan(jobs=duel.jobs()), Durations(rows), _opening(duel)) as display:
+    questions = {duel.base.case.question, duel.head.case.question}
+    samples = [sample for question in questions for sample in store.cells(question=question)]
+    with show(Plan(jobs=duel.jobs()), Durations(samples), _opening(duel)) as display:
 
         def keep(record: Record) -> None:
             add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import random
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import Case, Scenario
-from firstgrad.measure.environment import is_expected_device
+from firstgrad.case import BackendName, Case, Scenario
+from firstgrad.measure.environment import is_expected_device, measured_here
+from firstgrad.model import Model, make_model
+from firstgrad.pose.spec import PARAMETERS
 from firstgrad.record import Status
-from firstgrad.row import axes_of
+from firstgrad.sources import read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from firstgrad.case import BackendName
     from firstgrad.pose.spec import Scalar
-    from firstgrad.row import Row
+
+type Sample = Mapping[str, Any]
+"""What a store has of a sample by the columns' names, as `firstgrad.store.Store.cells` returns it."""
 
 _SCENARIO_ORDER = tuple(Scenario)  # cold fills the cache that warm begins with
-_SIZES = ("timesteps", "directions", "cameras", "states")
+_SIZES = frozenset(name for name, parameter in PARAMETERS.items() if parameter.is_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +128,30 @@ def plan_sweep(
     return Plan(jobs=tuple(jobs), stored=sum(counts.values()), settled=settled)
 
 
-def count_done(rows: Iterable[Row]) -> dict[str, Done]:
-    """Count by question what is stored."""
+def samples_here(samples: Iterable[Sample], *, threads: int = 1) -> list[Sample]:
+    """Take the samples that were measured under conditions like here and now."""
+    is_here = measured_here(threads=threads)
+    return [
+        sample for sample in samples if is_here(BackendName(sample["backend"]), sample["device"], sample["conditions"])
+    ]
+
+
+def current_samples(samples: Iterable[Sample], reference: str) -> list[Sample]:
+    """Take the samples of a model whose file, and what it imports from beside it, has not changed since."""
+    source = read_source(reference)
+    return [sample for sample in samples if source.gave(sample["source_digest"], sample["started_at"])]
+
+
+def count_done(samples: Iterable[Sample]) -> dict[str, Done]:
+    """Count stored samples by question."""
     done: dict[str, Done] = defaultdict(Done)
-    for row in rows:
-        so_far = done[row.question]
-        seconds = row.time_limit_seconds if row.status is Status.TIMEOUT else None
-        allowed = row.memory_limit_bytes if row.status is Status.OUT_OF_MEMORY else None
-        done[row.question] = Done(
+    for sample in samples:
+        so_far = done[sample["question"]]
+        seconds = sample["time_limit_seconds"] if sample["status"] == Status.TIMEOUT else None
+        allowed = sample["memory_limit_bytes"] if sample["status"] == Status.OUT_OF_MEMORY else None
+        done[sample["question"]] = Done(
             samples=so_far.samples + 1,
-            without_numbers=so_far.without_numbers + bool(row.reason),
+            without_numbers=so_far.without_numbers + bool(sample["reason"]),
             seconds_waited=max(so_far.seconds_waited, seconds or 0.0),
             bytes_allowed=max(so_far.bytes_allowed, allowed or 0),
         )
@@ -143,30 +163,36 @@ class Durations:
 
     A case that was measured before takes as long as then (the median). Another takes as long as the nearest in size
     among those of its backend and scenario, first of those that differ in nothing but sizes, then of any of the same
-    model family. The rows may be of whichever host and label: an estimate of a waiting time may be rough. Rows of
+    model family. Samples may be of whichever host and label: an estimate of a waiting time may be rough. Those of
     another device than the backend will run on here tell nothing.
     """
 
-    def __init__(self, rows: Iterable[Row] = ()) -> None:
+    def __init__(self, samples: Iterable[Sample] = ()) -> None:
         self._same: dict[str, list[float]] = defaultdict(list)
         self._near: dict[tuple[object, ...], list[tuple[dict[str, Scalar], str]]] = defaultdict(list)
-        for row in rows:
-            if is_expected_device(row.device, row.backend):
-                self._add(row.question, row.family, dict(row.axes), row.backend, row.scenario, row.sample_seconds)
+        is_expected = functools.cache(is_expected_device)
+        for sample in samples:
+            backend, question = BackendName(sample["backend"]), sample["question"]
+            if is_expected(sample["device"], backend):
+                if question not in self._same:
+                    model = make_model(sample["reference"], dict(json.loads(sample["parameters"])))
+                    self._place(question, model, backend, Scenario(sample["scenario"]))
+                self._same[question].append(sample["sample_seconds"])
 
     def learn(self, case: Case, seconds: float) -> None:
         """Take a new sample into account."""
-        family, axes = case.model.reference, dict(axes_of(case.model))
-        self._add(case.question, family, axes, case.backend, case.scenario, seconds)
+        if case.question not in self._same:
+            self._place(case.question, case.model, case.backend, case.scenario)
+        self._same[case.question].append(seconds)
 
     def of(self, case: Case) -> float | None:
         """Expect so many seconds of one sample; none where nothing like it is known."""
         if (same := self.of_same(case)) is not None:
             return same
-        axes = dict(axes_of(case.model))
-        for kind in _kinds(case.model.reference, axes, case.backend, case.scenario):
+        values = case.model.values
+        for kind in _kinds(case.model, case.backend, case.scenario):
             if near := self._near.get(kind):
-                _, question = min(near, key=lambda known: _distance(known[0], axes))
+                _, question = min(near, key=lambda known: _distance(known[0], values))
                 return statistics.median(self._same[question])
         return None
 
@@ -193,28 +219,16 @@ class Durations:
             unknown += None in parts
         return seconds, unknown
 
-    def _add(
-        self,
-        question: str,
-        family: str,
-        axes: dict[str, Scalar],
-        backend: BackendName,
-        scenario: Scenario,
-        seconds: float,
-    ) -> None:
-        if question not in self._same:
-            for kind in _kinds(family, axes, backend, scenario):
-                self._near[kind].append((axes, question))
-        self._same[question].append(seconds)
+    def _place(self, question: str, model: Model, backend: BackendName, scenario: Scenario) -> None:
+        for kind in _kinds(model, backend, scenario):
+            self._near[kind].append((model.values, question))
 
 
-def _kinds(
-    family: str, axes: dict[str, Scalar], backend: BackendName, scenario: Scenario
-) -> tuple[tuple[object, ...], ...]:
+def _kinds(model: Model, backend: BackendName, scenario: Scenario) -> tuple[tuple[object, ...], ...]:
     """Name the kinds of case that one belongs to, the narrowest first."""
-    rest = tuple(sorted((name, str(value)) for name, value in axes.items() if name not in _SIZES))
-    has_hmm = bool(axes.get("hmm_algorithm"))
-    return ((family, backend, scenario, rest), (family, backend, scenario, has_hmm), (family, backend, scenario))
+    values, family = model.values, (model.reference, backend, scenario)
+    rest = tuple(sorted((name, str(value)) for name, value in values.items() if name not in _SIZES))
+    return (*family, rest), (*family, bool(values.get("hmm"))), family
 
 
 def _distance(one: dict[str, Scalar], other: dict[str, Scalar]) -> float:

@@ -13,11 +13,11 @@ from rich.console import Console
 from builders import make_case, make_record, memory, pose
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.cli.display import SweepState, describe_plan, show_sweep, span
+from firstgrad.columns import cells_of
 from firstgrad.errors import SpecError
 from firstgrad.measure.events import PhaseBegan
 from firstgrad.model import make_model
 from firstgrad.record import Failure, Phase, Status
-from firstgrad.row import make_row
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import Done, Durations, Job, Plan, count_done, plan_sweep
@@ -164,7 +164,7 @@ def test_a_censored_case_is_measured_again_under_a_higher_limit_only():
 def test_what_is_done_is_counted_by_question():
     case = pose_case()
     samples = [
-        make_row(make_record(record_id=f"{number}", case=case, status=status))
+        cells_of(make_record(record_id=f"{number}", case=case, status=status))
         for number, status in enumerate([Status.OK, Status.TIMEOUT])
     ]
     assert count_done(samples) == {
@@ -178,7 +178,7 @@ def test_what_is_done_is_counted_by_question():
 def durations_of(*known):
     """Durations of cases that took so many seconds."""
     return Durations(
-        make_row(make_record(case=case, memory=memory(timeline=[(seconds, 1)]))) for case, seconds in known
+        cells_of(make_record(case=case, memory=memory(timeline=[(seconds, 1)]))) for case, seconds in known
     )
 
 
