@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advise.advice import OfferedChoice, is_complete
 from firstgrad.case import Case, Scenario
-from firstgrad.columns import METRICS
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
-from firstgrad.record import Record
+from firstgrad.record import Record, Verdict
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 
     from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
-    from firstgrad.row import Row
     from firstgrad.store import Store
     from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.plan import Durations, Job, Plan
+    from firstgrad.sweep.plan import Durations, Job, Plan, Sample
     from firstgrad.sweep.rounds import Executor, SweepEvent
 
     type Display = Callable[[Grid, Plan, Durations], AbstractContextManager[Callable[[SweepEvent], None]]]
@@ -133,7 +131,6 @@ def measure_missing(
     tuple of str
         What there was no time for.
     """
-    from firstgrad.row import row_of
     from firstgrad.sources import check_reference
     from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
@@ -147,7 +144,7 @@ def measure_missing(
     done = count_done(
         sample
         for sample in current_samples(samples_here(stored), cases[0].model.reference)
-        if sample["reason"] or _is_complete(row_of(sample))
+        if sample["reason"] or _is_complete(sample)
     )
     plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
@@ -164,9 +161,9 @@ def measure_missing(
     return executor.notes()
 
 
-def _is_complete(row: Row) -> bool:
-    numbers = dict(zip((metric.name for metric in METRICS), row.numbers, strict=True))
-    return is_complete(row.reason, row.verdict, numbers["time_to_first_gradient"], numbers["evaluation"])
+def _is_complete(sample: Sample) -> bool:
+    verdict = Verdict(sample["verdict"])
+    return is_complete(sample["reason"], verdict, sample["time_to_first_gradient"], sample["evaluation"])
 
 
 class Budgeted:
