@@ -14,12 +14,11 @@ from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.observe.listeners import jax_device
 from firstgrad.observe.probes import FRAMES, known_frame
 from firstgrad.progress.look import (
-    CModules,
-    NumbaFunctions,
     StackFrame,
     StackLook,
     UnitCount,
-    XlaModules,
+    c_modules,
+    make_counters,
     read_stack,
     stack_of,
     tree_rss_bytes,
@@ -190,19 +189,15 @@ def test_locals_of_a_real_frame_are_read_when_asked_for():
 def test_c_modules_are_read_from_a_cache_that_is_open(monkeypatch):
     module = SimpleNamespace(_module_cache=None)
     monkeypatch.setitem(sys.modules, "pytensor.link.c.cmodule", module)
-    counter = CModules()
-    counter.attach()
-    assert counter.units() is None
+    assert c_modules() is None
     module._module_cache = SimpleNamespace(stats=[7, 2, 3])
-    assert counter.units() == UnitCount(kind=UnitKind.C_MODULE, compiled=3, from_cache=2)
+    assert c_modules() == UnitCount(kind=UnitKind.C_MODULE, compiled=3, from_cache=2)
 
 
 def test_c_modules_of_an_unknown_release_are_not_counted(monkeypatch):
     module = SimpleNamespace(_module_cache=SimpleNamespace(stats={"compiled": 1}))
     monkeypatch.setitem(sys.modules, "pytensor.link.c.cmodule", module)
-    counter = CModules()
-    counter.attach()
-    assert counter.units() is None
+    assert c_modules() is None
 
 
 class NumbaEvents:
@@ -223,7 +218,7 @@ class NumbaEvents:
 
 def test_jitted_functions_are_counted_from_the_import_to_the_end(monkeypatch):
     monkeypatch.delitem(sys.modules, "numba.core.event", raising=False)
-    counter = NumbaFunctions()
+    counter = make_counters()[0]
     assert not counter.attach()
     events = NumbaEvents()
     monkeypatch.setitem(sys.modules, "numba.core.event", events)
@@ -242,7 +237,7 @@ def test_jitted_functions_are_counted_from_the_import_to_the_end(monkeypatch):
 
 def test_a_numba_without_events_is_told_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba.core.event", SimpleNamespace())
-    counter = NumbaFunctions()
+    counter = make_counters()[0]
     assert not counter.attach()
     assert "Numba" in counter.problem
     assert counter.units() is None
@@ -262,7 +257,7 @@ class Monitoring:
 def test_xla_modules_are_counted_and_what_the_cache_had(monkeypatch):
     jax = Monitoring()
     monkeypatch.setitem(sys.modules, "jax.monitoring", jax)
-    counter = XlaModules()
+    counter = make_counters()[1]
     assert counter.attach()
     for _ in range(3):
         jax.durations[0]("/jax/core/compile/backend_compile_duration", 0.1, fun_name="f")
@@ -279,7 +274,7 @@ def test_a_jax_that_never_lets_go_is_not_listened_to(monkeypatch):
     del jax.unregister_event_duration_listener
     monkeypatch.setitem(sys.modules, "jax.monitoring", jax)
     monkeypatch.setitem(sys.modules, "jax._src.monitoring", SimpleNamespace())
-    counter = XlaModules()
+    counter = make_counters()[1]
     assert not counter.attach()
     assert "JAX" in counter.problem
     assert (jax.durations, jax.events) == ([], [])
@@ -289,7 +284,7 @@ def test_a_module_that_is_being_imported_is_left_alone(monkeypatch):
     half = NumbaEvents()
     half.__spec__ = SimpleNamespace(_initializing=True)
     monkeypatch.setitem(sys.modules, "numba.core.event", half)
-    assert not NumbaFunctions().attach()
+    assert not make_counters()[0].attach()
     assert half.registered == []
 
 

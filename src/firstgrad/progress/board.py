@@ -15,7 +15,7 @@ from firstgrad.observe.events import Stage
 from firstgrad.observe.listeners import jax_device
 from firstgrad.progress.displays import Nobody, conclude
 from firstgrad.progress.history import FormerRun, expect
-from firstgrad.progress.look import StackLook, make_counters, read_stack, stack_of, tree_rss_bytes
+from firstgrad.progress.look import StackLook, c_modules, make_counters, read_stack, stack_of, tree_rss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,16 +56,7 @@ class CompileSummary:
 class WatchedThread:
     """A thread from its entry into the block to its exit: what the looks at its stack add up to.
 
-    Parameters
-    ----------
-    title : str
-        What the user calls it.
-    until : frame, optional
-        The frame that holds the block; what lies outside is not looked at.
-    runs : sequence of FormerRun
-        Of the same.
-    clock : callable
-        In seconds.
+    What lies outside of the frame `until`, which holds the block, is not looked at; `clock` tells seconds.
     """
 
     def __init__(
@@ -301,7 +292,8 @@ class Board:
             self._display = Nobody()
 
     def _count(self) -> tuple[UnitCount, ...]:
-        return tuple(count for counter in self._counters if (count := counter.units()) is not None)
+        counts = (c_modules(), *(counter.units() for counter in self._counters))
+        return tuple(count for count in counts if count is not None)
 
 
 class Boards:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
@@ -136,115 +136,86 @@ class UnitCount:
         return UnitCount(kind=self.kind, compiled=self.compiled - before.compiled, from_cache=cached)
 
 
-class UnitCounter(Protocol):
-    """Counts the units of one kind in this process."""
+class UnitCounter:
+    """Counts the units of one kind in this process, by events of their package's own.
 
-    problem: str
-    """Why this release cannot be counted; '' where it can."""
+    It listens once someone else has imported the module of `first`: `listen` registers what adds to `compiled` and
+    `from_cache`, and returns what takes it back. Where it can't, `refused` becomes the problem.
+    """
+
+    def __init__(
+        self, kind: UnitKind, first: Probe, listen: Callable[[UnitCounter], Callable[[], None]], refused: str
+    ) -> None:
+        self._kind, self._first, self._listen, self._refused = kind, first, listen, refused
+        self._undo: Callable[[], None] | None = None
+        self.compiled = 0
+        self.from_cache: int | None = None
+        self.problem = ""
+        """Why this release cannot be counted; '' where it can."""
 
     def attach(self) -> bool:
         """Begin to listen if the package is there by now; say whether it listens. Cheap, and may be called often."""
-
-    def detach(self) -> None:
-        """Listen no longer; leaves no trace."""
-
-    def units(self) -> UnitCount | None:
-        """Count; none where nothing is known."""
-
-
-class CModules:
-    """C modules, from the statistics of PyTensor's module cache: they are looked at, not listened to."""
-
-    problem = ""
-
-    def attach(self) -> bool:
-        """Nothing needs to be attached."""
-        return True
-
-    def detach(self) -> None:
-        """Nothing was attached."""
-
-    def units(self) -> UnitCount | None:
-        """Count what was ever compiled, and what was loaded from the disk or found in memory."""
-        counts = count_c_modules()
-        if counts is None:
-            return None
-        return UnitCount(kind=UnitKind.C_MODULE, compiled=counts[0], from_cache=counts[1])
-
-
-class _Listening:
-    """Listens to events once their package is there."""
-
-    _first: Probe
-    _refused: str
-
-    def __init__(self) -> None:
-        self._undo: Callable[[], None] | None = None
-        self._compiled = self._from_cache = 0
-        self.problem = ""
-
-    def attach(self) -> bool:
-        """Register the listeners where the package is imported."""
         if self._undo is None and not self.problem and self._first.is_near():
             try:
-                self._undo = self._listen()
+                self._undo = self._listen(self)
             except (UnavailableError, AttributeError, TypeError, ValueError):
                 self.problem = self._refused
         return self._undo is not None
 
     def detach(self) -> None:
-        """Take the listeners away."""
+        """Listen no longer; leaves no trace."""
         if self._undo is not None:
             self._undo()
             self._undo = None
 
-    def _listen(self) -> Callable[[], None]:
-        raise NotImplementedError
-
-
-class NumbaFunctions(_Listening):
-    """Jitted functions, by Numba's event ``numba:compile``; one that comes from a cache sends no event."""
-
-    _first = probes.NUMBA_LISTENER
-    _refused = "this release of Numba does not tell of its compiles"
-
     def units(self) -> UnitCount | None:
-        """Count the compiles that ended."""
-        return UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=self._compiled) if self._undo else None
-
-    def _listen(self) -> Callable[[], None]:
-        def ended(_: Mapping[str, Any]) -> None:
-            self._compiled += 1
-
-        return listen_numba(lambda _: None, ended)
-
-
-class XlaModules(_Listening):
-    """Modules of XLA, by JAX's monitoring events; only where JAX lets a listener go again."""
-
-    _first = probes.JAX_ON_DURATION
-    _refused = "this release of JAX lets no listener go again, so its modules are not counted"
-
-    def units(self) -> UnitCount | None:
-        """Count what XLA compiled and what JAX's disk cache had."""
+        """Count; none where nothing is known. What came from a cache was told as compiled, too."""
         if self._undo is None:
             return None
-        compiled = max(self._compiled - self._from_cache, 0)
-        return UnitCount(kind=UnitKind.XLA_MODULE, compiled=compiled, from_cache=self._from_cache)
-
-    def _listen(self) -> Callable[[], None]:
-        def timed(step: str, _seconds: float, _function: str) -> None:
-            self._compiled += step == "compile"
-
-        def told(event: str) -> None:
-            self._from_cache += event == probes.JAX_CACHE_HIT
-
-        return listen_jax(timed, told)
+        compiled = max(self.compiled - (self.from_cache or 0), 0)
+        return UnitCount(kind=self._kind, compiled=compiled, from_cache=self.from_cache)
 
 
-def make_counters() -> tuple[UnitCounter, ...]:
-    """Make a counter of each kind."""
-    return (CModules(), NumbaFunctions(), XlaModules())
+def _listen_to_numba(counter: UnitCounter) -> Callable[[], None]:
+    def ended(_: Mapping[str, Any]) -> None:
+        counter.compiled += 1  # what comes from a cache sends no event
+
+    return listen_numba(lambda _: None, ended)
+
+
+def _listen_to_jax(counter: UnitCounter) -> Callable[[], None]:
+    counter.from_cache = 0
+
+    def timed(step: str, _seconds: float, _function: str) -> None:
+        counter.compiled += step == "compile"
+
+    def happened(event: str) -> None:
+        counter.from_cache = (counter.from_cache or 0) + (event == probes.JAX_CACHE_HIT)
+
+    return listen_jax(timed, happened)
+
+
+def make_counters() -> tuple[UnitCounter, UnitCounter]:
+    """Make a counter of jitted functions, and one of XLA's modules."""
+    numba = UnitCounter(
+        UnitKind.JITTED_FUNCTION,
+        probes.NUMBA_LISTENER,
+        _listen_to_numba,
+        "this release of Numba does not tell of its compiles",
+    )
+    jax = UnitCounter(
+        UnitKind.XLA_MODULE,
+        probes.JAX_ON_DURATION,
+        _listen_to_jax,
+        "this release of JAX lets no listener go again, so its modules are not counted",
+    )
+    return numba, jax
+
+
+def c_modules() -> UnitCount | None:
+    """Count the C modules of PyTensor's cache: they are looked at, not listened to."""
+    counts = count_c_modules()
+    return None if counts is None else UnitCount(kind=UnitKind.C_MODULE, compiled=counts[0], from_cache=counts[1])
 
 
 def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
