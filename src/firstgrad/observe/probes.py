@@ -2,7 +2,7 @@
 
 Nowhere else in firstgrad stands one (``tests/architecture/test_private_names.py``), and
 ``tests/contract/test_probes.py`` walks all of them on the installed releases. Names are resolved by text when they are
-asked for: this module imports none of these packages. PyMC 5.16 to 6.4, PyTensor 2.22 to 3.3, Numba 0.60 to 0.68, JAX
+asked for: this module imports none of these packages. PyMC 5.16 to 6.4, PyTensor 2.25 to 3.3, Numba 0.60 to 0.68, JAX
 0.4.31 to 0.12.
 """
 
@@ -55,13 +55,15 @@ class Probe:
         UnavailableError
             Where the installed release has it in none of its places.
         """
+        reason: Exception | None = None
         for place in self.places:
             module, _, path = place.partition(":")
             try:
                 return reduce(getattr, path.split("."), importlib.import_module(module))
-            except (ImportError, AttributeError):
-                continue
-        raise UnavailableError(f"{self.gives}: {_release(self.places[0])} has no {self.places[0].replace(':', '.')}")
+            except (ImportError, AttributeError) as error:
+                reason = reason or error
+        what = f"{_release(self.places[0])} has no {self.places[0].replace(':', '.')}"
+        raise UnavailableError(f"{self.gives}: {what}") from reason
 
     def is_near(self) -> bool:
         """Whether someone else has imported one of its modules, to the end: half of one is no place to register."""
@@ -368,6 +370,7 @@ FRAMES: dict[tuple[str, str], KnownFrame] = {
     ("pytensor/compile/maker.py", "function"): _weak(Stage.LINK),
     ("pytensor/compile/function/__init__.py", "function"): _weak(Stage.LINK),
     ("pymc/pytensorf.py", "compile"): _weak(Stage.LINK),
+    ("pymc/pytensorf.py", "compile_pymc"): _weak(Stage.LINK),
     ("nutpie/compile_pymc.py", "compile_pymc_model"): _weak(Stage.LINK),
     ("pytensor/compile/maker.py", "prepare_fgraph"): _strong(Stage.REWRITE),
     ("pytensor/compile/function/types.py", "prepare_fgraph"): _strong(Stage.REWRITE),

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field
 from firstgrad.observe.events import Attribution
 from firstgrad.record import Record
 
-PROFILE_VERSION = 1
-"""Version of these classes. A profile of another version is refused by name."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationSite:
@@ -42,4 +39,3 @@ class Profile:
     """Empty where the sample failed before its end."""
     allocations: tuple[AllocationSite, ...] = ()
     """Largest first, from a further run of its own; empty unless asked for."""
-    profile_version: int = PROFILE_VERSION

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from firstgrad.codec import DecodeError, from_json, to_json
-from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
-from firstgrad.profile import PROFILE_VERSION, Profile
+from firstgrad.errors import RecordExistsError, StoreError
+from firstgrad.profile import Profile
 from firstgrad.record import SCHEMA_VERSION
-from firstgrad.store.jsonl import make_folder_of
+from firstgrad.store.jsonl import check_version, make_folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ DEFAULT_FOLDER = ".firstgrad/profiles"
 _ENDING = ".json"
 _MOST_CANDIDATES = 10
 _LONGEST_DETAIL = 300
+_AGAIN = "Profile the case again"
 
 
 def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
@@ -117,34 +118,24 @@ def read_profile(path: str | Path) -> Profile:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give a profile's file, or a kept profile's record id"
         ) from error
-    _refuse_other_version(text, path)
     try:
         profile = from_json(text, Profile)
     except DecodeError as error:
+        check_version(_schema_version(text), str(path), again=_AGAIN)
         detail = str(error)
         if len(detail) > _LONGEST_DETAIL:
             detail = detail[:_LONGEST_DETAIL] + "..."
         raise StoreError(f"{path}: {detail}. Give a file that firstgrad profile wrote, or profile again") from error
-    version = profile.record.schema_version
-    if version > SCHEMA_VERSION:
-        raise SchemaTooNewError(
-            f"{path}: record schema version {version} was written by a newer firstgrad; this one reads up to "
-            f"{SCHEMA_VERSION}. Upgrade firstgrad (pip install --upgrade firstgrad)"
-        )
+    check_version(profile.record.schema_version, str(path), again=_AGAIN)
     return profile
 
 
-def _refuse_other_version(text: bytes, path: Path) -> None:
+def _schema_version(text: bytes) -> int:
+    """Version that a text claims of its record; the present one where it is damaged, as the decoder says better."""
     try:
-        version = json.loads(text)["profile_version"]
-    except Exception:  # noqa: BLE001 - damaged in any way: the decoder says it better
-        return
-    if not isinstance(version, int) or version == PROFILE_VERSION:
-        return
-    wrote = f"{path}: profile version {version} was written by {{}} firstgrad; this one reads {PROFILE_VERSION}. "
-    if version > PROFILE_VERSION:
-        raise SchemaTooNewError(wrote.format("a newer") + "Upgrade firstgrad (pip install --upgrade firstgrad)")
-    raise StoreError(wrote.format("an older") + "Profile the case again")
+        return int(json.loads(text)["record"]["schema_version"])
+    except Exception:  # noqa: BLE001 - damaged in any way
+        return SCHEMA_VERSION
 
 
 def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:

@@ -174,7 +174,7 @@ def read_document(document: str | bytes, *, where: str, next_step: str) -> Recor
     return record
 
 
-def check_version(version: int, where: str) -> None:
+def check_version(version: int, where: str, again: str = "Measure again, into a store of another name") -> None:
     """Refuse what another version of firstgrad wrote; raise StoreError, or SchemaTooNewError, which says what to do."""
     if version > SCHEMA_VERSION:
         raise SchemaTooNewError(
@@ -184,7 +184,7 @@ def check_version(version: int, where: str) -> None:
     if version < SCHEMA_VERSION:
         raise StoreError(
             f"{where}: schema version {version} is from before firstgrad's first release, and this one reads "
-            f"{SCHEMA_VERSION}. Measure again, into a store of another name"
+            f"{SCHEMA_VERSION}. {again}"
         )
 
 
