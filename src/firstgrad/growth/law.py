@@ -214,7 +214,9 @@ class PlausibleLaws:
             held = np.where(exponents == 0, 1.0, exponents)
             risen = np.expm1(held * step) / np.expm1(held * self.span)
             bent = np.log1p(np.maximum(np.expm1(growths) * risen, -1 + _SLACK))
-            values: Floats = np.exp(levels + np.where(self._is_straight(exponents, growths), exponents * step, bent))
+            values: Floats = np.exp(
+                levels + np.where(self._has_no_fixed_cost(exponents, growths), exponents * step, bent)
+            )
             return values
 
         return self._range(value, host)
@@ -222,9 +224,9 @@ class PlausibleLaws:
     def _growing_share(self, exponents: Floats, growths: Floats) -> Floats:
         """Give the share of the value at the smallest size that is no fixed cost."""
         bent = np.expm1(growths) / np.expm1(np.where(exponents == 0, 1.0, exponents) * self.span)
-        return np.where(self._is_straight(exponents, growths), 1.0, bent)
+        return np.where(self._has_no_fixed_cost(exponents, growths), 1.0, bent)
 
-    def _is_straight(self, exponents: Floats, growths: Floats) -> NDArray[np.bool_]:
+    def _has_no_fixed_cost(self, exponents: Floats, growths: Floats) -> NDArray[np.bool_]:
         flags: NDArray[np.bool_] = np.abs(growths - exponents * self.span) <= _SLACK * np.maximum(1, np.abs(growths))
         return flags
 
