@@ -61,33 +61,25 @@ _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
 
 
+def _sides(name: str, *, text: str, **known: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=SIDES, **known)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuelOptions:
     """Whether, how often and how long both sides are measured."""
 
     measure: Annotated[
-        bool,
-        typer.Option(
-            "--measure", help="Measure both sides now, in turns; BASE and HEAD are commits.", rich_help_panel=SIDES
-        ),
+        bool, _sides("--measure", text="Measure both sides now, in turns; BASE and HEAD are commits.")
     ] = False
     samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples", min=1, metavar="ROUNDS", help="Rounds, a sample of each side [10].", rich_help_panel=SIDES
-        ),
+        int | None, _sides("--samples", min=1, metavar="ROUNDS", text="Rounds, a sample of each side [10].")
     ] = None
-    until_decided: Annotated[
-        bool,
-        typer.Option("--until-decided", help="Measure on until every verdict is certain.", rich_help_panel=SIDES),
-    ] = False
+    until_decided: Annotated[bool, _sides("--until-decided", text="Measure on until every verdict is certain.")] = False
     time_budget: Annotated[
-        str | None,
-        typer.Option("--time-budget", metavar="30m", help="Begin no round that ends later.", rich_help_panel=SIDES),
+        str | None, _sides("--time-budget", metavar="30m", text="Begin no round that ends later.")
     ] = None
-    order_seed: Annotated[
-        int, typer.Option("--order-seed", help="Of the order within a round.", rich_help_panel=SIDES)
-    ] = 0
+    order_seed: Annotated[int, _sides("--order-seed", text="Of the order within a round.")] = 0
 
     def plan(self) -> tuple[int, tuple[int, ...]]:
         """Plan how many rounds there are at most, and after which of them to look whether it is decided.

@@ -62,20 +62,8 @@ def keep_environment(
 ) -> Path:
     """Find the kept environment of a recipe, or make it; return its interpreter.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    kept : Path
-        Where environments are kept.
-    project : Path, optional
-        Folder of the project that `Recipe.source` stands for.
-    tell : callable
-        Takes lines for a person: what is made, and why that takes a while.
-
-    Raises
-    ------
-    PythonEnvironmentError
-        Where it can't be made; with the package manager's last lines.
+    `project` is the folder that `Recipe.source` stands for; `tell` takes lines for a person. Raises
+    PythonEnvironmentError with the package manager's last lines.
     """
     folder = kept.absolute() / recipe.digest
     with _lock(folder):
@@ -86,25 +74,20 @@ def keep_environment(
         wanted = [*([str(project)] if project else []), *recipe.requirements]
         tell(f"making an environment with {', '.join(wanted)} (kept in {folder})")
         try:
-            _make(folder, recipe, wanted, tell)
+            try:
+                make_environment(folder, Path(recipe.python), wanted, constraints=recipe.constraints)
+            except PythonEnvironmentError:
+                if not recipe.constraints:
+                    raise
+                unmet = ", ".join(recipe.constraints)
+                tell(f"{wanted[0]} does not go with {unmet}: taking the versions that it asks for")
+                shutil.rmtree(folder, ignore_errors=True)
+                make_environment(folder, Path(recipe.python), wanted)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         (folder / _WHOLE).write_text(to_json(recipe))
         return python
-
-
-def _make(folder: Path, recipe: Recipe, wanted: list[str], tell: Callable[[str], None]) -> None:
-    python = Path(recipe.python)
-    if not recipe.constraints:
-        make_environment(folder, python, wanted)
-        return
-    try:
-        make_environment(folder, python, wanted, constraints=recipe.constraints)
-    except PythonEnvironmentError:
-        tell(f"{wanted[0]} does not go with {', '.join(recipe.constraints)}: taking the versions that it asks for")
-        shutil.rmtree(folder, ignore_errors=True)
-        make_environment(folder, python, wanted)
 
 
 @contextmanager
@@ -129,18 +112,13 @@ def make_environment(
     folder : Path
         Where; it must not exist.
     python : Path
-        The interpreter.
+        Of which interpreter.
     wanted : sequence of str
         Requirements, or folders of projects to install.
     constraints : sequence of str
         Requirements that hold for what is installed, and install nothing themselves.
     seed : bool
         Whether pip itself is to be there afterwards.
-
-    Raises
-    ------
-    PythonEnvironmentError
-        With the package manager's last lines.
     """
     made = folder / "bin" / "python"
     uv = find_uv()
@@ -214,8 +192,8 @@ def own_requirements(names: Iterable[str], *, given: Collection[str] = ()) -> tu
     except PackageNotFoundError:  # run from its source folder
         asked = []
     bounds = {name_of(one.name): f"{one.name}{one.specifier}" for one in asked if one.name != _OWN}
-    theirs = {name_of(text) for text in given}
-    return tuple(bounds.get(name, name) for name in names if name not in theirs)
+    left_out = {name_of(text) for text in given}
+    return tuple(bounds.get(name, name) for name in names if name not in left_out)
 
 
 # --- a commit's files ---------------------------------------------------------------------------------------------
@@ -250,19 +228,9 @@ def project_name(project: Path) -> str:
 
 @contextmanager
 def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
-    """Check a commit out into a private folder, by ``git worktree``; one's own files are not touched.
+    """Check a commit (a whole digest) out into a private folder, by ``git worktree``; one's own files are not touched.
 
-    Parameters
-    ----------
-    commit : str
-        The whole digest.
-    here : Path, optional
-        A folder of the repository; the present one where left out.
-
-    Raises
-    ------
-    PythonEnvironmentError
-        Where git refuses, or the commit has no such folder.
+    Raises PythonEnvironmentError where git refuses, or the commit has no such folder as `here`.
     """
     here = here or Path.cwd()
     below = _git(here, "rev-parse", "--show-prefix")

@@ -226,19 +226,7 @@ class MetricComparison:
 def judge(
     numbers: MetricNumbers, fit: RatioFit | None, p_value: float | None, thresholds: Thresholds, *, looks: int = 1
 ) -> MetricComparison:
-    """Judge one metric of one case.
-
-    Parameters
-    ----------
-    numbers : MetricNumbers
-    fit : RatioFit, optional
-        Of `MetricNumbers.fit`.
-    p_value : float, optional
-        That of `fit`, corrected for the other comparisons.
-    thresholds : Thresholds
-    looks : int
-        How often the comparison will be looked at in all.
-    """
+    """Judge one metric of one case, by its fit and the fit's p-value, which is corrected for the other comparisons."""
     metric = numbers.metric
     base, head = _spread(numbers.base), _spread(numbers.head)
     verdict = _judge(numbers, base, head, fit, 1.0 if p_value is None else p_value, thresholds, looks)
@@ -273,19 +261,7 @@ def count_further(
 
     By the normal approximation: were the ratio what it is estimated to be, and the spread too, so many samples would
     show that it isn't 1, or that it is within the margin of equality, whichever takes fewer. At least 1; none where it
-    would be more than 500.
-
-    Parameters
-    ----------
-    fit : RatioFit
-        What is known so far.
-    noise : Noise
-        A change by less is none.
-    thresholds : Thresholds
-    share : float
-        Which part of the error probability the other comparisons leave to this one.
-    looks : int
-        How often the comparison will be looked at in all.
+    would be more than 500. The other comparisons leave that `share` of the error probability to this one.
     """
     if not fit.has_interval or fit.samples < thresholds.least_samples:
         return max(thresholds.least_samples - fit.samples, 1)

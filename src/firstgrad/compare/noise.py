@@ -133,7 +133,7 @@ def find_runs(history: pd.DataFrame, *, question: str, conditions: str) -> pd.Da
 
 
 def find_noise(runs: pd.DataFrame | None, metric: Column, *, default: float, is_interleaved: bool) -> Noise:
-    """Find beyond which factor a change is unusual.
+    """Find beyond which factor a change is unusual; `default` where there are fewer than 5 changes.
 
     As in rustc-perf (its comparison analysis), that is a fence by the interquartile range of changes in the past:
     Q3 + 1.5 IQR of the absolute logarithms of ratios between the medians of successive runs. rustc-perf takes 3 IQR,
@@ -141,16 +141,6 @@ def find_noise(runs: pd.DataFrame | None, metric: Column, *, default: float, is_
 
     The history has to be of the kind that is compared: between runs that were taken at different times the machine
     drifts, which cancels where sides were measured in turn. So for these only changes between runs count that overlap.
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame, optional
-        From `find_runs`.
-    metric : Column
-    default : float
-        The factor where there are fewer than 5 changes.
-    is_interleaved : bool
-        Whether the compared sides were measured in turn.
     """
     if runs is None:
         return Noise(factor=default)

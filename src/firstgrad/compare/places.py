@@ -155,20 +155,7 @@ def make_ready(
 ) -> Interpreter | None:
     """Make ready where a side is measured: a kept environment, a commit's files, or a Python that is there.
 
-    Parameters
-    ----------
-    request : SideRequest
-    backend : BackendName
-        Whose packages it needs.
-    stack : ExitStack
-        Takes what is to be removed after measuring.
-    tell : callable
-        Takes lines for a person.
-
-    Returns
-    -------
-    Interpreter or None
-        None where this process's own Python measures, here.
+    None where this process's own Python measures, here. What is to be removed after measuring goes to `stack`.
 
     Raises
     ------

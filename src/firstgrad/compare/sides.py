@@ -60,16 +60,10 @@ class StoredSide:
 def find_side(
     records: Sequence[Record], name: str, resolve: Callable[[str], str] = lambda _: ""
 ) -> tuple[StoredSide, tuple[Record, ...]]:
-    """Find the records that a name stands for: a label first, then a commit, then what `resolve` makes of it.
+    """Find the records (oldest first) that a name stands for.
 
-    Parameters
-    ----------
-    records : sequence of Record
-        Of both sides, and any others, oldest first.
-    name : str
-        A label, a commit, or at least its first 7 digits.
-    resolve : callable, optional
-        Takes a name such as ``HEAD~1`` and returns the whole commit, '' where there is none.
+    That is a label first, then a commit or at least its first 7 digits, then what `resolve` makes of a name such as
+    ``HEAD~1``: the whole commit, '' where there is none.
 
     Raises
     ------
@@ -84,13 +78,7 @@ def find_side(
 
 
 def read_sides(store: Store, base: str, head: str, resolve: Callable[[str], str]) -> list[Record]:
-    """Read the records among which `find_side` finds both sides, oldest first, and no more of the store.
-
-    Raises
-    ------
-    UnknownSideError
-        Where a side has no records; the error says what is there.
-    """
+    """Read the records among which `find_side` finds both sides, oldest first, and no more; raises as it does."""
     records = {
         record.record_id: record for name in dict.fromkeys((base, head)) for record in _read_side(store, name, resolve)
     }
@@ -182,14 +170,7 @@ class Difference:
 def find_differences(
     matched: Iterable[tuple[Sequence[Record], Sequence[Record]]], across: Collection[str] = ()
 ) -> tuple[Difference, ...]:
-    """List what differs between the records of the two sides, case by case.
-
-    Parameters
-    ----------
-    matched : iterable of (sequence of Record, sequence of Record)
-        What BASE and HEAD have of each case.
-    across : collection of str
-        Fields that are the compared thing.
+    """List what differs between what the two sides have of each case; `across` names what is the compared thing.
 
     Raises
     ------
@@ -204,8 +185,8 @@ def find_differences(
         for field in base.keys() | head.keys():
             values = base.get(field, {_NOT_THERE}), head.get(field, {_NOT_THERE})
             if len((values[0] | values[1]) - {_UNKNOWN}) > 1:
-                texts = [", ".join(sorted(each)) for each in values]
-                differences.add(Difference(field=field, base=texts[0], head=texts[1], is_declared=field in across))
+                one, other = (", ".join(sorted(texts)) for texts in values)
+                differences.add(Difference(field=field, base=one, head=other, is_declared=field in across))
     allowed = sorted(name for name in known if not name.startswith(_HOST) and name != _BYTECODE)
     for name in across:
         if known and name not in allowed:
@@ -214,13 +195,7 @@ def find_differences(
 
 
 def refuse_unlike(differences: Iterable[Difference]) -> None:
-    """Refuse to compare across what was not declared.
-
-    Raises
-    ------
-    UnlikeSidesError
-        Naming each field with both values.
-    """
+    """Refuse to compare across what was not declared: raises UnlikeSidesError naming each field with both values."""
     unlike = tuple((one.field, one.base, one.head) for one in differences if not one.is_declared)
     if unlike:
         raise UnlikeSidesError(unlike)
