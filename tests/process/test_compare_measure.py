@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from builders import FIRSTGRAD, git, run_firstgrad
 from firstgrad.record import Status
 from firstgrad.store import Store
 from helpers import linux_only, wait_for, write_model
 
-FIRSTGRAD = Path(sys.executable).with_name("firstgrad")
 pytestmark = linux_only
 
 SLOWER = """
@@ -57,14 +56,8 @@ version = "1.0"
 """
 
 
-def git(folder, *words):
-    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def compare(folder, *words, code=0):
-    command = [FIRSTGRAD, "compare", *words, "--backend", "fake", "--evaluations", "3"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = run_firstgrad("compare", *words, "--backend", "fake", "--evaluations", "3", cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout, done.stderr
 

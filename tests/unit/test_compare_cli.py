@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 
-from firstgrad.cli import main
+from builders import MIB, git, make_case, make_environment, make_record, store_of
+from builders import firstgrad as run
 from firstgrad.codec import from_json
 from firstgrad.compare.comparison import Comparison
 from firstgrad.compare.judge import ComparisonVerdict
 from firstgrad.record import Counts, Failure, Memory, Status
 from firstgrad.store import Store
-from helpers import MIB, make_case, make_environment, make_record
 
 CASE = make_case()
 
@@ -39,46 +36,41 @@ def broken(record, message="no | data `today` @all <b>"):
     return replace(record, status=Status.FAILED, failure=Failure(kind="ValueError", message=message))
 
 
-@pytest.fixture
-def firstgrad(tmp_path, monkeypatch, capsys):
-    """Put records into the default store of an empty folder and run a verb there."""
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def run(records, *arguments):
-        with Store.open() as store:
-            for record in records:
-                store.add(record)
-        return again(*arguments)
 
-    def again(*arguments):
-        monkeypatch.setattr(sys, "argv", ["firstgrad", "compare", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    run.again = again
-    return run
+def again(*words):
+    """Compare what is in the default store of this folder."""
+    ended = run("compare", *words)
+    return ended.code, ended.out, ended.err
 
 
-def test_no_change_ends_with_0_and_shows_no_table(firstgrad):
-    code, out, err = firstgrad([*some("before"), *some("after")], "before", "after")
+def compared(records, *words):
+    """Put records into the default store first."""
+    store_of(records)
+    return again(*words)
+
+
+def test_no_change_ends_with_0_and_shows_no_table():
+    code, out, err = compared([*some("before"), *some("after")], "before", "after")
     assert (code, err) == (0, "")
     assert "label before to label after" in out
     assert "cases compared: 1; of their metrics: 5 same" in out
     assert "BASE" not in out
 
 
-def test_all_shows_what_is_the_same(firstgrad):
-    code, out, _ = firstgrad([*some("before"), *some("after")], "before", "after", "--all")
+def test_all_shows_what_is_the_same():
+    code, out, _ = compared([*some("before"), *some("after")], "before", "after", "--all")
     assert code == 0
     assert str(CASE) in out
     for text in ("peak_memory", "400 MiB (n=3)", "2.01 s (n=3)", "1.000 [0.989, 1.011]", "1.020", "same"):
         assert text in out
 
 
-def test_a_regression_ends_with_1_and_only_it_is_shown(firstgrad):
-    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after")
+def test_a_regression_ends_with_1_and_only_it_is_shown():
+    code, out, _ = compared([*some("before"), *some("after", nodes=1200)], "before", "after")
     assert code == 1
     (row,) = [line for line in out.splitlines() if "larger" in line and "nodes" in line]
     for text in ("1000 (n=3)", "1200 (n=3)", "1.200"):
@@ -86,33 +78,33 @@ def test_a_regression_ends_with_1_and_only_it_is_shown(firstgrad):
     assert "time_to_first_gradient" not in out
 
 
-def test_the_sides_exchanged_end_with_0(firstgrad):
-    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "after", "before")
+def test_the_sides_exchanged_end_with_0():
+    code, out, _ = compared([*some("before"), *some("after", nodes=1200)], "after", "before")
     assert code == 0
     assert "smaller" in out
 
 
-def test_thresholds_are_options(firstgrad):
+def test_thresholds_are_options():
     records = [*some("before"), *some("after", nodes=1200, seconds=2.3)]
-    assert firstgrad(records, "before", "after", "--threshold-counts", "1.3")[0] == 1
-    code, out, _ = firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.2")
+    assert compared(records, "before", "after", "--threshold-counts", "1.3")[0] == 1
+    code, out, _ = again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.2")
     assert code == 0
     assert "slower, below the threshold" in out
     assert "larger, below the threshold" in out
-    assert firstgrad.again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.1")[0] == 1
-    assert firstgrad.again("before", "after", "--metric", "peak_memory", "--metric", "nodes")[0] == 1
-    assert firstgrad.again("before", "after", "--metric", "peak_memory")[0] == 0
+    assert again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.1")[0] == 1
+    assert again("before", "after", "--metric", "peak_memory", "--metric", "nodes")[0] == 1
+    assert again("before", "after", "--metric", "peak_memory")[0] == 0
 
 
-def test_a_failure_ends_with_1_and_says_why(firstgrad):
+def test_a_failure_ends_with_1_and_says_why():
     after = [broken(each) for each in some("after")]
-    code, out, _ = firstgrad([*some("before"), *after], "before", "after")
+    code, out, _ = compared([*some("before"), *after], "before", "after")
     assert code == 1
     assert "failed: on HEAD 3 of 3 samples: failed: ValueError: no | data `today` @all <b>" in out
 
 
-def test_json_is_the_whole_comparison(firstgrad):
-    code, out, _ = firstgrad([*some("before"), *some("after", nodes=1200)], "before", "after", "--json")
+def test_json_is_the_whole_comparison():
+    code, out, _ = compared([*some("before"), *some("after", nodes=1200)], "before", "after", "--json")
     assert code == 1
     found = from_json(out, Comparison)
     assert found.cases[0].verdict is ComparisonVerdict.LARGER
@@ -121,11 +113,11 @@ def test_json_is_the_whole_comparison(firstgrad):
     assert nodes["base"] == {"samples": 3, "median": 1000.0, "low": 1000.0, "high": 1000.0}
 
 
-def test_markdown_is_a_table_that_names_cannot_break(firstgrad):
+def test_markdown_is_a_table_that_names_cannot_break():
     odd = make_case("a|b.py:build")
     records = [*some("before"), *some("after", nodes=1200), *some("before", case=odd)]
     records += [broken(each) for each in some("after", case=odd)]
-    code, out, _ = firstgrad(records, "before", "after", "--markdown")
+    code, out, _ = compared(records, "before", "after", "--markdown")
     assert code == 1
     lines = out.splitlines()
     assert lines[0] == "### firstgrad compare: regression"
@@ -135,44 +127,42 @@ def test_markdown_is_a_table_that_names_cannot_break(firstgrad):
     assert failed.endswith("`on HEAD 3 of 3 samples: failed: ValueError: no | data 'today' @all <b>`")
 
 
-def test_markdown_without_a_change_says_so(firstgrad):
-    code, out, _ = firstgrad([*some("before"), *some("after")], "before", "after", "--markdown")
+def test_markdown_without_a_change_says_so():
+    code, out, _ = compared([*some("before"), *some("after")], "before", "after", "--markdown")
     assert code == 0
     assert out.startswith("### firstgrad compare: no regression\n")
     assert "| case |" not in out
 
 
-def test_cases_that_read_alike_are_told_apart(firstgrad):
+def test_cases_that_read_alike_are_told_apart():
     long = replace(CASE, time_limit_seconds=7.0)
     records = [*some("before"), *some("after"), *some("before", case=long), *some("after", case=long)]
-    _, out, _ = firstgrad(records, "before", "after", "--all")
+    _, out, _ = compared(records, "before", "after", "--all")
     assert f"({CASE.id[:8]})" in out
     assert f"({long.id[:8]})" in out
 
 
-def test_the_store_can_be_elsewhere(firstgrad, tmp_path):
-    with Store.open(tmp_path / "other.sqlite") as store:
-        for record in [*some("before"), *some("after", nodes=1200)]:
-            store.add(record)
-    assert firstgrad.again("before", "after", "--store", "other.sqlite")[0] == 1
+def test_the_store_can_be_elsewhere(tmp_path):
+    store_of([*some("before"), *some("after", nodes=1200)], tmp_path / "other.sqlite")
+    assert again("before", "after", "--store", "other.sqlite")[0] == 1
 
 
-def test_another_host_ends_with_2_and_force_marks_the_result(firstgrad):
+def test_another_host_ends_with_2_and_force_marks_the_result():
     host = replace(make_environment().host, cores=64)
     records = [*some("before"), *some("after", host=host)]
-    code, out, err = firstgrad(records, "before", "after")
+    code, out, err = compared(records, "before", "after")
     assert (code, out) == (2, "")
     assert "host.cores is 4 on BASE and 64 on HEAD" in err
     for how in ("--json", "--markdown", "--all"):
-        code, out, _ = firstgrad.again("before", "after", "--force", how)
+        code, out, _ = again("before", "after", "--force", how)
         assert code == 0
         assert ('"is_forced":true' if how == "--json" else "FORCED") in out
 
 
-def test_declared_packages_may_differ(firstgrad):
+def test_declared_packages_may_differ():
     records = [*some("before", versions=(("pymc", "5"),)), *some("after", versions=(("pymc", "6"),))]
-    assert firstgrad(records, "before", "after")[0] == 2
-    code, out, _ = firstgrad.again("before", "after", "--across", "pymc")
+    assert compared(records, "before", "after")[0] == 2
+    code, out, _ = again("before", "after", "--across", "pymc")
     assert code == 0
     assert "compared: pymc is 5 on BASE and 6 on HEAD" in out
 
@@ -190,66 +180,55 @@ def test_declared_packages_may_differ(firstgrad):
         (("before",), "HEAD"),
     ],
 )
-def test_wrong_use_ends_with_2_and_names_the_culprit(firstgrad, tmp_path, arguments, message):
-    code, out, err = firstgrad([*some("before"), *some("after")], *arguments)
+def test_wrong_use_ends_with_2_and_names_the_culprit(tmp_path, arguments, message):
+    code, out, err = compared([*some("before"), *some("after")], *arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert not (tmp_path / "none.sqlite").exists()
 
 
-def test_a_comparison_of_nothing_does_not_pass(firstgrad):
+def test_a_comparison_of_nothing_does_not_pass():
     records = [*some("before"), *some("after", case=make_case("other.py:build"))]
-    code, out, err = firstgrad(records, "before", "after")
+    code, out, err = compared(records, "before", "after")
     assert code == 2
     assert "nothing was compared" in err
     assert out.count("missing: on") == 2
 
 
-def git(folder, *arguments):
-    return subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
-        cwd=folder,
-        env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-
-
-def test_names_that_git_knows_are_resolved_in_the_present_folder(firstgrad, tmp_path):
+def test_names_that_git_knows_are_resolved_in_the_present_folder(tmp_path):
     git(tmp_path, "init", "-q", "-b", "main")
     commits = []
     for message in ("one", "two"):
         git(tmp_path, "commit", "-q", "--allow-empty", "-m", message)
         commits.append(git(tmp_path, "rev-parse", "HEAD"))
     records = [*some("a", git_commit=commits[0]), *some("b", git_commit=commits[1], nodes=1200)]
-    code, out, _ = firstgrad(records, "HEAD~1", "main")
+    code, out, _ = compared(records, "HEAD~1", "main")
     assert code == 1
     assert f"HEAD~1 (commit {commits[0][:10]}) to main (commit {commits[1][:10]})" in out
-    assert firstgrad.again(commits[1][:7], commits[0])[0] == 0
+    assert again(commits[1][:7], commits[0])[0] == 0
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "not measured")
-    code, _, err = firstgrad.again("HEAD~1", "HEAD")
+    code, _, err = again("HEAD~1", "HEAD")
     assert code == 2
     assert "'HEAD': no record has this label or commit (commit " in err
 
 
-def test_a_side_against_itself_says_so(firstgrad):
-    code, out, _ = firstgrad(some("before"), "before", "before")
+def test_a_side_against_itself_says_so():
+    code, out, _ = compared(some("before"), "before", "before")
     assert code == 0
     assert "3 samples are on both sides" in out
 
 
-def test_a_forest_plot_is_written_where_it_is_wanted(firstgrad, tmp_path):
+def test_a_forest_plot_is_written_where_it_is_wanted(tmp_path):
     records = [*some("before"), *some("after")]
-    assert firstgrad(records, "before", "after", "--output", "new/plot.png")[0] == 0
+    assert compared(records, "before", "after", "--output", "new/plot.png")[0] == 0
     assert (tmp_path / "new/plot.png").read_bytes().startswith(b"\x89PNG")
-    assert firstgrad.again("before", "after", "--metric", "nodes", "--output", "plot.svg")[0] == 0
+    assert again("before", "after", "--metric", "nodes", "--output", "plot.svg")[0] == 0
     assert "Ratios of HEAD (label after) by BASE (label before)" in (tmp_path / "plot.svg").read_text()
 
 
-def test_intervals_notes_and_further_samples_are_told(firstgrad):
+def test_intervals_notes_and_further_samples_are_told():
     noisy = [replace(each, time_to_first_gradient_seconds=2 + number / 2) for number, each in enumerate(some("after"))]
-    code, out, _ = firstgrad([*some("before"), *noisy], "before", "after")
+    code, out, _ = compared([*some("before"), *noisy], "before", "after")
     assert code == 0
     assert "not interleaved: drift of the machine counts as difference" in out
     assert "a change by less than a factor of 1.02 counts as noise" in out
@@ -257,7 +236,7 @@ def test_intervals_notes_and_further_samples_are_told(firstgrad):
     assert "more samples" in row
 
 
-def test_only_the_sides_are_read_whole(firstgrad, monkeypatch):
+def test_only_the_sides_are_read_whole(monkeypatch):
     read = []
     whole = Store.records
 
@@ -268,14 +247,14 @@ def test_only_the_sides_are_read_whole(firstgrad, monkeypatch):
 
     monkeypatch.setattr(Store, "records", watched)
     records = [*some("other"), *some("before", git_commit="a" * 40), *some("after", git_commit="b" * 40)]
-    assert firstgrad(records, "before", "after")[0] == 0
+    assert compared(records, "before", "after")[0] == 0
     assert set(read) == {"before", "after"}
     read.clear()
-    assert firstgrad.again("a" * 7, "b" * 40)[0] == 0
+    assert again("a" * 7, "b" * 40)[0] == 0
     assert set(read) == {"before", "after"}
 
 
-def test_the_history_in_the_store_sets_the_noise_threshold(firstgrad):
+def test_the_history_in_the_store_sets_the_noise_threshold():
     earlier = [
         replace(
             each,
@@ -285,7 +264,7 @@ def test_the_history_in_the_store_sets_the_noise_threshold(firstgrad):
         for run in range(8)
         for number, each in enumerate(some(f"run {run}"))
     ]
-    code, out, _ = firstgrad([*earlier, *some("before"), *some("after", seconds=2.3)], "before", "after", "--all")
+    code, out, _ = compared([*earlier, *some("before"), *some("after", seconds=2.3)], "before", "after", "--all")
     assert code == 0
     assert "1.200" in next(line for line in out.splitlines() if "time_to_first_gradient " in line)
     assert "noise threshold: by the history of 2 of 2 metrics (up to 1.200), else 1.02" in out

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import git
 from firstgrad.compare import environments
 from firstgrad.compare.environments import (
     Recipe,
@@ -28,11 +29,6 @@ from helpers import linux_only
 RECIPE = Recipe(python=sys.executable, python_version="3", requirements=("one==1",))
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 pytestmark = linux_only
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
