@@ -16,11 +16,11 @@ from test_report import Reader, read
 import planted
 from firstgrad.case import Scenario
 from firstgrad.cli import main
+from firstgrad.columns import samples_table
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.sides import choose_side
 from firstgrad.errors import UnknownSideError
 from firstgrad.record import Doubt
-from firstgrad.row import make_row
 from firstgrad.show.overview import (
     COLUMNS,
     breakeven_sections,
@@ -28,11 +28,10 @@ from firstgrad.show.overview import (
     choose_peaks,
     comparison_section,
     escaped_bytes,
-    group_samples,
     growth_sections,
+    make_lines,
     make_overview,
     memory_section,
-    name_models,
     take_fitting,
     tell_bars,
 )
@@ -46,13 +45,9 @@ MOST_BYTES = 3_000_000
 HEADS = [column.name for column in COLUMNS]
 
 
-def rows_of(records):
-    return [make_row(record) for record in records]
-
-
 def overview(records, **options):
     return make_overview(
-        rows_of(records), lambda wanted: [each for each in records if each.record_id in wanted], **options
+        samples_table(records), lambda wanted: [each for each in records if each.record_id in wanted], **options
     )
 
 
@@ -207,7 +202,7 @@ def test_models_that_read_alike_are_told_apart():
         replace(planted.sample(1.0, number=n), case=Case(model=PoseSpec(n_cameras=cameras), backend=BackendName.C))
         for n, cameras in enumerate((3, 5))
     ]
-    names = name_models(group_samples(rows_of(records)))
+    names = [line["model"] for line in cells_of(records)]
     assert len(set(names)) == 2
     assert "C=5" in names[0]
 
@@ -303,7 +298,7 @@ def test_only_the_records_that_the_page_needs_are_read():
         asked.append(set(wanted))
         return [each for each in records if each.record_id in wanted]
 
-    make_overview(rows_of(records), read_some)
+    make_overview(samples_table(records), read_some)
     assert len(asked) == 1
     assert len(asked[0]) < 30
 
@@ -328,10 +323,11 @@ def test_doubts_name_the_first_cases_and_count_all():
 
 
 def chosen(records):
-    """The samples of the figure of phases, and the sentence about them."""
-    groups = group_samples(rows_of(records))
-    bars = choose_bars(groups)
-    return bars, tell_bars(groups, bars)
+    """The records of the figure of phases, and the sentence about them."""
+    samples = samples_table(records)
+    lines = make_lines(samples)
+    bars = choose_bars(lines, samples)
+    return bars, tell_bars(lines, len(bars))
 
 
 def test_the_phases_are_of_the_model_that_most_lines_have():
@@ -339,7 +335,7 @@ def test_the_phases_are_of_the_model_that_most_lines_have():
     records += [planted.sample(1.0, number=50, scenario=Scenario.WARM)]
     bars, sentence = chosen(records)
     assert [len(case) for case in bars] == [5, 1, 1]
-    assert bars[-1][0].record_id == "99"
+    assert bars[-1][0] == "99"
     assert sentence == "All 3 lines with a first gradient. Medians, at most the 5 newest samples a line."
 
 
@@ -347,12 +343,12 @@ def test_at_most_twelve_lines_have_a_bar():
     bars, sentence = chosen(planted.many_cases(30))
     assert len(bars) == 12
     assert sentence.startswith("12 of 30 lines: those of the model that most lines have, ")
-    assert choose_bars(group_samples(rows_of([planted.broken(planted.sample(1.0, number=1))]))) == []
+    assert chosen([planted.broken(planted.sample(1.0, number=1))])[0] == []
 
 
 def test_the_memory_is_of_the_sample_with_the_highest_peak():
     records = planted.a_sweep()
-    peaks = choose_peaks(rows_of(records))
+    peaks = choose_peaks(samples_table(records))
     by_id = {each.record_id: each for each in records}
     assert by_id[peaks[0]].memory.peak_rss_bytes == 808 * MIB
     assert "peak 808 MiB" in part_of(memory_section(peaks, by_id), Picture).description
@@ -362,21 +358,21 @@ def test_the_memory_is_of_the_sample_with_the_highest_peak():
 
 
 def test_the_break_even_is_where_it_was_planted():
-    (section,) = breakeven_sections(group_samples(rows_of(planted.a_sweep())))
+    (section,) = breakeven_sections(make_lines(samples_table(planted.a_sweep())))
     assert section.id == "break-even-cold"
     picture = part_of(section, Picture)
     assert "jax is ahead at first; c from 110,000 on" in picture.description
     assert picture.caption.startswith("some/file.py:build(size=8):")
-    assert breakeven_sections(group_samples(rows_of(planted.along_commits()))) == ()
+    assert breakeven_sections(make_lines(samples_table(planted.along_commits()))) == ()
 
 
 def test_growth_is_as_it_was_planted():
-    (section,) = growth_sections(rows_of(planted.a_sweep()))
+    (section,) = growth_sections(samples_table(planted.a_sweep()))
     laws = {(metric, line): law for line, metric, law in part_of(section, Fold).parts[0].rows}
     assert section.title == "Growth with size"
     assert laws["time to first gradient", "c"].startswith("does not grow")
     assert laws["peak memory, compilers included", "c"].startswith("linear: ")
-    assert growth_sections(rows_of(planted.along_commits())) == ()
+    assert growth_sections(samples_table(planted.along_commits())) == ()
 
 
 def test_growth_takes_the_newest_samples_of_each_size():
@@ -390,7 +386,7 @@ def test_growth_takes_the_newest_samples_of_each_size():
         for old in (0, 1)
         for number in range(5)
     ]
-    (section,) = growth_sections(rows_of(records))
+    (section,) = growth_sections(samples_table(records))
     assert "15 samples at 3 sizes" in part_of(section, Picture).description
 
 
@@ -408,8 +404,8 @@ def test_a_comparison_has_its_figure_and_what_changed():
 
 
 def test_a_side_is_found_by_its_rows():
-    rows = rows_of(planted.along_commits())
-    named = [(row.record_id, row.label, row.git_commit) for row in rows]
+    environments = ((record.record_id, record.environment) for record in planted.along_commits())
+    named = [(record_id, environment.label, environment.git_commit) for record_id, environment in environments]
     assert len(choose_side(named, "planted", lambda _: "")) == 18
     assert len(choose_side(named, "a" * 7, lambda _: "")) == 6
     assert len(choose_side(named, "HEAD", lambda _: "b" * 40)) == 6
@@ -419,7 +415,7 @@ def test_a_side_is_found_by_its_rows():
 
 def test_nothing_stored_is_nothing_to_report():
     with pytest.raises(ValueError, match="nothing to report"):
-        overview([])
+        make_overview(samples_table([]), lambda _: [])
 
 
 def test_a_store_and_its_export_make_the_same_page(tmp_path):
@@ -430,8 +426,9 @@ def test_a_store_and_its_export_make_the_same_page(tmp_path):
         for record in records:
             store.add(record)
         source = StoreSource(store)
-        pages = [render_page(make_overview(each.rows(), each.records)) for each in (source, export)]
-        assert source.rows("other") == export.rows("other") == rows_of(records[-1:])
+        pages = [render_page(make_overview(each.samples(), each.records)) for each in (source, export)]
+        assert source.samples("other").equals(export.samples("other"))
+        assert list(export.samples("other")["record_id"]) == [records[-1].record_id]
         assert source.all_records("other") == export.all_records("other") == records[-1:]
         assert export.records(["3", "nowhere"]) == [records[3]]
     assert pages[0] == pages[1]

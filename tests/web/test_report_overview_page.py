@@ -8,8 +8,8 @@ import pytest
 from test_report_page import CHROMIUM, FLAGS, brightness
 
 import planted
+from firstgrad.columns import samples_table
 from firstgrad.record import Doubt
-from firstgrad.row import make_row
 from firstgrad.show.overview import make_overview
 from firstgrad.show.page import render_page
 from helpers import wait_for
@@ -33,7 +33,7 @@ def pages(tmp_path_factory):
         ("many", planted.many_cases(270)),
     ):
         page = make_overview(
-            [make_row(record) for record in records],
+            samples_table(records),
             lambda wanted, records=records: [each for each in records if each.record_id in wanted],
             label=planted.HOSTILE if name == "hostile" else None,
         )

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    import pandas as pd
+
     from firstgrad.compare.comparison import Comparison
     from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
-    from firstgrad.row import Row
     from firstgrad.show.page import Page
     from firstgrad.show.source import Source
 
@@ -106,26 +107,26 @@ def _overview(
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
-    rows = source.rows(label if sides is None else None)
-    comparison = None if sides is None else _compare(source, rows, sides, across=across, force=force)
-    wanted = [row for row in rows if label in (None, row.label)]
-    if not wanted:
+    samples = source.samples(label if sides is None else None)
+    comparison = None if sides is None else _compare(source, samples, sides, across=across, force=force)
+    wanted = samples if label is None else samples[samples["label"] == label]
+    if wanted.empty:
         which = "" if label is None else f" with the label {label!r}"
         raise SpecError("--store, --from, --label", f"there are no records{which}: nothing to report. Measure first")
     return make_overview(wanted, source.records, label=label, comparison=comparison)
 
 
 def _compare(
-    source: Source, rows: list[Row], sides: tuple[str, str], *, across: Collection[str], force: bool
+    source: Source, samples: pd.DataFrame, sides: tuple[str, str], *, across: Collection[str], force: bool
 ) -> Comparison:
     from firstgrad.compare.comparison import compare
     from firstgrad.compare.git import resolve_commit
     from firstgrad.compare.sides import choose_side
 
     base, head = sides
-    named = [(row.record_id, row.label, row.git_commit) for row in rows]
+    named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
     records = source.records({record_id for side in sides for record_id in choose_side(named, side, resolve_commit)})
-    history = source.samples({record.case.question for record in records})
+    history = samples[samples["question"].isin([record.case.question for record in records])]
     return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=history)
 
 

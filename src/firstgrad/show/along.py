@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firstgrad.columns import METRICS
+from firstgrad.columns import METRICS, samples_table
 from firstgrad.growth.series import AxisKind, group_records, make_series
-from firstgrad.row import make_row
 from firstgrad.show.overview import (
     doubt_section,
     environment_section,
@@ -48,13 +47,13 @@ def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
     groups = group_records(placed, axis)
     names = {place.key: place.name for place in axis.places}
     places = {record.record_id: names.get(axis.key_of(record), "no place") for record in placed}
-    rows, by_id = [make_row(record) for record in placed], {record.record_id: record for record in reversed(placed)}
+    samples, by_id = samples_table(placed), {record.record_id: record for record in reversed(placed)}
     sections = [_releases_section(placed)] if axis.kind is AxisKind.RELEASE else []
     sections += [section for metric in METRICS if (section := metric_section(groups, metric, axis)) is not None]
     sections += [
-        failure_section(find_failures(rows), by_id, lambda row: places[row.record_id]),
-        doubt_section(rows),
-        environment_section(find_environments(rows), by_id, rows),
+        failure_section(find_failures(samples, samples["record_id"].map(places)), by_id),
+        doubt_section(samples),
+        environment_section(find_environments(samples), by_id),
     ]
     return Page(
         title="First gradients along " + ("commits" if axis.kind is AxisKind.COMMIT else "PyMC releases"),

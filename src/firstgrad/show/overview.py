@@ -5,19 +5,16 @@ A line of it is one case under one set of conditions, one label and one commit: 
 
 from __future__ import annotations
 
-import heapq
 import math
-import statistics
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
 from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.columns import METRICS, Unit, metric_named
+from firstgrad.columns import AT_LEAST, METRICS, Unit, metric_named
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
 from firstgrad.record import Doubt, Status, Verdict
@@ -36,12 +33,15 @@ from firstgrad.show.result import (
     Text,
     Verbatim,
     left,
+    right,
 )
 from firstgrad.show.words import capitalised, shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from firstgrad.compare.comparison import Comparison
     from firstgrad.growth.lines import SizeLine
@@ -55,13 +55,16 @@ MOST_BARS, MOST_SAMPLES = 12, 5
 CONTRADICTED = "contradicted"
 """Status of a sample that ended well and was no such measurement: its caches contradict the scenario."""
 
-_PLACES = {metric.name: number for number, metric in enumerate(METRICS)}
+_CASE = ["backend", "target", "scenario"]
+_KEYS = ["question", "conditions", "label", "git_commit"]
+_QUESTIONS = ["reference", "parameters", "target", "conditions"]
+_LIMITS = ["evaluations", "time_limit_seconds", "memory_limit_bytes"]
 _WORST_FIRST = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.UNCHECKED)
 _STOPPED = (Status.TIMEOUT, Status.OUT_OF_MEMORY)
 _FIRST_GRADIENT = "time_to_first_gradient"
 _SHORT_COMMIT = 10
 _LONGEST_NAME, _LONGEST_LABEL, _LONGEST_CAPTION, _LONGEST_TEXT = 160, 80, 100, 200
-_LONGEST_REASON, _LONGEST_TAIL, _DAYS = 400, 2000, 6
+_LONGEST_REASON, _LONGEST_TAIL, _PLACES = 400, 2000, 6
 _CELL_BYTES = 32  # of the markup of a cell
 _MOST_CHANGES, _CHANGES_BYTES = 400, 200_000
 _MEMORY_CANDIDATES = 3  # the highest may have no timeline
@@ -82,49 +85,15 @@ COLUMNS = (
     TableColumn("target"),
     TableColumn("scenario", is_filter=True),
     *left("label", "commit"),
-    TableColumn("samples", is_right=True),
-    TableColumn("time to first gradient", is_right=True),
-    *(TableColumn(name, is_right=True) for _, name in _METRIC_COLUMNS),
+    *right("samples", "time to first gradient", *(name for _, name in _METRIC_COLUMNS)),
     TableColumn("status", is_filter=True),
     *left("verdict", "doubts", "environment", "last measured"),
 )
 """Of the table of all cases."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaseSamples:
-    """The samples of one question under equal conditions, one label and one commit, in the order they were added."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def newest(self) -> Row:
-        """The sample that was begun last."""
-        return max(self.rows, key=lambda row: row.started_at)
-
-    @property
-    def counted(self) -> list[Row]:
-        """The samples whose numbers count."""
-        return [row for row in self.rows if not row.reason]
-
-    def numbers(self, metric: str) -> list[float]:
-        """List a metric's numbers, in its unit, of the samples that count."""
-        numbers = (number_of(row, metric) for row in self.counted)
-        return [number for number in numbers if number is not None and math.isfinite(number)]
-
-    def median(self, metric: str) -> float | None:
-        """Find the median of `numbers`; none where there are none."""
-        numbers = self.numbers(metric)
-        return statistics.median(numbers) if numbers else None
-
-    def bound(self, metric: str) -> float | None:
-        """Find what a metric is at least, by the samples that a limit stopped: the largest bound."""
-        bounds = (row.bounds[_PLACES[metric]] for row in self.rows)
-        return max((bound for bound in bounds if bound is not None and math.isfinite(bound)), default=None)
-
-
 def make_overview(
-    rows: Sequence[Row],
+    samples: pd.DataFrame,
     read: Callable[[Collection[str]], Iterable[Record]],
     *,
     label: str | None = None,
@@ -134,11 +103,11 @@ def make_overview(
 
     Parameters
     ----------
-    rows : sequence of Row
-        What the page is about, in the order in which they were added.
+    samples : pandas.DataFrame
+        What the page is about, as `firstgrad.columns.samples_table` makes it.
     read : callable
-        Takes `record_id` of rows and returns the whole records: for figures, last outputs and environments; some 200
-        at most.
+        Takes some `record_id` and returns the whole records: for figures, last outputs and environments; some 200 at
+        most.
     label : str, optional
         The page says that only records of this label are on it.
     comparison : Comparison, optional
@@ -147,136 +116,156 @@ def make_overview(
     Raises
     ------
     ValueError
-        Where there are no rows.
+        Where there are no samples.
     """
-    if not rows:
+    if samples.empty:
         raise ValueError("there are no records: nothing to report")
-    groups = group_samples(rows)
-    environments, failures = find_environments(rows), find_failures(rows)
-    bars, peaks = choose_bars(groups), choose_peaks(rows)
-    wanted = {row.record_id for samples in bars for row in samples} | set(peaks)
-    wanted |= {newest.record_id for newest, _ in list(environments.values())[:MOST_ENVIRONMENTS]}
-    wanted |= {kind[0].record_id for kind in failures[:MOST_FAILURES]}
+    lines = make_lines(samples)
+    environments, failures = find_environments(samples), find_failures(samples)
+    bars, peaks = choose_bars(lines, samples), choose_peaks(samples)
+    wanted = {record_id for bar in bars for record_id in bar} | set(peaks)
+    wanted |= set(environments["record_id"][:MOST_ENVIRONMENTS]) | set(failures["record_id"][:MOST_FAILURES])
     records: dict[str, Record] = {}
     for record in read(wanted):
         records.setdefault(record.record_id, record)
     sections: tuple[Section | None, ...] = (
-        Section("results", "Results", (Items((*_tell_times(groups), *_tell_soundness(rows))),)),
-        case_section(groups, environments),
+        Section("results", "Results", (Items((*_tell_times(lines), *_tell_soundness(samples))),)),
+        case_section(lines, environments),
         comparison_section(comparison) if comparison else None,
-        _phase_section(groups, bars, records),
+        _phase_section(lines, bars, records),
         memory_section(peaks, records),
-        *breakeven_sections(groups),
-        *growth_sections(rows),
+        *breakeven_sections(lines),
+        *growth_sections(samples),
         failure_section(failures, records),
-        doubt_section(rows),
-        environment_section(environments, records, rows),
+        doubt_section(samples),
+        environment_section(environments, records),
     )
     only = [f"Only records with the label {shown(label, 120)!r}."] if label is not None else []
     return Page(
         title="First gradients: all that is stored",
-        facts=(tell_measured(rows, groups), *only),
+        facts=(tell_measured(samples, lines), *only),
         sections=tuple(section for section in sections if section is not None),
         is_sortable=True,
     )
 
 
-def group_samples(rows: Iterable[Row]) -> tuple[CaseSamples, ...]:
-    """Put samples together that belong together; those that were measured last come first."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.question, row.conditions, row.label, row.git_commit), []).append(row)
-    made = [CaseSamples(tuple(group)) for group in groups.values()]
-    return tuple(sorted(made, key=lambda group: group.newest.started_at, reverse=True))
+def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
+    """Put samples together that belong together: one question under equal conditions, one label and one commit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A line each, the one that was measured last first: what all its samples have in common; ``n_samples``,
+        ``n_counted``, ``newest``; each metric's median over the samples whose numbers count, and its largest bound;
+        ``first_gradients`` and ``evaluations``, those numbers themselves; status, verdict and doubts of all.
+    """
+    import pandas as pd
+
+    names, bounds = [metric.name for metric in METRICS], [metric.name + AT_LEAST for metric in METRICS]
+    samples = samples.assign(status=_statuses(samples))
+    samples[names + bounds] = samples[names + bounds].replace([math.inf, -math.inf], math.nan)
+    groups = samples.groupby(_KEYS, sort=False)
+    counted = samples[samples["reason"] == ""].groupby(_KEYS, sort=False)
+    common = samples.drop_duplicates(_KEYS).set_index(_KEYS)[["reference", "parameters", "model", *_CASE, "host"]]
+    made = pd.DataFrame(
+        {
+            "n_samples": groups.size(),
+            "n_counted": counted.size(),
+            "newest": groups["started_at"].max(),
+            "status": groups["status"].agg(_count_statuses),
+            "verdict": groups["verdict"].agg(lambda verdicts: min(verdicts, key=_WORST_FIRST.index)),
+            "doubts": groups["doubts"].agg(lambda doubts: _in_order(" ".join(doubts).split())),
+            "first_gradients": counted[_FIRST_GRADIENT].agg(lambda numbers: tuple(numbers.dropna())),
+            "evaluations": counted["evaluation"].agg(lambda numbers: tuple(numbers.dropna())),
+        }
+    )
+    lines = common.join(made).join(counted[names].median()).join(groups[bounds].max())
+    lines["n_counted"] = lines["n_counted"].fillna(0).astype(int)
+    for name in ("first_gradients", "evaluations"):
+        lines[name] = [numbers if isinstance(numbers, tuple) else () for numbers in lines[name]]
+    return lines.reset_index().sort_values("newest", ascending=False, kind="stable", ignore_index=True)
 
 
-def number_of(row: Row, metric: str) -> float | None:
-    """Read a metric's number, in its unit, whatever its sample is worth."""
-    return row.numbers[_PLACES[metric]]
+def _statuses(samples: pd.DataFrame) -> pd.Series[str]:
+    """Name how each sample ended, as tables show and filter it."""
+    is_contradicted = (samples["status"] == Status.OK) & (samples["reason"] != "")
+    return samples["status"].mask(is_contradicted, CONTRADICTED)
 
 
-def status_of(row: Row) -> str:
-    """Name how a sample ended, as tables show and filter it."""
-    return CONTRADICTED if row.status is Status.OK and row.reason else str(row.status)
+def _count_statuses(statuses: Iterable[str]) -> str:
+    counts = Counter(statuses)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count} {status}" for status, count in counts.most_common())
 
 
-def name_of(row: Row) -> str:
-    """Write a row's case as its record's case is written."""
-    return f"{row.model}, {row.backend}, {row.target}, {row.scenario}"
+def _in_order(doubts: Collection[str]) -> str:
+    return ", ".join(str(doubt) for doubt in Doubt if doubt in doubts)
 
 
-def name_models(groups: Sequence[CaseSamples]) -> tuple[str, ...]:
-    """Name the model of each group, with those of its parameters that tell it from others that read alike."""
-    alike: dict[str, dict[str, set[object]]] = {}
-    for group in groups:
-        values = alike.setdefault(group.rows[0].model, {})
-        for name, value in group.rows[0].axes:
-            values.setdefault(name, set()).add(value)
-    names = []
-    for group in groups:
-        row = group.rows[0]
-        differing = [(name, value) for name, value in row.axes if len(alike[row.model][name]) > 1]
-        apart = ", ".join(f"{name} {value if value != '' else 'none'}" for name, value in differing)
-        names.append(f"{row.model} ({apart})" if apart else row.model)
-    return tuple(names)
+def _case_names(samples: pd.DataFrame) -> pd.Series[str]:
+    """Write each sample's case as its record's case is written."""
+    return samples["model"] + ", " + samples["backend"] + ", " + samples["target"] + ", " + samples["scenario"]
 
 
 # --- what was measured, in sentences ----------------------------------------------------------------------------
 
 
-def tell_measured(rows: Sequence[Row], groups: Sequence[CaseSamples]) -> str:
+def tell_measured(samples: pd.DataFrame, lines: pd.DataFrame) -> str:
     """Say in one sentence what was measured: samples, cases, models, backends, hosts and dates."""
-    cases = len({(row.question, row.conditions) for row in rows})
-    models, hosts = len({(row.family, row.axes) for row in rows}), len({row.host for row in rows})
-    used = {row.backend for row in rows}
+    cases = len(samples.drop_duplicates(["question", "conditions"]))
+    models, hosts = len(samples.drop_duplicates(["reference", "parameters"])), samples["host"].nunique()
+    used = set(samples["backend"])
     *others, last = (str(backend) for backend in BackendName if backend in used)
     backends = f"{', '.join(others)} and {last}" if others else last
-    began, ended = (shown(choose(row.started_at for row in rows)[:10]) for choose in (min, max))
+    began, ended = (shown(moment[:10]) for moment in (samples["started_at"].min(), samples["started_at"].max()))
     when = f"on {began}" if began == ended else f"from {began} to {ended}"
-    split = f", in {len(groups):,} lines by label and commit" if len(groups) > cases else ""
+    split = f", in {len(lines):,} lines by label and commit" if len(lines) > cases else ""
     return (
-        f"{format_count(len(rows), 'sample')} of {format_count(cases, 'case')}{split}: "
+        f"{format_count(len(samples), 'sample')} of {format_count(cases, 'case')}{split}: "
         f"{format_count(models, 'model')}, compiled by {backends}, on {format_count(hosts, 'host')}, "
         f"measured {when} (UTC)."
     )
 
 
-def _tell_times(groups: Sequence[CaseSamples]) -> Iterator[str]:
+def _tell_times(lines: pd.DataFrame) -> Iterator[str]:
     for backend in BackendName:
         for scenario in Scenario:
-            chosen = [one for one in groups if (one.newest.backend, one.newest.scenario) == (backend, scenario)]
-            if chosen:
+            chosen = lines[(lines["backend"] == backend) & (lines["scenario"] == scenario)]
+            if len(chosen):
                 yield f"{backend}, {scenario}: {_tell_range(chosen)}."
 
 
-def _tell_range(groups: Sequence[CaseSamples]) -> str:
-    medians = [(median, group) for group in groups if (median := group.median(_FIRST_GRADIENT)) is not None]
-    what = "line" if len({group.rows[0].question for group in groups}) < len(groups) else "case"
-    if not medians:
-        return f"no first gradient that counts, in {format_count(len(groups), what)}"
-    ends = [choose(medians, key=lambda median: median[0]) for choose in (min, max)]
-    without = len(groups) - len(medians)
+def _tell_range(lines: pd.DataFrame) -> str:
+    known = lines.dropna(subset=[_FIRST_GRADIENT])
+    what = "line" if lines["question"].nunique() < len(lines) else "case"
+    if known.empty:
+        return f"no first gradient that counts, in {format_count(len(lines), what)}"
+    without = len(lines) - len(known)
     more = f"; {format_count(without, f'further {what}')} without one" if without else ""
-    least, most = (f"{format_seconds(median)} ({_tell_line(group, groups)})" for median, group in ends)
-    if len(medians) == 1:
+    times = known[_FIRST_GRADIENT]
+    least, most = (
+        f"{format_seconds(times[place])} ({_tell_line(known.loc[place], lines)})"
+        for place in (times.idxmin(), times.idxmax())
+    )
+    if len(known) == 1:
         return f"first gradient after {most}{more}"
-    return f"first gradient after {least} to {most}, in {format_count(len(medians), what)}{more}"
+    return f"first gradient after {least} to {most}, in {format_count(len(known), what)}{more}"
 
 
-def _tell_line(group: CaseSamples, groups: Sequence[CaseSamples]) -> str:
+def _tell_line(line: Any, lines: pd.DataFrame) -> str:
     """Name a model, with its label and commit where another line of it has others."""
-    row = group.rows[0]
-    others = [other.rows[0] for other in groups if other.rows[0].question == row.question]
-    parts = [shown(row.model, _LONGEST_CAPTION)]
-    if len({other.label for other in others}) > 1:
-        parts.append(f"label {shown(row.label) or 'none'}")
-    if len({other.git_commit for other in others}) > 1:
-        parts.append(f"commit {row.git_commit[:_SHORT_COMMIT] or 'none'}")
+    others = lines[lines["question"] == line.question]
+    parts = [shown(line.model, _LONGEST_CAPTION)]
+    if set(others["label"]) != {line.label}:
+        parts.append(f"label {shown(line.label) or 'none'}")
+    if set(others["git_commit"]) != {line.git_commit}:
+        parts.append(f"commit {line.git_commit[:_SHORT_COMMIT] or 'none'}")
     return ", ".join(parts)
 
 
-def _tell_soundness(rows: Sequence[Row]) -> Iterator[str]:
-    verdicts, statuses = Counter(row.verdict for row in rows), Counter(status_of(row) for row in rows)
+def _tell_soundness(samples: pd.DataFrame) -> Iterator[str]:
+    verdicts, statuses = Counter(samples["verdict"]), Counter(_statuses(samples))
     of_interest = (Verdict.AGREES, Verdict.DISAGREES, Verdict.NO_ORACLE)
     agreeing, disagreeing, without = (verdicts[verdict] for verdict in of_interest)
     yield (
@@ -292,18 +281,14 @@ def _tell_soundness(rows: Sequence[Row]) -> Iterator[str]:
 # --- the table of all cases -------------------------------------------------------------------------------------
 
 
-def case_section(groups: Sequence[CaseSamples], environments: Mapping[str, tuple[Row, int]]) -> Section:
-    """Make the table of the first lines that fit; environments, by their conditions, are named in their order."""
-    names = {conditions: f"E{number}" for number, conditions in enumerate(environments, start=1)}
-    candidates = groups[:MOST_CASES]
-    lines = (
-        _case_line(group, name, names.get(group.rows[0].conditions, ""))
-        for group, name in zip(candidates, name_models(candidates), strict=True)
-    )
-    rows = take_fitting(lines, MOST_CASES, MOST_TABLE_BYTES, _bytes_of)
+def case_section(lines: pd.DataFrame, environments: pd.DataFrame) -> Section:
+    """Make the table of the first lines that fit; environments are named by their places."""
+    names = dict(zip(environments["conditions"], environments["name"], strict=True))
+    cells = (_case_line(line, names[line.conditions]) for line in lines[:MOST_CASES].itertuples())
+    rows = take_fitting(cells, MOST_CASES, MOST_TABLE_BYTES, _bytes_of)
     parts: list[Part] = []
-    if len(groups) > len(rows):
-        parts.append(Text(f"The newest {len(rows):,} of {len(groups):,} lines are listed."))
+    if len(lines) > len(rows):
+        parts.append(Text(f"The newest {len(rows):,} of {len(lines):,} lines are listed."))
     explanation: Inline = (
         "A line is a case with one label at one commit. What a limit stopped is not part of a median: it is counted "
         "under status, and alone it is shown as over what had been reached. ",
@@ -312,46 +297,38 @@ def case_section(groups: Sequence[CaseSamples], environments: Mapping[str, tuple
         Span("doubts", link="#doubts"),
         " are explained below.",
     )
-    return Section(
-        "cases", "All cases", (*parts, Text(explanation), Table(columns=COLUMNS, rows=rows, sorted_as="All cases"))
-    )
+    parts += [Text(explanation), Table(columns=COLUMNS, rows=rows, sorted_as="All cases")]
+    return Section("cases", "All cases", parts)
 
 
-def _case_line(group: CaseSamples, name: str, environment: str) -> tuple[Inline, ...]:
-    row = group.rows[0]
-    statuses = Counter(status_of(sample) for sample in group.rows)
-    status = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
-    status = next(iter(statuses)) if len(statuses) == 1 else status
-    doubts = {doubt for sample in group.rows for doubt in sample.doubts}
-    verdicts = {sample.verdict for sample in group.rows}
-    numbers = group.numbers(_FIRST_GRADIENT)
-    first: Inline = _number_cell(group, _FIRST_GRADIENT)
-    if numbers:
-        estimate = estimate_median(numbers)
+def _case_line(line: Any, environment: str) -> tuple[Inline, ...]:
+    first: Inline = _number_cell(line, _FIRST_GRADIENT)
+    if line.first_gradients:
+        estimate = estimate_median(line.first_gradients)
         first = Span(write_estimate(Unit.SECONDS, estimate), number=f"{estimate.value:.6g}")
     return (
-        shown(name, _LONGEST_NAME),
-        str(row.backend),
-        str(row.target),
-        str(row.scenario),
-        shown(row.label, _LONGEST_LABEL),
-        row.git_commit[:_SHORT_COMMIT],
-        Span(f"{len(group.rows)}", number=f"{len(group.rows)}"),
+        shown(line.model, _LONGEST_NAME),
+        line.backend,
+        line.target,
+        line.scenario,
+        shown(line.label, _LONGEST_LABEL),
+        line.git_commit[:_SHORT_COMMIT],
+        Span(f"{line.n_samples}", number=f"{line.n_samples}"),
         first,
-        *(_number_cell(group, metric) for metric, _ in _METRIC_COLUMNS),
-        Span(status, Style.PLAIN if set(statuses) == {str(Status.OK)} else Style.BAD),
-        str(next(verdict for verdict in _WORST_FIRST if verdict in verdicts)).replace("_", " "),
-        ", ".join(str(doubt) for doubt in Doubt if doubt in doubts),
+        *(_number_cell(line, metric) for metric, _ in _METRIC_COLUMNS),
+        Span(line.status, Style.PLAIN if line.status == Status.OK else Style.BAD),
+        line.verdict.replace("_", " "),
+        line.doubts,
         environment,
-        shown(group.newest.started_at[:16].replace("T", " ")),
+        shown(line.newest[:16].replace("T", " ")),
     )
 
 
-def _number_cell(group: CaseSamples, metric: str) -> Span:
-    median, bound, unit = group.median(metric), group.bound(metric), metric_named(metric).unit
-    if median is not None:
+def _number_cell(line: Any, metric: str) -> Span:
+    median, bound, unit = getattr(line, metric), getattr(line, metric + AT_LEAST), metric_named(metric).unit
+    if not math.isnan(median):
         return Span(write_value(unit, median), number=f"{median:.6g}")
-    return Span("") if bound is None else Span(f"over {write_value(unit, bound)}", number=f"{bound:.6g}")
+    return Span("") if math.isnan(bound) else Span(f"over {write_value(unit, bound)}", number=f"{bound:.6g}")
 
 
 def take_fitting[T](items: Iterable[T], most: int, most_bytes: int, size: Callable[[T], int]) -> tuple[T, ...]:
@@ -414,69 +391,57 @@ def comparison_section(comparison: Comparison) -> Section:
 # --- figures ----------------------------------------------------------------------------------------------------
 
 
-def choose_bars(groups: Sequence[CaseSamples]) -> list[list[Row]]:
-    """Choose lines for the figure of phases, model by model: first the model that most lines have, then the newest.
+def choose_bars(lines: pd.DataFrame, samples: pd.DataFrame) -> list[list[str]]:
+    """Choose lines for the figure of phases, and name of each the newest records of equal limits.
 
-    Within a model they come in the order of backends and scenarios; of each the newest samples of equal limits.
+    Model by model: first the model that most lines have, then the newest; within it by backend and scenario.
     """
-    known = [group for group in groups if group.numbers(_FIRST_GRADIENT)]
-    models: dict[tuple[object, ...], list[CaseSamples]] = {}
-    for group in known:
-        models.setdefault((group.rows[0].family, group.rows[0].axes), []).append(group)
-    chosen: list[CaseSamples] = []
-    for of_model in sorted(models.values(), key=lambda lines: -len(lines)):  # stable: of equal ones the newest
-        most_samples = sorted(of_model, key=lambda group: -len(group.counted))
-        chosen += sorted(most_samples[: MOST_BARS - len(chosen)], key=_order)
-    return [_alike(group) for group in chosen]
+    known = lines.dropna(subset=[_FIRST_GRADIENT])
+    models = [model for _, model in known.groupby(["reference", "parameters"], sort=False)]
+    counted = samples[(samples["reason"] == "") & samples[_FIRST_GRADIENT].notna()]
+    by_line = dict(list(counted.sort_values("started_at", ascending=False, kind="stable").groupby(_KEYS, sort=False)))
+    bars: list[list[str]] = []
+    for model in sorted(models, key=lambda model: -len(model)):  # stable: of equal ones the newest
+        most = model.sort_values("n_counted", ascending=False, kind="stable")[: MOST_BARS - len(bars)]
+        orders: dict[str, list[Any]] = {"backend": list(BackendName), "scenario": list(Scenario)}
+        most = most.sort_values(list(orders), key=lambda texts: texts.map(orders[texts.name].index), kind="stable")
+        for line in most[_KEYS].itertuples(index=False, name=None):
+            of_line = by_line[line]
+            limits = of_line[_LIMITS].fillna(-1.0)
+            is_like_newest = (limits == limits.iloc[0]).all(axis=1)
+            bars.append(list(of_line["record_id"][is_like_newest][:MOST_SAMPLES]))
+    return bars
 
 
-def _order(group: CaseSamples) -> tuple[int, int]:
-    row = group.rows[0]
-    return list(BackendName).index(row.backend), list(Scenario).index(row.scenario)
-
-
-def _alike(group: CaseSamples) -> list[Row]:
-    """Take samples of equal limits: unlike ones would be bars of their own, with the same name."""
-    newest = sorted(group.counted, key=lambda row: row.started_at, reverse=True)
-    known = [row for row in newest if number_of(row, _FIRST_GRADIENT) is not None]
-    return [row for row in known if _limits(row) == _limits(known[0])][:MOST_SAMPLES]
-
-
-def _limits(row: Row) -> tuple[object, ...]:
-    return row.evaluations, row.time_limit_seconds, row.memory_limit_bytes
-
-
-def _phase_section(
-    groups: Sequence[CaseSamples], bars: Sequence[Sequence[Row]], records: Mapping[str, Record]
-) -> Section | None:
+def _phase_section(lines: pd.DataFrame, bars: Sequence[Sequence[str]], records: Mapping[str, Record]) -> Section | None:
     from firstgrad.show.bars import describe_phases, draw_phases
 
-    drawn = [records[row.record_id] for samples in bars for row in samples if row.record_id in records]
+    drawn = [records[record_id] for bar in bars for record_id in bar if record_id in records]
     if not drawn:
         return None
-    caption = tell_bars(groups, bars)
+    caption = tell_bars(lines, len(bars))
     picture = Picture(partial(draw_phases, drawn), "phases", describe_phases(drawn), caption)
     return Section("phases", "Where the time to first gradient goes", (picture,))
 
 
-def tell_bars(groups: Sequence[CaseSamples], bars: Sequence[Sequence[Row]]) -> str:
+def tell_bars(lines: pd.DataFrame, n_bars: int) -> str:
     """Say which lines were chosen for the figure of phases."""
-    known = [group for group in groups if group.numbers(_FIRST_GRADIENT)]
+    known = lines.dropna(subset=[_FIRST_GRADIENT])
     medians = f"Medians, at most the {MOST_SAMPLES} newest samples a line."
-    if len(bars) == len(known):
+    if n_bars == len(known):
         return f"All {len(known)} lines with a first gradient. {medians}" if len(known) > 1 else medians
-    first = bars[0][0]
-    of_model = [group for group in known if (group.rows[0].family, group.rows[0].axes) == (first.family, first.axes)]
-    name = shown(name_models(known)[known.index(of_model[0])], _LONGEST_CAPTION)
-    all_of_it = f"all of its {len(of_model)} lines first"
-    which = f"those with most samples of its {len(of_model)} lines" if len(bars) < len(of_model) else all_of_it
-    return f"{len(bars)} of {len(known)} lines: those of the model that most lines have, {name}, {which}. {medians}"
+    models = [model for _, model in known.groupby(["reference", "parameters"], sort=False)]
+    first = max(models, key=len)
+    name = shown(first["model"].iloc[0], _LONGEST_CAPTION)
+    all_of_it = f"all of its {len(first)} lines first"
+    which = f"those with most samples of its {len(first)} lines" if n_bars < len(first) else all_of_it
+    return f"{n_bars} of {len(known)} lines: those of the model that most lines have, {name}, {which}. {medians}"
 
 
-def choose_peaks(rows: Iterable[Row]) -> tuple[str, ...]:
+def choose_peaks(samples: pd.DataFrame) -> tuple[str, ...]:
     """Name the records with the highest peaks, the highest first; a sample that failed may be among them."""
-    peaks = ((peak, row.record_id) for row in rows if (peak := number_of(row, "peak_memory")) is not None)
-    return tuple(record_id for _, record_id in heapq.nlargest(_MEMORY_CANDIDATES, peaks))
+    highest = samples.dropna(subset=["peak_memory"]).sort_values("peak_memory", ascending=False, kind="stable")
+    return tuple(highest["record_id"][:_MEMORY_CANDIDATES])
 
 
 def memory_section(record_ids: Sequence[str], records: Mapping[str, Record]) -> Section | None:
@@ -492,56 +457,43 @@ def memory_section(record_ids: Sequence[str], records: Mapping[str, Record]) -> 
     return Section("memory", "Memory over time: the sample with the highest peak", (picture,))
 
 
-def breakeven_sections(groups: Sequence[CaseSamples]) -> tuple[Section, ...]:
+def breakeven_sections(lines: pd.DataFrame) -> tuple[Section, ...]:
     """Draw, for the model that has most backends, a figure of them for each scenario that has two or more.
 
     Of models with equally many backends the newest is drawn, of a backend and scenario the newest label and commit.
     """
-    models: dict[tuple[object, ...], dict[Scenario, dict[BackendName, CaseSamples]]] = {}
-    for group in groups:
-        row = group.rows[0]
-        if group.numbers(_FIRST_GRADIENT) and group.numbers("evaluation"):
-            model = models.setdefault((row.family, row.axes, row.target, row.conditions), {})
-            model.setdefault(row.scenario, {}).setdefault(row.backend, group)
-    best = max(
-        models.values(),
-        key=lambda model: (max(map(len, model.values())), sum(map(len, model.values()))),
-        default={},
-    )
-    return tuple(
-        _breakeven(scenario, best[scenario], groups) for scenario in Scenario if len(best.get(scenario, {})) > 1
-    )
+    known = lines[lines["first_gradients"].astype(bool) & lines["evaluations"].astype(bool)]
+    newest = known.drop_duplicates([*_QUESTIONS, "backend", "scenario"])
+    models = [model for _, model in newest.groupby(_QUESTIONS, sort=False)]
+    best = max(models, key=lambda model: (model["scenario"].value_counts().max(), len(model)), default=newest)
+    of_scenarios = ((scenario, best[best["scenario"] == scenario]) for scenario in Scenario)
+    return tuple(_breakeven(scenario, chosen) for scenario, chosen in of_scenarios if len(chosen) > 1)
 
 
-def _breakeven(
-    scenario: Scenario, backends: Mapping[BackendName, CaseSamples], groups: Sequence[CaseSamples]
-) -> Section:
+def _breakeven(scenario: Scenario, lines: pd.DataFrame) -> Section:
     from firstgrad.show.totals import describe_breakeven, draw_breakeven
 
     options = [
-        Option(
-            name=str(backend),
-            first_gradient=estimate_median(backends[backend].numbers(_FIRST_GRADIENT)),
-            evaluation=estimate_median(backends[backend].numbers("evaluation")),
-        )
-        for backend in BackendName
-        if backend in backends
+        Option(line.backend, estimate_median(line.first_gradients), estimate_median(line.evaluations))
+        for line in sorted(lines.itertuples(), key=lambda line: list(BackendName).index(line.backend))
     ]
     last = max((one.evaluations.value for one in break_even(options, _MOST_EVALUATIONS).crossings), default=0.0)
     result = break_even(options, min(max(_BEYOND * last, _LEAST_EVALUATIONS), _MOST_EVALUATIONS))
-    line = next(iter(backends.values()))
-    name = shown(name_models(groups)[groups.index(line)], _LONGEST_CAPTION)
-    target = "" if line.rows[0].target is Target.DLOGP else f", {line.rows[0].target}"
+    line = lines.iloc[0]
+    target = "" if line.target == Target.DLOGP else f", {line.target}"
+    name = shown(line.model, _LONGEST_CAPTION)
     caption = f"{name}{target}: the newest model with most backends. Bands: intervals."
     name = f"break-even-{scenario}"
     picture = Picture(partial(draw_breakeven, result), name, describe_breakeven(result), caption)
     return Section(name, f"Total time over evaluations, {scenario} caches", (picture,))
 
 
-def growth_sections(rows: Sequence[Row]) -> tuple[Section, ...]:
+def growth_sections(samples: pd.DataFrame) -> tuple[Section, ...]:
     """Draw time, evaluation and memory along each of the first few sizes of which a line has three or more."""
     from firstgrad.growth.lines import find_axes, find_lines
+    from firstgrad.show.source import rows_of
 
+    rows = rows_of(samples)
     sections: list[Section] = []
     for axis in find_axes(rows):
         lines = find_lines(rows, axis, least_sizes=_LEAST_SIZES)
@@ -599,32 +551,33 @@ def _thinned(line: SizeLine) -> list[Row]:
 # --- failures, doubts, environments -----------------------------------------------------------------------------
 
 
-def find_failures(rows: Iterable[Row]) -> list[list[Row]]:
-    """Put equal failures of a case together, the newest first; the kind that was seen last comes first."""
-    kinds: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row.reason:
-            kinds.setdefault((name_of(row), row.reason), []).append(row)
-    newest = [sorted(kind, key=lambda row: row.started_at, reverse=True) for kind in kinds.values()]
-    return sorted(newest, key=lambda kind: kind[0].started_at, reverse=True)
+def find_failures(samples: pd.DataFrame, places: pd.Series[str] | None = None) -> pd.DataFrame:
+    """Put equal failures of a case together, the newest first: case, reason, newest record, places, how many.
+
+    `places` says where each sample was; left out, it is the day.
+    """
+    failed = samples.assign(case=_case_names(samples), place=samples["started_at"].str[:10])
+    failed = failed if places is None else failed.assign(place=places)
+    failed = failed[failed["reason"] != ""].sort_values("started_at", ascending=False, kind="stable")
+    kinds = failed.groupby(["case", "reason"], sort=False)
+    return kinds.agg(
+        record_id=("record_id", "first"),
+        n_samples=("record_id", "size"),
+        places=("place", lambda all_: list(all_.unique())),
+    ).reset_index()
 
 
-def failure_section(
-    kinds: Sequence[Sequence[Row]],
-    records: Mapping[str, Record],
-    place_of: Callable[[Row], str] = lambda row: row.started_at[:10],
-) -> Section:
-    """List the first kinds of failures with the last output of one; `place_of` says where a sample was: its day."""
+def failure_section(kinds: pd.DataFrame, records: Mapping[str, Record]) -> Section:
+    """List the first kinds of failures, with the last output of the newest."""
     parts: list[Part] = []
-    samples = sum(len(kind) for kind in kinds)
-    parts.append(Text(f"{samples} samples gave no numbers that count." if kinds else "None."))
-    for kind in kinds[:MOST_FAILURES]:
-        places = list(dict.fromkeys(place_of(row) for row in kind))
-        earlier = f" and at {len(places) - _DAYS} earlier ones" if len(places) > _DAYS else ""
-        where = f"{len(kind)} at {', '.join(places[:_DAYS])}{earlier}: "
-        parts.append(Heading(_cut(name_of(kind[0]), _LONGEST_TEXT)))
-        parts.append(Text((where, Span(_cut(kind[0].reason, _LONGEST_REASON), Style.BAD))))
-        record = records.get(kind[0].record_id)
+    parts.append(Text(f"{kinds['n_samples'].sum()} samples gave no numbers that count." if len(kinds) else "None."))
+    for kind in kinds[:MOST_FAILURES].itertuples():
+        more = len(kind.places) - _PLACES
+        earlier = f" and at {more} earlier ones" if more > 0 else ""
+        where = f"{kind.n_samples} at {', '.join(kind.places[:_PLACES])}{earlier}: "
+        parts.append(Heading(_cut(kind.case, _LONGEST_TEXT)))
+        parts.append(Text((where, Span(_cut(kind.reason, _LONGEST_REASON), Style.BAD))))
+        record = records.get(kind.record_id)
         if record is not None and record.failure is not None and record.failure.stderr_tail:
             tail = "\n".join(record.failure.stderr_tail)[-_LONGEST_TAIL:]
             parts.append(Fold("Last lines of standard error", (Verbatim(tail.split("\n")),)))
@@ -637,64 +590,56 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def doubt_section(rows: Iterable[Row]) -> Section:
-    """List the doubts that rows have, what to do about each, and the first few dozen of its cases."""
-    samples: Counter[Doubt] = Counter()
-    cases: dict[Doubt, dict[str, None]] = {}
-    for row in rows:
-        for doubt in row.doubts:
-            samples[doubt] += 1
-            cases.setdefault(doubt, {})[name_of(row)] = None
-    known = [doubt for doubt in Doubt if samples[doubt]]
-    if not known:
+def doubt_section(samples: pd.DataFrame) -> Section:
+    """List the doubts of samples, what to do about each, and the first few dozen of its cases."""
+    doubted = samples.assign(case=_case_names(samples), doubt=samples["doubts"].str.split()).explode("doubt")
+    kinds = dict(list(doubted.groupby("doubt")["case"]))
+    rows, folds = [], []
+    for doubt in Doubt:
+        if doubt in kinds:
+            rows.append((str(doubt), f"{len(kinds[doubt])}", ADVICE[doubt]))
+            cases = kinds[doubt].unique()
+            names = [shown(name, _LONGEST_NAME) for name in cases[:MOST_DOUBTED]]
+            more = f"; and {len(cases) - len(names)} more" if len(cases) > len(names) else ""
+            folds.append(Fold(f"{doubt}: {format_count(len(cases), 'case')}", (Text("; ".join(names) + more),)))
+    if not rows:
         return Section("doubts", "Doubts", (Text("None."),))
-    table = Table(
-        columns=(*left("doubt"), TableColumn("samples", is_right=True), *left("what it means")),
-        rows=[(str(doubt), f"{samples[doubt]}", ADVICE[doubt]) for doubt in known],
-    )
-    folds = []
-    for doubt in known:
-        names = [shown(name, _LONGEST_NAME) for name in list(cases[doubt])[:MOST_DOUBTED]]
-        more = f"; and {len(cases[doubt]) - len(names)} more" if len(cases[doubt]) > len(names) else ""
-        summary = f"{doubt}: {format_count(len(cases[doubt]), 'case')}"
-        folds.append(Fold(summary, (Text("; ".join(names) + more),)))
+    table = Table(columns=(*left("doubt"), *right("samples"), *left("what it means")), rows=rows)
     return Section("doubts", "Doubts", (table, *folds))
 
 
-def find_environments(rows: Iterable[Row]) -> dict[str, tuple[Row, int]]:
-    """Find for each set of conditions its newest row and how many it has, the newest set first."""
-    environments: dict[str, tuple[Row, int]] = {}
-    for row in rows:
-        newest, samples = environments.get(row.conditions, (row, 0))
-        environments[row.conditions] = (max(newest, row, key=lambda one: one.started_at), samples + 1)
-    return dict(sorted(environments.items(), key=lambda pair: pair[1][0].started_at, reverse=True))
+def find_environments(samples: pd.DataFrame) -> pd.DataFrame:
+    """Find the sets of conditions, the newest first: their names, newest record, labels, and how many samples."""
+    newest = samples.sort_values("started_at", ascending=False, kind="stable").groupby("conditions", sort=False)
+    found = newest.agg(
+        record_id=("record_id", "first"),
+        n_samples=("record_id", "size"),
+        labels=("label", lambda labels: ", ".join(filter(None, labels.unique()))),
+    ).reset_index()
+    return found.assign(name=[f"E{number}" for number in range(1, len(found) + 1)])
 
 
-def environment_section(
-    environments: Mapping[str, tuple[Row, int]], records: Mapping[str, Record], rows: Iterable[Row]
-) -> Section:
+def environment_section(environments: pd.DataFrame, records: Mapping[str, Record]) -> Section:
     """List the newest environments and their hosts; `records` holds the newest of each."""
-    labels: dict[str, dict[str, None]] = {}
-    for row in rows:
-        labels.setdefault(row.conditions, {})[row.label] = None
     listed = [
-        (f"E{number}", records[newest.record_id].environment, count, ", ".join(filter(None, labels[conditions])))
-        for number, (conditions, (newest, count)) in enumerate(environments.items(), start=1)
-        if number <= MOST_ENVIRONMENTS and newest.record_id in records
+        (one, records[one.record_id].environment)
+        for one in environments[:MOST_ENVIRONMENTS].itertuples()
+        if one.record_id in records
     ]
-    hosts = {environment.host.digest: environment.host for _, environment, _, _ in listed}
-    packages = sorted({name for _, environment, _, _ in listed for name, _ in environment.packages})
-    lines = []
-    for name, environment, count, of_label in listed:
+    hosts = {environment.host.digest: environment.host for _, environment in listed}
+    packages = sorted({name for _, environment in listed for name, _ in environment.packages})
+    rows = []
+    for one, environment in listed:
         versions = dict(environment.versions)
         texts = (environment.device, environment.python, *(versions.get(package, "") for package in packages))
-        texts += (environment.compiler, str(environment.threads), environment.flags, of_label)
-        lines.append((name, environment.host.digest, *(shown(text, _LONGEST_TEXT) for text in texts), f"{count:,}"))
+        texts += (environment.compiler, str(environment.threads), environment.flags, one.labels)
+        cells = (shown(text, _LONGEST_TEXT) for text in texts)
+        rows.append((one.name, environment.host.digest, *cells, f"{one.n_samples:,}"))
     names = ("environment", "host", "device", "Python", *packages, "compiler", "threads", "flags", "labels", "samples")
     left_out = len(environments) - len(listed)
     parts: list[Part] = [
         Facts([(f"host {digest}", shown(describe_host(host), _LONGEST_TEXT)) for digest, host in hosts.items()]),
-        Table(columns=left(*names), rows=lines),
+        Table(columns=left(*names), rows=rows),
         *([Text(f"{left_out} older environments are left out.")] if left_out else []),
     ]
     return Section("environments", "Where and with what it was measured", parts)

@@ -1,4 +1,4 @@
-"""Where a page's rows come from, and the few whole records that its figures need."""
+"""Where a page's samples come from, and the few whole records that its figures need."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from firstgrad.columns import samples_table
-from firstgrad.row import make_row
-from firstgrad.store import import_jsonl
-from firstgrad.store.jsonl import read_document
+from firstgrad.columns import cells_of, samples_table
+from firstgrad.store.jsonl import import_jsonl, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,14 +19,20 @@ if TYPE_CHECKING:
     from firstgrad.store import Store
 
 
+def rows_of(samples: pd.DataFrame) -> list[Row]:
+    """Return samples as objects, for what has not moved to data frames."""
+    from firstgrad.row import row_of
+
+    plain = samples.astype(object).where(samples.notna(), None)
+    return [row_of(cells) for cells in plain.to_dict("records")]
+
+
 class Source(Protocol):
     """What a page is made of."""
 
-    def rows(self, label: str | None = None) -> list[Row]: ...  # noqa: D102 - see the class
+    def samples(self, label: str | None = None) -> pd.DataFrame: ...  # noqa: D102 - see the class
 
     def records(self, record_ids: Collection[str]) -> list[Record]: ...  # noqa: D102
-
-    def samples(self, questions: Collection[str]) -> pd.DataFrame: ...  # noqa: D102
 
     def all_records(self, label: str | None = None) -> list[Record]: ...  # noqa: D102
 
@@ -39,20 +43,16 @@ class StoreSource:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def rows(self, label: str | None = None) -> list[Row]:
-        """Read all rows, or those of a label."""
-        return list(self._store.rows(label))
-
-    def samples(self, questions: Collection[str]) -> pd.DataFrame:
-        """Read the samples of some questions as a data frame."""
-        return samples_table([cells for question in questions for cells in self._store.cells(question=question)])
+    def samples(self, label: str | None = None) -> pd.DataFrame:
+        """Read all samples, or those of a label."""
+        return self._store.samples(label=label)
 
     def records(self, record_ids: Collection[str]) -> list[Record]:
         """Read whole records; those that aren't there are passed over."""
         return list(self._store.records(record_ids=record_ids))
 
     def all_records(self, label: str | None = None) -> list[Record]:
-        """Read all records, or those of a label: a hundred times slower than rows."""
+        """Read all records, or those of a label: a hundred times slower than samples."""
         return list(self._store.records(label=label))
 
 
@@ -62,24 +62,20 @@ class ExportSource:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
 
-    def rows(self, label: str | None = None) -> list[Row]:
-        """Read all rows, or those of a label; raises StoreError as `firstgrad.store.import_jsonl` does."""
-        made = (make_row(record) for record in import_jsonl(self._path))
-        return [row for row in made if label in (None, row.label)]
-
-    def samples(self, questions: Collection[str]) -> pd.DataFrame:
-        """Read the samples of some questions as a data frame."""
-        return samples_table(record for record in import_jsonl(self._path) if record.case.question in questions)
+    def samples(self, label: str | None = None) -> pd.DataFrame:
+        """Read all samples, or those of a label; raises StoreError as `firstgrad.store.import_jsonl` does."""
+        cells = map(cells_of, import_jsonl(self._path))
+        return samples_table([sample for sample in cells if label in (None, sample["label"])])
 
     def records(self, record_ids: Collection[str]) -> list[Record]:
         """Read whole records; only those lines are decoded."""
-        wanted, found = frozenset(record_ids), []
+        wanted, records = frozenset(record_ids), []
         with self._path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip() and json.loads(line).get("record_id") in wanted:
                     where = f"{self._path}: line {number}"
-                    found.append(read_document(line, where=where, next_step="Export the file again"))
-        return found
+                    records.append(read_document(line, where=where, next_step="Export the file again"))
+        return records
 
     def all_records(self, label: str | None = None) -> list[Record]:
         """Read all records, or those of a label."""
