@@ -1,11 +1,13 @@
 import statistics
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from firstgrad.cli.app import app
 from firstgrad.cli.carry import THIN_EVALUATIONS, THIN_TIMELINE_POINTS, thinned
-from firstgrad.errors import StoreError
+from firstgrad.columns import METRICS
+from firstgrad.errors import SpecError, StoreError
 from firstgrad.record import Memory, MemoryPoint
 from firstgrad.store import Store, import_jsonl
 from helpers import make_environment, make_record
@@ -53,6 +55,38 @@ def test_records_go_from_store_to_store(tmp_path):
         assert f"{added} records added" in done.stderr
     with Store.open(second) as store:
         assert len(store) == 2
+
+
+@pytest.mark.parametrize(("name", "options"), [("x.csv", ()), ("x.txt", ("--format", "csv"))])
+def test_a_table_has_a_line_a_sample_and_a_column_a_metric(tmp_path, name, options):
+    with Store.open(tmp_path / "a.sqlite") as store:
+        for number, label in enumerate("xxy"):
+            store.add(make_record(record_id=f"{number}", environment=make_environment(label=label)))
+    file = tmp_path / name
+    done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite"), "--label", "x", *options])
+    assert done.exit_code == 0, done.output
+    assert "2 samples to" in done.stderr
+    samples = pd.read_csv(file)
+    assert [str(name) for name in samples["record_id"]] == ["0", "1"]
+    assert set(samples["label"]) == {"x"}
+    assert {metric.name for metric in METRICS} <= set(samples)
+
+
+def test_a_parquet_without_pyarrow_says_what_to_install_and_leaves_the_old_file(tmp_path, monkeypatch):
+    def to_parquet(*_, **__):
+        raise ImportError("no pyarrow")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", to_parquet)
+    with Store.open(tmp_path / "a.sqlite") as store:
+        store.add(make_record())
+    file = tmp_path / "x.parquet"
+    file.write_text("before")
+    done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite")])
+    assert "firstgrad[parquet]" in str(done.exception)
+    assert file.read_text() == "before"
+    assert not list(tmp_path.glob("*.part"))
+    done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite"), "--thin"])
+    assert isinstance(done.exception, SpecError)
 
 
 def test_an_export_of_no_store_says_so(tmp_path):

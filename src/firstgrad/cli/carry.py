@@ -1,13 +1,17 @@
-"""``firstgrad export`` and ``firstgrad import``: records as lines of JSON, to be carried from store to store."""
+"""``firstgrad export`` and ``firstgrad import``: records from store to store, or a table for other programs."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from firstgrad.record import Record
+    from firstgrad.store import Store
 
 THIN_TIMELINE_POINTS = 60
 THIN_EVALUATIONS = 21
@@ -18,6 +22,8 @@ Examples:
       the whole store
   firstgrad export docs/data/growth.jsonl --label growth --thin
       one sweep, small enough to be committed; read it with report, scaling: --from FILE.jsonl
+  firstgrad export samples.csv
+      a line a sample and a column a metric, for a spreadsheet or pandas; .parquet needs pyarrow
 """
 
 IMPORT_EPILOG = """\b
@@ -30,9 +36,20 @@ Exit codes: 0 good; 2 wrong use, or a line that is no record (those before it ar
 """
 
 
+class ExportFormat(StrEnum):
+    """``jsonl``: whole records, which `firstgrad import` reads. The others: the samples table."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
 def export_records(
-    path: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="A file that is there is replaced.")],
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A file that is there is replaced.")],
     label: Annotated[str | None, typer.Option("--label", help="Only records of this label.")] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        ExportFormat | None, typer.Option("--format", help="As the file's ending says where left out, else jsonl.")
+    ] = None,
     thin: Annotated[
         bool,
         typer.Option(
@@ -41,15 +58,47 @@ def export_records(
     ] = False,
     store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
 ) -> None:
-    """Write records to a file of JSON lines, all or nothing."""
+    """Write records as lines of JSON, or samples as a table, all or nothing."""
+    from pathlib import Path
+
     from firstgrad.cli.rows import open_store
+    from firstgrad.errors import SpecError
     from firstgrad.store import export_jsonl
     from firstgrad.units import format_count
 
+    ending = Path(path).suffix.removeprefix(".")
+    chosen = format or (ExportFormat(ending) if ending in ExportFormat else ExportFormat.JSONL)
+    if thin and chosen is not ExportFormat.JSONL:
+        raise SpecError("--thin", f"is for --format jsonl: {chosen} has no memory time lines")
     with open_store(store) as opened:
+        if chosen is not ExportFormat.JSONL:
+            written = _export_table(opened, label, Path(path), chosen)
+            typer.echo(f"{format_count(written, 'sample')} to {path}", err=True)
+            return
         records = opened.records(label=label)
         written = export_jsonl(map(thinned, records) if thin else records, path)
     typer.echo(f"{format_count(written, 'record')} to {path}", err=True)
+
+
+def _export_table(store: Store, label: str | None, path: Path, format: ExportFormat) -> int:  # noqa: A002 - as above
+    from firstgrad.errors import FirstgradError
+    from firstgrad.store.jsonl import replacing
+
+    samples = store.samples(label=label)
+    with replacing(path) as beside:
+        if format is ExportFormat.CSV:
+            samples.to_csv(beside, index=False)
+            return len(samples)
+        # A parameter may be a number in one model and a text in another; such a file has one kind a column.
+        for name in [name for name, kind in samples.dtypes.items() if str(kind) == "object"]:
+            samples[name] = samples[name].map(str, na_action="ignore")
+        try:
+            samples.to_parquet(beside, index=False)
+        except ImportError as error:
+            raise FirstgradError(
+                "--format parquet needs pyarrow. Install it: pip install 'firstgrad[parquet]'"
+            ) from error
+    return len(samples)
 
 
 def import_records(
@@ -86,5 +135,5 @@ def thinned(record: Record) -> Record:
         record = replace(record, memory=replace(memory, timeline=points))
     if len(seconds) > THIN_EVALUATIONS:
         quantiles = np.quantile(seconds, np.linspace(0, 1, THIN_EVALUATIONS))
-        record = replace(record, evaluation_seconds=tuple(float(each) for each in quantiles))
+        record = replace(record, evaluation_seconds=tuple(map(float, quantiles)))
     return record

@@ -45,18 +45,39 @@ def make_folder_of(path: Path) -> None:
         ) from error
 
 
-def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
-    """Write records to a file, all or nothing.
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file beside another, which takes its place at the end: what goes wrong before leaves the old one there.
 
-    They go to a file beside it that takes its place at the end: whatever goes wrong before leaves the old
-    file as it was.
+    Raises
+    ------
+    StoreError
+        Where it cannot be written.
+    """
+    make_folder_of(path)
+    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
+    """Write records to a file, all or nothing; one that is there is replaced.
 
     Parameters
     ----------
     records : iterable of Record
         For example `Store.records()`.
     path : str or Path
-        The file; one that is there is replaced.
 
     Returns
     -------
@@ -68,25 +89,11 @@ def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
     StoreError
         Where the file cannot be written.
     """
-    path = Path(path)
-    make_folder_of(path)
-    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     written = 0
-    try:
-        with beside.open("xb") as file:
-            for record in records:
-                file.write(to_json(record).encode() + b"\n")
-                written += 1
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+    with replacing(Path(path)) as beside, beside.open("xb") as file:
+        for record in records:
+            file.write(to_json(record).encode() + b"\n")
+            written += 1
     return written
 
 
