@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _OWN = "firstgrad"
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_MAKERS = frozenset({"globals", "locals", "vars", "exec", "setattr", "modules", "__dict__"})
+"""Where a module uses one of these, it may make names that stand nowhere."""
+_MOVERS = ("__path__", "meta_path", "sys.modules")
+"""Where a package uses one of these, its modules may lie elsewhere."""
 _STANDARD_LIBRARY = Path(ast.__file__).parent
 
 
@@ -97,7 +101,9 @@ def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:
     """Refuse a module where its package is there as files and it isn't, or where Python doesn't find the package."""
     top, _, last = place.rpartition(".")
     if located:
-        is_there = any(next(reversed(located.values())).parent.glob(f"{last}.*"))  # compiled
+        package = next(reversed(located.values()))
+        is_compiled = any(package.parent.glob(f"{last}.*"))
+        is_there = is_compiled or any(word in package.read_text(errors="replace") for word in _MOVERS)
     else:
         is_there = find_spec((top or last).partition(".")[0]) is not None  # built in, or found by other means
     if not is_there:
@@ -107,10 +113,13 @@ def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:
 def _top_level_names(path: Path) -> dict[str, bool] | None:
     """Return the names that a module binds, and whether they look like functions; none where that can't be told."""
     try:
-        waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+        module = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return None  # importing it says so
+    if any(getattr(node, "id", getattr(node, "attr", None)) in _MAKERS for node in ast.walk(module)):
+        return None
     names: dict[str, bool] = {}
+    waiting: list[ast.AST] = [module]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -122,8 +131,10 @@ def _top_level_names(path: Path) -> dict[str, bool] | None:
             names |= {(alias.asname or alias.name).partition(".")[0]: False for alias in node.names}
         elif isinstance(node, ast.Name):
             names.setdefault(node.id, False)  # also where it is only read: it must be bound somehow
+        elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.MatchMapping):
+            names |= {name: False for name in (getattr(node, "name", None), getattr(node, "rest", None)) if name}
         waiting += ast.iter_child_nodes(node)
-    return None if names.keys() & {"*", "__getattr__", "globals", "exec", "vars"} else names
+    return None if names.keys() & {"*", "__getattr__"} else names
 
 
 def _find_files(place: str, folder: Path | None) -> dict[str, Path]:

@@ -123,6 +123,15 @@ def test_a_sample_is_of_the_source_that_it_was_measured_with(write, tmp_path):
         ("class Maker: ...", "Maker"),
         ("def setup():\n    global build\n    build = 1\nsetup()", "build"),
         ("globals().update(build=1)", "build"),
+        ("def setup():\n    vars()['build'] = 1\nsetup()", "build"),
+        ("setattr(sys.modules[__name__], 'build', 1)", "build"),
+        ("__getattr__, __dir__, __all__ = lazy.attach(__name__, ['build'])", "build"),
+        ("a, (b, *build) = elsewhere", "build"),
+        ("while (build := make()) is None: ...", "build"),
+        ("makers = [build := make for make in ()]", "build"),
+        ("match makers:\n    case [build, *others]: ...", "others"),
+        ("match makers:\n    case {'a': 1, **build}: ...", "build"),
+        ("for build in elsewhere: ...", "build"),
         ("if :", "build"),  # importing it says where
     ],
 )
@@ -153,6 +162,20 @@ def test_what_is_not_there_is_wrong_use(write, reference, message):
     )
     with pytest.raises(SpecError, match=f"MODEL: {message}"):
         check_reference(reference)
+
+
+def test_a_module_that_its_package_may_find_elsewhere_passes(write):
+    write({"package/__init__": "__path__ = [*__path__, '/elsewhere']"})
+    check_reference("package.models:build")
+
+
+@pytest.mark.parametrize(
+    "text", ["def make():\n    def build(): ...", "class Maker:\n    build = 3", "m.build = 3", "x = 'build'"]
+)
+def test_a_name_that_is_bound_elsewhere_is_not_the_modules(write, text):
+    write({"model": text})
+    with pytest.raises(SpecError, match=r"model\.py has no function 'build'"):
+        check_reference("model.py:build")
 
 
 @pytest.mark.parametrize("reference", ["pose", "math:sqrt", "itertools:chain", "importlib.util:find_spec"])
