@@ -80,6 +80,8 @@ def test_a_law_over_an_exact_count_has_no_interval_and_says_what_it_misses():
         assert interval.width == 0
     assert counts.curve((10, 501)).lows == counts.curve((10, 501)).highs
     assert "an exact count, so without intervals; the law misses it by about" in counts.sentence
+    assert counts.misfit > 0.005
+    assert seconds.misfit == 0
     assert "misses" not in fit_growth_law(replace(observe(lambda size: 2 * size), is_exact=True)).sentence
 
 

@@ -127,16 +127,15 @@ def _laws_table(growth: MetricGrowth) -> Table:
     rows = []
     for line in growth.lines:
         law, seen = line.law, line.law.observations
-        cells = (
-            (f"no law: {law.reason}", "", "", "")
-            if isinstance(law, NoLaw)
-            else (
-                str(law.verdict),
+        if isinstance(law, NoLaw):
+            cells = [f"no law: {law.reason}", "", "", ""]
+        else:
+            cells = [
+                f"{law.verdict}, law off by {law.misfit:.1%}" if law.misfit else str(law.verdict),
                 _bounded(law.exponent, "{:.2f}".format),
                 _bounded(law.fixed_cost, partial(write_fitted, growth.metric.unit)) if law.fixed_cost.high else "",
                 f"x{_bounded(law.growth, '{:.3g}'.format)}",
-            )
-        )
+            ]
         stopped = f", {sum(seen.is_censored)} stopped" if any(seen.is_censored) else ""
         sizes = f"{min(seen.sizes):g} to {max(seen.sizes):g}"
         rows.append((line.name, *cells, sizes, f"{len(seen.sizes)}{stopped}"))

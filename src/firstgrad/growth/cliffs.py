@@ -65,12 +65,12 @@ def find_cliffs(observations: Observations) -> tuple[Cliff, ...]:
 
     asked = float(stdtrit(means.freedom, _STANDARD_ERRORS))
     steps, rises = np.diff(np.log(means.sizes)), np.diff(means.logs)
-    found = []
+    cliffs = []
     for number in range(len(steps) - 1):
-        beside = [each for each in (number - 1, number + 1) if each >= 0]
-        if all(_exceeds(means, steps, number, each, asked) for each in beside):
-            expected = max(0.0, *(rises[each] / steps[each] for each in beside)) * steps[number]
-            found.append(
+        neighbours = [beside for beside in (number - 1, number + 1) if beside >= 0]
+        if all(_exceeds(means, steps, number, beside, asked) for beside in neighbours):
+            expected = max(0.0, *(rises[beside] / steps[beside] for beside in neighbours)) * steps[number]
+            cliffs.append(
                 Cliff(
                     from_size=float(means.sizes[number]),
                     to_size=float(means.sizes[number + 1]),
@@ -78,7 +78,7 @@ def find_cliffs(observations: Observations) -> tuple[Cliff, ...]:
                     expected_factor=float(np.exp(expected)),
                 )
             )
-    return tuple(found)
+    return tuple(cliffs)
 
 
 def _exceeds(means: _Means, steps: Floats, number: int, beside: int, asked: float) -> bool:

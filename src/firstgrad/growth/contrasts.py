@@ -154,53 +154,38 @@ def find_contrasts(
     return tuple(curves)
 
 
+_RULES: dict[Contrast, tuple[str, Callable[[object], bool | None], tuple[str, ...]]] = {
+    Contrast.HMM: ("hmm_algorithm", lambda algorithm: algorithm != "", ("hmm_algorithm", "states")),
+    Contrast.ALGORITHM: (
+        "hmm_algorithm",
+        lambda algorithm: algorithm != HmmAlgorithm.SCAN if algorithm else None,
+        ("hmm_algorithm",),
+    ),
+    Contrast.FORMULATION: ("formulation", lambda formulation: formulation == Formulation.VECTORISED, ("formulation",)),
+    Contrast.SCENARIO: (
+        "scenario",
+        lambda state: state == Scenario.WARM if state in {Scenario.COLD, Scenario.WARM} else None,
+        ("scenario",),
+    ),
+}
+"""By what a line is a numerator (or neither: none), and what else may differ between the sides."""
+
+
 def _pair(lines: Sequence[SizeLine], contrast: Contrast) -> list[tuple[SizeLine, SizeLine]]:
     """Pair each line on the first side of a choice with the one on the second that is like it in all else."""
-    side_of, dropped = _RULES[contrast]
+    name, is_numerator, dropped = _RULES[contrast]
     below: dict[object, SizeLine] = {}
     above: dict[object, list[SizeLine]] = defaultdict(list)
     for line in lines:
-        rest = tuple((name, value) for name, value in line.rest if name not in dropped)
-        scenario = None if "scenario" in dropped else line.scenario
-        key = line.family, rest, line.backend, line.target, scenario, line.packages, line.label, line.git_commit
-        side = side_of(line)
+        values = {**dict(line.rest), "scenario": line.scenario}
+        side = is_numerator(values[name]) if name in values else None
+        rest = tuple((axis, value) for axis, value in values.items() if axis not in dropped)
+        key = line.family, rest, line.backend, line.target, line.packages, line.label, line.git_commit
         if side:
             above[key].append(line)
         elif side is not None:
             below[key] = line
     return [(line, below[key]) for key, members in above.items() if key in below for line in members]
-
-
-def _algorithm(line: SizeLine) -> object:
-    return dict(line.rest).get("hmm_algorithm")
-
-
-def _has_hmm(line: SizeLine) -> bool | None:
-    algorithm = _algorithm(line)
-    return None if algorithm is None else algorithm != ""
-
-
-def _has_other_algorithm(line: SizeLine) -> bool | None:
-    algorithm = _algorithm(line)
-    return algorithm != HmmAlgorithm.SCAN if algorithm else None
-
-
-def _is_vectorised(line: SizeLine) -> bool | None:
-    formulation = dict(line.rest).get("formulation")
-    return None if formulation is None else formulation == Formulation.VECTORISED
-
-
-def _is_warm(line: SizeLine) -> bool | None:
-    return {Scenario.COLD: False, Scenario.WARM: True}.get(line.scenario)
-
-
-_RULES: dict[Contrast, tuple[Callable[[SizeLine], bool | None], tuple[str, ...]]] = {
-    Contrast.HMM: (_has_hmm, ("hmm_algorithm", "states")),
-    Contrast.ALGORITHM: (_has_other_algorithm, ("hmm_algorithm",)),
-    Contrast.FORMULATION: (_is_vectorised, ("formulation",)),
-    Contrast.SCENARIO: (_is_warm, ("scenario",)),
-}
-"""Which side a line is on (none: neither), and what else may differ between the sides."""
 
 
 def make_ratio_curve(numerator: Observations, denominator: Observations) -> RatioCurve:

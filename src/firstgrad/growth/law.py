@@ -303,6 +303,11 @@ class GrowthLaw:
     plausible: PlausibleLaws = field(repr=False, compare=False)
     """What the samples (of an exact count: the law's misfit) don't rule out."""
 
+    @property
+    def misfit(self) -> float:
+        """By about which share the law misses an exact count; 0 where it meets it, and of what scatters."""
+        return self.spread if self.observations.is_exact and self.spread > _LEAST_MISFIT else 0.0
+
     def curve(self, sizes: Sequence[float], host: str | None = None) -> Curve:
         """Draw the law.
 
