@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,10 +160,7 @@ def names_profile(text: str) -> bool:
 def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> tuple[Case, str]:
     """Make the case that ``--against`` asks for, with its label; options of the head are its defaults.
 
-    Raises
-    ------
-    SpecError
-        Where the options in the text are wrong, or leave nothing to compare.
+    Raises `SpecError` where the options in the text are wrong, or leave nothing to compare.
     """
     from firstgrad.cli.options import replace_options
 
@@ -245,61 +243,36 @@ def _difference(base: Profile | None, head: Profile | None) -> ProfileDifference
 def _write_files(
     base: Profile | None, head: Profile | None, difference: ProfileDifference | None, options: ProfileOptions
 ) -> None:
-    for side, one in (("base", base), ("head", head)):
-        if one is not None:
-            write_profile_files(one, options.folder(side), trace_format=options.trace_format, top=options.top)
-    if difference is not None:
-        write_difference_files(difference, options.folder(""))
-    typer.echo(f"written: {options.output}", err=True)
-
-
-def write_profile_files(profile: Profile, folder: Path, *, trace_format: TraceFormat, top: int) -> list[Path]:
-    """Write a profile's files into a folder; those of an earlier profile there are replaced.
-
-    Returns
-    -------
-    list of Path
-        What was written: figures as PNG and SVG, where there is something to draw.
-
-    Raises
-    ------
-    SpecError, StoreError
-        Where the folder or a file cannot be written.
-    """
+    """Write both and their difference, figures where there is something to draw; earlier files are replaced."""
+    from firstgrad.codec import to_json
     from firstgrad.profile.kept import write_profile
     from firstgrad.profile.trace import write_trace
     from firstgrad.record import FIRST_GRADIENT_PHASES
-    from firstgrad.show.bars import describe_profile, draw_profile
-    from firstgrad.show.memory import describe_memory, draw_memory
+    from firstgrad.show import bars, memory
     from firstgrad.show.style import save_figure
 
-    record = profile.record
-    written = [write_profile(profile, folder / PROFILE_FILE)]
-    written.append(_write(folder / trace_format.file_name, write_trace(profile, trace_format)))
-    if any(one.phase in FIRST_GRADIENT_PHASES for one in record.phases):
-        words = describe_profile(profile, top=top)
-        written += save_figure(draw_profile(profile, top=top), folder, "profile", description=words)
-    if record.memory is not None and record.memory.timeline:
-        written += save_figure(draw_memory(record), folder, "memory", description=describe_memory(record))
-    return written
+    for side, one in (("base", base), ("head", head)):
+        if one is None:
+            continue
+        folder, record = options.folder(side), one.record
+        write_profile(one, folder / PROFILE_FILE)
+        _write(folder / options.trace_format.file_name, write_trace(one, options.trace_format))
+        if any(phase.phase in FIRST_GRADIENT_PHASES for phase in record.phases):
+            words = bars.describe_profile(one, top=options.top)
+            save_figure(bars.draw_profile(one, top=options.top), folder, "profile", description=words)
+        if record.memory is not None and record.memory.timeline:
+            save_figure(memory.draw_memory(record), folder, "memory", description=memory.describe_memory(record))
+    if difference is not None:
+        folder = options.folder("")
+        _write(folder / "difference.json", to_json(difference))
+        with suppress(ValueError):  # nothing to draw, which the table says too
+            figure = bars.draw_profile_difference(difference)
+            words = bars.describe_profile_difference(difference)
+            save_figure(figure, folder, "difference", description=words)
+    typer.echo(f"written: {options.output}", err=True)
 
 
-def write_difference_files(difference: ProfileDifference, folder: Path) -> list[Path]:
-    """Write a difference as JSON and, where anything changed by more than noise, as a figure."""
-    from firstgrad.codec import to_json
-    from firstgrad.show.bars import describe_profile_difference, draw_profile_difference
-    from firstgrad.show.style import save_figure
-
-    written = [_write(folder / "difference.json", to_json(difference))]
-    try:
-        figure = draw_profile_difference(difference)
-    except ValueError:  # nothing to draw, which the table says too
-        return written
-    words = describe_profile_difference(difference)
-    return [*written, *save_figure(figure, folder, "difference", description=words)]
-
-
-def _write(path: Path, text: str) -> Path:
+def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n", encoding="utf-8")
@@ -307,7 +280,6 @@ def _write(path: Path, text: str) -> Path:
         raise SpecError(
             "--output", f"{path} cannot be written ({error.strerror or error}). Give another folder"
         ) from error
-    return path
 
 
 INSTRUMENTS_NOTE = (
@@ -381,60 +353,62 @@ def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:
 
     record, attribution = profile.record, profile.attribution
     passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)
-    count = sum(one.wall_seconds >= _LEAST_SECONDS for one in passes)
-    if count:
-        rows = [
-            (
-                _short(one.name),
-                format_seconds(one.wall_seconds),
-                _share(one.wall_seconds, record, "rewrite"),
-                *("" if nodes is None else f"{nodes:,}" for nodes in (one.nodes_before, one.nodes_after)),
-            )
-            for one in passes[:top]
-        ]
-        yield _title("slowest rewrite passes", top, count), _table("pass", "wall|of rewrite|nodes before|after", rows)
+    rows: list[tuple[str, ...]] = [
+        (
+            _short(one.name),
+            format_seconds(one.wall_seconds),
+            _share(one.wall_seconds, record, "rewrite"),
+            *("" if nodes is None else f"{nodes:,}" for nodes in (one.nodes_before, one.nodes_after)),
+        )
+        for one in passes[:top]
+    ]
+    if shown := sum(one.wall_seconds >= _LEAST_SECONDS for one in passes):
+        yield _title("slowest rewrite passes", top, shown), _table("pass", "wall|of rewrite|nodes before|after", rows)
     rewriters = sorted(attribution.rewriters, key=lambda one: (-one.wall_seconds, one.name))
-    count = sum(one.wall_seconds >= _LEAST_SECONDS or one.applied > 0 for one in rewriters)
-    if count:
-        rows = [
-            (_short(one.name), _short(one.pass_name, 32), format_seconds(one.wall_seconds), f"{one.applied:,}")
-            for one in rewriters[:top]
-        ]
-        yield _title("slowest single rewriters", top, count), _table("rewriter|pass", "wall|applied", rows)
-    if attribution.node_types:
-        title = _title("nodes by type of operation", top, len(attribution.node_types))
-        yield title, _node_types(profile, top)
+    rows = [
+        (_short(one.name), _short(one.pass_name, 32), format_seconds(one.wall_seconds), f"{one.applied:,}")
+        for one in rewriters[:top]
+    ]
+    if shown := sum(one.wall_seconds >= _LEAST_SECONDS or one.applied > 0 for one in rewriters):
+        yield _title("slowest single rewriters", top, shown), _table("rewriter|pass", "wall|applied", rows)
+    if types := attribution.node_types:
+        yield _title("nodes by type of operation", top, len(types)), _node_types(profile, top)
     if attribution.units:
         kinds = {unit.kind.replace("_", " ") for unit in attribution.units}
-        article = {True: "an", False: "a"}
-        of_one_kind = "".join(f", each {article[kind[0] in 'aeiox']} {kind}" for kind in kinds if len(kinds) == 1)
+        kind = f", each {_with_article(kinds.pop())}" if len(kinds) == 1 else ""
         patterns = merge_patterns(attribution.units)
-        yield _title(f"slowest compiled units{of_one_kind}", top, len(patterns)), _units(profile, top)
-    if attribution.imports:
-        rows = [
-            (
-                _short(one.name),
-                format_seconds(one.own_seconds),
-                format_seconds(one.wall_seconds),
-                _share(one.own_seconds, record, "import"),
-            )
-            for one in sorted(attribution.imports, key=lambda one: -one.own_seconds)[:top]
-        ]
-        title = _title("slowest imports", top, len(attribution.imports))
-        yield title, _table("package", "own|with what it imports|of import", rows)
-    if profile.allocations:
-        rows = [
-            (
-                _short(site.function),
-                _short(f"{site.file}:{site.line}" if site.line else site.file),
-                _short(site.native),
-                format_bytes(site.size_bytes),
-                f"{site.allocations:,}",
-            )
-            for site in sorted(profile.allocations, key=lambda site: -site.size_bytes)[:top]
-        ]
-        title = _title("memory at the peak, by where it was allocated", top, len(profile.allocations))
-        yield title, _table("function|file|native function below it", "alive|allocations", rows)
+        yield _title(f"slowest compiled units{kind}", top, len(patterns)), _units(profile, top)
+    imports = sorted(attribution.imports, key=lambda one: -one.own_seconds)
+    rows = [
+        (
+            _short(one.name),
+            format_seconds(one.own_seconds),
+            format_seconds(one.wall_seconds),
+            _share(one.own_seconds, record, "import"),
+        )
+        for one in imports[:top]
+    ]
+    if rows:
+        table = _table("package", "own|with what it imports|of import", rows)
+        yield _title("slowest imports", top, len(imports)), table
+    sites = sorted(profile.allocations, key=lambda site: -site.size_bytes)
+    rows = [
+        (
+            _short(site.function),
+            _short(f"{site.file}:{site.line}" if site.line else site.file),
+            _short(site.native),
+            format_bytes(site.size_bytes),
+            f"{site.allocations:,}",
+        )
+        for site in sites[:top]
+    ]
+    if rows:
+        table = _table("function|file|native function below it", "alive|allocations", rows)
+        yield _title("memory at the peak, by where it was allocated", top, len(sites)), table
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiox' else 'a'} {noun}"
 
 
 def _node_types(profile: Profile, top: int) -> Table:

@@ -111,19 +111,9 @@ class FunctionEvents:
         started: Callable[[FrameType], object] | None = None,
         returned: Callable[[FrameType, Any], object] | None = None,
     ) -> None:
-        """Listen to one function, before the context is entered.
+        """Listen to one function that is written in Python (else AttributeError), before the context is entered.
 
-        Parameters
-        ----------
-        function : callable
-            Written in Python.
-        started, returned : callable, optional
-            Called with the function's frame; the latter also with what the function returns.
-
-        Raises
-        ------
-        AttributeError
-            Where it is not written in Python.
+        Both are called with the function's frame, `returned` also with what it returns.
         """
         self._watches.append((function.__code__, _Watch(started, returned, self._note)))
 
@@ -147,10 +137,7 @@ class FunctionEvents:
 def on_call(function: Any, tell: Callable[[], None]) -> bool:
     """Have `tell` called whenever a function begins, until this process ends.
 
-    Returns
-    -------
-    bool
-        False where all numbers of ``sys.monitoring`` are taken, or the function is not written in Python.
+    False where all numbers of ``sys.monitoring`` are taken, or the function is not written in Python.
     """
     events = FunctionEvents()
     try:

@@ -101,13 +101,8 @@ def _access_time(name: str) -> int:
 class CacheWatch:
     """Watches one folder of caches from within the process that uses it.
 
-    Parameters
-    ----------
-    root : Path
-        Of all private caches.
-    suffixes : tuple of str
-        How the names of entries end. One file is one compiled unit: a C module, a function of Numba's, an executable of
-        JAX's.
+    Entries are files whose names end in one of `suffixes`, one a compiled unit: a C module, a function of Numba's, an
+    executable of JAX's.
     """
 
     def __init__(self, root: Path, suffixes: tuple[str, ...]) -> None:
@@ -127,13 +122,7 @@ class CacheWatch:
         self._reads.begin(self._known)
 
     def end(self, scenario: Scenario) -> CacheUse:
-        """Stop counting and compare with what the scenario promises.
-
-        Returns
-        -------
-        CacheUse
-            With a reason where the numbers contradict the scenario.
-        """
+        """Stop counting; say with a reason where the numbers contradict what the scenario promises."""
         read = self._reads.end()
         written = {name: size for name, size in self._entries().items() if name not in self._before}
         use = CacheUse(

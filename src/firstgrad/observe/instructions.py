@@ -34,13 +34,7 @@ INSTRUCTIONS = PerfEvent(kind=0, config=1)
 
 
 class InstructionCounter:
-    """Counts from the moment it is made: this thread, and all threads and processes that it starts from then on.
-
-    Parameters
-    ----------
-    event : PerfEvent
-        What to count.
-    """
+    """Counts from the moment it is made: this thread, and all threads and processes that it starts from then on."""
 
     def __init__(self, event: PerfEvent = INSTRUCTIONS) -> None:
         self._file = _open(event)
@@ -48,11 +42,8 @@ class InstructionCounter:
     def read(self) -> int | None:
         """Read the count so far.
 
-        Returns
-        -------
-        int or None
-            None where it can't be counted, or where the counter was shared with others for a while: what is then
-            extrapolated is no count.
+        None where it can't be counted, or where the counter was shared with others for a while: what is then
+        extrapolated is no count.
         """
         if self._file is None:
             return None

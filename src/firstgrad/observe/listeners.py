@@ -18,20 +18,8 @@ def listen_numba(
 ) -> Undo:
     """Hear of each jitted function that Numba compiles; one that comes from a cache sends no event.
 
-    Parameters
-    ----------
-    began, ended : callable
-        Get the event's data, one object for both (`probes.jitted_function` reads it). Compiles nest.
-
-    Returns
-    -------
-    callable
-        Ends it.
-
-    Raises
-    ------
-    UnavailableError
-        Where this Numba does not tell.
+    Both get the event's data, one object (`probes.jitted_function` reads it); compiles nest. What is returned ends it.
+    Raises `UnavailableError` where this Numba does not tell.
     """
     listener_class = probes.NUMBA_LISTENER.find()
 
@@ -51,7 +39,7 @@ def listen_numba(
 def listen_jax(
     timed: Callable[[str, float, str], object], told: Callable[[str], object], *, has_end: bool = True
 ) -> Undo:
-    """Hear of what JAX traces, lowers, compiles, and takes from its cache.
+    """Hear of what JAX traces, lowers, compiles, and takes from its cache. What is returned ends it.
 
     Parameters
     ----------
@@ -60,17 +48,7 @@ def listen_jax(
     told : callable
         Gets other events, such as `probes.JAX_CACHE_HIT`.
     has_end : bool
-        Whether to listen only where this JAX lets a listener go again.
-
-    Returns
-    -------
-    callable
-        Ends it, where it can be.
-
-    Raises
-    ------
-    UnavailableError
-        Where this JAX does not tell, or would not let go and should.
+        Whether to raise `UnavailableError` where this JAX never lets a listener go.
     """
 
     def on_duration(event: str, seconds: float, **details: Any) -> None:

@@ -48,13 +48,7 @@ class Probe:
     since: str = ""
 
     def find(self) -> Any:
-        """Import what the name stands for.
-
-        Raises
-        ------
-        UnavailableError
-            Where the installed release has it in none of its places.
-        """
+        """Import what the name stands for; raise `UnavailableError` where the release has it in none of its places."""
         reason: Exception | None = None
         for place in self.places:
             module, _, path = place.partition(":")

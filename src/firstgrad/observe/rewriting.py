@@ -26,14 +26,8 @@ class MarkedMode:
     """A copy of a mode that does the same rewrites, with marks before, between and after them.
 
     Making it asks PyTensor's database for the passes, which takes a moment, so it is made before the clock starts and
-    used for every compile of the process.
-
-    Attributes
-    ----------
-    nodes_before : int
-        Of the graph whose rewriting began last, before the first pass.
-    unavailable : tuple of str
-        What of the news can't be told, and why.
+    used for every compile of the process. `nodes_before` counts the graph whose rewriting began last; `unavailable`
+    says what of the news can't be told, and why.
     """
 
     def __init__(self, mode: Any) -> None:
@@ -105,18 +99,7 @@ def _make_mark(tell: Callable[[Any], None]) -> Any:
 
 
 def read_passes(profile: Any) -> tuple[tuple[RewritePass, ...], tuple[str, ...]]:
-    """Read the named passes of a finished rewrite from PyTensor's profile.
-
-    Parameters
-    ----------
-    profile : pytensor.compile.ProfileStats
-        Of a compile under ``profile_optimizer=True``.
-
-    Returns
-    -------
-    tuple of (tuple of RewritePass, tuple of str)
-        In order, without the marks; empty where PyTensor left no profile. Then what can't be read, and why.
-    """
+    """Read the named passes of a rewrite from PyTensor's profile, in order; and what can't be read, and why."""
     try:
         passes, nodes = probes.profiled_passes(profile), probes.profiled_nodes(profile)
         return tuple(
@@ -134,15 +117,10 @@ def read_passes(profile: Any) -> tuple[tuple[RewritePass, ...], tuple[str, ...]]
 
 
 def read_rewriters(profile: Any) -> tuple[RewriterTime, ...]:
-    """Read what each rewriter of each pass took.
+    """Read what each rewriter of each pass took, those that took any time or changed anything, slowest first.
 
-    A rewriter that runs others is replaced by those, so that nothing is counted twice: the rewriters of a pass
-    together take no longer than the pass. What is missing to it is the pass's own (sorting the graph, for one).
-
-    Returns
-    -------
-    tuple of RewriterTime
-        Those that took any time or changed anything, slowest first; empty where PyTensor left no profile.
+    A rewriter that runs others is replaced by those, so that nothing is counted twice: the rewriters of a pass together
+    take no longer than the pass. What is missing to it is the pass's own (sorting the graph, for one).
     """
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     applied: Counter[tuple[str, str]] = Counter()
@@ -180,19 +158,9 @@ def _name(rewriter: Any) -> str:
 
 
 def count_node_types(graph: Any, after: Iterable[tuple[str, int]]) -> tuple[NodeTypeCount, ...]:
-    """Count a graph's nodes by the type of their operation.
+    """Count a graph's nodes by the type of their operation, from its outputs; `after` is the same after rewriting.
 
-    Parameters
-    ----------
-    graph : variable or list of variables
-        Outputs of the graph before rewriting.
-    after : iterable of (str, int)
-        The same count after rewriting.
-
-    Returns
-    -------
-    tuple of NodeTypeCount
-        Most frequent after rewriting first, of equals the most frequent before.
+    The most frequent after rewriting come first, of equals the most frequent before.
     """
     before: Counter[str] = Counter()
     waiting, seen = list(graph) if isinstance(graph, (list, tuple)) else [graph], set[int]()

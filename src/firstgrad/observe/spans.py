@@ -54,11 +54,6 @@ class StretchRecorder:
 
     A stretch that an exception ended is never closed. It is noticed when an outer one closes, or at the end, and left
     out; what was within belongs to the next outer one.
-
-    Parameters
-    ----------
-    now : callable
-        The clock, in seconds.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:

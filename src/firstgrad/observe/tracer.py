@@ -52,16 +52,9 @@ class _Watched:
 
 @dataclass(slots=True)
 class Tracer:
-    """Sees where the time of one sample goes.
+    """Sees where the time of one sample goes, by the worker's clock.
 
     Nothing in it raises: what fails becomes a line of `Attribution.unavailable`.
-
-    Parameters
-    ----------
-    backend : BackendName
-        Which is compiled with.
-    now : callable
-        Seconds since the worker's clock began.
     """
 
     backend: BackendName
@@ -96,15 +89,7 @@ class Tracer:
                 self._try("an end to listening", listener.detach, None)
 
     def finish(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
-        """Put together what was seen.
-
-        Parameters
-        ----------
-        first : FirstGradient
-            What the window gave.
-        phases : tuple of PhaseRecord
-            Those that ended so far.
-        """
+        """Put together what was seen of what the window gave (`firstgrad.measure.first_gradient.FirstGradient`)."""
         compiled: Any = getattr(first, "compiled", None)
         nothing = tuple[Any, ...]()
         report = self._try("units", lambda: self._report(first, phases), UnitReport())
@@ -173,10 +158,7 @@ def _make_listener(backend: BackendName, now: Callable[[], float]) -> UnitListen
 def track_allocations(file: str) -> AbstractContextManager[Any]:
     """Have memray note every allocation, with native frames; aggregated, which is the cheapest (two to five times).
 
-    Raises
-    ------
-    WorkerError
-        Where memray is not installed.
+    Raises `WorkerError` where memray is not installed.
     """
     try:
         import memray
@@ -206,22 +188,10 @@ def watch_imports(events: FunctionEvents, recorder: StretchRecorder) -> None:
 def sum_imports(
     roots: tuple[Stretch, ...], whole_seconds: float, *, most: int = MOST_PACKAGES
 ) -> tuple[ImportTime, ...]:
-    """Put modules together by top-level package.
+    """Put modules together by top-level package, largest own seconds first, then `THE_REST` and `NO_IMPORT`.
 
-    Parameters
-    ----------
-    roots : tuple of Stretch
-        Of `watch_imports`.
-    whole_seconds : float
-        Length of the watched block.
-    most : int
-        How many packages are listed.
-
-    Returns
-    -------
-    tuple of ImportTime
-        Largest own seconds first, then `THE_REST` and `NO_IMPORT`; own seconds add up to `whole_seconds`.
-        Inclusive seconds are those of imports that no other module of the same package asked for.
+    Own seconds add up to those of the watched block. Inclusive seconds are those of imports that no other module of the
+    same package asked for.
     """
     if not roots:
         return ()

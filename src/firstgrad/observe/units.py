@@ -47,13 +47,10 @@ class CompileFacts:
     """Of the whole graph, after rewriting."""
 
     def sources_of(self, nodes: Iterable[Sequence[Any]]) -> tuple[str, ...]:
-        """Unite what nodes are nearest to.
+        """Unite what nodes are nearest to, each given with those of the outer graphs around it.
 
-        Parameters
-        ----------
-        nodes : iterable of sequences of nodes
-            Each node, then those of the outer graphs around it. What an inner graph calls its inputs says nothing, so
-            only the outermost node's named variables may stand in for the model's.
+        What an inner graph calls its inputs says nothing, so only the outermost node's named variables may stand in for
+        the model's.
         """
         return unite_sources(self._nearest(chain) for chain in nodes)
 
@@ -121,19 +118,8 @@ def nearest_sources(
 ) -> tuple[str, ...]:
     """Search from a node's inputs through what computes them, breadth first, for the model's variables.
 
-    Parameters
-    ----------
-    node : Apply
-        Has `inputs`; each of them has a `name` and perhaps an `owner`, a node again.
-    groups : mapping
-        From the name of a value variable to that of its group.
-    most, most_looked_at : int
-        How many names are enough, and how many variables are looked at.
-
-    Returns
-    -------
-    tuple of str
-        Groups, nearest first. Where there are none, as for observed data: other named variables that are no constants.
+    Returns the names of groups (`groups` has them by value variable), nearest first. Where there are none, as for
+    observed data: other named variables that are no constants.
     """
     near: dict[str, None] = {}
     others: dict[str, None] = {}

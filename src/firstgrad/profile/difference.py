@@ -101,10 +101,7 @@ class ProfileDifference:
 def find_difference(base: Profile, head: Profile) -> ProfileDifference:
     """Compare two profiles of any two cases. Units are matched by normalised name and operation.
 
-    Raises
-    ------
-    ComparisonError
-        Where one of them failed before its end: what it lacks would look like what got cheaper.
+    Raises `ComparisonError` where one of them failed before its end: what it lacks would look like what got cheaper.
     """
     for side, profile in (("base", base), ("head", head)):
         failure = profile.record.failure
@@ -231,13 +228,7 @@ def group_units(
 ) -> dict[str, tuple[CompiledUnit, ...]]:
     """Put units together by normalised name and operation, in the order of their first one.
 
-    Parameters
-    ----------
-    units : iterable of CompiledUnit
-        Of one profile.
-    beside : iterable of CompiledUnit
-        Of the profile that it is compared with. Names that occur once have no number: ``stage`` is called ``stage_#``
-        where the other one has several.
+    Names that occur once have no number: ``stage`` is called ``stage_#`` where the profile `beside` has several.
     """
     numbered = {normalise_name(unit.name) for unit in beside}
     groups: dict[str, tuple[CompiledUnit, ...]] = {}

@@ -30,12 +30,7 @@ _AGAIN = "Profile the case again"
 def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
     """Write a profile to ``FOLDER/RECORD_ID.json``, whole or not at all.
 
-    Raises
-    ------
-    RecordExistsError
-        Where that file is there already; it stays as it is.
-    StoreError
-        Where the file cannot be written, or the record's id makes no file name.
+    Raises `RecordExistsError` where that file is there already, `StoreError` where it cannot be written.
     """
     record_id = profile.record.record_id
     if not record_id or Path(record_id).name != record_id or record_id.startswith("."):
@@ -44,36 +39,17 @@ def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
 
 
 def require_folder(folder: str | Path = DEFAULT_FOLDER) -> None:
-    """Make the folder of kept profiles, before anything is run whose profile is to be kept.
-
-    Raises
-    ------
-    StoreError
-        Where it cannot be made, or not be written to.
-    """
+    """Make the folder of kept profiles, before anything is run whose profile is to be kept; raise `StoreError`."""
     make_folder_of(Path(folder) / "any")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StoreError(f"{folder}: you may not write here. Run in another folder, or give --no-keep")
 
 
 def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -> Path:
-    """Write a profile to a file of any name, whole or not at all.
+    """Write a profile to a file of any name, whole or not at all; its folder is made.
 
-    Parameters
-    ----------
-    profile : Profile
-        What to write.
-    path : str or Path
-        The file; its folder is made.
-    is_new : bool
-        Whether to refuse a file that is there already; without it, that one is replaced.
-
-    Raises
-    ------
-    RecordExistsError
-        Where the file is there and must not be.
-    StoreError
-        Where it cannot be written.
+    Raises `RecordExistsError` where the file must be new and is there (else it is replaced), `StoreError` where it can't
+    be written.
     """
     path = Path(path)
     make_folder_of(path)
@@ -104,12 +80,8 @@ def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -
 def read_profile(path: str | Path) -> Profile:
     """Read a profile's file.
 
-    Raises
-    ------
-    SchemaTooNewError
-        Where a newer firstgrad wrote it.
-    StoreError
-        Where it cannot be read, is no profile, or one of an older version.
+    Raises `SchemaTooNewError` where a newer firstgrad wrote it, `StoreError` where it cannot be read or is no profile
+    of this version.
     """
     path = Path(path)
     try:
@@ -139,19 +111,9 @@ def _schema_version(text: bytes) -> int:
 
 
 def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
-    """Find a profile by its file, or by the beginning of its record id among those that are kept.
+    """Find a profile by its file (one that is there, or what ends in ``.json``), or by the beginning of its record id.
 
-    Parameters
-    ----------
-    what : str
-        A path (of a file that is there, or anything that ends in ``.json``), or a prefix.
-    folder : str or Path
-        Where profiles are kept.
-
-    Raises
-    ------
-    StoreError
-        Where none is there, or several; the error lists the candidates.
+    Raises `StoreError` where none is kept in the folder, or several are; the error lists the candidates.
     """
     if names_file(what):
         return Path(what)

@@ -144,10 +144,7 @@ class _Site:
 def add_up(records: Iterable[tuple[Sequence[Frame], Sequence[Frame], int, int]]) -> tuple[AllocationSite, ...]:
     """Add allocations up by the innermost Python frame that is no mere door to native code; at most `MAX_SITES`.
 
-    Parameters
-    ----------
-    records : iterable of (frames, Python frames, bytes, allocations)
-        Frames of both kinds, and the first few of Python's, each innermost first.
+    Each is given as its frames of both kinds, the first few of Python's (both innermost first), bytes, and how many.
     """
     sites: dict[Frame, _Site] = defaultdict(_Site)
     for hybrid, python, size, count in records:
@@ -182,13 +179,7 @@ def shorten_path(file: str) -> str:
 
 
 def draw_flame_graph(file: Path, page: Path) -> None:
-    """Have memray draw its flame graph of the peak as one page that loads nothing.
-
-    Raises
-    ------
-    WorkerError
-        With memray's own words.
-    """
+    """Have memray draw its flame graph of the peak as one page that loads nothing; raise `WorkerError` in its words."""
     page.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],

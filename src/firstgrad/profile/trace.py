@@ -162,16 +162,11 @@ class NestedSpan:
 
 
 def nest_spans(spans: Iterable[TimeSpan]) -> tuple[NestedSpan, ...]:
-    """Nest spans, whatever the clocks of the instruments say.
+    """Nest spans, whatever the clocks of the instruments say: in order of time, neighbours apart.
 
     Phases are laid down first, then the rest, the longest first; each is cut to what is free around its middle. So a
     span that two clocks put a little over its parent's end loses that little, and a short one never cuts a long one.
     Those whose times are not finite are left out; negative lengths are zero.
-
-    Returns
-    -------
-    tuple of NestedSpan
-        In order of time, each within its outer one, neighbours apart.
     """
     whole = NestedSpan(TimeSpan(kind=SpanKind.STEP, name="", began_seconds=0.0, wall_seconds=0.0), 0.0, math.inf)
     for span in sorted(map(_clean, filter(_is_finite, spans)), key=_order):
