@@ -48,8 +48,8 @@ def require_folder(folder: str | Path = DEFAULT_FOLDER) -> None:
 def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -> Path:
     """Write a profile to a file of any name, whole or not at all; its folder is made.
 
-    Raises `RecordExistsError` where the file must be new and is there (else it is replaced), `StoreError` where it can't
-    be written.
+    Raises `RecordExistsError` where the file must be new and is there (else it is replaced), `StoreError` where it
+    can't be written.
     """
     path = Path(path)
     make_folder_of(path)
