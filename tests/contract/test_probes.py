@@ -14,8 +14,12 @@ from unittest.mock import MagicMock
 import pytest
 from packaging.version import Version
 
+from firstgrad.case import BackendName, Case
 from firstgrad.errors import UnavailableError
+from firstgrad.model import Model
 from firstgrad.observe.probes import FRAMES, PROBES, Probe, module_counts, pass_positions
+from firstgrad.profile.make import profile_case
+from firstgrad.record import Phase
 
 
 def installed(package: str) -> Version:
@@ -125,3 +129,17 @@ def test_each_known_frame_is_there_or_where_another_release_has_it(file, name):
     alike = [place for place, known in FRAMES.items() if known == FRAMES[file, name]]
     moved = [place for place in alike if place[0] == file or place[1] == name]
     assert not lack or any(not what_lacks(*place) for place in moved), f"{file}: {name}: {lack}"
+
+
+@pytest.mark.compiles
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="there is no jax")
+def test_tuples_of_another_shape_cost_what_they_told_and_never_the_sample():
+    model = Model(reference=f"{Path(__file__).with_name('later_pytensor_model.py')}:build")
+    profile = profile_case(Case(model=model, backend=BackendName.JAX, evaluations=3))
+    record, seen = profile.record, profile.attribution
+    assert record.failure is None
+    assert (record.rewrite_passes, seen.rewriters) == ((), ())
+    assert record.counts.nodes_before > record.counts.nodes_after > 0
+    assert record.phase(Phase.REWRITE).wall_seconds > 0
+    assert [line.partition(":")[0] for line in seen.unavailable] == ["passes", "rewriters"]
+    assert seen.units
