@@ -120,16 +120,8 @@ def find_offers(
 ) -> Offers:
     """Sort samples into offers, in the order of what is wanted.
 
-    One sample with a wrong or infinite gradient is enough to leave a choice out.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        Of equal conditions; those of other questions are passed over.
-    wanted : mapping of str to (OfferedChoice, Scenario)
-        By question: what may be offered.
-    workload : Workload
-        What is planned.
+    One sample with a wrong or infinite gradient is enough to leave a choice out. Records are of equal conditions, and
+    those of other questions than the wanted ones are passed over.
     """
     samples: dict[str, list[Record]] = defaultdict(list)
     for record in records:

@@ -78,12 +78,7 @@ class BreakEven:
 def break_even(options: Sequence[Option], n_max: float) -> BreakEven:
     """Find which option is best where, by the medians, between 0 and `n_max` evaluations.
 
-    Parameters
-    ----------
-    options : sequence of Option
-        At least one, with names that differ. Of options that cost the same everywhere the first leads.
-    n_max : float
-        The largest number of evaluations that matters; above 1.
+    Of options that cost the same everywhere the first leads.
 
     Raises
     ------

@@ -115,21 +115,7 @@ def measure_missing(
 ) -> tuple[str, ...]:
     """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
 
-    Parameters
-    ----------
-    store : Store
-    wanted : sequence of WantedChoice
-    samples : int
-        Of each.
-    budget_seconds : float, optional
-        In all.
-    show : callable
-        Opens the display of a plan.
-
-    Returns
-    -------
-    tuple of str
-        What there was no time for.
+    So many samples of each, with `show` to open the display of the plan. Returns what there was no time for.
     """
     from firstgrad.sources import check_reference
     from firstgrad.store.patient import add_patiently
@@ -167,18 +153,9 @@ def _is_complete(sample: Sample) -> bool:
 
 
 class Budgeted:
-    """An executor that begins no sample that is not expected to end in time.
+    """An executor that begins no sample which is not expected to end in time.
 
-    Parameters
-    ----------
-    inner : Executor
-        Who measures.
-    seconds : float, optional
-        In all; none for no end.
-    expect : callable
-        Seconds of a case; none where nothing is known: then it is begun while there is time.
-    clock : callable
-        In seconds.
+    `expect` tells seconds of a case, none where nothing is known: then it is begun while there is time.
     """
 
     def __init__(

@@ -160,14 +160,7 @@ def look_around(
 ) -> Surroundings:
     """Look at the environment variables and a few files; nothing is imported or run.
 
-    Parameters
-    ----------
-    environment : mapping of str to str
-        Environment variables.
-    root : Path
-        Where containers leave their marks (``.dockerenv``, ``run/.containerenv``).
-    now : float, optional
-        Seconds since 1970; now where left out.
+    Containers leave their marks below `root`: ``.dockerenv``, ``run/.containerenv``.
     """
     flags = environment.get("PYTENSOR_FLAGS", "")
     parts = (part.partition("=") for part in flags.split(","))

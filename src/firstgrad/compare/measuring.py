@@ -99,40 +99,30 @@ def measure_sides(
             raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from this folder")
     name = label or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     # A side against itself (is this machine quiet enough?) has two labels, too.
-    names = [request.short_name for request in requests]
-    suffixes = (".a", ".b") if names[0] == names[1] else ("", "")
-    labels = [f"{short}{suffix}@{name}" for short, suffix in zip(names, suffixes, strict=True)]
+    suffixes = (".a", ".b") if requests[0].short_name == requests[1].short_name else ("", "")
     with ExitStack() as stack:
         opened = stack.enter_context(Store.open(store or DEFAULT_PATH))
-        stored = [
-            [record for record in opened.records(label=label) if record.case.question == case.question]
-            for label, case in zip(labels, cases, strict=True)
-        ]
-        interpreters = [
-            make_ready(request, case.backend, stack=stack, tell=tell)
-            for request, case in zip(requests, cases, strict=True)
-        ]
-        for request, side_label, there, interpreter in zip(requests, labels, stored, interpreters, strict=True):
-            _refuse_other_code(request, side_label, there, interpreter)
-        for case, interpreter in zip(cases, interpreters, strict=True):
+        duel_sides, executors, interpreters = [], {}, []
+        records: list[Record] = []
+        for request, case, suffix in zip(requests, cases, suffixes, strict=True):
+            side_label = f"{request.short_name}{suffix}@{name}"
+            stored = [one for one in opened.records(label=side_label) if one.case.question == case.question]
+            interpreter = make_ready(request, case.backend, stack=stack, tell=tell)
+            _refuse_other_code(request, side_label, stored, interpreter)
             check_reference(case.model.reference, (interpreter.folder or Path.cwd()) if interpreter else None)
-        base, head = (
-            DuelSide(label=side_label, case=case, done=len(there))
-            for side_label, case, there in zip(labels, cases, stored, strict=True)
-        )
+            duel_sides.append(DuelSide(label=side_label, case=case, done=len(stored)))
+            executors[side_label] = LocalExecutor(label=side_label, interpreter=interpreter)
+            interpreters.append(interpreter)
+            records += stored
+        base, head = duel_sides
         budget = time_budget[1] if time_budget else None
         duel = Duel(base=base, head=head, rounds=rounds, looks=looks, budget_seconds=budget, seed=order_seed)
-        executor = SidesExecutor(
-            {
-                side_label: LocalExecutor(label=side_label, interpreter=interpreter)
-                for side_label, interpreter in zip(labels, interpreters, strict=True)
-            }
-        )
+        executor = SidesExecutor(executors)
         sides = MeasuredSides(
-            base=labels[0],
-            head=labels[1],
+            base=base.label,
+            head=head.label,
             across=_differing(*interpreters),
-            records=sorted([*stored[0], *stored[1]], key=lambda record: record.started_at),
+            records=sorted(records, key=lambda record: record.started_at),
         )
         try:
             summary = _run(duel, executor, opened, sides, is_decided, show)

@@ -136,8 +136,6 @@ def fit_ratio(
 
     Parameters
     ----------
-    base, head : sequence of float
-        Numbers above zero, at least one each.
     paired : bool
         Whether the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
     scatter : PooledScatter, optional
