@@ -8,8 +8,6 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from firstgrad.case import BackendName
 from firstgrad.errors import BackendUnavailable
 from firstgrad.observe import probes
@@ -116,6 +114,8 @@ def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
 
 def to_jax(data: Any, dtype: Any = None, **context: Any) -> Any:
     """Bring a constant to JAX: a scalar as Python's number, an array without a compile, all else PyTensor's way."""
+    import numpy as np  # not above: the backends' facts are read by a parent that needs no NumPy
+
     if isinstance(data, np.ndarray):
         import jax
 

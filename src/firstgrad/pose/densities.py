@@ -62,7 +62,7 @@ def log_softmax(logits: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unit:
+class UnitDirection:
     """Vectors brought to length one (nearly: `UNIT_EPSILON` is added under the root).
 
     Attributes
@@ -83,10 +83,10 @@ class Unit:
         return by_raw
 
 
-def unit(raw: Numbers) -> Unit:
+def unit(raw: Numbers) -> UnitDirection:
     """Normalise along the last axis."""
     norm = np.sqrt(np.sum(raw * raw, axis=-1, keepdims=True) + UNIT_EPSILON)
-    return Unit(raw / norm, norm)
+    return UnitDirection(raw / norm, norm)
 
 
 def follow(x_root: Numbers, offsets: Numbers, parents: Numbers) -> Numbers:

@@ -22,7 +22,7 @@ from firstgrad.pose.densities import (
     LOG_2PI,
     Numbers,
     Projection,
-    Unit,
+    UnitDirection,
     follow,
     follow_back,
     log_gamma,
@@ -123,7 +123,7 @@ class Hidden:
 
     Attributes
     ----------
-    mu : Unit
+    mu : UnitDirection
         Preferred directions, shape (S, J, 3).
     kappa : array, shape (S, J)
         How strongly they are preferred.
@@ -135,7 +135,7 @@ class Hidden:
         Of the directions alone, without the observations.
     """
 
-    mu: Unit
+    mu: UnitDirection
     kappa: Numbers
     log_init: Numbers
     log_trans: Numbers
@@ -148,7 +148,7 @@ class Forward:
 
     Attributes
     ----------
-    direction : Unit
+    direction : UnitDirection
         The bones' directions, shape (T, K, 3).
     projection : Projection
         The joints as the cameras see them.
@@ -164,7 +164,7 @@ class Forward:
         The HMM.
     """
 
-    direction: Unit
+    direction: UnitDirection
     projection: Projection
     seen: NDArray[np.bool_]
     residual: Numbers
@@ -213,7 +213,7 @@ def forward(spec: PoseSpec, data: PoseData, values: Mapping[str, Numbers]) -> Fo
     )
 
 
-def _hidden(values: Mapping[str, Numbers], direction: Unit) -> Hidden:
+def _hidden(values: Mapping[str, Numbers], direction: UnitDirection) -> Hidden:
     mu, kappa = unit(values["hmm_mu_raw"]), np.exp(values["hmm_kappa_log__"])
     # The root's direction is zero, so its row of mu and kappa adds nothing.
     pull = kappa[:, 1:, None] * mu.value[:, 1:]
