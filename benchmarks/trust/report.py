@@ -70,7 +70,7 @@ class TrustReport:
     noise, paired_noise : float
         Robust standard deviation of the logarithms of single CPU times, and of the differences within rounds.
     real_factor : tuple of float, optional
-        How much dearer the slower side is, by all its rounds: value, low, high.
+        How much costlier the slower side is, by all its rounds: value, low, high.
     tools : tuple of ToolResult
         firstgrad first.
     until_decided : tuple of UntilDecided

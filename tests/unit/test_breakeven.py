@@ -24,7 +24,7 @@ def names(result):
     return [each.name for each in result.leaders]
 
 
-def test_a_dearer_compile_pays_from_the_planted_number_on():
+def test_a_costlier_compile_pays_from_the_planted_number_on():
     result = break_even([option("quick", 10.0, 2e-3), option("fast", 110.0, 1e-3)], 1e6)
     (crossing,) = result.crossings
     assert (crossing.before.name, crossing.after.name) == ("quick", "fast")
@@ -116,7 +116,7 @@ SECONDS = st.integers(min_value=0, max_value=1000)
 
 
 @given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=8), st.integers(min_value=0, max_value=500))
-def test_the_leader_is_nowhere_dearer_than_any_option(seconds, evaluations):
+def test_the_leader_is_nowhere_costlier_than_any_option(seconds, evaluations):
     options = [option(str(number), float(first), float(each)) for number, (first, each) in enumerate(seconds)]
     result = break_even(options, 500)
     passed = [each.evaluations.value for each in result.crossings if each.evaluations.value <= evaluations]
