@@ -117,7 +117,6 @@ def test_of_many_candidates_the_latest_ten_are_listed():
     assert "a01" not in str(error.value)
 
 
-@pytest.mark.parametrize("fields", [{}, {"new_field": 1}])  # what a decoder would complain of first
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
@@ -125,16 +124,17 @@ def test_of_many_candidates_the_latest_ten_are_listed():
         (-1, StoreError, "is from before firstgrad's first release.*Profile the case again"),
     ],
 )
-def test_another_version_is_refused_by_name(tmp_path, change, kind, message, fields):
-    document = json.loads(to_json(planted_profile())) | fields
+def test_another_version_is_refused_by_name(tmp_path, change, kind, message):
+    document = json.loads(to_json(planted_profile()))
     document["record"]["schema_version"] = SCHEMA_VERSION + change
+    document["new_field"] = 1  # what a decoder would complain of first
     path = tmp_path / "other.json"
     path.write_text(json.dumps(document))
     with pytest.raises(kind, match=rf"other\.json: schema version {SCHEMA_VERSION + change} {message}"):
         read_profile(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"record": {"schema_version": "one"}}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"record": {"schema_version": "1"}}', "\udcff"])
 def test_a_file_that_is_no_profile_is_refused_by_name(tmp_path, text):
     path = tmp_path / "odd.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))

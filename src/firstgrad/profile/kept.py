@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from firstgrad.codec import DecodeError, from_json, to_json
+from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, StoreError
 from firstgrad.profile import Profile
-from firstgrad.record import SCHEMA_VERSION
-from firstgrad.store.jsonl import check_version, make_folder_of
+from firstgrad.store.jsonl import decode_stored, make_folder_of, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +19,6 @@ DEFAULT_FOLDER = ".firstgrad/profiles"
 
 _ENDING = ".json"
 _MOST_CANDIDATES = 10
-_LONGEST_DETAIL = 300
-_AGAIN = "Profile the case again"
 
 
 def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
@@ -52,28 +46,14 @@ def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -
     can't be written.
     """
     path = Path(path)
-    make_folder_of(path)
-    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with beside.open("xb") as file:
-            file.write(to_json(profile).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if is_new:
-            path.open("xb").close()  # unlike a rename, it refuses where the name is taken
-        beside.replace(path)
+        with replacing(path, is_new=is_new) as beside:
+            beside.write_bytes(to_json(profile).encode() + b"\n")
     except FileExistsError as error:
         raise RecordExistsError(
             f"{path}: this profile is already there, and nothing is ever overwritten. Show it: "
             f"firstgrad profile --show {path}"
         ) from error
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
     return path
 
 
@@ -90,24 +70,8 @@ def read_profile(path: str | Path) -> Profile:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give a profile's file, or a kept profile's record id"
         ) from error
-    try:
-        profile = from_json(text, Profile)
-    except DecodeError as error:
-        check_version(_schema_version(text), str(path), again=_AGAIN)
-        detail = str(error)
-        if len(detail) > _LONGEST_DETAIL:
-            detail = detail[:_LONGEST_DETAIL] + "..."
-        raise StoreError(f"{path}: {detail}. Give a file that firstgrad profile wrote, or profile again") from error
-    check_version(profile.record.schema_version, str(path), again=_AGAIN)
-    return profile
-
-
-def _schema_version(text: bytes) -> int:
-    """Version that a text claims of its record; the present one where it is damaged, as the decoder says better."""
-    try:
-        return int(json.loads(text)["record"]["schema_version"])
-    except Exception:  # noqa: BLE001 - damaged in any way
-        return SCHEMA_VERSION
+    next_step = "Give a file that firstgrad profile wrote, or profile again"
+    return decode_stored(text, Profile, where=str(path), next_step=next_step, again="Profile the case again")
 
 
 def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:

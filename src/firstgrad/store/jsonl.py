@@ -46,8 +46,10 @@ def make_folder_of(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, is_new: bool = False) -> Iterator[Path]:
     """Give a file beside another, which takes its place at the end: what goes wrong before leaves the old one there.
+
+    With `is_new` a file that is there already is refused, by FileExistsError.
 
     Raises
     ------
@@ -60,7 +62,11 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
+        if is_new:
+            path.open("xb").close()  # unlike a rename, it refuses where the name is taken
         beside.replace(path)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
@@ -71,23 +77,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
-    """Write records to a file, all or nothing; one that is there is replaced.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        For example `Store.records()`.
-    path : str or Path
-
-    Returns
-    -------
-    int
-        How many were written.
+    """Write records to a file, all or nothing, and return how many; one that is there is replaced.
 
     Raises
     ------
     StoreError
-        Where the file cannot be written.
+        Where it cannot be written.
     """
     written = 0
     with replacing(Path(path)) as beside, beside.open("xb") as file:
@@ -150,38 +145,42 @@ def import_into(store: Store, path: str | Path) -> tuple[int, int]:
 
 
 _LONGEST_DETAIL = 500
+MEASURE_AGAIN = "Measure again, into a store of another name"
 
 
 def read_document(document: str | bytes, *, where: str, next_step: str) -> Record:
-    """Decode one record.
+    """Decode one record; see `decode_stored`."""
+    return decode_stored(document, Record, where=where, next_step=next_step)
+
+
+def decode_stored[T](
+    document: str | bytes, kind: type[T], *, where: str, next_step: str, again: str = MEASURE_AGAIN
+) -> T:
+    """Decode what `firstgrad.codec.to_json` wrote: a record, or what holds one as ``record``.
 
     Parameters
     ----------
-    document : str or bytes
-        What `firstgrad.codec.to_json` wrote.
     where : str
         Names the document in errors.
-    next_step : str
-        What a reader can do about a damaged one.
+    next_step, again : str
+        What a reader can do about a damaged one, and about one of an earlier version.
 
     Raises
     ------
     StoreError
         Where it cannot be decoded, or another version of firstgrad wrote it.
     """
+    check_version(_schema_version(document), where, again=again)
     try:
-        record = from_json(document, Record)
+        return from_json(document, kind)
     except DecodeError as error:
-        check_version(_schema_version(document), where)
         detail = str(error)
         if len(detail) > _LONGEST_DETAIL:
             detail = detail[:_LONGEST_DETAIL] + "..."
         raise StoreError(f"{where}: {detail}. {next_step}") from error
-    check_version(record.schema_version, where)
-    return record
 
 
-def check_version(version: int, where: str, again: str = "Measure again, into a store of another name") -> None:
+def check_version(version: int, where: str, again: str = MEASURE_AGAIN) -> None:
     """Refuse what another version of firstgrad wrote; raise StoreError, or SchemaTooNewError, which says what to do."""
     if version > SCHEMA_VERSION:
         raise SchemaTooNewError(
@@ -198,7 +197,8 @@ def check_version(version: int, where: str, again: str = "Measure again, into a 
 def _schema_version(document: str | bytes) -> int:
     """Version that a document claims to have; the present one where it claims none."""
     try:
-        version = json.loads(document)["schema_version"]
+        content = json.loads(document)
+        version = content.get("record", content)["schema_version"]
     except Exception:  # noqa: BLE001 - damaged in any way: then it claims nothing
         return SCHEMA_VERSION
     return version if isinstance(version, int) else SCHEMA_VERSION
