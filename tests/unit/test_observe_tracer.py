@@ -9,10 +9,9 @@ import pytest
 from firstgrad.case import BackendName
 from firstgrad.observe import tracer as tracer_module
 from firstgrad.observe.calls import FunctionEvents
-from firstgrad.observe.events import CacheMiss, NodeTypeCount, SpanKind, TimeSpan
+from firstgrad.observe.events import Attribution, CacheMiss, NodeTypeCount, SpanKind, TimeSpan
 from firstgrad.observe.spans import Stretch, StretchRecorder, walk_stretches
 from firstgrad.observe.tracer import NO_IMPORT, THE_REST, Tracer, import_spans, sum_imports, watch_imports
-from firstgrad.observe.units import UnitReport
 from firstgrad.record import Phase, PhaseRecord, RewritePass
 from helpers import FakeClock
 
@@ -56,7 +55,9 @@ class Planted:
         self._called("report")
         assert facts.phase_at(1.5) is Phase.REWRITE
         unit = TimeSpan(kind=SpanKind.UNIT, name="kernel", began_seconds=2.5, wall_seconds=9.0)
-        return UnitReport(spans=(unit,), misses=(CacheMiss(name="kernel", reason="r"),), unavailable=("sizes: none",))
+        return Attribution(
+            spans=(unit,), cache_misses=(CacheMiss(name="kernel", reason="r"),), unavailable=("sizes: none",)
+        )
 
 
 @pytest.fixture

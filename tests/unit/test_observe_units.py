@@ -67,14 +67,14 @@ def test_a_c_module_made_for_an_inner_function_lies_within_the_outer_ones():
 def test_a_c_module_without_a_compiler_came_from_the_cache_and_is_no_miss():
     report = CModuleListener().report((module("m1", 0.0, 0.5),), LINKED)
     assert report.units[0].from_cache
-    assert report.misses == ()
+    assert report.cache_misses == ()
 
 
 @pytest.mark.parametrize(
     ("key", "reason"), [(None, "no cache key"), (((), "rest"), "c_code_cache_version"), (KEY, "had no entry")]
 )
 def test_c_modules_that_were_compiled_say_why(key, reason):
-    (miss,) = CModuleListener().report((module("m1", 0.0, 2.0, run(0.5, 1.0), key=key),), LINKED).misses
+    (miss,) = CModuleListener().report((module("m1", 0.0, 2.0, run(0.5, 1.0), key=key),), LINKED).cache_misses
     assert reason in miss.reason
 
 
@@ -138,7 +138,7 @@ def test_events_of_jax_become_units_with_spans_and_sizes(jax_without_jax):
     assert (whole.name, whole.own_seconds, whole.op, whole.nodes) == ("jax_funcified_fgraph", 9.0, "FunctionGraph", 9)
     assert (whole.from_cache, whole.code_bytes) == (True, 9)
     assert (stage.own_seconds, stage.op, stage.from_cache, stage.code_bytes) == (1.0, "", False, None)
-    assert [each.name for each in report.misses] == ["stage"]
+    assert [each.name for each in report.cache_misses] == ["stage"]
     units = [each for each in report.spans if each.kind is SpanKind.UNIT]
     assert [(each.name, each.began_seconds, each.wall_seconds) for each in units] == [
         ("stage", 0.0, 1.0),
@@ -159,7 +159,7 @@ def test_xla_modules_that_were_compiled_say_why(monkeypatch, folder, events, rea
     monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(config=config))
     listener = XlaModuleListener(FakeClock(0.0))
     send(listener, FakeClock(), "compile", "jit(f)", 1.0, *events)
-    (miss,) = listener.report((), LINKED).misses
+    (miss,) = listener.report((), LINKED).cache_misses
     assert reason in miss.reason
 
 
@@ -328,7 +328,7 @@ def test_functions_from_the_cache_are_units_with_their_files_size(planted, tmp_p
     report = listener.report((Stretch("load", made.graph, 0, 0.25, note=str(file)),), FACTS)
     (unit,) = report.units
     assert (unit.from_cache, unit.own_seconds, unit.code_bytes) == (True, 0.25, 77)
-    assert report.misses == ()
+    assert report.cache_misses == ()
 
 
 def test_misses_say_why(planted):
@@ -337,7 +337,8 @@ def test_misses_say_why(planted):
     missed = Stretch("load missed", made.graph, 0, 0.1)
     refused = (Stretch("load missed", made.dot, 3, 4), compiled(made.dot, 4, 5), Stretch("save", made.dot, 5, 6))
     reasons = {
-        each.name: each.reason for each in listener.report((missed, compiled(made.graph, 1, 2), *refused), FACTS).misses
+        each.name: each.reason
+        for each in listener.report((missed, compiled(made.graph, 1, 2), *refused), FACTS).cache_misses
     }
     assert "no cache key" in reasons["Stubborn"]
     assert "the cache had no entry" in reasons["numba_funcified_fgraph"]
@@ -348,7 +349,7 @@ def test_an_empty_cache_is_summed_up():
     listener = NumbaFunctionListener()
     many = [function(f"kernel_of_{number}") for number in range(MOST_MISSES + 1)]
     stretches = [Stretch("load missed", each, at, at + 0.5) for at, each in enumerate(many)]
-    (miss,) = listener.report(tuple(stretches), FACTS).misses
+    (miss,) = listener.report(tuple(stretches), FACTS).cache_misses
     assert (miss.name, miss.units) == ("(21 jitted functions)", 21)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
-from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, UnitKind
+from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import WHOLE_GRAPH, UnitReport, describe_op, order_units, sum_up_misses
+from firstgrad.observe.units import WHOLE_GRAPH, describe_op, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -106,7 +106,7 @@ class CModuleListener:
     def detach(self) -> None:
         """Need nothing: the watched functions are let go by their context."""
 
-    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:
         """Put the stretches of each module together."""
         modules = _gather(roots, facts)
         compiled = [module.made for module in modules if module.compiled]
@@ -119,10 +119,10 @@ class CModuleListener:
             for stretch, _ in walk_stretches(roots)
             if stretch.kind == _COMPILER or stretch.note is not None
         ]
-        return UnitReport(
+        return Attribution(
             units=order_units(module.to_unit(facts) for module in modules),
             spans=tuple(spans),
-            misses=(
+            cache_misses=(
                 *(CacheMiss(name=name, reason=reason) for name, reason in unkept.items()),
                 *sum_up_misses(missed, _NO_ENTRY, "C modules"),
             ),

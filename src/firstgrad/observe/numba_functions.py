@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
-from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, UnitKind
+from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.listeners import listen_numba
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import WHOLE_GRAPH, UnitReport, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,19 +192,19 @@ class NumbaFunctionListener:
             self._undo()
             self._undo = None
 
-    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:
         """Put the stretches of each function together."""
         functions = self._gather(roots, facts)
         names = dict(zip(functions, number_names([function.name for function in functions]), strict=True))
         missed = [names[function] for function in functions if function.missed and not function.refused]
-        return UnitReport(
+        return Attribution(
             units=order_units(function.to_unit(names, facts) for function in functions),
             spans=tuple(
                 stretch.as_span(SpanKind.UNIT, names[function])
                 for function in functions
                 for stretch in function.outermost
             ),
-            misses=(
+            cache_misses=(
                 *(CacheMiss(name=describe_op(op), reason=_NO_KEY) for op in self._book.unkeyed_operations()),
                 *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.refused),
                 *sum_up_misses(missed, _NO_ENTRY, "jitted functions"),

@@ -21,7 +21,7 @@ from firstgrad.observe.spans import (
     phase_spans,
     walk_stretches,
 )
-from firstgrad.observe.units import CompileFacts, UnitReport, value_names
+from firstgrad.observe.units import CompileFacts, value_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,31 +92,31 @@ class Tracer:
         """Put together what was seen of what the window gave (`firstgrad.measure.first_gradient.FirstGradient`)."""
         compiled: Any = getattr(first, "compiled", None)
         nothing = tuple[Any, ...]()
-        report = self._try("units", lambda: self._report(first, phases), UnitReport())
+        report = self._try("units", lambda: self._report(first, phases), Attribution())
         imports, modules = self._try("imports", self._sum_imports, (nothing, nothing))
-        attribution = Attribution(
-            rewriters=self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing),
-            node_types=self._try(
-                "types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing
+        types = self._try("types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing)
+        spans = self._try(
+            "spans",
+            lambda: cut_spans(
+                (*phase_spans(phases), *pass_spans(compiled.rewrite_passes, phases), *modules, *report.spans)
             ),
-            units=report.units,
-            imports=imports,
-            cache_misses=report.misses,
-            spans=self._try(
-                "spans",
-                lambda: cut_spans(
-                    (*phase_spans(phases), *pass_spans(compiled.rewrite_passes, phases), *modules, *report.spans)
-                ),
-                nothing,
-            ),
+            nothing,
         )
+        rewriters = self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing)
         problems = [problem for part in (self._imports, self._window) if part for problem in part.events.problems]
         unavailable = (*getattr(compiled, "unavailable", ()), *self._unavailable, *problems, *report.unavailable)
-        return replace(attribution, unavailable=tuple(dict.fromkeys(unavailable)))
+        return replace(
+            report,
+            rewriters=rewriters,
+            node_types=types,
+            imports=imports,
+            spans=spans,
+            unavailable=tuple(dict.fromkeys(unavailable)),
+        )
 
-    def _report(self, first: Any, phases: tuple[PhaseRecord, ...]) -> UnitReport:
+    def _report(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
         if self._window is None or self._listener is None:
-            return UnitReport()
+            return Attribution()
         groups = self._try("names of the model's variables", lambda: value_names(first.built.model), dict[str, str]())
         facts = CompileFacts(phase_at=phase_finder(phases), groups=groups, nodes=first.compiled.nodes_after)
         return self._listener.report(self._window.recorder.finish(), facts)

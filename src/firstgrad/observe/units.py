@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from firstgrad.observe.calls import FunctionEvents
-    from firstgrad.observe.events import CompiledUnit, TimeSpan
+    from firstgrad.observe.events import Attribution, CompiledUnit
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.record import Phase
 
@@ -23,16 +23,6 @@ WHOLE_GRAPH = "FunctionGraph"
 MOST_SOURCES = 3
 _LONGEST_OP = 300
 _MOST_LOOKED_AT = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitReport:
-    """What a listener heard: units slowest first, spans in any order."""
-
-    units: tuple[CompiledUnit, ...] = ()
-    spans: tuple[TimeSpan, ...] = ()
-    misses: tuple[CacheMiss, ...] = ()
-    unavailable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +63,8 @@ class UnitListener(Protocol):
     def detach(self) -> None:
         """Listen no more."""
 
-    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:
-        """Say what was compiled."""
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:
+        """Say what was compiled: units slowest first, spans in any order, what no cache had."""
 
 
 def describe_op(op: Any) -> str:

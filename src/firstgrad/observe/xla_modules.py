@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
-from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
-from firstgrad.observe.units import WHOLE_GRAPH, UnitReport, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,7 +125,7 @@ class XlaModuleListener:
         if is_compile:
             self._cache_events.clear()
 
-    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> UnitReport:  # noqa: ARG002 - the steps are here
+    def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:  # noqa: ARG002 - the steps are here
         """Put steps together to modules."""
         modules = gather_modules(outermost(self._steps))
         names = number_names([module.name for module in modules])
@@ -144,12 +144,12 @@ class XlaModuleListener:
             _span(SpanKind.STEP, f"{one.step} {_plain(one.function)}".rstrip(), one.began_seconds, one.ended_seconds)
             for one in self._steps
         ]
-        return UnitReport(
+        return Attribution(
             units=order_units(
                 module.to_unit(name, sizes.get(module.name), facts) for module, name in zip(modules, names, strict=True)
             ),
             spans=tuple(spans),
-            misses=tuple(misses),
+            cache_misses=tuple(misses),
             unavailable=tuple(self._unavailable),
         )
 
