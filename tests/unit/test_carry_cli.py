@@ -57,8 +57,17 @@ def test_records_go_from_store_to_store(tmp_path):
         assert len(store) == 2
 
 
-@pytest.mark.parametrize(("name", "options"), [("x.csv", ()), ("x.txt", ("--format", "csv"))])
-def test_a_table_has_a_line_a_sample_and_a_column_a_metric(tmp_path, name, options):
+@pytest.mark.parametrize(
+    ("name", "options", "read"),
+    [
+        ("x.csv", (), pd.read_csv),
+        ("x.txt", ("--format", "csv"), pd.read_csv),
+        ("x.parquet", (), pd.read_parquet),
+    ],
+)
+def test_a_table_has_a_line_a_sample_and_a_column_a_metric(tmp_path, name, options, read):
+    if read is pd.read_parquet:
+        pytest.importorskip("pyarrow")
     with Store.open(tmp_path / "a.sqlite") as store:
         for number, label in enumerate("xxy"):
             store.add(make_record(record_id=f"{number}", environment=make_environment(label=label)))
@@ -66,7 +75,7 @@ def test_a_table_has_a_line_a_sample_and_a_column_a_metric(tmp_path, name, optio
     done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite"), "--label", "x", *options])
     assert done.exit_code == 0, done.output
     assert "2 samples to" in done.stderr
-    samples = pd.read_csv(file)
+    samples = read(file)
     assert [str(name) for name in samples["record_id"]] == ["0", "1"]
     assert set(samples["label"]) == {"x"}
     assert {metric.name for metric in METRICS} <= set(samples)

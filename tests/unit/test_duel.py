@@ -160,5 +160,5 @@ def test_executors_are_closed_when_a_record_cannot_be_kept():
 
     with pytest.raises(OSError, match="full"):
         run(make_duel(), SidesExecutor(sides), keep=keep)
-    assert sum(each.started for each in sides.values()) == 1
-    assert all(each.closed == each.started for each in sides.values())
+    assert sum(side.started for side in sides.values()) == 1
+    assert all(side.closed == side.started for side in sides.values())

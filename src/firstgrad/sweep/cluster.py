@@ -251,7 +251,8 @@ class Dispatch:
             return []
         try:
             addresses = self._client.nthreads()
-        except OSError:
+        # ValueError is Tornado's, where a connection ends amid the handshake of TLS.
+        except (OSError, ValueError):
             return []  # it may come back; Dask's client tries for a while, then closes itself
         finally:
             self._looked = time.monotonic()
