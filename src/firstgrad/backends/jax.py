@@ -18,7 +18,6 @@ from firstgrad.backends.base import Answer, BackendFacts, Compiled
 from firstgrad.backends.pytensor import PyTensorBackend, first_line
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
-from firstgrad.fast.xla import Effort
 from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 from firstgrad.observe.rewriting import read_passes
@@ -145,7 +144,7 @@ class JaxDirectBackend(JaxBackend):
     """
 
     facts = replace(JaxBackend.facts, name=BackendName.JAX_DIRECT, colour="#56B4E9", marker="v")
-    effort = Effort.NORMAL
+    effort = "normal"  # of XLA's, by its name: to import the enumeration takes NumPy
 
     def import_backend(self) -> None:
         """Import what the JAX backend imports, and firstgrad's own way."""
@@ -159,6 +158,7 @@ class JaxDirectBackend(JaxBackend):
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite the log-density, trace and compile its value and gradient."""
         from firstgrad.fast.gradient import make_fast_gradient, with_parameter_checks
+        from firstgrad.fast.xla import Effort
 
         self._has_compiled = True
         mode = with_parameter_checks(self.marked.with_hooks(hooks), built.model)
@@ -173,7 +173,7 @@ class JaxDirectBackend(JaxBackend):
         point = built.initial if built.initial is not None else self.start_point(built)
         has_logp = target is Target.LOGP_DLOGP
         try:
-            gradient = make_fast_gradient(built.model, graph, point, self.effort, rewrite, with_logp=has_logp)
+            gradient = make_fast_gradient(built.model, graph, point, Effort(self.effort), rewrite, with_logp=has_logp)
         except NotImplementedError as error:
             raise _no_jax(error, is_own=built.is_own) from error
         except (TypeError, IndexError) as error:  # JAX's own are kinds of these; it traces here, not in the first call
@@ -201,7 +201,7 @@ class JaxQuickBackend(JaxDirectBackend):
     """The same with the least effort of XLA."""
 
     facts = replace(JaxBackend.facts, name=BackendName.JAX_QUICK, colour="#000000", marker="P")
-    effort = Effort.LEAST
+    effort = "least"
 
 
 def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:

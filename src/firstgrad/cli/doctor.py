@@ -11,12 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from firstgrad.cli.console import OutputOptions, finish
+from firstgrad.cli.options import spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from firstgrad.show.result import Inline, Result
 
 MIN_FREE_BYTES = 2 * 1024**3
 
@@ -31,63 +34,43 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    what : str
-        Its name.
-    health : Health
-        Whether it is in the way of measuring.
-    found : str
-        What is there.
-    advice : str
-        What to do, where something is to be done.
-    """
+    """One thing that was looked at."""
 
     what: str
     health: Health
     found: str
     advice: str = ""
+    """What to do, where something is to be done."""
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Diagnosiss as JSON.")] = False) -> None:
+@spread
+def doctor(output: OutputOptions) -> None:
     """Look at this machine: versions, backends, compiler, load, frequency scaling, bytecode, room on disk.
 
     Exit codes: 0 fit, perhaps with doubts; 3 something is missing without which nothing can be measured.
     """
+    output.refuse_both()
+    finish(make_result(list(examine())), output)
+
+
+def make_result(diagnoses: list[Diagnosis]) -> Result:
+    """Make what is shown: a line each, and below it what to do."""
     from firstgrad.cli.exit_codes import ExitCode
+    from firstgrad.show.result import Items, Result, Span, Style
 
-    findings = list(examine())
-    if json:
-        from firstgrad.codec import to_json
-
-        typer.echo(to_json(findings))
-    else:
-        from rich.text import Text
-
-        from firstgrad.cli.console import make_console
-
-        console = make_console()
-        styles = {Health.GOOD: "green", Health.DOUBT: "yellow", Health.BAD: "bold red"}
-        for each in findings:
-            console.print(
-                Text.assemble((f"{each.health:<6}", styles[each.health]), f"{each.what:<14}", each.found),
-                soft_wrap=True,
-            )
-            if each.advice:
-                console.print(f"{'':20}{each.advice}", soft_wrap=True)
-    bad = any(each.health is Health.BAD for each in findings)
-    raise typer.Exit(ExitCode.CASE_FAILED if bad else ExitCode.GOOD)
+    styles = {Health.GOOD: Style.GOOD, Health.DOUBT: Style.DOUBT, Health.BAD: Style.BAD}
+    lines: list[Inline] = []
+    for one in diagnoses:
+        lines.append((Span(f"{one.health:<6}", styles[one.health]), f"{one.what:<14}{one.found}"))
+        if one.advice:
+            lines.append(f"{'':20}{one.advice}")
+    bad = any(one.health is Health.BAD for one in diagnoses)
+    code = ExitCode.CASE_FAILED if bad else ExitCode.GOOD
+    return Result(parts=(Items(lines),), document=diagnoses, exit_code=code)
 
 
 def examine() -> Iterator[Diagnosis]:
-    """Look at everything, without importing what is measured.
-
-    Yields
-    ------
-    Diagnosis
-    """
+    """Look at everything, without importing what is measured."""
     yield Diagnosis("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
     yield from _packages()
     yield from _backends()
@@ -146,7 +129,9 @@ def _frequency() -> Diagnosis:
 
 
 def _bytecode() -> Diagnosis:
-    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not _pymc_has_bytecode():
+    from firstgrad.measure.environment import has_bytecode
+
+    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not has_bytecode("pymc"):
         return Diagnosis(
             "bytecode",
             Health.DOUBT,
@@ -154,11 +139,6 @@ def _bytecode() -> Diagnosis:
             f"env -u PYTHONDONTWRITEBYTECODE {sys.executable} -m compileall -q {_site_packages()}",
         )
     return Diagnosis("bytecode", Health.GOOD, "compiled, or will be at the first import")
-
-
-def _pymc_has_bytecode() -> bool:
-    folder = _site_packages() / "pymc" / "__pycache__"
-    return folder.is_dir() and any(folder.glob("*.pyc"))
 
 
 def _site_packages() -> Path:
