@@ -37,6 +37,7 @@ from strategies import records as random_records
 SLOWER, FASTER, LARGER, SMALLER, SAME, UNDECIDED, FAILED, REPAIRED, MISSING = ComparisonVerdict
 MIRROR = {SLOWER: FASTER, FASTER: SLOWER, LARGER: SMALLER, SMALLER: LARGER}
 RULES = Thresholds()
+TIME = "time_to_first_gradient"
 BASE_COMMIT, HEAD_COMMIT = "a1b2c3d" + "0" * 33, "a1b2c3e" + "1" * 33
 
 
@@ -68,14 +69,9 @@ def sample(record_id, case, environment, scale, *, link=0.2, nodes=1000, peak_by
 
 def failed(label, *, samples=3, status=Status.CRASHED, case=None):
     failure = Failure(kind="SIGSEGV", message="the worker died\nand more", phase=Phase.LINK)
+    known = {"case": case or make_case(), "environment": make_environment(label=label)}
     return [
-        make_record(
-            record_id=f"{label}-failed-{number}",
-            case=case or make_case(),
-            status=status,
-            environment=make_environment(label=label),
-            failure=failure,
-        )
+        make_record(record_id=f"{label}-failed-{number}", status=status, failure=failure, **known)
         for number in range(samples)
     ]
 
@@ -136,7 +132,7 @@ def test_a_fifth_more_nodes_is_found_and_nothing_else():
 
 def test_a_tenth_more_in_ten_rounds_comes_back_as_a_tenth_more(golden):
     found = [compare(rounds(1.10, seed=seed), "base", "head") for seed in range(20)]
-    ratios = [metric_of(each, "time_to_first_gradient").ratio for each in found]
+    ratios = [metric_of(each, TIME).ratio for each in found]
     golden.numbers("coverage", {"compare, a tenth more": [each.value for each in ratios]})
     assert sum(each.low <= 1.10 <= each.high for each in ratios) >= 18
     assert sum(each.value for each in ratios) / 20 == pytest.approx(1.10, abs=0.01)
@@ -148,8 +144,8 @@ def test_a_tenth_more_in_ten_rounds_comes_back_as_a_tenth_more(golden):
 def test_without_rounds_the_drift_of_the_machine_hides_it():
     apart = [replace(each, started_at="2025-01-01T00:00:00.000+00:00") for each in rounds(1.10)]
     together, unpaired = compare(rounds(1.10), "base", "head"), compare(apart, "base", "head")
-    wide = metric_of(unpaired, "time_to_first_gradient")
-    narrow = metric_of(together, "time_to_first_gradient")
+    wide = metric_of(unpaired, TIME)
+    narrow = metric_of(together, TIME)
     assert (narrow.is_paired, narrow.verdict) == (True, SLOWER)
     assert (wide.is_paired, wide.verdict) == (False, UNDECIDED)
     assert not unpaired.cases[0].is_interleaved
@@ -179,7 +175,7 @@ def test_a_family_of_cases_alarms_as_seldom_as_one():
 def test_one_wild_sample_does_not_hide_a_tenth_more():
     records = rounds(1.10, noise=0.02, count=12)
     wild = replace(records[7], time_to_first_gradient_seconds=10 * records[7].time_to_first_gradient_seconds)
-    found = metric_of(compare([*records[:7], wild, *records[8:]], "base", "head"), "time_to_first_gradient")
+    found = metric_of(compare([*records[:7], wild, *records[8:]], "base", "head"), TIME)
     assert found.verdict is SLOWER
     assert found.ratio.value == pytest.approx(1.10, abs=0.03)
 
@@ -214,11 +210,11 @@ def test_less_of_all_is_no_regression():
 
 
 def test_what_is_undecided_says_how_many_more_would_decide_it():
-    few = metric_of(compare(rounds(1.10, noise=0.08, count=6), "base", "head"), "time_to_first_gradient")
+    few = metric_of(compare(rounds(1.10, noise=0.08, count=6), "base", "head"), TIME)
     assert few.verdict is UNDECIDED
     assert 3 < few.further_samples < 200
     again = rounds(1.10, noise=0.08, count=6 + 2 * few.further_samples)
-    assert metric_of(compare(again, "base", "head"), "time_to_first_gradient").verdict is SLOWER
+    assert metric_of(compare(again, "base", "head"), TIME).verdict is SLOWER
 
 
 def test_each_look_is_paid_for():
@@ -270,19 +266,19 @@ def test_a_change_that_the_case_usually_makes_is_none():
     apart = [*side("base", samples=8, spread=0.001), *side("head", samples=8, spread=0.001, scale=1.08)]
     apart = [replace(each, started_at="2025-01-01T00:00:00.000+00:00") for each in apart]
     assert compare(apart, "base", "head").cases[0].verdict is SLOWER
-    found = metric_of(compare(apart, "base", "head", history=history(change=1.1)), "time_to_first_gradient")
+    found = metric_of(compare(apart, "base", "head", history=history(change=1.1)), TIME)
     assert found.noise == Noise(factor=pytest.approx(1.1), changes=7)
     assert found.verdict is SAME
-    quiet = metric_of(compare(apart, "base", "head", history=history(change=1.001)), "time_to_first_gradient")
+    quiet = metric_of(compare(apart, "base", "head", history=history(change=1.001)), TIME)
     assert (quiet.verdict, quiet.noise.factor) == (SLOWER, pytest.approx(1.001))
 
 
 def test_rounds_are_held_to_the_noise_of_rounds():
     drifting = compare(rounds(1.10), "base", "head", history=history(change=1.2))
-    assert metric_of(drifting, "time_to_first_gradient").noise == Noise(factor=1.02)
+    assert metric_of(drifting, TIME).noise == Noise(factor=1.02)
     assert drifting.cases[0].verdict is SLOWER
     noisy = compare(rounds(1.10), "base", "head", history=history(change=1.2, interleaved=True))
-    assert metric_of(noisy, "time_to_first_gradient").noise.factor == pytest.approx(1.2)
+    assert metric_of(noisy, TIME).noise.factor == pytest.approx(1.2)
     assert not noisy.has_regression
 
 
@@ -297,14 +293,14 @@ def test_history_is_of_the_same_case_conditions_and_earlier():
     ]
     for each in others:
         found = compare(records, "base", "head", history=each)
-        assert metric_of(found, "time_to_first_gradient").noise == Noise(factor=1.02)
+        assert metric_of(found, TIME).noise == Noise(factor=1.02)
 
 
 def test_a_history_of_changes_does_not_blind_the_gate():
     sides = [*side("base", samples=8), *side("head", samples=8, scale=1.5)]
     records = [replace(each, started_at="2025-01-01T00:00:00+00:00") for each in sides]
     found = compare(records, "base", "head", history=history(change=3.0))
-    assert metric_of(found, "time_to_first_gradient").noise.factor == 1.25
+    assert metric_of(found, TIME).noise.factor == 1.25
     assert found.has_regression
 
 
@@ -406,15 +402,10 @@ def _two_sides(draw):
 
 
 @given(_two_sides())
-def test_a_set_against_itself_has_not_changed(sides):
-    name, numbers, _ = sides
-    assert judged(name, numbers, numbers, paired=True).verdict in (SAME, UNDECIDED)
-    assert judged(name, numbers, list(reversed(numbers))).verdict in (SAME, UNDECIDED)
-
-
-@given(_two_sides())
-def test_swapping_the_sides_turns_growth_into_less(sides):
+def test_a_set_against_itself_has_not_changed_and_swapped_sides_turn_growth_into_less(sides):
     name, before, after = sides
+    assert judged(name, before, before, paired=True).verdict in (SAME, UNDECIDED)
+    assert judged(name, before, list(reversed(before))).verdict in (SAME, UNDECIDED)
     one, other = judged(name, before, after), judged(name, after, before)
     assert other.verdict is MIRROR.get(one.verdict, one.verdict)
     assert (other.base, other.head) == (one.head, one.base)
@@ -471,12 +462,6 @@ def test_a_failure_that_head_repaired_is_repaired():
     assert not found.has_regression
 
 
-def test_a_repaired_failure_does_not_hide_what_got_worse():
-    found = compared([*side("base"), *failed("base", samples=1)], side("head", nodes=2000))
-    assert found.cases[0].verdict is LARGER
-    assert found.has_regression
-
-
 def test_a_failure_on_both_sides_is_no_regression_and_no_comparison():
     found = compared(failed("base"), failed("head", status=Status.TIMEOUT))
     assert found.cases[0].verdict is UNDECIDED
@@ -486,16 +471,19 @@ def test_a_failure_on_both_sides_is_no_regression_and_no_comparison():
     assert not found.has_compared
 
 
-def test_some_failed_before_and_all_fail_now():
-    found = compared([*side("base"), *failed("base", samples=1)], failed("head"))
-    assert found.cases[0].verdict is FAILED
-
-
-def test_some_fail_on_both_sides_and_the_numbers_decide():
-    found = compared(
-        [*side("base"), *failed("base", samples=1)], [*side("head", nodes=2000), *failed("head", samples=2)]
-    )
-    assert found.cases[0].verdict is LARGER
+@pytest.mark.parametrize(
+    ("head", "verdict"),
+    [
+        (failed("head"), FAILED),
+        (side("head", nodes=2000), LARGER),
+        ([*side("head", nodes=2000), *failed("head", samples=2)], LARGER),
+    ],
+    ids=["all fail now", "a repaired failure does not hide what got worse", "where some still fail the numbers decide"],
+)
+def test_some_failed_before(head, verdict):
+    found = compared([*side("base"), *failed("base", samples=1)], head)
+    assert found.cases[0].verdict is verdict
+    assert found.has_regression
 
 
 def test_cases_on_one_side_are_missing():
@@ -511,25 +499,19 @@ def test_cases_on_one_side_are_missing():
 
 
 def test_nothing_in_common_is_no_comparison():
-    found = compared(side("base"), side("head", case=make_case("other.py:build")))
-    assert not found.has_compared
-
-
-def test_a_metric_that_neither_side_has_is_no_comparison():
+    assert not compared(side("base"), side("head", case=make_case("other.py:build"))).has_compared
     bare = {"evaluation_seconds": ()}
     found = compared(side("base", **bare), side("head", **bare), metrics=[metric_named("evaluation")])
     assert found.cases[0].verdict is MISSING
     assert not found.has_compared
 
 
-def test_a_metric_that_one_side_has_is_missing():
-    found = compared(side("base"), side("head", evaluation_seconds=()))
-    assert changed(found) == {"evaluation": MISSING}
-
-
-def test_numbers_that_are_none_or_not_finite_do_not_count():
-    found = compared(side("base"), side("head", time_to_first_gradient_seconds=float("nan")))
-    assert changed(found) == {"time_to_first_gradient": MISSING}
+@pytest.mark.parametrize(
+    ("metric", "fields"),
+    [("evaluation", {"evaluation_seconds": ()}), (TIME, {"time_to_first_gradient_seconds": float("nan")})],
+)
+def test_a_metric_whose_numbers_one_side_lacks_or_that_are_not_finite_is_missing(metric, fields):
+    assert changed(compared(side("base"), side("head", **fields))) == {metric: MISSING}
 
 
 def test_only_the_wanted_metrics_are_compared():
@@ -576,11 +558,8 @@ def test_unlike_sides_are_refused_with_field_and_values_unless_forced(before, af
     assert len(forced.differences) == 1
 
 
-def test_alike_sides_are_not_marked_by_force():
+def test_firstgrad_and_the_load_may_differ_and_alike_sides_are_not_marked_by_force():
     assert not compared(side("base"), side("head"), force=True).is_forced
-
-
-def test_firstgrad_and_the_load_may_differ():
     before = {"versions": (("firstgrad", "0.1.0"), ("pymc", "6.4.0")), "load_before": 0.1}
     after = {"versions": (("firstgrad", "0.2.0"), ("pymc", "6.4.0")), "load_before": 0.9}
     found = compared(side("base", environment=before), side("head", environment=after))
@@ -636,12 +615,9 @@ def test_a_commit_is_found_whole_and_by_a_prefix(name):
     assert {each.environment.label for each in records} == {"head"}
 
 
-def test_a_label_goes_before_what_git_knows():
+def test_a_label_goes_before_what_git_knows_and_a_name_that_git_knows_is_resolved():
     found, _ = find_side(committed(), "head", lambda _: BASE_COMMIT)
     assert (found.kind, found.value) == (SideKind.LABEL, "head")
-
-
-def test_a_name_that_git_knows_is_resolved():
     found, _ = find_side(committed(), "HEAD~1", {"HEAD~1": BASE_COMMIT}.__getitem__)
     assert (found.kind, found.value) == (SideKind.COMMIT, BASE_COMMIT)
     assert str(found) == "HEAD~1 (commit a1b2c3d000)"
@@ -655,20 +631,22 @@ def test_an_unknown_side_says_what_is_there(name):
         assert there in str(caught.value)
 
 
-def test_a_commit_that_git_knows_and_the_store_does_not_is_named():
-    with pytest.raises(UnknownSideError, match=r"'main'.*\(commit ffffffffff\)"):
-        find_side(committed(), "main", lambda _: "f" * 40)
-
-
-def test_a_prefix_of_two_commits_is_refused():
-    records = [*committed(), *side("third", environment={"git_commit": HEAD_COMMIT[:-1] + "f"})]
-    with pytest.raises(UnknownSideError, match=r"begins several commits.*Give more digits"):
-        find_side(records, HEAD_COMMIT[:10])
-
-
-def test_an_empty_store_says_how_to_fill_it():
-    with pytest.raises(UnknownSideError, match="firstgrad measure"):
-        find_side([], "main")
+@pytest.mark.parametrize(
+    ("records", "name", "message"),
+    [
+        (committed(), "main", r"'main'.*\(commit ffffffffff\)"),
+        (
+            [*committed(), *side("third", environment={"git_commit": HEAD_COMMIT[:-1] + "f"})],
+            HEAD_COMMIT[:10],
+            r"begins several commits.*Give more digits",
+        ),
+        ([], "main", "firstgrad measure"),
+    ],
+    ids=["a commit that git knows and the store does not", "a prefix of two commits", "an empty store"],
+)
+def test_a_side_that_is_not_one_is_refused(records, name, message):
+    with pytest.raises(UnknownSideError, match=message):
+        find_side(records, name, lambda name: "f" * 40 if name == "main" and records else "")
 
 
 def test_records_on_both_sides_are_counted():

@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import firstgrad.store
-from firstgrad.case import BackendName, Case, Target
+from builders import make_case, make_environment, make_record
+from firstgrad.case import Target
 from firstgrad.codec import to_json
 from firstgrad.columns import cells_of, samples_table
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.pose.spec import PoseSpec
-from firstgrad.record import SCHEMA_VERSION, Environment, HostFingerprint, Record, Status
+from firstgrad.record import SCHEMA_VERSION, Status
 from firstgrad.store import Store, export_jsonl, import_into, import_jsonl
 from firstgrad.store.database import make_engine, url_of, writing
 from strategies import records, same
@@ -32,23 +33,11 @@ ANY_RECORDS = st.lists(records(), max_size=3, unique_by=lambda record: record.re
 
 
 def record(record_id, *, label="", git_commit="", status=Status.OK, **case):
-    host = HostFingerprint(processor="a processor", cores=4, memory_bytes=2**33, operating_system="Linux")
-    return Record(
+    return make_record(
         record_id=record_id,
-        started_at="2025-01-01T00:00:00Z",
-        case=Case(model=PoseSpec(), backend=BackendName.FAKE, **case),
+        case=make_case(model=PoseSpec(), **case),
         status=status,
-        environment=Environment(
-            python="3.13.1",
-            versions=(("pymc", "5.28.0"),),
-            flags="",
-            compiler="",
-            threads=1,
-            host=host,
-            load_before=0.5,
-            label=label,
-            git_commit=git_commit,
-        ),
+        environment=make_environment(label=label, git_commit=git_commit),
     )
 
 
@@ -95,13 +84,13 @@ def test_any_records_come_back_equal_and_in_order(given_records):
         assert len(store) == len(given_records)
 
 
-def test_a_reopened_store_has_what_was_added(path):
+def test_paths_and_urls_open_the_same_file_again(path):
+    for name, place in {"one": path, "two": str(path), "three": f"sqlite:///{path}"}.items():
+        with Store.open(place) as store:
+            store.add(record(name))
+            assert same(store.get("one"), record("one"))
     with Store.open(path) as store:
-        store.add(record("one"))
-    with Store.open(path) as store:
-        store.add(record("two"))
-        assert ids(store.records()) == ["one", "two"]
-        assert same(store.get("one"), record("one"))
+        assert ids(store.records()) == ["one", "two", "three"]
 
 
 def test_more_records_than_a_page_keep_their_order(store, monkeypatch):
@@ -190,16 +179,13 @@ def test_any_text_is_kept_and_found(store, text):
     assert len(store.samples(label=text)) == 1
 
 
-def test_an_unknown_record_id_is_an_error_that_names_it(store):
-    assert "nowhere" not in store
-    with pytest.raises(StoreError, match="'nowhere'"):
-        store.get("nowhere")
-
-
-def test_an_empty_store_is_true_and_has_no_records(store):
+def test_an_empty_store_is_true_and_names_what_it_does_not_have(store):
     assert store
     assert len(store) == 0
     assert list(store.records()) == []
+    assert "nowhere" not in store
+    with pytest.raises(StoreError, match="'nowhere'"):
+        store.get("nowhere")
 
 
 def test_a_closed_store_says_so(store):
@@ -313,13 +299,6 @@ def test_a_record_of_a_newer_firstgrad_says_to_upgrade(store, path, changes):
 # Opening
 
 
-def test_paths_and_urls_open_the_same_file(path):
-    with Store.open(str(path)) as store:
-        store.add(record("one"))
-    with Store.open(f"sqlite:///{path}") as store:
-        assert ids(store.records()) == ["one"]
-
-
 def test_the_default_is_in_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Store.open() as store:
@@ -356,23 +335,18 @@ def test_a_file_that_is_no_database_stays_as_it_is(tmp_path):
     assert path.read_bytes() == before
 
 
+META, RECORDS = "CREATE TABLE meta (name TEXT, value TEXT)", "CREATE TABLE records (name TEXT)"
+
+
 @pytest.mark.parametrize(
     "statements",
     [
         ["CREATE TABLE songs (name TEXT)"],
-        ["CREATE TABLE meta (name TEXT, value TEXT)"],
-        ["CREATE TABLE meta (key TEXT)", "CREATE TABLE records (name TEXT)"],
-        ["CREATE TABLE meta (name TEXT, value TEXT)", "CREATE TABLE records (name TEXT)"],
-        [
-            "CREATE TABLE meta (name TEXT, value TEXT)",
-            "CREATE TABLE records (name TEXT)",
-            "INSERT INTO meta VALUES ('application', 'jukebox'), ('schema_version', '1')",
-        ],
-        [
-            "CREATE TABLE meta (name TEXT, value TEXT)",
-            "CREATE TABLE records (name TEXT)",
-            "INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', 'one')",
-        ],
+        [META],
+        ["CREATE TABLE meta (key TEXT)", RECORDS],
+        [META, RECORDS],
+        [META, RECORDS, "INSERT INTO meta VALUES ('application', 'jukebox'), ('schema_version', '1')"],
+        [META, RECORDS, "INSERT INTO meta VALUES ('application', 'firstgrad'), ('schema_version', 'one')"],
     ],
 )
 def test_a_database_of_another_program_stays_as_it_is(tmp_path, statements):
@@ -385,12 +359,9 @@ def test_a_database_of_another_program_stays_as_it_is(tmp_path, statements):
     assert names_in(tmp_path) == ["music.sqlite"]
 
 
-def test_a_folder_is_no_store(tmp_path):
+def test_a_path_that_cannot_be_a_store_is_named(tmp_path):
     with pytest.raises(StoreError, match=f"{tmp_path}: cannot be opened or created as a file"):
         Store.open(tmp_path)
-
-
-def test_a_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=f"{tmp_path / 'file' / 'folder'}: this folder cannot be created"):
         Store.open(tmp_path / "file" / "folder" / "results.sqlite")
@@ -414,20 +385,14 @@ def unprivileged():
         folder.chmod(0o755)
 
 
-def test_a_read_only_folder_is_an_error_that_says_so(unprivileged):
+def test_what_is_read_only_is_an_error_that_says_so(unprivileged):
     with pytest.raises(StoreError, match=r"new\.sqlite: .* Check that you may write"):
         Store.open(unprivileged / "new.sqlite")
     with pytest.raises(StoreError, match="sub: this folder cannot be created"):
         Store.open(unprivileged / "sub" / "new.sqlite")
-
-
-def test_a_read_only_store_is_an_error_that_says_so(unprivileged):
-    path = unprivileged / "results.sqlite"
-    with (
-        pytest.raises(StoreError, match=r"results\.sqlite: .* Check that you may write"),
-        Store.open(path) as store,
-    ):
-        store.add(record("two"))
+    with pytest.raises(StoreError, match=r"results\.sqlite: .* Check that you may write"):  # noqa: SIM117
+        with Store.open(unprivileged / "results.sqlite") as store:
+            store.add(record("two"))
 
 
 # Creating
@@ -525,22 +490,7 @@ def test_an_import_adds_what_is_missing_and_skips_the_rest(store, tmp_path):
     assert store.get("two").environment.label == "mine"
 
 
-def test_an_export_that_fails_leaves_the_old_file_alone(tmp_path):
-    path = tmp_path / "x.jsonl"
-    export_jsonl([record("old")], path)
-    before = path.read_bytes()
-
-    def broken():
-        yield record("new")
-        raise StoreError("the store broke")
-
-    with pytest.raises(StoreError, match="the store broke"):
-        export_jsonl(broken(), path)
-    assert path.read_bytes() == before
-    assert names_in(tmp_path) == ["x.jsonl"]
-
-
-def test_an_export_shows_nothing_of_itself_before_its_end(tmp_path):
+def test_an_export_shows_nothing_of_itself_before_its_end_and_leaves_the_old_file_alone_where_it_fails(tmp_path):
     path = tmp_path / "folder" / "x.jsonl"
 
     def watched():
@@ -548,14 +498,16 @@ def test_an_export_shows_nothing_of_itself_before_its_end(tmp_path):
         assert not path.exists()
         yield record("two")
 
+    def broken():
+        yield record("new")
+        raise StoreError("the store broke")
+
     assert export_jsonl(watched(), path) == 2
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="the store broke"):
+        export_jsonl(broken(), path)
+    assert path.read_bytes() == before
     assert names_in(path.parent) == ["x.jsonl"]
-
-
-def test_an_export_to_a_folder_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(StoreError, match=f"{tmp_path}: cannot be written"):
-        export_jsonl([record("one")], tmp_path)
-    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("bad", [b"{}", b"nonsense", b"\xff\xfe\xff", b'{"record_id":"two"', b"[" * 100_000])
@@ -592,7 +544,10 @@ def test_a_line_of_another_version_is_refused(tmp_path, change, error, expected)
         list(import_jsonl(tmp_path / "x.jsonl"))
 
 
-def test_a_missing_export_is_named(tmp_path):
+def test_what_cannot_be_written_or_read_is_named(tmp_path):
+    with pytest.raises(StoreError, match=f"{tmp_path}: cannot be written"):
+        export_jsonl([record("one")], tmp_path)
+    assert names_in(tmp_path) == []
     with pytest.raises(StoreError, match=r"absent\.jsonl: cannot be read \(No such file"):
         list(import_jsonl(tmp_path / "absent.jsonl"))
 
