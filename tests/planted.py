@@ -7,6 +7,7 @@ from dataclasses import replace
 from builders import MIB, sample
 from firstgrad.case import Scenario
 from firstgrad.model import Model
+from firstgrad.pose.spec import Formulation, PosePriors, PoseSpec, Skeleton
 from firstgrad.record import (
     Check,
     Doubt,
@@ -21,6 +22,26 @@ from firstgrad.record import (
 
 COMMITS = tuple(letter * 40 for letter in "abc")
 RELEASES = ("5.28.5", "6.0.0", "6.4.0")
+TINY_POSE = PoseSpec(
+    n_timesteps=3,
+    n_directions=3,
+    n_cameras=2,
+    missed_fraction=0.2,
+    formulation=Formulation.VECTORISED,
+    skeleton=Skeleton.BINARY,
+    priors=PosePriors(
+        eta2_root_sigma=0.7,
+        rho_sigma=1.3,
+        sigma2_sigma=0.4,
+        root_first_sigma=11.0,
+        obs_sigma_mode=1.7,
+        obs_sigma_sd=0.6,
+        logodds_sigma=3.0,
+        kappa_sigma=2.0,
+        logits_sigma=1.9,
+    ),
+)
+"""A small pose model with no prior of which another one's number would do."""
 HOSTILE = """<script>alert('x')</script><img src="https://example.org/x.png">&amp;"'>$\\frac{</svg>"""
 """What a careless page would run, load or break on."""
 

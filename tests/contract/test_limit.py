@@ -13,7 +13,8 @@ from firstgrad.errors import SpecError
 from firstgrad.points import flatten
 from firstgrad.pose.data import generate
 from firstgrad.pose.oracle import forward
-from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PosePriors, PoseSpec, Skeleton, WalkAxis
+from firstgrad.pose.spec import HmmSpec, Likelihood, Skeleton, WalkAxis
+from planted import TINY_POSE
 
 jax = pytest.importorskip("jax")
 pytest.importorskip("numba")
@@ -26,26 +27,7 @@ from benchmarks.limit.run import setups  # noqa: E402
 from benchmarks.limit.table import HEAD, markdown, text  # noqa: E402
 from benchmarks.limit.variants import PLAIN, Measured, Setup, Stage  # noqa: E402
 
-ODD_PRIORS = PosePriors(
-    eta2_root_sigma=0.7,
-    rho_sigma=1.5,
-    sigma2_sigma=0.3,
-    root_first_sigma=50.0,
-    obs_sigma_mode=1.2,
-    obs_sigma_sd=0.4,
-    logodds_sigma=3.0,
-    kappa_sigma=4.0,
-    logits_sigma=1.3,
-)
-TINY = PoseSpec(
-    n_timesteps=6,
-    n_directions=3,
-    n_cameras=2,
-    missed_fraction=0.2,
-    formulation=Formulation.VECTORISED,
-    skeleton=Skeleton.BINARY,
-    priors=ODD_PRIORS,
-)
+TINY = replace(TINY_POSE, n_timesteps=6)
 SPECS = [
     TINY,
     replace(TINY, n_timesteps=1),
@@ -111,7 +93,7 @@ def test_a_prior_left_out_of_the_loops_is_found():
     def without(vector):
         logp, slope = whole(vector)
         place = len(vector) - 1
-        logodds, sigma = vector[place], ODD_PRIORS.logodds_sigma
+        logodds, sigma = vector[place], TINY.priors.logodds_sigma
         slope[place] += logodds / sigma**2
         return logp + 0.5 * (logodds / sigma) ** 2, slope
 

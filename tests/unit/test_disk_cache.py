@@ -61,6 +61,15 @@ def how(request, monkeypatch):
         monkeypatch.setattr("firstgrad.observe.disk_cache.keeps_access_times", lambda _: False)
 
 
+def watch_of(folder, between=lambda: None):
+    """A watch that remembered what is there, and whose window has begun after what is done between."""
+    watch = CacheWatch(folder, cache_suffixes())
+    watch.remember()
+    between()
+    watch.begin()
+    return watch
+
+
 @pytest.mark.usefixtures("how")
 def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
     watch = CacheWatch(folder, cache_suffixes())
@@ -90,9 +99,7 @@ def test_each_entry_read_counts_once_and_each_written_one_with_its_size(folder):
 
 
 def test_reading_alone_proves_a_warm_cache(folder):
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    watch.begin()
+    watch = watch_of(folder)
     (folder / "numba" / "a.nbc").read_bytes()
     counted = watch.end(Scenario.WARM)
     assert counted == use(before=3, read=1)
@@ -114,9 +121,7 @@ def test_arming_leaves_contents_and_modification_alone(folder):
 
 @pytest.mark.usefixtures("how")
 def test_reads_are_seen_however_the_path_is_opened(folder):
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    watch.begin()
+    watch = watch_of(folder)
     descriptor = os.open(folder / "numba" / "a.nbc", os.O_RDONLY)
     os.read(descriptor, 1)
     os.close(descriptor)
@@ -127,9 +132,7 @@ def test_reads_are_seen_however_the_path_is_opened(folder):
 
 @pytest.mark.usefixtures("how")
 def test_writing_a_remembered_entry_is_not_reading_it(folder):
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    watch.begin()
+    watch = watch_of(folder)
     (folder / "numba" / "a.nbc").write_bytes(b"again")
     assert watch.end(Scenario.HOT).entries_read == 0
 
@@ -139,9 +142,7 @@ def test_loading_a_remembered_extension_module_is_reading_it(folder):
     module = folder / "pytensor"
     module.mkdir()
     (module / "not_really_c.so").write_bytes(b"no machine code")
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    watch.begin()
+    watch = watch_of(folder)
     with pytest.raises(ImportError):
         module_from_spec(spec_from_file_location("not_really_c", module / "not_really_c.so"))
     assert watch.end(Scenario.WARM) == use(before=4, read=1)
@@ -149,10 +150,7 @@ def test_loading_a_remembered_extension_module_is_reading_it(folder):
 
 def test_what_was_remembered_before_the_window_is_not_what_a_silent_compile_wrote(folder):
     # As for `hot`: what the first, silent compile wrote was there before the window began.
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    (folder / "numba" / "d.nbc").write_bytes(b"by the silent compile")
-    watch.begin()
+    watch = watch_of(folder, lambda: (folder / "numba" / "d.nbc").write_bytes(b"by the silent compile"))
     assert watch.end(Scenario.HOT) == use(before=3)
 
 
@@ -168,9 +166,7 @@ def test_a_folder_that_is_a_symbolic_link_is_watched_too(folder, tmp_path_factor
 
 @pytest.mark.usefixtures("how")
 def test_a_second_window_starts_from_nothing(folder):
-    watch = CacheWatch(folder, cache_suffixes())
-    watch.remember()
-    watch.begin()
+    watch = watch_of(folder)
     (folder / "numba" / "a.nbc").read_bytes()
     watch.end(Scenario.WARM)
     watch.begin()

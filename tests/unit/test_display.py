@@ -50,10 +50,7 @@ def test_elapsed_time_goes_on_through_a_compile_that_says_nothing():
 
 
 def test_the_rewrite_pass_the_memory_and_the_compilers_are_shown():
-    clock = FakeClock()
-    progress = Progress("x", clock)
-    progress.apply(Started(monotonic_seconds=0.0))
-    progress.apply(began(Phase.REWRITE))
+    progress, clock = progressed(began(Phase.REWRITE))
     clock.tick(1.5)
     progress.apply(PassBegan(name="canonicalize", number=3, total=30, nodes=1200))
     progress.apply(memory(1536 * MIB, processes=3))
@@ -65,22 +62,23 @@ def test_the_rewrite_pass_the_memory_and_the_compilers_are_shown():
     assert "canonicalize" not in progress.line()
 
 
-def test_after_the_last_phase_it_is_checking():
+def progressed(*events, **options):
+    """A progress that starts a sample and is told these events, and its clock."""
     clock = FakeClock()
-    progress = Progress("x", clock)
-    for event in (Started(monotonic_seconds=0.0), began(Phase.EVALUATE), ended(Phase.EVALUATE, 1.0)):
+    progress = Progress("x", clock, **options)
+    for event in (Started(monotonic_seconds=0.0), *events):
         progress.apply(event)
+    return progress, clock
+
+
+def test_between_phases_it_is_preparing_and_after_the_last_one_checking():
+    progress, _ = progressed(began(Phase.IMPORT), ended(Phase.IMPORT, 1.0))
+    assert progress.line().startswith("x: preparing")
+    progress, clock = progressed(began(Phase.EVALUATE), ended(Phase.EVALUATE, 1.0))
     clock.tick(3.0)
     assert progress.line() == "x: checking 3.0 s · 3.0 s in all · 0 B"
     progress.apply(Finished(record=make_record()))
     assert progress.line().startswith("x: checking")
-
-
-def test_between_phases_it_is_preparing():
-    progress = Progress("x", FakeClock())
-    for event in (Started(monotonic_seconds=0.0), began(Phase.IMPORT), ended(Phase.IMPORT, 1.0)):
-        progress.apply(event)
-    assert progress.line().startswith("x: preparing")
 
 
 def test_the_next_sample_starts_from_nothing():
@@ -95,10 +93,7 @@ def test_the_next_sample_starts_from_nothing():
 
 
 def test_units_are_shown_while_they_are_compiled():
-    progress = Progress("x", FakeClock())
-    progress.apply(Started(monotonic_seconds=0.0))
-    progress.apply(began(Phase.FIRST_CALL))
-    progress.apply(UnitsNow(compiled=606))
+    progress, _ = progressed(began(Phase.FIRST_CALL), UnitsNow(compiled=606))
     assert progress.line() == "x: first_call 0.0 s · 606 units compiled · 0.0 s in all · 0 B"
     progress.apply(ended(Phase.FIRST_CALL, 1.0))
     progress.apply(began(Phase.EVALUATE))
@@ -106,9 +101,8 @@ def test_units_are_shown_while_they_are_compiled():
 
 
 def test_what_is_left_is_told_from_former_samples_of_each_process_in_turn():
-    clock = FakeClock()
-    progress = Progress("x", clock, expected_seconds=[100.0, 10.0])
-    progress.apply(Started(monotonic_seconds=0.0))
+    assert "left" not in progressed(expected_seconds=[None])[0].line()
+    progress, clock = progressed(expected_seconds=[100.0, 10.0])
     clock.tick(40.0)
     assert "some 60.0 s left" in progress.line()
     clock.tick(61.0)
@@ -117,12 +111,6 @@ def test_what_is_left_is_told_from_former_samples_of_each_process_in_turn():
         progress.apply(Started(monotonic_seconds=0.0))
         clock.tick(4.0)
         assert "some 6.00 s left" in progress.line()
-
-
-def test_nothing_is_promised_without_former_samples():
-    progress = Progress("x", FakeClock(), expected_seconds=[None])
-    progress.apply(Started(monotonic_seconds=0.0))
-    assert "left" not in progress.line()
 
 
 def logged(write_events):

@@ -32,35 +32,15 @@ from firstgrad.pose.spec import (
     HmmSpec,
     Likelihood,
     Missing,
-    PosePriors,
     PoseSpec,
     Skeleton,
     WalkAxis,
 )
+from planted import TINY_POSE as TINY
 
 STEP = 1e-30
 RTOL = 1e-10
 """Relative to max(|value|, 1); the worst of the small cases below has 1e-12."""
-PRIORS = PosePriors(
-    eta2_root_sigma=0.7,
-    rho_sigma=1.3,
-    sigma2_sigma=0.4,
-    root_first_sigma=11.0,
-    obs_sigma_mode=1.7,
-    obs_sigma_sd=0.6,
-    logodds_sigma=3.0,
-    kappa_sigma=2.0,
-    logits_sigma=1.9,
-)
-TINY = PoseSpec(
-    n_timesteps=3,
-    n_directions=3,
-    n_cameras=2,
-    missed_fraction=0.2,
-    formulation=Formulation.VECTORISED,
-    skeleton=Skeleton.BINARY,
-    priors=PRIORS,
-)
 VARIANTS = [
     replace(TINY, likelihood=likelihood, walk_axis=axis, hmm=hmm, n_timesteps=steps)
     for likelihood, axis, hmm, steps in itertools.product(
@@ -93,7 +73,7 @@ def test_each_term_is_the_textbook_density(spec):
 
 @pytest.mark.parametrize(
     "log_density",
-    [lambda x: log_half_normal(x, 0.7), lambda x: log_gamma(x, *PRIORS.obs_sigma_gamma)],
+    [lambda x: log_half_normal(x, 0.7), lambda x: log_gamma(x, *TINY.priors.obs_sigma_gamma)],
     ids=["half_normal", "gamma"],
 )
 def test_transformed_densities_integrate_to_one(log_density):
@@ -168,25 +148,21 @@ def test_the_default_case_has_a_finite_density():
     assert math.isfinite(logp(spec, data, data.initial))
 
 
-def test_an_incomplete_point_is_refused_by_name():
+@pytest.mark.parametrize(
+    ("formulation", "wrong", "message"),
+    [
+        (Formulation.VECTORISED, {"rho_log__": None}, "rho_log__"),
+        (Formulation.VECTORISED, {"rho_log__": np.array(0.1)}, r"rho_log__.*\(3,\).*\(\)"),
+        (Formulation.PER_JOINT, {}, "raw_u_1"),
+    ],
+    ids=["incomplete", "a shape that would be broadcast", "another formulation"],
+)
+def test_a_point_that_does_not_fit_is_refused_by_name(formulation, wrong, message):
     data, point = moved(TINY)
-    del point["rho_log__"]
-    with pytest.raises(SpecError, match="rho_log__") as caught:
-        logp(TINY, data, point)
+    point = {name: value for name, value in {**point, **wrong}.items() if value is not None}
+    with pytest.raises(SpecError, match=message) as caught:
+        logp(replace(TINY, formulation=formulation), data, point)
     assert caught.value.field == "point"
-
-
-def test_a_wrong_shape_is_refused_instead_of_broadcast():
-    data, point = moved(TINY)
-    point["rho_log__"] = np.array(0.1)
-    with pytest.raises(SpecError, match=r"rho_log__.*\(3,\).*\(\)"):
-        logp(TINY, data, point)
-
-
-def test_a_gradient_of_the_wrong_formulation_is_refused():
-    data, point = moved(TINY)
-    with pytest.raises(SpecError, match="raw_u_1"):
-        logp(replace(TINY, formulation=Formulation.PER_JOINT), data, point)
 
 
 def test_complex_logaddexp_agrees_with_numpy():

@@ -186,17 +186,13 @@ def test_locals_of_a_real_frame_are_read_when_asked_for():
     assert first.locals()["planted"] == planted
 
 
-def test_c_modules_are_read_from_a_cache_that_is_open(monkeypatch):
+def test_c_modules_are_read_from_a_cache_that_is_open_and_of_a_known_release(monkeypatch):
     module = SimpleNamespace(_module_cache=None)
     monkeypatch.setitem(sys.modules, "pytensor.link.c.cmodule", module)
     assert c_modules() is None
     module._module_cache = SimpleNamespace(stats=[7, 2, 3])
     assert c_modules() == UnitCount(kind=UnitKind.C_MODULE, compiled=3, from_cache=2)
-
-
-def test_c_modules_of_an_unknown_release_are_not_counted(monkeypatch):
-    module = SimpleNamespace(_module_cache=SimpleNamespace(stats={"compiled": 1}))
-    monkeypatch.setitem(sys.modules, "pytensor.link.c.cmodule", module)
+    module._module_cache = SimpleNamespace(stats={"compiled": 1})
     assert c_modules() is None
 
 
@@ -235,12 +231,17 @@ def test_jitted_functions_are_counted_from_the_import_to_the_end(monkeypatch):
     assert events.registered == []
 
 
-def test_a_numba_without_events_is_told_once(monkeypatch):
+def test_a_numba_without_events_is_told_once_and_one_that_is_being_imported_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba.core.event", SimpleNamespace())
     counter = make_counters()[0]
     assert not counter.attach()
     assert "Numba" in counter.problem
     assert counter.units() is None
+    half = NumbaEvents()
+    half.__spec__ = SimpleNamespace(_initializing=True)
+    monkeypatch.setitem(sys.modules, "numba.core.event", half)
+    assert not make_counters()[0].attach()
+    assert half.registered == []
 
 
 class Monitoring:
@@ -280,14 +281,6 @@ def test_a_jax_that_never_lets_go_is_not_listened_to(monkeypatch):
     assert (jax.durations, jax.events) == ([], [])
 
 
-def test_a_module_that_is_being_imported_is_left_alone(monkeypatch):
-    half = NumbaEvents()
-    half.__spec__ = SimpleNamespace(_initializing=True)
-    monkeypatch.setitem(sys.modules, "numba.core.event", half)
-    assert not make_counters()[0].attach()
-    assert half.registered == []
-
-
 @linux_only
 def test_memory_counts_the_process_and_its_children(tmp_path):
     me, page = os.getpid(), os.sysconf("SC_PAGE_SIZE")
@@ -298,11 +291,8 @@ def test_memory_counts_the_process_and_its_children(tmp_path):
     assert tree_rss_bytes(tmp_path) == (130 * page, 4)
 
 
-def test_memory_is_unknown_where_the_system_does_not_tell(tmp_path):
+def test_memory_is_unknown_where_the_system_does_not_tell_or_has_no_sysconf(tmp_path, monkeypatch):
     assert tree_rss_bytes(tmp_path) is None
-
-
-def test_memory_is_unknown_on_a_system_without_sysconf(tmp_path, monkeypatch):
     monkeypatch.delattr("os.sysconf")
     assert tree_rss_bytes(tmp_path) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_of_a_users_own_model_only_finiteness_is_known():
     assert (check.verdict, check.logp, check.points, check.n_not_finite) == (Verdict.NO_ORACLE, 1.5, 1, 1)
 
 
-def check_own(terms, *, factor=1.0, logp=None):
+def check_own(terms, *, factor=1.0, logp=None, oracle=None):
     """The check of a user's model: 9 values, with ``-x`` for a gradient, and a discrete one beside them."""
     rng = np.random.default_rng(0)
     points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
@@ -149,7 +150,7 @@ def check_own(terms, *, factor=1.0, logp=None):
         (at, Answer(-factor * np.concatenate([np.ravel(at[each.value_name]) for each in GROUPS]), logp))
         for at in points
     ]
-    return check_answers(BuiltModel(None, None, is_own=True), GROUPS, answers, terms)
+    return check_answers(BuiltModel(None, None, is_own=True, oracle=oracle), GROUPS, answers, terms)
 
 
 def quadratic(point):
@@ -186,21 +187,9 @@ def test_terms_of_the_log_density_that_are_not_finite_are_named():
     assert check.slope == Slope(skipped="the log-density isn't finite")
 
 
-def test_what_the_interpreter_cannot_evaluate_is_no_failure():
-    def terms(_):
-        raise NotImplementedError("an Op without perform")
-
-    check = check_own(terms, logp=1.5)
-    assert check.logp == 1.5
-    assert "NotImplementedError" in check.slope.skipped
-
-
-def check_with_oracle(oracle, *, terms=quadratic, logp=None):
+def check_with_oracle(oracle, *, terms=quadratic):
     """The check of the same model, whose file offers an oracle."""
-    rng = np.random.default_rng(0)
-    points = [{"k": np.array(3)} | {each.value_name: rng.normal(size=each.shape) for each in GROUPS} for _ in range(2)]
-    answers = [(at, Answer(-np.concatenate([np.ravel(at[each.value_name]) for each in GROUPS]), logp)) for at in points]
-    return check_answers(BuiltModel(None, None, is_own=True, oracle=oracle), GROUPS, answers, terms)
+    return check_own(terms, oracle=oracle)
 
 
 def right_oracle(point, *, logp_error=0.0, gradient_error=0.0):
@@ -220,10 +209,17 @@ def test_an_oracle_of_the_users_own_gives_a_verdict():
     assert [each.group for each in check.mismatches] == ["logp"]
 
 
-def test_a_log_density_that_nobody_can_tell_is_not_compared():
-    def unknown(_):
-        raise NotImplementedError("an Op without perform")
+def unknown(_):
+    raise NotImplementedError("an Op without perform")
 
+
+def test_what_the_interpreter_cannot_evaluate_is_no_failure():
+    check = check_own(unknown, logp=1.5)
+    assert check.logp == 1.5
+    assert "NotImplementedError" in check.slope.skipped
+
+
+def test_a_log_density_that_nobody_can_tell_is_not_compared():
     assert check_with_oracle(lambda point: OracleAnswer(None, right_oracle(point).gradient)).verdict is Verdict.AGREES
     check = check_with_oracle(lambda point: right_oracle(point, logp_error=1.0), terms=unknown)
     assert (check.verdict, check.logp) == (Verdict.AGREES, None)
@@ -264,6 +260,10 @@ def logp(point):
     return float(np.sin(x).sum() - (x**4).sum() / 10 + x[0] * x[3])
 
 
+def noisy(point, *, noise):
+    return logp(point) + noise * float(np.random.default_rng(np.abs(flat(point).view(np.int64))).normal())
+
+
 def gradient_of(point):
     x = flat(point)
     gradient = np.cos(x) - 4 * x**3 / 10
@@ -294,8 +294,9 @@ def test_a_wrong_sign_factor_order_or_nothing_at_all_is_found(change):
     assert check_slope(point, SLOPE_GROUPS, change(gradient_of(point)), logp).differs
 
 
-def test_what_is_no_group_is_held():
+def test_what_is_no_group_is_held_and_the_point_itself_stays_as_it_is():
     point = make_point() | {"k": np.array(3)}
+    before = {name: value.copy() for name, value in point.items()}
 
     def with_discrete(at):
         assert at["k"] == 3
@@ -303,12 +304,6 @@ def test_what_is_no_group_is_held():
         return logp(at)
 
     assert not check_slope(point, SLOPE_GROUPS, gradient_of(point), with_discrete).differs
-
-
-def test_the_point_itself_stays_as_it_is():
-    point = make_point()
-    before = {name: value.copy() for name, value in point.items()}
-    check_slope(point, SLOPE_GROUPS, gradient_of(point), logp)
     assert all(np.array_equal(point[name], before[name]) for name in point)
 
 
@@ -345,14 +340,12 @@ def test_a_slow_log_density_is_evaluated_once_only():
 def test_noise_beyond_what_the_size_tells_is_no_wrong_gradient(noise):
     """As a Cholesky factor of an ill-conditioned matrix has it: the same at each call, another one at each point."""
 
-    def noisy(point):
-        ulps = np.random.default_rng(np.abs(flat(point).view(np.int64)))
-        return logp(point) + noise * float(ulps.normal())
-
     differing = [
         seed
         for seed in range(200)
-        if check_slope(make_point(seed), SLOPE_GROUPS, gradient_of(make_point(seed)), noisy, seed=seed).differs
+        if check_slope(
+            make_point(seed), SLOPE_GROUPS, gradient_of(make_point(seed)), partial(noisy, noise=noise), seed=seed
+        ).differs
     ]
     assert len(differing) <= 1
 
@@ -369,9 +362,6 @@ def test_a_wave_shorter_than_the_steps_is_not_judged(scale):
 
 
 def test_a_wrong_gradient_is_found_in_spite_of_noise():
-    def noisy(point):
-        return logp(point) + 1e-9 * float(np.random.default_rng(np.abs(flat(point).view(np.int64))).normal())
-
     for seed in range(20):
         point = make_point(seed)
-        assert check_slope(point, SLOPE_GROUPS, gradient_of(point) * 1.5, noisy, seed=seed).differs
+        assert check_slope(point, SLOPE_GROUPS, gradient_of(point) * 1.5, partial(noisy, noise=1e-9), seed=seed).differs
