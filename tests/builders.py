@@ -9,8 +9,8 @@ import contextlib
 import io
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from unittest import mock
 
 from firstgrad.case import BackendName, Case, Scenario
@@ -136,8 +136,7 @@ def store_of(records, path=None) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a run of the command line ended."""
 
     code: int

@@ -155,9 +155,7 @@ def test_finiteness_counts_every_group_in_order(expected, got):
     assert by_name["obs_sigma"] == GroupFiniteness(group="obs_sigma", values=1, nan=0, infinite=1)
     assert sum(each.nan + each.infinite for each in found) == 5
     assert not any(each.nan or each.infinite for each in finiteness(SPEC, expected))
-
-
-def test_finiteness_takes_scalars_of_any_kind():
+    # Scalars of any kind are taken.
     assert finiteness((Group("b", ()),), {"b": math.nan}) == (GroupFiniteness(group="b", values=1, nan=1, infinite=0),)
 
 
@@ -169,7 +167,4 @@ def test_rounding_of_an_hmms_recursion_is_allowed_and_no_more():
     assert compare_gradient(LINE, line(1, 1, 1, 1, b=0), off, rounding=allowed) == ()
     assert compare_gradient(LINE, line(1, 1, 1, 1, b=0), off)
     assert compare_gradient(LINE, line(1, 1, 1, 1, b=0), line(1, 1, 1, 1, b=1.01 * allowed), rounding=allowed)
-
-
-def test_without_an_hmm_there_is_no_recursion_to_round():
-    assert allowed_rounding(PoseSpec(n_timesteps=1000), -6482.0) == 0.0
+    assert allowed_rounding(PoseSpec(n_timesteps=1000), -6482.0) == 0.0  # without an HMM there is no recursion

@@ -261,13 +261,10 @@ def test_a_worker_that_fails_twice_in_a_row_is_refused_and_the_other_measures_al
     ]
 
 
-def test_the_sweep_ends_where_no_worker_can_measure(sweep):
+def test_the_sweep_ends_where_no_worker_can_measure_or_all_are_of_another_version(sweep):
     client = FakeClient(lambda *_: OSError("no space left"), looks=[["a"]])
     with pytest.raises(FirstgradError, match=r"no worker of the Dask cluster is fit: node07 \(a\) can't measure"):
         sweep(client)
-
-
-def test_the_sweep_ends_where_all_workers_are_of_another_version(sweep):
     client = FakeClient(good, infos={"a": make_info(firstgrad="7"), "b": make_info(schema_version=99)})
     with pytest.raises(FirstgradError, match=r"node07 \(a\) has firstgrad 7.*; node07 \(b\) writes records of schema"):
         sweep(client)

@@ -36,16 +36,13 @@ def planted(missing, nan):
 
 
 def test_a_panel_a_record_and_a_bar_a_group():
-    figure = draw_finiteness([planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)])
-    naive, safe = figure.axes
+    records = [planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)]
+    naive, safe = draw_finiteness(records).axes
     assert title(naive) == "masked after the arithmetic:\n75 of 305 not finite"
     assert title(safe) == "masked before it:\n0 of 305 not finite"
     assert widths(naive) == [1.0, 0.75, 0.0, 0.25]
     assert "75 of 300" in texts(naive)
-
-
-def test_the_finiteness_in_words_names_the_groups():
-    told = describe_finiteness([planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)])
+    told = describe_finiteness(records)
     assert "masked after the arithmetic: 75 of 305 not finite (raw_u_1 75 of 300)" in told
     assert "masked before it: 0 of 305 not finite." in told
 
@@ -68,9 +65,6 @@ def test_a_panel_without_and_with_an_hmm_and_the_slowest_way_first():
     assert ticks(without) == ["default", "fast"]
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in without.lines if len(line.get_xdata()) == 1]
     assert dots == [(1.2, 1), (62.5, 0)]
-
-
-def test_the_headline_in_words_has_every_number():
     told = describe_headline(WAYS)
     assert "Without an HMM: default 62.5 s, fast 1.20 s. With an HMM: default 110 s, fast 3.00 s." in told
 
@@ -103,9 +97,6 @@ def test_a_panel_a_slowdown_and_a_line_a_tool_with_its_own_marker():
         assert [list(line.get_ydata()) for line in lines] == [[0.09, 0.3, 0.9], [0.03, 0.1, 0.3]]
         assert len({line.get_marker() for line in lines}) == 2
     assert set(texts(panels[-1])) == {"firstgrad compare", "asv"}
-
-
-def test_the_power_in_words_has_every_number():
     told = describe_power(POINTS)
     assert "HEAD slower by 5%: firstgrad compare: 9% with 3, 30% with 10, 90% with 30; asv: 3% with 3" in told
 

@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from builders import make_environment, make_record, phase
 from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, find_doubts
-from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, PhaseRecord, Slope, Verdict
-from helpers import make_environment, make_record
-
-
-def phase(name, wall):
-    return PhaseRecord(phase=name, began_seconds=0.0, wall_seconds=wall, cpu_seconds=wall)
+from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, Slope, Verdict
 
 
 def evaluated(calls):

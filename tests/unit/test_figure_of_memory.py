@@ -6,42 +6,31 @@ from dataclasses import replace
 
 import pytest
 
+import builders
+from builders import MIB, make_case, make_record, memory
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts
-from firstgrad.record import Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
+from firstgrad.record import Failure, Memory, MemoryPoint, Phase, Status
 from firstgrad.show.memory import describe_memory, draw_memory
 from firstgrad.show.style import PHASE_COLOURS, save_figure
-from helpers import MIB, make_case, make_record
 
 TIMELINE = ((0.0, 50, 0), (1.0, 100, 0), (2.0, 300, 150), (3.0, 400, 250), (4.0, 180, 0), (5.0, 190, 0))
 
 
 def phase(which, began, ended, peak=None):
-    return PhaseRecord(
-        phase=which,
-        began_seconds=began,
-        wall_seconds=ended - began,
-        cpu_seconds=0.0,
-        peak_rss_bytes=None if peak is None else peak * MIB,
-    )
+    return builders.phase(which, ended - began, began=began, peak_mib=peak)
 
 
 def measured(**fields):
-    memory = Memory(
-        peak_rss_bytes=400 * MIB,
-        children_peak_rss_bytes=260 * MIB,
-        retained_bytes=80 * MIB,
-        timeline=tuple(
-            MemoryPoint(at_seconds=at, rss_bytes=rss * MIB, children_rss_bytes=children * MIB)
-            for at, rss, children in TIMELINE
+    known = {
+        "memory": memory(400, timeline=TIMELINE, children_peak_rss_bytes=260 * MIB, retained_bytes=80 * MIB),
+        "phases": (
+            phase(Phase.IMPORT, 0.0, 0.9, 95),
+            phase(Phase.BUILD, 1.0, 1.1, 100),
+            phase(Phase.LINK, 1.5, 3.5, 400),
+            phase(Phase.FIRST_CALL, 3.5, 4.0, 180),
         ),
-    )
-    phases = (
-        phase(Phase.IMPORT, 0.0, 0.9, 95),
-        phase(Phase.BUILD, 1.0, 1.1, 100),
-        phase(Phase.LINK, 1.5, 3.5, 400),
-        phase(Phase.FIRST_CALL, 3.5, 4.0, 180),
-    )
-    return make_record(**{"memory": memory, "phases": phases} | fields)
+    }
+    return make_record(**known | fields)
 
 
 def test_the_line_is_the_tree_and_the_area_its_children():
@@ -126,11 +115,11 @@ def test_the_description_has_all_numbers():
 
 
 def test_a_record_without_a_timeline_is_refused():
-    for memory in (None, Memory(peak_rss_bytes=MIB)):
+    for bare in (None, memory(1)):
         with pytest.raises(ValueError, match="record 'r1' has no timeline of memory"):
-            draw_memory(measured(memory=memory))
+            draw_memory(measured(memory=bare))
         with pytest.raises(ValueError, match="nothing to draw"):
-            describe_memory(measured(memory=memory))
+            describe_memory(measured(memory=bare))
 
 
 def test_a_single_point_is_drawn(tmp_path):

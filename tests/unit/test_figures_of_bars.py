@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from builders import make_case, make_environment, make_record, memory, phases
 from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, texts, ticks, title, widths
 from firstgrad.case import BackendName
 from firstgrad.model import Model
 from firstgrad.observe.events import Attribution
 from firstgrad.profile.difference import find_difference
-from firstgrad.record import FIRST_GRADIENT_PHASES, Memory, Phase, PhaseRecord, Status
+from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
 from firstgrad.show.bars import (
     describe_phases,
     describe_profile,
@@ -21,23 +22,16 @@ from firstgrad.show.bars import (
     draw_profile_difference,
 )
 from firstgrad.show.style import PHASE_COLOURS, save_figure
-from helpers import make_case, make_environment, make_record
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_record, planted_unit
 
 
 def measured(seconds: dict[Phase, float], backend: BackendName = BackendName.FAKE):
-    record = make_record()
-    phases, began = [], 0.0
-    for phase in FIRST_GRADIENT_PHASES:
-        wall = seconds.get(phase, 0.0)
-        phases.append(PhaseRecord(phase=phase, began_seconds=began, wall_seconds=wall, cpu_seconds=wall))
-        began += wall
-    return replace(
-        record,
-        case=replace(record.case, backend=backend),
-        phases=tuple(phases),
-        time_to_first_gradient_seconds=began,
-        memory=Memory(peak_rss_bytes=100 * 2**20),
+    spent = {phase: seconds.get(phase, 0.0) for phase in FIRST_GRADIENT_PHASES}
+    return make_record(
+        case=make_case(backend=backend),
+        phases=phases(spent),
+        time_to_first_gradient_seconds=sum(spent.values()),
+        memory=memory(100),
     )
 
 

@@ -51,15 +51,9 @@ def test_a_signal_is_named(code, kind):
 
 @pytest.mark.parametrize("code", [0, 1, 3])
 def test_an_exit_without_a_record_is_a_crash(code):
-    assert end_of(return_code=code) == (
-        Status.CRASHED,
-        "WorkerExit",
-        f"the worker ended with code {code} and without a record in phase rewrite",
-    )
-
-
-def test_before_the_first_phase_that_is_said():
-    assert end_of(phase=None, return_code=1)[2].endswith("without a record before its first phase")
+    why = f"the worker ended with code {code} and without a record in phase rewrite"
+    assert end_of(return_code=code) == (Status.CRASHED, "WorkerExit", why)
+    assert end_of(phase=None, return_code=code)[2].endswith("without a record before its first phase")
 
 
 def test_the_time_limit_is_named_with_what_to_do():
@@ -69,25 +63,23 @@ def test_the_time_limit_is_named_with_what_to_do():
     assert "--time-limit" in message
 
 
-def test_the_memory_limit_is_named_with_the_size_that_was_seen():
-    status, kind, message = end_of(over_limit_bytes=300 * MIB, return_code=-signal.SIGKILL)
-    assert (status, kind) == (Status.OUT_OF_MEMORY, "MemoryLimit")
-    assert "300 MiB" in message
-    assert "limit of 200 MiB" in message
-    assert "in phase rewrite" in message
-    assert "--memory-limit" in message
-
-
-def test_a_broken_protocol_is_quoted():
-    status, kind, message = end_of(garbage="not an event: b'hello'", return_code=-signal.SIGKILL)
-    assert (status, kind) == (Status.CRASHED, "WorkerError")
-    assert "not an event: b'hello'" in message
-
-
-def test_a_dead_watcher_is_not_taken_for_a_crash_of_the_model():
-    status, kind, message = end_of(watcher_ended=True, return_code=-signal.SIGKILL)
-    assert (status, kind) == (Status.CRASHED, "WatcherEnded")
-    assert "watcher" in message
+@pytest.mark.parametrize(
+    ("fields", "status", "kind", "words"),
+    [
+        (
+            {"over_limit_bytes": 300 * MIB},
+            Status.OUT_OF_MEMORY,
+            "MemoryLimit",
+            ("300 MiB", "limit of 200 MiB", "in phase rewrite", "--memory-limit"),
+        ),
+        ({"garbage": "not an event: b'hello'"}, Status.CRASHED, "WorkerError", ("not an event: b'hello'",)),
+        ({"watcher_ended": True}, Status.CRASHED, "WatcherEnded", ("watcher",)),
+    ],
+)
+def test_the_memory_limit_a_broken_protocol_and_a_dead_watcher_are_named(fields, status, kind, words):
+    *found, message = end_of(**fields, return_code=-signal.SIGKILL)
+    assert found == [status, kind]
+    assert [word for word in words if word not in message] == []
 
 
 def test_a_limit_explains_more_than_what_followed_from_it():
@@ -167,31 +159,28 @@ def seen(at, rss, children=0):
     return TreeSample(ZERO + at, rss, children, 1 + bool(children))
 
 
-def tree_peaks(phases, samples):
-    return [look.peak_rss_bytes for look in with_tree_peaks(phases, samples, ZERO)]
-
-
-def test_a_phase_takes_the_highest_look_within_it():
-    phases = [phase(Phase.BUILD, 1.0, 2.0), phase(Phase.LINK, 3.5, 1.0)]
-    samples = [seen(0.9, 99), seen(1.0, 5), seen(2.0, 7), seen(3.0, 6), seen(3.2, 88), seen(4.0, 9), seen(4.6, 77)]
-    assert tree_peaks(phases, samples) == [7, 9]
-
-
-def test_the_kernels_exact_peak_counts_where_it_is_higher_than_every_look():
-    samples = [seen(1.5, 40)]
-    assert tree_peaks([phase(Phase.BUILD, 1.0, 1.0, own=70)], samples) == [70]
-    assert tree_peaks([phase(Phase.BUILD, 1.0, 1.0, own=30)], samples) == [40]
-
-
-def test_a_phase_that_nobody_saw_has_no_peak():
-    assert tree_peaks([phase(Phase.BUILD, 1.0, 0.001)], [seen(5.0, 40)]) == [None]
-    assert tree_peaks([], [seen(5.0, 40)]) == []
-
-
-def test_time_moved_from_another_phase_brings_none_of_the_next_ones_looks():
+TREE_PEAKS = {
+    "the highest look within each phase": (
+        [phase(Phase.BUILD, 1.0, 2.0), phase(Phase.LINK, 3.5, 1.0)],
+        [seen(0.9, 99), seen(1.0, 5), seen(2.0, 7), seen(3.0, 6), seen(3.2, 88), seen(4.0, 9), seen(4.6, 77)],
+        [7, 9],
+    ),
+    "the kernel's exact peak is higher": ([phase(Phase.BUILD, 1.0, 1.0, own=70)], [seen(1.5, 40)], [70]),
+    "the kernel's exact peak is lower": ([phase(Phase.BUILD, 1.0, 1.0, own=30)], [seen(1.5, 40)], [40]),
+    "nobody saw it": ([phase(Phase.BUILD, 1.0, 0.001)], [seen(5.0, 40)], [None]),
+    "no phase": ([], [seen(5.0, 40)], []),
     # One second of linking passed before the rewrites: `link` is longer than the time until `first_call`.
-    phases = [phase(Phase.LINK, 3.0, 2.0), phase(Phase.FIRST_CALL, 4.0, 3.0)]
-    assert tree_peaks(phases, [seen(3.5, 10), seen(4.5, 500)]) == [10, 500]
+    "time moved from another phase brings none of the next one's looks": (
+        [phase(Phase.LINK, 3.0, 2.0), phase(Phase.FIRST_CALL, 4.0, 3.0)],
+        [seen(3.5, 10), seen(4.5, 500)],
+        [10, 500],
+    ),
+}
+
+
+@pytest.mark.parametrize(("phases", "samples", "peaks"), TREE_PEAKS.values(), ids=TREE_PEAKS)
+def test_the_peak_of_the_tree_in_each_phase(phases, samples, peaks):
+    assert [each.peak_rss_bytes for each in with_tree_peaks(phases, samples, ZERO)] == peaks
 
 
 def test_what_comes_after_the_last_phase_is_not_counted():
@@ -211,19 +200,16 @@ def test_what_comes_after_the_last_phase_is_not_counted():
     )
 
 
-def test_without_phases_everything_seen_counts():
-    memory = summarise_memory((), [seen(1.0, 10), seen(9.0, 90, children=5)], ZERO, None)
+def test_what_counts_for_the_whole_memory():
+    def summary(phases, samples, retained=None):
+        return summarise_memory(phases, samples, ZERO, retained)
+
+    memory = summary((), [seen(1.0, 10), seen(9.0, 90, children=5)])  # without phases everything seen
     assert (memory.peak_rss_bytes, memory.children_peak_rss_bytes, memory.self_peak_rss_bytes) == (90, 5, None)
-
-
-def test_the_exact_mark_of_a_phase_is_part_of_the_whole_peak():
-    memory = summarise_memory([phase(Phase.BUILD, 0.0, 1.0, own=500)], [seen(0.5, 20)], ZERO, None)
+    memory = summary([phase(Phase.BUILD, 0.0, 1.0, own=500)], [seen(0.5, 20)])  # the exact mark of a phase
     assert (memory.peak_rss_bytes, memory.self_peak_rss_bytes) == (500, 500)
-
-
-def test_where_nothing_was_seen_there_is_no_memory():
-    assert summarise_memory((), (), ZERO, None) is None
-    assert summarise_memory([phase(Phase.BUILD, 0.0, 1.0)], [seen(2.0, 9)], ZERO, 7) is None
+    assert summary((), ()) is None
+    assert summary([phase(Phase.BUILD, 0.0, 1.0)], [seen(2.0, 9)], 7) is None
 
 
 looks = st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 2**40)), max_size=200).map(

@@ -163,13 +163,10 @@ def test_xla_modules_that_were_compiled_say_why(monkeypatch, folder, events, rea
     assert reason in miss.reason
 
 
-def test_names_that_occur_once_are_not_numbered():
-    assert number_names(["a", "b", "a"]) == ["a_1", "b", "a_2"]
-
-
-def test_operations_are_short_however_long_they_are_written():
+def test_operations_are_short_however_long_they_are_written_and_names_that_occur_once_are_not_numbered():
     assert describe_op("x" * 1000) == "x" * 299 + "…"
     assert describe_op("Exp") == "Exp"
+    assert number_names(["a", "b", "a"]) == ["a_1", "b", "a_2"]
 
 
 GROUPS = {"level": "level", "spread_log__": "spread"}
@@ -390,11 +387,6 @@ def test_a_making_that_raised_is_nobodys_outer_graph():
 VALUES = {"level": "level", "spread_log__": "spread", "raw_u_3": "raw_u_3", "rho_logodds__": "rho"}
 
 
-class Named:
-    def __init__(self, name):
-        self.name = name
-
-
 def variable(name=None, owner=None):
     return SimpleNamespace(name=name, owner=owner)
 
@@ -411,29 +403,20 @@ def output(*inputs, name=None):
     return variable(name, use(*inputs))
 
 
-def test_nearest_first_and_by_the_groups_name():
-    far = output(output(variable("level")))
-    near = output(variable("spread_log__"))
-    assert nearest_sources(use(far, near), VALUES) == ("spread", "level")
+LEVEL, NEAR = variable("level"), output(variable("spread_log__"))
+SOURCES = {
+    "nearest first and by the group's name": (use(output(output(LEVEL)), NEAR), ("spread", "level")),
+    "no more than three": (use(*map(variable, VALUES)), ("level", "spread", "raw_u_3")),
+    "each group once however often it is used": (use(LEVEL, output(LEVEL), output(LEVEL)), ("level",)),
+    "without variables of the model a named one": (use(output(constant("data"), name="mu"), constant("y")), ("mu",)),
+    "but never a constant": (use(constant("y")), ()),
+    "a variable of the model is better than a nearer name": (use(output(LEVEL, name="mu")), ("level",)),
+}
 
 
-def test_no_more_than_three():
-    assert nearest_sources(use(*map(variable, VALUES)), VALUES) == ("level", "spread", "raw_u_3")
-
-
-def test_each_group_once_however_often_it_is_used():
-    level = variable("level")
-    assert nearest_sources(use(level, output(level), output(level)), VALUES) == ("level",)
-
-
-def test_without_variables_of_the_model_named_ones_help_but_never_constants():
-    named = output(constant("data"), name="mu")
-    assert nearest_sources(use(named, constant("y")), VALUES) == ("mu",)
-    assert nearest_sources(use(constant("y")), VALUES) == ()
-
-
-def test_a_variable_of_the_model_is_better_than_a_nearer_name():
-    assert nearest_sources(use(output(variable("level"), name="mu")), VALUES) == ("level",)
+@pytest.mark.parametrize(("used", "sources"), SOURCES.values(), ids=SOURCES)
+def test_the_nearest_sources(used, sources):
+    assert nearest_sources(used, VALUES) == sources
 
 
 def test_the_search_ends_on_large_graphs():
@@ -451,6 +434,7 @@ def test_several_nodes_are_united_by_frequency_then_nearness():
 
 
 def test_names_of_values_are_those_of_the_model():
-    spread = Named("spread")
-    model = SimpleNamespace(free_RVs=[spread], rvs_to_values={spread: Named("spread_log__")})
+    spread = Op("spread")
+    spread.name = "spread"
+    model = SimpleNamespace(free_RVs=[spread], rvs_to_values={spread: variable("spread_log__")})
     assert value_names(model) == {"spread_log__": "spread"}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import builders
 from firstgrad.case import BackendName, Scenario
-from firstgrad.cli import main
 from firstgrad.cli.profile import profile_parts
 from firstgrad.codec import from_json
 from firstgrad.model import as_model
@@ -56,18 +56,10 @@ def profiler(monkeypatch):
 
 
 @pytest.fixture
-def firstgrad(tmp_path, monkeypatch, capsys, profiler):  # noqa: ARG001 - nothing is ever compiled here
+def firstgrad(tmp_path, monkeypatch, profiler):  # noqa: ARG001 - nothing is ever compiled here
     """Run the verb in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["firstgrad", "profile", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
+    return partial(builders.firstgrad, "profile")
 
 
 def test_tables_show_where_the_time_went(firstgrad, profiler):
@@ -220,30 +212,20 @@ def test_an_interrupt_ends_with_130_and_keeps_nothing(firstgrad, profiler):
     assert list_profiles() == ()
 
 
-def test_files_are_written_for_output(firstgrad):
+def test_files_are_written_for_output(firstgrad, profiler):
     code, _, err = firstgrad("--output", "there", "--allocations")
     assert code == 0
     assert "written: there" in err
-    assert {path.name for path in Path("there").iterdir()} == {
-        "profile.json",
-        "profile.png",
-        "profile.svg",
-        "memory.png",
-        "memory.svg",
-        "trace.speedscope.json",
-        "flamegraph.html",
-    }
+    figures = {f"{name}.{kind}" for name in ("profile", "memory") for kind in ("png", "svg")}
+    files = {"profile.json", "trace.speedscope.json", "flamegraph.html"}
+    assert {path.name for path in Path("there").iterdir()} == figures | files
     assert read_profile("there/profile.json").allocations == planted_sites()
     assert json.loads(Path("there/trace.speedscope.json").read_text())["exporter"] == "firstgrad"
     firstgrad("--output", "there", "--trace-format", "chrome")  # over the old ones
     assert json.loads(Path("there/trace.chrome.json").read_text())["traceEvents"]
-
-
-def test_a_failed_profile_has_files_too(firstgrad, profiler):
     profiler.make = failed_profile
-    code, _, _ = firstgrad("--output", "there")
-    assert code == 3
-    assert "profile.png" in {path.name for path in Path("there").iterdir()}
+    assert firstgrad("--output", "of a failed one").code == 3
+    assert Path("of a failed one/profile.png").exists()
 
 
 def test_an_output_that_cannot_be_written_is_named(firstgrad, tmp_path):
@@ -337,22 +319,22 @@ def test_json_of_two_is_the_difference_with_both(firstgrad, profiler):
     assert [found.base.record.case, found.head.record.case] == profiler.cases
 
 
-def test_a_base_that_fails_spares_the_head(firstgrad, profiler):
-    profiler.make = failed_profile
+@pytest.mark.parametrize(
+    ("profiles", "runs", "told"),
+    [
+        ((failed_profile,), 1, "the base failed, so the head was not profiled"),
+        ((planted_profile, failed_profile), 2, "firstgrad: not compared: the head ("),
+    ],
+)
+def test_where_one_side_fails_there_is_no_difference_and_a_base_spares_the_head(
+    firstgrad, profiler, profiles, runs, told
+):
+    profiler.make = profiles
     code, out, err = firstgrad("--against", "--timesteps 7")
-    assert code == 3
-    assert len(profiler.cases) == 1
-    assert "the base failed, so the head was not profiled" in err
-    assert "What changed" not in out
-
-
-def test_a_head_that_fails_is_shown_without_a_difference(firstgrad, profiler):
-    profiler.make = (planted_profile, failed_profile)
-    code, out, err = firstgrad("--against", "--timesteps 7")
-    assert code == 3
+    assert (code, len(profiler.cases)) == (3, runs)
+    assert told in err
     assert "g++ ended with 1" in out
     assert "What changed" not in out
-    assert "firstgrad: not compared: the head (" in err
 
 
 def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):

@@ -15,25 +15,39 @@ MALLOC, NEW = ("malloc", "<unknown>", 0), ("operator new(unsigned long)", "<unkn
 LLVM = ("llvm::SelectionDAG::init()", "<unknown>", 0)
 
 
+DOOR = ("__call__", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/ffi.py", 212)
+TEMPLATE = "std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>"
+SITES = {
+    "the native cause is the innermost function that is no plumbing": (
+        [NEW, MALLOC, LLVM, ("outer()", "", 0), OURS],
+        [OURS],
+        ("compile_kernel", "llvm::SelectionDAG::init"),
+    ),
+    "native frames above the Python frame are not its cause": ([MALLOC, OURS, LLVM], [OURS], ("compile_kernel", "")),
+    "memory without a Python frame is native": ([MALLOC, LLVM], [], ("(native code)", "llvm::SelectionDAG::init")),
+    "parentheses of a template are no arguments": (
+        [(f"{TEMPLATE}(F&&)", "", 0), OURS],
+        [OURS],
+        ("compile_kernel", TEMPLATE),
+    ),
+    "a mere door to native code is not the site": (
+        [MALLOC, LLVM, DOOR, OURS],
+        [DOOR, OURS],
+        ("compile_kernel", "llvm::SelectionDAG::init"),
+    ),
+    "but where there is nothing else": ([MALLOC, LLVM, DOOR], [DOOR], ("__call__", "llvm::SelectionDAG::init")),
+}
+
+
+@pytest.mark.parametrize(("frames", "python", "expected"), SITES.values(), ids=SITES)
+def test_a_site_has_its_python_function_and_its_native_cause(frames, python, expected):
+    (site,) = add_up([(frames, python, 100, 1)])
+    assert (site.function, site.native) == expected
+
+
 def test_what_one_python_frame_asked_for_is_one_site():
     (site,) = add_up([([MALLOC, LLVM, OURS], [OURS], 100, 2), ([NEW, OURS], [OURS], 50, 1)])
-    assert (site.size_bytes, site.allocations, site.line) == (150, 3, 40)
-    assert site.function == "compile_kernel"
-
-
-def test_the_native_cause_is_the_innermost_function_that_is_no_plumbing():
-    (site,) = add_up([([NEW, MALLOC, LLVM, ("outer()", "", 0), OURS], [OURS], 100, 1)])
-    assert site.native == "llvm::SelectionDAG::init"
-
-
-def test_native_frames_above_the_python_frame_are_not_its_cause():
-    (site,) = add_up([([MALLOC, OURS, LLVM], [OURS], 100, 1)])
-    assert site.native == ""
-
-
-def test_memory_without_a_python_frame_is_kept_as_native():
-    (site,) = add_up([([MALLOC, LLVM], [], 7, 1)])
-    assert (site.function, site.native) == ("(native code)", "llvm::SelectionDAG::init")
+    assert (site.size_bytes, site.allocations, site.line, site.function) == (150, 3, 40, "compile_kernel")
 
 
 def test_the_largest_sites_come_first_and_the_tail_is_cut():
@@ -77,20 +91,6 @@ def test_memrays_last_word_is_told(monkeypatch, tmp_path, stderr, said):
     monkeypatch.setattr(make.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=9, stderr=stderr))
     with pytest.raises(WorkerError, match=said):
         draw_flame_graph(Path("none"), tmp_path / "page.html")
-
-
-def test_a_mere_door_to_native_code_is_not_the_site():
-    door = ("__call__", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/ffi.py", 212)
-    (site,) = add_up([([MALLOC, LLVM, door, OURS], [door, OURS], 5, 1)])
-    assert (site.function, site.native) == ("compile_kernel", "llvm::SelectionDAG::init")
-    (alone,) = add_up([([MALLOC, LLVM, door], [door], 5, 1)])
-    assert alone.function == "__call__"
-
-
-def test_parentheses_of_a_template_are_no_arguments():
-    function = ("std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>(F&&)", "", 0)
-    (site,) = add_up([([function, OURS], [OURS], 1, 1)])
-    assert site.native == "std::enable_if<!(is_same_v<int, F>), void>::type addPass<F>"
 
 
 @pytest.mark.parametrize("error", [WorkerError("memray drew no flame graph: disk full"), OSError("disk full")])

@@ -75,14 +75,11 @@ def c_modules(compiled, from_cache):
     return [UnitCount(kind=UnitKind.C_MODULE, compiled=compiled, from_cache=from_cache)]
 
 
-def test_units_of_before_do_not_count():
+def test_units_of_before_do_not_count_and_a_first_one_from_the_cache_is_noted():
     thread = watch()
     thread.count_from(c_modules(5, 2))
     thread.count(c_modules(8, 2))
     assert (thread.compiled, thread.is_cache_seen, thread.is_cache_first) == (3, False, False)
-
-
-def test_a_first_unit_from_the_cache_is_noted():
     thread = watch()
     thread.count(c_modules(0, 0))
     assert thread.is_cache_first is None

@@ -278,26 +278,6 @@ def test_the_stream_chooses_the_display(monkeypatch, is_terminal, term, expected
     assert type(choose_display(paper, 10.0)) is expected
 
 
-class Writes:
-    """As little of a file as some loggers put in the place of standard error."""
-
-    def __init__(self):
-        self.lines = []
-        self.write = self.lines.append
-
-
-def test_what_only_writes_gets_a_log():
-    stream = Writes()
-    choose_display(stream, 10.0).close("done")
-    assert stream.lines == ["done\n"]
-
-
-def test_a_closed_stream_is_no_terminal():
-    stream = io.StringIO()
-    stream.close()
-    assert isinstance(choose_display(stream, 10.0), Log)
-
-
 def test_a_line_is_in_the_file_while_the_compile_runs(tmp_path):
     path = tmp_path / "log"
     with path.open("w") as file:
@@ -305,6 +285,12 @@ def test_a_line_is_in_the_file_while_the_compile_runs(tmp_path):
         assert path.read_text().startswith("pose: rewrite 1.2 s")
 
 
-def test_a_program_without_a_console_has_no_display(monkeypatch):
+def test_what_only_writes_and_a_closed_stream_get_a_log_and_no_console_gets_nothing(monkeypatch):
+    lines = []
+    choose_display(SimpleNamespace(write=lines.append), 10.0).close("done")  # as some loggers put in a file's place
+    assert lines == ["done\n"]
+    stream = io.StringIO()
+    stream.close()
+    assert isinstance(choose_display(stream, 10.0), Log)
     monkeypatch.setattr("sys.stderr", None)
     assert isinstance(choose_display(None, 10.0), Nobody)

@@ -79,6 +79,9 @@ def test_a_size_or_a_host_of_one_side_alone_gives_no_point():
     above = [(10, 2.0, False, "a"), (20, 2.0, False, "a"), (30, 2.0, False, "a")]
     below = [(10, 1.0, False, "a"), (20, 1.0, False, "b"), (40, 1.0, False, "a")]
     assert [point.size for point in make_ratio_curve(side(above), side(below)).points] == [10]
+    curve = make_ratio_curve(side(above), side(below[1:]))
+    assert curve.points == ()
+    assert curve.overall is None
 
 
 @pytest.mark.parametrize(
@@ -99,20 +102,12 @@ def test_a_censored_side_makes_a_bound(above_censored, below_censored, bounds):
         assert curve.overall.value == pytest.approx(3.0)  # the bound is left out
 
 
-def test_a_host_without_censored_samples_is_taken_before_bounds():
-    above = [(10, 8.0, True, "a"), (10, 3.0, False, "b")]
-    below = [(10, 1.0, False, "a"), (10, 1.0, False, "b")]
-    point = make_ratio_curve(side(above), side(below)).points[0]
-    assert point.ratio == pytest.approx(3.0)
-    assert not point.is_lower_bound
-
-
-def test_of_several_lower_bounds_the_highest_is_given():
-    above = [(10, 8.0, True, "a"), (10, 3.0, True, "b")]
-    below = [(10, 1.0, False, "a"), (10, 1.0, False, "b")]
-    point = make_ratio_curve(side(above), side(below)).points[0]
-    assert point.ratio == pytest.approx(8.0)
-    assert point.is_lower_bound
+@pytest.mark.parametrize(("is_second_censored", "ratio"), [(False, 3.0), (True, 8.0)])
+def test_a_host_without_censored_samples_is_taken_before_bounds_and_of_bounds_the_highest(is_second_censored, ratio):
+    above = [(10, 8.0, True, "a"), (10, 3.0, is_second_censored, "b")]
+    point = make_ratio_curve(side(above), side([(10, 1.0, False, "a"), (10, 1.0, False, "b")])).points[0]
+    assert point.ratio == pytest.approx(ratio)
+    assert point.is_lower_bound is is_second_censored
 
 
 def test_values_without_a_logarithm_are_left_out():
@@ -154,9 +149,3 @@ def test_unlike_deterministic_ratios_are_not_constant():
     assert curve.is_constant is False
     assert curve.overall.low < 2.0
     assert curve.overall.high > 3.0
-
-
-def test_sides_without_anything_in_common_give_no_points():
-    curve = make_ratio_curve(side([(10, 2.0, False, "a")]), side([(20, 2.0, False, "a")]))
-    assert curve.points == ()
-    assert curve.overall is None

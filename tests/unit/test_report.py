@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
 
+import builders
 import planted
-from firstgrad.cli import main
+from builders import git, make_record, store_of
 from firstgrad.growth.series import Commit, commit_axis, release_axis
 from firstgrad.show.along import make_page
 from firstgrad.show.page import render_page
-from firstgrad.store import Store, export_jsonl
-from helpers import make_record
+from firstgrad.store import export_jsonl
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -143,25 +142,15 @@ def test_what_has_no_place_is_left_out_and_counted():
 
 
 @pytest.fixture
-def firstgrad(tmp_path, monkeypatch, capsys):
+def firstgrad(tmp_path, monkeypatch):
     """Run `firstgrad report` in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["firstgrad", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
+    return partial(builders.firstgrad, "report")
 
 
 def test_the_verb_reads_a_store_and_says_where_the_page_is(firstgrad, tmp_path):
-    with Store.open() as store:
-        for record in planted.along_commits():
-            store.add(record)
+    store_of(planted.along_commits())
     code, out, err = firstgrad("--axis", "commit")
     assert (code, out, err) == (0, ".firstgrad/report.html\n", "")
     assert "3.25 s [3.00 s, 3.50 s]" in (tmp_path / out.strip()).read_text()
@@ -177,20 +166,15 @@ def test_the_verb_reads_an_export_along_releases(firstgrad, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_the_verb_asks_git_for_order_and_subjects(firstgrad, tmp_path):
-    def git(*arguments):
-        identity = ("-c", "user.name=x", "-c", "user.email=x@y", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    git("init", "--quiet")
+    git(tmp_path, "init", "--quiet")
     digests = []
     for subject in ("first <b>\ttabbed", "second"):
-        git("commit", "--quiet", "--allow-empty", "-m", subject)
-        digests.append(git("rev-parse", "HEAD"))
+        git(tmp_path, "-c", "commit.gpgsign=false", "commit", "--quiet", "--allow-empty", "-m", subject)
+        digests.append(git(tmp_path, "rev-parse", "HEAD"))
     # The newer commit was measured first.
     records = [planted.sample(1.0, number=n, git_commit=digest) for n, digest in enumerate(reversed(digests))]
     export_jsonl(records, "records.jsonl")
-    assert firstgrad("--from", "records.jsonl", "--axis", "commit", "--output", "page.html")[0] == 0
+    assert firstgrad("--from", "records.jsonl", "--axis", "commit", "--output", "page.html").code == 0
     page = (tmp_path / "page.html").read_text()
     assert "first &lt;b&gt;\ttabbed" in page
     assert f"from {digests[0][:10]} to {digests[1][:10]}" in page
@@ -198,8 +182,8 @@ def test_the_verb_asks_git_for_order_and_subjects(firstgrad, tmp_path):
 
 
 def test_wrong_use_is_told(firstgrad):
-    assert firstgrad("--store", "x", "--from", "y")[0] == 2
-    assert "expected commit or release, got 'branch'" in firstgrad("--axis", "branch")[2]
+    assert firstgrad("--store", "x", "--from", "y").code == 2
+    assert "expected commit or release, got 'branch'" in firstgrad("--axis", "branch").err
     code, _, err = firstgrad("--store", "nowhere.sqlite")
     assert code == 2
     assert "there is no store here" in err

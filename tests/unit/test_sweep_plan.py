@@ -182,31 +182,26 @@ def durations_of(*known):
     )
 
 
-def test_a_case_takes_as_long_as_it_took():
+def test_a_case_takes_as_long_as_it_took_and_a_new_size_as_the_nearest_that_has_an_hmm_too():
     case = pose_case()
     assert durations_of((case, 4.0), (case, 8.0), (case, 5.0), (pose_case(100), 50.0)).of(case) == 5.0
-
-
-def test_a_new_size_takes_as_long_as_the_nearest_that_has_an_hmm_too():
-    known = durations_of((pose_case(10), 4.0), (pose_case(1000), 40.0), (pose_case(10, states=2), 9.0))
+    known = durations_of((case, 4.0), (pose_case(1000), 40.0), (pose_case(10, states=2), 9.0))
     assert known.of(pose_case(20)) == 4.0
     assert known.of(pose_case(900)) == 40.0
     assert known.of(pose_case(1000, states=3)) == 9.0
-
-
-def test_nothing_like_it_is_not_known():
-    known = durations_of((pose_case(), 4.0))
     assert known.of(pose_case(backend=BackendName.C)) is None
     assert known.of(pose_case(scenario=Scenario.WARM)) is None
 
 
-def test_what_is_learnt_on_the_way_counts():
+def test_what_is_learnt_on_the_way_counts_and_samples_of_unknown_length_are_counted():
     known = Durations()
     assert known.of(pose_case()) is None
     known.learn(pose_case(), 3.0)
     known.learn(pose_case(), 5.0)
     assert known.of(pose_case()) == 4.0
     assert known.of(pose_case(20)) == 4.0
+    for count in (0, 3):
+        assert Durations().of_all([Job(case=pose_case(), number=number) for number in range(count)]) == (0.0, count)
 
 
 def test_a_warm_sample_without_a_cold_one_before_it_fills_its_cache_itself():
@@ -214,11 +209,6 @@ def test_a_warm_sample_without_a_cold_one_before_it_fills_its_cache_itself():
     known = durations_of((cold, 10.0), (warm, 1.0))
     assert known.of_all([Job(case=warm, number=1), Job(case=warm, number=2)]) == (12.0, 0)
     assert known.of_all([Job(case=cold, number=1), Job(case=warm, number=1)]) == (11.0, 0)
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_samples_of_unknown_length_are_counted(count):
-    assert Durations().of_all([Job(case=pose_case(), number=number) for number in range(count)]) == (0.0, count)
 
 
 # The run
@@ -238,16 +228,25 @@ class FakeExecutor:
             yield job, make_record(record_id=f"{len(self.asked)}", case=job.case, status=status)
 
 
-def test_every_record_is_kept_before_the_next_job_is_taken():
+def test_every_record_is_kept_before_the_next_job_is_taken_and_one_that_cannot_be_ends_the_sweep():
     executor, kept = FakeExecutor(), []
+    plan = plan_sweep(pose_cases(3), samples=2, done={})
 
     def keep(record):
         assert len(kept) == len(executor.asked) - 1
         kept.append(record)
 
-    summary = run_sweep(plan_sweep(pose_cases(3), samples=2, done={}), executor, keep=keep, tell=lambda _: None)
+    summary = run_sweep(plan, executor, keep=keep, tell=lambda _: None)
     assert len(kept) == 6
     assert summary.statuses == {Status.OK: 6}
+
+    def full(_):
+        raise OSError("the disk is full")
+
+    executor = FakeExecutor()
+    with pytest.raises(OSError, match="full"):
+        run_sweep(plan, executor, keep=full, tell=lambda _: None)
+    assert len(executor.asked) == 1
 
 
 def test_a_case_that_failed_is_skipped_from_then_on_and_told():
@@ -259,16 +258,6 @@ def test_a_case_that_failed_is_skipped_from_then_on_and_told():
     assert summary.statuses == {Status.OK: 6, Status.TIMEOUT: 1}
     assert {event.job.case for event in events if isinstance(event, SampleSkipped)} == {cases[1]}
     assert sum(isinstance(event, SampleEnded) for event in events) == 7
-
-
-def test_a_record_that_cannot_be_kept_ends_the_sweep():
-    def keep(_):
-        raise OSError("the disk is full")
-
-    executor = FakeExecutor()
-    with pytest.raises(OSError, match="full"):
-        run_sweep(plan_sweep(pose_cases(3), samples=1, done={}), executor, keep=keep, tell=lambda _: None)
-    assert len(executor.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -297,6 +286,7 @@ def ended(job, **fields):
 
 
 def test_the_time_left_follows_from_the_samples_that_ended():
+    assert SweepState(Plan(jobs=()), Durations(), clock=FakeClock()).fraction() == 1.0
     state, jobs, clock = started()
     assert state.remaining() == "time left not known yet"
     state.apply(SampleBegan(job=jobs[0]))
@@ -368,10 +358,6 @@ def test_a_terminal_gets_a_live_display():
         display(ended(jobs[0]))
     assert "━" in out.getvalue()
     assert "1 of 4 samples" in out.getvalue()
-
-
-def test_an_empty_plan_is_whole():
-    assert SweepState(Plan(jobs=()), Durations(), clock=FakeClock()).fraction() == 1.0
 
 
 def test_spans_are_as_rough_as_they_are_known():
