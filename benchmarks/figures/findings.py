@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.case import Scenario
-from firstgrad.columns import metric_named
+from firstgrad.columns import metric_named, samples_table
 from firstgrad.estimates import estimate_median
 from firstgrad.growth.contrasts import Contrast, find_contrasts
 from firstgrad.growth.lines import find_growth
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
-from firstgrad.row import make_row
 from firstgrad.show.bars import describe_phases, draw_phases
 from firstgrad.show.growth import growth_pictures, ratio_pictures
 from firstgrad.show.memory import describe_memory, draw_memory
@@ -42,12 +41,12 @@ def draw_findings(records: Sequence[Record]) -> Iterator[tuple[str, Figure, str]
     description : str
         The figure in words.
     """
-    rows = [make_row(record) for record in records]
+    samples = samples_table(records)
     metrics = [metric_named(name) for name in METRICS_SHOWN]
-    for law in growth_pictures(find_growth(rows, ["timesteps", "directions"], metrics)):
+    for law in growth_pictures(find_growth(samples, ["timesteps", "directions"], metrics)):
         if law.name in _SCALING:
             yield law.name, law.draw(), law.description
-    for ratio in ratio_pictures(find_contrasts(rows, "timesteps", [_CPU], [Contrast.HMM])):
+    for ratio in ratio_pictures(find_contrasts(samples, "timesteps", [_CPU], [Contrast.HMM])):
         yield "ratio-hmm", ratio.draw(), ratio.description
     default = [record for record in records if _is_default(record)]
     yield "phases-scenarios", draw_phases(default), describe_phases(default)

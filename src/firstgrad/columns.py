@@ -226,7 +226,7 @@ def parameters_of(samples: pd.DataFrame) -> pd.DataFrame:
 
     pairs = samples[["reference", "parameters"]]
     unique = pairs.drop_duplicates()
-    values = [_values(reference, parameters) for reference, parameters in unique.itertuples(index=False)]
+    values = [values_of(reference, parameters) for reference, parameters in unique.itertuples(index=False)]
     names = list(dict.fromkeys(name for known in values for name in known))
     keys = pd.MultiIndex.from_frame(unique)
     places = keys.get_indexer(pd.MultiIndex.from_frame(pairs)) if len(unique) else []
@@ -244,7 +244,8 @@ def parameter_column(name: str) -> str:
     return f"parameter_{name}" if name in FRAME_COLUMNS else name
 
 
-def _values(reference: str, parameters: str) -> dict[str, Scalar]:
+def values_of(reference: str, parameters: str) -> dict[str, Scalar]:
+    """Return a model's parameters by name, as `firstgrad.model.Model.values`, from what a samples table has of it."""
     pairs = tuple((name, value) for name, value in json.loads(parameters))
     return Model(reference=reference, parameters=pairs).values  # noqa: PD011 - a model's, no data frame's
 

@@ -8,9 +8,9 @@ import pytest
 
 from firstgrad.cli.compare import comparison_result
 from firstgrad.cli.compare_growth import find_growth, growth_change_parts, is_growth_alarm
+from firstgrad.columns import samples_table
 from firstgrad.compare.comparison import compare
 from firstgrad.growth.change import find_growth_changes
-from firstgrad.row import make_row
 from firstgrad.show.result import Form, Result, render
 from planted_sweep import planted_records
 
@@ -88,9 +88,10 @@ def test_the_table_has_what_changed_and_counts_the_rest(growth):
 
 
 def test_lines_on_one_side_only_are_told_and_nothing_at_all_is_silent(records):
-    one_sided = find_growth_changes(map(make_row, records), [], axes=["timesteps"])
+    nothing = samples_table([])
+    one_sided = find_growth_changes(samples_table(records), nothing, axes=["timesteps"])
     assert "no growth law compared: timesteps, BASE only: pose" in shown(one_sided)
-    assert not shown(find_growth_changes([], []), show_all=True)
+    assert not shown(find_growth_changes(nothing, nothing), show_all=True)
 
 
 def test_json_has_the_laws_beside_the_cases_with_every_number(growth, comparison):
@@ -113,4 +114,5 @@ def test_markdown_names_what_grew(growth):
     assert "raise no alarm" in text
     assert "time_to_first_gradient_cpu along timesteps grew" in text
     assert "**time_to_first_gradient_cpu along timesteps** grew" in shown(growth, form=Form.MARKDOWN)
-    assert not shown(find_growth_changes([], []), form=Form.MARKDOWN)
+    nothing = samples_table([])
+    assert not shown(find_growth_changes(nothing, nothing), form=Form.MARKDOWN)

@@ -16,7 +16,6 @@ from firstgrad.measure.environment import has_bytecode, is_expected_device, meas
 from firstgrad.measure.events import Conditions
 from firstgrad.measure.launch import conclude, with_conditions
 from firstgrad.measure.session import Transcript
-from firstgrad.row import make_row
 from firstgrad.sweep.plan import Durations
 from helpers import make_case, make_environment, make_record, make_task
 
@@ -47,7 +46,7 @@ def test_what_the_worker_sees_is_in_its_record_however_it_ended(sent):
     last_word = make_record() if sent else None
     record = conclude(make_task(), Transcript(conditions=conditions, record=last_word, return_code=-9))
     assert (record.environment.device, record.environment.bytecode) == (H100, True)
-    assert make_row(record).device == H100
+    assert cells_of(record)["device"] == H100
     assert conclude(make_task(), Transcript(return_code=-9)).environment.device == ""
     assert with_conditions(make_environment(), Transcript()) == make_environment()
 
@@ -82,8 +81,8 @@ def test_only_samples_of_here_and_of_this_platform_count_as_measured_here(monkey
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
 
     def counts(backend, **fields):
-        row = make_row(make_record(case=make_case(backend=backend), environment=make_environment(**fields)))
-        return measured_here()(row.backend, row.device, row.conditions)
+        sample = cells_of(make_record(case=make_case(backend=backend), environment=make_environment(**fields)))
+        return measured_here()(backend, sample["device"], sample["conditions"])
 
     assert counts(BackendName.JAX, device=H100, bytecode=False)
     assert counts(BackendName.JAX, device="cuda, NVIDIA A100", bytecode=False), "the kind isn't known beforehand"

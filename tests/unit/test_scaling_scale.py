@@ -1,4 +1,4 @@
-"""100,000 records into rows, laws, ratios and figures, within seconds and a gibibyte."""
+"""100,000 samples into a table, laws, ratios and figures, within seconds and a gibibyte."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
 from firstgrad.show.growth import growth_pictures, ratio_pictures
 from firstgrad.show.style import save_figure
-from firstgrad.columns import METRICS, cells_of, metric_named
-from firstgrad.row import row_of
+from firstgrad.columns import METRICS, cells_of, metric_named, samples_table
 from planted_sweep import planted_records
 
 folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
@@ -37,11 +36,11 @@ for number in range(wanted):
     samples.append({**cells, **noisy, "record_id": f"{number}"})
 
 began = time.process_time()
-rows = [row_of(cells) for cells in samples]
+table = samples_table(samples)
 metrics = [metric_named(name) for name in HEADLINE_METRICS]
 axes = ["timesteps", "directions"]
-growths = find_growth(rows, axes, metrics)
-contrasts = [each for axis in axes for each in find_contrasts(rows, axis, metrics, [Contrast.HMM])]
+growths = find_growth(table, axes, metrics)
+contrasts = [each for axis in axes for each in find_contrasts(table, axis, metrics, [Contrast.HMM])]
 wanted = {"scaling-timesteps-jax-cold", "ratio-hmm-timesteps-time_to_first_gradient"}
 figures = [each for each in (*growth_pictures(growths), *ratio_pictures(contrasts)) if each.name in wanted]
 for figure in figures:

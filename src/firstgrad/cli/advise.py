@@ -201,9 +201,9 @@ def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoi
 
 def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
     from firstgrad.advise.samples import from_store, measure_missing
+    from firstgrad.cli.console import open_store
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.cli.exit_codes import ExitCode
-    from firstgrad.cli.rows import open_store
     from firstgrad.store import DEFAULT_PATH, Store
 
     wanted = options.wanted(model, installed_backends())

@@ -61,7 +61,7 @@ def export_records(
     """Write records as lines of JSON, or samples as a table, all or nothing."""
     from pathlib import Path
 
-    from firstgrad.cli.rows import open_store
+    from firstgrad.cli.console import open_store
     from firstgrad.errors import SpecError
     from firstgrad.store import export_jsonl
     from firstgrad.units import format_count

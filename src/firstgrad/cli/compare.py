@@ -205,7 +205,7 @@ def _judge_stored(
     base: str, head: str, metrics: Sequence[Column], *, store: str | None, across: Collection[str], judge: Judge
 ) -> tuple[Comparison, GrowthChanges]:
     from firstgrad.cli.compare_growth import find_growth
-    from firstgrad.cli.rows import open_store
+    from firstgrad.cli.console import open_store
     from firstgrad.compare.git import resolve_commit
     from firstgrad.compare.sides import read_history, read_sides
 
@@ -267,9 +267,9 @@ def _measure_and_judge(
     The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
     is declared as compared, too.
     """
+    from firstgrad.cli.console import open_store
     from firstgrad.cli.display import SweepState, show_sweep
     from firstgrad.cli.exit_codes import ExitCode
-    from firstgrad.cli.rows import open_store
     from firstgrad.compare.measuring import measure_sides
     from firstgrad.compare.places import read_side
     from firstgrad.compare.sides import read_history

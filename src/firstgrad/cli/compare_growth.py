@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.columns import METRICS
+from firstgrad.columns import METRICS, samples_table
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.growth.law import GrowthLaw
 from firstgrad.show.result import Form, Items, Only, Span, Style, Table, TableRow, Text, left, right
@@ -41,9 +41,8 @@ def find_growth(
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
     from firstgrad.compare.sides import find_side
     from firstgrad.growth.change import GATING, find_growth_changes
-    from firstgrad.row import make_row
 
-    sides = [map(make_row, find_side(records, side, resolve)[1]) for side in (base, head)]
+    sides = [samples_table(find_side(records, side, resolve)[1]) for side in (base, head)]
     return find_growth_changes(*sides, metrics=[metric for metric in GATING if metric in metrics])
 
 

@@ -1,16 +1,21 @@
-"""How every verb writes: the terminal, and the one way in which a result is shown and ends the program."""
+"""What verbs share: the store that they read, the terminal, and how a result is shown and ends the program."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from firstgrad.show.result import Result
+    from firstgrad.show.source import Source
+    from firstgrad.store import Store
 
 LOG_WIDTH = 140
 """Columns where there is no terminal to ask: tables in a log keep their lines."""
@@ -59,3 +64,46 @@ def finish(result: Result, output: OutputOptions) -> NoReturn:
     """Print a result and end with its exit code."""
     show(result, output)
     raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def open_source(store: str | None, export: str | None) -> Iterator[Source]:
+    """Open a store, or an export where one is given, to read from.
+
+    Raises
+    ------
+    SpecError
+        Where both are given.
+    StoreError
+        Where there is none.
+    """
+    from firstgrad.errors import SpecError
+    from firstgrad.show.source import ExportSource, StoreSource
+
+    if store is not None and export is not None:
+        raise SpecError("--store, --from", "give one of them")
+    if export is not None:
+        yield ExportSource(export)
+        return
+    with open_store(store) as opened:
+        yield StoreSource(opened)
+
+
+def open_store(place: str | None) -> Store:
+    """Open a store to read from.
+
+    Raises
+    ------
+    StoreError
+        Where there is none: opening would make an empty one.
+    """
+    from pathlib import Path
+
+    from firstgrad.errors import StoreError
+    from firstgrad.store import DEFAULT_PATH, Store
+    from firstgrad.store.jsonl import is_url
+
+    where = place or DEFAULT_PATH
+    if not is_url(where) and not Path(where).exists():
+        raise StoreError(f"{where}: there is no store here. Give --store or --from, or measure first")
+    return Store.open(where)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
     from pathlib import Path
 
     import pandas as pd
@@ -59,17 +58,16 @@ def report(
     """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
     from pathlib import Path
 
+    from firstgrad.cli.console import open_source
     from firstgrad.errors import SpecError
     from firstgrad.show.page import render_page
 
-    if store is not None and source is not None:
-        raise SpecError("--store, --from", "give one of them")
     if axis is not None and sides is not None:
         raise SpecError("--axis, --compare", "give one of them")
     if sides is None and (across or force):
         raise SpecError("--across, --force", "they belong to --compare")
     kind = None if axis is None else _kind(axis)
-    with _opened(store, source) as opened:
+    with open_source(store, source) as opened:
         if kind is not None:
             page = _along(opened, kind, label)
         else:
@@ -86,18 +84,6 @@ def _kind(text: str) -> AxisKind:
         return AxisKind(text)
     except ValueError:
         raise SpecError("--axis", f"expected commit or release, got {text!r}") from None
-
-
-@contextmanager
-def _opened(place: str | None, source: str | None) -> Iterator[Source]:
-    from firstgrad.cli.rows import open_store
-    from firstgrad.show.source import ExportSource, StoreSource
-
-    if source is not None:
-        yield ExportSource(source)
-        return
-    with open_store(place) as opened:
-        yield StoreSource(opened)
 
 
 def _overview(

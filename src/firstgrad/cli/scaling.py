@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, show
+from firstgrad.cli.console import OutputOptions, open_source, show
 from firstgrad.cli.options import spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import pandas as pd
+
     from firstgrad.columns import Column
     from firstgrad.growth.contrasts import Contrast, ContrastCurve, RatioPoint
     from firstgrad.growth.law import Cliff, Interval
     from firstgrad.growth.lines import FittedLine, MetricGrowth
-    from firstgrad.row import Row
     from firstgrad.show.result import Part, Result, Table
 
 HEADLINE_METRICS = (
@@ -71,15 +72,15 @@ def scaling(
     from pathlib import Path
 
     from firstgrad.cli.metrics import choose_metrics
-    from firstgrad.cli.rows import read_rows
     from firstgrad.growth.lines import find_growth
 
     out.refuse_both()
-    rows = read_rows(store, source, label=label)
-    axes = _axes(rows, axis)
+    with open_source(store, source) as opened:
+        samples = opened.samples(label)
+    axes = _axes(samples, axis)
     metrics = choose_metrics(metric or list(HEADLINE_METRICS))
-    growths = find_growth(rows, axes, metrics)
-    contrasts = _find_contrasts(rows, axes, metrics, _contrasts(contrast))
+    growths = find_growth(samples, axes, metrics)
+    contrasts = _find_contrasts(samples, axes, metrics, _contrasts(contrast))
     show(scaling_result(growths, contrasts), out)
     if output is not None:
         for path in _draw(growths, contrasts, Path(output)):
@@ -207,15 +208,15 @@ def _ratio_documents(curve: ContrastCurve) -> list[dict[str, Any]]:
     return [common | {"name": curve.name} | dict(zip(names, values, strict=True)) for values in written]
 
 
-def _axes(rows: Sequence[Row], given: str | None) -> tuple[str, ...]:
+def _axes(samples: pd.DataFrame, given: str | None) -> tuple[str, ...]:
     from firstgrad.errors import SpecError
     from firstgrad.growth.lines import NODES, find_axes
 
-    known = find_axes(rows)
+    known = find_axes(samples)
     if given is None:
         if not known:
             raise SpecError(
-                "--axis", f"no size varies in these {len(rows)} samples. Measure some: firstgrad sweep --tier quick"
+                "--axis", f"no size varies in these {len(samples)} samples. Measure some: firstgrad sweep --tier quick"
             )
         return known
     wanted = tuple(part.strip() for part in given.split(","))
@@ -238,15 +239,15 @@ def _contrasts(given: str) -> tuple[Contrast, ...]:
 
 
 def _find_contrasts(
-    rows: Sequence[Row], axes: Sequence[str], metrics: Sequence[Column], contrasts: Sequence[Contrast]
+    samples: pd.DataFrame, axes: Sequence[str], metrics: Sequence[Column], contrasts: Sequence[Contrast]
 ) -> list[ContrastCurve]:
     """Find the ratios along each size; of a choice that was measured at single sizes only, along the first."""
     from firstgrad.growth.contrasts import find_contrasts
 
     curves: list[ContrastCurve] = []
     for contrast in contrasts:
-        along = [curve for axis in axes for curve in find_contrasts(rows, axis, metrics, [contrast])]
-        curves += along or find_contrasts(rows, axes[0], metrics, [contrast], least_sizes=1)
+        along = [curve for axis in axes for curve in find_contrasts(samples, axis, metrics, [contrast])]
+        curves += along or find_contrasts(samples, axes[0], metrics, [contrast], least_sizes=1)
     return curves
 
 

@@ -21,9 +21,9 @@ from firstgrad.growth.law import CONFIDENCE, GrowthLaw, Interval, NoLaw, Observa
 from firstgrad.growth.lines import SizeLine, find_axes, find_lines, name_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from firstgrad.row import Row
+    import pandas as pd
 
 GATING = tuple(metric_named(name) for name in ("time_to_first_gradient_cpu", "peak_memory", "nodes", "compiled_units"))
 """The metrics whose laws raise alarms."""
@@ -126,8 +126,8 @@ class GrowthChanges:
 
 
 def find_growth_changes(
-    base: Iterable[Row],
-    head: Iterable[Row],
+    base: pd.DataFrame,
+    head: pd.DataFrame,
     *,
     axes: Sequence[str] | None = None,
     metrics: Sequence[Column] = GATING,
@@ -141,8 +141,9 @@ def find_growth_changes(
 
     Parameters
     ----------
-    base, head : iterable of Row
-        Of each side; what failed is left out, what a limit stopped is censored.
+    base, head : pandas.DataFrame
+        Samples of each side, as `firstgrad.columns.samples_table` makes them; what failed is left out, what a limit
+        stopped is censored.
     axes : sequence of str, optional
         Sizes; all that vary where left out.
     metrics : sequence of Column
@@ -150,13 +151,16 @@ def find_growth_changes(
     confidence : float
         That no interval of all these misses.
     """
-    sides = list(base), list(head)
-    chosen = find_axes([*sides[0], *sides[1]]) if axes is None else tuple(axes)
+    import pandas as pd
+
+    chosen = find_axes(pd.concat([base, head])) if axes is None else tuple(axes)
     asked: list[tuple[str, str, Column, tuple[SizeLine, SizeLine]]] = []
     observations: list[Observations] = []
     unmatched: list[str] = []
     for axis in chosen:
-        pairs, alone = _match(*(find_lines(rows, axis, least_sizes=_LEAST_SIZES, is_one_side=True) for rows in sides))
+        pairs, alone = _match(
+            *(find_lines(side, axis, least_sizes=_LEAST_SIZES, is_one_side=True) for side in (base, head))
+        )
         unmatched += [f"{axis}, {side} only: {_describe(line)}" for side, line in alone]
         common, names = name_lines([head_line for _, head_line in pairs])
         for metric in metrics:
@@ -189,7 +193,7 @@ def _match(
     alike: dict[tuple[object, ...], tuple[list[SizeLine], list[SizeLine]]] = defaultdict(lambda: ([], []))
     for side, lines in enumerate((base, head)):
         for line in lines:
-            alike[line.family, line.rest, line.backend, line.target, line.scenario][side].append(line)
+            alike[line.reference, line.rest, line.backend, line.target, line.scenario][side].append(line)
     pairs: list[tuple[SizeLine, SizeLine]] = []
     alone: list[tuple[str, SizeLine]] = []
     for base_lines, head_lines in alike.values():
@@ -248,7 +252,11 @@ def _compare(
 def _common_host(pair: tuple[SizeLine, SizeLine], base: GrowthLaw, head: GrowthLaw) -> tuple[int, int] | None:
     """Find a host that both laws have a level of, whatever its packages: its numbers among each law's hosts."""
     base_hosts, head_hosts = (
-        {row.host: law.hosts.index(row.conditions) for row in line.rows if row.conditions in law.hosts}
+        {
+            host: law.hosts.index(conditions)
+            for host, conditions in line.samples[["host", "conditions"]].itertuples(index=False)
+            if conditions in law.hosts
+        }
         for line, law in zip(pair, (base, head), strict=True)
     )
     return next(((number, head_hosts[host]) for host, number in base_hosts.items() if host in head_hosts), None)

@@ -17,11 +17,10 @@ from firstgrad.growth.lines import SizeLine, find_lines, name_lines
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
-
-    from firstgrad.row import Row
 
     Floats = NDArray[np.float64]
     Cells = dict[tuple[float, str], tuple[Floats, bool]]
@@ -96,7 +95,7 @@ class ContrastCurve:
 
 
 def find_contrasts(
-    rows: Iterable[Row],
+    samples: pd.DataFrame,
     axis: str,
     metrics: Sequence[Column],
     contrasts: Sequence[Contrast] = tuple(Contrast),
@@ -107,7 +106,7 @@ def find_contrasts(
 
     Parameters
     ----------
-    rows : iterable of Row
+    samples : pandas.DataFrame
         As `firstgrad.growth.lines.find_growth` takes them.
     axis : str
         Along which size.
@@ -123,7 +122,7 @@ def find_contrasts(
     tuple of ContrastCurve
         By contrast, then by metric.
     """
-    lines = find_lines(rows, axis, least_sizes=1)
+    lines = find_lines(samples, axis, least_sizes=1)
     curves = []
     for contrast in contrasts:
         pairs = [
@@ -155,7 +154,7 @@ def find_contrasts(
 
 
 _RULES: dict[Contrast, tuple[str, Callable[[object], bool | None], tuple[str, ...]]] = {
-    Contrast.HMM: ("hmm_algorithm", lambda algorithm: algorithm != "", ("hmm_algorithm", "states")),
+    Contrast.HMM: ("hmm_algorithm", lambda algorithm: algorithm != "", ("hmm", "hmm_algorithm", "states")),
     Contrast.ALGORITHM: (
         "hmm_algorithm",
         lambda algorithm: algorithm != HmmAlgorithm.SCAN if algorithm else None,
@@ -180,7 +179,7 @@ def _pair(lines: Sequence[SizeLine], contrast: Contrast) -> list[tuple[SizeLine,
         values = {**dict(line.rest), "scenario": line.scenario}
         side = is_numerator(values[name]) if name in values else None
         rest = tuple((axis, value) for axis, value in values.items() if axis not in dropped)
-        key = line.family, rest, line.backend, line.target, line.packages, line.label, line.git_commit
+        key = line.reference, rest, line.backend, line.target, line.packages, line.label, line.git_commit
         if side:
             above[key].append(line)
         elif side is not None:

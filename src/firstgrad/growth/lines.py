@@ -2,54 +2,63 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.columns import METRICS, Column, Unit
+from firstgrad.codec import to_json
+from firstgrad.columns import AT_LEAST, Column, Unit, values_of
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import GrowthLaw, NoLaw, Observations
-from firstgrad.pose.spec import Scalar
-from firstgrad.row import Row
+from firstgrad.model import POSE
+from firstgrad.pose.spec import PARAMETERS, Scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-POSE_SIZES = ("timesteps", "directions", "cameras", "states")
-"""Axes of the pose model that are sizes."""
+    import pandas as pd
+    from numpy.typing import NDArray
 
 NODES = "nodes"
 """An axis of every model: graph nodes after rewriting, whichever of the sizes made them more."""
 
-_NODES_METRIC = next(number for number, metric in enumerate(METRICS) if metric.name == "nodes")
-_DEFAULTS = {"formulation": "per_joint", "likelihood": "mixture", "missing": "safe", "skeleton": "chain", "seed": 42}
+_POSE_SIZES = tuple(name for name, parameter in PARAMETERS.items() if parameter.is_size)
+_MODEL, _ORIGIN = ["reference", "parameters"], ["label", "git_commit"]
 _SHORT_DIGITS = 10
-_LETTERS = {"timesteps": "T", "directions": "K", "cameras": "C"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SizeLine:
     """Samples along one size, all else being equal but the host."""
 
     axis: str
     """The size that varies."""
-    family: str
-    """``pose`` or a user's model."""
+    reference: str
     rest: tuple[tuple[str, Scalar], ...]
-    """The other axes, equal in all samples; along `NODES` without the sizes."""
+    """The model's other parameters, equal in all samples; along `NODES` without the sizes."""
     backend: BackendName
     target: Target
     scenario: Scenario
-    packages: tuple[tuple[str, str], ...]
+    packages: str
+    """As a samples table has them."""
     label: str
     git_commit: str
     """Both '' where samples of several were put together."""
-    rows: tuple[Row, ...]
-    """In the order in which they were given."""
+    table: pd.DataFrame = field(repr=False)
+    """The samples table that has its samples, and others; all lines share it."""
+    places: NDArray[np.intp]
+    """Of its samples in that table, in their order there."""
     sizes: tuple[float, ...]
-    """A size each row."""
+    """A size each sample."""
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """Its part of the table."""
+        return self.table.iloc[self.places]
 
     @property
     def n_sizes(self) -> int:
@@ -61,21 +70,19 @@ class SizeLine:
 
         None where no sample has a number. Unlike hosts (or Pythons, compilers, threads, flags) are blocks.
         """
-        number = METRICS.index(metric)
-        taken: list[tuple[float, float, bool, str]] = []
-        is_any_seen = False
-        for row, size in zip(self.rows, self.sizes, strict=True):
-            value, bound = row.numbers[number], row.bounds[number]
-            if value is not None and not row.reason and math.isfinite(value):
-                taken.append((size, value, False, row.conditions))
-                is_any_seen = True
-            elif bound is not None and bound > 0:
-                taken.append((size, bound, True, row.conditions))
-        if not is_any_seen:
+        columns = (metric.name, metric.name + AT_LEAST, "reason", "conditions")
+        numbers, bounds, reasons, hosts = (self.table[name].iloc[self.places].to_numpy() for name in columns)
+        is_seen = np.isfinite(numbers) & (reasons == "")
+        if not is_seen.any():
             return None
-        sizes, values, censored, hosts = zip(*taken, strict=True)
-        is_exact = metric.is_deterministic and metric.unit is Unit.COUNT
-        return Observations(sizes=sizes, values=values, is_censored=censored, hosts=hosts, is_exact=is_exact)
+        is_taken = is_seen | (bounds > 0)
+        return Observations(
+            sizes=tuple(np.array(self.sizes)[is_taken].tolist()),
+            values=tuple(np.where(is_seen, numbers, bounds)[is_taken].tolist()),
+            is_censored=tuple((~is_seen)[is_taken].tolist()),
+            hosts=tuple(hosts[is_taken].tolist()),
+            is_exact=metric.is_deterministic and metric.unit is Unit.COUNT,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +107,7 @@ class MetricGrowth:
     """Those that have numbers of this metric."""
 
 
-def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Column]) -> tuple[MetricGrowth, ...]:
+def find_growth(samples: pd.DataFrame, axes: Sequence[str], metrics: Sequence[Column]) -> tuple[MetricGrowth, ...]:
     """Fit a growth law to each metric of each line along each size.
 
     Samples whose numbers don't count are left out; those that a limit stopped count as censored.
@@ -110,11 +117,10 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Colu
     tuple of MetricGrowth
         By axis, then by metric; without those that have no numbers.
     """
-    known = list(rows)
     wanted: list[tuple[str, str, Column]] = []
     asked: list[tuple[int, SizeLine, str, Observations]] = []
     for axis in axes:
-        lines = find_lines(known, axis)
+        lines = find_lines(samples, axis)
         common, names = name_lines(lines)
         for metric in metrics:
             for line, name in zip(lines, names, strict=True):
@@ -133,68 +139,67 @@ def find_growth(rows: Iterable[Row], axes: Sequence[str], metrics: Sequence[Colu
 
 
 def find_lines(
-    rows: Iterable[Row], axis: str, *, least_sizes: int = 2, is_one_side: bool = False
+    samples: pd.DataFrame, axis: str, *, least_sizes: int = 2, is_one_side: bool = False
 ) -> tuple[SizeLine, ...]:
-    """Sort rows into lines, in the order of their first rows. Labels and commits are lines of their own.
+    """Sort samples into lines, in the order of their first samples. Labels and commits are lines of their own.
 
     Parameters
     ----------
-    rows : iterable of Row
-        Those whose model has no such axis are left out.
+    samples : pandas.DataFrame
+        As `firstgrad.columns.samples_table` makes it; those whose model has no such size are left out.
     axis : str
         A size of the pose model, a numeric parameter of a user's, or `NODES`.
     least_sizes : int
         Lines with fewer different sizes are left out.
     is_one_side : bool
-        Whether all rows are one side of a comparison, whatever their labels and commits.
+        Whether all samples are one side of a comparison, whatever their labels and commits.
     """
-    by_key: dict[tuple[object, ...], tuple[list[Row], list[float]]] = defaultdict(lambda: ([], []))
-    # Many samples have the same question and packages, so the long keys are made once for all of them.
-    keys: dict[tuple[object, ...], tuple[object, ...]] = {}
-    for row in rows:
-        size = _size(row, axis)
-        if size is None:
+    models = list(_models(samples))  # many samples have one model
+    left_out = _POSE_SIZES if axis == NODES else (axis,)
+    rests = [tuple(item for item in values.items() if item[0] not in left_out) for _, values in models]
+    model = samples.groupby(_MODEL, sort=False).ngroup().to_numpy()
+    if axis == NODES:
+        sizes = samples["nodes"].where(samples["reason"] == "").to_numpy()
+    else:
+        sizes = np.array([_size(values.get(axis)) for _, values in models], dtype=float)[model]
+    alike = ["reference", "backend", "target", "scenario", "packages", *([] if is_one_side else _ORIGIN)]
+    keys = samples[alike].reset_index(drop=True)
+    keys["rest"] = np.array([to_json(parameters) for parameters in rests], dtype=object)[model]
+    lines = []
+    for _, part in keys[sizes > 0].groupby([*alike, "rest"], sort=False):
+        places, first = part.index.to_numpy(), part.iloc[0]
+        own_sizes = tuple(sizes[places].tolist())
+        if len(set(own_sizes)) < least_sizes:
             continue
-        origin = ("", "") if is_one_side else (row.label, row.git_commit)
-        short = row.question, row.packages, origin
-        key = keys.get(short)
-        if key is None:
-            key = keys[short] = (*_key(row, axis), *origin)
-        members, sizes = by_key[key]
-        members.append(row)
-        sizes.append(size)
-    return tuple(
-        SizeLine(
-            axis=axis,
-            family=members[0].family,
-            rest=key[1],  # type: ignore[arg-type]  # as it was put there
-            backend=members[0].backend,
-            target=members[0].target,
-            scenario=members[0].scenario,
-            packages=members[0].packages,
-            label=str(key[6]),
-            git_commit=str(key[7]),
-            rows=tuple(members),
-            sizes=tuple(sizes),
+        label, git_commit = ("", "") if is_one_side else first[_ORIGIN]
+        lines.append(
+            SizeLine(
+                axis=axis,
+                reference=first["reference"],
+                rest=rests[model[places[0]]],
+                backend=BackendName(first["backend"]),
+                target=Target(first["target"]),
+                scenario=Scenario(first["scenario"]),
+                packages=first["packages"],
+                label=label,
+                git_commit=git_commit,
+                table=samples,
+                places=places,
+                sizes=own_sizes,
+            )
         )
-        for key, (members, sizes) in by_key.items()
-        if len(set(sizes)) >= least_sizes
-    )
+    return tuple(lines)
 
 
-def find_axes(rows: Iterable[Row]) -> tuple[str, ...]:
+def find_axes(samples: pd.DataFrame) -> tuple[str, ...]:
     """List the sizes that vary somewhere: those of the pose model first, then users' parameters by name."""
-    values: dict[str, set[Scalar]] = defaultdict(set)
-    questions: set[str] = set()
-    for row in rows:
-        if row.question in questions:
-            continue
-        questions.add(row.question)
-        for name, value in row.axes:
-            if (row.family != "pose" or name in POSE_SIZES) and _is_size(value):
-                values[name].add(value)
-    varying = sorted(name for name, different in values.items() if len(different) > 1)
-    return tuple(sorted(varying, key=lambda name: (POSE_SIZES.index(name) if name in POSE_SIZES else 99, name)))
+    sizes: dict[str, set[float]] = defaultdict(set)
+    for reference, values in _models(samples):
+        for name, value in values.items():
+            if (reference != POSE or name in _POSE_SIZES) and _size(value) > 0:
+                sizes[name].add(_size(value))
+    varying = sorted(name for name, different in sizes.items() if len(different) > 1)
+    return (*(name for name in _POSE_SIZES if name in varying), *(name for name in varying if name not in _POSE_SIZES))
 
 
 def name_lines(lines: Sequence[SizeLine]) -> tuple[str, tuple[str, ...]]:
@@ -218,46 +223,36 @@ def name_lines(lines: Sequence[SizeLine]) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def _key(row: Row, axis: str) -> tuple[object, ...]:
-    left_out = POSE_SIZES if axis == NODES else (axis,)
-    rest = tuple((name, value) for name, value in row.axes if name not in left_out)
-    return row.family, rest, row.backend, row.target, row.scenario, row.packages
+def _models(samples: pd.DataFrame) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    """Yield each model's reference and parameters, in the order of their first samples."""
+    for reference, parameters in samples[_MODEL].drop_duplicates().itertuples(index=False):
+        yield reference, values_of(reference, parameters)
 
 
-def _size(row: Row, axis: str) -> float | None:
-    if axis == NODES:
-        value: Scalar | None = None if row.reason else row.numbers[_NODES_METRIC]
-    else:
-        value = next((value for name, value in row.axes if name == axis), None)
-    return float(value) if value is not None and _is_size(value) else None
-
-
-def _is_size(value: Scalar) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+def _size(value: Scalar | None) -> float:
+    """Return a number as a size, NaN for all else."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else np.nan
 
 
 def _parts(line: SizeLine) -> dict[str, str]:
     """Each thing that a line is told by, in words; defaults that go without saying are empty."""
     rest = dict(line.rest)
-    if line.family != "pose":
-        parts = {"model": line.family} | {name: f"{name}={value}" for name, value in rest.items()}
+    parts = {"model": line.reference}
+    if line.reference != POSE:
+        parts |= {name: f"{name}={value}" for name, value in rest.items()}
     else:
-        algorithm = rest.pop("hmm_algorithm", "")
-        states = rest.pop("states", "")
-        parts = {"model": "pose"}
-        parts |= {name: f"{letter}={rest.pop(name)}" for name, letter in _LETTERS.items() if name in rest}
-        parts["hmm"] = " ".join(filter(None, ("HMM", f"S={states}" if states else "", str(algorithm))))
-        if not algorithm:
-            parts["hmm"] = "no HMM"
+        labels = {name: parameter.label(rest[name]) for name, parameter in PARAMETERS.items() if name in rest}
+        of_hmm = [labels.pop(name) for name, parameter in PARAMETERS.items() if parameter.needs and name in labels]
+        labels["hmm"] = " ".join(("HMM", *of_hmm)) if rest["hmm"] else "no HMM"
         parts |= {
-            name: str(value) if name != "seed" else f"seed {value}"
-            for name, value in rest.items()
-            if value != _DEFAULTS.get(name, "") or name == "formulation"
+            name: text
+            for name, text in labels.items()
+            if PARAMETERS[name].is_size or name in ("hmm", "formulation") or rest[name] != PARAMETERS[name].default
         }
     parts |= {"backend": str(line.backend), "scenario": str(line.scenario)}
     if line.target is not Target.DLOGP:
         parts["target"] = str(line.target)
-    parts |= {name: f"{name} {version}" for name, version in line.packages if name in ("pymc", "pytensor")}
+    parts |= {name: f"{name} {version}" for name, version in json.loads(line.packages) if name in ("pymc", "pytensor")}
     return parts | {
         "label": f"label {line.label or 'none'}",
         "commit": f"commit {line.git_commit[:_SHORT_DIGITS] or 'none'}",

@@ -17,7 +17,6 @@ from firstgrad.errors import ComparisonError
 from firstgrad.profile import Profile
 from firstgrad.profile.units import PLACEHOLDER, code_bytes_of, normalise_name
 from firstgrad.record import Doubt, Phase
-from firstgrad.row import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -262,12 +261,10 @@ def _compared(base: Profile, head: Profile) -> Iterator[str]:
 def _sides(base: Case, head: Case) -> dict[str, tuple[str, str]]:
     models = str(base.model), str(head.model)
     if models[0] == models[1] and base.model != head.model:  # told apart by what the short line leaves out
-        axes = dict(axes_of(base.model)), dict(axes_of(head.model))
-        hidden = [name for name in axes[0] if axes[0][name] != axes[1].get(name)]
-        short, long = zip(models, axes, strict=True)
-        models = tuple(  # type: ignore[assignment]
-            f"{text} {', '.join(f'{name}={values[name]}' for name in hidden)}" for text, values in (short, long)
-        )
+        values = base.model.values, head.model.values
+        hidden = [name for name in {**values[0], **values[1]} if values[0].get(name) != values[1].get(name)]
+        own, other = (", ".join(f"{name}={side[name]!r}" for name in hidden if name in side) for side in values)
+        models = f"{models[0]} {own}", f"{models[1]} {other}"
     return {
         "model": models,
         "backend": (base.backend, head.backend),

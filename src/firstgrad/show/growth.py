@@ -118,7 +118,7 @@ def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
 
 def _most_measured(lines: Sequence[FittedLine]) -> list[FittedLine]:
     """Choose the lines with most sizes, then with most samples, where there are more than can be told apart."""
-    order = sorted(range(len(lines)), key=lambda place: (-lines[place].line.n_sizes, -len(lines[place].line.rows)))
+    order = sorted(range(len(lines)), key=lambda place: (-lines[place].line.n_sizes, -len(lines[place].line.sizes)))
     return [lines[place] for place in sorted(order[:MOST_LINES])]
 
 

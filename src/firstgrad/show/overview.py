@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from firstgrad.compare.comparison import Comparison
     from firstgrad.growth.lines import SizeLine
     from firstgrad.record import HostFingerprint, Record
-    from firstgrad.row import Row
     from firstgrad.show.result import Inline, Part
 
 MOST_CASES, MOST_TABLE_BYTES = 2000, 1_800_000
@@ -491,25 +490,25 @@ def _breakeven(scenario: Scenario, lines: pd.DataFrame) -> Section:
 def growth_sections(samples: pd.DataFrame) -> tuple[Section, ...]:
     """Draw time, evaluation and memory along each of the first few sizes of which a line has three or more."""
     from firstgrad.growth.lines import find_axes, find_lines
-    from firstgrad.show.source import rows_of
 
-    rows = rows_of(samples)
     sections: list[Section] = []
-    for axis in find_axes(rows):
-        lines = find_lines(rows, axis, least_sizes=_LEAST_SIZES)
+    for axis in find_axes(samples):
+        lines = find_lines(samples, axis, least_sizes=_LEAST_SIZES)
         section = _growth(axis, lines, f"growth-{len(sections) + 1}") if lines else None
         sections += [section] if section is not None else []
     return tuple(sections[:_GROWTH_AXES])
 
 
 def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
+    import pandas as pd
+
     from firstgrad.growth.law import NoLaw
     from firstgrad.growth.lines import find_growth
     from firstgrad.show.growth import SIZE_TITLES, GrowthPanel, describe_growth, draw_growth
 
-    chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.rows)))[:_GROWTH_LINES]
+    chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.sizes)))[:_GROWTH_LINES]
     metrics = [metric_named(metric) for metric in _GROWTH_METRICS]
-    growths = find_growth([row for line in chosen for row in _thinned(line)], [axis], metrics)
+    growths = find_growth(pd.concat([_thinned(line) for line in chosen]), [axis], metrics)
     if not growths:
         return None
     panels = [GrowthPanel.of(growth, growth.lines, [line.name for line in growth.lines]) for growth in growths]
@@ -533,19 +532,18 @@ def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
     return Section(name, f"Growth with {size}", (picture, Fold("The laws", (table,))))
 
 
-def _thinned(line: SizeLine) -> list[Row]:
+def _thinned(line: SizeLine) -> pd.DataFrame:
     """Take the newest samples of each size, and no more than a figure can show."""
-    newest = sorted(zip(line.rows, line.sizes, strict=True), key=lambda sample: sample[0].started_at, reverse=True)
-    taken: dict[float, list[Row]] = {}
-    for row, size in newest:
-        of_size = taken.setdefault(size, [])
-        if len(of_size) < _MOST_A_SIZE:
-            of_size.append(row)
+    import pandas as pd
+
+    samples = line.samples.reset_index(drop=True)
+    newest = samples.sort_values("started_at", ascending=False, kind="stable").index
+    sizes = pd.Series(line.sizes)[newest]
+    of_size = sizes.groupby(sizes, sort=False)
+    order = pd.DataFrame({"turn": of_size.cumcount(), "size": of_size.ngroup()})
     # One of each size before the second of any.
-    in_turn = sorted(
-        ((place, row) for rows in taken.values() for place, row in enumerate(rows)), key=lambda sample: sample[0]
-    )
-    return [row for _, row in in_turn[:_MOST_A_LINE]]
+    in_turn = order[order["turn"] < _MOST_A_SIZE].sort_values(["turn", "size"])
+    return samples.loc[in_turn.index[:_MOST_A_LINE]]
 
 
 # --- failures, doubts, environments -----------------------------------------------------------------------------

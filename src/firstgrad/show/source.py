@@ -15,16 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from firstgrad.record import Record
-    from firstgrad.row import Row
     from firstgrad.store import Store
-
-
-def rows_of(samples: pd.DataFrame) -> list[Row]:
-    """Return samples as objects, for what has not moved to data frames."""
-    from firstgrad.row import row_of
-
-    plain = samples.astype(object).where(samples.notna(), None)
-    return [row_of(cells) for cells in plain.to_dict("records")]
 
 
 class Source(Protocol):

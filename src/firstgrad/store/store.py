@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine
 
     from firstgrad.record import Record, Status
-    from firstgrad.row import Row
 
 _APPLICATION = "firstgrad"
 """Value of the row `application` in `meta`: tells a store from some other program's tables."""
@@ -156,14 +155,6 @@ class Store:
             lines = connection.execute(select(_samples).where(*_where(equal)).order_by(_samples.c.position))
             names = list(lines.keys())[1:]
             return [dict(zip(names, line[1:], strict=True)) for line in lines]
-
-    def rows(
-        self, label: str | None = None, question: str | None = None, *, git_commit: str | None = None
-    ) -> Iterator[Row]:
-        """Read samples as objects."""
-        from firstgrad.row import row_of
-
-        return map(row_of, self.cells(label=label, question=question, git_commit=git_commit))
 
     def records(
         self,
