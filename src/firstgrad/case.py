@@ -48,29 +48,15 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to measure.
+    """One thing to measure."""
 
-    Attributes
-    ----------
-    model : Model
-        The built-in pose model (a `PoseSpec` is taken, too) or the user's own.
-    backend, target, scenario
-        See their types.
-    evaluations : int
-        How many steady-state calls are timed; 0 for none.
-    time_limit_seconds : float, optional
-        After this the worker's process tree is killed.
-    memory_limit_bytes : int, optional
-        Above this resident size of the process tree, the tree is killed.
-    """
-
-    model: Model
+    model: Model  # the built-in pose model (a `PoseSpec` is taken, too) or the user's own
     backend: BackendName
     target: Target = Target.DLOGP
     scenario: Scenario = Scenario.COLD
-    evaluations: int = 200
-    time_limit_seconds: float | None = 3600.0
-    memory_limit_bytes: int | None = None
+    evaluations: int = 200  # how many steady-state calls are timed; 0 for none
+    time_limit_seconds: float | None = 3600.0  # after this the worker's process tree is killed
+    memory_limit_bytes: int | None = None  # above this resident size of the process tree, the tree is killed
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))

@@ -26,10 +26,6 @@ def to_json(value: Any) -> str:
 
     Keys are sorted and there is no white space, so equal values give equal texts. Numbers that JSON lacks
     are written as the strings ``"nan"``, ``"inf"`` and ``"-inf"``.
-
-    Returns
-    -------
-    str
     """
     plain = _converter().unstructure(value)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -19,24 +19,13 @@ type Point = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One free random variable.
+    """One free random variable."""
 
-    Attributes
-    ----------
-    name : str
-        Its name in ``model.free_RVs``.
-    shape : tuple of int
-        Shape of its value.
-    is_log : bool
-        Whether PyMC samples its logarithm.
-    value_name : str
-        Name of its value on the transformed space, as PyMC writes it; made from `name` where left out.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    is_log: bool = False
+    name: str  # its name in ``model.free_RVs``
+    shape: tuple[int, ...]  # shape of its value
+    is_log: bool = False  # whether PyMC samples its logarithm
     value_name: str = ""
+    """Name of its value on the transformed space, as PyMC writes it; made from `name` where left out."""
 
     def __post_init__(self) -> None:
         if not self.value_name:

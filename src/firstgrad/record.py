@@ -81,28 +81,15 @@ class Doubt(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseRecord:
-    """One phase.
-
-    Attributes
-    ----------
-    phase : Phase
-        Which.
-    began_seconds : float
-        Since the start of the worker's clock.
-    wall_seconds, cpu_seconds : float
-        Duration; the processor time includes finished children (compilers).
-    peak_rss_bytes : int, optional
-        Highest resident memory of the process tree in this phase.
-    self_peak_rss_bytes : int, optional
-        The same of the measured process alone (exact, from the kernel's high-water mark).
-    """
+    """One phase."""
 
     phase: Phase
-    began_seconds: float
-    wall_seconds: float
+    began_seconds: float  # since the start of the worker's clock
+    wall_seconds: float  # duration; the processor time includes finished children (compilers)
     cpu_seconds: float
-    peak_rss_bytes: int | None = None
+    peak_rss_bytes: int | None = None  # highest resident memory of the process tree in this phase
     self_peak_rss_bytes: int | None = None
+    """The same of the measured process alone (exact, from the kernel's high-water mark)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,47 +104,25 @@ class RewritePass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What was counted; equal between identical runs, unlike seconds.
+    """What was counted; equal between identical runs, unlike seconds."""
 
-    Attributes
-    ----------
-    groups, values : int
-        Free random variables, and numbers at which the gradient is taken.
-    nodes_before, nodes_after : int
-        Graph nodes before and after rewriting.
-    nodes_by_type : tuple of (str, int)
-        Nodes after rewriting by type of operation, most frequent first.
-    compiled_units : int
-        C modules or jitted functions that were compiled in the measured window.
-    """
-
-    groups: int
+    groups: int  # free random variables, and numbers at which the gradient is taken
     values: int
-    nodes_before: int = 0
+    nodes_before: int = 0  # graph nodes before and after rewriting
     nodes_after: int = 0
-    nodes_by_type: tuple[tuple[str, int], ...] = ()
-    compiled_units: int = 0
+    nodes_by_type: tuple[tuple[str, int], ...] = ()  # nodes after rewriting by type of operation, most frequent first
+    compiled_units: int = 0  # C modules or jitted functions that were compiled in the measured window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUse:
-    """What was read from and written to the private caches in the measured window.
+    """What was read from and written to the private caches in the measured window."""
 
-    Attributes
-    ----------
-    entries_before, entries_read, entries_written : int
-        Entries there at the start, taken from the cache, and added to it.
-    bytes_written : int
-        Size of what was added.
-    contradiction : str, optional
-        Why these numbers contradict the scenario; none where they prove it.
-    """
-
-    entries_before: int
+    entries_before: int  # entries there at the start, taken from the cache, and added to it
     entries_read: int
     entries_written: int
-    bytes_written: int
-    contradiction: str | None = None
+    bytes_written: int  # size of what was added
+    contradiction: str | None = None  # why these numbers contradict the scenario; none where they prove it
 
     @property
     def is_proven(self) -> bool:
@@ -176,50 +141,25 @@ class MemoryPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Memory of the whole sample.
+    """Memory of the whole sample."""
 
-    Attributes
-    ----------
-    peak_rss_bytes : int
-        Highest resident memory of the process tree, compilers included.
-    self_peak_rss_bytes : int, optional
-        Highest of the measured process alone.
-    children_peak_rss_bytes : int
-        Highest of all its children together.
-    retained_bytes : int, optional
-        Resident after the first call and a garbage collection, less that before `build`.
-    timeline : tuple of MemoryPoint
-        Thinned so that each stretch keeps its peak.
-    """
-
-    peak_rss_bytes: int
-    self_peak_rss_bytes: int | None = None
-    children_peak_rss_bytes: int = 0
+    peak_rss_bytes: int  # highest resident memory of the process tree, compilers included
+    self_peak_rss_bytes: int | None = None  # highest of the measured process alone
+    children_peak_rss_bytes: int = 0  # highest of all its children together
     retained_bytes: int | None = None
-    timeline: tuple[MemoryPoint, ...] = ()
+    """Resident after the first call and a garbage collection, less that before `build`."""
+    timeline: tuple[MemoryPoint, ...] = ()  # thinned so that each stretch keeps its peak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """Where the oracle and the measured function differ.
+    """Where the oracle and the measured function differ."""
 
-    Attributes
-    ----------
-    group : str
-        Name of the group, or ``"logp"`` for the log-density.
-    index : tuple of int
-        Place within the group's value.
-    expected, got : float
-        The oracle's number and the measured one.
-    n_different : int
-        How many values of this group differ.
-    """
-
-    group: str
-    index: tuple[int, ...]
-    expected: float
+    group: str  # name of the group, or ``"logp"`` for the log-density
+    index: tuple[int, ...]  # place within the group's value
+    expected: float  # the oracle's number and the measured one
     got: float
-    n_different: int = 1
+    n_different: int = 1  # how many values of this group differ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,24 +174,12 @@ class GroupFiniteness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slope:
-    """A gradient's slope along one random direction against finite differences of the log-density.
+    """A gradient's slope along one random direction against finite differences of the log-density."""
 
-    Attributes
-    ----------
-    expected : float, optional
-        By finite differences.
-    got : float, optional
-        By the gradient.
-    allowed : float
-        Difference that the finite differences' own error explains.
-    skipped : str
-        Why nothing could be compared; '' where it was.
-    """
-
-    expected: float | None = None
-    got: float | None = None
-    allowed: float = 0.0
-    skipped: str = ""
+    expected: float | None = None  # by finite differences
+    got: float | None = None  # by the gradient
+    allowed: float = 0.0  # difference that the finite differences' own error explains
+    skipped: str = ""  # why nothing could be compared; '' where it was
 
     @property
     def differs(self) -> bool:
@@ -261,36 +189,17 @@ class Slope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What the results are worth.
+    """What the results are worth."""
 
-    Attributes
-    ----------
-    verdict : Verdict
-        Agreement with the oracle.
-    logp : float, optional
-        Log-density at the start point.
-    mismatches : tuple of Mismatch
-        The first of each group that differs.
-    finiteness : tuple of GroupFiniteness
-        Every group of the gradient, in model order.
-    points : int
-        At how many points results were compared.
-    logp_not_finite : tuple of str
-        Terms of the log-density that are NaN or infinite at the start point: free and observed variables, potentials.
-    held : tuple of str
-        Discrete variables, which have no gradient and stay at their start values.
-    slope : Slope, optional
-        Of a user's own model, for which there is no oracle.
-    """
-
-    verdict: Verdict
-    logp: float | None = None
-    mismatches: tuple[Mismatch, ...] = ()
-    finiteness: tuple[GroupFiniteness, ...] = ()
-    points: int = 0
+    verdict: Verdict  # agreement with the oracle
+    logp: float | None = None  # log-density at the start point
+    mismatches: tuple[Mismatch, ...] = ()  # the first of each group that differs
+    finiteness: tuple[GroupFiniteness, ...] = ()  # every group of the gradient, in model order
+    points: int = 0  # at how many points results were compared
     logp_not_finite: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
-    slope: Slope | None = None
+    """Terms of the log-density that are NaN or infinite at the start point: free and observed variables, potentials."""
+    held: tuple[str, ...] = ()  # discrete variables, which have no gradient and stay at their start values
+    slope: Slope | None = None  # of a user's own model, for which there is no oracle
 
     @property
     def n_not_finite(self) -> int:
@@ -327,49 +236,24 @@ class HostFingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where and with what it was measured.
+    """Where and with what it was measured."""
 
-    Attributes
-    ----------
-    python : str
-        Version of the interpreter.
-    versions : tuple of (str, str)
-        Installed versions of the packages that matter, sorted by name.
-    flags : str
-        ``PYTENSOR_FLAGS`` that the user had set, without firstgrad's own.
-    compiler : str
-        First line of ``g++ --version``; empty where there is none.
-    threads : int
-        Threads of BLAS and OpenMP.
-    host : HostFingerprint
-        The machine.
-    load_before : float
-        One-minute load average before the sample.
-    bytecode : bool
-        Whether PyMC's compiled bytecode was there before it was imported.
-    device : str
-        Where compiled functions ran: ``cpu``, or JAX's platform and kind of device, such as ``cuda, NVIDIA H100``; ''
-        where the sample ended before that was known.
-    git_commit : str
-        Commit of the measured project; empty outside a repository.
-    label : str
-        What the user called this run.
-    source_digest : str
-        Of the user's model file and the local modules that it imports (`firstgrad.sources`); empty for ``pose``.
-    """
-
-    python: str
-    versions: tuple[tuple[str, str], ...]
-    flags: str
-    compiler: str
-    threads: int
-    host: HostFingerprint
-    load_before: float
-    bytecode: bool | None = None
+    python: str  # version of the interpreter
+    versions: tuple[tuple[str, str], ...]  # installed versions of the packages that matter, sorted by name
+    flags: str  # ``PYTENSOR_FLAGS`` that the user had set, without firstgrad's own
+    compiler: str  # first line of ``g++ --version``; empty where there is none
+    threads: int  # threads of BLAS and OpenMP
+    host: HostFingerprint  # the machine
+    load_before: float  # one-minute load average before the sample
+    bytecode: bool | None = None  # whether PyMC's compiled bytecode was there before it was imported
     device: str = ""
-    git_commit: str = ""
-    label: str = ""
+    """Where compiled functions ran: ``cpu``, or JAX's platform and kind of device, such as ``cuda, NVIDIA H100``; ''
+    where the sample ended before that was known.
+    """
+    git_commit: str = ""  # commit of the measured project; empty outside a repository
+    label: str = ""  # what the user called this run
     source_digest: str = ""
+    """Of the user's model file and the local modules that it imports (`firstgrad.sources`); empty for ``pose``."""
 
     @property
     def packages(self) -> tuple[tuple[str, str], ...]:
@@ -393,89 +277,44 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a sample gave no full result.
+    """Why a sample gave no full result."""
 
-    Attributes
-    ----------
-    kind : str
-        Type of the error, or the signal's name.
-    message : str
-        What happened and what to do next.
-    phase : Phase, optional
-        In which phase.
-    stderr_tail : tuple of str
-        The last lines the worker wrote.
-    """
-
-    kind: str
-    message: str
-    phase: Phase | None = None
-    stderr_tail: tuple[str, ...] = ()
+    kind: str  # type of the error, or the signal's name
+    message: str  # what happened and what to do next
+    phase: Phase | None = None  # in which phase
+    stderr_tail: tuple[str, ...] = ()  # the last lines the worker wrote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One sample.
+    """One sample."""
 
-    Attributes
-    ----------
-    schema_version : int
-        `SCHEMA_VERSION` of the writer.
-    record_id : str
-        Unique name of this sample.
-    started_at : str
-        UTC, ISO 8601.
-    case : Case
-        What was asked for.
-    status : Status
-        How it ended.
-    phases : tuple of PhaseRecord
-        Those that ended, in order.
-    time_to_first_gradient_seconds : float, optional
-        From the start of `build` to the end of `first_call`, by one clock.
-    time_to_first_gradient_cpu_seconds : float, optional
-        Processor time of the same window, children included.
-    initial_point_seconds : float
-        Spent on finding a start point of a user's model; outside of the window above.
-    gc_seconds : float
-        Spent in Python's garbage collector within the window.
-    instructions : int, optional
-        Executed in user mode within the window, by the process and its children; none where the machine has no such
-        counter (`firstgrad.observe.instructions`).
-    pytensor_rewriting_seconds, pytensor_linker_seconds : float, optional
-        PyTensor's own account of the two phases, as a cross-check.
-    rewrite_passes : tuple of RewritePass
-        Named passes of the phase `rewrite`.
-    counts, memory, caches, check, environment, failure
-        See their types.
-    evaluation_seconds : tuple of float
-        Every steady-state call.
-    doubts : tuple of Doubt
-        What may spoil this record.
-    """
-
-    record_id: str
-    started_at: str
-    case: Case
-    status: Status
+    record_id: str  # unique name of this sample
+    started_at: str  # UTC, ISO 8601
+    case: Case  # what was asked for
+    status: Status  # how it ended
     environment: Environment
-    phases: tuple[PhaseRecord, ...] = ()
+    phases: tuple[PhaseRecord, ...] = ()  # those that ended, in order
     time_to_first_gradient_seconds: float | None = None
-    time_to_first_gradient_cpu_seconds: float | None = None
-    initial_point_seconds: float = 0.0
-    gc_seconds: float = 0.0
+    """From the start of `build` to the end of `first_call`, by one clock."""
+    time_to_first_gradient_cpu_seconds: float | None = None  # processor time of the same window, children included
+    initial_point_seconds: float = 0.0  # spent on finding a start point of a user's model; outside of the window above
+    gc_seconds: float = 0.0  # spent in Python's garbage collector within the window
     instructions: int | None = None
-    pytensor_rewriting_seconds: float | None = None
+    """Executed in user mode within the window, by the process and its children; none where the machine has no such
+    counter (`firstgrad.observe.instructions`).
+    """
+    pytensor_rewriting_seconds: float | None = None  # PyTensor's own account of the two phases, as a cross-check
     pytensor_linker_seconds: float | None = None
-    rewrite_passes: tuple[RewritePass, ...] = ()
+    rewrite_passes: tuple[RewritePass, ...] = ()  # named passes of the phase `rewrite`
     counts: Counts | None = None
-    evaluation_seconds: tuple[float, ...] = ()
+    evaluation_seconds: tuple[float, ...] = ()  # every steady-state call
     memory: Memory | None = None
     caches: CacheUse | None = None
     check: Check = Check(verdict=Verdict.UNCHECKED)
     failure: Failure | None = None
-    doubts: tuple[Doubt, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+    doubts: tuple[Doubt, ...] = ()  # what may spoil this record
+    schema_version: int = SCHEMA_VERSION  # `SCHEMA_VERSION` of the writer
 
     def phase(self, phase: Phase) -> PhaseRecord | None:
         """Find a phase; none where the sample did not get that far."""

@@ -20,27 +20,15 @@ _STEP = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradientCheck:
-    """How a fast gradient compares with PyTensor's.
+    """How a fast gradient compares with PyTensor's."""
 
-    Attributes
-    ----------
-    points : int
-        At how many points.
-    logp_difference : float
-        Largest difference of the log-densities, by the larger of their size and 1; 0 of a gradient without one.
-    gradient_difference : float
-        Largest difference of the gradients' entries, by the larger of the gradient's largest entry and 1.
-    worst : str
-        Value in which that is.
-    allowed : float
-        Largest difference that rounding may explain.
-    """
-
-    points: int
+    points: int  # at how many points
     logp_difference: float
+    """Largest difference of the log-densities, by the larger of their size and 1; 0 of a gradient without one."""
     gradient_difference: float
-    worst: str
-    allowed: float = _RELATIVE
+    """Largest difference of the gradients' entries, by the larger of the gradient's largest entry and 1."""
+    worst: str  # value in which that is
+    allowed: float = _RELATIVE  # largest difference that rounding may explain
 
     @property
     def agrees(self) -> bool:
@@ -63,10 +51,6 @@ def check_gradient(
         At how many points: the initial one, and others beside it.
     seed : int
         Of those.
-
-    Returns
-    -------
-    GradientCheck
     """
     point = initial_point if initial_point is not None else gradient.model.initial_point()
     reference = _reference(gradient.model)

@@ -135,15 +135,9 @@ def make_fast_gradient(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How a flat vector is cut.
+    """How a flat vector is cut."""
 
-    Attributes
-    ----------
-    shapes : tuple of tuple of int
-        Of the differentiated values, in order.
-    """
-
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[tuple[int, ...], ...]  # of the differentiated values, in order
 
     @property
     def size(self) -> int:

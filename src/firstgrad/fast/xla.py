@@ -55,10 +55,6 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
         Of a jitted function.
     effort : Effort
         How hard to try.
-
-    Returns
-    -------
-    jax.stages.Compiled
     """
     options = xla_options(effort)
     while options:
@@ -134,10 +130,6 @@ def fast_mode(effort: Effort | str = Effort.NORMAL) -> Any:
     ----------
     effort : Effort or str
         How hard XLA tries.
-
-    Returns
-    -------
-    pytensor.compile.mode.Mode
 
     Raises
     ------

@@ -51,26 +51,6 @@ class GradientBenchmarks:
     round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's statistics have
     all samples.
 
-    Attributes
-    ----------
-    model : str
-        ``path/file.py:function`` (seen from the folder of the asv configuration) or ``package.module:function``;
-        the function returns a ``pm.Model`` or a pair ``(model, initial_point)``.
-    parameters : mapping of str to sequence
-        Keyword arguments of that function and the values to measure; an axis each.
-    backends : sequence of str
-        An axis: ``"c"``, ``"numba"``, ``"jax"``.
-    scenarios : sequence of str
-        An axis: ``"cold"``, ``"warm"``, ``"hot"``.
-    evaluations : int
-        Steady-state calls that are timed.
-    rounds : int
-        Samples; with 3 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ.
-    timeout : float
-        Seconds for one sample, the filling of a warm cache included. firstgrad stops a little earlier by itself.
-    title : str
-        How pages name the class; its name where left out.
-
     Notes
     -----
     ``asv run --quick`` takes one sample. That a ``track_`` benchmark may return samples and have rounds is not
@@ -78,13 +58,19 @@ class GradientBenchmarks:
     """
 
     model: ClassVar[str] = ""
+    """``path/file.py:function`` (seen from the folder of the asv configuration) or ``package.module:function``; the
+    function returns a ``pm.Model`` or a pair ``(model, initial_point)``.
+    """
     parameters: ClassVar[Mapping[str, Sequence[Scalar]]] = {}
-    backends: ClassVar[Sequence[str]] = ("jax",)
-    scenarios: ClassVar[Sequence[str]] = ("cold",)
-    evaluations: ClassVar[int] = 200
+    """Keyword arguments of that function and the values to measure; an axis each."""
+    backends: ClassVar[Sequence[str]] = ("jax",)  # an axis: ``"c"``, ``"numba"``, ``"jax"``
+    scenarios: ClassVar[Sequence[str]] = ("cold",)  # an axis: ``"cold"``, ``"warm"``, ``"hot"``
+    evaluations: ClassVar[int] = 200  # steady-state calls that are timed
     rounds: ClassVar[int] = 3
+    """Samples; with 3 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ."""
     timeout: ClassVar[float] = 1800.0
-    title: ClassVar[str] = ""
+    """Seconds for one sample, the filling of a warm cache included. firstgrad stops a little earlier by itself."""
+    title: ClassVar[str] = ""  # how pages name the class; its name where left out
 
     params: ClassVar[list[list[Scalar]]]
     param_names: ClassVar[list[str]]

@@ -31,24 +31,13 @@ MIN_DEPTH = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseData:
-    """What the cameras saw.
+    """What the cameras saw."""
 
-    Attributes
-    ----------
-    observations : array, shape (C, T, J, 2)
-        Pixels; NaN where a camera missed the point.
-    cameras : array, shape (C, 3, 4)
-        Projection matrices.
-    parents : array of int, shape (J,)
-        The skeleton; -1 for the root, which comes first.
-    initial : mapping of str to array
-        Start values by *value name* on the transformed space, in either formulation.
-    """
-
-    observations: NDArray[np.float64]
-    cameras: NDArray[np.float64]
-    parents: NDArray[np.int64]
+    observations: NDArray[np.float64]  # shape (C, T, J, 2): Pixels; NaN where a camera missed the point
+    cameras: NDArray[np.float64]  # shape (C, 3, 4): Projection matrices
+    parents: NDArray[np.int64]  # shape (J,): The skeleton; -1 for the root, which comes first
     initial: Mapping[str, NDArray[np.float64]]
+    """Start values by *value name* on the transformed space, in either formulation."""
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -182,12 +171,7 @@ def joint_positions(
     length: NDArray[np.float64],
     parents: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Follow the skeleton from the root.
-
-    Returns
-    -------
-    array, shape (T, J, 3)
-    """
+    """Follow the skeleton from the root."""
     offsets = length[..., None] * unit_directions(raw_u)
     positions = [x_root]
     for joint in range(1, len(parents)):

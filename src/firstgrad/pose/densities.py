@@ -63,18 +63,10 @@ def log_softmax(logits: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitDirection:
-    """Vectors brought to length one (nearly: `UNIT_EPSILON` is added under the root).
+    """Vectors brought to length one (nearly: `UNIT_EPSILON` is added under the root)."""
 
-    Attributes
-    ----------
-    value : array, shape (..., 3)
-        The unit vectors.
-    norm : array, shape (..., 1)
-        What the raw ones were divided by.
-    """
-
-    value: Numbers
-    norm: Numbers
+    value: Numbers  # shape (..., 3): the unit vectors
+    norm: Numbers  # shape (..., 1): what the raw ones were divided by
 
     def pull_back(self, by_value: Numbers) -> Numbers:
         """Turn a derivative by the unit vectors into one by the raw ones."""
@@ -108,21 +100,11 @@ def follow_back(by_position: Numbers, parents: Numbers) -> tuple[Numbers, Number
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """Joints as the cameras see them.
+    """Joints as the cameras see them."""
 
-    Attributes
-    ----------
-    pixels : array, shape (C, T, J, 2)
-        Where they appear.
-    depth : array, shape (C, T, J, 1)
-        What was divided by, at least `MIN_DEPTH`.
-    is_in_front : array of bool, shape (C, T, J, 1)
-        Whether that was the true depth.
-    """
-
-    pixels: Numbers
-    depth: Numbers
-    is_in_front: Numbers
+    pixels: Numbers  # shape (C, T, J, 2): where they appear
+    depth: Numbers  # shape (C, T, J, 1): what was divided by, at least `MIN_DEPTH`
+    is_in_front: Numbers  # shape (C, T, J, 1): whether that was the true depth
 
     def pull_back(self, by_pixel: Numbers, cameras: Numbers) -> Numbers:
         """Turn a derivative by pixels into one by positions, shape (T, J, 3)."""
@@ -145,19 +127,8 @@ def project(positions: Numbers, cameras: Numbers) -> Projection:
 def log_marginal(log_init: Numbers, log_trans: Numbers, emissions: Numbers) -> np.inexact[Any]:
     """Sum the hidden states out by the forward algorithm in log space.
 
-    Parameters
-    ----------
-    log_init : array, shape (S,)
-        Log-weight of starting in each state.
-    log_trans : array, shape (S, S)
-        Log-weight of going from the row's state to the column's.
-    emissions : array, shape (T, S)
-        Log-weight of what was seen at each time in each state.
-
-    Returns
-    -------
-    float64 or complex128
-        Complex where an argument is, so that it can be differentiated by a complex step.
+    Shapes: `log_init` (S,), `log_trans` (S, S), `emissions` (T, S). Returns complex where an argument is, so that it
+    can be differentiated by a complex step.
     """
     return _scalar(logsumexp(_forward(log_init, log_trans, emissions)[-1], axis=0))
 
@@ -165,10 +136,7 @@ def log_marginal(log_init: Numbers, log_trans: Numbers, emissions: Numbers) -> n
 def brute_force_log_marginal(log_init: Numbers, log_trans: Numbers, emissions: Numbers) -> np.inexact[Any]:
     """Sum over all S ** T paths, one by one: the definition, for small S and T.
 
-    Returns
-    -------
-    float64 or complex128
-        What `log_marginal` gives, up to rounding.
+    Returns what `log_marginal` gives, up to rounding.
     """
     steps, n_states = emissions.shape
     paths = []
@@ -180,38 +148,21 @@ def brute_force_log_marginal(log_init: Numbers, log_trans: Numbers, emissions: N
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Posterior:
-    """The gradient of `log_marginal`.
+    """The gradient of `log_marginal`."""
 
-    Attributes
-    ----------
-    log_marginal : float
-        The marginal itself.
-    gamma : array, shape (T, S)
-        Probability of each state at each time: the derivative by the emissions; its first row is that by
-        the initial log-weights.
-    xi : array, shape (S, S)
-        Expected number of steps between each two states: the derivative by the transition log-weights.
-    """
-
-    log_marginal: float
+    log_marginal: float  # the marginal itself
     gamma: NDArray[np.float64]
+    """shape (T, S): probability of each state at each time: the derivative by the emissions; its first row is that by
+    the initial log-weights.
+    """
     xi: NDArray[np.float64]
+    """shape (S, S): expected number of steps between each two states: the derivative by the transition log-weights."""
 
 
 def posterior(
     log_init: NDArray[np.float64], log_trans: NDArray[np.float64], emissions: NDArray[np.float64]
 ) -> Posterior:
-    """Run the forward and backward algorithms.
-
-    Parameters
-    ----------
-    log_init, log_trans, emissions : array
-        As in `log_marginal`, real, with at least one path allowed.
-
-    Returns
-    -------
-    Posterior
-    """
+    """Run the forward and backward algorithms."""
     alpha = _forward(log_init, log_trans, emissions)
     beta = np.zeros_like(alpha)
     for time in range(len(emissions) - 1, 0, -1):

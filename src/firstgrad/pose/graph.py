@@ -25,22 +25,8 @@ if TYPE_CHECKING:
 def build_pose_model(spec: PoseSpec | None = None, data: PoseData | None = None) -> pm.Model:
     """Build the pose model.
 
-    Parameters
-    ----------
-    spec : PoseSpec, optional
-        Which model; the default has 16 groups and 2313 values.
-    data : PoseData, optional
-        Observations from outside; generated from the spec's seed where left out.
-
-    Returns
-    -------
-    pymc.Model
-        Its groups are those of ``firstgrad.points.groups(spec)``, in that order.
-
-    Raises
-    ------
-    SpecError
-        Where the data do not fit the spec; the error names the field.
+    Returns its groups are those of ``firstgrad.points.groups(spec)``, in that order. Raises SpecError where the data
+    do not fit the spec; the error names the field.
     """
     spec = spec or PoseSpec()
     data = data or generate(spec)
@@ -96,21 +82,7 @@ def _root_walk(spec: PoseSpec, innovation_sigma: Any) -> Any:
 def log_observed(pixels: Any, data: PoseData, obs_sigma: Any, logodds: Any | None, missing: Missing) -> Any:
     """Log-density of the observed points of each timestep.
 
-    Parameters
-    ----------
-    pixels : tensor, shape (C, T, J, 2)
-        Where the model expects the points.
-    data : PoseData
-        What was seen; a missed point contributes nothing.
-    obs_sigma, logodds : tensor
-        Pixel noise, and the inlier log-odds (none: every point is an inlier).
-    missing : Missing
-        ``safe`` replaces missed points by a finite stand-in before any arithmetic. ``naive`` masks them
-        afterwards: 0 x NaN is NaN, so the gradient is poisoned although the log-density is finite.
-
-    Returns
-    -------
-    tensor, shape (T,)
+    Shapes: `pixels` (C, T, J, 2).
     """
     seen = data.seen
     observed = data.observations
@@ -129,20 +101,7 @@ def log_observed(pixels: Any, data: PoseData, obs_sigma: Any, logodds: Any | Non
 def log_marginal(emissions: Any, log_init: Any, log_trans: Any, hmm: HmmSpec, n_timesteps: int) -> Any:
     """Log-probability of all observations, hidden states summed out.
 
-    Parameters
-    ----------
-    emissions : tensor, shape (T, S)
-        Log-density of each timestep in each state.
-    log_init, log_trans : tensor, shapes (S,) and (S, S)
-        Log-probabilities of the first state, and of going from a row's state to a column's.
-    hmm : HmmSpec
-        Number of states and algorithm.
-    n_timesteps : int
-        T.
-
-    Returns
-    -------
-    scalar tensor
+    Shapes: `emissions` (T, S), `log_init`, `log_trans` (S,) and (S, S).
 
     Notes
     -----

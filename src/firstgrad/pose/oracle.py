@@ -50,24 +50,8 @@ LOG_OUTLIER = -math.log(IMAGE_WIDTH * IMAGE_HEIGHT)
 def logp(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]) -> float:
     """Give the log-density of a pose model, every constant and every Jacobian included.
 
-    Parameters
-    ----------
-    spec : PoseSpec
-        The model.
-    data : PoseData
-        What the cameras saw; `firstgrad.pose.data.check_data` holds.
-    point : mapping of str to array
-        Values by value name, in the formulation of `spec`.
-
-    Returns
-    -------
-    float
-        What ``model.compile_logp()(point)`` gives.
-
-    Raises
-    ------
-    SpecError
-        Where the point lacks a group or has it in a wrong shape.
+    Returns what ``model.compile_logp()(point)`` gives. Raises SpecError where the point lacks a group or has it in a
+    wrong shape.
     """
     return float(sum(logp_terms(spec, data, point).values()))
 
@@ -75,15 +59,7 @@ def logp(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]
 def logp_terms(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """Give the log-density in parts: the prior of each ``vectorised`` group, and ``likelihood``.
 
-    Parameters
-    ----------
-    spec, data, point
-        As in `logp`.
-
-    Returns
-    -------
-    dict of str to float
-        Their sum is `logp`.
+    Their sum is `logp`.
     """
     values = canonical(spec, point)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -94,14 +70,7 @@ def logp_terms(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.fl
 def canonical(spec: PoseSpec, point: Mapping[str, NDArray[np.float64]]) -> Point:
     """Check a point and bring it to the ``vectorised`` formulation.
 
-    Returns
-    -------
-    Point
-
-    Raises
-    ------
-    SpecError
-        Where the point lacks a group or has it in a wrong shape.
+    Raises SpecError where the point lacks a group or has it in a wrong shape.
     """
     for group in groups(spec):
         if group.value_name not in point:
@@ -119,74 +88,30 @@ def vectorised(spec: PoseSpec) -> PoseSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
-    """The HMM's share of a `Forward`.
+    """The HMM's share of a `Forward`."""
 
-    Attributes
-    ----------
-    mu : UnitDirection
-        Preferred directions, shape (S, J, 3).
-    kappa : array, shape (S, J)
-        How strongly they are preferred.
-    log_init : array, shape (S,)
-        Initial log-probabilities.
-    log_trans : array, shape (S, S)
-        Transition log-probabilities.
-    emissions : array, shape (T, S)
-        Of the directions alone, without the observations.
-    """
-
-    mu: UnitDirection
-    kappa: Numbers
-    log_init: Numbers
-    log_trans: Numbers
-    emissions: Numbers
+    mu: UnitDirection  # preferred directions, shape (S, J, 3)
+    kappa: Numbers  # shape (S, J): how strongly they are preferred
+    log_init: Numbers  # shape (S,): initial log-probabilities
+    log_trans: Numbers  # shape (S, S): transition log-probabilities
+    emissions: Numbers  # shape (T, S): of the directions alone, without the observations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forward:
-    """What lies between the values and the log-density, kept for the way back.
+    """What lies between the values and the log-density, kept for the way back."""
 
-    Attributes
-    ----------
-    direction : UnitDirection
-        The bones' directions, shape (T, K, 3).
-    projection : Projection
-        The joints as the cameras see them.
-    seen : array of bool, shape (C, T, J)
-        Which points count.
-    residual : array, shape (C, T, J, 2)
-        Observed less projected pixels; zero where missed.
-    inlier : array, shape (C, T, J)
-        Log-weight of a point as an inlier; the normal density alone without the mixture.
-    point_logp : array, shape (C, T, J)
-        Log-likelihood of each point; zero where missed.
-    hidden : Hidden, optional
-        The HMM.
-    """
-
-    direction: UnitDirection
-    projection: Projection
-    seen: NDArray[np.bool_]
-    residual: Numbers
-    inlier: Numbers
-    point_logp: Numbers
-    hidden: Hidden | None
+    direction: UnitDirection  # the bones' directions, shape (T, K, 3)
+    projection: Projection  # the joints as the cameras see them
+    seen: NDArray[np.bool_]  # shape (C, T, J): which points count
+    residual: Numbers  # shape (C, T, J, 2): observed less projected pixels; zero where missed
+    inlier: Numbers  # shape (C, T, J): Log-weight of a point as an inlier; the normal density alone without the mixture
+    point_logp: Numbers  # shape (C, T, J): Log-likelihood of each point; zero where missed
+    hidden: Hidden | None  # the HMM
 
 
 def forward(spec: PoseSpec, data: PoseData, values: Mapping[str, Numbers]) -> Forward:
-    """Compute everything up to each point's likelihood.
-
-    Parameters
-    ----------
-    spec, data
-        As in `logp`.
-    values : mapping of str to array
-        A `canonical` point; complex arrays are welcome.
-
-    Returns
-    -------
-    Forward
-    """
+    """Compute everything up to each point's likelihood."""
     direction = unit(values["raw_u"])
     positions = follow(values["x_root"], values["length"][..., None] * direction.value, data.parents)
     projection = project(positions, data.cameras)
@@ -266,40 +191,14 @@ def walk_steps(spec: PoseSpec, x_root: Numbers) -> tuple[Numbers, Numbers]:
 def gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]) -> Point:
     """Give the gradient of `firstgrad.pose.oracle`, analytically.
 
-    Parameters
-    ----------
-    spec : PoseSpec
-        The model.
-    data : PoseData
-        What the cameras saw; `firstgrad.pose.data.check_data` holds.
-    point : mapping of str to array
-        Values by value name, in the formulation of `spec`.
-
-    Returns
-    -------
-    Point
-        One array a group, by value name, in the formulation of `spec` and in model order.
-
-    Raises
-    ------
-    SpecError
-        Where the point lacks a group or has it in a wrong shape.
+    Returns one array a group, by value name, in the formulation of `spec` and in model order. Raises SpecError where
+    the point lacks a group or has it in a wrong shape.
     """
     return value_and_gradient(spec, data, point)[1]
 
 
 def value_and_gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]]) -> tuple[float, Point]:
-    """Give the log-density and its gradient in one pass.
-
-    Parameters
-    ----------
-    spec, data, point
-        As in `gradient`.
-
-    Returns
-    -------
-    tuple of float and Point
-    """
+    """Give the log-density and its gradient in one pass."""
     values = canonical(spec, point)
     with np.errstate(over="ignore", invalid="ignore"):
         state = forward(spec, data, values)
@@ -314,17 +213,7 @@ def complex_step_gradient(
 ) -> Point:
     """Give the gradient by one complex evaluation a value: slow, exact to rounding, independent.
 
-    Parameters
-    ----------
-    spec, data, point
-        As in `gradient`.
-    step : float
-        Length of the imaginary step. Nothing is subtracted, so it can be tiny.
-
-    Returns
-    -------
-    Point
-        As `gradient` gives it.
+    Returns what `gradient` gives.
     """
     model = vectorised(spec)
     vector = flatten(canonical(spec, point), model)
@@ -433,10 +322,7 @@ def allowed_rounding(spec: PoseSpec, logp: float) -> float:
     is -6482, JAX's scan was 3.4e-9 off in a value of 0.0028 whose terms cancel, and the oracle in extended
     precision agreed with itself to 1e-12.
 
-    Returns
-    -------
-    float
-        Absolute; 0 without an HMM.
+    Returns an absolute difference; 0 without an HMM.
     """
     if spec.hmm is None:
         return 0.0

@@ -89,29 +89,17 @@ def _parameter(default: Any, text: str = "", **declared: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PosePriors:
-    """Scales of the priors; all positive.
-
-    Attributes
-    ----------
-    eta2_root_sigma, rho_sigma, sigma2_sigma, kappa_sigma : float
-        Scales of half-normal priors.
-    root_first_sigma : float
-        Scale of the root walk's first step.
-    obs_sigma_mode, obs_sigma_sd : float
-        Mode and standard deviation of the gamma prior of the pixel noise.
-    logodds_sigma, logits_sigma : float
-        Scales of normal priors: inlier log-odds; initial and transition logits of the HMM.
-    """
+    """Scales of the priors; all positive. Those of half-normal and normal priors, but for the pixel noise."""
 
     eta2_root_sigma: float = 0.5
     rho_sigma: float = 2.0
     sigma2_sigma: float = 0.2
-    root_first_sigma: float = 100.0
-    obs_sigma_mode: float = 1.0
+    root_first_sigma: float = 100.0  # of the root walk's first step
+    obs_sigma_mode: float = 1.0  # mode and standard deviation of a gamma prior
     obs_sigma_sd: float = 0.5
     logodds_sigma: float = 5.0
     kappa_sigma: float = 5.0
-    logits_sigma: float = 1.0
+    logits_sigma: float = 1.0  # of the HMM's initial and transition logits
 
     def __post_init__(self) -> None:
         for prior in fields(self):
@@ -131,15 +119,7 @@ class PosePriors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HmmSpec:
-    """A hidden Markov model over the directions.
-
-    Attributes
-    ----------
-    n_states : int
-        Number S of hidden states.
-    algorithm : HmmAlgorithm
-        How they are summed out.
-    """
+    """A hidden Markov model over the directions: how many states, and how they are summed out."""
 
     n_states: int = _parameter(2, "Hidden states", name="states", symbol="S", is_size=True, needs="hmm")
     algorithm: HmmAlgorithm = _parameter(
@@ -153,28 +133,10 @@ class HmmSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseSpec:
-    """One pose model.
+    """One pose model: T, K and C are at least 1, of the C x T x (K + 1) points a fraction in [0, 1) is missed.
 
-    Attributes
-    ----------
-    n_timesteps, n_directions, n_cameras : int
-        T, K and C, each at least 1.
-    seed : int
-        Seed of the generated data.
-    missed_fraction : float
-        Share of the C x T x (K + 1) points that the cameras miss, in [0, 1).
-    formulation, likelihood, missing, walk_axis
-        See their types.
-    skeleton : Skeleton
-        ``custom`` takes `parents`; the others make their own.
-    parents : tuple of int, optional
-        Parent of each joint, -1 for the root, which comes first; each parent before its child.
-    hmm : HmmSpec, optional
-        The HMM over the directions; none by default.
-    priors : PosePriors
-        Scales of the priors.
-    force_unrolled : bool
-        Allow ``unrolled`` above `UNROLLED_MAX_TIMESTEPS` timesteps.
+    Skeleton ``custom`` takes `parents`, the parent of each joint (-1 for the root, which comes first; each parent before
+    its child); the others make their own.
 
     Raises
     ------
