@@ -135,8 +135,8 @@ class HmmSpec:
 class PoseSpec:
     """One pose model: T, K and C are at least 1, of the C x T x (K + 1) points a fraction in [0, 1) is missed.
 
-    Skeleton ``custom`` takes `parents`, the parent of each joint (-1 for the root, which comes first; each parent before
-    its child); the others make their own.
+    Skeleton ``custom`` takes `parents`, the parent of each joint (-1 for the root, which comes first; each parent
+    before its child); the others make their own.
 
     Raises
     ------
