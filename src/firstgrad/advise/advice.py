@@ -40,8 +40,7 @@ class OfferedChoice:
     """A backend and a way of writing the model."""
 
     backend: BackendName
-    formulation: str = ""
-    """Of the pose model; '' for a user's own, which is written in one way."""
+    formulation: str = ""  # of the pose model; '' for a user's own, which is written in one way
 
     @property
     def name(self) -> str:
@@ -54,18 +53,12 @@ class Offer:
     """A choice in one scenario that gives right gradients, and what it costs."""
 
     choice: OfferedChoice
-    scenario: Scenario
-    """State of the caches."""
-    option: Option
-    """Its first gradient and its evaluation, for break-even; the former as often as it is compiled."""
-    import_seconds: Estimate | None
-    """Of the phase `import`, which is in no total."""
-    firsts: tuple[float, ...]
-    """Seconds to the first gradient, one a sample, as often as it is compiled."""
-    totals: tuple[float, ...]
-    """Seconds of the planned work, one a sample."""
-    n_busy: int
-    """How many of the samples have the doubt `high_load`."""
+    scenario: Scenario  # state of the caches
+    option: Option  # its first gradient and its evaluation, for break-even; the former as often as it is compiled
+    import_seconds: Estimate | None  # of the phase `import`, which is in no total
+    firsts: tuple[float, ...]  # seconds to the first gradient, one a sample, as often as it is compiled
+    totals: tuple[float, ...]  # seconds of the planned work, one a sample
+    n_busy: int  # how many of the samples have the doubt `high_load`
 
     @property
     def median_total(self) -> float:
@@ -253,10 +246,8 @@ class Rival:
     """An offer that is behind by the medians."""
 
     offer: Offer
-    ratio: Estimate
-    """Total time of the leader by that of this one."""
-    more_samples: int | None
-    """How many more of each might tell, where it isn't beaten."""
+    ratio: Estimate  # total time of the leader by that of this one
+    more_samples: int | None  # how many more of each might tell, where it isn't beaten
 
     @property
     def is_beaten(self) -> bool:
@@ -269,12 +260,9 @@ class ScenarioAdvice:
     """What to take with caches in one state."""
 
     scenario: Scenario
-    offers: tuple[Offer, ...]
-    """Least total first; never empty."""
-    rivals: tuple[Rival, ...]
-    """All but the first."""
-    breakeven: BreakEven
-    """Over evaluations that wait for each other."""
+    offers: tuple[Offer, ...]  # least total first; never empty
+    rivals: tuple[Rival, ...]  # all but the first
+    breakeven: BreakEven  # over evaluations that wait for each other
 
     @property
     def leader(self) -> Offer:
@@ -302,8 +290,7 @@ class Advice:
     """What to take for the planned work."""
 
     workload: Workload
-    scenarios: tuple[ScenarioAdvice, ...]
-    """Those of which something is known: cold, warm."""
+    scenarios: tuple[ScenarioAdvice, ...]  # those of which something is known: cold, warm
     left_out: tuple[ChoiceLeftOut, ...]
 
     @property

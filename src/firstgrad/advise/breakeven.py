@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 class Option:
     """What one may choose: a backend, a formulation, a scenario."""
 
-    name: str
-    """As figures show it."""
-    first_gradient: Estimate
-    """Time to first gradient in seconds."""
-    evaluation: Estimate
-    """Seconds of one steady-state call."""
+    name: str  # as figures show it
+    first_gradient: Estimate  # time to first gradient in seconds
+    evaluation: Estimate  # seconds of one steady-state call
 
     def total_seconds(self, evaluations: float) -> Estimate:
         """Add up what so many evaluations cost, the first gradient included.
@@ -47,10 +44,8 @@ class Option:
 class Crossing:
     """Where one option takes the lead from another."""
 
-    before: Option
-    """Leads below."""
-    after: Option
-    """Leads above."""
+    before: Option  # leads below
+    after: Option  # leads above
     evaluations: Estimate
     """After how many evaluations. Its interval is got from the corners of the four intervals, and so is conservative:
     `low` is 0 where `after` may be ahead from the start, `high` infinite where it may never be."""
@@ -60,14 +55,10 @@ class Crossing:
 class BreakEven:
     """Which option is best after how many evaluations."""
 
-    options: tuple[Option, ...]
-    """As they were given."""
-    n_max: float
-    """Up to how many evaluations was looked."""
-    leaders: tuple[Option, ...]
-    """Those that are best somewhere, in the order in which they lead; never empty."""
-    crossings: tuple[Crossing, ...]
-    """Between each leader and the next."""
+    options: tuple[Option, ...]  # as they were given
+    n_max: float  # up to how many evaluations was looked
+    leaders: tuple[Option, ...]  # those that are best somewhere, in the order in which they lead; never empty
+    crossings: tuple[Crossing, ...]  # between each leader and the next
 
     @property
     def always_ahead(self) -> Option | None:

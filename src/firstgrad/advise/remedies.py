@@ -29,8 +29,7 @@ _FEWEST_NUMBERED = 3
 _FEWEST_NODES, _FEWEST_PER_GROUP = 1000, 120
 _FEWEST_INDEXED, _FEWEST_INDEXED_PER_GROUP = 30, 4
 _INDEXING = ("Subtensor", "ScalarSubtensor", "IncSubtensor")
-_LEAST_GROUPS = 8
-"""With fewer, one backward pass has little to save."""
+_LEAST_GROUPS = 8  # with fewer, one backward pass has little to save
 _PASS_FOR_EACH = (BackendName.C, BackendName.NUMBA, BackendName.JAX)
 
 
@@ -39,14 +38,10 @@ class ProposedRemedy:
     """A remedy that fits."""
 
     remedy: RemedyName
-    because: str
-    """What it was recognised by."""
-    how: str
-    """What to do."""
-    savings: tuple[Saving, ...] = ()
-    """What it would save; empty where it isn't seconds that are gained."""
-    instead: str = ""
-    """What is gained instead of seconds; '' where savings tell."""
+    because: str  # what it was recognised by
+    how: str  # what to do
+    savings: tuple[Saving, ...] = ()  # what it would save; empty where it isn't seconds that are gained
+    instead: str = ""  # what is gained instead of seconds; '' where savings tell
 
 
 def find_remedies(situation: Situation) -> tuple[ProposedRemedy, ...]:

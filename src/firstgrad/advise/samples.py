@@ -44,12 +44,9 @@ class WantedChoice:
 class AdviceSamples:
     """Records that an advice is made of, under equal conditions."""
 
-    records: tuple[Record, ...]
-    """Good and bad ones."""
-    place: str
-    """Where they are kept."""
-    notes: tuple[str, ...] = ()
-    """What the reader has to know of them."""
+    records: tuple[Record, ...]  # good and bad ones
+    place: str  # where they are kept
+    notes: tuple[str, ...] = ()  # what the reader has to know of them
 
 
 def list_wanted(

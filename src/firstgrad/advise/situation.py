@@ -76,16 +76,12 @@ SIDES = (
 class Evidence:
     """A measured ratio."""
 
-    remedy: RemedyName
-    """Which it backs."""
+    remedy: RemedyName  # which it backs
     metric: str
-    ratio: Estimate
-    """With the remedy by without."""
-    case: str
-    """The case without it, in words."""
+    ratio: Estimate  # with the remedy by without
+    case: str  # the case without it, in words
     versions: tuple[tuple[str, str], ...]
-    measured_on: str
-    """Date and machine."""
+    measured_on: str  # date and machine
 
 
 def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
@@ -132,17 +128,12 @@ def _numbers(records: Sequence[Record], metric: str) -> list[float]:
 class Surroundings:
     """What tells whether a compile's cache is going to be there next time."""
 
-    in_ci: bool
-    """Whether this is a run of continuous integration."""
+    in_ci: bool  # whether this is a run of continuous integration
     in_container: bool
-    cache_folder: str
-    """PyTensor's `base_compiledir`."""
-    cache_doubt: str
-    """Why that folder may not last; '' where nothing is against it."""
-    flags: str
-    """``PYTENSOR_FLAGS``."""
-    has_jax_cache: bool
-    """Whether JAX was given a folder."""
+    cache_folder: str  # PyTensor's `base_compiledir`
+    cache_doubt: str  # why that folder may not last; '' where nothing is against it
+    flags: str  # ``PYTENSOR_FLAGS``
+    has_jax_cache: bool  # whether JAX was given a folder
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -205,12 +196,9 @@ class Saving:
     """What a remedy leaves of a time."""
 
     basis: Basis
-    ratio: Estimate
-    """Time with the remedy by time without."""
-    whole_seconds: float | None
-    """That time of this model's planned work without the remedy; none where it isn't known."""
-    of_what: str
-    """Which time, and of which case, in words; of an estimate with the command that measures it."""
+    ratio: Estimate  # time with the remedy by time without
+    whole_seconds: float | None  # that time of this model's planned work without the remedy; none where it isn't known
+    of_what: str  # which time, and of which case, in words; of an estimate with the command that measures it
 
     @property
     def seconds(self) -> tuple[float, float, float] | None:
@@ -232,10 +220,8 @@ class Saving:
 class Situation:
     """What remedies look at."""
 
-    model: Model
-    """As it was given."""
-    records: tuple[Record, ...]
-    """Samples of it and of its other formulation, good and bad, of equal conditions."""
+    model: Model  # as it was given
+    records: tuple[Record, ...]  # samples of it and of its other formulation, good and bad, of equal conditions
     advice: Advice
     surroundings: Surroundings
     evidence: tuple[Evidence, ...]

@@ -26,13 +26,10 @@ The pose model took 357 (T=20, K=2) and 368 (T=100, K=5) a draw in 100 draws of 
 class Workload:
     """How many gradient evaluations are planned, and in how many processes."""
 
-    evaluations: int
-    """In all."""
+    evaluations: int  # in all
     chains: int = 1
-    cores: int = 1
-    """How many chains run at a time; 1 chain on 1 core where the number of evaluations was given."""
-    origin: str = "as given"
-    """Where the number comes from, in words."""
+    cores: int = 1  # how many chains run at a time; 1 chain on 1 core where the number of evaluations was given
+    origin: str = "as given"  # where the number comes from, in words
 
     def __post_init__(self) -> None:
         for name in ("evaluations", "chains", "cores"):

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from firstgrad.show.source import Source
     from firstgrad.store import Store
 
-LOG_WIDTH = 140
-"""Columns where there is no terminal to ask: tables in a log keep their lines."""
+LOG_WIDTH = 140  # columns where there is no terminal to ask: tables in a log keep their lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,8 +39,7 @@ class Diagnosis:
     what: str
     health: Health
     found: str
-    advice: str = ""
-    """What to do, where something is to be done."""
+    advice: str = ""  # what to do, where something is to be done
 
 
 @spread

@@ -47,8 +47,7 @@ class ModelOptions:
     model: str = POSE
     given: Mapping[str, str] = field(default_factory=dict)
     """Options of the pose model as they were written, by the parameter's name."""
-    param: Sequence[str] = ()
-    """``NAME=VALUE`` each."""
+    param: Sequence[str] = ()  # ``NAME=VALUE`` each
 
     @classmethod
     def option_parameters(cls) -> list[inspect.Parameter]:

@@ -45,24 +45,16 @@ _GRAVEST_FIRST = (
 class CaseComparison:
     """One case, judged."""
 
-    case_id: str
-    """By which it was matched: the case's id, where nobody asked for another key."""
-    case: Case
-    """What was measured on BASE, or on HEAD alone."""
-    head_case: Case | None = None
-    """What was measured on HEAD, where that is another case."""
-    verdict: ComparisonVerdict
-    """The gravest of its gating metrics, or what its failures say."""
-    reason: str = ""
-    """Which samples failed, or why it is missing; empty for most."""
+    case_id: str  # by which it was matched: the case's id, where nobody asked for another key
+    case: Case  # what was measured on BASE, or on HEAD alone
+    head_case: Case | None = None  # what was measured on HEAD, where that is another case
+    verdict: ComparisonVerdict  # the gravest of its gating metrics, or what its failures say
+    reason: str = ""  # which samples failed, or why it is missing; empty for most
     metrics: tuple[MetricComparison, ...] = ()
     """Those that either side has; none where a side has no sample that ended well."""
-    doubts: tuple[Doubt, ...] = ()
-    """Of all its records."""
-    is_interleaved: bool = False
-    """Whether its sides were measured in turn."""
-    rounds: int = 0
-    """How many, with a usable sample of both sides."""
+    doubts: tuple[Doubt, ...] = ()  # of all its records
+    is_interleaved: bool = False  # whether its sides were measured in turn
+    rounds: int = 0  # how many, with a usable sample of both sides
 
     @property
     def is_compared(self) -> bool:
@@ -90,20 +82,13 @@ class Comparison:
 
     base: StoredSide
     head: StoredSide
-    thresholds: Thresholds
-    """By which rules."""
-    differences: tuple[Difference, ...]
-    """Conditions that aren't alike: declared, or overridden by force."""
-    is_forced: bool
-    """Whether sides are compared that may not be."""
-    shared_samples: int
-    """Records that are on both sides."""
-    looks: int
-    """How often it is looked at in all, which each look pays for."""
-    tested: int
-    """How many gating durations were tested, which each of them pays for."""
-    cases: tuple[CaseComparison, ...]
-    """In the order of their first records, those of BASE first."""
+    thresholds: Thresholds  # by which rules
+    differences: tuple[Difference, ...]  # conditions that aren't alike: declared, or overridden by force
+    is_forced: bool  # whether sides are compared that may not be
+    shared_samples: int  # records that are on both sides
+    looks: int  # how often it is looked at in all, which each look pays for
+    tested: int  # how many gating durations were tested, which each of them pays for
+    cases: tuple[CaseComparison, ...]  # in the order of their first records, those of BASE first
 
     @property
     def has_regression(self) -> bool:

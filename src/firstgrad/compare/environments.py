@@ -22,8 +22,7 @@ from firstgrad.errors import PythonEnvironmentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-KEPT = Path(".firstgrad/envs")
-"""Folder of kept environments, seen from the project's root."""
+KEPT = Path(".firstgrad/envs")  # folder of kept environments, seen from the project's root
 
 _OWN = "firstgrad"
 _RECIPE = 1
@@ -41,15 +40,12 @@ class Recipe:
     """What an environment is made of; its digest names the environment's folder."""
 
     python: str
-    python_version: str
-    """Of `python`: a path may hold another one some day."""
+    python_version: str  # of `python`: a path may hold another one some day
     requirements: tuple[str, ...]
-    constraints: tuple[str, ...] = ()
-    """They hold as long as the requirements can be met under them."""
+    constraints: tuple[str, ...] = ()  # they hold as long as the requirements can be met under them
     source: str = ""
     """What else is installed, so that other content gives another name: a commit and its sub-folder; '' for none."""
-    recipe: int = _RECIPE
-    """Version of how firstgrad makes them."""
+    recipe: int = _RECIPE  # version of how firstgrad makes them
 
     @property
     def digest(self) -> str:

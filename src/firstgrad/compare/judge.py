@@ -50,23 +50,17 @@ class Thresholds:
         Where a factor is no finite number, or below 1.
     """
 
-    seconds_factor: float = 1.0
-    """Growth that is found is an alarm beyond this factor of BASE."""
+    seconds_factor: float = 1.0  # growth that is found is an alarm beyond this factor of BASE
     memory_factor: float = 1.10
     counts_factor: float = 1.05
     noise_factor: float = 1.02
     """A change of seconds or bytes by less than this factor is none, where the case has no history."""
-    same_factor: float = 1.05
-    """Sides are the same where the whole interval lies within this factor of 1, both ways."""
-    counts_noise_factor: float = 1.005
-    """The same as `noise_factor` of counts, which hardly have noise."""
-    least_bytes: int = 5 * 2**20
-    """Smaller changes of memory are none."""
-    least_seconds: float = 0.01
-    """The same of seconds, all but one steady-state call."""
+    same_factor: float = 1.05  # sides are the same where the whole interval lies within this factor of 1, both ways
+    counts_noise_factor: float = 1.005  # the same as `noise_factor` of counts, which hardly have noise
+    least_bytes: int = 5 * 2**20  # smaller changes of memory are none
+    least_seconds: float = 0.01  # the same of seconds, all but one steady-state call
     least_evaluation_seconds: float = 1e-6
-    least_samples: int = 3
-    """Fewer on a side leave seconds undecided."""
+    least_samples: int = 3  # fewer on a side leave seconds undecided
     confidence: float = 0.97
     """Probability that of all gating durations of a comparison none is said to have changed that did not."""
 
@@ -182,8 +176,7 @@ class MetricNumbers:
     head: Sequence[float]
     pairs: Sequence[tuple[float, float]] | None = None
     """BASE and HEAD of each round; none where samples weren't measured in turn."""
-    noise: Noise
-    """By how much they change anyway."""
+    noise: Noise  # by how much they change anyway
 
     def fit(self) -> RatioFit | None:
         """Fit the ratio; none where there is none: a side without numbers, or with one of zero or less."""
@@ -198,27 +191,19 @@ class MetricNumbers:
 class MetricComparison:
     """One metric of one case, judged."""
 
-    metric: str
-    """Its name in `firstgrad.columns`."""
+    metric: str  # its name in `firstgrad.columns`
     unit: Unit
-    is_gating: bool
-    """Whether it can be an alarm; other durations explain."""
-    base: SideSpread | None
-    """None where no sample of that side has the number."""
+    is_gating: bool  # whether it can be an alarm; other durations explain
+    base: SideSpread | None  # none where no sample of that side has the number
     head: SideSpread | None
     ratio: Estimate | None
     """HEAD by BASE, with its own interval, not corrected for other comparisons: of counts the ratio of the medians and
     the range of ratios. None where a side has no number above zero."""
-    is_paired: bool
-    """Whether the ratio is that within rounds."""
-    p_value: float | None
-    """Corrected for all comparisons of its kind; none where no samples were tested."""
-    noise: Noise
-    """A change by less is none."""
-    verdict: ComparisonVerdict
-    """Never ``failed`` nor ``repaired``."""
-    is_alarm: bool
-    """Whether it has grown by more than the threshold."""
+    is_paired: bool  # whether the ratio is that within rounds
+    p_value: float | None  # corrected for all comparisons of its kind; none where no samples were tested
+    noise: Noise  # a change by less is none
+    verdict: ComparisonVerdict  # never ``failed`` nor ``repaired``
+    is_alarm: bool  # whether it has grown by more than the threshold
     further_samples: int | None
     """How many more of each side would likely decide it; none where it is decided, or would take more than 500."""
 

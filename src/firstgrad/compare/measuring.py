@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 class MeasuredSides:
     """Two sides that were measured, or are."""
 
-    base: str
-    """Label of its records."""
+    base: str  # label of its records
     head: str
-    across: frozenset[str]
-    """Conditions that differ since the sides' environments do: they are what is compared."""
+    across: frozenset[str]  # conditions that differ since the sides' environments do: they are what is compared
     records: list[Record] = field(default_factory=list)
     """Of both, oldest first; with those that were stored before under the same labels."""
 

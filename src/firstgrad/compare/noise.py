@@ -20,14 +20,11 @@ if TYPE_CHECKING:
     from firstgrad.columns import Column
     from firstgrad.record import Record
 
-LEAST_ROUNDS = 5
-"""With fewer, pairs have half the degrees of freedom of two sides, which costs more than drift does."""
+LEAST_ROUNDS = 5  # with fewer, pairs have half the degrees of freedom of two sides, which costs more than drift does
 _WHOLE = 0.8
-LEAST_CHANGES = 5
-"""Fewer changes have no quartiles worth the name."""
+LEAST_CHANGES = 5  # fewer changes have no quartiles worth the name
 LEAST_SAMPLES = 3
-MOST_FACTOR = 1.25
-"""Runs that usually change by more were changed by somebody: such a history must not blind the gate."""
+MOST_FACTOR = 1.25  # runs that usually change by more were changed by somebody: such a history must not blind the gate
 _GAP_SECONDS = 3600.0
 _FENCE = 1.5
 
@@ -39,8 +36,7 @@ _FENCE = 1.5
 class Rounds:
     """Samples of two sides, put together."""
 
-    pairs: tuple[tuple[Record, Record], ...] = ()
-    """BASE and HEAD of each round, in the order of time; only usable ones."""
+    pairs: tuple[tuple[Record, Record], ...] = ()  # BASE and HEAD of each round, in the order of time; only usable ones
     is_interleaved: bool = False
     """Whether the sides were measured in turn, on one host: only then do rounds mean anything."""
 
@@ -94,8 +90,7 @@ def _seconds(record: Record) -> float | None:
 class Noise:
     """A noise threshold."""
 
-    factor: float
-    """A change by less than this, up or down, is none."""
+    factor: float  # a change by less than this, up or down, is none
     changes: int = 0
     """From how many changes of the case's history; 0 where it has too few, and the factor is the default one."""
 

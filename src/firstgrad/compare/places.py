@@ -56,13 +56,10 @@ _NEXT_STEPS = {
 class SideRequest:
     """A side as it was asked for."""
 
-    text: str
-    """As the user wrote it."""
+    text: str  # as the user wrote it
     place: SidePlace
-    where: str = ""
-    """What git, the package manager or the file system knows it by; '' for here."""
-    options: tuple[str, ...] = ()
-    """Of the case, each ``name=value``."""
+    where: str = ""  # what git, the package manager or the file system knows it by; '' for here
+    options: tuple[str, ...] = ()  # of the case, each ``name=value``
 
     @property
     def field(self) -> str:

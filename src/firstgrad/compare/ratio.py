@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     type Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 RESAMPLES = 2000
-_FEW = 8
-"""Fewer numbers don't tell which of them are wild, nor are there enough ways to draw them again."""
-_POOLED = 5
-"""Below this, each side alone tells too little of its own spread."""
+_FEW = 8  # fewer numbers don't tell which of them are wild, nor are there enough ways to draw them again
+_POOLED = 5  # below this, each side alone tells too little of its own spread
 _HUBER = 2.0
 _NORMAL_MAD = 1.4826
 _STEPS = 4
@@ -39,16 +37,13 @@ _MOST_STRETCH = 3.0
 class RatioFit:
     """What is known of a ratio, on the logarithmic scale."""
 
-    log_ratio: float
-    """Location of the logarithms of HEAD less that of BASE."""
+    log_ratio: float  # location of the logarithms of HEAD less that of BASE
     standard_error: float
-    degrees: float
-    """Of freedom of Student's t; 0 where there is no interval."""
+    degrees: float  # of freedom of Student's t; 0 where there is no interval
     stretch_low: float = 1.0
     """By how much more than Student's t has it, the bootstrap's tail reaches to that side; at least 1."""
     stretch_high: float = 1.0
-    samples: int
-    """Pairs, or the smaller side's samples."""
+    samples: int  # pairs, or the smaller side's samples
 
     @property
     def has_interval(self) -> bool:

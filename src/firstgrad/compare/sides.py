@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from firstgrad.record import Environment, Record
     from firstgrad.store import Store
 
-SHORT_DIGITS = 10
-"""How much of a commit people are shown."""
+SHORT_DIGITS = 10  # how much of a commit people are shown
 _PREFIX = re.compile(r"[0-9a-f]{7,64}")
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAMES_SHOWN = 12
@@ -41,13 +40,10 @@ class SideKind(StrEnum):
 class StoredSide:
     """One side of a comparison."""
 
-    name: str
-    """As it was asked for."""
+    name: str  # as it was asked for
     kind: SideKind
-    value: str
-    """The label, or the whole commit."""
-    samples: int
-    """How many records it has, of any status."""
+    value: str  # the label, or the whole commit
+    samples: int  # how many records it has, of any status
 
     def __str__(self) -> str:
         if self.kind is SideKind.LABEL:
@@ -160,11 +156,9 @@ class Difference:
 
     field: str
     """A package, ``python``, ``compiler``, ``threads``, ``flags``, ``bytecode``, or a part of the host fingerprint."""
-    base: str
-    """Its values; several, with commas, where a side has more than one."""
+    base: str  # its values; several, with commas, where a side has more than one
     head: str
-    is_declared: bool
-    """Whether it was said to be the compared thing."""
+    is_declared: bool  # whether it was said to be the compared thing
 
 
 def find_differences(

@@ -15,14 +15,11 @@ if TYPE_CHECKING:
 
     from firstgrad.sampling.plan import SamplingEvent, StartGradient
 
-TELL_SECONDS = 0.1
-"""Draws are told to the parent at most this often."""
+TELL_SECONDS = 0.1  # draws are told to the parent at most this often
 
-_ENOUGH_DRAWS = 5
-"""NUTS that is well may choose the place where it stands again, but hardly so many times in turn."""
+_ENOUGH_DRAWS = 5  # NUTS that is well may choose the place where it stands again, but hardly so many times in turn
 
-_TOLD_APART = 0.1
-"""Tuning and drawing are told apart where their border is known to this share of the two."""
+_TOLD_APART = 0.1  # tuning and drawing are told apart where their border is known to this share of the two
 
 
 class SamplerWatch:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from firstgrad.sweep.rounds import SweepEvent
     from firstgrad.sweep.workers import ClusterWorker
 
-MOST_LOSSES = 3
-"""A sample that lost so many workers gets a record that says so, and is not tried again."""
+MOST_LOSSES = 3  # a sample that lost so many workers gets a record that says so, and is not tried again
 _MOST_FAILURES = 2
 _CONNECT_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
@@ -80,8 +79,7 @@ class Attempt:
     worker: ClusterWorker
     job: Job | None = None
     began_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-    phase: Phase | None = None
-    """The last one that was heard of."""
+    phase: Phase | None = None  # the last one that was heard of
 
     def to_record(self, losses: list[str]) -> Record:
         """Make the record of a sample that is not tried again, since it was lost too often: each time where and why."""

@@ -28,10 +28,8 @@ class OmittedModel:
 class Grid:
     """The cases of a sweep."""
 
-    cases: tuple[Case, ...]
-    """Each once, in the order of the axes."""
-    omitted: tuple[OmittedModel, ...] = ()
-    """Combinations that cannot be; never passed over in silence."""
+    cases: tuple[Case, ...]  # each once, in the order of the axes
+    omitted: tuple[OmittedModel, ...] = ()  # combinations that cannot be; never passed over in silence
 
 
 type Axes = Mapping[str, Sequence[Scalar]]

@@ -37,21 +37,17 @@ class Job:
 
     case: Case
     number: int
-    side: str = ""
-    """Label of the side of a comparison that it is for; '' in a sweep."""
+    side: str = ""  # label of the side of a comparison that it is for; '' in a sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """What is stored of one question."""
 
-    samples: int = 0
-    """How many were measured, whatever came of it."""
-    without_numbers: int = 0
-    """Of them those that failed, were stopped by a limit, or don't count for another reason."""
+    samples: int = 0  # how many were measured, whatever came of it
+    without_numbers: int = 0  # of them those that failed, were stopped by a limit, or don't count for another reason
     seconds_waited: float = 0.0
-    bytes_allowed: float = 0.0
-    """The highest limits that stopped a sample; 0 where none did."""
+    bytes_allowed: float = 0.0  # the highest limits that stopped a sample; 0 where none did
 
     def settles(self, case: Case) -> bool:
         """Whether more samples would tell nothing new: one failed, or was stopped by limits as high as these."""
@@ -71,12 +67,9 @@ class Done:
 class Plan:
     """What a sweep is going to do."""
 
-    jobs: tuple[Job, ...]
-    """In order."""
-    stored: int = 0
-    """Samples of this sweep that are in the store already."""
-    settled: tuple[Case, ...] = ()
-    """Cases that get no more samples, since one failed or was stopped by its limit."""
+    jobs: tuple[Job, ...]  # in order
+    stored: int = 0  # samples of this sweep that are in the store already
+    settled: tuple[Case, ...] = ()  # cases that get no more samples, since one failed or was stopped by its limit
 
 
 def plan_sweep(

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from firstgrad.measure.events import Event
 
-PROCESS = uuid.uuid4().hex
-"""Unique name of this process."""
+PROCESS = uuid.uuid4().hex  # unique name of this process
 _AT_WORK = ("running", "paused", "closing_gracefully")
 _CHECK_SECONDS = 0.5
 _TELL_SECONDS = 1.0
@@ -40,18 +39,12 @@ _TELL_SECONDS = 1.0
 class WorkerInfo:
     """What a Dask worker says of itself."""
 
-    firstgrad: str
-    """Version of the package."""
-    schema_version: int
-    """Of its records."""
-    process: str
-    """Unique name of the process: a restarted one may get the same address."""
-    machine: str
-    """Name of the host."""
-    cores: int
-    """Of the whole host."""
-    environment: str
-    """The `firstgrad.record.Environment` as JSON, to be read only where the versions are equal."""
+    firstgrad: str  # version of the package
+    schema_version: int  # of its records
+    process: str  # unique name of the process: a restarted one may get the same address
+    machine: str  # name of the host
+    cores: int  # of the whole host
+    environment: str  # the `firstgrad.record.Environment` as JSON, to be read only where the versions are equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +54,9 @@ class MeasureRequest:
     case: Case
     label: str
     threads: int
-    process: str
-    """Of the `WorkerInfo`; another process refuses."""
-    sweep: str
-    """Unique name of the sweep: topic of the events, and owner of the caches that are kept."""
-    keep_filled: bool
-    """Whether to keep a filled cache for the next samples of the same model."""
+    process: str  # of the `WorkerInfo`; another process refuses
+    sweep: str  # unique name of the sweep: topic of the events, and owner of the caches that are kept
+    keep_filled: bool  # whether to keep a filled cache for the next samples of the same model
 
 
 class OtherProcessError(Exception):

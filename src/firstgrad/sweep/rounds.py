@@ -89,8 +89,7 @@ class SweepSummary:
     """How a sweep ended: how many samples with which status, and how many were not measured."""
 
     statuses: Mapping[Status, int]
-    skipped: int
-    """Since an earlier sample of their case gave no numbers."""
+    skipped: int  # since an earlier sample of their case gave no numbers
 
 
 def run_sweep(
@@ -126,11 +125,9 @@ def run_sweep(
 class DuelSide:
     """One side of a duel."""
 
-    label: str
-    """Of its records."""
+    label: str  # of its records
     case: Case
-    done: int = 0
-    """How many of its samples are stored already, of a duel that is taken up again."""
+    done: int = 0  # how many of its samples are stored already, of a duel that is taken up again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +136,11 @@ class Duel:
 
     base: DuelSide
     head: DuelSide
-    rounds: int
-    """At most so many samples of each."""
-    looks: Collection[int] = ()
-    """After which rounds to ask whether it is decided."""
+    rounds: int  # at most so many samples of each
+    looks: Collection[int] = ()  # after which rounds to ask whether it is decided
     budget_seconds: float | None = None
     """No round is begun that is expected to end later than this; the first always is."""
-    seed: int = 0
-    """Of the order within the rounds."""
+    seed: int = 0  # of the order within the rounds
 
     def __post_init__(self) -> None:
         if self.base.label == self.head.label:
@@ -177,10 +171,8 @@ class DuelSummary:
     """How a duel ended."""
 
     ending: Ending
-    rounds: int
-    """How many are whole, those that were stored before included."""
-    measured: int
-    """How many samples were measured now."""
+    rounds: int  # how many are whole, those that were stored before included
+    measured: int  # how many samples were measured now
 
 
 def run_duel(

@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 class ClusterWorker:
     """One Dask worker, as far as it is known."""
 
-    address: str
-    """Where Dask finds it."""
-    has_firstgrad: bool = False
-    """Whether it is known to have one; only then may it be asked to run anything of it."""
+    address: str  # where Dask finds it
+    has_firstgrad: bool = False  # whether it is known to have one; only then may it be asked to run anything of it
     info: WorkerInfo | None = None
-    environment: Environment | None = None
-    """None until it has said what it is."""
-    refused: str = ""
-    """Why it gets no work; '' where it may."""
-    is_busy: bool = False
-    """Whether it has been asked for something and hasn't answered."""
-    failures: int = 0
-    """How often in a row it could not measure what it was asked to."""
+    environment: Environment | None = None  # none until it has said what it is
+    refused: str = ""  # why it gets no work; '' where it may
+    is_busy: bool = False  # whether it has been asked for something and hasn't answered
+    failures: int = 0  # how often in a row it could not measure what it was asked to
 
     @property
     def is_fit(self) -> bool:
