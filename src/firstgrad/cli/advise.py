@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
 from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
-from firstgrad.cli.options import ModelOptions, spread
+from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, format_seconds, parse_seconds
 
@@ -38,16 +39,11 @@ Examples:
 \b
 Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 130 interrupted.
 """
-PLAN, SAMPLES = "What is planned", "The samples"
 _SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
 
 
-def _plan(*names: str, text: str, **known: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=PLAN, **known)
-
-
-def _samples(*names: str, text: str, **known: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=SAMPLES, **known)
+_plan = functools.partial(declare, panel="What is planned")
+_samples = functools.partial(declare, panel="The samples")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +76,9 @@ class AdviseOptions:
     source: Annotated[str | None, _samples("--from", metavar="FILE.jsonl", text="An export, instead of measuring.")] = (
         None
     )
-    output: Annotated[
-        str | None, typer.Option("--output", metavar="FILE", help="The chart goes there: .png or .svg.")
-    ] = None
+    output: Annotated[str | None, declare("--output", text="The chart goes there: .png or .svg.", metavar="FILE")] = (
+        None
+    )
 
     def to_workload(self) -> Workload:
         """Make what is planned; raises SpecError naming the options that don't fit together."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.cli.options import LabelToRead, StoreToRead, declare
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -46,17 +48,14 @@ class ExportFormat(StrEnum):
 
 def export_records(
     path: Annotated[str, typer.Argument(metavar="FILE", help="A file that is there is replaced.")],
-    label: Annotated[str | None, typer.Option("--label", help="Only records of this label.")] = None,
+    label: LabelToRead = None,
     format: Annotated[  # noqa: A002 - the option's name
-        ExportFormat | None, typer.Option("--format", help="As the file's ending says where left out, else jsonl.")
+        ExportFormat | None, declare("--format", "As the file's ending says where left out, else jsonl.")
     ] = None,
     thin: Annotated[
-        bool,
-        typer.Option(
-            "--thin", help="Shorten memory time lines and evaluations to a tenth; their peaks and medians stay."
-        ),
+        bool, declare("--thin", "Shorten memory time lines and evaluations to a tenth; their peaks and medians stay.")
     ] = False,
-    store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
+    store: StoreToRead = None,
 ) -> None:
     """Write records as lines of JSON, or samples as a table, all or nothing."""
     from pathlib import Path
@@ -103,7 +102,7 @@ def _export_table(store: Store, label: str | None, path: Path, format: ExportFor
 
 def import_records(
     path: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="What an export wrote.")],
-    store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
+    store: StoreToRead = None,
 ) -> None:
     """Add the records of a file to a store; those that are there already are passed over."""
     from firstgrad.store import DEFAULT_PATH, Store, import_into

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli.console import OutputOptions, finish
-from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
+from firstgrad.cli.options import MeasureOptions, ModelOptions, declare, spread
 
 if TYPE_CHECKING:
     from firstgrad.record import Record
@@ -31,10 +29,8 @@ Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be com
 @spread
 def check(
     model: ModelOptions,
-    backend: Annotated[
-        BackendName, typer.Option("--backend", help="JAX compiles a single gradient fastest.")
-    ] = BackendName.JAX,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds.")] = 3600.0,
+    backend: Annotated[BackendName, declare("--backend", "JAX compiles a single gradient fastest.")] = BackendName.JAX,
+    time_limit: Annotated[float, declare("--time-limit", "Seconds.")] = 3600.0,
     *,
     output: OutputOptions,
 ) -> None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
-from firstgrad.cli.options import CaseOptions, ModelOptions, option_of, replace_options, spread
+from firstgrad.cli.options import (
+    CaseOptions,
+    ModelOptions,
+    StoreToRead,
+    declare,
+    option_of,
+    replace_options,
+    spread,
+)
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
 
@@ -52,8 +60,6 @@ A threshold says what is an alarm: growth that is real but below it is shown, an
 Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wrong use, unlike sides, or nothing on both.
 """
 
-
-SIDES = "Measuring both sides"
 DEFAULT_ROUNDS = 10
 _PICTURES = (".png", ".svg")
 _DRAWN = ("time_to_first_gradient", "evaluation")
@@ -61,25 +67,22 @@ _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
 
 
-def _sides(name: str, *, text: str, **known: Any) -> Any:
-    return typer.Option(name, help=text, rich_help_panel=SIDES, **known)
+_sides = functools.partial(declare, panel="Measuring both sides")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuelOptions:
     """Whether, how often and how long both sides are measured."""
 
-    measure: Annotated[
-        bool, _sides("--measure", text="Measure both sides now, in turns; BASE and HEAD are commits.")
-    ] = False
+    measure: Annotated[bool, _sides("--measure", "Measure both sides now, in turns; BASE and HEAD are commits.")] = (
+        False
+    )
     samples: Annotated[
-        int | None, _sides("--samples", min=1, metavar="ROUNDS", text="Rounds, a sample of each side [10].")
+        int | None, _sides("--samples", "Rounds, a sample of each side [10].", min=1, metavar="ROUNDS")
     ] = None
-    until_decided: Annotated[bool, _sides("--until-decided", text="Measure on until every verdict is certain.")] = False
-    time_budget: Annotated[
-        str | None, _sides("--time-budget", metavar="30m", text="Begin no round that ends later.")
-    ] = None
-    order_seed: Annotated[int, _sides("--order-seed", text="Of the order within a round.")] = 0
+    until_decided: Annotated[bool, _sides("--until-decided", "Measure on until every verdict is certain.")] = False
+    time_budget: Annotated[str | None, _sides("--time-budget", "Begin no round that ends later.", metavar="30m")] = None
+    order_seed: Annotated[int, _sides("--order-seed", "Of the order within a round.")] = 0
 
     def plan(self) -> tuple[int, tuple[int, ...]]:
         """Plan how many rounds there are at most, and after which of them to look whether it is decided.
@@ -109,28 +112,26 @@ def compare(
     duel: DuelOptions,
     out: OutputOptions,
     threshold: Annotated[
-        float | None,
-        typer.Option("--threshold", metavar="FACTOR", help="Alarm where slower beyond this, such as 1.1 [any]."),
+        float | None, declare("--threshold", "Alarm where slower beyond this, such as 1.1 [any].", metavar="FACTOR")
     ] = None,
     threshold_memory: Annotated[
-        float | None, typer.Option("--threshold-memory", metavar="FACTOR", help="The same of bytes [1.10].")
+        float | None, declare("--threshold-memory", "The same of bytes [1.10].", metavar="FACTOR")
     ] = None,
     threshold_counts: Annotated[
-        float | None,
-        typer.Option("--threshold-counts", metavar="FACTOR", help="The same of nodes and compiled units [1.05]."),
+        float | None, declare("--threshold-counts", "The same of nodes and compiled units [1.05].", metavar="FACTOR")
     ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option("--metric", metavar="NAME", help="Only this metric; may be repeated.")
-    ] = None,
+    metric: Annotated[list[str] | None, declare("--metric", "Only this metric; may be repeated.", metavar="NAME")] = (
+        None
+    ),
     across: Annotated[
         list[str] | None,
-        typer.Option("--across", metavar="PACKAGE", help="May differ: it is the compared thing; may be repeated."),
+        declare("--across", "May differ: it is the compared thing; may be repeated.", metavar="PACKAGE"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Compare unlike sides, and say so.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="What is the same, too.")] = False,
-    store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
+    force: Annotated[bool, declare("--force", "Compare unlike sides, and say so.")] = False,
+    show_all: Annotated[bool, declare("--all", "What is the same, too.")] = False,
+    store: StoreToRead = None,
     output: Annotated[
-        str | None, typer.Option("--output", metavar="FILE", help="A forest plot of the ratios, .png or .svg.")
+        str | None, declare("--output", "A forest plot of the ratios, .png or .svg.", metavar="FILE")
     ] = None,
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""

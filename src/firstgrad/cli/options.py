@@ -183,27 +183,31 @@ class ModelCommand(TyperCommand):
         return super().parse_args(ctx, written)
 
 
-def _option(*names: str, text: str) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=MEASURE)
+def declare(name: str, text: str, *, panel: str | None = None, **known: Any) -> Any:
+    """Declare an option: its name, its help, the panel it stands in, and what else Typer is to know."""
+    return typer.Option(name, help=text, rich_help_panel=panel, **known)
+
+
+StoreToRead = Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")]
+ExportToRead = Annotated[str | None, declare("--from", "An export, instead of a store.", metavar="FILE.jsonl")]
+LabelToRead = Annotated[str | None, declare("--label", "Only records of this label.")]
+
+_option = functools.partial(declare, panel=MEASURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseOptions:
     """What is asked of the model."""
 
-    backend: Annotated[BackendName, _option("--backend", text="What the graph is compiled to.")] = BackendName.NUMBA
-    target: Annotated[Target, _option("--target", text="Gradient alone, or value and gradient as NUTS uses.")] = (
-        Target.DLOGP
+    backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA
+    target: Annotated[Target, _option("--target", "Gradient alone, or value and gradient as NUTS uses.")] = Target.DLOGP
+    scenario: Annotated[Scenario, _option("--scenario", "cold: empty caches; warm: filled; hot: compiled twice.")] = (
+        Scenario.COLD
     )
-    scenario: Annotated[
-        Scenario, _option("--scenario", text="cold: empty caches; warm: filled; hot: compiled twice.")
-    ] = Scenario.COLD
-    evaluations: Annotated[
-        int, typer.Option("--evaluations", min=0, help="Timed steady-state calls.", rich_help_panel=MEASURE)
-    ] = 200
-    time_limit: Annotated[float, _option("--time-limit", text="Seconds after which a sample is stopped.")] = 3600.0
-    memory_limit: Annotated[str | None, _option("--memory-limit", text="Of the process tree, such as 4GiB.")] = None
-    label: Annotated[str, _option("--label", text="Your name for this run.")] = ""
+    evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
+    time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
+    memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None
+    label: Annotated[str, _option("--label", "Your name for this run.")] = ""
 
     def to_case(self, model: Model) -> Case:
         """Make the case that these options ask for.
@@ -228,11 +232,8 @@ class CaseOptions:
 class MeasureOptions(CaseOptions):
     """How to measure, and where records go."""
 
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Measured processes.", rich_help_panel=MEASURE)] = 1
-    store: Annotated[
-        str | None,
-        _option("--store", text="File, database URL, or none [.firstgrad/results.sqlite]."),
-    ] = None
+    samples: Annotated[int, _option("--samples", "Measured processes.", min=1)] = 1
+    store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
 
 
 def memory_limit_bytes(text: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.cli.console import OutputOptions, show
-from firstgrad.cli.options import CaseOptions, ModelOptions, spread
+from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.profile.trace import TraceFormat
 from firstgrad.units import format_bytes, format_count, format_seconds
@@ -47,8 +48,7 @@ _ENDING = ".json"
 _HINT_ON_EXTRA = ". A path with spaces needs quotes within: --against \"'my models/old.py:build'\""
 
 
-def _option(*names: str, text: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="The profile", **more)
+_option = functools.partial(declare, panel="The profile")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

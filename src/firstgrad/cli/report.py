@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.cli.options import ExportToRead, StoreToRead, declare
+
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
@@ -35,25 +37,23 @@ Exit codes: 0 good; 2 wrong use, unlike sides, or nothing to report.
 
 
 def report(
-    store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="FILE.jsonl", help="An export, instead of a store.")
-    ] = None,
-    label: Annotated[str | None, typer.Option("--label", help="Only records with this label.")] = None,
+    store: StoreToRead = None,
+    source: ExportToRead = None,
+    label: Annotated[str | None, declare("--label", "Only records with this label.")] = None,
     sides: Annotated[
         tuple[str, str] | None,
-        typer.Option("--compare", metavar="BASE HEAD", help="What changed between two labels or commits."),
+        declare("--compare", "What changed between two labels or commits.", metavar="BASE HEAD"),
     ] = None,
     across: Annotated[
         list[str] | None,
-        typer.Option("--across", metavar="PACKAGE", help="With --compare: this may differ; may be repeated."),
+        declare("--across", "With --compare: this may differ; may be repeated.", metavar="PACKAGE"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --compare: unlike sides, too.")] = False,
+    force: Annotated[bool, declare("--force", "With --compare: unlike sides, too.")] = False,
     axis: Annotated[
         str | None,
-        typer.Option("--axis", metavar="commit|release", help="Instead: all metrics along commits, or PyMC releases."),
+        declare("--axis", "Instead: all metrics along commits, or PyMC releases.", metavar="commit|release"),
     ] = None,  # no enumeration: importing it would slow down every verb's --help
-    output: Annotated[str, typer.Option("--output", help="The page.")] = ".firstgrad/report.html",
+    output: Annotated[str, declare("--output", "The page.")] = ".firstgrad/report.html",
 ) -> None:
     """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
     from pathlib import Path

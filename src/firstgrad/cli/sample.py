@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.cli.console import OutputOptions, finish, make_console
-from firstgrad.cli.options import ModelOptions, memory_limit_bytes, spread
+from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
 from firstgrad.units import format_bytes, format_count, format_seconds
@@ -39,36 +40,23 @@ Exit codes: 0 good; 1 the first evaluation is not finite, or a chain never moved
 3 the run failed.
 """
 
-_PANEL = "The sampling"
+_option = functools.partial(declare, panel="The sampling")
 
 
 @spread
 def sample(
     model: ModelOptions,
-    sampler: Annotated[
-        Sampler, typer.Option("--sampler", help="PyMC's own NUTS, or nutpie's.", rich_help_panel=_PANEL)
-    ] = Sampler.PYMC,
-    backend: Annotated[
-        BackendName, typer.Option("--backend", help="What the graph is compiled to.", rich_help_panel=_PANEL)
-    ] = BackendName.NUMBA,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="After tuning.", rich_help_panel=_PANEL)] = 20,
-    tune: Annotated[int, typer.Option("--tune", min=1, help="Draws of tuning.", rich_help_panel=_PANEL)] = 100,
-    chains: Annotated[int, typer.Option("--chains", min=1, help="One after the other.", rich_help_panel=_PANEL)] = 1,
-    scenario: Annotated[
-        Scenario, typer.Option("--scenario", help="cold: empty caches; warm: filled.", rich_help_panel=_PANEL)
-    ] = Scenario.COLD,
-    target_accept: Annotated[
-        float | None, typer.Option("--target-accept", help="Acceptance rate, such as 0.9.", rich_help_panel=_PANEL)
-    ] = None,
-    sampler_seed: Annotated[
-        int, typer.Option("--sampler-seed", min=0, help="Of the sampler; --seed is the data's.", rich_help_panel=_PANEL)
-    ] = 0,
-    time_limit: Annotated[float, typer.Option("--time-limit", help="Seconds.", rich_help_panel=_PANEL)] = 3600.0,
-    memory_limit: Annotated[
-        str | None,
-        typer.Option("--memory-limit", help="Of the process tree, such as 4GiB.", rich_help_panel=_PANEL),
-    ] = None,
-    label: Annotated[str, typer.Option("--label", help="Your name for this run.", rich_help_panel=_PANEL)] = "",
+    sampler: Annotated[Sampler, _option("--sampler", "PyMC's own NUTS, or nutpie's.")] = Sampler.PYMC,
+    backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA,
+    draws: Annotated[int, _option("--draws", "After tuning.", min=1)] = 20,
+    tune: Annotated[int, _option("--tune", "Draws of tuning.", min=1)] = 100,
+    chains: Annotated[int, _option("--chains", "One after the other.", min=1)] = 1,
+    scenario: Annotated[Scenario, _option("--scenario", "cold: empty caches; warm: filled.")] = Scenario.COLD,
+    target_accept: Annotated[float | None, _option("--target-accept", "Acceptance rate, such as 0.9.")] = None,
+    sampler_seed: Annotated[int, _option("--sampler-seed", "Of the sampler; --seed is the data's.", min=0)] = 0,
+    time_limit: Annotated[float, _option("--time-limit", "Seconds.")] = 3600.0,
+    memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None,
+    label: Annotated[str, _option("--label", "Your name for this run.")] = "",
     *,
     output: OutputOptions,
 ) -> None:

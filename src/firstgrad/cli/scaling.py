@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.cli.console import OutputOptions, open_source, show
-from firstgrad.cli.options import spread
+from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,11 +59,9 @@ def scaling(
     contrast: Annotated[
         str, typer.Option("--contrast", metavar="A,B,...", help="hmm, algorithm, formulation, scenario, or none.")
     ] = "hmm",
-    label: Annotated[str | None, typer.Option("--label", help="Only records of this label.")] = None,
-    store: Annotated[str | None, typer.Option("--store", help="File or URL [.firstgrad/results.sqlite].")] = None,
-    source: Annotated[
-        str | None, typer.Option("--from", metavar="FILE.jsonl", help="An export, instead of a store.")
-    ] = None,
+    label: LabelToRead = None,
+    store: StoreToRead = None,
+    source: ExportToRead = None,
     output: Annotated[str | None, typer.Option("--output", metavar="FOLDER", help="Figures go there.")] = None,
     *,
     out: OutputOptions,

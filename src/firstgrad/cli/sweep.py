@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli.console import OutputOptions, finish, make_console
 from firstgrad.cli.exit_codes import ExitCode
-from firstgrad.cli.options import AxesOptions, spread
-from firstgrad.cli.sweep_options import MACHINES, SAMPLING, SweepOptions
+from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
+from firstgrad.errors import SpecError
+from firstgrad.model import POSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from enum import StrEnum
 
     from firstgrad.record import Record
     from firstgrad.show.result import Result
     from firstgrad.sweep.cluster import Certificates
-    from firstgrad.sweep.grid import Grid
+    from firstgrad.sweep.grid import Grid, Tier
     from firstgrad.sweep.plan import Durations, Plan, Sample
     from firstgrad.sweep.rounds import Executor, SweepSummary
 
@@ -42,60 +47,114 @@ Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case fail
 """
 
 
+_axis = functools.partial(declare, panel=AxesOptions.panel, metavar="A,B,...")
+_option = functools.partial(declare, panel="The sweep")
+_machines = functools.partial(declare, panel="Many machines")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """How it is swept."""
+
+    tier: Annotated[
+        str | None,
+        declare("--tier", "A named grid; axes given beside it replace its.", metavar="quick|standard|full"),
+    ] = None
+    backend: Annotated[str | None, _axis("--backend", "c, numba, jax [numba].")] = None
+    scenario: Annotated[str | None, _axis("--scenario", "cold, warm, hot [cold].")] = None
+    target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp [dlogp].")] = None
+    one_at_a_time: Annotated[
+        bool | None,
+        declare(
+            "--one-at-a-time/--all-combinations",
+            "Of T, K, C and S vary one, with the others at their base: all that growth laws need.",
+            panel=AxesOptions.panel,
+        ),
+    ] = None
+    samples: Annotated[int | None, _option("--samples", "Measured processes a case [1].", min=1)] = None
+    evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
+    time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
+    memory_limit: Annotated[str | None, _option("--memory-limit", "Of a sample's process tree, such as 4GiB.")] = None
+
+    def to_grid(self, model: AxesOptions) -> tuple[Grid, int]:
+        """Make the grid that these options ask for, and say how many samples a case.
+
+        Raises
+        ------
+        SpecError
+            Naming the option that doesn't fit.
+        """
+        from firstgrad.sweep.grid import make_grid, models_of
+
+        tier = self._tier(model)
+        one_at_a_time = self.one_at_a_time
+        if one_at_a_time is None:
+            one_at_a_time = tier.one_at_a_time if tier else False
+        axes = {**(tier.axes if tier else {}), **model.axes()}
+        models, omitted = models_of(model.model, axes, one_at_a_time=one_at_a_time)
+        grid = make_grid(
+            models,
+            backends=_members("--backend", self.backend, BackendName)
+            or (tier.backends if tier else (BackendName.NUMBA,)),
+            scenarios=_members("--scenario", self.scenario, Scenario) or (tier.scenarios if tier else (Scenario.COLD,)),
+            targets=_members("--target", self.target, Target) or (Target.DLOGP,),
+            omitted=omitted,
+            evaluations=self.evaluations,
+            time_limit_seconds=self.time_limit,
+            memory_limit_bytes=memory_limit_bytes(self.memory_limit),
+        )
+        return grid, self.samples or (tier.samples if tier else 1)
+
+    def _tier(self, model: AxesOptions) -> Tier | None:
+        from firstgrad.sweep.grid import TIERS, TierName
+
+        if self.tier is None:
+            return None
+        (name,) = _members("--tier", self.tier, TierName)[:1] or (None,)
+        if model.model != POSE:
+            raise SpecError("--tier", "is a grid of the pose model; give your own model's axes with --param")
+        return TIERS[name] if name else None
+
+
+def _members[T: StrEnum](option: str, text: str | None, kind: type[T]) -> tuple[T, ...]:
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    if len(set(parts)) < len(parts):
+        raise SpecError(option, f"a value is given twice in {text!r}")
+    if unknown := [part for part in parts if part not in kind]:
+        raise SpecError(option, f"expected some of {', '.join(kind)}, got {unknown[0]!r}")
+    return tuple(kind(part) for part in parts)
+
+
 @spread
 def sweep(
     model: AxesOptions,
     options: SweepOptions,
     output: OutputOptions,
-    label: Annotated[
-        str,
-        typer.Option(
-            "--label", help="Name of the sweep; under another one all is measured anew.", rich_help_panel=SAMPLING
-        ),
-    ] = "sweep",
-    order_seed: Annotated[int, typer.Option("--order-seed", help="Of the random order.", rich_help_panel=SAMPLING)] = 0,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Measure again what gave no numbers.", rich_help_panel=SAMPLING)
-    ] = False,
-    at_once: Annotated[
-        int,
-        typer.Option("--at-once", min=1, help="Samples side by side on this machine.", rich_help_panel=SAMPLING),
-    ] = 1,
-    threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Of BLAS and OpenMP, a sample.", rich_help_panel=SAMPLING)
-    ] = 1,
-    overload: Annotated[
-        bool, typer.Option("--overload", help="Allow more samples than cores.", rich_help_panel=SAMPLING)
-    ] = False,
+    label: Annotated[str, _option("--label", "Name of the sweep; under another one all is measured anew.")] = "sweep",
+    order_seed: Annotated[int, _option("--order-seed", "Of the random order.")] = 0,
+    retry_failed: Annotated[bool, _option("--retry-failed", "Measure again what gave no numbers.")] = False,
+    at_once: Annotated[int, _option("--at-once", "Samples side by side on this machine.", min=1)] = 1,
+    threads: Annotated[int, _option("--threads", "Of BLAS and OpenMP, a sample.", min=1)] = 1,
+    overload: Annotated[bool, _option("--overload", "Allow more samples than cores.")] = False,
     scheduler: Annotated[
         str | None,
-        typer.Option(
+        _machines(
             "--scheduler",
+            "A Dask cluster's, tcp://HOST:PORT or tls://...: its workers measure, one sample each.",
             metavar="ADDRESS",
-            help="A Dask cluster's, tcp://HOST:PORT or tls://...: its workers measure, one sample each.",
-            rich_help_panel=MACHINES,
         ),
     ] = None,
-    tls_ca_file: Annotated[
-        str | None, typer.Option("--tls-ca-file", help="Who is trusted.", rich_help_panel=MACHINES)
-    ] = None,
-    tls_cert: Annotated[
-        str | None, typer.Option("--tls-cert", help="Your certificate.", rich_help_panel=MACHINES)
-    ] = None,
-    tls_key: Annotated[str | None, typer.Option("--tls-key", help="Your key.", rich_help_panel=MACHINES)] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show what would be measured, and measure nothing.", rich_help_panel=SAMPLING),
-    ] = False,
-    store: Annotated[
-        str | None,
-        typer.Option("--store", help="File or database URL [.firstgrad/results.sqlite].", rich_help_panel=SAMPLING),
-    ] = None,
+    tls_ca_file: Annotated[str | None, _machines("--tls-ca-file", "Who is trusted.")] = None,
+    tls_cert: Annotated[str | None, _machines("--tls-cert", "Your certificate.")] = None,
+    tls_key: Annotated[str | None, _machines("--tls-key", "Your key.")] = None,
+    dry_run: Annotated[bool, _option("--dry-run", "Show what would be measured, and measure nothing.")] = False,
+    store: Annotated[str | None, _option("--store", "File or database URL [.firstgrad/results.sqlite].")] = None,
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
     from firstgrad.cli.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
     from firstgrad.codec import to_json
-    from firstgrad.errors import SpecError
     from firstgrad.show.result import print_parts
     from firstgrad.sources import check_reference
     from firstgrad.store import DEFAULT_PATH, Store
@@ -221,7 +280,6 @@ def _check_machines(
     scheduler: str | None, certificates: Certificates | None, *, at_once: int, threads: int, overload: bool
 ) -> None:
     """Refuse options of a cluster on this machine, and the other way round."""
-    from firstgrad.errors import SpecError
     from firstgrad.sweep.local import check_cores
 
     if scheduler is None:
