@@ -17,9 +17,8 @@ from firstgrad.case import BackendName, Case, Target
 from firstgrad.model import Model
 from firstgrad.pose.spec import Missing, PoseSpec
 from firstgrad.record import Status
-from firstgrad.sampling import Sampler, SamplingPlan, SamplingStage
 from firstgrad.sampling.launch import sample_case
-from firstgrad.sampling.plan import DrawsNow, StageBegan
+from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
 from helpers import MIB, linux_only, wait_for
 
 pytestmark = linux_only

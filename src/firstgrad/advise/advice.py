@@ -192,10 +192,7 @@ def ratio_of_times(
     As `firstgrad.compare.ratio.fit_ratio` has it, each group by its own scatter where none of all groups is given;
     with a single sample on a side the ends are 0 and infinity.
 
-    Raises
-    ------
-    SpecError
-        Where a group is empty or a number isn't positive.
+    Raises SpecError where a group is empty or a number isn't positive.
     """
     for group in (first, second):
         if not group or not all(seconds > 0 and math.isfinite(seconds) for seconds in group):

@@ -71,11 +71,8 @@ def break_even(options: Sequence[Option], n_max: float) -> BreakEven:
 
     Of options that cost the same everywhere the first leads.
 
-    Raises
-    ------
-    ValueError
-        Where there are no options, two have one name, an estimate is no interval of seconds, or `n_max` is no finite
-        number above 1.
+    Raises ValueError where there are no options, two have one name, an estimate is no interval of seconds, or
+    `n_max` is no finite number above 1.
     """
     _check(options, n_max)
     leader = min(options, key=lambda option: (option.first_gradient.value, option.evaluation.value))

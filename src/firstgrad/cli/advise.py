@@ -12,7 +12,7 @@ import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
-from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, format_seconds, parse_seconds
@@ -144,7 +144,6 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     from firstgrad.advise.advice import find_offers, make_advice
     from firstgrad.advise.remedies import find_remedies
     from firstgrad.advise.situation import Situation, load_evidence, look_around
-    from firstgrad.cli.console import show
 
     out.refuse_both()
     options.check()
@@ -197,9 +196,7 @@ def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoi
 
 def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
     from firstgrad.advise.samples import from_store, measure_missing
-    from firstgrad.cli.console import open_store
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.store import DEFAULT_PATH, Store
 
     wanted = options.wanted(model, installed_backends())
@@ -242,7 +239,6 @@ def _draw(advice: Advice, output: str) -> Path:
 
 def make_result(model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]) -> Result:
     """Put an advice into sentences, tables and a document: what is wrong first, the remedies last."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.show.result import Result
 
     code = ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED

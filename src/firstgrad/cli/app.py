@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from firstgrad.cli import advise, carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
-from firstgrad.cli.exit_codes import ExitCode
+from firstgrad.cli.console import ExitCode
 from firstgrad.cli.options import ModelCommand
 from firstgrad.errors import FirstgradError
 

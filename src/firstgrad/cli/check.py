@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.cli.console import OutputOptions, finish
+from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, declare, spread
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def check(
 
 def make_result(record: Record) -> Result:
     """Make what is shown of a check; only a right and finite gradient is good."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.cli.measure import exit_code
     from firstgrad.show.records import check_parts, failure_parts
     from firstgrad.show.result import Result

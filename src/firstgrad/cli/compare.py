@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import OutputOptions  # noqa: TC001 - read by Typer
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
     StoreToRead,
+    choose_metrics,
     declare,
     option_of,
     replace_options,
@@ -135,8 +136,6 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
-    from firstgrad.cli.console import show
-    from firstgrad.cli.metrics import choose_metrics
     from firstgrad.compare.comparison import compare as compare_records
     from firstgrad.compare.git import resolve_commit
     from firstgrad.compare.judge import Thresholds
@@ -181,7 +180,6 @@ def compare(
 def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool) -> Result:
     """Put a comparison, and the growth laws beside it, into words, tables and a document."""
     from firstgrad.cli.compare_growth import growth_change_documents, growth_change_parts, is_growth_alarm
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.codec import to_json
     from firstgrad.show.comparison import comparison_parts
     from firstgrad.show.result import Result
@@ -206,7 +204,6 @@ def _judge_stored(
     base: str, head: str, metrics: Sequence[Column], *, store: str | None, across: Collection[str], judge: Judge
 ) -> tuple[Comparison, GrowthChanges]:
     from firstgrad.cli.compare_growth import find_growth
-    from firstgrad.cli.console import open_store
     from firstgrad.compare.git import resolve_commit
     from firstgrad.compare.sides import read_history, read_sides
 
@@ -268,9 +265,7 @@ def _measure_and_judge(
     The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
     is declared as compared, too.
     """
-    from firstgrad.cli.console import open_store
     from firstgrad.cli.display import SweepState, show_sweep
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.compare.measuring import measure_sides
     from firstgrad.compare.places import read_side
     from firstgrad.compare.sides import read_history

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,16 @@ if TYPE_CHECKING:
 LOG_WIDTH = 140  # columns where there is no terminal to ask: tables in a log keep their lines
 
 
+class ExitCode(IntEnum):
+    """Exit codes of every verb."""
+
+    GOOD = 0
+    DIFFERENT = 1
+    WRONG_USE = 2
+    CASE_FAILED = 3
+    INTERRUPTED = 130
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
     """In which form a verb writes what it found out."""
@@ -29,8 +42,6 @@ class OutputOptions:
 
     def refuse_both(self) -> None:
         """Raise a `SpecError` where both were asked for: before anything is measured."""
-        from firstgrad.errors import SpecError
-
         if self.json and self.markdown:
             raise SpecError("--json, --markdown", "give one of them")
 

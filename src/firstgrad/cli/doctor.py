@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.cli.console import OutputOptions, finish
+from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import spread
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def doctor(output: OutputOptions) -> None:
 
 def make_result(diagnoses: list[Diagnosis]) -> Result:
     """Make what is shown: a line each, and below it what to do."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.show.result import Items, Result, Span, Style
 
     styles = {Health.GOOD: Style.GOOD, Health.DOUBT: Style.DOUBT, Health.BAD: Style.BAD}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, finish
+from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ def make_result(records: list[Record]) -> Result:
 def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
     """Measure a case with live progress; each record is in the store before the next sample starts."""
     from firstgrad.cli.display import show_progress
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.measure import launch
     from firstgrad.sources import check_reference
     from firstgrad.store import DEFAULT_PATH, Store
@@ -98,7 +97,6 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
 
 def exit_code(records: list[Record]) -> int:
     """Say how a measurement ended."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.record import Status
 
     statuses = {record.status for record in records}

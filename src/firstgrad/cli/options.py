@@ -21,6 +21,7 @@ from firstgrad.units import parse_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from firstgrad.columns import Column
     from firstgrad.pose.spec import Parameter, Scalar
 
 MEASURE = "The measurement"
@@ -79,13 +80,7 @@ class ModelOptions:
         return cls(model=model, given=given, param=tuple(param or ()))
 
     def to_model(self) -> Model:
-        """Make the model.
-
-        Raises
-        ------
-        SpecError
-            Naming the option that doesn't fit.
-        """
+        """Make the model; raises SpecError naming the option that doesn't fit."""
         if self.model != POSE:
             self._refuse_pose_options()
             return make_model(self.model, {name: read_scalar(text) for name, text in self._params().items()})
@@ -97,13 +92,7 @@ class ModelOptions:
         return make_model(POSE, values)
 
     def axes(self) -> dict[str, tuple[Scalar, ...]]:
-        """Return every value of each parameter that was given.
-
-        Raises
-        ------
-        SpecError
-            Naming the option that doesn't fit.
-        """
+        """Return every value of each parameter that was given; raises SpecError naming the option that doesn't fit."""
         if self.model == POSE:
             return self._pose_axes()
         self._refuse_pose_options()
@@ -210,13 +199,7 @@ class CaseOptions:
     label: Annotated[str, _option("--label", "Your name for this run.")] = ""
 
     def to_case(self, model: Model) -> Case:
-        """Make the case that these options ask for.
-
-        Raises
-        ------
-        SpecError
-            Naming the option that doesn't fit.
-        """
+        """Make the case that these options ask for; raises SpecError naming the option that doesn't fit."""
         return Case(
             model=model,
             backend=self.backend,
@@ -253,6 +236,16 @@ def read_scalar(text: str) -> Scalar:
     except ValueError:
         return text
     return value if isinstance(value, bool | int | float | str) else text
+
+
+def choose_metrics(names: Sequence[str]) -> tuple[Column, ...]:
+    """Find metrics, in the order of their list; no names, or ``all``, are all of them; raises SpecError for others."""
+    from firstgrad.columns import METRICS
+
+    known = [metric.name for metric in METRICS]
+    if unknown := [name for name in names if name not in (*known, "all")]:
+        raise SpecError("--metric", f"there is no {unknown[0]!r}. There are {', '.join(known)}")
+    return tuple(metric for metric in METRICS if not names or "all" in names or metric.name in names)
 
 
 def spread(function: Callable[..., None]) -> Callable[..., None]:

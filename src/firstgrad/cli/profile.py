@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, show
+from firstgrad.cli.console import ExitCode, OutputOptions, show
 from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.profile.trace import TraceFormat
@@ -201,7 +201,6 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     from pathlib import Path
 
     from firstgrad.cli.display import show_progress
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.errors import StoreError
     from firstgrad.profile import make
     from firstgrad.profile.kept import keep_profile, require_folder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Case, Scenario, Target
-from firstgrad.cli.console import OutputOptions, finish, make_console
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
@@ -61,7 +61,6 @@ def sample(
     output: OutputOptions,
 ) -> None:
     """Sample for a moment: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.sampling.launch import sample_case
     from firstgrad.sources import check_reference
 
@@ -90,7 +89,6 @@ def sample(
 
 def make_result(run: SamplingRun) -> Result:
     """Make what is shown of a run: its stages, its draws, and what is wrong with it."""
-    from firstgrad.cli.exit_codes import ExitCode
     from firstgrad.show.result import Result
 
     code = ExitCode.GOOD if run.is_sound else ExitCode.DIFFERENT

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.cli.console import OutputOptions, open_source, show
-from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, spread
+from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, choose_metrics, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +69,6 @@ def scaling(
     """Fit growth laws to what sweeps measured: exponent, fixed cost, verdict, cliffs; HMM against none."""
     from pathlib import Path
 
-    from firstgrad.cli.metrics import choose_metrics
     from firstgrad.growth.lines import find_growth
 
     out.refuse_both()

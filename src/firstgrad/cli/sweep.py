@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.cli.console import OutputOptions, finish, make_console
-from firstgrad.cli.exit_codes import ExitCode
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
@@ -79,10 +78,7 @@ class SweepOptions:
     def to_grid(self, model: AxesOptions) -> tuple[Grid, int]:
         """Make the grid that these options ask for, and say how many samples a case.
 
-        Raises
-        ------
-        SpecError
-            Naming the option that doesn't fit.
+        Raises SpecError naming the option that doesn't fit.
         """
         from firstgrad.sweep.grid import make_grid, models_of
 

@@ -44,10 +44,7 @@ _SAME_ERROR = 0.05
 class Thresholds:
     """The numbers of the rules; `docs/method.md` gives the reasons.
 
-    Raises
-    ------
-    SpecError
-        Where a factor is no finite number, or below 1.
+    Raises SpecError where a factor is no finite number, or below 1.
     """
 
     seconds_factor: float = 1.0  # growth that is found is an alarm beyond this factor of BASE
@@ -101,10 +98,7 @@ def plan_looks(first: int = 6, looks: int = 7, growth: float = 1.62) -> tuple[in
     late by a third on average, against twice the error's share for each were they twice as dense. By default 6, 10,
     16, 26, 42, 68, 110.
 
-    Raises
-    ------
-    ValueError
-        Where there would be no look, or one at a single round.
+    Raises ValueError where there would be no look, or one at a single round.
     """
     if first < 2 or looks < 1:  # noqa: PLR2004 - one round has no spread
         raise ValueError(f"expected at least 2 rounds and 1 look, got {first} and {looks}")

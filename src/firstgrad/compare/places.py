@@ -83,13 +83,7 @@ def asks_to_measure(text: str) -> bool:
 
 
 def read_side(text: str) -> SideRequest:
-    """Read a side that is to be measured.
-
-    Raises
-    ------
-    SpecError
-        Naming the side and the part that cannot be understood.
-    """
+    """Read a side that is to be measured; raises SpecError naming the side and the part that cannot be understood."""
     parts = text.split(",")
     place, where = SidePlace.HERE, ""
     if "=" not in parts[0] or _is_place(parts[0]):

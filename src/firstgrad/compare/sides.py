@@ -61,10 +61,7 @@ def find_side(
     That is a label first, then a commit or at least its first 7 digits, then what `resolve` makes of a name such as
     ``HEAD~1``: the whole commit, '' where there is none.
 
-    Raises
-    ------
-    UnknownSideError
-        Where nothing, or more than one commit, fits; the error says what is there.
+    Raises UnknownSideError where nothing, or more than one commit, fits; the error says what is there.
     """
     names = [(record.environment.label, record.environment.git_commit) for record in records]
     kind, value = _find_name(names, name, resolve)
@@ -166,10 +163,7 @@ def find_differences(
 ) -> tuple[Difference, ...]:
     """List what differs between what the two sides have of each case; `across` names what is the compared thing.
 
-    Raises
-    ------
-    SpecError
-        Where `across` has a name that no record knows, bytecode, or one of the host's.
+    Raises SpecError where `across` has a name that no record knows, bytecode, or one of the host's.
     """
     differences: set[Difference] = set()
     known: set[str] = set()

@@ -43,10 +43,7 @@ def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: Sampl
     The border between compiling and tuning is the end of the sampler's first evaluation (Numba, JAX and, in part, C
     compile in a first call), seen by ``sys.monitoring``; the others are draws, which PyMC's callback tells.
 
-    Raises
-    ------
-    ModelError
-        Where PyMC takes another sampler than NUTS.
+    Raises ModelError where PyMC takes another sampler than NUTS.
     """
     import pymc as pm
 
@@ -139,10 +136,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: BuiltModel, watch: Sam
 
     A run of one draw after one belongs to compiling: JAX, and whatever else is compiled lazily, compiles in it.
 
-    Raises
-    ------
-    ModelError
-        Where the model has discrete variables, or nutpie accepts no start point.
+    Raises ModelError where the model has discrete variables, or nutpie accepts no start point.
     """
     discrete = [var.name for var in problem.model.discrete_value_vars]
     if discrete:

@@ -53,10 +53,7 @@ class Certificates:
     def of_options(cls, *, ca_file: str | None, certificate: str | None, key: str | None) -> Certificates | None:
         """Check what was given; none where nothing was: Dask's own configuration then decides.
 
-        Raises
-        ------
-        SpecError
-            Where one is missing, or is no file.
+        Raises SpecError where one is missing, or is no file.
         """
         given = {"--tls-ca-file": ca_file, "--tls-cert": certificate, "--tls-key": key}
         if not any(given.values()):
@@ -140,10 +137,7 @@ class DaskExecutor:
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
         """Measure jobs; see `firstgrad.sweep.rounds.Executor`.
 
-        Raises
-        ------
-        FirstgradError
-            Where the scheduler can't be reached or has ended, or none of its workers is fit.
+        Raises FirstgradError where the scheduler can't be reached or has ended, or none of its workers is fit.
         """
         first = next(jobs, None)
         if first is None:  # nothing to measure: then no cluster is needed

@@ -103,10 +103,7 @@ def make_grid(
 ) -> Grid:
     """Cross models with backends, targets and scenarios.
 
-    Raises
-    ------
-    SpecError
-        Where a limit or the number of evaluations is wrong, or an axis is empty.
+    Raises SpecError where a limit or the number of evaluations is wrong, or an axis is empty.
     """
     for name, values in (("--backend", backends), ("--scenario", scenarios), ("--target", targets)):
         if not values:

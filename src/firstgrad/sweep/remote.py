@@ -84,12 +84,8 @@ def describe_worker(threads: int, label: str) -> str:
 def measure_sample(text: str) -> str:
     """Measure what a `MeasureRequest` in JSON asks for, and return the record as JSON.
 
-    Raises
-    ------
-    OtherProcessError
-        Where the request was meant for an earlier process at this address.
-    NotWantedError
-        Where the sweep was stopped, or gave this worker up; nothing of the sample is left alive.
+    Raises OtherProcessError where the request was meant for an earlier process at this address; NotWantedError
+    where the sweep was stopped, or gave this worker up; nothing of the sample is left alive.
     """
     request = from_json(text, MeasureRequest)
     if request.process != PROCESS:
