@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["all_facts", "cache_suffixes", "facts_of", "load_backend"]
 
-_MODULES = ("c", "numba", "jax", "fake")
-"""Each has a tuple ``BACKENDS``."""
+_MODULES = ("c", "numba", "jax", "fake")  # each has a tuple ``BACKENDS``
 
 
 @cache

@@ -24,34 +24,23 @@ class BackendFacts:
     """All that the rest of firstgrad must know of a backend: what needs a fact of one takes it from here."""
 
     name: BackendName
-    compiler: BackendName
-    """Whose compiler it takes: its own name, or that of the backend to which it is a further way."""
-    colour: str
-    """In figures; of Okabe's and Ito's palette."""
-    marker: str
-    """In figures: Matplotlib's letter for a shape, so that none is told by its colour alone."""
+    compiler: BackendName  # whose compiler it takes: its own name, or that of the backend to which it is a further way
+    colour: str  # in figures; of Okabe's and Ito's palette
+    marker: str  # in figures: Matplotlib's letter for a shape, so that none is told by its colour alone
     mode: tuple[str, ...] = ()
     """PyTensor's name of the mode, or linker and rewrites; () where the backend makes its own."""
-    package: str = ""
-    """What Python imports and an installer installs; '' where there is none."""
-    programs: tuple[str, ...] = ()
-    """One of them must be there."""
-    missing: str = ""
-    """What to call it where it is missing."""
-    install: str = ""
-    """The command that installs it."""
-    distributions: tuple[str, ...] = ()
-    """Whose versions a record keeps, beside PyMC's and PyTensor's."""
-    cache_suffixes: tuple[str, ...] = ()
-    """Of the files in its cache that are one compiled unit each."""
+    package: str = ""  # what Python imports and an installer installs; '' where there is none
+    programs: tuple[str, ...] = ()  # one of them must be there
+    missing: str = ""  # what to call it where it is missing
+    install: str = ""  # the command that installs it
+    distributions: tuple[str, ...] = ()  # whose versions a record keeps, beside PyMC's and PyTensor's
+    cache_suffixes: tuple[str, ...] = ()  # of the files in its cache that are one compiled unit each
     variables: Mapping[str, str] = field(default_factory=dict)
     """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""
-    default_variables: Mapping[str, str] = field(default_factory=dict)
-    """The same, where the user has set nothing else."""
+    default_variables: Mapping[str, str] = field(default_factory=dict)  # the same, where the user has set nothing else
     platform_variable: str = ""
     """The one of them that names the platform it runs on; '' where that is always the processor."""
-    keeps: str = ""
-    """What a user's own warm cache needs."""
+    keeps: str = ""  # what a user's own warm cache needs
 
     @property
     def is_real(self) -> bool:
@@ -65,10 +54,8 @@ class OracleAnswer:
 
     logp: float | None
     """Every constant and every Jacobian included, as PyMC has it; None where the oracle knows the gradient alone."""
-    gradient: Mapping[str, NDArray[np.float64]]
-    """By the names that the point has."""
-    rounding: float = 0.0
-    """Absolute difference of a gradient value that the oracle's own arithmetic explains."""
+    gradient: Mapping[str, NDArray[np.float64]]  # by the names that the point has
+    rounding: float = 0.0  # absolute difference of a gradient value that the oracle's own arithmetic explains
 
 
 type Oracle = Callable[[Point], OracleAnswer]
@@ -78,12 +65,9 @@ type Oracle = Callable[[Point], OracleAnswer]
 class BuiltModel:
     """A built model."""
 
-    model: Any
-    """The backend's own model object."""
-    initial: Point | None
-    """The start point, where the factory gave one."""
-    is_own: bool = False
-    """Whether it is the user's own model."""
+    model: Any  # the backend's own model object
+    initial: Point | None  # the start point, where the factory gave one
+    is_own: bool = False  # whether it is the user's own model
     oracle: Oracle | None = None
 
 
@@ -91,18 +75,15 @@ class BuiltModel:
 class Answer:
     """What one call returned, waited for and in float64."""
 
-    gradient: NDArray[np.float64]
-    """Flat."""
-    logp: float | None = None
-    """None where the target is the gradient alone."""
+    gradient: NDArray[np.float64]  # flat
+    logp: float | None = None  # none where the target is the gradient alone
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """What a compile calls on its way."""
 
-    rewrite_ended: Callable[[], None]
-    """Once, after the last rewrite pass."""
+    rewrite_ended: Callable[[], None]  # once, after the last rewrite pass
     passing: Callable[[str, int, int, int], None]
     """Before a rewrite pass, with its name, its number from 1, how many there are, and the nodes now."""
 
@@ -111,22 +92,17 @@ class Hooks:
 class Compiled:
     """A compiled function and what its compile told."""
 
-    call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]
-    """Returns only when the result is there."""
+    call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]  # returns only when the result is there
     nodes_before: int = 0
     nodes_after: int = 0
-    nodes_by_type: tuple[tuple[str, int], ...] = ()
-    """After rewriting, most frequent first."""
+    nodes_by_type: tuple[tuple[str, int], ...] = ()  # after rewriting, most frequent first
     rewrite_passes: tuple[RewritePass, ...] = ()
     before_rewrite_link_seconds: float = 0.0
     """Part of linking that runs before rewriting (PyTensor scans the C cache there)."""
     rewriting_seconds: float | None = None
-    linker_seconds: float | None = None
-    """This and the above: the compiler's own account."""
-    stats: Any = None
-    """The compiler's own profile of this compile, for whoever wants more of it."""
-    unavailable: tuple[str, ...] = ()
-    """What this release doesn't tell, each with the reason."""
+    linker_seconds: float | None = None  # this and the above: the compiler's own account
+    stats: Any = None  # the compiler's own profile of this compile, for whoever wants more of it
+    unavailable: tuple[str, ...] = ()  # what this release doesn't tell, each with the reason
 
 
 class Backend(Protocol):

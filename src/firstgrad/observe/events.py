@@ -58,8 +58,7 @@ class TimeSpan:
 
     kind: SpanKind
     name: str
-    began_seconds: float
-    """Since the start of the worker's clock."""
+    began_seconds: float  # since the start of the worker's clock
     wall_seconds: float
 
 
@@ -68,26 +67,16 @@ class CompiledUnit:
     """A compiled unit: a C module, a jitted function, or a module of XLA."""
 
     kind: UnitKind
-    name: str
-    """As the backend calls it."""
-    phase: Phase | None
-    """In which it was compiled."""
-    own_seconds: float
-    """Its compile without what it pulled in; these add up without counting anything twice."""
-    wall_seconds: float
-    """With all that was compiled within."""
-    op: str = ""
-    """The PyTensor operation that it computes; '' where none is known."""
-    nodes: int = 0
-    """How many nodes of the graph use it; 0 where unknown."""
-    sources: tuple[str, ...] = ()
-    """Names of the model's variables nearest to those nodes (``raw_u_3``), nearest first."""
-    within: str = ""
-    """Name of the unit whose compile pulled it in; '' for none."""
-    from_cache: bool = False
-    """Taken from a cache: its seconds are those of loading."""
-    code_bytes: int | None = None
-    """Size of the machine code, or of its file."""
+    name: str  # as the backend calls it
+    phase: Phase | None  # in which it was compiled
+    own_seconds: float  # its compile without what it pulled in; these add up without counting anything twice
+    wall_seconds: float  # with all that was compiled within
+    op: str = ""  # the PyTensor operation that it computes; '' where none is known
+    nodes: int = 0  # how many nodes of the graph use it; 0 where unknown
+    sources: tuple[str, ...] = ()  # names of the model's variables nearest to those nodes (``raw_u_3``), nearest first
+    within: str = ""  # name of the unit whose compile pulled it in; '' for none
+    from_cache: bool = False  # taken from a cache: its seconds are those of loading
+    code_bytes: int | None = None  # size of the machine code, or of its file
     compiler_seconds: float = 0.0
     """Part of its own seconds that the process of a compiler (g++) took; zero where none was started."""
 
@@ -99,8 +88,7 @@ class RewriterTime:
     name: str
     pass_name: str
     wall_seconds: float
-    applied: int
-    """How often it changed the graph."""
+    applied: int  # how often it changed the graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +115,7 @@ class CacheMiss:
 
     name: str
     reason: str
-    units: int = 1
-    """How many units this stands for: many of one reason are summed up."""
+    units: int = 1  # how many units this stands for: many of one reason are summed up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,5 +128,4 @@ class Attribution:
     imports: tuple[ImportTime, ...] = ()
     cache_misses: tuple[CacheMiss, ...] = ()
     spans: tuple[TimeSpan, ...] = ()
-    unavailable: tuple[str, ...] = ()
-    """What could not be seen here, each with the reason."""
+    unavailable: tuple[str, ...] = ()  # what could not be seen here, each with the reason

@@ -29,8 +29,7 @@ class PerfEvent:
     config: int
 
 
-INSTRUCTIONS = PerfEvent(kind=0, config=1)
-"""PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS."""
+INSTRUCTIONS = PerfEvent(kind=0, config=1)  # PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS
 
 
 class InstructionCounter:

@@ -33,16 +33,12 @@ _NO_ENTRY = "the cache had no entry; the next process finds one"
 class MadeFor:
     """What a function was made for."""
 
-    function: Any
-    """Held, so that its id stays its own."""
-    name: str
-    """Of PyTensor's implementation, also where `function` is the wrapper that PyTensor caches in its place."""
-    op: Any
-    """The operation; the whole graph is one as well."""
+    function: Any  # held, so that its id stays its own
+    name: str  # of PyTensor's implementation, also where `function` is the wrapper that PyTensor caches in its place
+    op: Any  # the operation; the whole graph is one as well
     chains: list[tuple[Any, ...]] = field(default_factory=list)
     """The nodes it serves, each followed by those around it, innermost first."""
-    is_keyed: bool = True
-    """Whether PyTensor gave it a cache key."""
+    is_keyed: bool = True  # whether PyTensor gave it a cache key
 
 
 class FunctionBook:

@@ -155,12 +155,9 @@ JAX_STEPS = {
 }
 """JAX's events that tell how long a step took."""
 JAX_CACHE_HIT, JAX_CACHE_KEPT = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
-GRAPH_FUNCTION = "jax_funcified_fgraph"
-"""What PyTensor calls the function of a whole graph."""
-NUMBA_DISPATCH = "numba_funcify"
-"""How PyTensor's functions that write functions for Numba begin."""
-GRAPH_WRITER = "fgraph_to_python"
-"""The function of `GRAPH_TO_PYTHON`, on a stack."""
+GRAPH_FUNCTION = "jax_funcified_fgraph"  # what PyTensor calls the function of a whole graph
+NUMBA_DISPATCH = "numba_funcify"  # how PyTensor's functions that write functions for Numba begin
+GRAPH_WRITER = "fgraph_to_python"  # the function of `GRAPH_TO_PYTHON`, on a stack
 C_THUNK_MAKERS = frozenset({"make_c_thunk", "make_thunk"})
 """Functions of PyTensor whose local `node` is the one that is being compiled."""
 

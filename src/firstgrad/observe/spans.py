@@ -31,8 +31,7 @@ class Stretch:
     began_seconds: float
     ended_seconds: float = 0.0
     inner: list[Stretch] = field(default_factory=list)
-    note: Any = None
-    """What whoever closed it had to add."""
+    note: Any = None  # what whoever closed it had to add
 
     @property
     def wall_seconds(self) -> float:

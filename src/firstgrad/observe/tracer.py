@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from firstgrad.record import PhaseRecord
 
 MOST_PACKAGES = 30
-THE_REST = "(other packages)"
-"""Own seconds of all packages that are not listed."""
-NO_IMPORT = "(no import)"
-"""What the block did beside importing: building C helpers, starting JAX's client."""
+THE_REST = "(other packages)"  # own seconds of all packages that are not listed
+NO_IMPORT = "(no import)"  # what the block did beside importing: building C helpers, starting JAX's client
 _SHORTEST_SPAN_SECONDS = 1e-3
 
 

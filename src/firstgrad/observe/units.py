@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.record import Phase
 
-MOST_MISSES = 20
-"""More units that no cache had are summed up: that is what an empty cache looks like."""
-WHOLE_GRAPH = "FunctionGraph"
-"""The operation of a unit that computes the whole graph."""
+MOST_MISSES = 20  # more units that no cache had are summed up: that is what an empty cache looks like
+WHOLE_GRAPH = "FunctionGraph"  # the operation of a unit that computes the whole graph
 MOST_SOURCES = 3
 _LONGEST_OP = 300
 _MOST_LOOKED_AT = 2000
@@ -29,12 +27,9 @@ _MOST_LOOKED_AT = 2000
 class CompileFacts:
     """What is known of a compile once it is over."""
 
-    phase_at: Callable[[float], Phase | None]
-    """Which phase a time belongs to."""
-    groups: Mapping[str, str]
-    """Names of value variables to those of groups."""
-    nodes: int = 0
-    """Of the whole graph, after rewriting."""
+    phase_at: Callable[[float], Phase | None]  # which phase a time belongs to
+    groups: Mapping[str, str]  # names of value variables to those of groups
+    nodes: int = 0  # of the whole graph, after rewriting
 
     def sources_of(self, nodes: Iterable[Sequence[Any]]) -> tuple[str, ...]:
         """Unite what nodes are nearest to, each given with those of the outer graphs around it.

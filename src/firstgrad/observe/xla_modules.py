@@ -33,14 +33,11 @@ class XlaStep:
     """One event of JAX: a trace, a lowering, or a compile."""
 
     step: str
-    function: str
-    """As JAX calls it; '' before it told."""
+    function: str  # as JAX calls it; '' before it told
     began_seconds: float
     wall_seconds: float
-    cache_events: frozenset[str] = frozenset()
-    """Events of the cache within a compile."""
-    chain: tuple[Any, ...] = ()
-    """The node whose function was being made, where one was."""
+    cache_events: frozenset[str] = frozenset()  # events of the cache within a compile
+    chain: tuple[Any, ...] = ()  # the node whose function was being made, where one was
 
     @property
     def ended_seconds(self) -> float:

@@ -16,26 +16,18 @@ from firstgrad.record import Record
 class AllocationSite:
     """A place in the code whose memory was alive when the compile held most."""
 
-    function: str
-    """Of the innermost Python frame."""
-    file: str
-    """As a package's path, without the machine's own folders."""
-    line: int
-    """0 where unknown."""
-    size_bytes: int
-    """Alive at the peak."""
+    function: str  # of the innermost Python frame
+    file: str  # as a package's path, without the machine's own folders
+    line: int  # 0 where unknown
+    size_bytes: int  # alive at the peak
     allocations: int
-    native: str = ""
-    """The native function below that frame which asked for most of it; '' where Python itself did."""
+    native: str = ""  # the native function below that frame which asked for most of it; '' where Python itself did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A record made with instruments on, and what they saw."""
 
-    record: Record
-    """Phases, passes, counts, memory; its seconds include the instruments' own."""
-    attribution: Attribution = field(default_factory=Attribution)
-    """Empty where the sample failed before its end."""
-    allocations: tuple[AllocationSite, ...] = ()
-    """Largest first, from a further run of its own; empty unless asked for."""
+    record: Record  # phases, passes, counts, memory; its seconds include the instruments' own
+    attribution: Attribution = field(default_factory=Attribution)  # empty where the sample failed before its end
+    allocations: tuple[AllocationSite, ...] = ()  # largest first, from a further run of its own; empty unless asked for

@@ -28,8 +28,7 @@ LEAST_SECONDS = 0.05
 """Smaller differences of seconds are noise: each profile is a single sample, taken with instruments on."""
 LEAST_SECONDS_FACTOR = 1.10
 """The same as a factor of the smaller side: identical compiles differ by 10% and more from run to run."""
-LEAST_BYTES = 5 * 2**20
-"""Smaller differences of resident memory are noise."""
+LEAST_BYTES = 5 * 2**20  # smaller differences of resident memory are noise
 LEAST_BYTES_FACTOR = 1.02
 """The same as a factor; peaks of identical compiles differ by less than 0.1%, what is retained by more."""
 
@@ -64,18 +63,13 @@ class ProfileChange:
     """One number, in the base and in the head."""
 
     kind: ChangeKind
-    name: str
-    """Of which: a phase, a pass, a type of operation."""
-    metric: str
-    """Which number of it, such as ``wall_seconds``, ``applied``, ``after``."""
+    name: str  # of which: a phase, a pass, a type of operation
+    metric: str  # which number of it, such as ``wall_seconds``, ``applied``, ``after``
     unit: Unit
     base: float | None
-    head: float | None
-    """None, as of the base, where that side has no such thing; then it counts as zero."""
-    difference: float
-    """The head's less the base's."""
-    ratio: float | None
-    """The head's by the base's; none where either is zero, or not there."""
+    head: float | None  # none, as of the base, where that side has no such thing; then it counts as zero
+    difference: float  # the head's less the base's
+    ratio: float | None  # the head's by the base's; none where either is zero, or not there
     is_noise: bool
     """Whether two runs of one and the same compile may well differ by as much. Never for counts that differ."""
 
@@ -86,8 +80,7 @@ class ProfileDifference:
 
     base: Profile
     head: Profile
-    notes: tuple[str, ...]
-    """What differs in their conditions, and what could not be compared."""
+    notes: tuple[str, ...]  # what differs in their conditions, and what could not be compared
     changes: tuple[ProfileChange, ...]
     """Every number that isn't equal on both sides; of kind ``total`` the equal ones too, where they aren't zero. By
     kind and metric, the largest absolute difference first."""

@@ -14,8 +14,7 @@ from firstgrad.store.jsonl import decode_stored, make_folder_of, replacing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DEFAULT_FOLDER = ".firstgrad/profiles"
-"""The profiles of a project, seen from the project's root."""
+DEFAULT_FOLDER = ".firstgrad/profiles"  # the profiles of a project, seen from the project's root
 
 _ENDING = ".json"
 _MOST_CANDIDATES = 10

@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from firstgrad.measure.events import Event
 
 FLAME_GRAPH = "allocations.html"
-MAX_SITES = 40
-"""So many of the largest sites are kept."""
+MAX_SITES = 40  # so many of the largest sites are kept
 
-_NAME_CHARACTERS = 100
-"""Names of C++ can be longer than a page."""
+_NAME_CHARACTERS = 100  # names of C++ can be longer than a page
 
 type Frame = tuple[str, str, int]
 

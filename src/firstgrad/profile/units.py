@@ -31,8 +31,7 @@ class UnitPattern:
     unit: CompiledUnit
     """Their sum: a name with ``#`` for the number, the operation without its parameters, own seconds, nodes and code of
     all; a unit that stands alone as it is."""
-    units: int
-    """How many they are."""
+    units: int  # how many they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +41,11 @@ class UnitShare:
     phase: Phase
     kind: UnitKind
     units: int
-    from_cache: int
-    """How many of them were taken from a cache."""
-    own_seconds: float
-    """Of all, none counted twice."""
-    share: float
-    """Of the phase's wall seconds; above 1 where units are compiled side by side."""
-    slowest: int
-    """How many lines `slowest_share` is of, functions of one pattern being one line."""
-    slowest_share: float
-    """The same share, of the slowest alone."""
+    from_cache: int  # how many of them were taken from a cache
+    own_seconds: float  # of all, none counted twice
+    share: float  # of the phase's wall seconds; above 1 where units are compiled side by side
+    slowest: int  # how many lines `slowest_share` is of, functions of one pattern being one line
+    slowest_share: float  # the same share, of the slowest alone
 
 
 def normalise_name(name: str) -> str:

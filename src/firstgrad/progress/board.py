@@ -37,20 +37,15 @@ THREAD_NAME = "firstgrad-progress"
 class CompileSummary:
     """What was seen from start to end."""
 
-    seconds: float = 0.0
-    """Until sampling began, or the end."""
+    seconds: float = 0.0  # until sampling began, or the end
     stage_seconds: tuple[tuple[Stage, float], ...] = ()
     """In order of first appearance; they add up to the time between the first and the last look."""
-    looks: tuple[tuple[Stage, int], ...] = ()
-    """How many looks saw each stage."""
-    units: tuple[UnitCount, ...] = ()
-    """Compiled, in this process."""
-    peak_rss_bytes: int | None = None
-    """The largest that was seen."""
+    looks: tuple[tuple[Stage, int], ...] = ()  # how many looks saw each stage
+    units: tuple[UnitCount, ...] = ()  # compiled, in this process
+    peak_rss_bytes: int | None = None  # the largest that was seen
     longest_gap_seconds: float = 0.0
     """Between two looks: a compiler that holds the interpreter's lock stops every thread."""
-    cpu_seconds: float = 0.0
-    """Processor time of the watching thread, display included."""
+    cpu_seconds: float = 0.0  # processor time of the watching thread, display included
 
 
 class WatchedThread:

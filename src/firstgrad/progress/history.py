@@ -19,14 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_RUNS = 1000
-"""The file keeps at most about so many runs, the newest; one line is some 120 bytes."""
+MAX_RUNS = 1000  # the file keeps at most about so many runs, the newest; one line is some 120 bytes
 
-RUNS_OF_ONE = 20
-"""So many former runs of one model count."""
+RUNS_OF_ONE = 20  # so many former runs of one model count
 
-_BUSY_SECONDS = 1.0
-"""So long the user's compile waits at most for a store that others write to."""
+_BUSY_SECONDS = 1.0  # so long the user's compile waits at most for a store that others write to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
