@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
+from firstgrad.observe.calls import frames_around
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.spans import walk_stretches
 from firstgrad.observe.units import WHOLE_GRAPH, describe_op, order_units, sum_up_misses
@@ -27,8 +28,7 @@ _NO_VERSION = "its operation has no c_code_cache_version: it is compiled anew in
 _NO_ENTRY = "the cache had no entry; the next process finds one"
 
 
-@dataclass(frozen=True, slots=True)
-class MadeModule:
+class MadeModule(NamedTuple):
     """What was there when a module was ready: its name, its file, and PyTensor's key for it."""
 
     name: str
@@ -70,10 +70,9 @@ class _Module:
 
 
 class CModuleListener:
-    """Watches PyTensor's C linker make or load a module for a node, and the compiler run within.
+    """Watches PyTensor's C linker make or load a module, a unit for all nodes that use it, and the compiler within.
 
-    A unit is one module, for all nodes that use it. Its own seconds begin with the making of its key and end when it
-    is loaded; those of them that the compiler's process took are told apart.
+    Own seconds begin with the making of its key and end when it is loaded.
     """
 
     def __init__(self) -> None:
@@ -109,9 +108,12 @@ class CModuleListener:
     def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:
         """Put the stretches of each module together."""
         modules = _gather(roots, facts)
-        compiled = [module.made for module in modules if module.compiled]
-        unkept = {made.name: reason for made in compiled if (reason := _why_unkept(made.key))}
-        missed = [made.name for made in compiled if made.name not in unkept]
+        reasons = [
+            (made.name, _NO_KEY if made.key is None else _NO_ENTRY if made.key[0] else _NO_VERSION)
+            for made in (module.made for module in modules if module.compiled)
+        ]
+        unkept = {name: reason for name, reason in reasons if reason is not _NO_ENTRY}
+        missed = [name for name, _ in reasons if name not in unkept]
         spans = [
             stretch.as_span(SpanKind.STEP, _COMPILER_SPAN)
             if stretch.kind == _COMPILER
@@ -123,7 +125,7 @@ class CModuleListener:
             units=order_units(module.to_unit(facts) for module in modules),
             spans=tuple(spans),
             cache_misses=(
-                *(CacheMiss(name=name, reason=reason) for name, reason in unkept.items()),
+                *(CacheMiss(name=name, reason=why) for name, why in unkept.items()),
                 *sum_up_misses(missed, _NO_ENTRY, "C modules"),
             ),
             unavailable=tuple(self._unavailable),
@@ -150,20 +152,8 @@ def _gather(roots: tuple[Stretch, ...], facts: CompileFacts) -> list[_Module]:
     return list(modules.values())
 
 
-def _why_unkept(key: Any) -> str:
-    if key is None:
-        return _NO_KEY
-    return "" if key[0] else _NO_VERSION
-
-
 def _nodes_around(frame: FrameType) -> tuple[Any, ...]:
     """Find the nodes whose thunks are being made, innermost first, each once."""
-    nodes: dict[int, Any] = {}
-    outer = frame.f_back
-    while outer is not None:
-        if outer.f_code.co_name in probes.C_THUNK_MAKERS:
-            node = outer.f_locals.get("node")
-            if node is not None:
-                nodes[id(node)] = node
-        outer = outer.f_back
+    makers = (outer for outer in frames_around(frame) if outer.f_code.co_name in probes.C_THUNK_MAKERS)
+    nodes = {id(node): node for maker in makers if (node := maker.f_locals.get("node")) is not None}
     return tuple(nodes.values())

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from firstgrad.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import CodeType, FrameType
 
-_NAME = "firstgrad"
 _TOOL_IDS = (3, 4, 2, 5, 0, 1)
 """In this order: 0, 1, 2 and 5 are by custom those of debuggers, coverage, profilers and optimisers."""
 _NO_TOOL = "no free tool id of sys.monitoring: stop another tracer, coverage or debugger of this process"
@@ -38,8 +37,15 @@ class _Monitor:
 
     def add(self, code: CodeType, watch: _Watch) -> None:
         """Listen to a function's code; raises `UnavailableError` where no number is free."""
+        monitoring = sys.monitoring
         if self._tool is None:
-            self._claim()
+            tool = next((number for number in _TOOL_IDS if monitoring.get_tool(number) is None), None)
+            if tool is None:
+                raise UnavailableError(_NO_TOOL)
+            monitoring.use_tool_id(tool, "firstgrad")
+            monitoring.register_callback(tool, monitoring.events.PY_START, self._on_start)
+            monitoring.register_callback(tool, monitoring.events.PY_RETURN, self._on_return)
+            self._tool = tool
         self._watches.setdefault(code, []).append(watch)
         self._switch(code)
 
@@ -57,16 +63,6 @@ class _Monitor:
                 sys.monitoring.register_callback(tool, event, None)
             sys.monitoring.free_tool_id(tool)
 
-    def _claim(self) -> None:
-        monitoring = sys.monitoring
-        tool = next((number for number in _TOOL_IDS if monitoring.get_tool(number) is None), None)
-        if tool is None:
-            raise UnavailableError(_NO_TOOL)
-        monitoring.use_tool_id(tool, _NAME)
-        monitoring.register_callback(tool, monitoring.events.PY_START, self._on_start)
-        monitoring.register_callback(tool, monitoring.events.PY_RETURN, self._on_return)
-        self._tool = tool
-
     def _switch(self, code: CodeType) -> None:
         if self._tool is not None:
             events, watches = sys.monitoring.events, self._watches[code]
@@ -75,19 +71,17 @@ class _Monitor:
             sys.monitoring.set_local_events(self._tool, code, wanted)
 
     def _on_start(self, code: CodeType, _offset: int) -> None:
-        for watch in tuple(self._watches.get(code, ())):
-            if watch.started is not None:
-                try:
-                    watch.started(sys._getframe(1))  # noqa: SLF001 - the frame that the event is about
-                except Exception as error:  # noqa: BLE001 - the measured code must not see it
-                    watch.note(f"{code.co_qualname}: {type(error).__name__}: {error}")
+        self._tell(code, "started", sys._getframe(1))  # noqa: SLF001 - the frame that the event is about
 
     def _on_return(self, code: CodeType, _offset: int, value: Any) -> None:
+        self._tell(code, "returned", sys._getframe(1), value)  # noqa: SLF001 - as above
+
+    def _tell(self, code: CodeType, event: str, *news: Any) -> None:
         for watch in tuple(self._watches.get(code, ())):
-            if watch.returned is not None:
+            if (tell := getattr(watch, event)) is not None:
                 try:
-                    watch.returned(sys._getframe(1), value)  # noqa: SLF001 - as above
-                except Exception as error:  # noqa: BLE001 - as above
+                    tell(*news)
+                except Exception as error:  # noqa: BLE001 - the measured code must not see it
                     watch.note(f"{code.co_qualname}: {type(error).__name__}: {error}")
 
 
@@ -132,6 +126,13 @@ class FunctionEvents:
     def _note(self, text: str) -> None:
         if text not in self.problems:
             self.problems.append(text)
+
+
+def frames_around(frame: FrameType) -> Iterator[FrameType]:
+    """Walk outwards from a frame, itself left out."""
+    while (outer := frame.f_back) is not None:
+        yield outer
+        frame = outer
 
 
 def on_call(function: Any, tell: Callable[[], None]) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
+from firstgrad.observe.calls import frames_around
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.listeners import listen_numba
 from firstgrad.observe.spans import walk_stretches
@@ -51,9 +52,10 @@ class FunctionBook:
     def started(self, frame: FrameType) -> None:
         """Note which node's function is being made; those made within belong to its inner graph."""
         # Those whose making raised never returned.
-        alive = _frames_around(frame)
+        alive, known = set(map(id, frames_around(frame))), frame.f_locals
         self._around = [(outer, node) for outer, node in self._around if id(outer) in alive]
-        self._around.append((frame, _node_of(frame)))
+        # A parameter of its own from PyTensor 3.3.8 on.
+        self._around.append((frame, known["node"] if "node" in known else known["kwargs"].get("node")))
 
     def returned(self, frame: FrameType, value: Any) -> None:
         """Note the function, and the one that it wraps."""
@@ -150,14 +152,14 @@ class NumbaFunctionListener:
         self._undo = listen_numba(
             lambda data: recorder.open(_COMPILE, data, probes.jitted_function(data)), recorder.close
         )
-        for watch in (self._watch_cache, self._watch_making):
-            try:
-                watch(events, recorder)
-            except UnavailableError as error:
-                self._unavailable.append(str(error))
-
-    def _watch_making(self, events: FunctionEvents, _recorder: StretchRecorder) -> None:
-        events.watch(probes.MAKE_NUMBA_FUNCTION.find(), self._book.started, self._book.returned)
+        try:
+            self._watch_cache(events, recorder)
+        except UnavailableError as error:
+            self._unavailable.append(str(error))
+        try:
+            events.watch(probes.MAKE_NUMBA_FUNCTION.find(), self._book.started, self._book.returned)
+        except UnavailableError as error:
+            self._unavailable.append(str(error))
 
     def _watch_cache(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         load, save, data_path = (
@@ -218,8 +220,7 @@ class NumbaFunctionListener:
             if around is not None and made is made_around and is_helper(stretch.subject):
                 function = around
             else:
-                is_its_own = made is not None and made is not made_around
-                name = made.name if is_its_own and made is not None else short_name(stretch.subject)
+                name = made.name if made is not None and made is not made_around else short_name(stretch.subject)
                 op = made.op if made is not None else None
                 phase = facts.phase_at(stretch.began_seconds)
                 key = (phase, name, _identity(op))
@@ -251,20 +252,6 @@ def is_helper(function: Any) -> bool:
     package = str(getattr(function, "__module__", None) or "").partition(".")[0]
     name = str(getattr(function, "__qualname__", ""))
     return package == "numba" or (name.startswith(probes.NUMBA_DISPATCH) and _LOCALS in name)
-
-
-def _node_of(frame: FrameType) -> Any:
-    """Return the node that a function is made for: a parameter of its own from PyTensor 3.3.8 on."""
-    known = frame.f_locals
-    return known["node"] if "node" in known else known["kwargs"].get("node")
-
-
-def _frames_around(frame: FrameType) -> set[int]:
-    frames, outer = set[int](), frame.f_back
-    while outer is not None:
-        frames.add(id(outer))
-        outer = outer.f_back
-    return frames
 
 
 def _identity(op: Any) -> object:

@@ -28,24 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A private name, and what it is needed for.
+    """A private name, and what it is needed for."""
 
-    Attributes
-    ----------
-    gives : str
-        What is lost where no release's name is there.
-    places : tuple of str
-        ``module:name.within``, that of the newest release first.
-    reads : tuple of str
-        Locals of the function that are read from its frames.
-    since : str
-        ``package release`` before which there is no such thing, which is known and no mistake.
-    """
-
-    gives: str
-    places: tuple[str, ...]
-    reads: tuple[str, ...] = ()
-    since: str = ""
+    gives: str  # what is lost where no release's name is there
+    places: tuple[str, ...]  # ``module:name.within``, that of the newest release first
+    reads: tuple[str, ...] = ()  # locals of the function that are read from its frames
+    since: str = ""  # ``package release`` before which there is no such thing, which is known and no mistake
 
     def find(self) -> Any:
         """Import what the name stands for; raise `UnavailableError` where the release has it in none of its places."""
@@ -248,31 +236,14 @@ type ReadLocals = Callable[[Locals], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFrame:
-    """What a frame on a thread's stack means.
+    """What a frame on a thread's stack means."""
 
-    Attributes
-    ----------
-    stage : Stage, optional
-        The stage it begins, unless an outer frame began one.
-    weak : bool
-        Whether its stage counts only where no other frame tells.
-    kind : UnitKind, optional
-        What is being compiled in it.
-    backend : str
-        Whose it is.
-    reads_cache : bool
-        Whether it loads from a disk cache.
-    outermost : callable, optional
-        Reads what is going on from its locals; of several such frames the outermost counts.
-    innermost : callable, optional
-        The same, and the innermost counts.
-    """
-
-    stage: Stage | None = None
-    weak: bool = False
-    kind: UnitKind | None = None
-    backend: str = ""
-    reads_cache: bool = False
+    stage: Stage | None = None  # the stage it begins, unless an outer frame began one
+    weak: bool = False  # whether its stage counts only where no other frame tells
+    kind: UnitKind | None = None  # what is being compiled in it
+    backend: str = ""  # whose it is
+    reads_cache: bool = False  # whether it loads from a disk cache
+    # Both read from its locals what is going on: of several such frames the one that the name says counts.
     outermost: ReadLocals | None = None
     innermost: ReadLocals | None = None
 
@@ -323,52 +294,54 @@ def _imported_package(names: Locals) -> dict[str, Any]:
     return {"package": str(names["name"]).partition(".")[0]}
 
 
-def _strong(stage: Stage) -> KnownFrame:
-    return KnownFrame(stage=stage)
-
-
-def _weak(stage: Stage) -> KnownFrame:
-    return KnownFrame(stage=stage, weak=True)
-
-
-_CORE, _MCMC, _JAX = "pymc/model/core.py", "pymc/sampling/mcmc.py", "pymc/sampling/jax.py"
-_SAMPLE = _strong(Stage.SAMPLE)
+_CORE, _MCMC = "pymc/model/core.py", "pymc/sampling/mcmc.py"
 _JITTED = KnownFrame(kind=UnitKind.JITTED_FUNCTION, stage=Stage.LINK, backend="numba", innermost=_jitted_function)
 _XLA = KnownFrame(kind=UnitKind.XLA_MODULE, stage=Stage.LINK, backend="jax")
 
-# A name with a dot is a qualified one. Files of PyTensor 3 and of PyTensor 2, one under the other.
+# Functions whose frames begin a stage, by file. Files of PyTensor 3 and of PyTensor 2, one under the other.
+_STRONG = (
+    (Stage.BUILD, _CORE, "register_rv"),
+    (Stage.BUILD, "pymc/distributions/distribution.py", "__new__"),
+    (Stage.BUILD, "pymc/model/transform/optimization.py", "freeze_dims_and_data"),
+    (Stage.INITIAL_POINT, _CORE, "initial_point"),
+    (Stage.INITIAL_POINT, "pymc/initial_point.py", "make_initial_point_fn make_initial_point_fns_per_chain"),
+    (Stage.INITIAL_POINT, "nutpie/compile_pymc.py", "_compute_shapes"),
+    (Stage.LOGP_GRAPH, _CORE, "logp"),
+    (Stage.LOGP_GRAPH, "pymc/logprob/basic.py", "conditional_logp transformed_conditional_logp"),
+    (Stage.GRAD_GRAPH, "pymc/pytensorf.py", "rewrite_pregrad gradient"),
+    (Stage.GRAD_GRAPH, "pytensor/gradient.py", "grad jacobian"),
+    (Stage.REWRITE, "pytensor/compile/maker.py", "prepare_fgraph"),
+    (Stage.REWRITE, "pytensor/compile/function/types.py", "prepare_fgraph"),
+    (Stage.REWRITE, "pytensor/graph/rewriting/utils.py", "rewrite_graph"),
+    (Stage.LINK, "pytensor/compile/maker.py", "FunctionMaker.create"),
+    (Stage.LINK, "pytensor/compile/function/types.py", "FunctionMaker.create"),
+    (Stage.CALL, "pytensor/compile/executor.py", "Function.__call__"),
+    (Stage.CALL, "pytensor/compile/function/types.py", "Function.__call__"),
+    (Stage.SAMPLE, _MCMC, "_sample_many _mp_sample _iter_sample _sample_return _sample_population"),
+    (Stage.SAMPLE, "pymc/sampling/population.py", "_sample_population"),
+    (Stage.SAMPLE, "pymc/sampling/jax.py", "_sample_numpyro_nuts _sample_blackjax_nuts"),
+    (Stage.SAMPLE, "nutpie/sample.py", "sample wait"),
+)
+_WEAK = (
+    (Stage.BUILD, _CORE, "__exit__"),
+    (Stage.GRAD_GRAPH, _CORE, "dlogp logp_dlogp_function"),
+    (Stage.GRAD_GRAPH, _MCMC, "assign_step_methods"),
+    (Stage.GRAD_GRAPH, "nutpie/compile_pymc.py", "_make_functions"),
+    (Stage.LINK, "pytensor/compile/maker.py", "function"),
+    (Stage.LINK, "pytensor/compile/function/__init__.py", "function"),
+    (Stage.LINK, "pymc/pytensorf.py", "compile compile_pymc"),
+    (Stage.LINK, "nutpie/compile_pymc.py", "compile_pymc_model"),
+    (Stage.CALL, "pymc/pytensorf.py", "__call__"),
+)
+# A name with a dot is a qualified one.
 FRAMES: dict[tuple[str, str], KnownFrame] = {
+    (file, name): KnownFrame(stage=stage, weak=weak)
+    for weak, table in ((False, _STRONG), (True, _WEAK))
+    for stage, file, names in table
+    for name in names.split()
+} | {
     ("<frozen importlib._bootstrap>", "_find_and_load"): KnownFrame(stage=Stage.IMPORT, innermost=_imported_package),
-    (_CORE, "register_rv"): _strong(Stage.BUILD),
-    (_CORE, "__exit__"): _weak(Stage.BUILD),
-    ("pymc/distributions/distribution.py", "__new__"): _strong(Stage.BUILD),
-    ("pymc/model/transform/optimization.py", "freeze_dims_and_data"): _strong(Stage.BUILD),
-    (_CORE, "initial_point"): _strong(Stage.INITIAL_POINT),
-    ("pymc/initial_point.py", "make_initial_point_fn"): _strong(Stage.INITIAL_POINT),
-    ("pymc/initial_point.py", "make_initial_point_fns_per_chain"): _strong(Stage.INITIAL_POINT),
-    (_CORE, "logp"): _strong(Stage.LOGP_GRAPH),
-    ("pymc/logprob/basic.py", "conditional_logp"): _strong(Stage.LOGP_GRAPH),
-    ("pymc/logprob/basic.py", "transformed_conditional_logp"): _strong(Stage.LOGP_GRAPH),
-    (_CORE, "dlogp"): _weak(Stage.GRAD_GRAPH),
-    (_CORE, "logp_dlogp_function"): _weak(Stage.GRAD_GRAPH),
-    (_MCMC, "assign_step_methods"): _weak(Stage.GRAD_GRAPH),
-    ("nutpie/compile_pymc.py", "_make_functions"): _weak(Stage.GRAD_GRAPH),
-    ("nutpie/compile_pymc.py", "_compute_shapes"): _strong(Stage.INITIAL_POINT),
-    ("pymc/pytensorf.py", "rewrite_pregrad"): _strong(Stage.GRAD_GRAPH),
-    ("pymc/pytensorf.py", "gradient"): _strong(Stage.GRAD_GRAPH),
-    ("pytensor/gradient.py", "grad"): _strong(Stage.GRAD_GRAPH),
-    ("pytensor/gradient.py", "jacobian"): _strong(Stage.GRAD_GRAPH),
-    ("pytensor/compile/maker.py", "function"): _weak(Stage.LINK),
-    ("pytensor/compile/function/__init__.py", "function"): _weak(Stage.LINK),
-    ("pymc/pytensorf.py", "compile"): _weak(Stage.LINK),
-    ("pymc/pytensorf.py", "compile_pymc"): _weak(Stage.LINK),
-    ("nutpie/compile_pymc.py", "compile_pymc_model"): _weak(Stage.LINK),
-    ("pytensor/compile/maker.py", "prepare_fgraph"): _strong(Stage.REWRITE),
-    ("pytensor/compile/function/types.py", "prepare_fgraph"): _strong(Stage.REWRITE),
-    ("pytensor/graph/rewriting/utils.py", "rewrite_graph"): _strong(Stage.REWRITE),
     ("pytensor/graph/rewriting/basic.py", "SequentialGraphRewriter.apply"): KnownFrame(outermost=_rewrite_pass),
-    ("pytensor/compile/maker.py", "FunctionMaker.create"): _strong(Stage.LINK),
-    ("pytensor/compile/function/types.py", "FunctionMaker.create"): _strong(Stage.LINK),
     ("pytensor/link/vm.py", "VMLinker.make_all"): KnownFrame(
         stage=Stage.LINK, outermost=_linked_node, innermost=_operation
     ),
@@ -380,9 +353,6 @@ FRAMES: dict[tuple[str, str], KnownFrame] = {
     ("pytensor/link/c/basic.py", "make_thunk"): KnownFrame(backend="c"),
     ("pytensor/link/c/op.py", "make_c_thunk"): KnownFrame(backend="c"),
     ("pytensor/link/c/cmodule.py", "GCC_compiler.compile_str"): KnownFrame(kind=UnitKind.C_MODULE, backend="c"),
-    ("pytensor/compile/executor.py", "Function.__call__"): _strong(Stage.CALL),
-    ("pytensor/compile/function/types.py", "Function.__call__"): _strong(Stage.CALL),
-    ("pymc/pytensorf.py", "__call__"): _weak(Stage.CALL),
     ("numba/core/dispatcher.py", "Dispatcher.compile"): _JITTED,
     ("numba/core/dispatcher.py", "_compile_for_args"): KnownFrame(stage=Stage.LINK, backend="numba"),
     ("numba/core/ccallback.py", "CFunc.compile"): KnownFrame(
@@ -394,14 +364,6 @@ FRAMES: dict[tuple[str, str], KnownFrame] = {
     ("jax/_src/pjit.py", "cache_miss"): _XLA,
     ("jax/_src/pjit.py", "_pjit_call_impl_python"): KnownFrame(innermost=_xla_program),
     ("jax/_src/compiler.py", "compile_or_get_cached"): _XLA,
-    **{
-        (_MCMC, name): _SAMPLE
-        for name in ("_sample_many", "_mp_sample", "_iter_sample", "_sample_return", "_sample_population")
-    },
-    ("pymc/sampling/population.py", "_sample_population"): _SAMPLE,
-    **{(_JAX, name): _SAMPLE for name in ("_sample_numpyro_nuts", "_sample_blackjax_nuts")},
-    ("nutpie/sample.py", "sample"): _SAMPLE,
-    ("nutpie/sample.py", "wait"): _SAMPLE,
 }
 
 _BY_NAME: dict[str, list[tuple[str, str, KnownFrame]]] = {}

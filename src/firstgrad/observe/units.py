@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,6 @@ MOST_MISSES = 20  # more units that no cache had are summed up: that is what an 
 WHOLE_GRAPH = "FunctionGraph"  # the operation of a unit that computes the whole graph
 MOST_SOURCES = 3
 _LONGEST_OP = 300
-_MOST_LOOKED_AT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +37,16 @@ class CompileFacts:
         What an inner graph calls its inputs says nothing, so only the outermost node's named variables may stand in for
         the model's.
         """
-        return unite_sources(self._nearest(chain) for chain in nodes)
-
-    def _nearest(self, chain: Sequence[Any]) -> tuple[str, ...]:
         groups = set(self.groups.values())
-        near: tuple[str, ...] = ()
-        for node in chain:
-            near = nearest_sources(node, self.groups)
-            if groups.intersection(near):
-                break
-        return near
+        sources = []
+        for chain in nodes:
+            near: tuple[str, ...] = ()
+            for node in chain:
+                near = nearest_sources(node, self.groups)
+                if groups.intersection(near):
+                    break
+            sources.append(near)
+        return unite_sources(sources)
 
 
 class UnitListener(Protocol):
@@ -72,12 +72,9 @@ def describe_op(op: Any) -> str:
 
 def number_names(names: Sequence[str]) -> list[str]:
     """Make names unique: those that occur more than once are numbered from 1, in order."""
-    count, seen = Counter(names), Counter[str]()
-    unique = []
-    for name in names:
-        seen[name] += 1
-        unique.append(f"{name}_{seen[name]}" if count[name] > 1 else name)
-    return unique
+    count = Counter(names)
+    number = {name: itertools.count(1) for name in count}
+    return [f"{name}_{next(number[name])}" if count[name] > 1 else name for name in names]
 
 
 def order_units(units: Iterable[CompiledUnit]) -> tuple[CompiledUnit, ...]:
@@ -99,12 +96,11 @@ def value_names(model: Any) -> dict[str, str]:
 
 
 def nearest_sources(
-    node: Any, groups: Mapping[str, str], *, most: int = MOST_SOURCES, most_looked_at: int = _MOST_LOOKED_AT
+    node: Any, groups: Mapping[str, str], *, most: int = MOST_SOURCES, most_looked_at: int = 2000
 ) -> tuple[str, ...]:
-    """Search from a node's inputs through what computes them, breadth first, for the model's variables.
+    """Search from a node's inputs through what computes them, breadth first, for groups (`groups`: by value variable).
 
-    Returns the names of groups (`groups` has them by value variable), nearest first. Where there are none, as for
-    observed data: other named variables that are no constants.
+    Nearest first; where there are none, as for observed data: other named variables that are no constants.
     """
     near: dict[str, None] = {}
     others: dict[str, None] = {}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
-from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.calls import frames_around
+from firstgrad.observe.events import Attribution, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.units import WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import FrameType
 
     from firstgrad.observe.calls import FunctionEvents
     from firstgrad.observe.spans import Stretch, StretchRecorder
@@ -45,12 +45,11 @@ class XlaStep:
         return self.began_seconds + self.wall_seconds
 
 
-@dataclass(slots=True)
-class XlaModule:
+class XlaModule(NamedTuple):
     """What led to one compile: its trace and its lowering just before, and the compile."""
 
     name: str
-    steps: list[XlaStep] = field(default_factory=list)
+    steps: list[XlaStep]
 
     def to_unit(self, name: str, code_bytes: int | None, facts: CompileFacts) -> CompiledUnit:
         """Make a unit of it, by a name that no other has."""
@@ -76,16 +75,13 @@ class XlaModule:
         events = self.steps[-1].cache_events
         if probes.JAX_CACHE_HIT in events:
             return ""
-        if not has_cache:
-            return _NO_CACHE
-        return _NO_ENTRY if probes.JAX_CACHE_KEPT in events else _NOT_KEPT
+        return (_NO_ENTRY if probes.JAX_CACHE_KEPT in events else _NOT_KEPT) if has_cache else _NO_CACHE
 
 
 class XlaModuleListener:
     """Listens to ``jax.monitoring``.
 
-    A unit is one module that XLA compiled, with the trace and the lowering that led to it. The whole graph is one
-    module; the others are small ones, of constants for the most part.
+    A unit is a module that XLA compiled, with its trace and lowering: the whole graph's, and small ones of constants.
     """
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -126,27 +122,33 @@ class XlaModuleListener:
         """Put steps together to modules."""
         modules = gather_modules(outermost(self._steps))
         names = number_names([module.name for module in modules])
-        folder = _cache_folder()
+        setting = probes.JAX_CONFIG.find().jax_compilation_cache_dir
+        folder = Path(setting) if setting else None
         sizes = _entry_sizes(folder, modules)
         reasons = [module.why_missed(has_cache=folder is not None) for module in modules]
-        misses: list[CacheMiss] = []
-        for reason in (_NO_CACHE, _NOT_KEPT, _NO_ENTRY):
-            missed = [name for name, why in zip(names, reasons, strict=True) if why == reason]
-            misses += sum_up_misses(missed, reason, "XLA modules")
-        spans = [
-            _span(SpanKind.UNIT, name, module.steps[0].began_seconds, module.steps[-1].ended_seconds)
+        times = [
+            (SpanKind.UNIT, name, module.steps[0].began_seconds, module.steps[-1].ended_seconds)
             for module, name in zip(modules, names, strict=True)
         ]
-        spans += [
-            _span(SpanKind.STEP, f"{one.step} {_plain(one.function)}".rstrip(), one.began_seconds, one.ended_seconds)
+        times += [
+            (SpanKind.STEP, f"{one.step} {_plain(one.function)}".rstrip(), one.began_seconds, one.ended_seconds)
             for one in self._steps
         ]
         return Attribution(
             units=order_units(
                 module.to_unit(name, sizes.get(module.name), facts) for module, name in zip(modules, names, strict=True)
             ),
-            spans=tuple(spans),
-            cache_misses=tuple(misses),
+            spans=tuple(
+                TimeSpan(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
+                for kind, name, began, ended in times
+            ),
+            cache_misses=tuple(
+                miss
+                for reason in (_NO_CACHE, _NOT_KEPT, _NO_ENTRY)
+                for miss in sum_up_misses(
+                    [name for name, why in zip(names, reasons, strict=True) if why == reason], reason, "XLA modules"
+                )
+            ),
             unavailable=tuple(self._unavailable),
         )
 
@@ -176,15 +178,6 @@ def gather_modules(steps: Iterable[XlaStep]) -> list[XlaModule]:
     return modules
 
 
-def _span(kind: SpanKind, name: str, began: float, ended: float) -> TimeSpan:
-    return TimeSpan(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
-
-
-def _cache_folder() -> Path | None:
-    folder = probes.JAX_CONFIG.find().jax_compilation_cache_dir
-    return Path(folder) if folder else None
-
-
 def _entry_sizes(folder: Path | None, modules: Iterable[XlaModule]) -> dict[str, int]:
     """Sizes of cache entries, of those modules whose name alone tells which entry is theirs."""
     if folder is None or not folder.is_dir():
@@ -204,10 +197,7 @@ def _plain(function: str) -> str:
 
 def _node_around() -> tuple[Any, ...]:
     """Find the node that PyTensor is writing a function for, if it is."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - looks outwards from an event of JAX
-    while frame is not None:
-        if frame.f_code.co_name == probes.GRAPH_WRITER:
-            node = frame.f_locals.get("node")
-            return () if node is None else (node,)
-        frame = frame.f_back
-    return ()
+    outer = frames_around(sys._getframe())  # noqa: SLF001 - looks outwards from an event of JAX
+    writer = next((frame for frame in outer if frame.f_code.co_name == probes.GRAPH_WRITER), None)
+    node = None if writer is None else writer.f_locals.get("node")
+    return () if node is None else (node,)
