@@ -139,8 +139,8 @@ class JaxFastBackend(JaxBackend):
 class JaxDirectBackend(JaxBackend):
     """What `firstgrad.fast_gradient` does, stage by stage.
 
-    PyTensor rewrites the log-density only. Tracing, differentiating and compiling by JAX all happen in ``link``, so
-    nothing is left to the first call but the call. There is no gradient graph.
+    PyTensor rewrites the log-density only; there is no gradient graph. JAX traces, differentiates and compiles within
+    ``link``, so nothing is left to the first call but the call.
     """
 
     facts = replace(JaxBackend.facts, name=BackendName.JAX_DIRECT, colour="#56B4E9", marker="v")
@@ -222,10 +222,8 @@ def _not_static(error: Exception, model: Any) -> ModelError:
     data = [var.name for var in getattr(model, "data_vars", ()) if None in getattr(var.type, "shape", ())]
     cure = ""
     if data:
-        cure = (
-            f"The data {', '.join(sorted(data))} have no static shape: write pm.Data(name, values, "
-            "shape=values.shape), or use the array itself. "
-        )
+        cure = f"The data {', '.join(sorted(data))} have no static shape: write pm.Data(name, values, "
+        cure += "shape=values.shape), or use the array itself. "
     return ModelError(
         f"JAX must know every shape before it compiles, and here one depends on values ({first_line(error)}). {cure}A "
         "boolean mask, or a range whose length is a value: make it with NumPy outside of the graph, or use "
@@ -242,10 +240,8 @@ def _explained(call: Call, built: BuiltModel) -> Call:
             return call(point)
         except NotImplementedError as error:
             raise _no_jax(error, is_own=built.is_own) from error
-        except (JAXTypeError, JAXIndexError) as error:
-            raise _not_static(error, built.model) from error
-        except TypeError as error:
-            if "concrete" not in str(error):
+        except (TypeError, JAXIndexError) as error:  # JAXTypeError is a TypeError
+            if not isinstance(error, JAXTypeError | JAXIndexError) and "concrete" not in str(error):
                 raise
             raise _not_static(error, built.model) from error
 

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 import types
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -15,7 +16,7 @@ from firstgrad.backends.base import BuiltModel, OracleAnswer
 from firstgrad.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from firstgrad.model import Model
     from firstgrad.points import Point
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _PAIR = 2
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_EMPTY = inspect.Parameter.empty
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -35,21 +37,10 @@ class UserModel:
     oracle: Callable[..., Any] | None = None
 
     def build(self) -> BuiltModel:
-        """Call the function and check what it returns.
-
-        Raises
-        ------
-        ModelError
-            Where the parameters don't fit its signature (`fit_arguments`), it raises, returns something else than a
-            model or a pair ``(model, initial_point)``, or the model has no free variable.
-        """
+        """Call the function and check what it returns: a model, or a pair ``(model, initial_point)``."""
         reference, arguments = self.model.reference, fit_arguments(self.factory, self.model)
-        try:
+        with _explaining(reference):
             result = self.factory(**arguments)
-        except MemoryError:
-            raise  # says something about the machine, not about the model
-        except (Exception, SystemExit) as error:
-            raise ModelError(f"{reference} raised {type(error).__name__}: {error}") from error
         model, initial = result if isinstance(result, tuple) and len(result) == _PAIR else (result, None)
         if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
             raise ModelError(
@@ -72,12 +63,8 @@ class UserModel:
 
         place = self.model.reference.rpartition(":")[0]
         parameters = _defaults(self.factory) | fit_arguments(self.factory, self.model)
-        try:
+        with _explaining(f"the oracle of {place}"):
             result = self.oracle(parameters, {name: np.array(value) for name, value in point.items()})  # type: ignore[misc]  # asked only where there is one
-        except MemoryError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ModelError(f"the oracle of {place} raised {type(error).__name__}: {error}") from error
         try:
             logp, gradient = result
             return OracleAnswer(
@@ -92,13 +79,7 @@ class UserModel:
 
 
 def load_user_model(model: Model) -> UserModel:
-    """Import the file or module that a reference names, and find its function, and its oracle if it has one.
-
-    Raises
-    ------
-    ModelError
-        Where the file, module or function is missing, or the import fails.
-    """
+    """Import the file or module that a reference names, and find its function, and its oracle if it has one."""
     place, _, name = model.reference.rpartition(":")
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     factory, oracle = getattr(module, name, None), getattr(module, "oracle", None)
@@ -109,13 +90,7 @@ def load_user_model(model: Model) -> UserModel:
 
 
 def require_continuous(model: Any, reference: str) -> None:
-    """Refuse a model that has nothing to differentiate.
-
-    Raises
-    ------
-    ModelError
-        Where all of its free variables are discrete.
-    """
+    """Refuse a model that has nothing to differentiate: all of its free variables are discrete."""
     if not model.continuous_value_vars:
         names = ", ".join(var.name for var in model.discrete_value_vars)
         raise ModelError(
@@ -125,13 +100,7 @@ def require_continuous(model: Any, reference: str) -> None:
 
 
 def fit_start(built: BuiltModel, external: Model) -> Point | None:
-    """Bring the start point that a factory gave, if any, to the types of the model's values.
-
-    Raises
-    ------
-    ModelError
-        Where names, shapes or whole numbers don't fit the model.
-    """
+    """Bring the start point that a factory gave, if any, to the types of the model's values."""
     if built.initial is None:
         return None
     values = {var.name: var for var in built.model.value_vars}
@@ -176,37 +145,29 @@ def _load_file(path: Path) -> Any:
     sys.modules[spec.name] = module
     # The file's own folder, as when Python runs it: its neighbours can be imported.
     sys.path.insert(0, str(path.parent.resolve()))
-    try:
+    with _explaining(f"importing {path}", is_import=True, file=str(path)):
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise ModelError(f"{path}, line {error.lineno}: syntax error: {error.msg}") from error
-    except MemoryError:
-        raise
-    except SystemExit as error:
-        raise _is_script(str(path), error) from error
-    except Exception as error:
-        raise ModelError(f"importing {path} raised {type(error).__name__}: {error}") from error
     return module
 
 
 def _load_module(name: str) -> Any:
     sys.path.insert(0, str(Path.cwd()))
-    try:
+    with _explaining(f"importing {name}", is_import=True):
         return importlib.import_module(name)
-    except SyntaxError as error:
-        raise ModelError(f"{error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
+
+
+@contextmanager
+def _explaining(what: str, *, is_import: bool = False, file: str = "") -> Iterator[None]:
+    try:
+        yield
     except MemoryError:
-        raise
-    except SystemExit as error:
-        raise _is_script(name, error) from error
-    except Exception as error:
-        raise ModelError(f"importing {name} raised {type(error).__name__}: {error}") from error
-
-
-def _is_script(place: str, error: SystemExit) -> ModelError:
-    return ModelError(
-        f'importing {place} raised SystemExit: {error}. Put what runs as a script below if __name__ == "__main__":'
-    )
+        raise  # says something about the machine, not about the model
+    except (Exception, SystemExit) as error:
+        if is_import and isinstance(error, SyntaxError):
+            raise ModelError(f"{file or error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
+        is_script = is_import and isinstance(error, SystemExit)
+        way_out = '. Put what runs as a script below if __name__ == "__main__":' if is_script else ""
+        raise ModelError(f"{what} raised {type(error).__name__}: {error}{way_out}") from error
 
 
 def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Scalar]:
@@ -215,17 +176,10 @@ def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Sca
     What the function annotates with ``bool``, ``int``, ``float``, ``str``, a ``Literal`` or a union of them is looked
     at; anything else gets its value as it was given. A whole number becomes a float where only a float is annotated,
     and ``1e3`` an int where an int is.
-
-    Raises
-    ------
-    ModelError
-        Where the function has no such parameter, needs one that is not given, or annotates another type.
     """
-    try:
-        signature = inspect.signature(factory)
-    except (TypeError, ValueError):  # some functions that are written in C have none
+    parameters = _parameters(factory)
+    if parameters is None:
         return dict(external.parameters)
-    parameters = signature.parameters
     hints = _hints(factory, parameters)
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     known = {name: parameter for name, parameter in parameters.items() if parameter.kind in _NAMED}
@@ -234,9 +188,7 @@ def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Sca
     unknown = [name for name in given if name not in known]
     if unknown and not takes_any:
         raise ModelError(f"{external.reference} has no parameter {_quoted(unknown)}. It takes: {taken}")
-    lacking = [
-        name for name, parameter in known.items() if parameter.default is inspect.Parameter.empty and name not in given
-    ]
+    lacking = [name for name, parameter in known.items() if parameter.default is _EMPTY and name not in given]
     if lacking:
         wanted = " ".join(f"--param {name}=VALUE" for name in lacking)
         raise ModelError(
@@ -245,17 +197,16 @@ def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Sca
     return {name: _fit(external, name, value, hints.get(name, Any)) for name, value in given.items()}
 
 
-def _defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        return {}
-    empty = inspect.Parameter.empty
-    return {
-        name: parameter.default
-        for name, parameter in parameters.items()
-        if parameter.kind in _NAMED and parameter.default is not empty
-    }
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some functions that are written in C have none
+        return None
+
+
+def _defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    named = (one for one in (_parameters(factory) or {}).values() if one.kind in _NAMED)
+    return {parameter.name: parameter.default for parameter in named if parameter.default is not _EMPTY}
 
 
 def _hints(factory: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
@@ -264,10 +215,7 @@ def _hints(factory: Callable[..., Any], parameters: Mapping[str, inspect.Paramet
     except Exception:  # noqa: BLE001 - a name that is imported for type checkers only, or whatever evaluating raises
         simple = {kind.__name__: kind for kind in _KINDS}
         return {name: simple.get(str(parameter.annotation), Any) for name, parameter in parameters.items()}
-    empty = inspect.Parameter.empty
-    return {
-        name: Any if parameter.annotation is empty else parameter.annotation for name, parameter in parameters.items()
-    }
+    return {name: Any if one.annotation is _EMPTY else one.annotation for name, one in parameters.items()}
 
 
 def _fit(external: Model, name: str, value: Scalar, hint: Any) -> Scalar:
@@ -278,9 +226,10 @@ def _fit(external: Model, name: str, value: Scalar, hint: Any) -> Scalar:
         return float(value)
     if int in allowed and type(value) is float and value.is_integer():
         return int(value)
+    written = str(value).lower() if isinstance(value, bool) else repr(value)
     wanted = " or ".join(_KINDS.get(kind, repr(kind)) for kind in allowed)
     quoted = f"""; write it in quotes: --param {name}='"{value}"'""" if str in allowed or str(value) in allowed else ""
-    raise ModelError(f"{external.reference}: parameter {name} is {wanted}, got {_as_written(value)}{quoted}")
+    raise ModelError(f"{external.reference}: parameter {name} is {wanted}, got {written}{quoted}")
 
 
 def _allowed(hint: Any) -> tuple[Any, ...]:
@@ -302,13 +251,9 @@ def _written(parameter: inspect.Parameter, hints: dict[str, Any]) -> str:
     kind = "" if hint is None or hint is Any else f": {getattr(hint, '__name__', None) or hint}"
     if hint is not None and get_origin(hint) is not None:
         kind = f": {hint}".replace("typing.", "")
-    if parameter.default is inspect.Parameter.empty:
+    if parameter.default is _EMPTY:
         return parameter.name + kind
     return f"{parameter.name}{kind} = {parameter.default!r}" if kind else f"{parameter.name}={parameter.default!r}"
-
-
-def _as_written(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _quoted(names: list[str]) -> str:

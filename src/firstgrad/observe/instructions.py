@@ -12,7 +12,7 @@ import os
 import platform
 import struct
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _SYSCALL = {"x86_64": 298, "aarch64": 241}
 _ATTRIBUTE_BYTES = 112
@@ -21,8 +21,7 @@ _TOTAL_TIME_ENABLED, _TOTAL_TIME_RUNNING = 1, 2
 _CLOSE_ON_EXEC = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PerfEvent:
+class PerfEvent(NamedTuple):
     """What the kernel is asked to count, by its own numbers (``linux/perf_event.h``)."""
 
     kind: int
@@ -39,11 +38,7 @@ class InstructionCounter:
         self._file = _open(event)
 
     def read(self) -> int | None:
-        """Read the count so far.
-
-        None where it can't be counted, or where the counter was shared with others for a while: what is then
-        extrapolated is no count.
-        """
+        """Read the count so far; None where it is not counted, or extrapolated: the counter was shared with others."""
         if self._file is None:
             return None
         try:

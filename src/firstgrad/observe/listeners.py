@@ -41,14 +41,9 @@ def listen_jax(
 ) -> Undo:
     """Hear of what JAX traces, lowers, compiles, and takes from its cache. What is returned ends it.
 
-    Parameters
-    ----------
-    timed : callable
-        Gets a step (``trace``, ``lower``, ``compile``) when it is over, its seconds, and the function's name.
-    told : callable
-        Gets other events, such as `probes.JAX_CACHE_HIT`.
-    has_end : bool
-        Whether to raise `UnavailableError` where this JAX never lets a listener go.
+    `timed` gets a step (``trace``, ``lower``, ``compile``) when it is over, its seconds, and the function's name;
+    `told` other events, such as `probes.JAX_CACHE_HIT`. With `has_end`, `UnavailableError` is raised where this JAX
+    never lets a listener go.
     """
 
     def on_duration(event: str, seconds: float, **details: Any) -> None:

@@ -25,9 +25,8 @@ _IS_MARK = "is_firstgrad_mark"
 class MarkedMode:
     """A copy of a mode that does the same rewrites, with marks before, between and after them.
 
-    Making it asks PyTensor's database for the passes, which takes a moment, so it is made before the clock starts and
-    used for every compile of the process. `nodes_before` counts the graph whose rewriting began last; `unavailable`
-    says what of the news can't be told, and why.
+    Making it takes a moment, so one is made before the clock starts and used for every compile of the process.
+    `nodes_before` counts the graph whose rewriting began last.
     """
 
     def __init__(self, mode: Any) -> None:
@@ -36,16 +35,18 @@ class MarkedMode:
         self._hooks: Any = None
         self._graph_id: int | None = None
         self._has_ended = False
-        marks = [(_make_mark(self._begin), _BEFORE_ALL), (_make_mark(self._end), _AFTER_ALL)]
+        mark = _mark_class()
+        marks = [(mark(self._begin), _BEFORE_ALL), (mark(self._end), _AFTER_ALL)]
         try:
             passes = probes.pass_positions(mode)
         except Exception as error:  # noqa: BLE001 - a database of another shape costs the news, not the compile
             passes = ()
             self.unavailable = (f"passes as they begin: {type(error).__name__}: {error}",)
-        for number, (name, position) in enumerate(passes, start=1):
-            if position is not None:
-                mark = _make_mark(functools.partial(self._pass_begins, name, number, len(passes)))
-                marks.append((mark, position - _JUST_BEFORE))
+        marks += [
+            (mark(functools.partial(self._pass_begins, name, number, len(passes))), position - _JUST_BEFORE)
+            for number, (name, position) in enumerate(passes, start=1)
+            if position is not None
+        ]
         self._mode = mode.register(*marks)
 
     def with_hooks(self, hooks: Any) -> Any:
@@ -72,7 +73,7 @@ class MarkedMode:
 
 
 @functools.cache
-def _mark_class() -> type:
+def _mark_class() -> Any:
     # Within: PyTensor is imported when a mode is marked, not when this module is.
     rewriter_class = probes.GRAPH_REWRITER.find()
 
@@ -92,10 +93,6 @@ def _mark_class() -> type:
 
     setattr(Mark, _IS_MARK, True)
     return Mark
-
-
-def _make_mark(tell: Callable[[Any], None]) -> Any:
-    return _mark_class()(tell)
 
 
 def read_passes(profile: Any) -> tuple[tuple[RewritePass, ...], tuple[str, ...]]:
@@ -119,18 +116,15 @@ def read_passes(profile: Any) -> tuple[tuple[RewritePass, ...], tuple[str, ...]]
 def read_rewriters(profile: Any) -> tuple[RewriterTime, ...]:
     """Read what each rewriter of each pass took, those that took any time or changed anything, slowest first.
 
-    A rewriter that runs others is replaced by those, so that nothing is counted twice: the rewriters of a pass together
-    take no longer than the pass. What is missing to it is the pass's own (sorting the graph, for one).
+    A rewriter that runs others is replaced by those, so that nothing is counted twice.
     """
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     applied: Counter[tuple[str, str]] = Counter()
     for rewriter, spent, inner in probes.profiled_passes(profile):
-        if hasattr(rewriter, _IS_MARK):
-            continue
-        pass_name = _name(rewriter)
-        for name, took, times in _split(rewriter, float(spent), inner):
-            seconds[pass_name, name] += took
-            applied[pass_name, name] += times
+        parts = () if hasattr(rewriter, _IS_MARK) else _split(rewriter, float(spent), inner)
+        for name, took, times in parts:
+            seconds[_name(rewriter), name] += took
+            applied[_name(rewriter), name] += times
     times_taken = [
         RewriterTime(name=name, pass_name=pass_name, wall_seconds=took, applied=applied[pass_name, name])
         for (pass_name, name), took in seconds.items()

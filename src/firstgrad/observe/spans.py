@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.observe.events import SpanKind, TimeSpan
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 
     from firstgrad.record import PhaseRecord, RewritePass
 
-RANKS = {
-    kind: rank
-    for rank, kind in enumerate((SpanKind.PHASE, SpanKind.IMPORT, SpanKind.PASS, SpanKind.UNIT, SpanKind.STEP))
-}
-"""Which is the outer one of two equal spans."""
+# Which is the outer one of two equal spans.
+RANK_OF = (SpanKind.PHASE, SpanKind.IMPORT, SpanKind.PASS, SpanKind.UNIT, SpanKind.STEP).index
 
 
 @dataclass(slots=True, eq=False)
@@ -79,21 +76,26 @@ class StretchRecorder:
         now = self._now()
         if not self._is_heard() or not any(token is known for known, _ in self._open):
             return None
-        while True:
-            known, stretch = self._open.pop()
-            home = self._open[-1][1].inner if self._open else self._roots
-            if known is token:
-                stretch.ended_seconds = now
-                home.append(stretch)
-                return stretch
-            home.extend(stretch.inner)
+        while self._open[-1][0] is not token:
+            self._give_up()
+        _, stretch = self._open.pop()
+        stretch.ended_seconds = now
+        self._home.append(stretch)
+        return stretch
 
     def finish(self) -> tuple[Stretch, ...]:
         """Give up what is still open; return the outermost stretches, in order."""
         while self._open:
-            _, stretch = self._open.pop()
-            (self._open[-1][1].inner if self._open else self._roots).extend(stretch.inner)
+            self._give_up()
         return tuple(self._roots)
+
+    @property
+    def _home(self) -> list[Stretch]:
+        return self._open[-1][1].inner if self._open else self._roots
+
+    def _give_up(self) -> None:
+        _, stretch = self._open.pop()
+        self._home.extend(stretch.inner)
 
     def _is_heard(self) -> bool:
         return threading.get_ident() == self._thread
@@ -129,11 +131,7 @@ def phase_spans(phases: Sequence[PhaseRecord]) -> tuple[TimeSpan, ...]:
 def phase_finder(phases: Sequence[PhaseRecord]) -> Callable[[float], Phase | None]:
     """Make the function that tells which phase a time belongs to: none before the first and after the last."""
     spans = [(Phase(span.name), span.began_seconds, span.wall_seconds) for span in phase_spans(phases)]
-
-    def find(at_seconds: float) -> Phase | None:
-        return next((phase for phase, began, wall in spans if began <= at_seconds <= began + wall), None)
-
-    return find
+    return lambda at: next((phase for phase, began, wall in spans if began <= at <= began + wall), None)
 
 
 def pass_spans(passes: Iterable[RewritePass], phases: Iterable[PhaseRecord]) -> tuple[TimeSpan, ...]:
@@ -141,11 +139,12 @@ def pass_spans(passes: Iterable[RewritePass], phases: Iterable[PhaseRecord]) -> 
     rewrite = next((phase for phase in phases if phase.phase is Phase.REWRITE), None)
     if rewrite is None:
         return ()
-    spans, began = [], rewrite.began_seconds
-    for one in passes:
-        spans.append(TimeSpan(kind=SpanKind.PASS, name=one.name, began_seconds=began, wall_seconds=one.wall_seconds))
-        began += one.wall_seconds
-    return tuple(spans)
+    took = [(one.name, one.wall_seconds) for one in passes]
+    begins = accumulate((seconds for _, seconds in took), initial=rewrite.began_seconds)
+    return tuple(
+        TimeSpan(kind=SpanKind.PASS, name=name, began_seconds=began, wall_seconds=seconds)
+        for (name, seconds), began in zip(took, begins, strict=False)
+    )
 
 
 def cut_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
@@ -155,7 +154,7 @@ def cut_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
     """
     cut: list[TimeSpan] = []
     ends: list[float] = []
-    for span in sorted(spans, key=lambda one: (one.began_seconds, -one.wall_seconds, RANKS[one.kind])):
+    for span in sorted(spans, key=lambda one: (one.began_seconds, -one.wall_seconds, RANK_OF(one.kind))):
         while ends and ends[-1] <= span.began_seconds:
             ends.pop()
         ended = min([span.began_seconds + span.wall_seconds, *ends[-1:]])

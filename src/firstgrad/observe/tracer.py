@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.case import BackendName
 from firstgrad.errors import UnavailableError, WorkerError
 from firstgrad.observe import probes
+from firstgrad.observe.c_modules import CModuleListener
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.events import Attribution, ImportTime, SpanKind
+from firstgrad.observe.numba_functions import NumbaFunctionListener
 from firstgrad.observe.rewriting import count_node_types, read_rewriters
-from firstgrad.observe.spans import (
-    StretchRecorder,
-    cut_spans,
-    pass_spans,
-    phase_finder,
-    phase_spans,
-    walk_stretches,
-)
+from firstgrad.observe.spans import StretchRecorder, cut_spans, pass_spans, phase_finder, phase_spans, walk_stretches
 from firstgrad.observe.units import CompileFacts, value_names
+from firstgrad.observe.xla_modules import XlaModuleListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,10 +29,8 @@ if TYPE_CHECKING:
     from firstgrad.observe.units import UnitListener
     from firstgrad.record import PhaseRecord
 
-MOST_PACKAGES = 30
 THE_REST = "(other packages)"  # own seconds of all packages that are not listed
 NO_IMPORT = "(no import)"  # what the block did beside importing: building C helpers, starting JAX's client
-_SHORTEST_SPAN_SECONDS = 1e-3
 
 
 @dataclass(slots=True)
@@ -91,7 +85,11 @@ class Tracer:
         compiled: Any = getattr(first, "compiled", None)
         nothing = tuple[Any, ...]()
         report = self._try("units", lambda: self._report(first, phases), Attribution())
-        imports, modules = self._try("imports", self._sum_imports, (nothing, nothing))
+        roots = self._imports.recorder.finish() if self._imports is not None else ()
+        seconds = self._imports.seconds if self._imports is not None else 0.0
+        imports, modules = self._try(
+            "imports", lambda: (sum_imports(roots, seconds), import_spans(roots)), (nothing, nothing)
+        )
         types = self._try("types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing)
         spans = self._try(
             "spans",
@@ -119,12 +117,6 @@ class Tracer:
         facts = CompileFacts(phase_at=phase_finder(phases), groups=groups, nodes=first.compiled.nodes_after)
         return self._listener.report(self._window.recorder.finish(), facts)
 
-    def _sum_imports(self) -> tuple[tuple[ImportTime, ...], tuple[TimeSpan, ...]]:
-        if self._imports is None:
-            return (), ()
-        roots = self._imports.recorder.finish()
-        return sum_imports(roots, self._imports.seconds), import_spans(roots)
-
     def _try[T](self, what: str, step: Callable[[], T], otherwise: T) -> T:
         try:
             return step()
@@ -136,19 +128,12 @@ class Tracer:
 
 
 def _make_listener(backend: BackendName, now: Callable[[], float]) -> UnitListener | None:
-    # Within: each imports what it measures, at the latest moment.
     match backend:
         case BackendName.NUMBA:
-            from firstgrad.observe.numba_functions import NumbaFunctionListener
-
             return NumbaFunctionListener()
         case BackendName.C:
-            from firstgrad.observe.c_modules import CModuleListener
-
             return CModuleListener()
         case BackendName.JAX | BackendName.JAX_FAST | BackendName.JAX_DIRECT | BackendName.JAX_QUICK:
-            from firstgrad.observe.xla_modules import XlaModuleListener
-
             return XlaModuleListener(now)
     return None
 
@@ -176,16 +161,13 @@ def watch_imports(events: FunctionEvents, recorder: StretchRecorder) -> None:
         lock, name = probes.module_being_imported(frame)
         recorder.open("import", lock, name)
 
-    def ended(frame: FrameType) -> None:
-        recorder.close(probes.module_being_imported(frame)[0])
-
     events.watch(probes.IMPORT_LOCK_ENTER.find(), started=began)
-    events.watch(probes.IMPORT_LOCK_EXIT.find(), started=ended)
+    events.watch(
+        probes.IMPORT_LOCK_EXIT.find(), started=lambda frame: recorder.close(probes.module_being_imported(frame)[0])
+    )
 
 
-def sum_imports(
-    roots: tuple[Stretch, ...], whole_seconds: float, *, most: int = MOST_PACKAGES
-) -> tuple[ImportTime, ...]:
+def sum_imports(roots: tuple[Stretch, ...], whole_seconds: float, *, most: int = 30) -> tuple[ImportTime, ...]:
     """Put modules together by top-level package, largest own seconds first, then `THE_REST` and `NO_IMPORT`.
 
     Own seconds add up to those of the watched block. Inclusive seconds are those of imports that no other module of the
@@ -218,5 +200,5 @@ def import_spans(roots: tuple[Stretch, ...]) -> tuple[TimeSpan, ...]:
     return tuple(
         stretch.as_span(SpanKind.IMPORT, str(stretch.subject))
         for stretch, _ in walk_stretches(roots)
-        if stretch.wall_seconds >= _SHORTEST_SPAN_SECONDS
+        if stretch.wall_seconds >= 1e-3  # noqa: PLR2004 - a millisecond
     )

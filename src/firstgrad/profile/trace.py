@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.observe.events import SpanKind, TimeSpan
-from firstgrad.observe.spans import RANKS
+from firstgrad.observe.spans import RANK_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -197,7 +197,7 @@ def _clean(span: TimeSpan) -> TimeSpan:
 
 
 def _order(span: TimeSpan) -> tuple[bool, float, int, float]:
-    return span.kind is not SpanKind.PHASE, -span.wall_seconds, RANKS[span.kind], span.began_seconds
+    return span.kind is not SpanKind.PHASE, -span.wall_seconds, RANK_OF(span.kind), span.began_seconds
 
 
 def _lay(outer: NestedSpan, span: TimeSpan) -> None:
