@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from firstgrad.case import Case
-    from firstgrad.observe.events import CompiledUnit, RewriterTime
+    from firstgrad.observe.events import CompiledUnit
 
 LEAST_SECONDS = 0.05
 """Smaller differences of seconds are noise: each profile is a single sample, taken with instruments on."""
@@ -128,6 +128,12 @@ def make_change(
     resident memory likewise; sizes of code and counts only where they are equal.
     """
     before, after = base or 0.0, head or 0.0
+    small, large = sorted((before, after))
+    is_noise = small == large
+    if unit is Unit.SECONDS:
+        is_noise = is_noise or large - small < LEAST_SECONDS or large < LEAST_SECONDS_FACTOR * small
+    elif unit is Unit.BYTES and kind is not ChangeKind.UNIT:
+        is_noise = is_noise or large - small < LEAST_BYTES or large < LEAST_BYTES_FACTOR * small
     return ProfileChange(
         kind=kind,
         name=name,
@@ -137,25 +143,21 @@ def make_change(
         head=head,
         difference=after - before,
         ratio=after / before if before > 0 and after > 0 else None,
-        is_noise=_is_noise(kind, unit, before, after),
+        is_noise=is_noise,
     )
-
-
-def _is_noise(kind: ChangeKind, unit: Unit, before: float, after: float) -> bool:
-    small, large = sorted((before, after))
-    if small == large:
-        return True
-    if unit is Unit.SECONDS:
-        return large - small < LEAST_SECONDS or large < LEAST_SECONDS_FACTOR * small
-    if unit is Unit.BYTES and kind is not ChangeKind.UNIT:
-        return large - small < LEAST_BYTES or large < LEAST_BYTES_FACTOR * small
-    return False
 
 
 def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str, Unit, Mapping[str, float]]]:
     """Yield a profile's numbers by name, table by table; the same tables for the other one."""
     record, attribution = profile.record, profile.attribution
-    yield from _totals(profile)
+    counts = record.counts
+    for name, metric, unit, value in (
+        ("time_to_first_gradient", "wall_seconds", Unit.SECONDS, record.time_to_first_gradient_seconds),
+        ("time_to_first_gradient", "cpu_seconds", Unit.SECONDS, record.time_to_first_gradient_cpu_seconds),
+        ("garbage_collection", "wall_seconds", Unit.SECONDS, record.gc_seconds),
+        *((name, metric, Unit.COUNT, getattr(counts, metric, None)) for name, metric in _COUNTS),
+    ):
+        yield ChangeKind.TOTAL, metric, unit, _known({name: value})
     for metric in ("wall_seconds", "cpu_seconds"):
         # The length of `evaluate` is how many calls were asked for.
         phases = {str(one.phase): getattr(one, metric) for one in record.phases if one.phase is not Phase.EVALUATE}
@@ -166,9 +168,12 @@ def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str,
     nodes = [(one.name, one.nodes_before, one.nodes_after) for one in passes]
     added = _added((name, after - before) for name, before, after in nodes if before is not None and after is not None)
     yield ChangeKind.PASS, "nodes_added", Unit.COUNT, added
+    rewriters = [
+        (one.name if one.name == one.pass_name else f"{one.pass_name}: {one.name}", one)
+        for one in attribution.rewriters
+    ]
     for metric, unit in (("wall_seconds", Unit.SECONDS), ("applied", Unit.COUNT)):
-        rewriters = _added((_in_pass(one), getattr(one, metric)) for one in attribution.rewriters)
-        yield ChangeKind.REWRITER, metric, unit, rewriters
+        yield ChangeKind.REWRITER, metric, unit, _added((name, getattr(one, metric)) for name, one in rewriters)
     for metric in ("before", "after"):
         types = _added((one.name, getattr(one, metric)) for one in attribution.node_types)
         yield ChangeKind.NODE_TYPE, metric, Unit.COUNT, types
@@ -182,17 +187,6 @@ def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str,
     yield ChangeKind.MEMORY, "bytes", Unit.BYTES, {name: size for name, size in own.items() if name in theirs}
     peaks = {f"peak in {one.phase}": one.peak_rss_bytes for one in record.phases}
     yield ChangeKind.MEMORY, "bytes", Unit.BYTES, _known(peaks)
-
-
-def _totals(profile: Profile) -> Iterator[tuple[ChangeKind, str, Unit, Mapping[str, float]]]:
-    record, counts = profile.record, profile.record.counts
-    for name, metric, unit, value in (
-        ("time_to_first_gradient", "wall_seconds", Unit.SECONDS, record.time_to_first_gradient_seconds),
-        ("time_to_first_gradient", "cpu_seconds", Unit.SECONDS, record.time_to_first_gradient_cpu_seconds),
-        ("garbage_collection", "wall_seconds", Unit.SECONDS, record.gc_seconds),
-        *((name, metric, Unit.COUNT, getattr(counts, metric, None)) for name, metric in _COUNTS),
-    ):
-        yield ChangeKind.TOTAL, metric, unit, _known({name: value})
 
 
 def _memory(profile: Profile) -> dict[str, float]:
@@ -209,10 +203,6 @@ def _added(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     for name, value in pairs:
         sums[name] += value
     return sums
-
-
-def _in_pass(one: RewriterTime) -> str:
-    return one.name if one.name == one.pass_name else f"{one.pass_name}: {one.name}"
 
 
 def group_units(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,7 @@ _MOST_CANDIDATES = 10
 
 
 def keep_profile(profile: Profile, folder: str | Path = DEFAULT_FOLDER) -> Path:
-    """Write a profile to ``FOLDER/RECORD_ID.json``, whole or not at all.
-
-    Raises `RecordExistsError` where that file is there already, `StoreError` where it cannot be written.
-    """
+    """Write a profile to ``FOLDER/RECORD_ID.json``, whole or not at all; never over another."""
     record_id = profile.record.record_id
     if not record_id or Path(record_id).name != record_id or record_id.startswith("."):
         raise StoreError(f"record id {record_id!r} makes no file name. Give the record another one")
@@ -39,11 +37,7 @@ def require_folder(folder: str | Path = DEFAULT_FOLDER) -> None:
 
 
 def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -> Path:
-    """Write a profile to a file of any name, whole or not at all; its folder is made.
-
-    Raises `RecordExistsError` where the file must be new and is there (else it is replaced), `StoreError` where it
-    can't be written.
-    """
+    """Write a profile to a file of any name, whole or not at all; `RecordExistsError` where a new one is there."""
     path = Path(path)
     try:
         with replacing(path, is_new=is_new) as beside:
@@ -57,11 +51,7 @@ def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -
 
 
 def read_profile(path: str | Path) -> Profile:
-    """Read a profile's file.
-
-    Raises `SchemaTooNewError` where a newer firstgrad wrote it, `StoreError` where it cannot be read or is no profile
-    of this version.
-    """
+    """Read a profile's file; `StoreError` where it isn't one, of this version or an earlier one."""
     path = Path(path)
     try:
         text = path.read_bytes()
@@ -74,19 +64,16 @@ def read_profile(path: str | Path) -> Profile:
 
 
 def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
-    """Find a profile by its file (one that is there, or what ends in ``.json``), or by the beginning of its record id.
-
-    Raises `StoreError` where none is kept in the folder, or several are; the error lists the candidates.
-    """
+    """Find a profile by its file, or the beginning of its record id; `StoreError` lists the candidates."""
     if names_file(what):
         return Path(what)
     kept = list_profiles(folder)
     if what.endswith(_ENDING):
         raise StoreError(f"{what}: there is no such file. {_listed(kept, folder)}")
     candidates = [path for path in kept if path.stem.startswith(what)]
-    exact = [path for path in candidates if path.stem == what]
-    if len(exact or candidates) == 1:
-        return (exact or candidates)[0]
+    chosen = [path for path in candidates if path.stem == what] or candidates
+    if len(chosen) == 1:
+        return chosen[0]
     if not what or not candidates:
         raise StoreError(f"no kept profile's record id begins with {what!r}. {_listed(kept, folder)}")
     raise StoreError(f"{what!r} begins {len(candidates)} record ids. Give more of it. {_listed(candidates, folder)}")
@@ -94,10 +81,9 @@ def find_profile(what: str, folder: str | Path = DEFAULT_FOLDER) -> Path:
 
 def names_file(what: str) -> bool:
     """Whether a text is the name of a file that is there; a text that cannot be a name is none."""
-    try:
+    with suppress(OSError):  # too long, for one
         return Path(what).is_file()
-    except OSError:  # too long, for one
-        return False
+    return False
 
 
 def list_profiles(folder: str | Path = DEFAULT_FOLDER) -> tuple[Path, ...]:
@@ -122,7 +108,6 @@ def _listed(paths: Sequence[Path], folder: str | Path) -> str:
 
 
 def _case_of(path: Path) -> str:
-    try:
+    with suppress(StoreError):
         return str(read_profile(path).record.case)
-    except StoreError:
-        return "unreadable"
+    return "unreadable"

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,30 +58,10 @@ def profile_case(
     on_event: Callable[[Event], None] | None = None,
     allocations: Path | None = None,
 ) -> Profile:
-    """Measure one sample with instruments on.
+    """Measure one sample with instruments on; the record has the failure where there was one.
 
-    Parameters
-    ----------
-    case : Case
-        What to profile; for ``warm`` an identical process without instruments fills the caches first.
-    label : str
-        The user's name for this run.
-    threads : int
-        Threads of BLAS and OpenMP.
-    on_event : callable, optional
-        Takes each event as it happens, for a display.
-    allocations : Path, optional
-        Folder for a flame graph of the allocations, which a further process of the same case makes.
-
-    Returns
-    -------
-    Profile
-        Whose record has the failure where there was one.
-
-    Raises
-    ------
-    SpecError
-        Where allocations are asked for and memray is not there.
+    For ``warm`` an identical process without instruments fills the caches first. `allocations` is the folder for a
+    flame graph of the allocations, which a further process of the same case makes with memray.
     """
     hear = on_event or (lambda _: None)
     if allocations is not None and find_spec("memray") is None:
@@ -132,38 +112,30 @@ def _summarise_allocations(file: Path, folder: Path) -> tuple[AllocationSite, ..
     return add_up(records)
 
 
-@dataclass(slots=True)
-class _Site:
-    size_bytes: int = 0
-    allocations: int = 0
-    natives: Counter[str] = field(default_factory=Counter)
-
-
 def add_up(records: Iterable[tuple[Sequence[Frame], Sequence[Frame], int, int]]) -> tuple[AllocationSite, ...]:
     """Add allocations up by the innermost Python frame that is no mere door to native code; at most `MAX_SITES`.
 
     Each is given as its frames of both kinds, the first few of Python's (both innermost first), bytes, and how many.
     """
-    sites: dict[Frame, _Site] = defaultdict(_Site)
+    sizes, allocations = Counter[Frame](), Counter[Frame]()
+    natives: defaultdict[Frame, Counter[str]] = defaultdict(Counter)
     for hybrid, python, size, count in records:
         cause = _native_cause(hybrid, python[0] if python else None)
         inner = (frame for frame in python if not frame[1].endswith(_DOORS))
-        frame = next(inner, python[0] if python else NATIVE_CODE)
-        site = sites[PYTHON_OBJECTS if cause == _ARENA else frame]
-        site.size_bytes += size
-        site.allocations += count
-        site.natives[cause] += size
-    largest = sorted(sites.items(), key=lambda item: -item[1].size_bytes)[:MAX_SITES]
+        frame = PYTHON_OBJECTS if cause == _ARENA else next(inner, python[0] if python else NATIVE_CODE)
+        sizes[frame] += size
+        allocations[frame] += count
+        natives[frame][cause] += size
     return tuple(
         AllocationSite(
-            function=function,
-            file=shorten_path(file),
-            line=line,
-            size_bytes=site.size_bytes,
-            allocations=site.allocations,
-            native=site.natives.most_common(1)[0][0],
+            function=frame[0],
+            file=shorten_path(frame[1]),
+            line=frame[2],
+            size_bytes=size,
+            allocations=allocations[frame],
+            native=natives[frame].most_common(1)[0][0],
         )
-        for (function, file, line), site in largest
+        for frame, size in sizes.most_common(MAX_SITES)
     )
 
 

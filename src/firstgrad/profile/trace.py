@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from firstgrad.profile import Profile
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-EXPORTER = "firstgrad"
 _PLACE = {"pid": 1, "tid": 1}
 
 
@@ -59,7 +58,7 @@ def to_speedscope(profile: Profile) -> dict[str, object]:
     title = f"{profile.record.case} ({profile.record.record_id[:8]})"
     return {
         "$schema": SCHEMA,
-        "exporter": EXPORTER,
+        "exporter": "firstgrad",
         "name": title,
         "activeProfileIndex": 0,
         "shared": {"frames": [{"name": frame} for frame in frames]},
@@ -169,7 +168,8 @@ def nest_spans(spans: Iterable[TimeSpan]) -> tuple[NestedSpan, ...]:
     Those whose times are not finite are left out; negative lengths are zero.
     """
     whole = NestedSpan(TimeSpan(kind=SpanKind.STEP, name="", began_seconds=0.0, wall_seconds=0.0), 0.0, math.inf)
-    for span in sorted(map(_clean, filter(_is_finite, spans)), key=_order):
+    finite = (span for span in spans if math.isfinite(span.began_seconds) and math.isfinite(span.wall_seconds))
+    for span in sorted(map(_clean, finite), key=_order):
         _lay(whole, span)
     return tuple(whole.inner)
 
@@ -183,10 +183,6 @@ def walk_nested(nested: Sequence[NestedSpan]) -> Iterator[tuple[bool, NestedSpan
         if opens:
             waiting.append((False, one))
             waiting += [(True, inner) for inner in reversed(one.inner)]
-
-
-def _is_finite(span: TimeSpan) -> bool:
-    return math.isfinite(span.began_seconds) and math.isfinite(span.wall_seconds)
 
 
 def _clean(span: TimeSpan) -> TimeSpan:

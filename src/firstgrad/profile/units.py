@@ -78,7 +78,7 @@ def _merge(members: list[CompiledUnit]) -> UnitPattern:
         return UnitPattern(unit=members[0], units=1)
     ops = {unit.op.partition("{")[0] for unit in members}
     within = {unit.within for unit in members}
-    weights: dict[str, float] = defaultdict(float)
+    weights: defaultdict[str, float] = defaultdict(float)
     for unit in members:
         for name in unit.sources:
             weights[name] += unit.own_seconds

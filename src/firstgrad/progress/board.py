@@ -29,7 +29,6 @@ LOOK_SECONDS = 0.2
 _LOOKS_A_WEIGHING = 3
 _PATIENCE_SECONDS = 5.0
 _ASKED_OFTEN = 5
-
 THREAD_NAME = "firstgrad-progress"
 
 
@@ -90,11 +89,8 @@ class WatchedThread:
         self._seconds[look.stage] = self._seconds.get(look.stage, 0.0) + now - self._looked
         self._looks[look.stage] += 1
         self.look, self._looked = look, now
-        for reader, was_read in look.read:
-            if was_read:
-                self._read.add(reader)
-            else:
-                self._misses[reader] += 1
+        self._read.update(reader for reader, was_read in look.read if was_read)
+        self._misses.update(reader for reader, was_read in look.read if not was_read)
         if look.backend and not (look.backend == "c" and self.backend):
             self.backend = look.backend
         self.is_cache_seen = self.is_cache_seen or look.reads_cache

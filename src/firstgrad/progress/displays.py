@@ -65,15 +65,7 @@ class CompileDisplay(Protocol):
 
 
 def choose_display(stream: TextIO | None, every_seconds: float) -> CompileDisplay:
-    """Choose by where the text goes.
-
-    Parameters
-    ----------
-    stream : text file, optional
-        Where the user wants it; left out: the notebook's cell, or standard error.
-    every_seconds : float
-        How often a log gets a line at least.
-    """
+    """Choose by where the text goes: where the user wants it, else to the notebook's cell or standard error."""
     if stream is None and _is_notebook():
         return Notebook()
     target = stream or sys.stderr
@@ -152,9 +144,8 @@ class Terminal:
         ]
         self._write(f"{_SAVE}{''.join(drawn)}{_RESTORE}")
 
-    def close(self, conclusion: str) -> None:
-        """Give the rows back; a terminal keeps no conclusion."""
-        del conclusion
+    def close(self, conclusion: str) -> None:  # noqa: ARG002 - a terminal keeps none
+        """Give the rows back."""
         self._release()
 
     def _reserve(self, rows: int, size: os.terminal_size) -> None:
@@ -263,16 +254,14 @@ def activity(thread: WatchedThread) -> str:
     """Say what is going on: stage, pass, node, unit."""
     look = thread.look
     parts = [f"{STAGES[look.stage]} {thread.stage_seconds:.1f} s"]
-    if look.pass_total and not look.node_total:
-        parts.append(f"pass {look.pass_number} of {look.pass_total}, {look.pass_name}, {look.nodes} nodes")
     if look.node_total:
         parts.append(f"node {look.node_number} of {look.node_total}")
+    elif look.pass_total:
+        parts.append(f"pass {look.pass_number} of {look.pass_total}, {look.pass_name}, {look.nodes} nodes")
     if look.package and look.unit_kind is None:
         parts.append(f"importing {look.package}")
-    if doing := _doing(look):
-        parts.append(doing)
     title = f"{thread.title}: " if thread.title else ""
-    return f"{title}{' · '.join(parts)}"
+    return title + " · ".join(filter(None, [*parts, _doing(look)]))
 
 
 def _doing(look: StackLook) -> str:
@@ -317,13 +306,10 @@ def _count_units(counts: Sequence[UnitCount]) -> list[str]:
     """Say of each kind how many units were compiled and how many not."""
     texts = []
     for count in counts:
-        parts = []
-        if count.compiled:
-            parts.append(f"{format_count(count.compiled, _KINDS[count.kind])} compiled")
-        if count.from_cache:
-            what = "" if count.compiled else f" {_KINDS[count.kind]}{'s' if count.from_cache > 1 else ''}"
-            parts.append(f"{count.from_cache:,}{what} from cache")
-        texts.append(", ".join(parts))
+        kind, cached = _KINDS[count.kind], count.from_cache or 0
+        compiled = f"{format_count(count.compiled, kind)} compiled" if count.compiled else ""
+        what = f"{cached:,}" if compiled else format_count(cached, kind)
+        texts.append(", ".join(filter(None, (compiled, f"{what} from cache" if cached else ""))))
     return [text for text in texts if text]
 
 

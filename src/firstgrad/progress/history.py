@@ -66,19 +66,6 @@ def expect(
     Of the former runs those count that lasted longer than what has elapsed, on the same backend and device, and that
     agree about the cache: they compiled no fewer units than were compiled so far, and their first unit was compiled, or
     came from a cache, as this one's. While the device is not known, runs of several tell nothing.
-
-    Parameters
-    ----------
-    runs : iterable of FormerRun
-        Of this model.
-    elapsed_seconds : float
-        So far.
-    backend, device : str
-        '' while not known.
-    compiled : int
-        Units so far.
-    is_cache_first : bool, optional
-        Whether the first unit came from a disk cache; none while there is no unit.
     """
     alike = [
         run
@@ -96,13 +83,7 @@ def expect(
 
 
 def default_path() -> Path:
-    """Return where former runs are kept: below ``$XDG_CACHE_HOME``, or ``~/.cache``.
-
-    Raises
-    ------
-    RuntimeError
-        Where the user has no home: a container's user without a name.
-    """
+    """Return where former runs are kept; raise RuntimeError where the user has no home: one without a name."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     folder = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # noqa: PTH117 - '' is no path
     return folder / "firstgrad" / "compiles.jsonl"
@@ -180,15 +161,12 @@ def model_key(model: Any) -> str:
 
 
 def place_key(file: str, line: int) -> str:
-    """Name the place of a ``with`` statement; '' where it has no name of its own: all of ``python -c`` is ``<string>``.
-
-    A notebook's cell has one of its code's digest, in a folder of its kernel's number, which changes.
-    """
+    """Name the place of a ``with`` statement; '' where it has no name of its own, as in ``python -c``."""
+    # A notebook's cell has one of its code's digest, in a folder of its kernel's number, which changes.
     return "" if file.startswith("<") else f"place {re.sub(r'^.*/ipykernel_[0-9]+/', 'ipykernel/', file)}:{line}"
 
 
 def _observed_shape(model: Any, rv: Any) -> str:
-    """Return the shape of an observed variable's data; '' where it is not static."""
     with suppress(Exception):
         return str(model.rvs_to_values[rv].type.shape)
-    return ""
+    return ""  # not static

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.probes import KnownFrame, Probe
 
 _PROC = Path("/proc")
-_DEEPEST = 8
+_DEEPEST = 9  # levels of processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,26 +68,18 @@ def read_stack(stack: Iterable[StackFrame]) -> StackLook:
 
     The outermost frame with a stage decides about it: a compile of an inner graph is a part of whatever needs it.
     """
-    strong: Stage | None = None
-    weak: Stage | None = None
     fields: dict[str, Any] = {}
     names: dict[str, Any] = {}
     read: dict[str, bool] = {}
-    is_compiling = False
+    stages: list[KnownFrame] = []
     for frame in stack:
         known = probes.known_frame(frame.file, frame.function)
-        if known is None:
-            continue
-        if known.stage is Stage.LINK:
-            is_compiling = True
-        if known.stage is not None:
-            if not known.weak:
-                strong = known.stage
-            elif weak is None:
-                weak = known.stage
-        _take(known, frame, fields, names, read)
-    stage = strong or weak or Stage.OTHER
-    if stage is Stage.CALL and is_compiling:
+        if known is not None:
+            stages += [known] if known.stage is not None else []
+            _take(known, frame, fields, names, read)
+    weak = (known.stage for known in stages if known.weak)
+    stage = next((known.stage for known in reversed(stages) if not known.weak), None) or next(weak, None) or Stage.OTHER
+    if stage is Stage.CALL and any(known.stage is Stage.LINK for known in stages):
         stage = Stage.FIRST_CALL
     return StackLook(stage=stage, read=tuple(read.items()), **fields | names)
 
@@ -153,6 +145,12 @@ class UnitCounter:
         self.problem = ""
         """Why this release cannot be counted; '' where it can."""
 
+    def add(self, compiled: int = 1, from_cache: int = 0) -> None:
+        """Count what was told."""
+        self.compiled += compiled
+        if self.from_cache is not None:
+            self.from_cache += from_cache
+
     def attach(self) -> bool:
         """Begin to listen if the package is there by now; say whether it listens. Cheap, and may be called often."""
         if self._undo is None and not self.problem and self._first.is_near():
@@ -177,22 +175,15 @@ class UnitCounter:
 
 
 def _listen_to_numba(counter: UnitCounter) -> Callable[[], None]:
-    def ended(_: Mapping[str, Any]) -> None:
-        counter.compiled += 1  # what comes from a cache sends no event
-
-    return listen_numba(lambda _: None, ended)
+    return listen_numba(lambda _: None, lambda _: counter.add())  # what comes from a cache sends no event
 
 
 def _listen_to_jax(counter: UnitCounter) -> Callable[[], None]:
     counter.from_cache = 0
-
-    def timed(step: str, _seconds: float, _function: str) -> None:
-        counter.compiled += step == "compile"
-
-    def happened(event: str) -> None:
-        counter.from_cache = (counter.from_cache or 0) + (event == probes.JAX_CACHE_HIT)
-
-    return listen_jax(timed, happened)
+    return listen_jax(
+        lambda step, _seconds, _function: counter.add(step == "compile"),
+        lambda event: counter.add(0, event == probes.JAX_CACHE_HIT),
+    )
 
 
 def make_counters() -> tuple[UnitCounter, UnitCounter]:
@@ -223,22 +214,16 @@ def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
 
     Cheap enough for two looks a second; none where the system does not tell. `root` is where Linux shows its processes.
     """
-    own = _resident_pages(root / str(os.getpid()))
-    if own is None:
-        return None
-    page = os.sysconf("SC_PAGE_SIZE")  # after that: not every system has it
-    pages, processes = own, 1
-    children = _children(root / str(os.getpid()))
+    pages, processes, level = 0, 0, [os.getpid()]
     for _ in range(_DEEPEST):
         below: list[int] = []
-        for pid in children:
-            if (resident := _resident_pages(root / str(pid))) is not None:
+        for process in (root / str(pid) for pid in level):
+            if (resident := _resident_pages(process)) is not None:
                 pages, processes = pages + resident, processes + 1
-                below += _children(root / str(pid))
-        children = below
-        if not children:
-            break
-    return pages * page, processes
+                below += _children(process)
+        level = below
+    # Not every system has a size of pages.
+    return (pages * os.sysconf("SC_PAGE_SIZE"), processes) if processes else None
 
 
 def _resident_pages(process: Path) -> int | None:
