@@ -92,7 +92,7 @@ def draw_power(points: Sequence[PowerPoint]) -> Figure:
                     linestyle=look.style,
                     markersize=4,
                 )
-                ends += [LineEnd(x=each.rounds, y=each.share, text=tool, colour=look.colour) for each in line[-1:]]
+                ends += [LineEnd(each.rounds, each.share, tool, look.colour) for each in line[-1:]]
             axes.set_xscale("log")
             ticks = sorted({each.rounds for each in points})
             axes.set_xticks(ticks, [str(each) for each in ticks])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.case import Target
 from firstgrad.columns import Unit
@@ -14,7 +13,7 @@ from firstgrad.estimates import estimate_median
 from firstgrad.profile.difference import ChangeKind
 from firstgrad.profile.units import merge_patterns
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
-from firstgrad.show.drawing import head_figure, new_figure, scale_of, set_rows
+from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
 from firstgrad.show.words import shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_seconds
@@ -48,22 +47,13 @@ _HEADROOM, _PAIR_HEADROOM = 1.25, 1.35  # right of the longest bar, for its numb
 # --- phases of cases --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CaseBar:
+class _CaseBar(NamedTuple):
     """Samples of one case under equal conditions, as they are drawn: medians."""
 
     name: str
     total: Estimate
-    phases: tuple[tuple[Phase, float], ...]
+    phases: dict[Phase, float]
     peak_bytes: float | None
-
-    @property
-    def length(self) -> float:
-        return sum(seconds for _, seconds in self.phases)
-
-    @property
-    def longest(self) -> tuple[Phase, float]:
-        return max(self.phases, key=lambda phase: phase[1])
 
 
 def draw_phases(records: Sequence[Record]) -> Figure:
@@ -71,19 +61,14 @@ def draw_phases(records: Sequence[Record]) -> Figure:
 
     The case of the first record is at the top. Samples of a case under equal conditions become one bar; those without a
     first gradient that counts are left out. With several samples each phase is the median of its own, so that a bar
-    may end a little beside the median of the totals, which has a dot and a whisker over its interval.
-
-    Raises
-    ------
-    ValueError
-        Where no record has a first gradient.
+    may end a little beside the median of the totals, which has a dot and a whisker over its interval. Raises ValueError
+    where no record has a first gradient.
     """
     bars = _case_bars(records)
     if not bars:
         raise ValueError("no record has a first gradient that counts: nothing to draw")
-    longest = max(max(bar.total.value, bar.length) for bar in bars)
-    with new_figure(9.0, 1.4 + 0.62 * len(bars)) as figure:
-        axes = figure.add_subplot()
+    longest = max(max(bar.total.value, sum(bar.phases.values())) for bar in bars)
+    with new_panels(9.0, 1.4 + 0.62 * len(bars)) as (figure, [axes]):
         for row, bar in enumerate(bars):
             _draw_stack(axes, row, bar, longest)
         most = max(1.4 * longest, 1.05 * max(bar.total.high for bar in bars)) or 1.0
@@ -100,7 +85,7 @@ def describe_phases(records: Sequence[Record]) -> str:
     """Say in words what `draw_phases` shows, for readers who can't see it."""
     parts = []
     for bar in _case_bars(records):
-        phase, seconds = bar.longest
+        phase, seconds = max(bar.phases.items(), key=lambda item: item[1])
         share = f", of it {phase} {seconds / bar.total.value:.0%}" if bar.total.value else ""
         parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
     return "Stacked bars of the time to first gradient by phase. " + "; ".join(parts) + "."
@@ -120,23 +105,23 @@ def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
 
 
 def _case_bar(group: Sequence[Record], apart: str) -> _CaseBar:
-    phases = []
-    for phase in FIRST_GRADIENT_PHASES:
-        seconds = [timed.wall_seconds for record in group if (timed := record.phase(phase)) is not None]
-        phases += [(phase, statistics.median(seconds))] if seconds else []
+    walls = {
+        phase: [timed.wall_seconds for record in group if (timed := record.phase(phase)) is not None]
+        for phase in FIRST_GRADIENT_PHASES
+    }
     peaks = [record.memory.peak_rss_bytes for record in group if record.memory is not None]
     samples = f"{len(group)} samples" if len(group) > 1 else ""
     return _CaseBar(
         name=", ".join(filter(None, (_case_name(group), shown(apart), samples))),
         total=estimate_median([record.time_to_first_gradient_seconds or 0.0 for record in group]),
-        phases=tuple(phases),
+        phases={phase: statistics.median(seconds) for phase, seconds in walls.items() if seconds},
         peak_bytes=statistics.median(peaks) if peaks else None,
     )
 
 
 def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
     left, is_named = 0.0, False
-    for phase, seconds in bar.phases:
+    for phase, seconds in bar.phases.items():
         shape: Strokes = {"height": 0.62, "edgecolor": "white", "linewidth": 0.5}
         axes.barh(row, seconds, left=left, color=PHASE_COLOURS[phase], label=str(phase), **shape)
         if seconds > _LABEL_FRACTION * longest:
@@ -145,10 +130,12 @@ def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
         left += seconds
     total = bar.total
     if total.samples > 1:
-        axes.plot([total.low, total.high], [row + _WHISKER_AT] * 2, color=_WHISKER, linewidth=1.6, marker="|")
-        axes.plot([total.value], [row + _WHISKER_AT], color=_WHISKER, marker="o", markersize=4)
+        height = row + _WHISKER_AT
+        plot(axes, [(total.low, height), (total.high, height)], color=_WHISKER, linewidth=1.6, marker="|")
+        plot(axes, [(total.value, height)], color=_WHISKER, marker="o", markersize=4)
     peak = "" if bar.peak_bytes is None else f", peak {format_bytes(bar.peak_bytes)}"
-    most = "" if is_named or not bar.phases else f", most in {bar.longest[0]}"  # no colour needs to be told by eye
+    costliest = max(bar.phases, key=lambda phase: bar.phases[phase], default=None)
+    most = "" if is_named or costliest is None else f", most in {costliest}"  # no colour needs to be told by eye
     interval = f"\n[{format_seconds(total.low)}, {format_seconds(total.high)}]" if total.samples > 1 else ""
     text = f"{format_seconds(total.value)}{peak}{most}{interval}"
     axes.text(left + 0.01 * longest, row, text, va="center", fontsize=9, linespacing=1.1)
@@ -186,17 +173,16 @@ def _tell_apart(own: dict[str, str], others: Sequence[dict[str, str]]) -> str:
     kinds = 1
     for field in dict.fromkeys(field for other in others for field in other):
         wider = [*chosen, field]
-        told = len({tuple(other.get(name, "") for name in wider) for other in others})
-        if told > kinds:
-            chosen, kinds = wider, told
+        distinct = len({tuple(other.get(name, "") for name in wider) for other in others})
+        if distinct > kinds:
+            chosen, kinds = wider, distinct
     return ", ".join(f"{field} {own.get(field) or 'none'}" for field in chosen)
 
 
 # --- one profile ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ProfileBar:
+class _ProfileBar(NamedTuple):
     """A phase, a pass or a unit as it is drawn."""
 
     name: str
@@ -209,23 +195,20 @@ def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
     """Draw where the time of a profile went: its phases, and below them the slowest passes and units.
 
     Horizontal bars in seconds: above the phases in order; below passes and units together, each by its own seconds
-    and in the colour of its phase, `top` of them and never more than 60.
-
-    Raises
-    ------
-    ValueError
-        Where no phase of the way to the first gradient ended.
+    and in the colour of its phase, `top` of them and never more than 60. Raises ValueError where no phase of the way to
+    the first gradient ended.
     """
     phases, slowest = _phase_bars(profile), _slowest_bars(profile, top)
     if not phases:
         raise ValueError(f"profile {profile.record.record_id!r} has no phase that ended: nothing to draw")
-    counts = [len(phases), *([len(slowest)] if slowest else [])]
-    with new_figure(10.0, 1.5 + sum(0.34 * count + 0.75 for count in counts)) as figure:
-        panels = figure.subplots(len(counts), 1, squeeze=False, height_ratios=[count + 1.2 for count in counts])[:, 0]
-        _draw_bars(panels[0], phases, "Phases, up to the first gradient")
-        if slowest:
-            _draw_bars(panels[1], slowest, f"The {len(slowest)} slowest passes and units within, by their own time")
-        panels[-1].set_xlabel("seconds, wall, instruments on")
+    panels = {"Phases, up to the first gradient": phases}
+    if slowest:
+        panels[f"The {len(slowest)} slowest passes and units within, by their own time"] = slowest
+    height = 1.5 + sum(0.34 * len(bars) + 0.75 for bars in panels.values())
+    with new_panels(10.0, height, [len(bars) + 1.2 for bars in panels.values()]) as (figure, grid):
+        for axes, (title, bars) in zip(grid, panels.items(), strict=True):
+            _draw_bars(axes, bars, title)
+        grid[-1].set_xlabel("seconds, wall, instruments on")
         head_figure(figure, _profile_title(profile))
     return figure
 
@@ -246,31 +229,21 @@ def _profile_title(profile: Profile) -> str:
 def _phase_bars(profile: Profile) -> list[_ProfileBar]:
     counted = [timed for timed in profile.record.phases if timed.phase in FIRST_GRADIENT_PHASES]
     whole = profile.record.time_to_first_gradient_seconds or sum(timed.wall_seconds for timed in counted)
+    shares = [f" ({timed.wall_seconds / whole:.0%})" if whole > 0 else "" for timed in counted]
     return [
-        _ProfileBar(
-            name=str(timed.phase),
-            phase=timed.phase,
-            seconds=timed.wall_seconds,
-            text=format_seconds(timed.wall_seconds) + (f" ({timed.wall_seconds / whole:.0%})" if whole > 0 else ""),
-        )
-        for timed in counted
+        _ProfileBar(str(timed.phase), timed.phase, timed.wall_seconds, format_seconds(timed.wall_seconds) + share)
+        for timed, share in zip(counted, shares, strict=True)
     ]
 
 
 def _slowest_bars(profile: Profile, top: int) -> list[_ProfileBar]:
+    record, patterns = profile.record, merge_patterns(profile.attribution.units)
     timed: list[tuple[str, Phase | None, float]] = [
-        (f"pass {shown(one.name, _LONGEST_NAME)}", Phase.REWRITE, one.wall_seconds)
-        for one in profile.record.rewrite_passes
+        *((f"pass {shown(one.name, _LONGEST_NAME)}", Phase.REWRITE, one.wall_seconds) for one in record.rewrite_passes),
+        *((_unit_name(one.unit, one.units), one.unit.phase, one.unit.own_seconds) for one in patterns),
     ]
-    timed += [
-        (_unit_name(pattern.unit, pattern.units), pattern.unit.phase, pattern.unit.own_seconds)
-        for pattern in merge_patterns(profile.attribution.units)
-    ]
-    timed.sort(key=lambda one: -one[2])
-    return [
-        _ProfileBar(name=name, phase=phase, seconds=seconds, text=format_seconds(seconds))
-        for name, phase, seconds in timed[: min(top, _MOST_BARS)]
-    ]
+    slowest = sorted(timed, key=lambda bar: -bar[2])[: min(top, _MOST_BARS)]
+    return [_ProfileBar(name, phase, seconds, format_seconds(seconds)) for name, phase, seconds in slowest]
 
 
 def _unit_name(unit: CompiledUnit, units: int) -> str:
@@ -319,19 +292,13 @@ def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHA
     """Draw the largest changes between two profiles, `top` a panel.
 
     Panels of seconds, counts and bytes: a pair of bars a change, base above head, the largest absolute difference at
-    the top, with the ratio at head's end.
-
-    Raises
-    ------
-    ValueError
-        Where nothing changed by more than noise.
+    the top, with the ratio at head's end. Raises ValueError where nothing changed by more than noise.
     """
     panels = _change_panels(difference, top)
     if not panels:
         raise ValueError("nothing changed by more than noise: nothing to draw")
     heights = [len(changes) + 0.9 for changes in panels.values()]
-    with new_figure(10.0, 1.5 + sum(0.5 * height + 0.35 for height in heights)) as figure:
-        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    with new_panels(10.0, 1.5 + sum(0.5 * height + 0.35 for height in heights), heights) as (figure, grid):
         for axes, (unit, changes) in zip(grid, panels.items(), strict=True):
             _draw_pairs(axes, unit, changes)
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
@@ -352,16 +319,13 @@ def describe_profile_difference(difference: ProfileDifference, *, top: int = TOP
 
 
 def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[ProfileChange]]:
-    panels = {}
-    for unit, kinds in _KINDS.items():
-        changes = [
-            change
-            for change in difference.changes
-            if change.unit is unit and change.kind in kinds and change.metric in _METRICS and not change.is_noise
-        ]
-        if changes:
-            panels[unit] = sorted(changes, key=lambda change: -abs(change.difference))[:top]
-    return panels
+    telling = [change for change in difference.changes if change.metric in _METRICS and not change.is_noise]
+    telling.sort(key=lambda change: -abs(change.difference))
+    panels = {
+        unit: [change for change in telling if change.unit is unit and change.kind in kinds][:top]
+        for unit, kinds in _KINDS.items()
+    }
+    return {unit: changes for unit, changes in panels.items() if changes}
 
 
 def _change_name(change: ProfileChange) -> str:

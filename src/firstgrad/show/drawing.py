@@ -5,10 +5,10 @@ Only matplotlib within functions: whoever imports this has not imported that.
 
 from __future__ import annotations
 
+import itertools
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.columns import Unit
 from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS, firstgrad_style
@@ -31,10 +31,19 @@ type LineStyle = str | tuple[int, tuple[int, ...]]
 _STYLES: tuple[LineStyle, ...] = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 _LINE_POINTS, _GAP_POINTS, _ARROW_POINTS = 10.5, 3.0, 18
 _MOST_TICKS, _FEW_DECADES, _MANY_DECADES, _LEAST_ROOM = 10, 0.7, 2.5, 0.05
+
+
+class Scale(NamedTuple):
+    """How an axis shows a metric: numbers are divided by `factor`, and then are in `unit`."""
+
+    factor: float
+    unit: str
+
+
 _SCALES = {
-    Unit.SECONDS: ((1.0, "seconds"), (1e-3, "milliseconds"), (1e-6, "microseconds")),
-    Unit.BYTES: ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB")),
-    Unit.COUNT: ((1.0, ""),),
+    Unit.SECONDS: (Scale(1.0, "seconds"), Scale(1e-3, "milliseconds"), Scale(1e-6, "microseconds")),
+    Unit.BYTES: (Scale(2.0**30, "GiB"), Scale(2.0**20, "MiB"), Scale(2.0**10, "KiB")),
+    Unit.COUNT: (Scale(1.0, ""),),
 }
 
 
@@ -47,9 +56,30 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width, height), layout="constrained")
 
 
+@contextmanager
+def new_panels(
+    width: float, height: float, heights: Sequence[float] = (1.0,), *, is_shared: bool = False
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Make a figure as `new_figure` does, with a panel of each relative height below the other."""
+    with new_figure(width, height) as figure:
+        grid = figure.subplots(len(heights), 1, squeeze=False, sharex=is_shared, height_ratios=heights)
+        yield figure, list(grid[:, 0])
+
+
 def head_figure(figure: Figure | SubFigure, text: str, size: float = 11, weight: str = "bold") -> None:
     """Write a figure's title to the left."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=size, fontweight=weight)
+
+
+def plot(axes: Axes, points: Sequence[tuple[float, float]], **look: Any) -> None:
+    """Draw a line or markers, given point by point."""
+    axes.plot([x for x, _ in points], [y for _, y in points], **look)
+
+
+def note(axes: Axes, text: str, at: tuple[float, float], shift: tuple[float, float] = (0, 0), **style: Any) -> None:
+    """Write a text beside a place, by so many points from it: right of it, or left where the shift is negative."""
+    style = {"fontsize": 8.5, "ha": "right" if shift[0] < 0 else "left"} | style
+    axes.annotate(text, xy=at, xytext=shift, textcoords="offset points", **style)
 
 
 def add_grid(axes: Axes, axis: str = "both") -> None:
@@ -63,23 +93,13 @@ def say_nothing_is_there(axes: Axes) -> None:
     axes.text(0.5, 0.5, "no numbers", transform=axes.transAxes, ha="center", va="center")
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How an axis shows a metric: numbers are divided by `factor`, and then are in `unit`."""
-
-    factor: float
-    unit: str
-
-
 def scale_of(unit: Unit, numbers: Iterable[float]) -> Scale:
     """Choose in what an axis counts, so that its largest number is 1 or more."""
     largest = max((abs(number) for number in numbers), default=0.0)
-    steps = _SCALES[unit]
-    return next((Scale(*step) for step in steps if largest >= step[0]), Scale(*steps[-1]))
+    return next((scale for scale in _SCALES[unit] if largest >= scale.factor), _SCALES[unit][-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """How a line looks, as matplotlib spells it: nothing is told by colour alone."""
 
     colour: str
@@ -89,14 +109,9 @@ class Look:
 
 def looks_of(keys: Iterable[str]) -> dict[str, Look]:
     """Give each different key a look, in the order of their first appearance."""
-    return {
-        key: Look(
-            SERIES_COLOURS[number % len(SERIES_COLOURS)],
-            SERIES_MARKERS[number % len(SERIES_MARKERS)],
-            _STYLES[number % len(_STYLES)],
-        )
-        for number, key in enumerate(dict.fromkeys(keys))
-    }
+    choices = (itertools.cycle(choice) for choice in (SERIES_COLOURS, SERIES_MARKERS, _STYLES))
+    looks = itertools.starmap(Look, zip(*choices, strict=True))
+    return dict(zip(dict.fromkeys(keys), looks, strict=False))
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -121,8 +136,7 @@ def choose_dots(values: Sequence[float], most: int) -> list[float]:
     return [ordered[round(step * (len(ordered) - 1) / (most - 1))] for step in range(most)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineEnd:
+class LineEnd(NamedTuple):
     """Where a line ends, in the axes' own numbers, and what is written there (a newline begins a second line)."""
 
     x: float
@@ -148,13 +162,13 @@ def name_ends(axes: Axes, ends: Sequence[LineEnd], *, height_inches: float, gap_
     for height, (y, x, end) in zip(heights, placed, strict=True):
         axes.text(NAMES_AT, height, end.text, transform=axes.transAxes, va="center", fontsize=8.5, linespacing=1.1)
         # Dotted, so that nobody takes it for numbers.
-        leader = ([x, NAMES_AT - 0.005], [y, height])
-        axes.plot(*leader, ":", transform=axes.transAxes, color=end.colour, linewidth=1.0, clip_on=False)
+        leader = [(x, y), (NAMES_AT - 0.005, height)]
+        plot(axes, leader, linestyle=":", transform=axes.transAxes, color=end.colour, linewidth=1.0, clip_on=False)
 
 
-def draw_intervals(axes: Axes, places: Sequence[float], ends: Sequence[tuple[float, float]], colour: str) -> None:
-    """Draw upright bars from low to high at each place."""
-    lows, highs = [low for low, _ in ends], [high for _, high in ends]
+def draw_intervals(axes: Axes, intervals: Sequence[tuple[float, float, float]], colour: str) -> None:
+    """Draw upright bars, each given by its place, low and high end."""
+    places, lows, highs = ([interval[number] for interval in intervals] for number in range(3))
     axes.vlines(places, lows, highs, color=colour, linewidth=2.4, alpha=0.55)
 
 
@@ -164,25 +178,11 @@ def draw_bounds(
     """Draw bounds as hollow markers: the true value lies above each, or below if not `is_lower`, as its arrow says."""
     if not points:
         return
-    axes.plot(
-        [x for x, _ in points],
-        [y for _, y in points],
-        linestyle="none",
-        marker=look.marker,
-        markersize=6.5,
-        markerfacecolor="none",
-        markeredgewidth=1.4,
-        color=look.colour,
-        label=label,
-    )
+    hollow: Strokes = {"markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 1.4, "color": look.colour}
+    plot(axes, points, linestyle="none", marker=look.marker, label=label, **hollow)
+    arrow = {"arrowstyle": "<|-", "color": look.colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 3}
     for point in points:
-        axes.annotate(
-            "",
-            xy=point,
-            xytext=(0, _ARROW_POINTS if is_lower else -_ARROW_POINTS),
-            textcoords="offset points",
-            arrowprops={"arrowstyle": "<|-", "color": look.colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 3},
-        )
+        note(axes, "", point, (0, _ARROW_POINTS if is_lower else -_ARROW_POINTS), arrowprops=arrow)
 
 
 def write_ticks(side: Side, *, digits: int = 10) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import metric_named
 from firstgrad.compare.judge import ComparisonVerdict
-from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_figure, write_ticks
+from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_panels, plot, write_ticks
 from firstgrad.show.words import capitalised, shown, split_common, write_value
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ _LETTER_INCHES, _VERDICTS_INCHES = 0.07, 2.3  # of a letter, and of what stands 
 _WIDEST = 20.0  # an interval that reaches farther says nothing, and would squeeze all others
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ForestRow:
+class _ForestRow(NamedTuple):
     """A line of the figure: a metric of a case, or what a case's failures say."""
 
     case: CaseComparison
@@ -67,19 +65,13 @@ def draw_forest(
     """Draw the ratios of a comparison, a row a case and metric, the worst first; of many rows the first `most_rows`.
 
     Ratios have their interval and, shaded, the noise threshold below which a change is none. Rows without a ratio
-    (failed, missing) say why.
-
-    Raises
-    ------
-    ValueError
-        Where no case has any of these metrics, or a metric isn't known.
+    (failed, missing) say why. Raises ValueError where no case has any of these metrics, or a metric isn't known.
     """
     every = _find_rows(comparison, metrics)
     rows = every[: max(most_rows, 1)]
     common, names = _name_rows(rows, several=len(metrics) > 1)
     height = _TALL_ROW_INCHES if any("\n" in name for name in names) else _ROW_INCHES
-    with new_figure(_WIDTH_INCHES, 1.9 + height * len(rows)) as figure:
-        axes = figure.add_subplot()
+    with new_panels(_WIDTH_INCHES, 1.9 + height * len(rows)) as (figure, [axes]):
         axes.set_xscale("log")
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(*_limits(rows))
@@ -185,13 +177,12 @@ def _draw_row(axes: Axes, number: int, row: _ForestRow, *, room: int) -> None:
         return
     factor, ratio = row.metric.noise.factor, row.metric.ratio
     axes.fill_betweenx([number - 0.5, number + 0.5], 1 / factor, factor, color="#888888", alpha=0.16, linewidth=0)
-    interval = [max(ratio.low, left), min(ratio.high, right)]
-    axes.plot(interval, [number] * 2, color=colour, linewidth=2.2, solid_capstyle="butt", label="interval")
-    if ratio.low < left:
-        axes.plot([left], [number], marker="<", label="no end", **look)
-    if ratio.high > right:
-        axes.plot([right], [number], marker=">", label="no end", **look)
-    axes.plot([ratio.value], [number], marker=marker, color=colour, markersize=6.5, label="ratio")
+    interval = [(max(ratio.low, left), number), (min(ratio.high, right), number)]
+    plot(axes, interval, color=colour, linewidth=2.2, solid_capstyle="butt", label="interval")
+    for end, is_beyond, arrow in ((left, ratio.low < left, "<"), (right, ratio.high > right, ">")):
+        if is_beyond:
+            plot(axes, [(end, number)], marker=arrow, label="no end", **look)
+    plot(axes, [(ratio.value, number)], marker=marker, color=colour, markersize=6.5, label="ratio")
 
 
 def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:
@@ -199,13 +190,10 @@ def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:
     known = [row.metric for row in rows if row.metric is not None]
     ratios = [metric.ratio for metric in known if metric.ratio is not None]
     ends = [1.35, 1 / 1.35]
-    ends += [end for metric in known for end in (metric.noise.factor, 1 / metric.noise.factor)]
-    ends += [ratio.value for ratio in ratios]
-    ends += [
-        min(max(end, ratio.value / _WIDEST), ratio.value * _WIDEST)
-        for ratio in ratios
-        for end in (ratio.low, ratio.high)
-    ]
+    for metric in known:
+        ends += [metric.noise.factor, 1 / metric.noise.factor]
+    for ratio in ratios:
+        ends += [ratio.value, max(ratio.low, ratio.value / _WIDEST), min(ratio.high, ratio.value * _WIDEST)]
     room = 1.08
     return min(ends) / room, max(ends) * room
 

@@ -20,7 +20,9 @@ from firstgrad.show.drawing import (
     head_figure,
     looks_of,
     name_ends,
-    new_figure,
+    new_panels,
+    note,
+    plot,
     say_nothing_is_there,
     scale_of,
     set_sizes,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from firstgrad.columns import Unit
     from firstgrad.growth.contrasts import ContrastCurve, RatioCurve, RatioPoint
-    from firstgrad.growth.law import Cliff, Interval
+    from firstgrad.growth.law import Interval
     from firstgrad.growth.lines import FittedLine, MetricGrowth, SizeLine
     from firstgrad.show.drawing import Look, Scale, Strokes
 
@@ -66,7 +68,6 @@ _FAR = 10.0  # bands are drawn so far beyond the panel: they may have no end
 _LONGEST_TITLE, _LONGEST_END = 110, 40
 _TOLD = (GrowthVerdict.DOES_NOT_GROW, GrowthVerdict.UNDECIDED)  # by `tell_law` already
 
-type NamedLaw = tuple[str, GrowthLaw | NoLaw]
 type NamedCurve = tuple[str, RatioCurve]
 
 
@@ -76,7 +77,7 @@ class GrowthPanel:
 
     title: str
     unit: Unit
-    laws: Sequence[NamedLaw]
+    laws: Sequence[tuple[str, GrowthLaw | NoLaw]]
 
     @classmethod
     def of(cls, growth: MetricGrowth, lines: Sequence[FittedLine], names: Sequence[str]) -> GrowthPanel:
@@ -134,21 +135,16 @@ def draw_growth(
 
     Small dots are samples, markers their medians with intervals, a size and host each; lines and bands are the laws,
     one a host. Hollow markers with arrows are censored samples: the value lies above. Thick pieces are cliffs. At each
-    end stand the name and the law.
-
-    Raises
-    ------
-    ValueError
-        Where there are no panels, or no observations in any.
+    end stand the name and the law. Raises ValueError where there are no panels, or no observations in any.
     """
     _check(panels)
     looks = looks_of(name for panel in panels for name, _ in panel.laws)
     laws = [law for panel in panels for _, law in panel.laws]
-    with new_figure(_WIDTH_INCHES, 0.9 + (_PANEL_INCHES + 0.35) * len(panels)) as figure:
-        grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    height = 0.9 + (_PANEL_INCHES + 0.35) * len(panels)
+    with new_panels(_WIDTH_INCHES, height, [1.0] * len(panels), is_shared=True) as (figure, grid):
         for axes, panel in zip(grid, panels, strict=True):
             _draw_panel(axes, panel, looks)
-        set_sizes(list(grid), [size for law in laws for size in law.observations.sizes])
+        set_sizes(grid, [size for law in laws for size in law.observations.sizes])
         for axes, panel in zip(grid, panels, strict=True):
             ends = [_end(name, law, panel, looks[name], symbol) for name, law in panel.laws if _drawable(law)]
             name_ends(axes, ends, height_inches=_PANEL_INCHES - 0.4)
@@ -234,26 +230,16 @@ def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -
         values = [value / scale.factor for value in curve.values]
         lows = [max(low / scale.factor, bottom / _FAR) for low in curve.lows]
         highs = [min(high / scale.factor, top * _FAR) for high in curve.highs]
-        style: Strokes = {"color": look.colour, "linestyle": look.style, "linewidth": 1.5}
-        axes.plot(curve.sizes, values, label=f"{name}: law", **style)
+        axes.plot(curve.sizes, values, label=f"{name}: law", color=look.colour, linestyle=look.style, linewidth=1.5)
         axes.fill_between(curve.sizes, lows, highs, color=look.colour, alpha=0.16, linewidth=0)
     for number, cliff in enumerate(law.cliffs):
         before, after = (_median_at(law, size) / scale.factor for size in (cliff.from_size, cliff.to_size))
         if before > 0 and after > 0:
-            _mark_cliff(axes, cliff, (before, after), look.colour, label=f"{name}: cliff {number + 1}")
-
-
-def _mark_cliff(axes: Axes, cliff: Cliff, heights: tuple[float, float], colour: str, *, label: str) -> None:
-    style: Strokes = {"linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "butt"}
-    axes.plot([cliff.from_size, cliff.to_size], heights, color=colour, label=label, **style)
-    axes.annotate(
-        f"cliff, factor {cliff.factor:.3g}",
-        xy=(math.sqrt(cliff.from_size * cliff.to_size), math.sqrt(heights[0] * heights[1])),
-        xytext=(-8, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8.5,
-    )
+            style: Strokes = {"linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "butt", "color": look.colour}
+            ends = [(cliff.from_size, before), (cliff.to_size, after)]
+            plot(axes, ends, label=f"{name}: cliff {number + 1}", **style)
+            middle = math.sqrt(cliff.from_size * cliff.to_size), math.sqrt(before * after)
+            note(axes, f"cliff, factor {cliff.factor:.3g}", middle, (-8, 4))
 
 
 def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, look: Look) -> None:
@@ -263,13 +249,10 @@ def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, l
             cells.setdefault((size, host), []).append(value / scale.factor)
     dots = [(size, value) for (size, _), values in cells.items() for value in choose_dots(values, _MOST_DOTS)]
     style: Strokes = {"linestyle": "none", "color": look.colour}
-    small: Strokes = {"marker": ".", "markersize": 3.5, "alpha": 0.6}
-    axes.plot([x for x, _ in dots], [y for _, y in dots], label=f"{name}: samples", **small, **style)
+    plot(axes, dots, label=f"{name}: samples", marker=".", markersize=3.5, alpha=0.6, **style)
     estimates = [(size, estimate_median(values)) for (size, _), values in sorted(cells.items())]
-    several = [(size, estimate) for size, estimate in estimates if estimate.samples > 1]
-    draw_intervals(axes, [size for size, _ in several], [(one.low, one.high) for _, one in several], look.colour)
-    medians = [estimate.value for _, estimate in estimates]
-    axes.plot([size for size, _ in estimates], medians, marker=look.marker, markersize=5.5, label=name, **style)
+    draw_intervals(axes, [(size, one.low, one.high) for size, one in estimates if one.samples > 1], look.colour)
+    plot(axes, [(size, one.value) for size, one in estimates], marker=look.marker, markersize=5.5, label=name, **style)
 
 
 def _median_at(law: GrowthLaw | NoLaw, size: float) -> float:
@@ -285,7 +268,7 @@ def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symb
     else:
         height = max(value for at, value, _, _ in drawable if at == size)
     text = f"{shown(name, _LONGEST_END)}\n{tell_law(law, panel.unit, symbol)}".strip("\n")
-    return LineEnd(x=size, y=height / panel.scale.factor, text=text, colour=look.colour)
+    return LineEnd(size, height / panel.scale.factor, text, look.colour)
 
 
 def _describe_law(name: str, law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
@@ -325,36 +308,25 @@ def draw_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size
     """Draw ratios along a size, both scales logarithmic, with a line at 1; `title` says what is divided by what.
 
     Bars are the ratios' intervals; hollow markers with arrows are bounds, where a limit stopped samples of one side. At
-    each end stand the name and the one ratio of all sizes, or that the ratio changes.
-
-    Raises
-    ------
-    ValueError
-        Where no curve has a point that tells something.
+    each end stand the name and the one ratio of all sizes, or that the ratio changes. Raises ValueError where no curve
+    has a point that tells something.
     """
     drawn = [(name, curve, points) for name, curve in lines if (points := _telling(curve))]
     if not drawn:
         raise ValueError("no curve has a ratio: nothing to draw")
     looks = looks_of(name for name, _ in lines)
     points = [point for _, _, of_curve in drawn for point in of_curve]
-    with new_figure(_WIDTH_INCHES, _RATIO_INCHES) as figure:
-        axes = figure.add_subplot()
+    with new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
         axes.set_xscale("log")
         ends = [end for point in points for end in _ratio_ends(point)]
         set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))
         set_sizes([axes], [point.size for point in points])
         axes.axhline(1.0, color="#888888", linewidth=1.4, label="equal")
-        for name, _, of_curve in drawn:
+        named = []
+        for name, curve, of_curve in drawn:
             _draw_curve(axes, name, of_curve, looks[name])
-        named = [
-            LineEnd(
-                x=of_curve[-1].size,
-                y=of_curve[-1].ratio,
-                text=f"{shown(name, _LONGEST_END)}\n{_tell_overall(curve)}".rstrip(),
-                colour=looks[name].colour,
-            )
-            for name, curve, of_curve in drawn
-        ]
+            text = f"{shown(name, _LONGEST_END)}\n{_tell_overall(curve)}".rstrip()
+            named.append(LineEnd(of_curve[-1].size, of_curve[-1].ratio, text, looks[name].colour))
         name_ends(axes, named, height_inches=_RATIO_INCHES - 0.9)
         axes.set_ylabel("ratio")
         has_bounds = any(point.is_lower_bound or point.is_upper_bound for point in points)
@@ -390,13 +362,12 @@ def _ratio_ends(point: RatioPoint) -> tuple[float, ...]:
 def _draw_curve(axes: Axes, name: str, points: Sequence[RatioPoint], look: Look) -> None:
     known = [point for point in points if not (point.is_lower_bound or point.is_upper_bound)]
     line: Strokes = {"linestyle": look.style, "linewidth": 1.4, "color": look.colour}
-    axes.plot([point.size for point in points], [point.ratio for point in points], label=f"{name}: curve", **line)
+    plot(axes, [(point.size, point.ratio) for point in points], label=f"{name}: curve", **line)
     dots: Strokes = {"linestyle": "none", "marker": look.marker, "markersize": 6, "color": look.colour}
-    axes.plot([point.size for point in known], [point.ratio for point in known], label=name, **dots)
-    bars = [(point.size, point.interval) for point in known if point.interval is not None]
+    plot(axes, [(point.size, point.ratio) for point in known], label=name, **dots)
     low, high = axes.get_ylim()
-    within = [(max(interval.low, low), min(interval.high, high)) for _, interval in bars]
-    draw_intervals(axes, [size for size, _ in bars], within, look.colour)
+    bars = [(one.size, max(one.interval.low, low), min(one.interval.high, high)) for one in known if one.interval]
+    draw_intervals(axes, bars, look.colour)
     for is_lower in (True, False):
         bounds = [(one.size, one.ratio) for one in points if one not in known and one.is_lower_bound is is_lower]
         draw_bounds(axes, bounds, look, label=f"{name}: bound", is_lower=is_lower)

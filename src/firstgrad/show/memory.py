@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import Unit
 from firstgrad.record import Phase
-from firstgrad.show.drawing import head_figure, new_figure, scale_of, spread
+from firstgrad.show.drawing import head_figure, new_panels, note, plot, scale_of, spread
 from firstgrad.show.style import PHASE_COLOURS
 from firstgrad.show.words import shown
 from firstgrad.units import format_bytes, format_seconds
@@ -30,8 +29,7 @@ _NEARLY = 0.99
 _LATE = 0.6  # right of this part of the panel, texts stand left of what they name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PhaseStretch:
+class _PhaseStretch(NamedTuple):
     """A phase as it is drawn; `point` is the highest of the timeline within it, `peak_bytes` what is known of it."""
 
     phase: Phase
@@ -47,18 +45,12 @@ def draw_memory(record: Record) -> Figure:
 
     A line for the whole process tree, an area for its children (compilers), a shade, a name and a dot at its peak for
     each phase that ended, and for the one in which it failed. A triangle stands where the memory first came within 1 %
-    of its peak.
-
-    Raises
-    ------
-    ValueError
-        Where the record has no timeline of memory.
+    of its peak. Raises ValueError where the record has no timeline of memory.
     """
     memory = _memory(record)
     stretches = _find_stretches(record, memory)
     scale = scale_of(Unit.BYTES, [memory.peak_rss_bytes])
-    with new_figure(9.0, 4.6) as figure:
-        axes = figure.add_subplot()
+    with new_panels(9.0, 4.6) as (figure, [axes]):
         times = [point.at_seconds for point in memory.timeline]
         began, ended = min([0.0, *times]), max([*times, *(stretch.ended_seconds for stretch in stretches)])
         axes.set_xlim(began, ended + 0.01 * (ended - began or 1.0))
@@ -105,33 +97,21 @@ def _memory(record: Record) -> Memory:
 
 
 def _find_stretches(record: Record, memory: Memory) -> list[_PhaseStretch]:
-    stretches = [
-        _stretch(
-            memory, phase.phase, phase.began_seconds, phase.began_seconds + phase.wall_seconds, phase.peak_rss_bytes
-        )
-        for phase in record.phases
+    spans: list[tuple[Phase, float, float, int | None, bool]] = [
+        (one.phase, one.began_seconds, one.began_seconds + one.wall_seconds, one.peak_rss_bytes, True)
+        for one in record.phases
     ]
     failed = record.failure.phase if record.failure is not None else None
     if failed is not None and record.phase(failed) is None:
-        began = stretches[-1].ended_seconds if stretches else 0.0
-        ended = max(began, memory.timeline[-1].at_seconds)
-        stretches.append(_stretch(memory, failed, began, ended, None, is_ended=False))
+        began = spans[-1][2] if spans else 0.0
+        spans.append((failed, began, max(began, memory.timeline[-1].at_seconds), None, False))
+    stretches = []
+    for phase, began, ended, peak, is_ended in spans:
+        within = [point for point in memory.timeline if began <= point.at_seconds <= ended]
+        highest = max(within, key=lambda point: point.rss_bytes, default=None)
+        known = highest.rss_bytes if peak is None and highest is not None else peak
+        stretches.append(_PhaseStretch(phase, began, ended, highest, known, is_ended))
     return stretches
-
-
-def _stretch(
-    memory: Memory, phase: Phase, began: float, ended: float, peak: int | None, *, is_ended: bool = True
-) -> _PhaseStretch:
-    within = [point for point in memory.timeline if began <= point.at_seconds <= ended]
-    highest = max(within, key=lambda point: point.rss_bytes, default=None)
-    return _PhaseStretch(
-        phase=phase,
-        began_seconds=began,
-        ended_seconds=ended,
-        point=highest,
-        peak_bytes=peak if peak is not None or highest is None else highest.rss_bytes,
-        is_ended=is_ended,
-    )
 
 
 def _reached(memory: Memory) -> MemoryPoint:
@@ -157,8 +137,8 @@ def _shade_phases(axes: Axes, stretches: Sequence[_PhaseStretch]) -> None:
     for one, middle, place in zip(stretches, middles, spread(middles, _NAME_WIDTH), strict=True):
         colour = PHASE_COLOURS[one.phase]
         axes.axvspan(one.began_seconds, one.ended_seconds, color=colour, alpha=0.22, linewidth=0, label=one.phase)
-        leader = ([middle, place], [_PANEL_TOP, _NAMES_ABOVE - 0.01])
-        axes.plot(*leader, color="#888888", linewidth=0.8, transform=axes.transAxes, clip_on=False)
+        leader = [(middle, _PANEL_TOP), (place, _NAMES_ABOVE - 0.01)]
+        plot(axes, leader, color="#888888", linewidth=0.8, transform=axes.transAxes, clip_on=False)
         size = "" if one.peak_bytes is None else f"\n{format_bytes(one.peak_bytes)}"
         name = f"{one.phase}{'' if one.is_ended else ' (not ended)'}{size}"
         style: Strokes = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.1}
@@ -166,29 +146,18 @@ def _shade_phases(axes: Axes, stretches: Sequence[_PhaseStretch]) -> None:
 
 
 def _mark_peaks(axes: Axes, stretches: Sequence[_PhaseStretch], memory: Memory, scale: Scale) -> None:
-    marked = [stretch.point for stretch in stretches if stretch.point is not None]
-    axes.plot(
-        [point.at_seconds for point in marked],
-        [point.rss_bytes / scale.factor for point in marked],
-        linestyle="none",
-        marker="o",
-        markersize=4.5,
-        color=_TREE,
-        label="highest of a phase",
-    )
+    marked = [
+        (stretch.point.at_seconds, stretch.point.rss_bytes / scale.factor) for stretch in stretches if stretch.point
+    ]
+    dots: Strokes = {"linestyle": "none", "color": _TREE}
+    plot(axes, marked, marker="o", markersize=4.5, label="highest of a phase", **dots)
     reached = _reached(memory)
-    at, height = reached.at_seconds, reached.rss_bytes / scale.factor
-    axes.plot([at], [height], linestyle="none", marker="v", markersize=9, color=_TREE, label="peak")
+    peak = reached.at_seconds, reached.rss_bytes / scale.factor
+    plot(axes, [peak], marker="v", markersize=9, label="peak", **dots)
     left, right = axes.get_xlim()
-    is_late = (at - left) / (right - left) > _LATE
-    axes.annotate(
-        f"peak {format_bytes(memory.peak_rss_bytes)}, {_where(reached, stretches)}",
-        xy=(at, height),
-        xytext=(-7 if is_late else 7, 6),
-        textcoords="offset points",
-        ha="right" if is_late else "left",
-        fontsize=8.5,
-    )
+    is_late = (reached.at_seconds - left) / (right - left) > _LATE
+    text = f"peak {format_bytes(memory.peak_rss_bytes)}, {_where(reached, stretches)}"
+    note(axes, text, peak, (-7 if is_late else 7, 6))
 
 
 def _name_levels(axes: Axes, record: Record, memory: Memory, scale: Scale) -> None:
@@ -214,7 +183,7 @@ def _name_levels(axes: Axes, record: Record, memory: Memory, scale: Scale) -> No
     heights = spread([(low + high) / 2 / top for low, high, _, _ in levels], _LABEL_HEIGHT)
     for number, (height, (low, high, colour, text)) in enumerate(zip(heights, levels, strict=True)):
         at = _BESIDE + number * _SPAN_WIDTH
-        axes.plot([at, at], [low / top, high / top], color=colour, linewidth=2.4, **beside)
-        leader = ([at, _TEXTS_AT], [(low + high) / 2 / top, height])
-        axes.plot(*leader, ":", color=colour, linewidth=1.0, **beside)
+        plot(axes, [(at, low / top), (at, high / top)], color=colour, linewidth=2.4, **beside)
+        leader = [(at, (low + high) / 2 / top), (_TEXTS_AT, height)]
+        plot(axes, leader, linestyle=":", color=colour, linewidth=1.0, **beside)
         axes.text(_TEXTS_AT + 0.004, height, text, transform=axes.transAxes, va="center", fontsize=8.5)

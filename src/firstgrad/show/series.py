@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
@@ -19,6 +18,9 @@ from firstgrad.show.drawing import (
     looks_of,
     name_ends,
     new_figure,
+    new_panels,
+    note,
+    plot,
     say_nothing_is_there,
     scale_of,
     write_ticks,
@@ -54,8 +56,7 @@ _LOG_SPAN, _MANY_DECADES = 10.0, 2.5
 _STRIP, _WIDEST_STEP = 0.94, 0.18  # where crosses stand, as a part of the panel's height and of a place's width
 
 
-@dataclass(frozen=True, slots=True)
-class _SeriesLine:
+class _SeriesLine(NamedTuple):
     """A series as it is drawn, strongly at some places."""
 
     series: MetricSeries
@@ -73,12 +74,7 @@ def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
     """Draw one metric along an axis: a panel a backend, scenario and target, a line a case.
 
     Bars are the intervals of the medians, crosses failed samples. Each panel has its own range, logarithmic above a
-    factor of ten.
-
-    Raises
-    ------
-    ValueError
-        Where there are no series.
+    factor of ten. Raises ValueError where there are no series.
     """
     if not series:
         raise ValueError("no series has a number or a failure: nothing to draw")
@@ -89,12 +85,12 @@ def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
         target = "" if case.target is Target.DLOGP else f", {case.target}"
         panels.setdefault(f"{case.backend}, {case.scenario}{target}", []).append(line)
     heights = [max(_LEAST_HEIGHT_INCHES, _INCHES_A_LINE * len(chosen)) for chosen in panels.values()]
-    with new_figure(_WIDTH_INCHES, 1.3 + sum(heights) + 0.45 * len(heights)) as figure:
-        grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})
-        for axes, height, (name, chosen) in zip(grid[:, 0], heights, panels.items(), strict=True):
-            _draw_panel(axes, chosen, axis, height_inches=height)
+    height = 1.3 + sum(heights) + 0.45 * len(heights)
+    with new_panels(_WIDTH_INCHES, height, heights, is_shared=True) as (figure, grid):
+        for axes, inches, (name, chosen) in zip(grid, heights, panels.items(), strict=True):
+            _draw_panel(axes, chosen, axis, height_inches=inches)
             axes.set_title(name, fontsize=10)
-        grid[-1, 0].set_xlabel(axis.title)
+        grid[-1].set_xlabel(axis.title)
         about = f"\n{shown(common, 110)}" if common else ""
         head_figure(figure, f"{shown(capitalised(series[0].metric.title), 110)}{about}")
     return figure
@@ -252,18 +248,16 @@ def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: 
     look: Strokes = {"color": line.look.colour, "marker": line.look.marker}
     # NaN breaks the line where all samples failed; it goes on over places that nobody measured.
     medians = [(position[point.place], _median(point) / factor) for point in line.series.points]
-    style: Strokes = {"markersize": 4.5, "linewidth": 1.4}
-    axes.plot([x for x, _ in medians], [y for _, y in medians], label=line.name, **look, **style)
+    plot(axes, medians, label=line.name, markersize=4.5, linewidth=1.4, **look)
     known = [(position[point.place], point.estimate) for point in line.known if point.estimate]
-    bars = [(estimate.low / factor, estimate.high / factor) for _, estimate in known]
-    draw_intervals(axes, [x for x, _ in known], bars, line.look.colour)
+    draw_intervals(axes, [(x, one.low / factor, one.high / factor) for x, one in known], line.look.colour)
     strong = [(position[point.place], _median(point) / factor) for point in line.known if point.place in line.strong]
     if strong:
-        style = {"markersize": 8.0, "linewidth": 4.0}
-        axes.plot([x for x, _ in strong], [y for _, y in strong], label=f"{line.name}: default", **look, **style)
+        plot(axes, strong, label=f"{line.name}: default", markersize=8.0, linewidth=4.0, **look)
     if not known:
         return None
-    return LineEnd(x=known[-1][0], y=known[-1][1].value / factor, text=line.name, colour=line.look.colour)
+    x, last = known[-1]
+    return LineEnd(x, last.value / factor, line.name, line.look.colour)
 
 
 def _median(point: SeriesPoint) -> float:
@@ -284,8 +278,7 @@ def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str,
         label = f"{line.name}: failed"
         axes.plot(shifted, [_STRIP] * len(shifted), transform=at, color=line.look.colour, label=label, **cross)
     last = max(place for _, places in failed for place in places) + (len(failed) - 1) / 2 * step
-    style: Strokes = {"textcoords": "offset points", "va": "center", "fontsize": 8.5}
-    axes.annotate("failed", xy=(last, _STRIP), xycoords=at, xytext=(8, 0), **style)
+    note(axes, "failed", (last, _STRIP), (8, 0), xycoords=at, va="center")
 
 
 def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:

@@ -7,7 +7,17 @@ import math
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.words import advice_sentences, alarm_sentences, count
-from firstgrad.show.drawing import LineEnd, add_grid, looks_of, name_ends, new_figure, write_ticks
+from firstgrad.show.drawing import (
+    LineEnd,
+    add_grid,
+    looks_of,
+    name_ends,
+    new_figure,
+    new_panels,
+    note,
+    plot,
+    write_ticks,
+)
 from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
 
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
 
     from firstgrad.advise.advice import Advice, ScenarioAdvice
     from firstgrad.advise.breakeven import BreakEven, Crossing, Option
-    from firstgrad.show.drawing import Look
+    from firstgrad.show.drawing import Look, Strokes
 
 _MARKERS = 5  # of a line
 _LONGEST_NAME = 40
@@ -36,8 +46,7 @@ def draw_breakeven(result: BreakEven) -> Figure:
     down, and its name. A crossing below one evaluation is not drawn.
     """
     height = 5.2
-    with new_figure(9.0, height) as figure:
-        axes = figure.add_subplot()
+    with new_panels(9.0, height) as (figure, [axes]):
         crossings = [crossing for crossing in result.crossings if crossing.evaluations.value > 1]
         low, high = _span([result], result.n_max)
         room = (0.06 + len(crossings) * _FLOOR_LINE) / (0.9 - len(crossings) * _FLOOR_LINE)
@@ -143,24 +152,18 @@ def _draw_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: 
         look, totals = looks[option.name], [option.total_seconds(number) for number in numbers]
         lows, highs = [total.low for total in totals], [total.high for total in totals]
         axes.fill_between(numbers, lows, highs, color=look.colour, alpha=0.17, linewidth=0)
-        axes.plot(
-            numbers,
-            [total.value for total in totals],
-            color=look.colour,
-            linestyle=look.style,
-            linewidth=1.5,
-            marker=look.marker,
-            markersize=5,
-            markevery=(7 * position % every, every),  # not over each other, where lines meet
-            label=option.name,
-        )
+        style: Strokes = {"linestyle": look.style, "linewidth": 1.5, "marker": look.marker, "markersize": 5}
+        style["markevery"] = (7 * position % every, every)  # not over each other, where lines meet
+        points = [(number, total.value) for number, total in zip(numbers, totals, strict=True)]
+        plot(axes, points, color=look.colour, label=option.name, **style)
     turns = [1.0, *(max(crossing.evaluations.value, 1.0) for crossing in result.crossings), n_max]
     for option, (began, ended) in zip(result.leaders, itertools.pairwise(turns), strict=True):
         if began < ended:
             ahead = [began, *(number for number in numbers if began < number < ended), ended]
-            values = [option.total_seconds(number).value for number in ahead]
-            colour = looks[option.name].colour
-            axes.plot(ahead, values, color=colour, linewidth=4.5, alpha=0.55, label=f"{option.name}: ahead")
+            points = [(number, option.total_seconds(number).value) for number in ahead]
+            plot(
+                axes, points, color=looks[option.name].colour, linewidth=4.5, alpha=0.55, label=f"{option.name}: ahead"
+            )
 
 
 def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) -> float:
@@ -168,10 +171,10 @@ def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) ->
     at, name = crossing.evaluations, crossing.after.name
     total = crossing.after.total_seconds(at.value).value
     low, high = max(at.low, 1.0), min(at.high, n_max)
-    axes.plot([low, high], [total, total], color=colour, linewidth=1.4, label=f"{name}: interval")
+    plot(axes, [(low, total), (high, total)], color=colour, linewidth=1.4, label=f"{name}: interval")
     for end, is_known, is_open in ((low, at.low >= 1, "<"), (high, at.high <= n_max, ">")):
-        axes.plot([end], [total], color=colour, marker="|" if is_known else is_open, markersize=7, clip_on=False)
-    axes.plot([at.value], [total], color=colour, marker="o", markersize=8, label=f"{name}: crossing")
+        plot(axes, [(end, total)], color=colour, marker="|" if is_known else is_open, markersize=7, clip_on=False)
+    plot(axes, [(at.value, total)], color=colour, marker="o", markersize=8, label=f"{name}: crossing")
     return total
 
 
@@ -179,17 +182,9 @@ def _name_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str, *,
     """Draw a crossing, and a line from it down to its name at a part of the panel's height."""
     total, at = _draw_crossing(axes, crossing, n_max, colour), crossing.evaluations.value
     floor = axes.transData.inverted().transform(axes.transAxes.transform((0.0, height)))[1]
-    axes.plot([at, at], [floor, total], ":", color=colour, linewidth=1.2)
-    is_late = math.log(at) > _LATE * math.log(n_max)
-    axes.annotate(
-        _tell(crossing, n_max),
-        xy=(at, floor),
-        xytext=(-5 if is_late else 5, 0),
-        textcoords="offset points",
-        ha="right" if is_late else "left",
-        va="center",
-        fontsize=9,
-    )
+    plot(axes, [(at, floor), (at, total)], linestyle=":", color=colour, linewidth=1.2)
+    shift = -5 if math.log(at) > _LATE * math.log(n_max) else 5
+    note(axes, _tell(crossing, n_max), (at, floor), (shift, 0), va="center", fontsize=9)
 
 
 def _note_crossings(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: float) -> None:
@@ -200,26 +195,15 @@ def _note_crossings(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max
             _draw_crossing(axes, crossing, n_max, looks[crossing.after.name].colour)
             at = crossing.evaluations
             notes.append(f"{crossing.after.name} from {count(at.value)} on [{count(at.low)}, {count(at.high)}]")
-    for number, note in enumerate(notes):
-        axes.annotate(
-            note,
-            xy=(0.01, 0.02),
-            xycoords="axes fraction",
-            xytext=(0, 13.0 * number),
-            textcoords="offset points",
-            fontsize=9 if number else 7.5,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-        )
+    style: Strokes = {"xycoords": "axes fraction", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.0}}
+    for number, text in enumerate(notes):
+        note(axes, text, (0.01, 0.02), (0, 13.0 * number), fontsize=9 if number else 7.5, **style)
 
 
 def _name_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: float, height_inches: float) -> None:
+    bottom = axes.get_ylim()[0]
     ends = [
-        LineEnd(
-            x=n_max,
-            y=option.total_seconds(n_max).value or axes.get_ylim()[0],
-            text=_name(option),
-            colour=looks[option.name].colour,
-        )
+        LineEnd(n_max, option.total_seconds(n_max).value or bottom, _name(option), looks[option.name].colour)
         for option in result.options
     ]
     name_ends(axes, ends, height_inches=height_inches)
@@ -227,14 +211,9 @@ def _name_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: 
 
 def _mark_planned(axes: Axes, evaluations: float) -> None:
     axes.axvline(evaluations, color="#555555", linestyle="--", linewidth=1.2, zorder=0.5, label="planned")
-    axes.annotate(
-        f" planned: {count(evaluations)} ",
-        xy=(evaluations, 0.98),
-        xycoords=("data", "axes fraction"),
-        ha="right" if evaluations > math.sqrt(axes.get_xlim()[1]) else "left",
-        va="top",
-        fontsize=9,
-    )
+    style: Strokes = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
+    is_late = evaluations > math.sqrt(axes.get_xlim()[1])
+    note(axes, f" planned: {count(evaluations)} ", (evaluations, 0.98), ha="right" if is_late else "left", **style)
 
 
 def _write_plainly(axes: Axes, *, few: tuple[float, float]) -> None:
