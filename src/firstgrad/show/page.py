@@ -40,6 +40,8 @@ def render_page(page: Page) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
+    from firstgrad.show.result import parts_html
+
     # Not select_autoescape: that one asks for the file's ending, and everything here goes into HTML.
     environment = Environment(
         loader=PackageLoader("firstgrad.show"),
@@ -50,10 +52,9 @@ def render_page(page: Page) -> str:
     )
     # Not a template: what runs is the file as it is, and nothing that was measured gets into it.
     script = importlib.resources.files("firstgrad.show").joinpath("templates/tables.js").read_text("utf-8")
-    bodies = ["\n".join(filter(None, (part.to_html() for part in section.parts))) for section in page.sections]
     return environment.get_template("page.html").render(
         page=page,
-        bodies=[Markup(body) for body in bodies],  # noqa: S704 - parts escape every text in them
+        bodies=[Markup(parts_html(section.parts)) for section in page.sections],  # noqa: S704 - parts escape all texts
         script=Markup(script),  # noqa: S704 - a file of ours
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

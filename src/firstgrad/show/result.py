@@ -5,6 +5,7 @@ that ``--json`` writes. Each part knows its three forms. Texts are texts: markup
 shown, never obeyed.
 """
 
+# ruff: noqa: ARG002, D102 - `Part` says what its methods take and return, once for all parts
 from __future__ import annotations
 
 import html
@@ -90,16 +91,13 @@ class Heading:
     text: Inline
     level: int = 3
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield a bold line."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         yield _rich_text(self.text, Style.BOLD)
 
     def to_markdown(self) -> str:
-        """Return a heading."""
         return f"{'#' * self.level} {_markdown_text(self.text)}"
 
     def to_html(self) -> str:
-        """Return a heading."""
         return f"<h{self.level}>{_html_text(self.text)}</h{self.level}>"
 
 
@@ -110,16 +108,13 @@ class Text:
     text: Inline
     style: Style = Style.PLAIN
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield a line."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         yield _rich_text(self.text, self.style)
 
     def to_markdown(self) -> str:
-        """Return a paragraph."""
         return _markdown_text(self.text, self.style)
 
     def to_html(self) -> str:
-        """Return a paragraph."""
         return f"<p{_html_class(self.style)}>{_html_text(self.text)}</p>" if self.text else ""
 
 
@@ -134,17 +129,14 @@ class Items:
     items: Sequence[Inline]
     style: Style = Style.PLAIN
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield a line an item."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         for item in self.items:
             yield _rich_text(item, self.style)
 
     def to_markdown(self) -> str:
-        """Return a list."""
         return "\n".join(f"- {_markdown_text(item, self.style)}" for item in self.items)
 
     def to_html(self) -> str:
-        """Return a list."""
         lines = "".join(f"<li>{_html_text(item)}</li>" for item in self.items)
         return f"<ul{_html_class(self.style)}>{lines}</ul>" if lines else ""
 
@@ -157,17 +149,14 @@ class Facts:
     width: int = 24
     """Of the names' column on a terminal."""
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield a line a fact."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         for name, value in self.facts:
             yield _rich_text((Span(f"{name:<{self.width}}", Style.BOLD), *_spans(value)))
 
     def to_markdown(self) -> str:
-        """Return a list."""
         return "\n".join(f"- **{_markdown_text(name)}**: {_markdown_text(value)}" for name, value in self.facts)
 
     def to_html(self) -> str:
-        """Return a list of descriptions."""
         lines = "".join(f"<dt>{_html_text(name)}</dt><dd>{_html_text(value)}</dd>" for name, value in self.facts)
         return f"<dl>{lines}</dl>" if lines else ""
 
@@ -178,19 +167,17 @@ class Verbatim:
 
     lines: Sequence[str]
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield the lines, set off."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         for line in self.lines:
             yield _rich_text(f"  | {line}", Style.DIM)
 
     def to_markdown(self) -> str:
-        """Return a block of code, whose fence is longer than any within."""
         text = "\n".join(map(clean, self.lines))
+        # Longer than any within.
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
         return f"{fence}\n{text}\n{fence}" if self.lines else ""
 
     def to_html(self) -> str:
-        """Return preformatted text."""
         return f"<pre>{_escape_html(chr(10).join(self.lines))}</pre>" if self.lines else ""
 
 
@@ -249,7 +236,6 @@ class Table:
             yield row if isinstance(row, TableRow) else TableRow(row)
 
     def to_terminal(self, width: int) -> Iterator[RichTable]:
-        """Yield a table of Rich's."""
         if self.narrow is not None and width < NARROW:
             yield from self.narrow.to_terminal(width)
             return
@@ -270,7 +256,6 @@ class Table:
         yield table
 
     def to_markdown(self) -> str:
-        """Return a table."""
         lines = [f"**{_markdown_text(self.title)}**\n"] if self.title else []
         lines.append(_markdown_row(column.name for column in self.columns))
         lines.append(f"| {' | '.join('---:' if column.is_right else '---' for column in self.columns)} |")
@@ -278,7 +263,7 @@ class Table:
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """Return a table in a box that scrolls, a body a section, each row headed by its first cell."""
+        # A box that scrolls; a body a section, each row headed by its first cell.
         caption = f"<caption>{_escape_html(self.title)}</caption>" if self.title else ""
         classes = [' class="number"' if column.is_right else "" for column in self.columns]
         names = "".join(
@@ -320,16 +305,13 @@ class Picture:
     description: str
     caption: str = ""
 
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - the protocol's
-        """Yield nothing: a terminal shows no pictures."""
+    def to_terminal(self, width: int) -> Iterator[RichText]:
         return iter(())
 
     def to_markdown(self) -> str:
-        """Return its place: whoever publishes the text puts the file beside it."""
         return f"![{_markdown_text(self.description)}]({self.name}.png)"
 
     def to_html(self) -> str:
-        """Return the figure as SVG, with its caption and itself in words."""
         from firstgrad.show.style import inline_svg
 
         svg = inline_svg(self.draw(), f"figure-{self.name}", self.description)
@@ -348,21 +330,16 @@ class Fold:
     is_open: bool = False
 
     def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
-        """Yield all of it."""
         yield _rich_text(self.summary, Style.BOLD)
         for part in self.parts:
             yield from part.to_terminal(width)
 
     def to_markdown(self) -> str:
-        """Return what GitHub folds."""
-        inner = _joined((part.to_markdown() for part in self.parts), "\n\n")
-        return f"<details><summary>{_html_text(self.summary)}</summary>\n\n{inner}\n\n</details>"
+        return f"<details><summary>{_html_text(self.summary)}</summary>\n\n{_markdown(self.parts)}\n\n</details>"
 
     def to_html(self) -> str:
-        """Return what a browser folds."""
-        inner = _joined((part.to_html() for part in self.parts), "\n")
         state = " open" if self.is_open else ""
-        return f"<details{state}><summary>{_html_text(self.summary)}</summary>\n{inner}\n</details>"
+        return f"<details{state}><summary>{_html_text(self.summary)}</summary>\n{parts_html(self.parts)}\n</details>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,16 +350,13 @@ class Only:
     parts: Sequence[Part]
 
     def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
-        """Yield the parts for a terminal."""
         return (line for part in self._of(Form.TERMINAL) for line in part.to_terminal(width))
 
     def to_markdown(self) -> str:
-        """Return the parts for Markdown."""
-        return _joined((part.to_markdown() for part in self._of(Form.MARKDOWN)), "\n\n")
+        return _markdown(self._of(Form.MARKDOWN))
 
     def to_html(self) -> str:
-        """Return the parts for a page."""
-        return _joined((part.to_html() for part in self._of(Form.HTML)), "\n")
+        return parts_html(self._of(Form.HTML))
 
     def _of(self, form: Form) -> Sequence[Part]:
         return self.parts if self.form is form else ()
@@ -410,13 +384,20 @@ def render(result: Result, form: Form, *, width: int = _LOG_WIDTH) -> str:
     """Return a result as text that ends in a line break; '' where there is nothing."""
     match form:
         case Form.JSON:
-            return _json(result.document)
-        case Form.MARKDOWN:
-            text = _joined((part.to_markdown() for part in result.parts), "\n\n")
-        case Form.HTML:
-            text = _joined((part.to_html() for part in result.parts), "\n")
+            from firstgrad.codec import to_json
+
+            documents = result.document if isinstance(result.document, JsonLines) else (result.document,)
+            return "".join(f"{to_json(document)}\n" for document in documents)
         case Form.TERMINAL:
-            return _terminal(result.parts, width)
+            from rich.console import Console
+
+            file = io.StringIO()
+            print_parts(Console(file=file, width=width, markup=False, highlight=False), result.parts)
+            return file.getvalue()
+        case Form.MARKDOWN:
+            text = _markdown(result.parts)
+        case Form.HTML:
+            text = parts_html(result.parts)
     return f"{text}\n" if text else ""
 
 
@@ -434,23 +415,13 @@ def clean(text: str) -> str:
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _terminal(parts: Iterable[Part], width: int) -> str:
-    from rich.console import Console
-
-    file = io.StringIO()
-    print_parts(Console(file=file, width=width, markup=False, highlight=False), parts)
-    return file.getvalue()
+def parts_html(parts: Iterable[Part]) -> str:
+    """Return the elements of a page, a line break between them."""
+    return "\n".join(filter(None, (part.to_html() for part in parts)))
 
 
-def _json(document: Any) -> str:
-    from firstgrad.codec import to_json
-
-    documents = document if isinstance(document, JsonLines) else (document,)
-    return "".join(f"{to_json(one)}\n" for one in documents)
-
-
-def _joined(texts: Iterable[str], between: str) -> str:
-    return between.join(filter(None, texts))
+def _markdown(parts: Iterable[Part]) -> str:
+    return "\n\n".join(filter(None, (part.to_markdown() for part in parts)))
 
 
 def _spans(text: Inline) -> Iterator[Span]:
@@ -482,9 +453,8 @@ def _markdown_text(text: Inline, style: Style = Style.PLAIN, *, in_table: bool =
     ]
     if _is_bold(style):
         return _bold("".join(pieces)).strip()
-    return "".join(
-        _bold(piece) if _is_bold(span.style) else piece for piece, span in zip(pieces, spans, strict=True)
-    ).strip()
+    marked = (_bold(piece) if _is_bold(span.style) else piece for piece, span in zip(pieces, spans, strict=True))
+    return "".join(marked).strip()
 
 
 def _is_bold(style: Style) -> bool:
