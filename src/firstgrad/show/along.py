@@ -36,10 +36,7 @@ _CAPTION = "Bars: interval of the median. Crosses: failed samples."
 def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
     """Put the page together; records that don't tell their place on the axis are left out, and counted.
 
-    Raises
-    ------
-    ValueError
-        Where no record has a place on the axis.
+    Raises ValueError where no record has a place on the axis.
     """
     placed = [record for record in records if axis.key_of(record)]
     if not placed:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from firstgrad.columns import Unit, metric_named
 from firstgrad.compare.judge import ComparisonVerdict
 from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
+from firstgrad.show.words import capitalised
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from firstgrad.compare.comparison import CaseComparison, Comparison
     from firstgrad.compare.judge import MetricComparison, SideSpread
@@ -36,61 +37,38 @@ def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part
     names = name_cases(comparison)
     shown = [(case, [metric for metric in case.metrics if show_all or is_told(metric)]) for case in comparison.cases]
     notes = [*note_conditions(comparison), *_note_doubts(comparison)]
-    counts = ". ".join(
-        text[0].upper() + text[1:] if place else text for place, text in enumerate(count_verdicts(comparison))
-    )
-    yield Only(
-        Form.TERMINAL, [*_terminal_parts(comparison, shown, names), BLANK, Items(notes, Style.DOUBT), Text(counts)]
-    )
-    yield Only(Form.MARKDOWN, list(_markdown_parts(comparison, shown, names, notes, counts)))
+    first, *more = count_verdicts(comparison)
+    counts = ". ".join((first, *map(capitalised, more)))
 
-
-def _terminal_parts(
-    comparison: Comparison, shown: Iterable[tuple[CaseComparison, list[MetricComparison]]], names: dict[str, str]
-) -> Iterator[Part]:
-    yield Text(name_sides(comparison), Style.BAD if comparison.is_forced else Style.BOLD)
+    terminal: list[Part] = [Text(name_sides(comparison), Style.BAD if comparison.is_forced else Style.BOLD)]
     for case, metrics in shown:
-        if not (metrics or case.reason):
-            continue
-        yield BLANK
-        yield Heading(names[case.case_id])
+        if metrics or case.reason:
+            terminal += (BLANK, Heading(names[case.case_id]))
         if case.reason:
-            yield Text(f"{case.verdict}: {case.reason}", _STYLES.get(case.verdict, Style.PLAIN))
+            terminal.append(Text(f"{case.verdict}: {case.reason}", _STYLES.get(case.verdict, Style.PLAIN)))
         if metrics:
-            yield Table(columns=_COLUMNS, rows=[TableRow(_cells(metric), _style(metric)) for metric in metrics])
+            terminal.append(Table(columns=_COLUMNS, rows=[TableRow(_cells(one), _style(one)) for one in metrics]))
+    yield Only(Form.TERMINAL, (*terminal, BLANK, Items(notes, Style.DOUBT), Text(counts)))
 
-
-def _markdown_parts(
-    comparison: Comparison,
-    shown: Sequence[tuple[CaseComparison, list[MetricComparison]]],
-    names: dict[str, str],
-    notes: Iterable[str],
-    counts: str,
-) -> Iterator[Part]:
-    """Yield one table of all cases: for a comment on a pull request, or the summary of a CI job."""
+    # One table of all cases: for a comment on a pull request, or the summary of a CI job.
     outcome = "regression" if comparison.has_regression else "no regression"
-    yield Heading(f"firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}")
-    yield Text((_code(name_sides(comparison)), f": {counts}."))
+    markdown: list[Part] = [
+        Heading(f"firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}"),
+        Text((_code(name_sides(comparison)), f": {counts}.")),
+    ]
     rows: list[Sequence[Inline]] = [
-        (_code(names[case.case_id]), *cells, Span(verdict, Style.BAD if metric.is_alarm else Style.PLAIN))
+        (_code(names[case.case_id]), *_cells(metric)[:-1], _verdict(write_verdict(metric), metric.is_alarm))
         for case, metrics in shown
         for metric in metrics
-        for *cells, verdict in [_cells(metric)]
     ]
     if rows:
-        yield Table(columns=(*left("case"), *_COLUMNS), rows=rows)
+        markdown.append(Table(columns=(*left("case"), *_COLUMNS), rows=rows))
     failures: list[Inline] = [
-        (
-            Span(case.verdict, Style.BAD if case.verdict is ComparisonVerdict.FAILED else Style.PLAIN),
-            ": ",
-            _code(names[case.case_id]),
-            ", ",
-            _code(case.reason),
-        )
+        (_case_verdict(case), ": ", _code(names[case.case_id]), ", ", _code(case.reason))
         for case, _ in shown
         if case.reason
     ]
-    yield Items([*failures, *map(_code, notes)])
+    yield Only(Form.MARKDOWN, (*markdown, Items([*failures, *map(_code, notes)])))
 
 
 def comparison_table(comparison: Comparison, shorten: Callable[[str], str] = str) -> Table:
@@ -98,14 +76,20 @@ def comparison_table(comparison: Comparison, shorten: Callable[[str], str] = str
     names, rows = name_cases(comparison, shorten), []
     for case in comparison.cases:
         if case.reason:
-            style = Style.BAD if case.verdict is ComparisonVerdict.FAILED else Style.PLAIN
-            rows.append((names[case.case_id], shorten(case.reason), "", "", "", Span(case.verdict, style)))
+            rows.append((names[case.case_id], shorten(case.reason), "", "", "", _case_verdict(case)))
         for metric in filter(is_told, case.metrics):
             _, base, head, ratio, _, verdict = _cells(metric)
-            style = Style.BAD if metric.is_alarm else Style.PLAIN
             title = metric_named(metric.metric).title
-            rows.append((names[case.case_id], title, base, head, ratio, Span(verdict, style)))
+            rows.append((names[case.case_id], title, base, head, ratio, _verdict(verdict, metric.is_alarm)))
     return Table(columns=(*left("case", "metric"), *right("BASE", "HEAD", "ratio"), *left("verdict")), rows=rows)
+
+
+def _verdict(text: str, is_bad: bool) -> Span:
+    return Span(text, Style.BAD if is_bad else Style.PLAIN)
+
+
+def _case_verdict(case: CaseComparison) -> Span:
+    return _verdict(case.verdict, case.verdict is ComparisonVerdict.FAILED)
 
 
 def _cells(metric: MetricComparison) -> tuple[str, ...]:
@@ -148,10 +132,7 @@ def name_sides(comparison: Comparison, shorten: Callable[[str], str] = str) -> s
 
 
 def count_verdicts(comparison: Comparison) -> Iterator[str]:
-    """Count the verdicts of metrics that can be an alarm; then of cases that failed or are missing.
-
-    Yields texts without a full stop.
-    """
+    """Count the verdicts of metrics that can be an alarm; then of cases that failed or are missing; no full stops."""
     metrics = Counter(metric.verdict for case in comparison.cases for metric in case.metrics if metric.is_gating)
     cases = Counter(case.verdict for case in comparison.cases if case.reason)
     compared = sum(case.is_compared for case in comparison.cases)
@@ -219,10 +200,9 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
     gating = [metric for case in comparison.cases for metric in case.metrics if metric.is_gating]
     noises = [metric.noise for metric in gating if metric.p_value is not None]
     if noises:
-        by_history = sum(noise.changes > 0 for noise in noises)
         default = f"{comparison.thresholds.noise_factor:g}"
-        largest = max(noise.factor for noise in noises)
-        if by_history:
+        if by_history := sum(noise.changes > 0 for noise in noises):
+            largest = max(noise.factor for noise in noises)
             which = f"{by_history:,} of {len(noises):,} metrics (up to {largest:.3f})"
             yield f"noise threshold: by the history of {which}, else {default}"
         else:
@@ -235,9 +215,8 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
     undecided = [metric for metric in gating if metric.verdict is ComparisonVerdict.UNDECIDED]
     further = [metric.further_samples for metric in undecided if metric.further_samples is not None]
     if further:
-        what = "what is undecided"
-        if len(further) < len(undecided):
-            what = f"{len(further):,} of {len(undecided):,} undecided metrics"
+        some = f"{len(further):,} of {len(undecided):,} undecided metrics"
+        what = some if len(further) < len(undecided) else "what is undecided"
         yield f"some {max(further):,} more samples of each side would decide {what}"
 
 

@@ -185,18 +185,27 @@ def draw_bounds(
         note(axes, "", point, (0, _ARROW_POINTS if is_lower else -_ARROW_POINTS), arrowprops=arrow)
 
 
-def write_ticks(side: Side, *, digits: int = 10) -> None:
-    """Write an axis's numbers plainly, and none between the named ones."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def write_ticks(
+    side: Side,
+    at: Sequence[float] | None = None,
+    *,
+    steps: Sequence[float] = (1.0,),
+    base: float = 10.0,
+    digits: int = 10,
+    has_minor: bool = False,
+) -> None:
+    """Set ticks at some numbers, or at these steps of all decades, and write them plainly."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+    side.set_major_locator(LogLocator(base, steps) if at is None else FixedLocator(at))
     side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.{digits}g}"))
     side.set_minor_formatter(NullFormatter())
+    if not has_minor:
+        side.set_minor_locator(NullLocator())
 
 
 def set_sizes(grid: Sequence[Axes], sizes: Sequence[float]) -> None:
     """Set the limits of the sizes, and ticks at those that were measured, as far as their names keep apart."""
-    from matplotlib.ticker import FixedLocator, NullLocator
-
     decades = math.log10(max(sizes) / min(sizes))
     room = max(0.04 * decades, _LEAST_ROOM)
     chosen: list[float] = []
@@ -205,21 +214,16 @@ def set_sizes(grid: Sequence[Axes], sizes: Sequence[float]) -> None:
             chosen.append(size)
     for axes in grid:
         axes.set_xlim(min(sizes) / 10**room, max(sizes) * 10**room)
-        axes.xaxis.set_major_locator(FixedLocator(chosen))
-        axes.xaxis.set_minor_locator(NullLocator())
-        write_ticks(axes.xaxis)
+        write_ticks(axes.xaxis, chosen)
 
 
 def set_values(axes: Axes, ends: Sequence[float], *, has_arrows: bool = False) -> None:
     """Set a logarithmic scale of values, all above zero, with room for arrows above them."""
-    from matplotlib.ticker import LogLocator
-
     decades = max(math.log10(max(ends) / min(ends)), 0.15)
     axes.set_yscale("log")
     axes.set_ylim(min(ends) / 10 ** (0.08 * decades), max(ends) * 10 ** ((0.18 if has_arrows else 0.08) * decades))
     steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < _FEW_DECADES else (1.0, 2.0, 5.0)
-    axes.yaxis.set_major_locator(LogLocator(subs=steps if decades < _MANY_DECADES else (1.0,)))
-    write_ticks(axes.yaxis)
+    write_ticks(axes.yaxis, steps=steps if decades < _MANY_DECADES else (1.0,), has_minor=True)
     add_grid(axes, "y")
 
 

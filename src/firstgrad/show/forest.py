@@ -199,12 +199,8 @@ def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:
 
 
 def _set_ticks(axes: Axes) -> None:
-    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
-
     low, high = axes.get_xlim()
     fitting = next((ticks for ticks in _TICKS if low >= ticks[0] / 1.4 and high <= ticks[-1] * 1.4), None)
-    axes.xaxis.set_major_locator(LogLocator() if fitting is None else FixedLocator(fitting))
-    axes.xaxis.set_minor_locator(NullLocator())
-    write_ticks(axes.xaxis, digits=3)
+    write_ticks(axes.xaxis, fitting, digits=3)
     add_grid(axes, "x")
     axes.set_xlim(low, high)

@@ -34,6 +34,7 @@ _PASSES_SHOWN = 3
 _MISMATCHES_SHOWN = 8
 _NAMES_SHOWN = 8
 _STDERR_SHOWN = 15
+_MOST_OF_IT = 0.5
 
 
 def record_parts(record: Record) -> Iterator[Part]:
@@ -65,9 +66,8 @@ def samples_table(records: Sequence[Record]) -> Table:
     rows = []
     for name, write, values in _sampled(records):
         if values:
-            estimate = estimate_median(values)
-            interval = f"{write(estimate.low)} to {write(estimate.high)} ({estimate.confidence:.0%})"
-            rows.append((name, write(estimate.value), interval))
+            one = estimate_median(values)
+            rows.append((name, write(one.value), f"{write(one.low)} to {write(one.high)} ({one.confidence:.0%})"))
     title = f"{len(records)} samples: median [interval]"
     return Table(title=title, columns=(*left("metric"), *right("median", "interval")), rows=rows)
 
@@ -89,13 +89,10 @@ def not_finite_parts(finiteness: Sequence[GroupFiniteness]) -> Iterator[Part]:
         TableRow((group.group, str(group.values), str(group.nan), str(group.infinite)), ends_section=group is bad[-1])
         for group in bad
     ]
-    totals = (sum(group.values for group in bad), sum(g.nan for g in bad), sum(g.infinite for g in bad))
-    rows.append(TableRow((f"{len(bad)} of {len(finiteness)} groups", *map(str, totals)), Style.BOLD))
-    yield Table(
-        title="gradient values that are not finite",
-        columns=(*left("group"), *right("values", "NaN", "infinite")),
-        rows=rows,
-    )
+    totals = (str(sum(getattr(group, count) for group in bad)) for count in ("values", "nan", "infinite"))
+    rows.append(TableRow((f"{len(bad)} of {len(finiteness)} groups", *totals), Style.BOLD))
+    columns = (*left("group"), *right("values", "NaN", "infinite"))
+    yield Table(title="gradient values that are not finite", columns=columns, rows=rows)
     yield Text(
         "A frequent cause: where(mask, f(nan), 0) has a finite value and a NaN gradient, since 0 x NaN is NaN. "
         "Replace missing data by a finite stand-in before the arithmetic, and mask afterwards."
@@ -153,15 +150,15 @@ def _phase_table(record: Record) -> Table:
     whole = record.time_to_first_gradient_seconds
     rows = []
     for phase in record.phases:
-        counts = phase.phase in FIRST_GRADIENT_PHASES and whole
+        share = phase.wall_seconds / whole if whole and phase.phase in FIRST_GRADIENT_PHASES else None
         cells = (
             str(phase.phase),
             format_seconds(phase.wall_seconds),
-            f"{phase.wall_seconds / whole:.1%}" if counts and whole else "",
+            "" if share is None else f"{share:.1%}",
             format_seconds(phase.cpu_seconds),
-            format_bytes(phase.peak_rss_bytes) if phase.peak_rss_bytes is not None else "",
+            "" if phase.peak_rss_bytes is None else format_bytes(phase.peak_rss_bytes),
         )
-        style = Style.BOLD if counts and whole and phase.wall_seconds > whole / 2 else Style.PLAIN
+        style = Style.BOLD if share is not None and share > _MOST_OF_IT else Style.PLAIN
         rows.append(TableRow(cells, style, ends_section=phase.phase in (Phase.IMPORT, Phase.FIRST_CALL)))
     if whole is not None:
         cpu = record.time_to_first_gradient_cpu_seconds or 0.0

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup, SeriesPoint
+    from firstgrad.estimates import Estimate
+    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup
     from firstgrad.record import Record
     from firstgrad.show.drawing import Strokes
 
@@ -65,9 +66,9 @@ class _SeriesLine(NamedTuple):
     strong: frozenset[str] = frozenset()
 
     @property
-    def known(self) -> list[SeriesPoint]:
-        """The points with an estimate."""
-        return [point for point in self.series.points if point.estimate]
+    def known(self) -> list[tuple[str, Estimate]]:
+        """The places that have an estimate."""
+        return [(point.place, point.estimate) for point in self.series.points if point.estimate]
 
 
 def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
@@ -119,12 +120,8 @@ def full_names(series: Sequence[MetricSeries]) -> list[str]:
 def draw_releases(records: Sequence[Record]) -> Figure:
     """Draw what changed over PyMC releases: six panels for each model and target, a line a backend.
 
-    Thick lines with large markers are the backend that the release compiles to by default.
-
-    Raises
-    ------
-    ValueError
-        Where no record names its PyMC release.
+    Thick lines with large markers are the backend that the release compiles to by default. Raises ValueError where no
+    record names its PyMC release.
     """
     axis = release_axis(records)
     if not axis.places:
@@ -223,7 +220,7 @@ def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, h
     Every place of the axis gets its room, so that panels line up.
     """
     position = {place.key: number for number, place in enumerate(axis.places)}
-    estimates = [point.estimate for line in lines for point in line.known if point.estimate]
+    estimates = [estimate for line in lines for _, estimate in line.known]
     axes.set_xlim(-0.5, len(axis.places) - 0.5)
     step = -(-len(axis.places) // _MOST_TICKS) or 1
     chosen = [number for number in range(len(axis.places)) if (len(axis.places) - 1 - number) % step == 0]
@@ -247,21 +244,20 @@ def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: 
     """Draw a line; return where it ends, if it has a number at all."""
     look: Strokes = {"color": line.look.colour, "marker": line.look.marker}
     # NaN breaks the line where all samples failed; it goes on over places that nobody measured.
-    medians = [(position[point.place], _median(point) / factor) for point in line.series.points]
+    medians = [
+        (position[point.place], point.estimate.value / factor if point.estimate else math.nan)
+        for point in line.series.points
+    ]
     plot(axes, medians, label=line.name, markersize=4.5, linewidth=1.4, **look)
-    known = [(position[point.place], point.estimate) for point in line.known if point.estimate]
-    draw_intervals(axes, [(x, one.low / factor, one.high / factor) for x, one in known], line.look.colour)
-    strong = [(position[point.place], _median(point) / factor) for point in line.known if point.place in line.strong]
+    intervals = [(position[place], one.low / factor, one.high / factor) for place, one in line.known]
+    draw_intervals(axes, intervals, line.look.colour)
+    strong = [(position[place], one.value / factor) for place, one in line.known if place in line.strong]
     if strong:
         plot(axes, strong, label=f"{line.name}: default", markersize=8.0, linewidth=4.0, **look)
-    if not known:
+    if not line.known:
         return None
-    x, last = known[-1]
-    return LineEnd(x, last.value / factor, line.name, line.look.colour)
-
-
-def _median(point: SeriesPoint) -> float:
-    return point.estimate.value if point.estimate else math.nan
+    place, last = line.known[-1]
+    return LineEnd(position[place], last.value / factor, line.name, line.look.colour)
 
 
 def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str, int]) -> None:
@@ -285,14 +281,10 @@ def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:
     """Set the range of values: logarithmic where small ones would vanish; `head` is the room above them."""
     low, high = min(ends), max(ends)
     if low > 0 and high > _LOG_SPAN * low:
-        from matplotlib.ticker import LogLocator, NullLocator
-
         decades = math.log10(high / low)
         axes.set_yscale("log")
         axes.set_ylim(low / 10 ** (0.12 * decades), high * 10 ** (head * decades))
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < _MANY_DECADES else (1.0,)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        write_ticks(axes.yaxis, digits=6)
+        write_ticks(axes.yaxis, steps=(1.0, 2.0, 5.0) if decades < _MANY_DECADES else (1.0,), digits=6)
         return
     low, high = min(0.0, low), max(0.0, high)
     room = (high - low) or 1.0

@@ -22,7 +22,7 @@ from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,19 +45,16 @@ def draw_breakeven(result: BreakEven) -> Figure:
     A line with its band an option, thick where it is ahead; at each crossing a dot with the crossing's interval, a line
     down, and its name. A crossing below one evaluation is not drawn.
     """
-    height = 5.2
-    with new_panels(9.0, height) as (figure, [axes]):
+    with new_panels(9.0, 5.2) as (figure, [axes]):
         crossings = [crossing for crossing in result.crossings if crossing.evaluations.value > 1]
         low, high = _span([result], result.n_max)
         room = (0.06 + len(crossings) * _FLOOR_LINE) / (0.9 - len(crossings) * _FLOOR_LINE)
-        _set_scales(axes, result.n_max, (low - room * (high - low), high + 0.06 * (high - low)))
+        limits = low - room * (high - low), high + 0.06 * (high - low)
         looks = looks_of(option.name for option in result.options)
-        _draw_options(axes, result, looks, result.n_max, places=200)
+        _draw_totals(axes, result, looks, result.n_max, limits, places=200, inches=4.3, few=(_WIDE, _WIDER))
         for number, crossing in enumerate(crossings):
             place = _FLOOR + (len(crossings) - 1 - number) * _FLOOR_LINE
             _name_crossing(axes, crossing, result.n_max, looks[crossing.after.name].colour, height=place)
-        _name_options(axes, result, looks, result.n_max, height - 0.9)
-        _write_plainly(axes, few=(_WIDE, _WIDER))
         axes.set_xlabel("gradient evaluations after the first")
         axes.set_ylabel("total seconds, first gradient included")
         axes.set_title(_headline(result))
@@ -85,21 +82,18 @@ def draw_advice(advice: Advice) -> Figure:
     A panel a scenario, of which there is at least one; scales are logarithmic and equal in all of them. Besides what
     `draw_breakeven` shows, the planned number is a dashed upright.
     """
-    panels, height = advice.scenarios, 5.0
+    panels = advice.scenarios
     offers = sorted((offer for panel in panels for offer in panel.offers), key=lambda offer: offer.choice)
     looks = looks_of(offer.choice.name for offer in offers)
     n_max = max(panel.breakeven.n_max for panel in panels)
     low, high = _span([panel.breakeven for panel in panels], n_max)
     notes = 1 + max(len(panel.breakeven.crossings) for panel in panels)
     limits = low - (high - low) * (0.06 + notes * 0.05), high + 0.06 * (high - low)
-    with new_figure(7.2 * len(panels), height) as figure:
+    with new_figure(7.2 * len(panels), 5.0) as figure:
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(grid, panels, strict=True):
-            _set_scales(axes, n_max, limits)
-            _draw_options(axes, panel.breakeven, looks, n_max, places=120)
+            _draw_totals(axes, panel.breakeven, looks, n_max, limits, places=120, inches=4.1, few=(0.0, _WIDEST))
             _note_crossings(axes, panel.breakeven, looks, n_max)
-            _name_options(axes, panel.breakeven, looks, n_max, height - 0.9)
-            _write_plainly(axes, few=(0.0, _WIDEST))
             _mark_planned(axes, advice.workload.in_a_row)
             axes.set_xlabel("gradient evaluations, one after the other")
             axes.set_title(_panel_title(panel))
@@ -136,16 +130,27 @@ def _span(results: Iterable[BreakEven], n_max: float) -> tuple[float, float]:
     return low, max(high, low + 0.3)
 
 
-def _set_scales(axes: Axes, n_max: float, powers: tuple[float, float]) -> None:
+def _draw_totals(
+    axes: Axes,
+    result: BreakEven,
+    looks: dict[str, Look],
+    n_max: float,
+    powers: tuple[float, float],
+    *,
+    places: int,
+    inches: float,
+    few: tuple[float, float],
+) -> None:
+    """Draw a line with its band and name an option, and its stretch ahead once more and thick.
+
+    At the scales stand 1, 2 and 5; above the first span of `few` decades alone, above the second half of them.
+    """
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(1, n_max)
     axes.set_ylim(10 ** powers[0], 10 ** powers[1])
     add_grid(axes)
-
-
-def _draw_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: float, *, places: int) -> None:
-    """Draw a line with its band an option, and its stretch ahead once more and thick."""
+    _write_plainly(axes, few)
     numbers = [n_max ** (step / places) for step in range(places + 1)]
     every = places // _MARKERS
     for position, option in enumerate(result.options):
@@ -164,6 +169,11 @@ def _draw_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: 
             plot(
                 axes, points, color=looks[option.name].colour, linewidth=4.5, alpha=0.55, label=f"{option.name}: ahead"
             )
+    ends = [
+        LineEnd(n_max, option.total_seconds(n_max).value or 10 ** powers[0], _name(option), looks[option.name].colour)
+        for option in result.options
+    ]
+    name_ends(axes, ends, height_inches=inches)
 
 
 def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) -> float:
@@ -200,15 +210,6 @@ def _note_crossings(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max
         note(axes, text, (0.01, 0.02), (0, 13.0 * number), fontsize=9 if number else 7.5, **style)
 
 
-def _name_options(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: float, height_inches: float) -> None:
-    bottom = axes.get_ylim()[0]
-    ends = [
-        LineEnd(n_max, option.total_seconds(n_max).value or bottom, _name(option), looks[option.name].colour)
-        for option in result.options
-    ]
-    name_ends(axes, ends, height_inches=height_inches)
-
-
 def _mark_planned(axes: Axes, evaluations: float) -> None:
     axes.axvline(evaluations, color="#555555", linestyle="--", linewidth=1.2, zorder=0.5, label="planned")
     style: Strokes = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
@@ -216,15 +217,12 @@ def _mark_planned(axes: Axes, evaluations: float) -> None:
     note(axes, f" planned: {count(evaluations)} ", (evaluations, 0.98), ha="right" if is_late else "left", **style)
 
 
-def _write_plainly(axes: Axes, *, few: tuple[float, float]) -> None:
-    """Write 1, 2 and 5 at a scale's decades; above the first span decades alone, above the second half of them."""
-    from matplotlib.ticker import LogLocator
-
+def _write_plainly(axes: Axes, few: tuple[float, float]) -> None:
     for side in (axes.xaxis, axes.yaxis):
         low, high = side.get_view_interval()
-        steps: Sequence[float] = (1.0,) if high > few[0] * low else (1.0, 2.0, 5.0)
-        side.set_major_locator(LogLocator(base=100.0) if high > few[1] * low else LogLocator(subs=steps))
-        write_ticks(side)
+        is_wide, is_widest = (high > span * low for span in few)
+        steps = (1.0,) if is_wide else (1.0, 2.0, 5.0)
+        write_ticks(side, steps=steps, base=100.0 if is_widest else 10.0, has_minor=True)
 
 
 def _tell(crossing: Crossing, n_max: float) -> str:
