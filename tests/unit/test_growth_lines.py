@@ -23,6 +23,7 @@ SECONDS = metric_named("time_to_first_gradient")
 EVALUATION = metric_named("evaluation")
 NODE_COUNT = metric_named("nodes")
 NUMBERS = iter(range(10**6))
+SEEDED, MISSED = {"seed": 7}, {"missed_fraction": 0.5}
 
 
 def sample(model, seconds=1.0, *, backend=BackendName.JAX, scenario=Scenario.COLD, **fields):
@@ -154,6 +155,12 @@ def test_labels_and_commits_are_named_only_where_they_differ():
     assert names == ("label none", "label slow")
     assert "label" not in common
     assert len(find_lines(samples, "timesteps", is_one_side=True)) == 1
+
+
+def test_parameters_are_named_as_a_models_label_names_them():
+    samples = samples_table([sample(pose(steps, **other)) for steps in (10, 20) for other in ({}, SEEDED, MISSED)])
+    _, names = name_lines(find_lines(samples, "timesteps"))
+    assert names == ("jax, cold", "seed=7", "missed_fraction=0.5")
 
 
 def test_a_single_line_is_named_by_backend_and_scenario():
