@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 type Point = dict[str, NDArray[np.float64]]
@@ -52,6 +51,8 @@ def groups_of(model: Grouped | Sequence[Group]) -> Sequence[Group]:
 
 def flatten(point: Mapping[str, NDArray[np.float64]], model: Grouped | Sequence[Group]) -> NDArray[np.float64]:
     """Return a point (or a gradient) as one flat vector, shape (n_values,): groups in order, each in C order."""
+    import numpy as np
+
     return np.concatenate([np.ravel(point[group.value_name]) for group in groups_of(model)])
 
 
@@ -63,6 +64,8 @@ def unflatten(vector: NDArray[np.float64], model: Grouped | Sequence[Group]) -> 
     ValueError
         Where the vector's length is not the groups' number of values.
     """
+    import numpy as np
+
     groups = groups_of(model)
     ends = np.cumsum([group.size for group in groups])
     if vector.shape != (int(ends[-1]),):

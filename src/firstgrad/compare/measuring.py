@@ -180,7 +180,7 @@ def _differing(base: Interpreter | None, head: Interpreter | None) -> frozenset[
     """List the conditions in which two sides' environments differ."""
     from firstgrad.measure.environment import describe_environment
 
-    environments = [describe_environment(interpreter=interpreter) for interpreter in (base, head)]
+    environments = [one.describe() if one else describe_environment() for one in (base, head)]
     one, other = ({"python": known.python} | dict(known.packages) for known in environments)
     return frozenset(name for name in one | other if one.get(name) != other.get(name))
 

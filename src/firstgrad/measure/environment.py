@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from firstgrad.case import BackendName
-    from firstgrad.measure.interpreter import Interpreter
 
 PACKAGES = tuple(
     sorted({"firstgrad", "numpy", "pymc", "pytensor", "scipy"}.union(*(facts.distributions for facts in all_facts())))
@@ -33,38 +32,22 @@ PACKAGES = tuple(
 
 
 def describe_environment(
-    *,
-    threads: int = 1,
-    label: str = "",
-    inherited: Mapping[str, str] | None = None,
-    interpreter: Interpreter | None = None,
+    *, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None
 ) -> Environment:
-    """Describe this machine, and the packages of this process or of another interpreter.
+    """Describe this machine and this process's packages; another Python's: `Interpreter.describe`.
 
-    What only the worker can see (`device`, `bytecode`) is left out.
-
-    Parameters
-    ----------
-    inherited : mapping of str to str, optional
-        The environment variables; the process's own where left out.
-    interpreter : Interpreter, optional
-        Who measures; this process's Python where left out.
+    What only the worker can see (`device`, `bytecode`) is left out. `inherited` are the environment variables, the
+    process's own where left out.
     """
-    if interpreter is None:
-        python = platform.python_version()
-        versions = tuple((name, number) for name in PACKAGES if (number := installed_version(name)))
-        commit = git_commit(Path.cwd())
-    else:
-        python, versions, commit = interpreter.version, interpreter.versions, interpreter.git_commit
     return Environment(
-        python=python,
-        versions=versions,
+        python=platform.python_version(),
+        versions=tuple((name, number) for name in PACKAGES if (number := installed_version(name))),
         flags=",".join(user_flags(os.environ if inherited is None else inherited)),
         compiler=compiler_version(),
         threads=threads,
         host=host_fingerprint(),
         load_before=round(psutil.getloadavg()[0], 2),
-        git_commit=commit,
+        git_commit=git_commit(Path.cwd()),
         label=label,
     )
 

@@ -17,7 +17,7 @@ from firstgrad.errors import PythonEnvironmentError
 from firstgrad.measure.environment import PACKAGES, describe_environment, git_commit, installed_version
 from firstgrad.measure.events import Task
 from firstgrad.model import POSE, make_model
-from firstgrad.record import Record, Status
+from firstgrad.record import Environment, Record, Status
 
 WORKER_NEEDS = ("cattrs", "numpy", "psutil")
 """Packages without which no worker starts, whatever it measures."""
@@ -52,7 +52,7 @@ _ANSWER = """
 import sys
 from firstgrad.codec import from_json, to_json
 from firstgrad.measure.events import Task
-from firstgrad.record import Record, Status
+from firstgrad.record import Environment, Record, Status
 task = from_json(sys.stdin.read(), Task)
 print(to_json(Record(record_id=task.record_id, started_at=task.started_at, case=task.case, status=Status.OK,
                      environment=task.environment)))
@@ -77,6 +77,11 @@ class Interpreter:
     def git_commit(self) -> str:
         """Commit of the repository that its folder is in; '' outside of one."""
         return git_commit(self.folder or Path.cwd())
+
+    def describe(self, *, threads: int = 1, label: str = "") -> Environment:
+        """Describe this machine, and the packages of this Python."""
+        here = describe_environment(threads=threads, label=label)
+        return replace(here, python=self.version, versions=self.versions, git_commit=self.git_commit)
 
     def in_folder(self, folder: Path) -> Interpreter:
         """Return the same Python, running in another folder."""
@@ -169,7 +174,7 @@ def require_same_protocol(interpreter: Interpreter) -> None:
         case=Case(model=make_model(POSE), backend=BackendName.FAKE),
         record_id="protocol",
         started_at="",
-        environment=describe_environment(interpreter=interpreter),
+        environment=interpreter.describe(),
         cache_folder="",
     )
     try:

@@ -131,9 +131,8 @@ def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptio
 def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Task:
     """Make the task of one sample, with the environment and the model's files as they are now."""
     interpreter = options.get("interpreter")
-    environment = describe_environment(
-        threads=options.get("threads", 1), label=options.get("label", ""), interpreter=interpreter
-    )
+    describe = interpreter.describe if interpreter else describe_environment
+    environment = describe(threads=options.get("threads", 1), label=options.get("label", ""))
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
     return Task(
         case=case,

@@ -15,11 +15,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from firstgrad.errors import SpecError
+from firstgrad.points import Group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from firstgrad.points import Group
 
 type Scalar = bool | int | float | str
 
@@ -193,10 +193,35 @@ class PoseSpec:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Its groups, in the order of the flat gradient."""
-        from firstgrad.pose.points import groups
+        """Its groups, in the order of the flat gradient: 16 with 2313 values by default."""
+        steps, bones = self.n_timesteps, self.n_directions
+        written = [
+            Group("eta2_root", (), is_log=True),
+            Group("rho", (bones,), is_log=True),
+            Group("sigma2", (bones,), is_log=True),
+            Group("x_root", (steps, 3)),
+        ]
+        if self.formulation is Formulation.PER_JOINT:
+            written += [Group(f"raw_u_{k}", (steps, 3)) for k in range(1, bones + 1)]
+            written += [Group(f"length_{k}", (steps,)) for k in range(1, bones + 1)]
+        else:
+            written += [Group("raw_u", (steps, bones, 3)), Group("length", (steps, bones))]
+        written.append(Group("obs_sigma", (), is_log=True))
+        if self.likelihood is Likelihood.MIXTURE:
+            written.append(Group("logodds_inlier", ()))
+        return (*written, *self._hmm_groups())
 
-        return groups(self)
+    def _hmm_groups(self) -> list[Group]:
+        if self.hmm is None:
+            return []
+        states, joints = self.hmm.n_states, self.n_joints
+        if self.formulation is Formulation.PER_JOINT:
+            pairs = [f"s{s}_j{j}" for s in range(states) for j in range(joints)]
+            written = [Group(f"hmm_mu_raw_{pair}", (3,)) for pair in pairs]
+            written += [Group(f"hmm_kappa_{pair}", (), is_log=True) for pair in pairs]
+        else:
+            written = [Group("hmm_mu_raw", (states, joints, 3)), Group("hmm_kappa", (states, joints), is_log=True)]
+        return [*written, Group("hmm_init_logits", (states,)), Group("hmm_trans_logits", (states, states))]
 
     @property
     def n_joints(self) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl, import_into, import_jsonl
-from firstgrad.store.patient import add_patiently
+from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl, import_jsonl
+from firstgrad.store.patient import add_patiently, import_into
 
 if TYPE_CHECKING:
     from firstgrad.store.store import Store

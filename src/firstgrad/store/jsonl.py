@@ -16,8 +16,6 @@ from firstgrad.record import SCHEMA_VERSION, Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from firstgrad.store.store import Store
-
 
 DEFAULT_PATH = ".firstgrad/results.sqlite"
 """The store of a project, seen from the project's root."""
@@ -116,32 +114,6 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give the path of a file that an export wrote"
         ) from error
-
-
-def import_into(store: Store, path: str | Path) -> tuple[int, int]:
-    """Add the records of a file to a store, passing over each `record_id` that is already there.
-
-    Each record is its own transaction: after an error, those before the bad line are in the store, and the
-    next import passes over them.
-
-    Returns
-    -------
-    added, skipped : int
-        How many were new, and how many were there.
-
-    Raises
-    ------
-    StoreError
-        As `import_jsonl` and `Store.add` do.
-    """
-    added = skipped = 0
-    for record in import_jsonl(path):
-        if record.record_id in store:
-            skipped += 1
-        else:
-            store.add(record)
-            added += 1
-    return added, skipped
 
 
 _LONGEST_DETAIL = 500

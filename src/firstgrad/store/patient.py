@@ -1,4 +1,4 @@
-"""Adds a record to a store whose server may be away for a while, so that no measurement is lost."""
+"""What goes into a store: a record, though its server may be away for a while; the records of an export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl
+from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl, import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,3 +124,29 @@ def _save(record: Record, folder: str | Path) -> Path:
     path = Path(folder) / f"unsaved-{name}.jsonl"
     export_jsonl([record], path)
     return path
+
+
+def import_into(store: Store, path: str | Path) -> tuple[int, int]:
+    """Add the records of a file to a store, passing over each `record_id` that is already there.
+
+    Each record is its own transaction: after an error, those before the bad line are in the store, and the
+    next import passes over them.
+
+    Returns
+    -------
+    added, skipped : int
+        How many were new, and how many were there.
+
+    Raises
+    ------
+    StoreError
+        As `import_jsonl` and `Store.add` do.
+    """
+    added = skipped = 0
+    for record in import_jsonl(path):
+        if record.record_id in store:
+            skipped += 1
+        else:
+            store.add(record)
+            added += 1
+    return added, skipped
