@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.advice import OfferedChoice, is_complete
@@ -149,36 +149,33 @@ def _is_complete(sample: Sample) -> bool:
     return is_complete(sample["reason"], verdict, sample["time_to_first_gradient"], sample["evaluation"])
 
 
+@dataclass(slots=True)
 class Budgeted:
     """An executor that begins no sample which is not expected to end in time.
 
     `expect` tells seconds of a case, none where nothing is known: then it is begun while there is time.
     """
 
-    def __init__(
-        self,
-        inner: Executor,
-        *,
-        seconds: float | None,
-        expect: Callable[[Case], float | None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._inner, self._seconds, self._expect, self._clock = inner, seconds, expect, clock
-        self.left_out: list[Case] = []
+    inner: Executor
+    _: KW_ONLY
+    seconds: float | None
+    expect: Callable[[Case], float | None]
+    clock: Callable[[], float] = time.monotonic
+    left_out: list[Case] = field(default_factory=list, init=False)
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
         """Measure jobs; see `firstgrad.sweep.rounds.Executor`."""
-        began = self._clock()
+        began = self.clock()
 
         def within() -> Iterator[Job]:
             for job in jobs:
-                left = math.inf if self._seconds is None else self._seconds - (self._clock() - began)
-                if left > 0 and (self._expect(job.case) or 0.0) <= left:
+                left = math.inf if self.seconds is None else self.seconds - (self.clock() - began)
+                if left > 0 and (self.expect(job.case) or 0.0) <= left:
                     yield job
                 else:
                     self.left_out.append(job.case)
 
-        yield from self._inner.run(within(), tell)
+        yield from self.inner.run(within(), tell)
 
     def notes(self) -> tuple[str, ...]:
         """Say what there was no time for; nothing where there was."""
@@ -186,4 +183,4 @@ class Budgeted:
             return ()
         counts = Counter(f"{case.backend} {case.scenario}" for case in self.left_out)
         listed = ", ".join(f"{number} {name}" for name, number in counts.items())
-        return (f"The time budget of {self._seconds:g} s left out {len(self.left_out)} samples: {listed}.",)
+        return (f"The time budget of {self.seconds:g} s left out {len(self.left_out)} samples: {listed}.",)

@@ -201,7 +201,7 @@ class Saving:
     of_what: str  # which time, and of which case, in words; of an estimate with the command that measures it
 
     @property
-    def seconds(self) -> tuple[float, float, float] | None:
+    def saved_seconds(self) -> tuple[float, float, float] | None:
         """What it saves of this model's planned work, least and most; negative where it costs."""
         if self.whole_seconds is None:
             return None

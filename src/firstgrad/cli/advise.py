@@ -39,6 +39,7 @@ Examples:
 \b
 Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 130 interrupted.
 """
+_SAVING = ("basis", "ratio", "saved_seconds", "is_sure", "of_what")
 _SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
 
 
@@ -50,10 +51,10 @@ _samples = functools.partial(declare, panel="The samples")
 class AdviseOptions:
     """How many gradient evaluations are planned, and from which samples."""
 
-    evaluations: Annotated[int | None, _plan("--evaluations", min=1, text="Gradient evaluations that you plan.")] = None
-    chains: Annotated[int | None, _plan("--chains", min=1, text=f"Or: chains [{CHAINS}].")] = None
-    tune: Annotated[int | None, _plan("--tune", min=0, text=f"Tuning draws of each [{TUNE}].")] = None
-    draws: Annotated[int | None, _plan("--draws", min=0, text=f"Draws of each after tuning [{DRAWS}].")] = None
+    evaluations: Annotated[int | None, _plan("--evaluations", "Gradient evaluations that you plan.", min=1)] = None
+    chains: Annotated[int | None, _plan("--chains", f"Or: chains [{CHAINS}].", min=1)] = None
+    tune: Annotated[int | None, _plan("--tune", f"Tuning draws of each [{TUNE}].", min=0)] = None
+    draws: Annotated[int | None, _plan("--draws", f"Draws of each after tuning [{DRAWS}].", min=0)] = None
     leapfrog: Annotated[
         float | None,
         _plan(
@@ -61,21 +62,17 @@ class AdviseOptions:
             text=f"Leapfrog steps a draw, on average [{LEAPFROG:g}: the pose model's]; firstgrad sample counts them.",
         ),
     ] = None
-    cores: Annotated[int | None, _plan("--cores", min=1, text="Chains at a time [1: one after the other].")] = None
-    backend: Annotated[str | None, _samples("--backend", metavar="A,B,...", text="Only these [all installed].")] = None
-    target: Annotated[
-        Target | None, _samples("--target", text="[dlogp with --evaluations, else logp_dlogp, as NUTS.]")
-    ] = None
-    samples: Annotated[int, _samples("--samples", min=1, text="Of each choice.")] = 3
-    no_measure: Annotated[bool, _samples("--no-measure", text="Only what is stored.")] = False
-    time_budget: Annotated[
-        str | None, _samples("--time-budget", text="For measuring what is missing, such as 30m.")
-    ] = None
-    time_limit: Annotated[float, _samples("--time-limit", text="Seconds after which a sample is stopped.")] = 3600.0
-    store: Annotated[str | None, _samples("--store", text="File or database URL [.firstgrad/results.sqlite].")] = None
-    source: Annotated[str | None, _samples("--from", metavar="FILE.jsonl", text="An export, instead of measuring.")] = (
+    cores: Annotated[int | None, _plan("--cores", "Chains at a time [1: one after the other].", min=1)] = None
+    backend: Annotated[str | None, _samples("--backend", "Only these [all installed].", metavar="A,B,...")] = None
+    target: Annotated[Target | None, _samples("--target", "[dlogp with --evaluations, else logp_dlogp, as NUTS.]")] = (
         None
     )
+    samples: Annotated[int, _samples("--samples", "Of each choice.", min=1)] = 3
+    no_measure: Annotated[bool, _samples("--no-measure", "Only what is stored.")] = False
+    time_budget: Annotated[str | None, _samples("--time-budget", "For measuring what is missing, such as 30m.")] = None
+    time_limit: Annotated[float, _samples("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
+    store: Annotated[str | None, _samples("--store", "File or database URL [.firstgrad/results.sqlite].")] = None
+    source: Annotated[str | None, _samples("--from", "An export, instead of measuring.", metavar="FILE.jsonl")] = None
     output: Annotated[str | None, declare("--output", text="The chart goes there: .png or .svg.", metavar="FILE")] = (
         None
     )
@@ -319,9 +316,9 @@ def saving_sentence(saving: Saving) -> str:
     sentence = f"{saving.basis}: leaves {ratio_text(saving.ratio)} of the {saving.of_what}"
     if not saving.is_sure:
         return f"{sentence}; these samples do not tell whether that saves anything"
-    if saving.seconds is None:
+    if saving.saved_seconds is None:
         return sentence
-    value, *ends = saving.seconds
+    value, *ends = saving.saved_seconds
     verb = "saves" if value > 0 else "costs"
     low, high = ("?" if math.isinf(end) else format_seconds(end) for end in sorted(map(abs, ends)))
     return f"{sentence}, {verb} {format_seconds(abs(value))} [{low}, {high}] here"
@@ -352,22 +349,8 @@ def _document(
             for choice in advice.left_out
         ],
         "remedies": [
-            {
-                "remedy": remedy.remedy,
-                "because": remedy.because,
-                "how": remedy.how,
-                "instead": remedy.instead,
-                "savings": [
-                    {
-                        "basis": saving.basis,
-                        "ratio": saving.ratio,
-                        "saved_seconds": saving.seconds,
-                        "is_sure": saving.is_sure,
-                        "of_what": saving.of_what,
-                    }
-                    for saving in remedy.savings
-                ],
-            }
+            {name: getattr(remedy, name) for name in ("remedy", "because", "how", "instead")}
+            | {"savings": [{name: getattr(saving, name) for name in _SAVING} for saving in remedy.savings]}
             for remedy in remedies
         ],
     }

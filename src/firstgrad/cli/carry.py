@@ -116,11 +116,8 @@ def import_records(
 def thinned(record: Record) -> Record:
     """Shorten a record's long lists, so that figures and medians stay nearly as they were.
 
-    Returns
-    -------
-    Record
-        At most `THIN_TIMELINE_POINTS` points of its memory time line, of each stretch the highest; at most
-        `THIN_EVALUATIONS` quantiles of its evaluation times, the extremes and the median among them.
+    It gets at most `THIN_TIMELINE_POINTS` points of its memory time line, of each stretch the highest, and at most
+    `THIN_EVALUATIONS` quantiles of its evaluation times, the extremes and the median among them.
     """
     from dataclasses import replace
 

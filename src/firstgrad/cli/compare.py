@@ -137,9 +137,9 @@ def compare(
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
     from firstgrad.compare.comparison import compare as compare_records
-    from firstgrad.compare.git import resolve_commit
     from firstgrad.compare.judge import Thresholds
     from firstgrad.compare.places import asks_to_measure
+    from firstgrad.compare.sides import resolve_commit
 
     out.refuse_both()
     if output is not None and Path(output).suffix not in _PICTURES:
@@ -204,8 +204,7 @@ def _judge_stored(
     base: str, head: str, metrics: Sequence[Column], *, store: str | None, across: Collection[str], judge: Judge
 ) -> tuple[Comparison, GrowthChanges]:
     from firstgrad.cli.compare_growth import find_growth
-    from firstgrad.compare.git import resolve_commit
-    from firstgrad.compare.sides import read_history, read_sides
+    from firstgrad.compare.sides import read_history, read_sides, resolve_commit
 
     with open_store(store) as opened:
         records = read_sides(opened, base, head, resolve_commit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
 from rich.spinner import Spinner
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from firstgrad.cli.sample import SamplingState
     from firstgrad.measure.events import Event
     from firstgrad.record import Record
     from firstgrad.sweep.grid import Grid
@@ -39,24 +40,14 @@ _BAR_CELLS = 30
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
-class Display(Protocol):
-    """What takes the events of a measurement."""
-
-    def __call__(self, event: Event) -> None:
-        """Take an event."""
+type Display = Callable[[Event], None]
 
 
 class Progress:
     """The state that a display shows.
 
-    Parameters
-    ----------
-    title : str
-        What is measured.
-    clock : callable
-        In seconds.
-    expected_seconds : sequence of float or None
-        Of each process in turn, from former samples; the last one holds for all that follow. None: not known.
+    `expected_seconds` are those of each process in turn, from former samples; the last one holds for all that follow.
+    None: not known.
     """
 
     def __init__(
@@ -143,24 +134,10 @@ class _Screen:
         return self._spinner
 
 
-class _LogState(Protocol):
-    """What a log shows."""
-
-    @property
-    def phase(self) -> object:
-        """What the present line is about; a new one gets a line of its own."""
-
-    def apply(self, event: Any) -> None:
-        """Take an event."""
-
-    def line(self) -> str:
-        """Say where it is now."""
-
-
 class ProgressLog:
     """Writes a line when the phase changes, and every `LOG_SECONDS` in a long one."""
 
-    def __init__(self, state: _LogState, console: Console, clock: Callable[[], float]) -> None:
+    def __init__(self, state: Progress | SamplingState, console: Console, clock: Callable[[], float]) -> None:
         self._state, self._console, self._clock = state, console, clock
         self._phase: object = None
         self._wrote = clock()
@@ -184,21 +161,8 @@ def show_progress(
 ) -> Iterator[Display]:
     """Show a measurement's progress on standard error while the block runs.
 
-    Parameters
-    ----------
-    title : str
-        What is measured.
-    console : rich.console.Console, optional
-        Where to draw; standard error where left out.
-    clock : callable
-        In seconds.
-    expected_seconds : sequence of float or None
-        As in `Progress`.
-
-    Yields
-    ------
-    Display
-        To be given each event.
+    It is drawn on standard error where no console is given; `expected_seconds` as in `Progress`. Yields what is to be
+    given each event.
     """
     console = console or make_console(stderr=True)
     progress = Progress(title, clock, expected_seconds)

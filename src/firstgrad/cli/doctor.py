@@ -79,13 +79,17 @@ def examine() -> Iterator[Diagnosis]:
     yield _room()
 
 
+def _diagnose(what: str, found: str, advice: str, *, is_good: bool, worse: Health = Health.DOUBT) -> Diagnosis:
+    return Diagnosis(what, Health.GOOD, found) if is_good else Diagnosis(what, worse, found, advice)
+
+
 def _packages() -> Iterator[Diagnosis]:
     from firstgrad.measure.environment import installed_version
 
     for name in ("pymc", "pytensor", "numpy"):
-        found = installed_version(name)
-        advice = "" if found else f"pip install {name}"
-        yield Diagnosis(name, Health.GOOD if found else Health.BAD, found or "not installed", advice)
+        version = installed_version(name)
+        found = version or "not installed"
+        yield _diagnose(name, found, f"pip install {name}", is_good=bool(version), worse=Health.BAD)
 
 
 def _backends() -> Iterator[Diagnosis]:
@@ -95,8 +99,7 @@ def _backends() -> Iterator[Diagnosis]:
     compilers = [facts for facts in all_facts() if facts.is_real and facts.name is facts.compiler]
     versions = [backend_version(facts.name) for facts in compilers]
     for facts, version in zip(compilers, versions, strict=True):
-        health = Health.GOOD if version else Health.DOUBT
-        yield Diagnosis(f"backend {facts.name}", health, version or "not available", "" if version else facts.install)
+        yield _diagnose(f"backend {facts.name}", version or "not available", facts.install, is_good=bool(version))
     if not any(versions):
         yield Diagnosis("backends", Health.BAD, "none is available", "install one of the above")
 
@@ -110,23 +113,21 @@ def _load() -> Diagnosis:
     cores, load = host_fingerprint().cores, psutil.getloadavg()[0]
     memory = psutil.virtual_memory()
     found = f"{load:.2f} on {cores} cores; {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    if load > LOAD_PER_CORE * cores:
-        return Diagnosis("load", Health.DOUBT, found, "wait until the machine is idle, or compare CPU seconds")
-    return Diagnosis("load", Health.GOOD, found)
+    advice = "wait until the machine is idle, or compare CPU seconds"
+    return _diagnose("load", found, advice, is_good=load <= LOAD_PER_CORE * cores)
 
 
 def _frequency() -> Diagnosis:
     with suppress(OSError):
         governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
-        if governor == "performance":
-            return Diagnosis("frequency", Health.GOOD, "governor performance")
-        return Diagnosis(
-            "frequency", Health.DOUBT, f"governor {governor}", "sudo cpupower frequency-set -g performance"
-        )
+        advice = "sudo cpupower frequency-set -g performance"
+        return _diagnose("frequency", f"governor {governor}", advice, is_good=governor == "performance")
     return Diagnosis("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
 
 
 def _bytecode() -> Diagnosis:
+    import sysconfig
+
     from firstgrad.measure.environment import has_bytecode
 
     if os.environ.get("PYTHONDONTWRITEBYTECODE") and not has_bytecode("pymc"):
@@ -134,23 +135,17 @@ def _bytecode() -> Diagnosis:
             "bytecode",
             Health.DOUBT,
             "PYTHONDONTWRITEBYTECODE is set and PyMC isn't compiled: each import takes many seconds",
-            f"env -u PYTHONDONTWRITEBYTECODE {sys.executable} -m compileall -q {_site_packages()}",
+            f"env -u PYTHONDONTWRITEBYTECODE {sys.executable} -m compileall -q {sysconfig.get_paths()['purelib']}",
         )
     return Diagnosis("bytecode", Health.GOOD, "compiled, or will be at the first import")
-
-
-def _site_packages() -> Path:
-    import sysconfig
-
-    return Path(sysconfig.get_paths()["purelib"])
 
 
 def _counter() -> Diagnosis:
     from firstgrad.observe.instructions import InstructionCounter
 
-    if InstructionCounter().read() is not None:
-        return Diagnosis("instructions", Health.GOOD, "the processor's counter can be read")
     found = "no counter here (virtual machine, or /proc/sys/kernel/perf_event_paranoid above 2): records go without"
+    if InstructionCounter().read() is not None:
+        found = "the processor's counter can be read"
     return Diagnosis("instructions", Health.GOOD, found)
 
 
@@ -158,6 +153,4 @@ def _room() -> Diagnosis:
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free in {folder}, where private caches go"
-    if free < MIN_FREE_BYTES:
-        return Diagnosis("disk", Health.DOUBT, found, "make room, or set TMPDIR to a larger disk")
-    return Diagnosis("disk", Health.GOOD, found)
+    return _diagnose("disk", found, "make room, or set TMPDIR to a larger disk", is_good=free >= MIN_FREE_BYTES)

@@ -76,10 +76,7 @@ def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
 def expect(case: Case, store: Store | None) -> list[float | None]:
     """Expect so many seconds of each process that measures a case, from former samples in a store.
 
-    Returns
-    -------
-    list of float or None
-        For ``warm`` the process that fills the cache comes first; None where no sample is known.
+    For ``warm`` the process that fills the cache comes first; None where no sample is known.
     """
     from dataclasses import replace
 

@@ -284,21 +284,8 @@ def replace_options(
     Another model family takes over nothing of the model's own options. Of the same one, what belongs to a part that
     isn't there any more (states without an HMM, the parents of another skeleton) isn't taken over either.
 
-    Parameters
-    ----------
-    words : sequence of str
-        As on a command line: options, and at most one model.
-    model, case
-        The command's own.
-    where : str
-        What the user calls these words, for errors.
-    hint_on_extra : str
-        Added to the error where there are more arguments than one model.
-
-    Raises
-    ------
-    SpecError
-        Naming `where`, where the words are no such options.
+    `where` is what the user calls these words, for errors; `hint_on_extra` is added to the one about more arguments
+    than one model. Raises SpecError naming `where`, where the words are no such options.
     """
     defaults = {entry.name: _plain(getattr(case, entry.name)) for entry in fields(case)}
     defaults = {name: value for name, value in defaults.items() if value is not None} | {"model": model.model}

@@ -106,8 +106,7 @@ def _compare(
     source: Source, samples: pd.DataFrame, sides: tuple[str, str], *, across: Collection[str], force: bool
 ) -> Comparison:
     from firstgrad.compare.comparison import compare
-    from firstgrad.compare.git import resolve_commit
-    from firstgrad.compare.sides import choose_side
+    from firstgrad.compare.sides import choose_side, resolve_commit
 
     base, head = sides
     named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
@@ -117,7 +116,7 @@ def _compare(
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
-    from firstgrad.compare.git import list_commits
+    from firstgrad.compare.sides import list_commits
     from firstgrad.errors import SpecError
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.along import make_page

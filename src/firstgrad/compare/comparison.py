@@ -31,14 +31,7 @@ if TYPE_CHECKING:
     from firstgrad.compare.ratio import RatioFit
     from firstgrad.record import Record
 
-_GRAVEST_FIRST = (
-    ComparisonVerdict.SLOWER,
-    ComparisonVerdict.LARGER,
-    ComparisonVerdict.UNDECIDED,
-    ComparisonVerdict.FASTER,
-    ComparisonVerdict.SMALLER,
-    ComparisonVerdict.SAME,
-)
+_GRAVEST_FIRST = tuple(map(ComparisonVerdict, ("slower", "larger", "undecided", "faster", "smaller", "same")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +131,11 @@ def compare(
     records : sequence of Record
         Of both sides, and any others, oldest first.
     base, head : str
-        Labels, commits, or names that `resolve` knows.
-    thresholds : Thresholds, optional
-        Firstgrad's own where left out.
-    metrics : sequence of Column
-        Which to compare.
+        Labels, commits, or names that `resolve` knows, which is as for `firstgrad.compare.sides.find_side`.
     across : collection of str
         Packages (or ``python``, ``compiler``, ``threads``, ``flags``) that are the compared thing.
     force : bool
         Compare unlike sides too.
-    resolve : callable, optional
-        As `firstgrad.compare.sides.find_side` takes it.
     history : pandas.DataFrame, optional
         Earlier samples (`firstgrad.store.Store.samples`), from which noise thresholds are found; those of other cases
         don't disturb.
@@ -159,16 +146,8 @@ def compare(
         By what cases of the two sides are matched: equal ones, or for example all, where another formulation is the
         compared thing.
 
-    Raises
-    ------
-    UnknownSideError
-        Where a side has no records.
-    UnlikeSidesError
-        Where hosts, versions, threads or flags differ that are not in `across`, without `force`.
-    SpecError
-        Where `across` names nothing.
-    ValueError
-        Where `looks` is below 1.
+    Raises UnknownSideError where a side has no records; UnlikeSidesError where hosts, versions, threads or flags differ
+    that are not in `across`, without `force`; SpecError where `across` names nothing; ValueError for fewer than 1 look.
     """
     if looks < 1:
         raise ValueError(f"looks: expected 1 or more, got {looks}")

@@ -103,18 +103,8 @@ def make_environment(
 ) -> Path:
     """Make a virtual environment, compiled to bytecode, in seconds where `uv` is there; return its interpreter.
 
-    Parameters
-    ----------
-    folder : Path
-        Where; it must not exist.
-    python : Path
-        Of which interpreter.
-    wanted : sequence of str
-        Requirements, or folders of projects to install.
-    constraints : sequence of str
-        Requirements that hold for what is installed, and install nothing themselves.
-    seed : bool
-        Whether pip itself is to be there afterwards.
+    `folder` must not exist. `wanted` are requirements, or folders of projects to install; `constraints` hold for what
+    is installed, and install nothing themselves; with `seed` pip itself is there afterwards.
     """
     made = folder / "bin" / "python"
     uv = find_uv()

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 SHOWN_CONFIDENCE = 0.95
 MOST_FURTHER = 500
 _GATING_SECONDS = ("time_to_first_gradient", "time_to_first_gradient_cpu", "evaluation")
-_FACTOR_OPTIONS = {
+_FACTORS = {
     "seconds_factor": "--threshold",
     "memory_factor": "--threshold-memory",
     "counts_factor": "--threshold-counts",
-    "noise_factor": "noise_factor",
-    "same_factor": "same_factor",
-    "counts_noise_factor": "counts_noise_factor",
 }
+_FACTORS |= {name: name for name in ("noise_factor", "same_factor", "counts_noise_factor")}
 _ROUNDING = 1e-9
 _ENDLESS = 1e300
 _POWER = 0.8
@@ -62,7 +60,7 @@ class Thresholds:
     """Probability that of all gating durations of a comparison none is said to have changed that did not."""
 
     def __post_init__(self) -> None:
-        for name, option in _FACTOR_OPTIONS.items():
+        for name, option in _FACTORS.items():
             factor = getattr(self, name)
             if not (math.isfinite(factor) and factor >= 1):
                 raise SpecError(option, f"expected a number of 1 or more, such as 1.1, got {factor!r}")

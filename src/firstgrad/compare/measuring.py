@@ -56,34 +56,12 @@ def measure_sides(
 ) -> MeasuredSides:
     """Measure both sides, round by round; each record is in the store before the next sample begins.
 
-    Parameters
-    ----------
-    requests, cases : pair
-        What BASE and HEAD ask for.
-    label : str
-        Samples under it are taken up again; '' begins anew.
-    store : str, optional
-        File or URL.
-    rounds : int
-        At most so many.
-    looks : collection of int
-        After which rounds `is_decided` is asked.
-    time_budget : (str, float), optional
-        As it was given, and its seconds.
-    order_seed : int
-        Of the order within a round.
-    is_decided : callable
-    show : callable
-        Opens the display of a plan, with what samples take and the lines to begin with.
-    tell : callable
-        Takes lines for a person: how it ended, or how to go on where it was interrupted.
+    `cases` are what the `requests` for BASE and HEAD ask for. Samples under `label` are taken up again; '' begins anew.
+    `is_decided` is asked after the rounds in `looks`. `show` opens the display of a plan, with what samples take and
+    the lines to begin with; `tell` takes lines for a person: how it ended, or how to go on where it was interrupted.
 
-    Raises
-    ------
-    SpecError
-        Where a side cannot be measured so, or `label` has samples of something else.
-    PythonEnvironmentError
-        Where a side's environment can't be made or used.
+    Raises SpecError where a side cannot be measured so, or `label` has samples of something else;
+    PythonEnvironmentError where a side's environment can't be made or used.
     """
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.sweep.local import LocalExecutor

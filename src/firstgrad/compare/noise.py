@@ -98,18 +98,10 @@ class Noise:
 def find_runs(history: pd.DataFrame, *, question: str, conditions: str) -> pd.DataFrame:
     """Find the earlier runs of a case: its samples of one label and commit that were taken without a long gap.
 
-    Parameters
-    ----------
-    history : pandas.DataFrame
-        Samples that were taken earlier, of this case and any others, as `firstgrad.columns.samples_table` makes them.
-    question, conditions : str
-        Of the case: what was asked, on which host and with which packages.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A run a line, in the order in which they ``began``, with when its last sample was started (``ended``) and the
-        median of each metric that 3 samples have; fewer say more of their spread than of noise between runs.
+    `history` has samples that were taken earlier, of this case and any others; `conditions` are host and packages.
+    There is a line for each run, in the order in which they ``began``, with when its last sample was started
+    (``ended``) and the median of each metric that 3 samples have; fewer say more of their spread than of noise between
+    runs.
     """
     import pandas as pd
 

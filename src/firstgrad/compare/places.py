@@ -148,12 +148,8 @@ def make_ready(
 
     None where this process's own Python measures, here. What is to be removed after measuring goes to `stack`.
 
-    Raises
-    ------
-    SpecError
-        Where git knows no such commit, or there is no such Python.
-    PythonEnvironmentError
-        Where the environment can't be made or used. Both name the side.
+    Raises SpecError where git knows no such commit, or there is no such Python; PythonEnvironmentError where the
+    environment can't be made or used. Both name the side.
     """
     from firstgrad.measure.interpreter import ask_interpreter
 
@@ -203,7 +199,7 @@ def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], N
 
 def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
     from firstgrad.compare.environments import check_out, project_name
-    from firstgrad.compare.git import resolve_commit
+    from firstgrad.compare.sides import resolve_commit
     from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol
 
     commit = resolve_commit(request.where)

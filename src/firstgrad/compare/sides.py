@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
+from firstgrad.growth.series import Commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -27,6 +31,7 @@ _NOT_THERE = "not installed"
 _UNKNOWN = "unknown"  # of a sample that ended before it was seen
 _HOST = "host."
 _BYTECODE = "bytecode"
+_LONGEST_SECONDS = 60
 
 
 class SideKind(StrEnum):
@@ -211,3 +216,31 @@ def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
     yield f"{_HOST}memory_bytes", str(host.memory_bytes)
     yield f"{_HOST}operating_system", host.operating_system
     yield f"{_HOST}container_limits", repr(host.container_limits)
+
+
+# --- what git knows of names and commits, in the folder one is in ------------------------------------------------
+
+
+def resolve_commit(name: str) -> str:
+    """Find the whole commit that ``main``, ``HEAD~1`` or a tag stands for; '' where git knows none, or isn't there."""
+    if not name or name.startswith("-") or "\0" in name:  # git would take it for an option
+        return ""
+    return _ask_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+
+
+def list_commits() -> tuple[Commit, ...]:
+    """List all commits with their subject lines, oldest first; empty outside of a repository and without git."""
+    lines = _ask_git("rev-list", "--topo-order", "--reverse", "--all", "--format=%H%x09%s").split("\n")
+    # rev-list writes a line `commit DIGEST` before each of ours
+    pairs = (line.partition("\t") for line in lines if "\t" in line)
+    return tuple(Commit(digest, subject) for digest, _, subject in pairs)
+
+
+def _ask_git(*words: str) -> str:
+    git = shutil.which("git")
+    if git:
+        with suppress(OSError, ValueError, subprocess.TimeoutExpired):
+            done = subprocess.run([git, *words], capture_output=True, timeout=_LONGEST_SECONDS, check=False)
+            if done.returncode == 0:
+                return done.stdout.decode(errors="replace")
+    return ""

@@ -77,25 +77,9 @@ def sample_case(
 
     For ``warm``, a process that makes one draw after one first fills the caches.
 
-    Parameters
-    ----------
-    case : Case
-        Model, backend, scenario and limits; its target and evaluations play no part.
-    plan : SamplingPlan
-        How to sample.
-    label : str
-        The user's name for this run.
-    threads : int
-        Threads of BLAS and OpenMP.
-    on_event : callable, optional
-        Takes each event as it happens, for a display.
+    The case's target and evaluations play no part; `threads` are those of BLAS and OpenMP.
 
-    Raises
-    ------
-    SpecError
-        Where case and plan don't fit each other.
-    SamplerUnavailable
-        Where the sampler's package is missing.
+    Raises SpecError where case and plan don't fit each other; SamplerUnavailable where its package is missing.
     """
     check_sampling(case, plan)
     if find_spec(plan.sampler) is None:

@@ -65,11 +65,8 @@ class StageClock:
     def times(self, *, unsure_seconds: float = 0.0) -> tuple[StageTime, ...]:
         """Add up the stages that ended.
 
-        Parameters
-        ----------
-        unsure_seconds : float
-            How far the borders between tuning and drawing may be off, all together. Where that is too much, the two
-            are one stage, `sampling`.
+        By `unsure_seconds` the borders between tuning and drawing may be off, all together. Where that is too much, the
+        two are one stage, `sampling`.
         """
         times = add_up([*self._marks, *([self._ended] if self._ended else [])])
         both = [spent for spent in times if spent.stage in (SamplingStage.TUNING, SamplingStage.DRAWING)]

@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 
 
 def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> SamplingRun:
-    """Sample in this process.
-
-    Returns
-    -------
-    SamplingRun
-        With a failure in it where the model, the backend or the sampler raised.
-    """
+    """Sample in this process; the run has a failure where the model, the backend or the sampler raised."""
     watch = SamplerWatch(task.plan, emit)
     emit(Started(monotonic_seconds=watch.clock.zero))
     run = SamplingRun(

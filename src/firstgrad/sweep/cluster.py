@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,40 +99,26 @@ class Attempt:
         return replace(record, doubts=find_doubts(record))
 
 
+@dataclass(slots=True)
 class DaskExecutor:
     """Measures samples on the workers of any Dask cluster that is there already.
 
     Each worker measures one sample at a time, however many threads it has. Workers may come and go: a sample whose
     worker is lost is measured again on another. Nothing is lost of what was measured.
 
-    Parameters
-    ----------
-    address
-        Of the scheduler: ``tcp://HOST:PORT``, ``tls://HOST:PORT``, or ``HOST:PORT``.
-    label, threads, keep_filled
-        As for `firstgrad.sweep.local.LocalExecutor`.
-    certificates
-        For TLS; none leaves it to Dask's configuration.
-    warn
-        Takes a line about the cluster that people should read; Python's log where left out.
-    connect_seconds
-        How long to try to reach the scheduler.
+    `address` is the scheduler's: ``tcp://HOST:PORT``, ``tls://HOST:PORT``, or ``HOST:PORT``; without `certificates` TLS
+    is left to Dask's configuration. `warn` takes a line about the cluster that people should read; Python's log where
+    left out. The others are as for `firstgrad.sweep.local.LocalExecutor`.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        label: str = "",
-        threads: int = 1,
-        certificates: Certificates | None = None,
-        keep_filled: bool = True,
-        warn: Callable[[str], None] | None = None,
-        connect_seconds: float = _CONNECT_SECONDS,
-    ) -> None:
-        self.label, self.threads, self.keep_filled = label, threads, keep_filled
-        self.warn = warn or logging.getLogger(__name__).warning
-        self._address, self._certificates, self._connect_seconds = address, certificates, connect_seconds
+    address: str
+    _: KW_ONLY
+    label: str = ""
+    threads: int = 1
+    certificates: Certificates | None = None
+    keep_filled: bool = True
+    warn: Callable[[str], None] = logging.getLogger(__name__).warning
+    connect_seconds: float = _CONNECT_SECONDS
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
         """Measure jobs; see `firstgrad.sweep.rounds.Executor`.
@@ -155,8 +141,8 @@ class DaskExecutor:
                 f"sweeps on many machines need {error.name!r}, which is not here. Install it: "
                 "pip install 'firstgrad[dask]'"
             ) from error
-        address, security = self._address, None
-        if (files := self._certificates) is not None:
+        address, security = self.address, None
+        if (files := self.certificates) is not None:
             address = address if "://" in address else f"tls://{address}"
             security = Security(
                 tls_ca_file=str(files.ca_file),
@@ -166,7 +152,7 @@ class DaskExecutor:
             )
         try:
             client = Client(
-                address, security=security, timeout=self._connect_seconds, set_as_default=False, name="firstgrad-sweep"
+                address, security=security, timeout=self.connect_seconds, set_as_default=False, name="firstgrad-sweep"
             )
         # What Dask raises: OSError when nobody answers, the others for addresses and certificates that it can't use.
         except (OSError, ValueError, TypeError, RuntimeError) as error:

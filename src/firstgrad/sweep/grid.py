@@ -41,15 +41,8 @@ def models_of(
 ) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
     """Return the models of some axes, and the combinations that are none.
 
-    Parameters
-    ----------
-    reference : str
-        Of the model.
-    axes : mapping of str to sequence of scalar
-        What varies; without an HMM its own axes don't multiply.
-    one_at_a_time : bool
-        Of the sizes only one differs from the base in each model: what growth laws need, and a fraction of the whole
-        grid. The other axes are crossed all the same.
+    Without an HMM its own axes don't multiply. With `one_at_a_time` only one of the sizes differs from the base in each
+    model: what growth laws need, and a fraction of the whole grid; the other axes are crossed all the same.
     """
     names = sorted(axes, key=lambda name: _order(reference, axes, name))
     sizes = {name for name in names if _is_size(reference, axes[name], name)}

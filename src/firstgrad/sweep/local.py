@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Scenario
@@ -30,42 +30,28 @@ class _Stopped(Exception):  # noqa: N818 - no error: the sweep was ended
     """Raised within a running sample to end it."""
 
 
+@dataclass(slots=True, kw_only=True)
 class LocalExecutor:
     """Measures samples in processes of this machine.
 
-    Parameters
-    ----------
-    label
-        For the records.
-    threads
-        Of BLAS and OpenMP in each worker.
-    at_once
-        How many samples run at the same time. More than one disturb each other.
-    keep_filled
-        Whether cold samples leave their filled caches to the warm ones of the same model until the sweep ends.
-    interpreter
-        Another Python that is to measure; this process's where left out.
+    `threads` are those of BLAS and OpenMP in each worker; more than one sample `at_once` disturb each other. With
+    `keep_filled` cold samples leave their filled caches to the warm ones of the same model until the sweep ends.
+    Another `interpreter` than this process's may measure.
     """
 
-    def __init__(
-        self,
-        *,
-        label: str = "",
-        threads: int = 1,
-        at_once: int = 1,
-        keep_filled: bool = True,
-        interpreter: Interpreter | None = None,
-    ) -> None:
-        self._label, self._threads, self._at_once, self._keep_filled = label, threads, at_once, keep_filled
-        self._interpreter = interpreter
-        self._stop = threading.Event()
+    label: str = ""
+    threads: int = 1
+    at_once: int = 1
+    keep_filled: bool = True
+    interpreter: Interpreter | None = None
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
         """Measure jobs; see `firstgrad.sweep.rounds.Executor`."""
         # Its folder goes when this process does, even when it is killed.
         with PrivateCaches() as filled:
-            folder = filled.folder / "kept" if self._keep_filled else None
-            if self._at_once == 1:
+            folder = filled.folder / "kept" if self.keep_filled else None
+            if self.at_once == 1:
                 for job in jobs:
                     yield job, self._measure(job, tell, folder)
             else:
@@ -75,10 +61,10 @@ class LocalExecutor:
         self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None], folder: Path | None
     ) -> Iterator[tuple[Job, Record]]:
         running: dict[Future[Record], Job] = {}
-        with ThreadPoolExecutor(self._at_once) as pool:
+        with ThreadPoolExecutor(self.at_once) as pool:
             try:
                 while True:
-                    while len(running) < self._at_once and (job := next(jobs, None)) is not None:
+                    while len(running) < self.at_once and (job := next(jobs, None)) is not None:
                         running[pool.submit(self._measure, job, tell, folder)] = job
                     if not running:
                         return
@@ -98,11 +84,11 @@ class LocalExecutor:
 
         (record,) = measure(
             job.case,
-            label=self._label,
-            threads=self._threads,
+            label=self.label,
+            threads=self.threads,
             on_event=pass_on,
             keep_filled=folder_of_filled(folder, job.case),
-            interpreter=self._interpreter,
+            interpreter=self.interpreter,
         )
         return record
 

@@ -86,16 +86,7 @@ def plan_sweep(
     The scenarios of one model follow each other, cold first: it fills the cache that the others begin with. The
     order follows from the seed alone, so a resumed sweep goes on as it would have gone on.
 
-    Parameters
-    ----------
-    samples
-        How many of each case.
-    done
-        By question, what is stored.
-    seed
-        Of the order.
-    retry_failed
-        Measure again what gave no numbers.
+    `done` has what is stored, by question; with `retry_failed` what gave no numbers is measured again.
     """
     if retry_failed:
         done = {question: Done(samples=stored.samples - stored.without_numbers) for question, stored in done.items()}

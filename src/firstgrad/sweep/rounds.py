@@ -189,16 +189,8 @@ def run_duel(
     A side whose sample gives no numbers ends the duel with that round: it would fail again, and there is nothing to
     compare the other one with.
 
-    Parameters
-    ----------
-    executor
-        Who measures, one sample at a time; a job's `side` is the label of its records.
-    keep
-        Puts a record where it lasts, before the next sample begins.
-    is_decided
-        Asked after the rounds that `Duel.looks` names.
-    clock
-        In seconds.
+    The executor measures one sample at a time; a job's `side` is the label of its records. `keep` puts a record where
+    it lasts, before the next sample begins; `is_decided` is asked after the rounds that `Duel.looks` names.
     """
     began = clock()
     ending = Ending.ALL_ROUNDS
