@@ -20,7 +20,6 @@ PARENT_SIDE = [
     "firstgrad.growth.series",
     "firstgrad.show.bars",
     "firstgrad.show.series",
-    "firstgrad.show.series",
     "firstgrad.show.overview",
     "firstgrad.cli.app",
     "firstgrad.pose.oracle",

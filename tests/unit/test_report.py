@@ -12,8 +12,8 @@ import builders
 import planted
 from builders import git, make_record, store_of
 from firstgrad.growth.series import Commit, commit_axis, release_axis
-from firstgrad.show.along import make_page
 from firstgrad.show.page import render_page
+from firstgrad.show.series import make_page
 from firstgrad.store import export_jsonl
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -13,8 +13,8 @@ import pytest
 
 import planted
 from firstgrad.growth.series import Commit, commit_axis, release_axis
-from firstgrad.show.along import make_page
 from firstgrad.show.page import render_page
+from firstgrad.show.series import make_page
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)

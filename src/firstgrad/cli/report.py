@@ -119,7 +119,7 @@ def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
     from firstgrad.compare.sides import list_commits
     from firstgrad.errors import SpecError
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
-    from firstgrad.show.along import make_page
+    from firstgrad.show.series import make_page
 
     records: list[Record] = source.all_records(label)
     along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())

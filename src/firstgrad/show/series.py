@@ -1,14 +1,16 @@
-"""Metrics along commits or releases: lines with intervals, crosses for failures; and PyMC's releases at a glance."""
+"""Metrics along commits or releases, as lines with intervals; PyMC's releases at a glance; the page of both."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
-from firstgrad.columns import metric_named
-from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, tell_apart
+from firstgrad.columns import METRICS, metric_named, samples_table
+from firstgrad.growth.series import AxisKind, default_backend, group_records, make_series, release_axis, tell_apart
+from firstgrad.show import overview
 from firstgrad.show.drawing import (
     LineEnd,
     Look,
@@ -25,18 +27,23 @@ from firstgrad.show.drawing import (
     scale_of,
     write_ticks,
 )
-from firstgrad.show.words import capitalised, shown, split_common, write_value
+from firstgrad.show.page import Page, Section
+from firstgrad.show.result import Fold, Picture, Span, Style, Table, left, right
+from firstgrad.show.words import capitalised, shown, split_common, write_estimate, write_value
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+    from firstgrad.columns import Column
     from firstgrad.estimates import Estimate
-    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup
+    from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup, SeriesPoint
     from firstgrad.record import Record
     from firstgrad.show.drawing import Strokes
+    from firstgrad.show.result import Inline
 
 PANELS = (
     ("Time to first gradient, cold", "time_to_first_gradient", Scenario.COLD),
@@ -55,6 +62,9 @@ _MOST_TICKS = 24
 _LABEL_POINTS = 11.0
 _LOG_SPAN, _MANY_DECADES = 10.0, 2.5
 _STRIP, _WIDEST_STEP = 0.94, 0.18  # where crosses stand, as a part of the panel's height and of a place's width
+_LONGEST_REASON = 160  # the whole of it is among the failures
+_COLUMNS = (*left("at"), *right("median [interval]", "confidence", "samples"), *left("failed", "doubts"))
+_CAPTION = "Bars: interval of the median. Crosses: failed samples."
 
 
 class _SeriesLine(NamedTuple):
@@ -289,3 +299,88 @@ def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:
     low, high = min(0.0, low), max(0.0, high)
     room = (high - low) or 1.0
     axes.set_ylim(low - (0.08 * room if low < 0 else 0.0), high + head * room)
+
+
+# --- the page --------------------------------------------------------------------------------------------------
+
+
+def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
+    """Put the page together; records that don't tell their place on the axis are left out, and counted.
+
+    Raises ValueError where no record has a place on the axis.
+    """
+    placed = [record for record in records if axis.key_of(record)]
+    if not placed:
+        raise ValueError(f"no record tells its {axis.kind}: nothing to report")
+    groups = group_records(placed, axis)
+    names = {place.key: place.name for place in axis.places}
+    places = {record.record_id: names.get(axis.key_of(record), "no place") for record in placed}
+    samples, by_id = samples_table(placed), {record.record_id: record for record in reversed(placed)}
+    sections = []
+    if axis.kind is AxisKind.RELEASE:
+        picture = Picture(partial(draw_releases, placed), "releases", describe_releases(placed), _CAPTION)
+        sections.append(Section("releases", "PyMC releases at a glance", (picture,)))
+    sections += [section for metric in METRICS if (section := metric_section(groups, metric, axis)) is not None]
+    sections += [
+        overview.failure_section(overview.find_failures(samples, samples["record_id"].map(places)), by_id),
+        overview.doubt_section(samples),
+        overview.environment_section(overview.find_environments(samples), by_id),
+    ]
+    return Page(
+        title="First gradients along " + ("commits" if axis.kind is AxisKind.COMMIT else "PyMC releases"),
+        facts=tuple(_facts(records, placed, groups, axis)),
+        sections=tuple(sections),
+    )
+
+
+def _facts(
+    records: Sequence[Record], placed: Sequence[Record], groups: Sequence[SeriesGroup], axis: SeriesAxis
+) -> Iterator[str]:
+    places, used = axis.places, sum(len(group) for each in groups for _, group in each.records)
+    cases = len({record.case.id for record in placed})
+    began, ended = (choose(record.started_at for record in placed) for choose in (min, max))
+    yield (
+        f"{format_count(len(placed), 'sample')} of {format_count(cases, 'case')} at "
+        f"{format_count(len(places), str(axis.kind))}, from {places[0].name} to {places[-1].name}; measured from "
+        f"{began[:10]} to {ended[:10]} (UTC)."
+    )
+    if len(placed) < len(records):
+        yield f"{format_count(len(records) - len(placed), 'sample')} without a {axis.kind} left out."
+    if used < len(placed):
+        yield (
+            f"{format_count(len(placed) - used, 'sample')} left out of figures and tables of metrics: measured with "
+            "other packages than the newest sample of the same case and release."
+        )
+
+
+def metric_section(groups: Sequence[SeriesGroup], metric: Column, axis: SeriesAxis) -> Section | None:
+    """Make a metric's figure and tables, which are unfolded of the first metric; none where no record has it."""
+    series = make_series(groups, metric)
+    if not any(point.estimate for one in series for point in one.points):
+        return None
+    picture = Picture(partial(draw_series, series, axis), metric.name, describe_series(series, axis), _CAPTION)
+    tables = [
+        Table(title=name, columns=_COLUMNS, rows=[_cells(one, point, axis) for point in one.points])
+        for name, one in zip(full_names(series), series, strict=True)
+    ]
+    numbers = Fold("The numbers", tables, is_open=metric is METRICS[0])
+    return Section(f"metric-{metric.name}", capitalised(metric.title), (picture, numbers))
+
+
+def _cells(series: MetricSeries, point: SeriesPoint, axis: SeriesAxis) -> tuple[Inline, ...]:
+    place, estimate = axis.place(point.place), point.estimate
+    name: Inline = Span(place.name, is_verbatim=True)
+    if place.title:
+        name = (Span(place.name, is_verbatim=True), " ", Span(place.title, Style.DIM))
+    failed = "; ".join(
+        f"{kind.samples}\N{MULTIPLICATION SIGN} {shown(kind.reason, _LONGEST_REASON)}" for kind in point.failed
+    )
+    doubts = [piece for doubt in point.doubts for piece in (", ", Span(str(doubt), link="#doubts"))]
+    return (
+        name,
+        write_estimate(series.metric.unit, estimate) if estimate else "",
+        f"{estimate.confidence:.0%}" if estimate and estimate.samples > 1 else "",
+        f"{estimate.samples if estimate else 0}",
+        Span(failed, Style.BAD) if failed else "",
+        tuple(doubts[1:]),
+    )
