@@ -28,8 +28,7 @@ class Page:
     """A whole page as data."""
 
     title: str
-    facts: tuple[str, ...]
-    """Sentences below the heading: what was counted, and what was left out."""
+    facts: tuple[str, ...]  # sentences below the heading: what was counted, and what was left out
     sections: tuple[Section, ...]
     is_sortable: bool = False
     """Whether tables can be sorted and filtered: the page then runs ``tables.js``, otherwise nothing at all."""

@@ -61,10 +61,8 @@ class Span:
     style: Style = Style.PLAIN
     is_verbatim: bool = False
     """A name, path or message that is not ours: Markdown and HTML write it as code, in which nothing is read."""
-    link: str = ""
-    """On a page: where it leads, such as ``#doubts``."""
-    number: str = ""
-    """On a page: what its cell is sorted by."""
+    link: str = ""  # on a page: where it leads, such as ``#doubts``
+    number: str = ""  # on a page: what its cell is sorted by
 
 
 type Inline = str | Span | tuple[str | Span, ...]
@@ -146,8 +144,7 @@ class Facts:
     """Names with values."""
 
     facts: Sequence[tuple[str, Inline]]
-    width: int = 24
-    """Of the names' column on a terminal."""
+    width: int = 24  # of the names' column on a terminal
 
     def to_terminal(self, width: int) -> Iterator[RichText]:
         for name, value in self.facts:
@@ -186,14 +183,10 @@ class TableColumn:
     """A column of a table."""
 
     name: str
-    is_right: bool = False
-    """Aligned to the right, as numbers are."""
-    is_folded: bool = False
-    """Too long texts go on in the next line, instead of losing their end."""
-    is_kept: bool = False
-    """Never narrower than its longest text."""
-    is_filter: bool = False
-    """On a page: rows can be chosen by its words, where the table can be sorted."""
+    is_right: bool = False  # aligned to the right, as numbers are
+    is_folded: bool = False  # too long texts go on in the next line, instead of losing their end
+    is_kept: bool = False  # never narrower than its longest text
+    is_filter: bool = False  # on a page: rows can be chosen by its words, where the table can be sorted
 
 
 def left(*names: str, is_folded: bool = False) -> tuple[TableColumn, ...]:
@@ -223,12 +216,9 @@ class Table:
     columns: Sequence[TableColumn]
     rows: Sequence[TableRow | Sequence[Inline]]
     title: str = ""
-    title_style: Style | None = None
-    """None: as Rich writes a table's title."""
-    narrow: Table | None = None
-    """Instead of it on a terminal of fewer than `NARROW` columns."""
-    sorted_as: str = ""
-    """On a page: a name for a table that can be sorted and filtered; '' for one that can't."""
+    title_style: Style | None = None  # None: as Rich writes a table's title
+    narrow: Table | None = None  # instead of it on a terminal of fewer than `NARROW` columns
+    sorted_as: str = ""  # on a page: a name for a table that can be sorted and filtered; '' for one that can't
 
     def lines(self) -> Iterator[TableRow]:
         """Yield the rows, all as `TableRow`."""
@@ -373,11 +363,9 @@ class Result:
     """What a verb found out."""
 
     parts: Sequence[Part]
-    document: Any = field(default_factory=dict)
-    """For ``--json``: what `firstgrad.codec.to_json` takes, or `JsonLines`."""
+    document: Any = field(default_factory=dict)  # for ``--json``: what `firstgrad.codec.to_json` takes, or `JsonLines`
     exit_code: int = 0
-    is_failure: bool = False
-    """On a terminal it goes to standard error."""
+    is_failure: bool = False  # on a terminal it goes to standard error
 
 
 def render(result: Result, form: Form, *, width: int = _LOG_WIDTH) -> str:
