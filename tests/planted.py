@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from builders import MIB, sample
+from builders import MIB, memory, phases, sample
 from firstgrad.case import Scenario
 from firstgrad.model import Model
 from firstgrad.pose.spec import Formulation, PosePriors, PoseSpec, Skeleton
-from firstgrad.record import (
-    Check,
-    Doubt,
-    Failure,
-    Memory,
-    MemoryPoint,
-    Phase,
-    PhaseRecord,
-    Status,
-    Verdict,
-)
+from firstgrad.record import Check, Doubt, Failure, Phase, Status, Verdict
 
 COMMITS = tuple(letter * 40 for letter in "abc")
 RELEASES = ("5.28.5", "6.0.0", "6.4.0")
@@ -99,12 +89,8 @@ def of_model(record, seconds=None, *, call_seconds=None, memory_bytes=None, **pa
         case=replace(record.case, model=Model(reference=reference, parameters=given)),
         time_to_first_gradient_seconds=seconds,
         evaluation_seconds=record.evaluation_seconds if call_seconds is None else (call_seconds,) * 3,
-        memory=Memory(
-            peak_rss_bytes=memory_bytes,
-            timeline=tuple(
-                MemoryPoint(at_seconds=float(at), rss_bytes=memory_bytes * (at + 1) // 5, children_rss_bytes=0)
-                for at in range(5)
-            ),
+        memory=memory(
+            memory_bytes / MIB, timeline=[(float(at), memory_bytes * (at + 1) // 5 / MIB) for at in range(5)]
         ),
     )
 
@@ -112,18 +98,13 @@ def of_model(record, seconds=None, *, call_seconds=None, memory_bytes=None, **pa
 def stopped(record, seconds):
     """The same sample as if the time limit had stopped it while it was linked."""
     failure = Failure(kind="TimeLimit", message=f"took longer than {seconds:g} s", phase=Phase.LINK)
-    began = (
-        PhaseRecord(phase=Phase.BUILD, began_seconds=0.0, wall_seconds=1.0, cpu_seconds=1.0),
-        PhaseRecord(phase=Phase.LOGP_GRAPH, began_seconds=1.0, wall_seconds=1.0, cpu_seconds=1.0),
-    )
-    timeline = (MemoryPoint(at_seconds=seconds, rss_bytes=MIB, children_rss_bytes=0),)
     return replace(
         record,
         case=replace(record.case, time_limit_seconds=seconds),
         status=Status.TIMEOUT,
         failure=failure,
-        phases=began,
-        memory=Memory(peak_rss_bytes=MIB, timeline=timeline),
+        phases=phases({Phase.BUILD: 1.0, Phase.LOGP_GRAPH: 1.0}),
+        memory=memory(1, timeline=[(seconds, 1)]),
         time_to_first_gradient_seconds=None,
         evaluation_seconds=(),
     )

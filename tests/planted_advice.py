@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from builders import make_environment, make_record, phase
 from firstgrad.advise.advice import OfferedChoice
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.model import Model
-from firstgrad.record import Check, Counts, GroupFiniteness, Phase, PhaseRecord, Verdict
-from helpers import make_environment, make_record
+from firstgrad.record import Check, Counts, GroupFiniteness, Verdict
 
 MODEL = Model(reference="some/file.py:build")
 COSTS = {"jax": (10.0, 1e-3), "numba": (30.0, 0.5e-3)}
@@ -28,12 +28,11 @@ def planted_sample(
     **environment,
 ):
     """One sample whose check holds."""
-    imported = PhaseRecord(phase=Phase.IMPORT, began_seconds=0.0, wall_seconds=import_seconds, cpu_seconds=1.0)
     return make_record(
         record_id=f"{backend}-{scenario}-{number}-{first_seconds}",
         case=Case(model=model, backend=BackendName(backend), scenario=scenario),
         environment=make_environment(**environment),
-        phases=(imported,),
+        phases=(phase("import", import_seconds, cpu=1.0),),
         time_to_first_gradient_seconds=first_seconds,
         time_to_first_gradient_cpu_seconds=first_seconds,
         evaluation_seconds=(call_seconds,) * 30,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import builders
+from builders import MIB, make_case, make_environment, make_record
 from firstgrad.case import BackendName
 from firstgrad.observe.events import (
     Attribution,
@@ -17,20 +19,7 @@ from firstgrad.observe.events import (
     UnitKind,
 )
 from firstgrad.profile import AllocationSite, Profile
-from firstgrad.record import (
-    CacheUse,
-    Check,
-    Counts,
-    Failure,
-    Memory,
-    MemoryPoint,
-    Phase,
-    PhaseRecord,
-    RewritePass,
-    Status,
-    Verdict,
-)
-from helpers import MIB, make_case, make_environment, make_record
+from firstgrad.record import CacheUse, Check, Counts, Failure, Phase, RewritePass, Status, Verdict
 
 PHASES = {
     Phase.IMPORT: 2.0,
@@ -83,23 +72,12 @@ def planted_spans(phases):
 
 def planted_record(record_id="a1b2c3d4", *, phases=PHASES, backend=BackendName.FAKE, **fields):
     """A record whose phases follow each other."""
-    records, began = [], 0.0
-    for phase, seconds in phases.items():
-        records.append(
-            PhaseRecord(
-                phase=phase,
-                began_seconds=began,
-                wall_seconds=seconds,
-                cpu_seconds=seconds,
-                peak_rss_bytes=round((100 + 40 * began) * MIB),
-            )
-        )
-        began += seconds
+    records = builders.phases(phases)
     known = {
         "record_id": record_id,
         "case": make_case(backend=backend),
         "environment": make_environment(),
-        "phases": tuple(records),
+        "phases": tuple(replace(each, peak_rss_bytes=round((100 + 40 * each.began_seconds) * MIB)) for each in records),
         "time_to_first_gradient_seconds": 10.0,
         "time_to_first_gradient_cpu_seconds": 10.0,
         "rewrite_passes": (
@@ -109,11 +87,11 @@ def planted_record(record_id="a1b2c3d4", *, phases=PHASES, backend=BackendName.F
         ),
         "counts": Counts(groups=4, values=30, nodes_before=900, nodes_after=500, compiled_units=2),
         "evaluation_seconds": (0.001,) * 3,
-        "memory": Memory(
-            peak_rss_bytes=500 * MIB,
+        "memory": builders.memory(
+            500,
             children_peak_rss_bytes=0,
             retained_bytes=90 * MIB,
-            timeline=tuple(MemoryPoint(at_seconds=at, rss_bytes=(100 + 40 * at) * MIB) for at in range(11)),
+            timeline=[(at, 100 + 40 * at) for at in range(11)],
         ),
         "caches": CacheUse(entries_before=0, entries_read=0, entries_written=2, bytes_written=9000),
         "check": Check(verdict=Verdict.AGREES, points=2),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 
+from builders import MIB, make_environment, make_record, memory, phase
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
-from firstgrad.record import Counts, Memory, MemoryPoint, Phase, PhaseRecord
-from helpers import MIB, make_environment, make_record
+from firstgrad.record import Counts
 
 STEPS = (10, 30, 100, 300, 1000)
 BONES = (1, 2, 5, 10, 20)
@@ -48,17 +48,10 @@ def planted_record(spec, scenario, chance, *, backend=BackendName.JAX, number=0,
         record_id=name,
         case=Case(model=spec, backend=backend, scenario=scenario),
         environment=make_environment(**environment),
-        phases=(PhaseRecord(phase=Phase.LINK, began_seconds=0.0, wall_seconds=seconds / 2, cpu_seconds=seconds / 2),),
+        phases=(phase("link", seconds / 2),),
         time_to_first_gradient_seconds=seconds,
         time_to_first_gradient_cpu_seconds=seconds * 0.9,
         evaluation_seconds=(1e-5 * spec.n_timesteps,) * 3,
-        memory=Memory(
-            peak_rss_bytes=400 * MIB,
-            retained_bytes=20 * MIB,
-            timeline=tuple(
-                MemoryPoint(at_seconds=part * seconds, rss_bytes=size * MIB)
-                for part, size in ((0.0, 100), (0.5, 400), (1.0, 120))
-            ),
-        ),
+        memory=memory(400, retained_bytes=20 * MIB, timeline=[(0.0, 100), (0.5 * seconds, 400), (seconds, 120)]),
         counts=Counts(groups=5, values=9, nodes_after=100 + 50 * spec.n_directions, compiled_units=7),
     )

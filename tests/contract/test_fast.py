@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -28,8 +29,8 @@ from firstgrad.pose.spec import Formulation, HmmSpec, Missing, PoseSpec
 
 TINY = PoseSpec(n_timesteps=4, n_directions=2)
 SPECS = {
-    "vectorised": PoseSpec(n_timesteps=4, n_directions=2, formulation=Formulation.VECTORISED),
-    "per_joint with an HMM": PoseSpec(n_timesteps=4, n_directions=2, hmm=HmmSpec(n_states=2)),
+    "vectorised": replace(TINY, formulation=Formulation.VECTORISED),
+    "per_joint with an HMM": replace(TINY, hmm=HmmSpec(n_states=2)),
 }
 
 
@@ -90,21 +91,17 @@ def test_more_effort_gives_the_same_numbers(posed):
     np.testing.assert_allclose(flat_again, flat, rtol=1e-9, atol=1e-9 * np.abs(flat).max())
 
 
+def sampled(count, step):
+    here = {"chains": 1, "cores": 1, "random_seed": 1, "progressbar": False, "compute_convergence_checks": False}
+    return pm.sample(count, tune=count, step=step, **here)
+
+
 def test_nuts_samples_with_it():
     with pm.Model() as model:
         x = pm.Normal("x", 3.0, 2.0)
         pm.Normal("y", x, 1.0, observed=np.array([4.0, 5.0]))
         step = pm.NUTS(logp_dlogp_func=firstgrad.fast_gradient(model))
-        drawn = pm.sample(
-            200,
-            tune=200,
-            step=step,
-            chains=1,
-            cores=1,
-            random_seed=1,
-            progressbar=False,
-            compute_convergence_checks=False,
-        )
+        drawn = sampled(200, step)
     # Conjugate: precision 1/4 + 2, mean (3/4 + 9) / that.
     draws = np.asarray(drawn.posterior["x"]).ravel()
     assert draws.mean() == pytest.approx(9.75 / 2.25, abs=0.25)
@@ -274,16 +271,7 @@ def test_a_compound_step_moves_discrete_variables_with_it():
         n = pm.Poisson("n", 3.0)
         x = pm.Normal("x", n, 1.0)
         steps = [pm.NUTS([x], logp_dlogp_func=firstgrad.fast_gradient(model)), pm.Metropolis([n])]
-        drawn = pm.sample(
-            50,
-            tune=50,
-            step=steps,
-            chains=1,
-            cores=1,
-            random_seed=1,
-            progressbar=False,
-            compute_convergence_checks=False,
-        )
+        drawn = sampled(50, steps)
     draws = drawn.posterior
     assert len(np.unique(draws["n"])) > 1
     assert np.corrcoef(np.ravel(draws["n"]), np.ravel(draws["x"]))[0, 1] > 0.3

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from builders import git
+
 SCRIPT = Path(__file__).parents[2] / "scripts/ci_benchmarks.py"
 
 PROGRAM = f"""#!{sys.executable}
@@ -36,11 +38,6 @@ with open(os.environ["TOLD"], "a") as file:
 print(f"output of {{name}} {{words[0]}}")
 sys.exit(int(os.environ.get(f"CODE_{{name}}_{{words[0]}}", "0")))
 """
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def commit(folder, message="A change"):

@@ -4,26 +4,20 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from builders import MIB, make_environment, make_record, memory, sample, store_of
 from firstgrad.cli.app import app
 from firstgrad.cli.carry import THIN_EVALUATIONS, THIN_TIMELINE_POINTS, thinned
 from firstgrad.columns import METRICS
 from firstgrad.errors import SpecError, StoreError
-from firstgrad.record import Memory, MemoryPoint
 from firstgrad.store import Store, import_jsonl
-from helpers import make_environment, make_record
 
 RUNNER = CliRunner()
 
 
 def long_record(**fields):
-    timeline = tuple(
-        MemoryPoint(at_seconds=number / 100, rss_bytes=9000 if number == 777 else number) for number in range(1000)
-    )
-    return make_record(
-        memory=Memory(peak_rss_bytes=9000, timeline=timeline),
-        evaluation_seconds=tuple(0.001 + number / 1e6 for number in range(200)),
-        **fields,
-    )
+    timeline = [(number / 100, (9000 if number == 777 else number) / MIB) for number in range(1000)]
+    calls = tuple(0.001 + number / 1e6 for number in range(200))
+    return make_record(memory=memory(9000 / MIB, timeline=timeline), evaluation_seconds=calls, **fields)
 
 
 def test_a_thinned_record_keeps_peaks_median_and_extremes():
@@ -43,9 +37,8 @@ def test_a_short_record_stays_as_it_is():
 
 def test_records_go_from_store_to_store(tmp_path):
     first, second, file = (str(tmp_path / name) for name in ("a.sqlite", "b.sqlite", "all.jsonl"))
-    with Store.open(first) as store:
-        for number, label in enumerate("xxy"):
-            store.add(long_record(record_id=f"{number}", environment=make_environment(label=label)))
+    labelled = [make_environment(label=label) for label in "xxy"]
+    store_of([long_record(record_id=f"{n}", environment=each) for n, each in enumerate(labelled)], first)
     done = RUNNER.invoke(app, ["export", file, "--store", first, "--label", "x"])
     assert done.exit_code == 0
     assert "2 records to" in done.stderr
@@ -59,18 +52,12 @@ def test_records_go_from_store_to_store(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "options", "read"),
-    [
-        ("x.csv", (), pd.read_csv),
-        ("x.txt", ("--format", "csv"), pd.read_csv),
-        ("x.parquet", (), pd.read_parquet),
-    ],
+    [("x.csv", (), pd.read_csv), ("x.txt", ("--format", "csv"), pd.read_csv), ("x.parquet", (), pd.read_parquet)],
 )
 def test_a_table_has_a_line_a_sample_and_a_column_a_metric(tmp_path, name, options, read):
     if read is pd.read_parquet:
         pytest.importorskip("pyarrow")
-    with Store.open(tmp_path / "a.sqlite") as store:
-        for number, label in enumerate("xxy"):
-            store.add(make_record(record_id=f"{number}", environment=make_environment(label=label)))
+    store_of((sample(1.0, number=number, label=label) for number, label in enumerate("xxy")), tmp_path / "a.sqlite")
     file = tmp_path / name
     done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite"), "--label", "x", *options])
     assert done.exit_code == 0, done.output
@@ -86,8 +73,7 @@ def test_a_parquet_without_pyarrow_says_what_to_install_and_leaves_the_old_file(
         raise ImportError("no pyarrow")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", to_parquet)
-    with Store.open(tmp_path / "a.sqlite") as store:
-        store.add(make_record())
+    store_of([make_record()], tmp_path / "a.sqlite")
     file = tmp_path / "x.parquet"
     file.write_text("before")
     done = RUNNER.invoke(app, ["export", str(file), "--store", str(tmp_path / "a.sqlite")])

@@ -70,12 +70,9 @@ def test_the_ends_are_those_of_scipy_where_it_has_any():
         assert (found.low, found.high) == (known.low, known.high)
 
 
-def test_constant_samples_have_an_interval_of_no_width():
+def test_constant_samples_have_an_interval_of_no_width_and_no_samples_are_refused():
     found = estimate_median([2.5] * 11)
     assert (found.value, found.low, found.high, found.samples) == (2.5, 2.5, 2.5, 11)
-
-
-def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="no samples"):
         estimate_median([])
 

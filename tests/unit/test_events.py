@@ -34,15 +34,10 @@ def test_every_event_is_one_line_and_comes_back_as_it_was(event):
     assert same(back, event)
 
 
-def test_a_task_comes_back_as_it_was():
-    task = make_task()
-    assert from_json(to_json(task), Task) == task
-
-
-def test_an_event_is_written_as_documented():
-    assert (
-        write_event(PhaseBegan(phase=Phase.LINK, at_seconds=1.5)) == b'PhaseBegan {"at_seconds":1.5,"phase":"link"}\n'
-    )
+def test_an_event_is_written_as_documented_and_a_task_comes_back_as_it_was():
+    line = b'PhaseBegan {"at_seconds":1.5,"phase":"link"}\n'
+    assert write_event(PhaseBegan(phase=Phase.LINK, at_seconds=1.5)) == line
+    assert from_json(to_json(make_task()), Task) == make_task()
 
 
 @pytest.mark.parametrize(

@@ -121,24 +121,18 @@ def test_an_interval_beyond_all_measure_reaches_the_edge_with_an_arrow():
     assert axes.get_xlim()[1] < 100
 
 
-def test_a_metric_without_a_ratio_says_its_numbers():
-    figure = draw_forest(compared(samples("a", [0.0] * 3, [10.0] * 3)))
-    assert words(figure) == ["0 s on BASE, 10.0 s on HEAD"]
-
-
-def test_cases_that_differ_in_their_limits_only_are_told_apart():
+def test_the_figure_says_what_was_compared():
+    records = samples("a", [10.0] * 3, [10.0] * 3)
+    assert draw_forest(compared(records)).get_suptitle().splitlines() == [
+        "Time to first gradient",
+        "BASE label old, HEAD label new",
+        str(records[0].case),
+    ]
+    # A metric without a ratio says its numbers; cases that differ in their limits only are told apart.
+    assert words(draw_forest(compared(samples("a", [0.0] * 3, [10.0] * 3)))) == ["0 s on BASE, 10.0 s on HEAD"]
     cases = [make_case(evaluations=number) for number in (1, 2)]
     records = [sample(case, label, 10.0, number=i) for case in cases for label in ("old", "new") for i in range(3)]
     assert len(rows(draw_forest(compared(records)))) == 2
-
-
-def test_the_figure_says_what_was_compared():
-    records = samples("a", [10.0] * 3, [10.0] * 3)
-    figure = draw_forest(compared(records))
-    title, sides, common = figure.get_suptitle().splitlines()
-    assert title == "Time to first gradient"
-    assert sides == "BASE label old, HEAD label new"
-    assert common == str(records[0].case)
 
 
 def test_the_description_counts_the_verdicts_and_names_the_worst():

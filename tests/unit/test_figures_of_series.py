@@ -10,6 +10,7 @@ import pytest
 from drawn import line, saves_as_text, texts, title
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.columns import Unit, metric_named
+from firstgrad.estimates import estimate_median
 from firstgrad.growth.series import Commit, commit_axis, group_records, make_series
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Failure, Memory, Status
@@ -131,15 +132,9 @@ def test_the_releases_emphasise_the_default_backend_of_each():
     assert not [each for each in axes.lines if each.get_label() == "jax: default"]
     assert list(line(axes, "jax: failed").get_xdata()) == [1]
     assert list(line(axes, "numba").get_ydata()) == [6.0, 6.0]
-
-
-def test_the_description_of_the_releases_has_their_numbers():
     text = describe_releases(release_records())
     assert "(c until 5.28.5, numba from 6.0.0)" in text
     assert "jax: 6.00 s at 5.28.5, 6.00 s at 6.4.0, failed samples at 6.0.0" in text
-
-
-def test_records_without_a_release_give_no_figure():
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_releases([make_record()])
 
@@ -163,10 +158,5 @@ def test_numbers_have_units_and_an_axis_has_one():
     assert write_value(Unit.BYTES, 300 * MIB) == "300 MiB"
     assert (scale_of(Unit.SECONDS, [0.002]).unit, scale_of(Unit.BYTES, [3.0e9]).unit) == ("milliseconds", "GiB")
     assert scale_of(Unit.COUNT, []).unit == ""
-
-
-def test_a_single_sample_has_no_interval():
-    from firstgrad.estimates import estimate_median
-
-    assert write_estimate(Unit.SECONDS, estimate_median([2.0])) == "2.00 s"
+    assert write_estimate(Unit.SECONDS, estimate_median([2.0])) == "2.00 s"  # no interval
     assert write_estimate(Unit.SECONDS, estimate_median([1.0, 2.0, 3.0])) == "2.00 s [1.00 s, 3.00 s]"

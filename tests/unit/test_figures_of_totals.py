@@ -90,20 +90,12 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
     assert max(len(each) for each in texts(figure.axes[0])) < 100
 
 
-@pytest.fixture(scope="module")
-def advice():
+def test_each_scenario_has_a_panel_whose_lead_changes_where_it_was_planted():
     records, workload = planted_samples(), Workload(evaluations=20_000)
-    return make_advice(find_offers(records, asked(records), workload), workload)
-
-
-def test_each_scenario_has_a_panel_with_equal_scales(advice):
-    cold, warm = draw_advice(advice).axes
-    assert title(cold) == "cold caches: jax"
-    assert (cold.get_xlim(), cold.get_ylim()) == (warm.get_xlim(), warm.get_ylim())
-
-
-def test_the_lead_changes_where_it_was_planted(advice):
-    axes = draw_advice(advice).axes[0]
+    advice = make_advice(find_offers(records, asked(records), workload), workload)
+    axes, warm = draw_advice(advice).axes
+    assert title(axes) == "cold caches: jax"
+    assert (axes.get_xlim(), axes.get_ylim()) == (warm.get_xlim(), warm.get_ylim())
     assert line(axes, "jax: ahead").get_xdata()[-1] == pytest.approx(40_000)
     assert line(axes, "numba: ahead").get_xdata()[0] == pytest.approx(40_000)
     assert list(line(axes, "numba: crossing").get_xdata()) == pytest.approx([40_000])
@@ -111,13 +103,7 @@ def test_the_lead_changes_where_it_was_planted(advice):
     assert low < 40_000 < high
     assert list(line(axes, "planned").get_xdata()) == [20_000, 20_000]
     assert any("numba from 40,000 on" in text for text in texts(axes))
-
-
-def test_the_lines_of_an_advice_are_totals(advice):
-    drawn = line(draw_advice(advice).axes[0], "jax")
-    assert drawn.get_ydata()[0] == pytest.approx(10.0, rel=1e-3)
-    assert drawn.get_ydata()[-1] == pytest.approx(10.0 + 1e-3 * drawn.get_xdata()[-1])
-
-
-def test_an_advice_in_words_says_what_is_to_be_seen(advice):
+    totals = line(axes, "jax")
+    assert totals.get_ydata()[0] == pytest.approx(10.0, rel=1e-3)
+    assert totals.get_ydata()[-1] == pytest.approx(10.0 + 1e-3 * totals.get_xdata()[-1])
     assert "If your cache is empty (cold): jax is ahead up to 40,000" in describe_advice(advice)

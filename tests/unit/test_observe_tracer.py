@@ -127,14 +127,9 @@ def module(name, began, ended, *inner):
     return Stretch("import", name, began, ended, list(inner))
 
 
+PYTENSOR = module("pytensor", 2.0, 6.0, module("numpy", 3.0, 4.0), module("pytensor.tensor", 4.0, 5.5))
 PLANTED = (
-    module(
-        "pymc",
-        1.0,
-        11.0,
-        module("pytensor", 2.0, 6.0, module("numpy", 3.0, 4.0), module("pytensor.tensor", 4.0, 5.5)),
-        module("pymc.model", 7.0, 8.0),
-    ),
+    module("pymc", 1.0, 11.0, PYTENSOR, module("pymc.model", 7.0, 8.0)),
     module("jax", 12.0, 14.0, module("numpy.extra", 12.5, 13.0)),
 )
 
@@ -146,19 +141,14 @@ def test_own_seconds_are_without_other_modules_and_inclusive_ones_count_each_sec
     assert (found["numpy"].own_seconds, found["numpy"].wall_seconds) == (1.5, 1.5)
     assert (found["jax"].own_seconds, found["jax"].wall_seconds) == (1.5, 2.0)
     assert found[NO_IMPORT].own_seconds == 2.0
-
-
-def test_own_seconds_add_up_to_the_block_however_few_are_listed():
+    # They add up to the block however few are listed.
     found = sum_imports(PLANTED, 14.0, most=1)
     assert [each.name for each in found] == ["pymc", THE_REST, NO_IMPORT]
     assert sum(each.own_seconds for each in found) == pytest.approx(14.0)
 
 
-def test_nothing_seen_is_nothing_said():
+def test_nothing_seen_is_nothing_said_and_quick_modules_have_no_span():
     assert sum_imports((), 3.0) == ()
-
-
-def test_quick_modules_have_no_span():
     spans = import_spans((module("slow", 0.0, 1.0, module("quick", 0.1, 0.1001)),))
     assert [each.name for each in spans] == ["slow"]
 

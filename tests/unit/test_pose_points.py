@@ -59,12 +59,8 @@ def test_per_joint_groups_are_named_as_the_model_names_them():
         ("length_2", (2,)),
         ("obs_sigma_log__", ()),
         ("logodds_inlier", ()),
-        ("hmm_mu_raw_s0_j0", (3,)),
-        ("hmm_mu_raw_s0_j1", (3,)),
-        ("hmm_mu_raw_s0_j2", (3,)),
-        ("hmm_kappa_s0_j0_log__", ()),
-        ("hmm_kappa_s0_j1_log__", ()),
-        ("hmm_kappa_s0_j2_log__", ()),
+        *((f"hmm_mu_raw_s0_j{joint}", (3,)) for joint in range(3)),
+        *((f"hmm_kappa_s0_j{joint}_log__", ()) for joint in range(3)),
         ("hmm_init_logits", (1,)),
         ("hmm_trans_logits", (1, 1)),
     ]
@@ -136,15 +132,11 @@ def test_mapped_arrays_are_copies(formulation, mapping):
     assert not any(np.shares_memory(copy, value) for copy in mapped.values() for value in point.values())
 
 
-def test_unflattened_groups_are_copies():
+@pytest.mark.parametrize("extra", [-1, 1])
+def test_a_vector_of_the_wrong_length_is_refused_and_unflattened_groups_are_copies(extra):
     spec = PoseSpec(n_timesteps=2, n_directions=2)
     vector = np.zeros(n_values(spec))
     unflatten(vector, spec)["x_root"] += 1
     assert not vector.any()
-
-
-@pytest.mark.parametrize("extra", [-1, 1])
-def test_a_vector_of_the_wrong_length_is_refused(extra):
-    spec = PoseSpec(n_timesteps=2, n_directions=2)
     with pytest.raises(ValueError, match=f"expected a vector of {n_values(spec)} values"):
         unflatten(np.zeros(n_values(spec) + extra), spec)

@@ -127,16 +127,12 @@ def test_parents_and_custom_come_together(wrong):
     assert caught.value.field == "parents"
 
 
-def test_specs_are_frozen_equal_and_hashable():
+def test_specs_are_frozen_equal_and_hashable_and_their_errors_caught_as_firstgrads_and_as_value_errors():
     spec = PoseSpec(hmm=HmmSpec(n_states=3))
     assert hash(spec) == hash(PoseSpec(hmm=HmmSpec(n_states=3)))
     assert replace(spec, formulation=Formulation.VECTORISED) != spec
     with pytest.raises(FrozenInstanceError):
         spec.seed = 1
-
-
-def test_a_spec_error_is_caught_as_firstgrads_and_as_a_value_error():
-    with pytest.raises(FirstgradError):
-        PoseSpec(n_cameras=0)
-    with pytest.raises(ValueError, match="n_cameras"):
-        PoseSpec(n_cameras=0)
+    for kind in (FirstgradError, ValueError):
+        with pytest.raises(kind, match="n_cameras"):
+            PoseSpec(n_cameras=0)

@@ -49,40 +49,38 @@ some_spans = st.lists(
 )
 
 
-def test_spans_that_nest_stay_as_they_are():
-    spans = [span("a", 0, 10), span("b", 1, 4), span("c", 2, 3), span("d", 4, 9), span("e", 12, 13)]
-    expected = [
-        ("a", 0, 10, [("b", 1, 4, [("c", 2, 3, [])]), ("d", 4, 9, [])]),
-        ("e", 12, 13, []),
-    ]
-    assert outline(spans) == expected
-    assert outline(reversed(spans)) == expected
-
-
-def test_a_child_that_ends_after_its_parent_is_cut():
-    assert outline([span("a", 0, 10), span("b", 6, 10.5)]) == [("a", 0, 10, [("b", 6, 10, [])])]
-
-
-def test_a_short_span_never_cuts_a_long_one():
+NESTS = {
+    "spans that nest stay as they are": (
+        [span("a", 0, 10), span("b", 1, 4), span("c", 2, 3), span("d", 4, 9), span("e", 12, 13)],
+        [("a", 0, 10, [("b", 1, 4, [("c", 2, 3, [])]), ("d", 4, 9, [])]), ("e", 12, 13, [])],
+    ),
+    "a child that ends after its parent is cut": (
+        [span("a", 0, 10), span("b", 6, 10.5)],
+        [("a", 0, 10, [("b", 6, 10, [])])],
+    ),
     # By a rounding the child begins first.
-    assert outline([span("short", 0.999, 2.0), span("long", 1.0, 9.0)]) == [
-        ("long", 1.0, 9.0, [("short", 1.0, 2.0, [])])
-    ]
+    "a short span never cuts a long one": (
+        [span("short", 0.999, 2.0), span("long", 1.0, 9.0)],
+        [("long", 1.0, 9.0, [("short", 1.0, 2.0, [])])],
+    ),
+    "a phase is cut by nothing but a phase": (
+        [span("a", 0, 5, SpanKind.PHASE), span("b", 5, 6, SpanKind.PHASE), span("over both", 1, 6)],
+        [("a", 0, 5, [("over both", 1, 5, [])]), ("b", 5, 6, [])],
+    ),
+    "of equal spans the phase is the outer one and the unit the inner": (
+        [span("u", 0, 1, SpanKind.UNIT), span("p", 0, 1, SpanKind.PASS), span("f", 0, 1, SpanKind.PHASE)],
+        [("f", 0, 1, [("p", 0, 1, [("u", 0, 1, [])])])],
+    ),
+    "times that are none are left out": (
+        [span("a", math.nan, 1), span("b", 0, math.inf), span("c", 3, 2), span("d", -1, 1)],
+        [("d", 0, 1, []), ("c", 3, 3, [])],
+    ),
+}
 
 
-def test_a_phase_is_cut_by_nothing_but_a_phase():
-    spans = [span("a", 0, 5, SpanKind.PHASE), span("b", 5, 6, SpanKind.PHASE), span("over both", 1, 6)]
-    assert outline(spans) == [("a", 0, 5, [("over both", 1, 5, [])]), ("b", 5, 6, [])]
-
-
-def test_of_equal_spans_the_phase_is_the_outer_one_and_the_unit_the_inner():
-    spans = [span("u", 0, 1, SpanKind.UNIT), span("p", 0, 1, SpanKind.PASS), span("f", 0, 1, SpanKind.PHASE)]
-    assert outline(spans) == [("f", 0, 1, [("p", 0, 1, [("u", 0, 1, [])])])]
-
-
-def test_times_that_are_none_are_left_out():
-    odd = [span("a", math.nan, 1), span("b", 0, math.inf), span("c", 3, 2), span("d", -1, 1)]
-    assert outline(odd) == [("d", 0, 1, []), ("c", 3, 3, [])]
+@pytest.mark.parametrize(("spans", "nests"), NESTS.values(), ids=NESTS)
+def test_spans_nest_in_whatever_order_they_come(spans, nests):
+    assert outline(spans) == outline(reversed(spans)) == nests
 
 
 @given(some_spans)

@@ -148,12 +148,9 @@ def test_tuning_and_drawing_are_counted_apart():
     assert (tally.step_size, tally.stuck_chains) == (0.25, 0)
 
 
-def test_without_draws_there_are_no_counts():
+def test_without_draws_there_are_no_counts_and_chains_at_the_same_place_stand_at_two_places():
     tally = tally_of()
     assert (tally.tuning, tally.drawing, tally.step_size, tally.stuck_chains) == (None, None, None, 0)
-
-
-def test_chains_at_the_same_place_stand_at_two_places():
     assert tally_of(drawn(1), drawn(1, chain=1), chains=2).drawing.positions == 2
 
 
@@ -248,29 +245,30 @@ class Progress:
         return {time.stage: pytest.approx(time.wall_seconds) for time in times}
 
 
-def test_looks_at_one_chain():
-    progress = Progress(tune=100, draws=20)
-    for seconds, finished in ((1.0, 30), (1.0, 99), (0.01, 101), (1.0, 120)):
-        progress.after(seconds, finished)
-    assert progress.looks.unsure_seconds == pytest.approx(0.01)
-    assert progress.end() == {TUNING: 2.01, DRAWING: 1.0, OTHER: 0.25}
-    assert progress.told[-2] == DrawsNow(tuned=100, drawn=20, divergences=1)
+LOOKS = {
+    "one chain": ([(1.0, 30), (1.0, 99), (0.01, 101), (1.0, 120)], 0.01, {TUNING: 2.01, DRAWING: 1.0, OTHER: 0.25}),
+    "two chains one after the other": (
+        [
+            *((1.0, 99, 0), (0.01, 100, 0), (0.5, 119, 0), (0.02, 120, 2), (2.0, 120, 98), (0.03, 120, 103)),
+            (0.5, 120, 120),
+        ],
+        0.06,
+        {TUNING: 3.04, DRAWING: 1.02, OTHER: 0.25},
+    ),
+    "where the border is missed it is one stage": ([(10.0, 99), (0.005, 120)], np.inf, {SAMPLING: 10.005, OTHER: 0.25}),
+}
 
 
-def test_looks_at_two_chains_one_after_the_other():
-    progress = Progress(tune=100, draws=20, chains=2)
-    looks = ((1.0, 99, 0), (0.01, 100, 0), (0.5, 119, 0), (0.02, 120, 2), (2.0, 120, 98), (0.03, 120, 103))
-    for seconds, *finished in (*looks, (0.5, 120, 120)):
+@pytest.mark.parametrize(("looks", "unsure_seconds", "times"), LOOKS.values(), ids=LOOKS)
+def test_looks_at_chains(looks, unsure_seconds, times):
+    chains = len(looks[0]) - 1
+    progress = Progress(tune=100, draws=20, chains=chains)
+    for seconds, *finished in looks:
         progress.after(seconds, *finished)
-    assert progress.looks.unsure_seconds == pytest.approx(0.06)
-    assert progress.end() == {TUNING: 3.04, DRAWING: 1.02, OTHER: 0.25}
-
-
-def test_looks_that_miss_the_border_tell_one_stage():
-    progress = Progress(tune=100, draws=20)
-    progress.after(10.0, 99)
-    progress.after(0.005, 120)
-    assert progress.end() == {SAMPLING: 10.005, OTHER: 0.25}
+    assert progress.looks.unsure_seconds == pytest.approx(unsure_seconds)
+    assert progress.end() == times
+    if chains == 1:
+        assert progress.told[-2] == DrawsNow(tuned=100, drawn=20, divergences=1)
 
 
 def test_a_late_look_changes_nothing():

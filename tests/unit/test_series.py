@@ -58,16 +58,10 @@ def test_commits_come_in_gits_order_with_their_subjects():
     assert [(point.place, point.estimate.value) for point in series.points] == [(OLD, 2.0), (NEW, 1.0)]
 
 
-def test_without_git_commits_come_by_their_first_record():
-    records = [
-        sample(1.0, git_commit=NEW, started="2025-01-03"),
-        sample(1.0, git_commit=OLD, started="2025-01-02"),
-        sample(1.0, git_commit=NEW, started="2025-01-01"),
-    ]
+def test_without_git_commits_come_by_their_first_record_and_those_that_git_no_longer_knows_come_first():
+    days = ((NEW, 3), (OLD, 2), (NEW, 1))
+    records = [sample(1.0, git_commit=commit, started=f"2025-01-0{day}") for commit, day in days]
     assert [place.key for place in commit_axis(records).places] == [NEW, OLD]
-
-
-def test_commits_that_git_no_longer_knows_come_first():
     records = [sample(1.0, git_commit=OLD, started="2025-01-01"), sample(1.0, git_commit=NEW, started="2025-01-02")]
     assert [place.key for place in commit_axis(records, [Commit(OLD)]).places] == [NEW, OLD]
 

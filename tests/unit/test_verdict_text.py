@@ -15,23 +15,14 @@ def group(name, nan=0, infinite=0):
     return GroupFiniteness(group=name, values=4, nan=nan, infinite=infinite)
 
 
-def test_groups_that_are_not_finite_are_named():
-    lines = told(finiteness=(group("a", nan=1), group("b"), group("c", nan=1, infinite=2)))
-    assert lines[1] == "  4 of 12 gradient values are not finite, in 2 groups: a, c"
-
-
-def test_of_many_groups_the_first_are_named():
-    lines = told(finiteness=tuple(group(f"g{number}", nan=1) for number in range(11)))
-    assert lines[1].endswith("in 11 groups: g0, g1, g2, g3, g4, g5, g6, g7 and 3 more")
-
-
-def test_all_finite_is_one_line():
+def test_groups_that_are_not_finite_are_named_and_of_many_the_first():
     assert told(finiteness=(group("a"),)) == [
         "no oracle for this model; finiteness was checked; all 4 gradient values are finite"
     ]
-
-
-def test_terms_and_discrete_variables_are_named():
+    lines = told(finiteness=(group("a", nan=1), group("b"), group("c", nan=1, infinite=2)))
+    assert lines[1] == "  4 of 12 gradient values are not finite, in 2 groups: a, c"
+    lines = told(finiteness=tuple(group(f"g{number}", nan=1) for number in range(11)))
+    assert lines[1].endswith("in 11 groups: g0, g1, g2, g3, g4, g5, g6, g7 and 3 more")
     assert told(logp_not_finite=("y", "p"), held=("k",))[1:] == [
         "  terms of the log-density that are not finite: y, p",
         "  discrete, held at their start values: k",
