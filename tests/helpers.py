@@ -1,4 +1,4 @@
-"""What tests share: a clock that stands still, a user's model file, and a look at processes and at figures."""
+"""What tests share: a clock that stands still, a user's model file, and a look at processes."""
 
 from __future__ import annotations
 
@@ -88,14 +88,3 @@ def is_alive(pid: int) -> bool:
 def numbers_in(path: Path) -> list[int]:
     """Process numbers that were written to a file, a line each; only whole lines."""
     return [int(number) for number in re.findall(r"^(\d+)\n", path.read_text(), re.MULTILINE)] if path.exists() else []
-
-
-def texts(axes) -> list[str]:
-    """What is written into axes of a figure."""
-    return [text.get_text() for text in axes.texts if text.get_text()]
-
-
-def line_of(axes, label):
-    """The one line of axes that has this label."""
-    (line,) = [line for line in axes.lines if line.get_label() == label]
-    return line

@@ -44,27 +44,9 @@ def test_a_jump_is_found_wherever_there_is_a_step_after_it(after, exponent):
     assert [cliff.from_size for cliff in found] == [after]
 
 
-def test_the_last_step_may_be_the_laws_own_bend():
-    assert find_cliffs(observe(lambda size: with_jump(size, after=500))) == ()
-
-
-def test_two_jumps_are_both_found():
-    found = find_cliffs(observe(lambda size: with_jump(size, after=20) * (3 if size > 200 else 1)))
-    assert [cliff.from_size for cliff in found] == [20, 200]
-
-
 @pytest.mark.parametrize(("exponent", "fixed"), [(0.0, 0.0), (0.5, 10.0), (1.0, 300.0), (2.0, 0.0), (2.0, 1e5)])
 def test_exact_laws_have_no_cliffs(exponent, fixed):
     assert find_cliffs(observe(lambda size: law(size, exponent=exponent, fixed=fixed))) == ()
-
-
-def test_a_jump_below_the_least_factor_is_none():
-    assert find_cliffs(observe(lambda size: with_jump(size, factor=1.25))) == ()
-    assert len(find_cliffs(observe(lambda size: with_jump(size, factor=1.35)))) == 1
-
-
-def test_a_dip_is_no_jump_although_the_next_step_is_steep():
-    assert find_cliffs(observe(lambda size: 1.0 if size <= 100 else 0.5)) == ()
 
 
 @pytest.mark.parametrize(("samples", "noise"), [(3, 0.1), (2, 0.15), (1, 0.1), (5, 0.05)])
@@ -104,26 +86,29 @@ def test_hosts_of_unlike_levels_are_no_jump_and_show_one_together():
     assert [cliff.from_size for cliff in find_cliffs(observe(with_jump, hosts=("a", "b"), noise=0.05))] == [100]
 
 
-def test_hosts_without_a_size_in_common_say_nothing_of_jumps():
-    joined = Observations(
-        sizes=(10, 20, 50, 100, 200, 500),
-        values=(1, 2, 5, 100, 200, 500),
-        is_censored=(False,) * 6,
-        hosts=tuple("aaabbb"),
-    )
-    assert find_cliffs(joined) == ()
+APART = Observations(
+    sizes=(10, 20, 50, 100, 200, 500), values=(1, 2, 5, 100, 200, 500), is_censored=(False,) * 6, hosts=tuple("aaabbb")
+)
+JUMPS = {
+    "the last step may be the law's own bend": (observe(lambda size: with_jump(size, after=500)), []),
+    "two jumps": (observe(lambda size: with_jump(size, after=20) * (3 if size > 200 else 1)), [20, 200]),
+    "below the least factor": (observe(lambda size: with_jump(size, factor=1.25)), []),
+    "above the least factor": (observe(lambda size: with_jump(size, factor=1.35)), [100]),
+    "a dip, although the next step is steep": (observe(lambda size: 1.0 if size <= 100 else 0.5), []),
+    "hosts without a size in common": (APART, []),
+    "a censored size is left out": (observe(lambda size: 300 if size == 200 else law(size), censored=(200,)), []),
+    "one size": (observe(with_jump, sizes=(10,)), []),
+    "two sizes": (observe(with_jump, sizes=(10, 100)), []),
+    "no size": (observe(with_jump, sizes=()), []),
+    "single samples of six sizes": (observe(with_jump, samples=1, sizes=SIZES[:6]), []),
+    "single samples of seven sizes": (observe(with_jump, samples=1), [100]),
+}
 
 
-def test_sizes_with_censored_samples_are_left_out():
+@pytest.mark.parametrize(("observations", "jumps"), JUMPS.values(), ids=JUMPS)
+def test_jumps_begin_at_these_sizes(observations, jumps):
+    assert [cliff.from_size for cliff in find_cliffs(observations)] == jumps
+
+
+def test_a_jump_is_found_beside_sizes_with_censored_samples():
     assert find_cliffs(observe(with_jump, censored=(100, 200))) != ()
-    assert find_cliffs(observe(lambda size: 300.0 if size == 200 else law(size), censored=(200,))) == ()
-
-
-@pytest.mark.parametrize("sizes", [(10,), (10, 100), ()])
-def test_too_few_sizes_have_no_cliffs(sizes):
-    assert find_cliffs(observe(with_jump, sizes=sizes)) == ()
-
-
-def test_single_samples_take_seven_sizes():
-    assert find_cliffs(observe(with_jump, samples=1, sizes=SIZES[:6])) == ()
-    assert len(find_cliffs(observe(with_jump, samples=1))) == 1

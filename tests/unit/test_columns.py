@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import assume, given, settings
 
+import builders
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.columns import AT_LEAST, FRAME_COLUMNS, METRICS, cells_of, parameters_of, samples_table
 from firstgrad.doubts import why_unusable
@@ -24,17 +25,7 @@ from firstgrad.pose.spec import (
     Skeleton,
     WalkAxis,
 )
-from firstgrad.record import (
-    FIRST_GRADIENT_PHASES,
-    Counts,
-    Doubt,
-    Failure,
-    Memory,
-    MemoryPoint,
-    Phase,
-    PhaseRecord,
-    Status,
-)
+from firstgrad.record import FIRST_GRADIENT_PHASES, Counts, Doubt, Failure, Memory, MemoryPoint, Phase, Status
 from helpers import make_case, make_environment, make_record
 from strategies import cases, environments, records
 
@@ -60,7 +51,7 @@ def phases_until(last):
     for phase, seconds in DURATIONS.items():
         if phase is Phase.LOGP_GRAPH:
             now += PAUSE_SECONDS
-        made.append(PhaseRecord(phase=phase, began_seconds=now, wall_seconds=seconds, cpu_seconds=seconds))
+        made.append(builders.phase(phase, seconds, began=now))
         now += seconds
         if phase is last:
             break

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import phases
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import METRICS, Unit, metric_named, samples_table
 from firstgrad.compare.comparison import compare
@@ -18,19 +19,7 @@ from firstgrad.compare.judge import ComparisonVerdict, MetricNumbers, Thresholds
 from firstgrad.compare.noise import Noise
 from firstgrad.compare.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.record import (
-    Check,
-    Counts,
-    Doubt,
-    Failure,
-    HostFingerprint,
-    Memory,
-    Mismatch,
-    Phase,
-    PhaseRecord,
-    Status,
-    Verdict,
-)
+from firstgrad.record import Check, Counts, Doubt, Failure, Memory, Mismatch, Phase, Status, Verdict
 from helpers import COVERAGE, MIB, make_case, make_environment, make_record, seeds
 from strategies import records as random_records
 
@@ -52,12 +41,8 @@ def side(label, *, samples=3, scale=1.0, spread=0.01, **fields):
 
 
 def sample(record_id, case, environment, scale, *, link=0.2, nodes=1000, peak_bytes=400 * MIB, **fields):
-    phases = (
-        PhaseRecord(phase=Phase.REWRITE, began_seconds=0.0, wall_seconds=2.0 * scale, cpu_seconds=2.0 * scale),
-        PhaseRecord(phase=Phase.LINK, began_seconds=2.0, wall_seconds=link * scale, cpu_seconds=link * scale),
-    )
     known = {
-        "phases": phases,
+        "phases": phases({Phase.REWRITE: 2.0 * scale, Phase.LINK: link * scale}),
         "time_to_first_gradient_seconds": (2.0 + link) * scale,
         "time_to_first_gradient_cpu_seconds": (2.0 + link) * scale,
         "evaluation_seconds": (0.001 * scale,) * 20,
@@ -187,8 +172,8 @@ def test_a_phase_explains_and_never_alarms():
     found = compared(side("base"), side("head", link=0.3, time_to_first_gradient_seconds=2.2))
     assert verdicts(found)["phase_link"] is SLOWER
     assert not metric_of(found, "phase_link").is_gating
-    phases = [metric_named("phase_link")]
-    assert not compared(side("base"), side("head", link=0.9), metrics=phases).has_regression
+    link = [metric_named("phase_link")]
+    assert not compared(side("base"), side("head", link=0.9), metrics=link).has_regression
 
 
 def test_the_same_and_less_of_all_are_no_regression():
@@ -516,7 +501,7 @@ def test_only_the_wanted_metrics_are_compared_and_doubts_are_kept():
 
 # --- unlike sides ------------------------------------------------------------------------------------------------
 
-HOST = HostFingerprint(processor="a processor", cores=8, memory_bytes=2**33, operating_system="Linux")
+HOST = replace(make_environment().host, cores=8)
 
 
 @pytest.mark.parametrize(

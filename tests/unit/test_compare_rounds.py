@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from firstgrad.compare.judge import Thresholds, adjust_holm, count_further, plan_looks
 from firstgrad.compare.noise import Noise, find_rounds
 from firstgrad.compare.ratio import RatioFit
-from firstgrad.record import HostFingerprint, Status
+from firstgrad.record import Status
 from helpers import make_environment, make_record
 
 
@@ -29,20 +29,24 @@ def sides_of(order, *, bad=""):
     return [each for each in made if each.record_id[0] == "a"], [each for each in made if each.record_id[0] == "b"]
 
 
-def names(rounds):
-    return [f"{one.record_id} {other.record_id}" for one, other in rounds.pairs]
+ROUNDS = {
+    "in turn, whoever begins a round": ("abbaabbaab", "", ["a0 b1", "a3 b2", "a4 b5", "a7 b6", "a8 b9"], True, True),
+    "too few to be paired": ("abababab", "", ["a0 b1", "a2 b3", "a4 b5", "a6 b7"], True, False),
+    "the partner of a failed one gets no other": (
+        "ababababababab",
+        "3",
+        ["a0 b1", "a4 b5", "a6 b7", "a8 b9", "a10 b11", "a12 b13"],
+        True,
+        True,
+    ),
+}
 
 
-def test_samples_in_turn_are_paired_in_order_whoever_begins_a_round():
-    found = find_rounds(*sides_of("abbaabbaab"))
-    assert names(found) == ["a0 b1", "a3 b2", "a4 b5", "a7 b6", "a8 b9"]
-    assert found.is_interleaved
-    assert found.is_paired
-
-
-def test_a_few_rounds_are_not_paired():
-    found = find_rounds(*sides_of("abababab"))
-    assert (len(found.pairs), found.is_interleaved, found.is_paired) == (4, True, False)
+@pytest.mark.parametrize(("order", "bad", "pairs", "is_interleaved", "is_paired"), ROUNDS.values(), ids=ROUNDS)
+def test_samples_in_turn_are_paired(order, bad, pairs, is_interleaved, is_paired):
+    found = find_rounds(*sides_of(order, bad=bad))
+    assert [f"{one.record_id} {other.record_id}" for one, other in found.pairs] == pairs
+    assert (found.is_interleaved, found.is_paired) == (is_interleaved, is_paired)
 
 
 @pytest.mark.parametrize("order", ["aaaaabbbbb", "aaaabbbbaaaa", "aaabbbaaabbb"])
@@ -50,29 +54,18 @@ def test_blocks_are_not_interleaved(order):
     assert not find_rounds(*sides_of(order)).is_interleaved
 
 
-def test_the_partner_of_a_failed_sample_gets_no_other():
-    found = find_rounds(*sides_of("ababababababab", bad="3"))
-    assert "a2 b3" not in names(found)
-    assert names(found)[:3] == ["a0 b1", "a4 b5", "a6 b7"]
-    assert found.is_paired
-
-
 def test_the_order_of_the_list_does_not_matter():
     before, after = sides_of("abbaab")
     assert find_rounds(before[::-1], after[::-1]) == find_rounds(before, after)
 
 
-def test_without_times_nothing_is_paired():
+def test_without_times_and_of_two_hosts_nothing_is_paired():
     before, after = sides_of("abababababab")
     for odd in ("", "yesterday", after[0].started_at):
         assert find_rounds([replace(before[0], started_at=odd), *before[1:]], after).pairs == ()
     assert find_rounds(before, before).pairs == ()
     assert not find_rounds(before, []).is_interleaved
-
-
-def test_two_hosts_are_not_paired():
-    before, after = sides_of("abababababab")
-    host = HostFingerprint(processor="another", cores=1, memory_bytes=1, operating_system="Linux")
+    host = replace(make_environment().host, processor="another")
     moved = [replace(each, environment=make_environment(host=host)) for each in after]
     assert find_rounds(before, moved).pairs == ()
 

@@ -160,15 +160,12 @@ def test_a_commit_is_checked_out_beside_ones_own_files_and_goes_again(repository
     assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
-def test_a_commit_without_the_folder_that_one_is_in_is_refused_and_nothing_stays(repository):
+def test_a_commit_without_the_folder_that_one_is_in_is_refused_and_nothing_stays(repository, tmp_path):
     folder, (first, _) = repository
     (folder / "later").mkdir()
     with pytest.raises(PythonEnvironmentError, match="no folder later"), check_out(first, here=folder / "later"):
         pass
     assert len(git(folder, "worktree", "list").splitlines()) == 1
-
-
-def test_outside_of_a_repository_git_says_why(tmp_path):
     with pytest.raises(PythonEnvironmentError, match="not a git repository"), check_out("abc", here=tmp_path):
         pass
 

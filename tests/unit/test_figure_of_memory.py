@@ -9,7 +9,7 @@ import pytest
 import builders
 from builders import MIB, make_case, make_record, memory
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts
-from firstgrad.record import Failure, Memory, MemoryPoint, Phase, Status
+from firstgrad.record import Failure, Phase, Status
 from firstgrad.show.memory import describe_memory, draw_memory
 from firstgrad.show.style import PHASE_COLOURS, save_figure
 
@@ -123,8 +123,8 @@ def test_a_record_without_a_timeline_is_refused():
 
 
 def test_a_single_point_is_drawn(tmp_path):
-    memory = Memory(peak_rss_bytes=MIB, timeline=(MemoryPoint(at_seconds=0.0, rss_bytes=MIB),))
-    record = measured(memory=memory, phases=())
+    short = memory(1, timeline=[(0.0, 1)])
+    record = measured(memory=short, phases=())
     assert save_figure(draw_memory(record), tmp_path, "memory", description=describe_memory(record))[0].exists()
 
 

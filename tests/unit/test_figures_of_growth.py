@@ -8,7 +8,7 @@ from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, sav
 from firstgrad.columns import Unit
 from firstgrad.growth.contrasts import RatioCurve, RatioPoint
 from firstgrad.growth.fit import fit_growth_law
-from firstgrad.growth.law import GrowthLaw, Interval, NoLaw, Observations
+from firstgrad.growth.law import Interval, NoLaw, Observations
 from firstgrad.show.growth import GrowthPanel, describe_growth, describe_ratio, draw_growth, draw_ratio
 
 SIZES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -59,6 +59,16 @@ def test_the_law_passes_through_its_planted_cost_and_says_its_exponent():
     assert name == "HMM scan"
     assert told.startswith("T^1.30 [1.")
     assert told.endswith(" + 3.10 s")
+
+
+def test_the_description_has_every_law_and_what_does_not_grow_says_so():
+    hmm = fitted("HMM", observed(lambda size: 3.0 + 0.05 * size))
+    text = describe_growth([panel(hmm)], size="timesteps T", symbol="T")
+    assert text.startswith("Lines along timesteps T")
+    assert "HMM: 21 samples at 7 sizes, T^1.0" in text
+    assert "linear" in text
+    (axes,) = draw_growth([panel(fitted("a", observed(lambda _: 5.0)))]).axes
+    assert texts(axes) == ["a\ndoes not grow"]
 
 
 def test_the_band_lies_around_the_law():
@@ -123,12 +133,6 @@ def test_lines_of_one_name_look_alike_in_all_panels_and_others_differ_in_all_way
     assert first.get_xlim() == second.get_xlim()
 
 
-def test_what_does_not_grow_says_so():
-    law = fitted("a", observed(lambda _: 5.0))
-    (axes,) = draw_growth([panel(law)]).axes
-    assert texts(axes) == ["a\ndoes not grow"]
-
-
 def test_without_a_law_the_samples_are_drawn_and_the_reason_is_told():
     seen = observed(lambda size: size, sizes=(10.0, 20.0))
     name, law = fitted("short", seen)
@@ -175,15 +179,6 @@ def test_names_at_the_ends_do_not_overlap():
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
-def test_the_description_has_every_law():
-    hmm = fitted("HMM", observed(lambda size: 3.0 + 0.05 * size))
-    assert isinstance(hmm[1], GrowthLaw)
-    text = describe_growth([panel(hmm)], size="timesteps T", symbol="T")
-    assert text.startswith("Lines along timesteps T")
-    assert "HMM: 21 samples at 7 sizes, T^1.0" in text
-    assert "linear" in text
-
-
 def test_hostile_names_of_laws_are_drawn_as_they_are(tmp_path):
     panels = [panel(fitted(HOSTILE, observed(lambda size: size)), title="$\\frac$<b>\n" + "long " * 60)]
     figure = draw_growth(panels, title="$" + "t" * 300, size="<size>", symbol="$n$")
@@ -193,16 +188,8 @@ def test_hostile_names_of_laws_are_drawn_as_they_are(tmp_path):
 
 
 def point(size, ratio, *, interval=None, lower=False, upper=False):
-    return RatioPoint(
-        size=size,
-        ratio=ratio,
-        interval=interval,
-        is_lower_bound=lower,
-        is_upper_bound=upper,
-        n_numerator=3,
-        n_denominator=3,
-        hosts=("h",),
-    )
+    known = {"interval": interval, "is_lower_bound": lower, "is_upper_bound": upper, "hosts": ("h",)}
+    return RatioPoint(size=size, ratio=ratio, n_numerator=3, n_denominator=3, **known)
 
 
 def curve(*points, overall=None, is_constant=None):
@@ -245,22 +232,15 @@ def test_bounds_are_hollow_with_an_arrow_to_where_the_truth_lies():
     assert up.xyann[1] > 0 > down.xyann[1]
     assert "arrows: bounds" in axes.get_xlabel()
     assert "arrows" not in draw_ratio([JAX]).axes[0].get_xlabel()
-
-
-def test_a_point_of_which_both_sides_are_censored_is_left_out():
+    # A point of which both sides are censored is left out.
     both = ("b", curve(point(10.0, 2.0), point(100.0, 1.0, lower=True, upper=True)))
-    (axes,) = draw_ratio([both]).axes
-    assert list(line(axes, "b: curve").get_xdata()) == [10.0]
+    assert list(line(draw_ratio([both]).axes[0], "b: curve").get_xdata()) == [10.0]
 
 
-def test_names_say_the_one_ratio_or_that_it_changes():
+def test_names_say_the_one_ratio_or_that_it_changes_and_no_two_curves_look_alike():
     (axes,) = draw_ratio([JAX, C], title="HMM / no HMM: peak memory").axes
     assert set(texts(axes)) - {""} == {"jax\nfactor 2.05 [1.90, 2.20] at all sizes", "c\nchanges with the size"}
     assert title(axes) == "HMM / no HMM: peak memory"
-
-
-def test_no_two_curves_look_alike():
-    (axes,) = draw_ratio([JAX, C]).axes
     one, other = line(axes, "jax: curve"), line(axes, "c: curve")
     assert one.get_color() != other.get_color()
     assert one.get_linestyle() != other.get_linestyle()
@@ -273,9 +253,6 @@ def test_the_description_of_ratios_has_the_ends_and_the_bounds():
     assert "jax: 2.00 [1.80, 2.20] at 10, 2.10 [1.90, 2.30] at 100, factor 2.05 [1.90, 2.20] at all sizes" in text
     assert "c: 3.00 at 10, at least 20.00 at 1000, changes with the size" in text
     assert "e: no ratio" in describe_ratio([("e", curve())])
-
-
-def test_curves_without_a_ratio_are_refused():
     for nothing in ([], [("a", curve())]):
         with pytest.raises(ValueError, match="no curve has a ratio: nothing to draw"):
             draw_ratio(nothing)

@@ -6,16 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from builders import phase
 from firstgrad.case import BackendName
 from firstgrad.observe import tracer as tracer_module
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.events import Attribution, CacheMiss, NodeTypeCount, SpanKind, TimeSpan
 from firstgrad.observe.spans import Stretch, StretchRecorder, walk_stretches
 from firstgrad.observe.tracer import NO_IMPORT, THE_REST, Tracer, import_spans, sum_imports, watch_imports
-from firstgrad.record import Phase, PhaseRecord, RewritePass
+from firstgrad.record import Phase, RewritePass
 from helpers import FakeClock
 
-PHASES = (PhaseRecord(phase=Phase.REWRITE, began_seconds=1.0, wall_seconds=2.0, cpu_seconds=2.0),)
+PHASES = (phase("rewrite", 2.0, began=1.0),)
 
 
 def first(**fields):

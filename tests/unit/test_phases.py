@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from builders import phase
 from firstgrad.measure.events import PhaseBegan, PhaseEnded
 from firstgrad.measure.phases import HighWaterMark, PhaseTimer, tree_cpu_seconds
-from firstgrad.record import Phase, PhaseRecord
+from firstgrad.record import Phase
 from helpers import MIB, FakeClock, linux_only
 
 
@@ -49,16 +50,8 @@ def test_a_phase_gets_the_exact_times_and_the_peak_of_its_own():
     stage.spend(10.0, 10.0)  # between phases: nobody's
     with stage.timer.phase(Phase.LOGP_GRAPH):
         stage.spend(0.25, 0.125)
-    build = PhaseRecord(
-        phase=Phase.BUILD, began_seconds=2.5, wall_seconds=4.0, cpu_seconds=6.5, self_peak_rss_bytes=300
-    )
-    graph = PhaseRecord(
-        phase=Phase.LOGP_GRAPH,
-        began_seconds=16.5,
-        wall_seconds=0.25,
-        cpu_seconds=0.125,
-        self_peak_rss_bytes=50,
-    )
+    build = phase("build", 4.0, began=2.5, cpu=6.5, self_peak_rss_bytes=300)
+    graph = phase("logp_graph", 0.25, began=16.5, cpu=0.125, self_peak_rss_bytes=50)
     assert stage.timer.records == [build, graph]
     assert stage.timer.zero == 1000.0
     assert stage.timer.now() == 16.75
@@ -79,17 +72,14 @@ def test_what_telling_costs_belongs_to_no_phase():
     assert timer.records[0].began_seconds == 3.0
 
 
-def test_a_phase_cannot_begin_within_another():
+def test_a_phase_cannot_begin_within_another_nor_end_before_it_began():
     timer = Stage().timer
+    with pytest.raises(RuntimeError, match="no phase has begun"):
+        timer.end()
     timer.begin(Phase.REWRITE)
     with pytest.raises(RuntimeError, match="phase rewrite has not ended"):
         timer.begin(Phase.LINK)
     assert timer.current is Phase.REWRITE
-
-
-def test_a_phase_that_has_not_begun_cannot_end():
-    with pytest.raises(RuntimeError, match="no phase has begun"):
-        Stage().timer.end()
 
 
 def test_a_raising_block_leaves_its_phase_current_and_unrecorded():
@@ -121,15 +111,10 @@ def test_the_kernels_mark_shows_what_was_freed_before_anyone_looked():
     assert mark.read_bytes() - before < 50 * MIB
 
 
-def test_where_the_system_tells_nothing_nothing_is_claimed(tmp_path):
-    mark = HighWaterMark(tmp_path / "absent")
-    mark.reset()
-    assert mark.read_bytes() is None
-
-
-def test_the_mark_is_read_in_bytes(tmp_path):
+def test_the_mark_is_read_in_bytes_and_not_claimed_where_the_system_tells_nothing(tmp_path):
     (tmp_path / "status").write_text("VmPeak:\t  999 kB\nVmHWM:\t  123 kB\nVmRSS:\t  5 kB\n")
-    mark = HighWaterMark(tmp_path)
-    mark.reset()
+    for folder, size in ((tmp_path, 123 * 1024), (tmp_path / "absent", None)):
+        mark = HighWaterMark(folder)
+        mark.reset()
+        assert mark.read_bytes() == size
     assert (tmp_path / "clear_refs").read_text() == "5"
-    assert mark.read_bytes() == 123 * 1024

@@ -75,14 +75,11 @@ def test_memory_and_totals(difference):
     assert ("garbage_collection", "wall_seconds") not in totals  # zero on both sides
 
 
-def test_both_directions_tell_the_same_with_the_sign_turned(difference):
+def test_both_directions_tell_the_same_with_the_sign_turned_and_a_profile_against_itself_has_no_change(difference):
     back = find_difference(difference.head, difference.base)
     assert {(each.kind, each.name, each.metric, -each.difference) for each in difference.changes} == {
         (each.kind, each.name, each.metric, each.difference) for each in back.changes
     }
-
-
-def test_a_profile_against_itself_has_no_change():
     found = find_difference(planted_profile(), planted_profile())
     assert all(each.is_noise and each.difference == 0 for each in found.changes)
     assert {each.kind for each in found.changes} == {ChangeKind.TOTAL}
@@ -241,9 +238,7 @@ def test_numbered_functions_are_one_line_the_slowest_first():
     assert (split.unit.name, split.unit.op, split.units, split.unit.nodes) == ("split_#", "Split", 2, 5)
     assert (split.unit.own_seconds, split.unit.code_bytes) == (5.0, 15)
     assert split.unit.sources == ("x", "y", "z")  # by the seconds they stand for: 5, 3, 2
-
-
-def test_what_is_unknown_of_one_is_unknown_of_all():
+    # What is unknown of one is unknown of all.
     (one,) = merge_patterns((planted_unit(1, 1.0, code_bytes=None), planted_unit(2, 1.0, op="Dot", within="dot")))
     assert (one.unit.code_bytes, one.unit.op, one.unit.within) == (None, "", "")
 
@@ -255,11 +250,8 @@ def test_unlike_units_are_not_put_together(fields):
     assert len(merge_patterns((planted_unit(1, 1.0), planted_unit(2, 1.0, **fields)))) == 2
 
 
-def test_modules_stay_alone_whatever_their_names():
+def test_modules_stay_alone_whatever_their_names_and_no_second_is_lost():
     units = [planted_unit(n, 1.0, kind=UnitKind.XLA_MODULE) for n in range(5)]
     assert [each.unit for each in merge_patterns(units)] == units
-
-
-def test_no_second_is_lost():
     units = [planted_unit(n, 0.5 + n, name=f"{'ab'[n % 2]}_{n}") for n in range(9)]
     assert sum(each.unit.own_seconds for each in merge_patterns(units)) == sum(each.own_seconds for each in units)

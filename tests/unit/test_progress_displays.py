@@ -216,11 +216,13 @@ def test_a_terminal_shows_two_rows_at_the_bottom(terminal):
     assert not any(rows[:8])
 
 
-def test_a_row_is_never_wider_than_the_terminal(terminal):
+def test_a_row_is_never_wider_than_the_terminal_and_names_in_brackets_are_no_markup(terminal):
     terminal.display.draw([shown(title="long" * 50)])
     rows = terminal.rows()
     assert rows[8].endswith("…")
     assert rows[9] == "  12.3 s in all · 456 MiB"
+    terminal.display.draw([shown(title="model[red]")])
+    assert "model[red]:" in terminal.rows()[8]
 
 
 def test_what_others_print_scrolls_above(terminal):
@@ -261,11 +263,6 @@ def test_two_threads_have_a_row_each(terminal):
     terminal.display.draw([shown(title="one"), compiling(title="two"), COMPILING])
     rows = terminal.rows()
     assert [row[2:6] for row in rows[7:]] == ["one:", "two:", "firs"]
-
-
-def test_names_in_brackets_are_no_markup(terminal):
-    terminal.display.draw([shown(title="model[red]")])
-    assert "model[red]:" in terminal.rows()[8]
 
 
 @pytest.mark.parametrize(

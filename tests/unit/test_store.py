@@ -124,15 +124,7 @@ def test_an_abandoned_reading_keeps_no_lock_and_leaks_no_connection(path):
     assert names_in(path.parent) == [path.name]  # SQLite tidies up after the last connection
 
 
-def test_a_record_is_durable_and_visible_to_others_when_add_returns(store, path):
-    store.add(record("one"))
-    assert sql(path, ("SELECT record_id FROM records",)) == [[("one",)]]
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
-
-
-def test_the_columns_are_those_of_the_samples_table(store, path):
+def test_a_record_is_durable_visible_to_others_and_in_the_columns_of_the_samples_table_when_add_returns(store, path):
     kept = record("one", label="main", status=Status.TIMEOUT)
     store.add(kept)
     assert sql(path, ("SELECT record_id, document FROM records",)) == [[("one", to_json(kept))]]
@@ -141,6 +133,9 @@ def test_the_columns_are_those_of_the_samples_table(store, path):
     assert sql(path, (f"SELECT {columns} FROM samples",)) == [[tuple(cells.values())]]  # noqa: S608 - names of columns
     assert cells["model"] == "pose T=100 K=5 no HMM"
     assert (cells["status"], cells["label"], cells["case_id"]) == ("timeout", "main", kept.case.id)
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL
 
 
 def test_filters_are_equalities_that_all_hold(store):
@@ -523,13 +518,10 @@ def test_a_bad_line_is_named_with_its_number(store, tmp_path, bad):
     with pytest.raises(StoreError, match="line 3"):
         import_into(store, path)
     assert ids(store.records()) == ["one"]
-
-
-def test_an_error_does_not_repeat_a_long_wrong_name(tmp_path):
-    long = json.loads(to_json(record("one"))) | {"x" * 100_000: 1}
-    (tmp_path / "x.jsonl").write_text(json.dumps(long))
+    # A long wrong name is not repeated.
+    path.write_text(json.dumps(json.loads(good) | {"x" * 100_000: 1}))
     with pytest.raises(StoreError, match=r"line 1: not a Record: .*xxx\.\.\.") as caught:
-        list(import_jsonl(tmp_path / "x.jsonl"))
+        list(import_jsonl(path))
     assert len(str(caught.value)) < 1000
 
 

@@ -93,13 +93,10 @@ def test_a_judge_that_always_alarms_has_every_false_alarm_and_all_power():
         assert found.rounds_median == found.rounds_90 == 10
 
 
-def test_a_judge_that_never_alarms_has_none():
+def test_a_judge_that_never_alarms_has_none_and_a_coin_half_of_the_false_alarms():
     found = simulated(never, make_rounds(30), 10, trials=50)
     assert found.time == Proportion(hits=0, trials=50)
     assert found.rounds_median is None
-
-
-def test_a_coin_has_half_of_the_false_alarms():
     found = simulated(beyond(1.0), make_rounds(100), 9, trials=2000)
     assert found.time.value == pytest.approx(0.5, abs=0.04)
 
@@ -189,9 +186,7 @@ def test_yardsticks_go_by_their_own_factors():
     assert asv_alarms(BASE, [1.09 * number for number in BASE], 1.05)
     assert not pytest_benchmark_alarms(BASE, [1.09 * number for number in BASE], "median:10%")
     assert pytest_benchmark_alarms(BASE, [1.11 * number for number in BASE], "median:10%")
-
-
-def test_asvs_test_wants_more_than_a_factor():
+    # asv's test wants more than a factor.
     noisy = [1.0, 2.0, 1.0, 2.0, 0.9, 2.1, 1.1, 1.9]
     shifted = [1.2 * number for number in noisy]
     assert asv_alarms(noisy, shifted, use_stats=False)
@@ -235,11 +230,8 @@ def test_a_plan_is_measured_whole_and_kept_round_by_round():
     assert machine.kept == list(range(1, 9))
     assert [each.slower is not None for each in rounds] == [False] * 3 + [True] * 2 + [False] * 3
     assert sorted(machine.taken) == sorted([A, B] * 8 + [SLOWER] * 2)
-
-
-def test_the_slower_side_costs_the_planted_tenth():
-    slower = next(each.slower for each in Machine().collect() if each.slower)
-    assert slower.time_to_first_gradient_cpu_seconds == pytest.approx(2.2)
+    slower = next(each.slower for each in rounds if each.slower)
+    assert slower.time_to_first_gradient_cpu_seconds == pytest.approx(2.2)  # the planted tenth
 
 
 def test_a_second_call_goes_on_with_the_same_work():
@@ -288,9 +280,7 @@ def test_firstgrad_alarms_where_it_should_and_not_where_it_shouldnt():
     for unchanged in (pairs, plant(pairs, 0.8)):
         alarms = Firstgrad()(unchanged)
         assert (alarms.time, alarms.any_metric) == (False, False)
-
-
-def test_firstgrad_sees_the_really_slower_side_although_it_is_another_case():
+    # The really slower side is seen although it is another case.
     assert Firstgrad()(as_slower(make_rounds(10, noise=0.01), np.random.default_rng(0))).time
 
 

@@ -264,6 +264,15 @@ def misfit(factory, **parameters):
 def build(n: int, *, scale: float = 1.0, kind: str = "a", centered: bool = False): ...
 
 
+def annotated(hint):
+    """A function whose one parameter has this annotation."""
+
+    def factory(x): ...
+
+    factory.__annotations__ = {"x": hint}
+    return factory
+
+
 def test_an_unknown_parameter_is_named_with_those_that_there_are():
     assert misfit(build, n=3, m=1, zeta=2) == (
         f"{HERE} has no parameter 'm', 'zeta'. It takes: n: int, scale: float = 1.0, kind: str = 'a', "
@@ -281,17 +290,14 @@ def test_a_missing_parameter_is_named_with_what_to_write():
     assert "--param a=VALUE --param b=VALUE" in misfit(lambda a, b: (a, b))
 
 
-def test_a_parameter_that_only_goes_by_position_cannot_be_given():
-    def positional(n=3, /): ...
-
-    assert misfit(positional, n=3) == f"{HERE} has no parameter 'n'. It takes: no parameters"
-
-
-def test_a_function_of_any_keywords_takes_them_all():
+def test_a_function_of_any_keywords_takes_them_all_and_one_by_position_none():
     def anything(n, **others): ...
+
+    def positional(n=3, /): ...
 
     assert fit_arguments(anything, here(n=1, m=2)) == {"n": 1, "m": 2}
     assert "needs 'n'" in misfit(anything, m=2)
+    assert misfit(positional, n=3) == f"{HERE} has no parameter 'n'. It takes: no parameters"
 
 
 @pytest.mark.parametrize(
@@ -318,10 +324,7 @@ def test_a_function_of_any_keywords_takes_them_all():
     ],
 )
 def test_a_value_that_fits_its_annotation_is_taken(hint, value, expected):
-    def factory(x): ...
-
-    factory.__annotations__ = {"x": hint}
-    found = fit_arguments(factory, here(x=value))["x"]
+    found = fit_arguments(annotated(hint), here(x=value))["x"]
     assert found == expected
     assert type(found) is type(expected)
 
@@ -346,10 +349,7 @@ def test_a_value_that_fits_its_annotation_is_taken(hint, value, expected):
     ],
 )
 def test_a_value_of_another_type_is_refused(hint, value, told):
-    def factory(x): ...
-
-    factory.__annotations__ = {"x": hint}
-    assert misfit(factory, x=value) == f"{HERE}: parameter x {told}"
+    assert misfit(annotated(hint), x=value) == f"{HERE}: parameter x {told}"
 
 
 def test_an_annotation_that_cannot_be_evaluated_leaves_the_others_as_they_are():
@@ -379,12 +379,8 @@ def test_a_class_and_a_function_without_a_signature_are_taken_too():
 @given(st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()))
 def test_what_is_taken_equals_what_was_given(value):
     for hint in (bool, int, float, str):
-
-        def factory(x): ...
-
-        factory.__annotations__ = {"x": hint}
         try:
-            found = fit_arguments(factory, here(x=value))["x"]
+            found = fit_arguments(annotated(hint), here(x=value))["x"]
         except (ModelError, OverflowError):
             continue
         assert type(found) is hint

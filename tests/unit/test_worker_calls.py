@@ -27,20 +27,6 @@ def run(seconds, *, count, points=POINTS, **options):
     return time_calls(function, points, count=count, clock=clock, **options), function
 
 
-def test_each_call_gets_its_own_seconds_and_the_warm_up_none():
-    warm_up = [64.0] * WARM_UP_CALLS
-    timed = [0.5, 0.25, 8.0, 0.125, 1.0, 2.0, 4.0]
-    seconds, function = run([*warm_up, *timed], count=7, budget_seconds=1e9)
-    assert seconds == tuple(timed)
-    assert len(function.inputs) == WARM_UP_CALLS + 7
-
-
-def test_no_more_is_warmed_up_than_is_timed():
-    seconds, function = run([1.0, 1.0, 2.0, 2.0], count=2)
-    assert seconds == (2.0, 2.0)
-    assert len(function.inputs) == 4
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 8, 20])
 @pytest.mark.parametrize("n_points", [2, 4, 5, N_POINTS])
 def test_no_two_calls_in_a_row_have_the_same_input(count, n_points):
@@ -49,20 +35,23 @@ def test_no_two_calls_in_a_row_have_the_same_input(count, n_points):
     assert len(set(function.inputs)) == min(n_points, min(count, WARM_UP_CALLS) + count)
 
 
-def test_no_calls_are_made_where_none_are_wanted():
-    assert run([], count=0)[0] == ()
-
-
-def test_the_budget_ends_it_early():
+WARM_UP, TIMED = [64.0] * WARM_UP_CALLS, (0.5, 0.25, 8.0, 0.125, 1.0, 2.0, 4.0)
+CALLS = {
+    "each has its own seconds and the warm-up none": ([*WARM_UP, *TIMED], 7, 1e9, TIMED),
+    "no more is warmed up than is timed": ([1.0, 1.0, 2.0, 2.0], 2, None, (2.0, 2.0)),
+    "none are wanted": ([], 0, None, ()),
     # The warm-up is part of the budget: 5 s of it, then one second each until 10 s are over.
-    seconds, _ = run([1.0] * 100, count=50, budget_seconds=10.0)
-    assert seconds == (1.0,) * 6
+    "the budget ends it early": ([1.0] * 100, 50, 10.0, (1.0,) * 6),
+    "but never below the least number": ([100.0] * 100, 50, 1.0, (100.0,) * MIN_CALLS),
+    "or what is wanted": ([100.0] * 100, 2, 1.0, (100.0,) * 2),
+}
 
 
-def test_the_budget_never_leaves_fewer_than_the_least_number_of_calls():
-    seconds, _ = run([100.0] * 100, count=50, budget_seconds=1.0)
-    assert seconds == (100.0,) * MIN_CALLS
-    assert run([100.0] * 100, count=2, budget_seconds=1.0)[0] == (100.0,) * 2
+@pytest.mark.parametrize(("seconds", "count", "budget", "timed"), CALLS.values(), ids=CALLS)
+def test_calls_are_timed_one_by_one(seconds, count, budget, timed):
+    found, function = run(seconds, count=count, **{} if budget is None else {"budget_seconds": budget})
+    assert found == timed
+    assert len(function.inputs) == min(WARM_UP_CALLS, count) + len(timed)
 
 
 def test_nearby_points_are_near_and_all_different():
@@ -70,11 +59,7 @@ def test_nearby_points_are_near_and_all_different():
     near = nearby_points(point)
     assert len(near) == N_POINTS
     for each in near:
-        assert {name: np.shape(value) for name, value in each.items()} == {
-            "big": (50,),
-            "small": (4, 3),
-            "scalar": (),
-        }
+        assert {name: np.shape(value) for name, value in each.items()} == {"big": (50,), "small": (4, 3), "scalar": ()}
         for name, value in point.items():
             distance = np.abs(each[name] - value) / (1 + np.abs(value))
             assert np.all(distance > 0)
