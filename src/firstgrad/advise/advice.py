@@ -100,12 +100,7 @@ class ChoiceLeftOut:
         return self.trouble in (Trouble.WRONG, Trouble.NOT_FINITE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offers:
-    """All that was asked about."""
-
-    offers: tuple[Offer, ...]
-    left_out: tuple[ChoiceLeftOut, ...]
+type Offers = tuple[Sequence[Offer], Sequence[ChoiceLeftOut]]
 
 
 def find_offers(
@@ -120,8 +115,7 @@ def find_offers(
     for record in records:
         if record.case.question in wanted:
             samples[record.case.question].append(record)
-    offers: list[Offer] = []
-    left_out: list[ChoiceLeftOut] = []
+    offers, left_out = list[Offer](), list[ChoiceLeftOut]()
     for question, (choice, scenario) in wanted.items():
         trouble = _find_trouble(samples[question])
         if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
@@ -130,7 +124,7 @@ def find_offers(
             offers.append(_offer(choice, scenario, samples[question], workload))
         else:
             left_out.append(ChoiceLeftOut(choice=choice, scenario=scenario, trouble=trouble[0], reason=trouble[1]))
-    return Offers(offers=tuple(offers), left_out=tuple(left_out))
+    return offers, left_out
 
 
 def is_complete(reason: str, verdict: str, first_seconds: float | None, call_seconds: float | None) -> bool:
@@ -307,12 +301,10 @@ def make_advice(offers: Offers, workload: Workload) -> Advice:
     The leader has the least median total. It is decided where its total lies below each other's: an interval of the
     ratio each, with the scatter of all offers of the scenario, and 95% for all rivals together (Bonferroni).
     """
-    scenarios = []
-    for scenario in Scenario:
-        of_scenario = [offer for offer in offers.offers if offer.scenario is scenario]
-        if of_scenario:
-            scenarios.append(_advise(scenario, sorted(of_scenario, key=lambda offer: offer.median_total), workload))
-    return Advice(workload=workload, scenarios=tuple(scenarios), left_out=offers.left_out)
+    offered, left_out = sorted(offers[0], key=lambda offer: offer.median_total), tuple(offers[1])
+    by_scenario = {scenario: [one for one in offered if one.scenario is scenario] for scenario in Scenario}
+    scenarios = tuple(_advise(scenario, those, workload) for scenario, those in by_scenario.items() if those)
+    return Advice(workload=workload, scenarios=scenarios, left_out=left_out)
 
 
 def _advise(scenario: Scenario, offers: Sequence[Offer], workload: Workload) -> ScenarioAdvice:

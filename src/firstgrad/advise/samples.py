@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from firstgrad.model import Model
     from firstgrad.store import Store
     from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.plan import Durations, Job, Plan, Sample
+    from firstgrad.sweep.plan import Durations, Job, Plan
     from firstgrad.sweep.rounds import Executor, SweepEvent
 
     type Display = Callable[[Grid, Plan, Durations], AbstractContextManager[Callable[[SweepEvent], None]]]
@@ -127,7 +127,8 @@ def measure_missing(
     done = count_done(
         sample
         for sample in current_samples(samples_here(stored), cases[0].model.reference)
-        if sample["reason"] or _is_complete(sample)
+        if sample["reason"]
+        or is_complete("", Verdict(sample["verdict"]), sample["time_to_first_gradient"], sample["evaluation"])
     )
     plan = plan_sweep(cases, samples=samples, done=done)
     if not plan.jobs:
@@ -142,11 +143,6 @@ def measure_missing(
 
         run_sweep(plan, executor, keep=keep, tell=display)
     return executor.notes()
-
-
-def _is_complete(sample: Sample) -> bool:
-    verdict = Verdict(sample["verdict"])
-    return is_complete(sample["reason"], verdict, sample["time_to_first_gradient"], sample["evaluation"])
 
 
 @dataclass(slots=True)

@@ -48,28 +48,19 @@ class RemedyName(StrEnum):
 # --- measured cases -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RemedySides:
-    """The labels of the records that back a remedy, without it and with it."""
-
-    remedy: RemedyName
-    without: str
-    having: str
-    is_wrong_without: bool = False
-    """Whether it is the remedy of wrong gradients, so that the samples without it are those that disagree."""
-
-
-SIDES = (
-    RemedySides(RemedyName.MASK_FIRST, "naive", "per_joint", is_wrong_without=True),
-    RemedySides(RemedyName.VECTORISE, "per_joint", "vectorised"),
-    RemedySides(RemedyName.ROLL_LOOPS, "hmm_unrolled", "hmm_scan"),
-    RemedySides(RemedyName.SCAN_NOT_TREE, "hmm_tree", "hmm_scan"),
-    RemedySides(RemedyName.KEEP_CACHES, "per_joint", "per_joint_warm"),
-    RemedySides(RemedyName.ONE_GRADIENT, "hmm_each_variable", "one_gradient"),
-    RemedySides(RemedyName.EXCLUDE_REWRITES, "per_joint", "excluded_rewrites"),
-    RemedySides(RemedyName.FAST_COMPILE, "per_joint", "fast_compile"),
-)
-"""Which records back which remedy. Where there are none, it is proposed without a saving, or not at all."""
+SIDES = {
+    RemedyName.MASK_FIRST: ("naive", "per_joint"),
+    RemedyName.VECTORISE: ("per_joint", "vectorised"),
+    RemedyName.ROLL_LOOPS: ("hmm_unrolled", "hmm_scan"),
+    RemedyName.SCAN_NOT_TREE: ("hmm_tree", "hmm_scan"),
+    RemedyName.KEEP_CACHES: ("per_joint", "per_joint_warm"),
+    RemedyName.ONE_GRADIENT: ("hmm_each_variable", "one_gradient"),
+    RemedyName.EXCLUDE_REWRITES: ("per_joint", "excluded_rewrites"),
+    RemedyName.FAST_COMPILE: ("per_joint", "fast_compile"),
+}
+"""The labels of the records that back a remedy, without it and with it. Where there are none, it is proposed without a
+saving, or not at all."""
+_OF_WRONG_GRADIENTS = RemedyName.MASK_FIRST  # so that the samples without it are those that disagree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +78,18 @@ class Evidence:
 def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
     """Make the ratios of all remedies whose two sides are in ``docs/data/remedies.jsonl``, with right gradients."""
     evidence = []
-    for sides in SIDES:
-        bad = Status.MISMATCH if sides.is_wrong_without else Status.OK
+    for remedy, labels in SIDES.items():
+        bad = Status.MISMATCH if remedy is _OF_WRONG_GRADIENTS else Status.OK
         without, having = (
             [record for record in records if record.environment.label == label and record.status is status]
-            for label, status in ((sides.without, bad), (sides.having, Status.OK))
+            for label, status in zip(labels, (bad, Status.OK), strict=True)
         )
         for metric in _WHAT:
             numbers = [_numbers(side, metric) for side in (having, without)]
             if all(numbers):
                 evidence.append(
                     Evidence(
-                        remedy=sides.remedy,
+                        remedy=remedy,
                         metric=metric,
                         ratio=ratio_of_times(*numbers),
                         case=str(without[0].case),

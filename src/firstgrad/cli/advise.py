@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show, writing
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, format_seconds, parse_seconds
@@ -170,7 +170,6 @@ def installed_backends() -> tuple[BackendName, ...]:
 
 
 def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
-    from dataclasses import replace
 
     from firstgrad.advise.samples import from_export
     from firstgrad.store import import_jsonl
@@ -224,9 +223,8 @@ def _draw(advice: Advice, output: str) -> Path:
     from firstgrad.show.totals import describe_advice, draw_advice
 
     path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Description": describe_advice(advice)} | ({"Date": None} if path.suffix == ".svg" else {})
-    with firstgrad_style():
+    with writing(path), firstgrad_style():
         draw_advice(advice).savefig(path, metadata=metadata)
     return path
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstgrad.cli.options import LabelToRead, StoreToRead, declare
+from firstgrad.errors import FirstgradError, SpecError
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from firstgrad.record import Record
     from firstgrad.store import Store
 
@@ -58,12 +60,8 @@ def export_records(
     store: StoreToRead = None,
 ) -> None:
     """Write records as lines of JSON, or samples as a table, all or nothing."""
-    from pathlib import Path
-
     from firstgrad.cli.console import open_store
-    from firstgrad.errors import SpecError
     from firstgrad.store import export_jsonl
-    from firstgrad.units import format_count
 
     ending = Path(path).suffix.removeprefix(".")
     chosen = format or (ExportFormat(ending) if ending in ExportFormat else ExportFormat.JSONL)
@@ -80,7 +78,6 @@ def export_records(
 
 
 def _export_table(store: Store, label: str | None, path: Path, format: ExportFormat) -> int:  # noqa: A002 - as above
-    from firstgrad.errors import FirstgradError
     from firstgrad.store.jsonl import replacing
 
     samples = store.samples(label=label)
@@ -106,7 +103,6 @@ def import_records(
 ) -> None:
     """Add the records of a file to a store; those that are there already are passed over."""
     from firstgrad.store import DEFAULT_PATH, Store, import_into
-    from firstgrad.units import format_count
 
     with Store.open(store or DEFAULT_PATH) as opened:
         added, skipped = import_into(opened, path)
@@ -119,8 +115,6 @@ def thinned(record: Record) -> Record:
     It gets at most `THIN_TIMELINE_POINTS` points of its memory time line, of each stretch the highest, and at most
     `THIN_EVALUATIONS` quantiles of its evaluation times, the extremes and the median among them.
     """
-    from dataclasses import replace
-
     import numpy as np
 
     memory, seconds = record.memory, record.evaluation_seconds

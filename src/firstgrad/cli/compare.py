@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show, writing
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
@@ -23,6 +23,7 @@ from firstgrad.cli.options import (
 )
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
+from firstgrad.units import parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -306,7 +307,6 @@ def _measure_and_judge(
 
 
 def _budget_seconds(text: str) -> float:
-    from firstgrad.units import parse_seconds
 
     try:
         return parse_seconds(text)
@@ -348,11 +348,5 @@ def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) ->
         figure, description = draw_forest(comparison, metrics), describe_forest(comparison, metrics)
     except ValueError as error:
         raise SpecError("--output", str(error)) from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with firstgrad_style():
-            figure.savefig(path, metadata={"Description": description})
-    except OSError as error:
-        raise SpecError(
-            "--output", f"{path} cannot be written ({error.strerror or error}). Give another path"
-        ) from error
+    with writing(path), firstgrad_style():
+        figure.savefig(path, metadata={"Description": description})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from firstgrad.errors import SpecError
+from firstgrad.errors import SpecError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,17 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the folder of the file that ``--output`` names, and say so where the file cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        problem = f"{path} cannot be written ({error.strerror or error}). Give another path"
+        raise SpecError("--output", problem) from error
+
+
 def show(result: Result, output: OutputOptions) -> None:
     """Print a result in the form that was asked for."""
     from firstgrad.show.result import Form, print_parts, render
@@ -87,7 +99,6 @@ def open_source(store: str | None, export: str | None) -> Iterator[Source]:
     StoreError
         Where there is none.
     """
-    from firstgrad.errors import SpecError
     from firstgrad.show.source import ExportSource, StoreSource
 
     if store is not None and export is not None:
@@ -107,9 +118,6 @@ def open_store(place: str | None) -> Store:
     StoreError
         Where there is none: opening would make an empty one.
     """
-    from pathlib import Path
-
-    from firstgrad.errors import StoreError
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.store.jsonl import is_url
 

@@ -68,6 +68,7 @@ class Progress:
         self._processes = 1
         self._done: list[str] = []
         self._is_called = False
+        self._spinner = Spinner("dots")
 
     def apply(self, event: Event) -> None:
         """Take an event."""
@@ -114,24 +115,17 @@ class Progress:
         left = self._expected_seconds - (now - self._began)
         return [f"some {format_seconds(left)} left" if left > 0 else "longer than former samples"]
 
-    def done(self) -> str:
-        """List the phases that ended, with their times."""
-        return ", ".join(self._done)
-
-
-class _Screen:
-    """Draws the present text whenever it is asked to; Rich asks `REFRESH_PER_SECOND` times a second."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._spinner = Spinner("dots")
-
     def __rich__(self) -> Spinner:
-        text = Text(self._progress.line())
-        if done := self._progress.done():
+        """Draw it; Rich asks for that `REFRESH_PER_SECOND` times a second."""
+        text = Text(self.line())
+        if done := self.done():
             text.append(f"\n  {done}", style="dim")
         self._spinner.update(text=text)
         return self._spinner
+
+    def done(self) -> str:
+        """List the phases that ended, with their times."""
+        return ", ".join(self._done)
 
 
 class ProgressLog:
@@ -169,7 +163,7 @@ def show_progress(
     if not console.is_terminal:
         yield ProgressLog(progress, console, clock)
         return
-    with Live(_Screen(progress), console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True):
+    with Live(progress, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True):
         yield progress.apply
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
+from firstgrad.record import Status
 
 if TYPE_CHECKING:
     from firstgrad.case import Case
@@ -78,8 +80,6 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
 
     For ``warm`` the process that fills the cache comes first; None where no sample is known.
     """
-    from dataclasses import replace
-
     from firstgrad.case import Scenario
     from firstgrad.sweep.plan import Durations
 
@@ -94,8 +94,6 @@ def expect(case: Case, store: Store | None) -> list[float | None]:
 
 def exit_code(records: list[Record]) -> int:
     """Say how a measurement ended."""
-    from firstgrad.record import Status
-
     statuses = {record.status for record in records}
     if statuses - {Status.OK, Status.MISMATCH}:
         return ExitCode.CASE_FAILED

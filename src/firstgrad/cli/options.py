@@ -287,8 +287,9 @@ def replace_options(
     `where` is what the user calls these words, for errors; `hint_on_extra` is added to the one about more arguments
     than one model. Raises SpecError naming `where`, where the words are no such options.
     """
-    defaults = {entry.name: _plain(getattr(case, entry.name)) for entry in fields(case)}
-    defaults = {name: value for name, value in defaults.items() if value is not None} | {"model": model.model}
+    values = {entry.name: getattr(case, entry.name) for entry in fields(case)}
+    plain = {name: str(value) if isinstance(value, str) else value for name, value in values.items()}
+    defaults = {name: value for name, value in plain.items() if value is not None} | {"model": model.model}
     other, asked = _parse(words, defaults, where=where, hint_on_extra=hint_on_extra)
     if other.model != model.model and POSE in (other.model, model.model):
         return other, asked
@@ -299,10 +300,6 @@ def replace_options(
     if other.given.get("skeleton", model.given.get("skeleton")) != model.given.get("skeleton"):
         given = {name: text for name, text in given.items() if name in other.given or name != "parents"}
     return replace(other, given=given, param=tuple(param.values())), asked
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else value
 
 
 def _parse(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.cli.console import open_source, writing
 from firstgrad.cli.options import ExportToRead, StoreToRead, declare
+from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     import pandas as pd
 
@@ -56,40 +58,28 @@ def report(
     output: Annotated[str, declare("--output", "The page.")] = ".firstgrad/report.html",
 ) -> None:
     """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
-    from pathlib import Path
-
-    from firstgrad.cli.console import open_source
-    from firstgrad.errors import SpecError
+    from firstgrad.growth.series import AxisKind
     from firstgrad.show.page import render_page
 
     if axis is not None and sides is not None:
         raise SpecError("--axis, --compare", "give one of them")
     if sides is None and (across or force):
         raise SpecError("--across, --force", "they belong to --compare")
-    kind = None if axis is None else _kind(axis)
+    if axis is not None and axis not in AxisKind:
+        raise SpecError("--axis", f"expected commit or release, got {axis!r}")
     with open_source(store, source) as opened:
-        if kind is not None:
-            page = _along(opened, kind, label)
+        if axis is not None:
+            page = _along(opened, AxisKind(axis), label)
         else:
             page = _overview(opened, label, sides, across=across or (), force=force)
-    _write(Path(output), render_page(page))
+    with writing(Path(output)):  # lone surrogates can be in records, not in files
+        Path(output).write_text(render_page(page), encoding="utf-8", errors="replace")
     typer.echo(output)
-
-
-def _kind(text: str) -> AxisKind:
-    from firstgrad.errors import SpecError
-    from firstgrad.growth.series import AxisKind
-
-    try:
-        return AxisKind(text)
-    except ValueError:
-        raise SpecError("--axis", f"expected commit or release, got {text!r}") from None
 
 
 def _overview(
     source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
 ) -> Page:
-    from firstgrad.errors import SpecError
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
@@ -117,27 +107,14 @@ def _compare(
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
     from firstgrad.compare.sides import list_commits
-    from firstgrad.errors import SpecError
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.series import make_page
 
     records: list[Record] = source.all_records(label)
     along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())
     if not along.places:
-        other = next(each for each in AxisKind if each is not kind)
+        other = next(one for one in AxisKind if one is not kind)
         raise SpecError(
             "--axis", f"no record of {len(records)} tells its {kind}. Measure first, or --axis {other}, or leave it out"
         )
     return make_page(records, along)
-
-
-def _write(path: Path, text: str) -> None:
-    from firstgrad.errors import SpecError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="replace")  # lone surrogates can be in records, not in files
-    except OSError as error:
-        raise SpecError(
-            "--output", f"{path} cannot be written ({error.strerror or error}). Give another path"
-        ) from error

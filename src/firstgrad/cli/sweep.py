@@ -15,6 +15,7 @@ from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
+from firstgrad.record import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -288,8 +289,6 @@ def _check_machines(
 
 def exit_code(summary: SweepSummary) -> int:
     """Say how a sweep ended; a sample that its limit stopped is a result, not a failure."""
-    from firstgrad.record import Status
-
     if summary.statuses.keys() & {Status.FAILED, Status.CRASHED}:
         return ExitCode.CASE_FAILED
     return ExitCode.DIFFERENT if Status.MISMATCH in summary.statuses else ExitCode.GOOD
