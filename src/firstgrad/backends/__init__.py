@@ -17,8 +17,6 @@ from firstgrad.errors import BackendUnavailable
 if TYPE_CHECKING:
     from firstgrad.backends.base import Backend, BackendFacts
 
-__all__ = ["all_facts", "cache_suffixes", "facts_of", "load_backend"]
-
 _MODULES = ("c", "numba", "jax", "fake")  # each has a tuple ``BACKENDS``
 
 
@@ -45,13 +43,7 @@ def cache_suffixes() -> tuple[str, ...]:
 
 
 def load_backend(name: BackendName) -> Backend:
-    """Find a backend and check that what it needs is installed.
-
-    Raises
-    ------
-    BackendUnavailable
-        Naming what is missing and the command that installs it.
-    """
+    """Find a backend; `BackendUnavailable` names what is not installed, and the command that installs it."""
     backend = _backends()[name]
     facts = backend.facts
     has_package = not facts.package or find_spec(facts.package) is not None

@@ -1,8 +1,7 @@
 """A backend that compiles nothing: it serves the tests of worker, launch, store and display.
 
-Its "compiled function" is the NumPy oracle, its "cache" one file. It needs neither PyMC nor PyTensor, so a
-sample takes a tenth of a second. For a user's reference it accepts any object with the attributes that are
-asked of a model, and the gradient is zero.
+Its "compiled function" is the NumPy oracle, its "cache" one file; it needs neither PyMC nor PyTensor. For a user's
+reference it accepts any object with the attributes that are asked of a model, and the gradient is zero.
 """
 
 from __future__ import annotations
@@ -93,7 +92,8 @@ class FakeBackend:
 
         hooks.passing("fake_pass", 1, 1, 1)
         hooks.rewrite_ended()
-        self._use_cache()
+        if folder := os.environ.get("NUMBA_CACHE_DIR"):
+            self._use_cache(Path(folder) / "fake.nbc")
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
             if not isinstance(built.model, tuple):
@@ -124,11 +124,7 @@ class FakeBackend:
         """Tell of the file once written."""
         self._tell = tell
 
-    def _use_cache(self) -> None:
-        folder = os.environ.get("NUMBA_CACHE_DIR")
-        if not folder:
-            return
-        entry = Path(folder) / "fake.nbc"
+    def _use_cache(self, entry: Path) -> None:
         if entry.exists():
             entry.read_bytes()
         else:

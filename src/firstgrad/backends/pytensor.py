@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
-_ERROR_CHARACTERS = 200
-_GRADIENT_METHODS = ("grad", "L_op", "pullback")
-
 
 class PyTensorBackend:
     """A backend that differs from the others by its facts, its modules and how it waits."""
@@ -50,10 +47,9 @@ class PyTensorBackend:
         return Mode(*mode) if len(mode) > 1 else get_mode(*mode)
 
     def compiled_units(self) -> int:
-        """Count C modules compiled in this process so far; a subclass adds what else it compiles.
+        """Count C modules compiled so far, but for a start point; a subclass adds what else it compiles.
 
-        They count for every backend: up to PyMC 5.25 constant folding compiles C, whatever the mode. What the search
-        for a start point compiled is left out.
+        They count for every backend: up to PyMC 5.25 constant folding compiles C, whatever the mode.
         """
         import pytensor
 
@@ -76,11 +72,7 @@ class PyTensorBackend:
         """Import what the backend would import lazily within a compile."""
 
     def import_modules(self) -> None:
-        """Import PyMC and the backend, and build PyTensor's own C helpers.
-
-        In an empty cache the first function of any kind builds ``lazylinker_ext``; it belongs to no model,
-        so it is done here, before the clock of the model starts.
-        """
+        """Import PyMC and the backend, and build PyTensor's own C helpers, which any first function needs."""
         import pymc  # noqa: F401 - imported for its time
         import pytensor
         import pytensor.tensor as pt
@@ -148,8 +140,7 @@ class PyTensorBackend:
     def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
         """Simplify, differentiate, and flatten, as ``Model.dlogp`` or, for value and gradient, NUTS does.
 
-        Discrete variables stay inputs: the gradient is taken with their values held, as NUTS takes it within a compound
-        step.
+        Discrete variables stay inputs, their values held.
         """
         from pymc.pytensorf import gradient
 
@@ -158,10 +149,7 @@ class PyTensorBackend:
         return self._differentiate(built, logp, gradient)[1]
 
     def one_pass_gradient(self, built: BuiltModel, logp: Any, target: Target) -> Any:
-        """Differentiate by one backward pass for all values, as ``Model.logp_dlogp_function`` does for NUTS.
-
-        ``Model.dlogp`` takes one pass for each variable, whose graphs are merged again later.
-        """
+        """Differentiate by one backward pass for all values, as NUTS does; ``Model.dlogp`` takes one a variable."""
         import pytensor
         import pytensor.tensor as pt
 
@@ -238,10 +226,7 @@ class PyTensorBackend:
         return array
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
-        """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part.
-
-        There is one a free or observed variable, and one a potential.
-        """
+        """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part."""
         import pytensor
         from pytensor.compile.mode import Mode
 
@@ -275,10 +260,19 @@ def _profile_stats() -> tuple[Any, tuple[str, ...]]:
 
 def _explain_gradient(error: Exception, cost: Any, values: list[Any]) -> ModelError:
     """Say of which operation PyTensor cannot write the gradient."""
+    from pytensor.graph.op import Op
+
+    # PyTensor's own are written in many ways (an inner graph, a base class of another method): only a class that
+    # leaves all of them as they are has none.
+    methods = {name: getattr(Op, name) for name in ("grad", "L_op", "pullback") if hasattr(Op, name)}
     between = {type(op).__name__: op for op in _ops_between(cost, values)}
-    names = [name for name, op in between.items() if not _has_gradient(op)]
+    names = [
+        name
+        for name, op in between.items()
+        if all(getattr(type(op), method, None) is own for method, own in methods.items())
+    ]
     names = names or [name for name in between if name in str(error)]
-    which = f"the Op {', '.join(sorted(names))} has none" if names else f"{type(error).__name__}"
+    which = f"the Op {', '.join(sorted(names))} has none" if names else type(error).__name__
     return ModelError(
         f"PyTensor cannot write the gradient: {which} ({first_line(error)}). Give the Op a `pullback` (before PyTensor "
         "3: `L_op` or `grad`), or write it as a JAX function and wrap that with `pytensor.wrap_jax`. Without a "
@@ -290,17 +284,7 @@ def _explain_gradient(error: Exception, cost: Any, values: list[Any]) -> ModelEr
 def first_line(error: BaseException) -> str:
     """Cut an error's message to what fits into a sentence."""
     text = " ".join((str(error).strip() or type(error).__name__).partition("\n")[0].split()).rstrip(".")
-    return text if len(text) <= _ERROR_CHARACTERS else f"{text[:_ERROR_CHARACTERS]}..."
-
-
-def _has_gradient(op: Any) -> bool:
-    from pytensor.graph.op import Op
-
-    # PyTensor's own are written in many ways (an inner graph, a base class of another method): only a class that
-    # leaves all of them as they are has none.
-    return any(
-        getattr(type(op), name, None) is not getattr(Op, name, None) for name in _GRADIENT_METHODS if hasattr(Op, name)
-    )
+    return text if len(text) <= 200 else f"{text[:200]}..."  # noqa: PLR2004 - characters
 
 
 def _ops_between(cost: Any, values: list[Any]) -> Iterator[Any]:

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.profile import Profile
     from firstgrad.profile.difference import ProfileChange, ProfileDifference
+    from firstgrad.profile.units import UnitPattern
     from firstgrad.show.result import Part, Result, Table
 
 EPILOG = """\b
@@ -91,7 +93,7 @@ def profile(model: ModelOptions, case: CaseOptions, options: ProfileOptions, out
     output.refuse_both()
     make = _shown if options.show is not None else _profiled
     base, head = make(model, case, options)
-    difference = _difference(base, head)
+    difference = _difference(base, head) if base is not None and head is not None else None
     result = make_result(base, head, difference, top=options.top)
     show(result, output)
     if options.output is not None:
@@ -137,12 +139,10 @@ def _shown(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> t
 
 
 def names_profile(text: str) -> bool:
-    """Whether ``--against`` names a profile that is there: a file, or the beginning of a record id.
+    """Whether ``--against`` names a profile that is there, by its file or the beginning of its record id.
 
-    The rule, in this order: a text that begins with a dash is options, which replace those of the head; one that ends
-    in ``.json`` without options, or is the name of a file, is a profile's file; one whose first word is ``pose``, or
-    which has a colon, is a model, with options that replace those of the head; anything else is the beginning of a kept
-    profile's record id.
+    In this order: options begin with a dash; a file's name, or what ends in ``.json`` without options, is a profile's
+    file; what begins with ``pose``, or has a colon, is a model; anything else is the beginning of a record id.
     """
     from firstgrad.model import POSE
     from firstgrad.profile.kept import names_file
@@ -158,10 +158,7 @@ def names_profile(text: str) -> bool:
 
 
 def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> tuple[Case, str]:
-    """Make the case that ``--against`` asks for, with its label; options of the head are its defaults.
-
-    Raises `SpecError` where the options in the text are wrong, or leave nothing to compare.
-    """
+    """Make the case that ``--against`` asks for, with its label; options of the head are its defaults."""
     from firstgrad.cli.options import replace_options
 
     field = f"--against {text!r}"
@@ -226,12 +223,10 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     return done
 
 
-def _difference(base: Profile | None, head: Profile | None) -> ProfileDifference | None:
+def _difference(base: Profile, head: Profile) -> ProfileDifference | None:
     from firstgrad.errors import ComparisonError
     from firstgrad.profile.difference import find_difference
 
-    if base is None or head is None:
-        return None
     try:
         return find_difference(base, head)
     except ComparisonError as error:
@@ -372,42 +367,35 @@ def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:
         yield _title("slowest single rewriters", top, shown), _table("rewriter|pass", "wall|applied", rows)
     if types := attribution.node_types:
         yield _title("nodes by type of operation", top, len(types)), _node_types(profile, top)
-    if attribution.units:
-        kinds = {unit.kind.replace("_", " ") for unit in attribution.units}
-        kind = f", each {_with_article(kinds.pop())}" if len(kinds) == 1 else ""
-        patterns = merge_patterns(attribution.units)
-        yield _title(f"slowest compiled units{kind}", top, len(patterns)), _units(profile, top)
+    if patterns := merge_patterns(attribution.units):
+        kind, *others = {unit.kind.replace("_", " ") for unit in attribution.units}
+        every = "" if others else f", each {'an' if kind[0] in 'aeiox' else 'a'} {kind}"
+        table = _units(profile, patterns[:top], is_mixed=bool(others))
+        yield _title(f"slowest compiled units{every}", top, len(patterns)), table
     imports = sorted(attribution.imports, key=lambda one: -one.own_seconds)
-    rows = [
-        (
-            _short(one.name),
-            format_seconds(one.own_seconds),
-            format_seconds(one.wall_seconds),
-            _share(one.own_seconds, record, "import"),
-        )
-        for one in imports[:top]
-    ]
-    if rows:
+    if imports:
+        rows = [
+            (
+                _short(one.name),
+                *map(format_seconds, (one.own_seconds, one.wall_seconds)),
+                _share(one.own_seconds, record, "import"),
+            )
+            for one in imports[:top]
+        ]
         table = _table("package", "own|with what it imports|of import", rows)
         yield _title("slowest imports", top, len(imports)), table
     sites = sorted(profile.allocations, key=lambda site: -site.size_bytes)
-    rows = [
-        (
-            _short(site.function),
-            _short(f"{site.file}:{site.line}" if site.line else site.file),
-            _short(site.native),
-            format_bytes(site.size_bytes),
-            f"{site.allocations:,}",
-        )
-        for site in sites[:top]
-    ]
-    if rows:
+    if sites:
+        rows = [
+            (
+                *map(_short, (site.function, f"{site.file}:{site.line}" if site.line else site.file, site.native)),
+                format_bytes(site.size_bytes),
+                f"{site.allocations:,}",
+            )
+            for site in sites[:top]
+        ]
         table = _table("function|file|native function below it", "alive|allocations", rows)
         yield _title("memory at the peak, by where it was allocated", top, len(sites)), table
-
-
-def _with_article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiox' else 'a'} {noun}"
 
 
 def _node_types(profile: Profile, top: int) -> Table:
@@ -415,29 +403,24 @@ def _node_types(profile: Profile, top: int) -> Table:
 
     nodes = sorted(profile.attribution.node_types, key=lambda one: (-max(one.before, one.after), one.name))
     lines = [(_short(one.name), one.before, one.after) for one in nodes[:top]]
-    if nodes[top:]:
-        rest = nodes[top:]
+    if rest := nodes[top:]:
         others = format_count(len(rest), "other type")
         lines.append((others, sum(one.before for one in rest), sum(one.after for one in rest)))
     rows = [
-        TableRow(
-            (name, f"{before:,}", f"{after:,}", f"{after - before:+,}"),
-            ends_section=number == top < len(lines),
-        )
+        TableRow((name, f"{before:,}", f"{after:,}", f"{after - before:+,}"), ends_section=number == top < len(lines))
         for number, (name, before, after) in enumerate(lines, start=1)
     ]
     return _table("type", "before rewriting|after|change", rows)
 
 
-def _units(profile: Profile, top: int) -> Table:
+def _units(profile: Profile, patterns: Sequence[UnitPattern], *, is_mixed: bool) -> Table:
     """Make a line a pattern; on a narrow terminal three columns of names would have a few letters each."""
     from dataclasses import replace
 
-    from firstgrad.profile.units import merge_patterns, share_of_phase
+    from firstgrad.profile.units import share_of_phase
 
-    is_mixed = len({unit.kind for unit in profile.attribution.units}) > 1
     wide, narrow = [], []
-    for pattern in merge_patterns(profile.attribution.units)[:top]:
+    for pattern in patterns:
         unit = pattern.unit
         kind = f"{unit.kind.replace('_', ' ')} " if is_mixed else ""
         times = f" x{pattern.units}" if pattern.units > 1 else ""
@@ -510,13 +493,8 @@ def difference_parts(difference: ProfileDifference, *, top: int) -> Iterator[Par
 
 def _largest(changes: Sequence[ProfileChange], top: int) -> list[ProfileChange]:
     """Take the first of each metric; they come by metric, the largest first."""
-    seen = Counter[str]()
-    chosen = []
-    for change in changes:
-        seen[change.metric] += 1
-        if seen[change.metric] <= top or change.kind == "total":
-            chosen.append(change)
-    return chosen
+    groups = (list(group) for _, group in groupby(changes, key=lambda change: change.metric))
+    return [one for group in groups for one in (group if group[0].kind == "total" else group[:top])]
 
 
 def _changes_table(changes: Sequence[ProfileChange]) -> Table:

@@ -7,6 +7,7 @@ as long as anything is listened to.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _TOOL_IDS = (3, 4, 2, 5, 0, 1)
 """In this order: 0, 1, 2 and 5 are by custom those of debuggers, coverage, profilers and optimisers."""
-_NO_TOOL = "no free tool id of sys.monitoring: stop another tracer, coverage or debugger of this process"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +41,9 @@ class _Monitor:
         if self._tool is None:
             tool = next((number for number in _TOOL_IDS if monitoring.get_tool(number) is None), None)
             if tool is None:
-                raise UnavailableError(_NO_TOOL)
+                raise UnavailableError(
+                    "no free tool id of sys.monitoring: stop another tracer, coverage or debugger of this process"
+                )
             monitoring.use_tool_id(tool, "firstgrad")
             monitoring.register_callback(tool, monitoring.events.PY_START, self._on_start)
             monitoring.register_callback(tool, monitoring.events.PY_RETURN, self._on_return)
@@ -66,8 +68,8 @@ class _Monitor:
     def _switch(self, code: CodeType) -> None:
         if self._tool is not None:
             events, watches = sys.monitoring.events, self._watches[code]
-            wanted = events.PY_START if any(watch.started for watch in watches) else 0
-            wanted |= events.PY_RETURN if any(watch.returned for watch in watches) else 0
+            wanted = events.PY_START * any(watch.started for watch in watches)
+            wanted |= events.PY_RETURN * any(watch.returned for watch in watches)
             sys.monitoring.set_local_events(self._tool, code, wanted)
 
     def _on_start(self, code: CodeType, _offset: int) -> None:
@@ -136,16 +138,12 @@ def frames_around(frame: FrameType) -> Iterator[FrameType]:
 
 
 def on_call(function: Any, tell: Callable[[], None]) -> bool:
-    """Have `tell` called whenever a function begins, until this process ends.
-
-    False where all numbers of ``sys.monitoring`` are taken, or the function is not written in Python.
-    """
+    """Have `tell` called whenever a function begins, until this process ends; False where that can't be."""
     events = FunctionEvents()
-    try:
+    with suppress(AttributeError):  # not written in Python
         events.watch(function, started=lambda _: tell())
-    except AttributeError:
-        return False
-    return not events.__enter__().problems
+        return not events.__enter__().problems
+    return False
 
 
 def on_first_return(function: Any, tell: Callable[[Any], None]) -> FunctionEvents:

@@ -134,12 +134,10 @@ class _Function:
 class NumbaFunctionListener:
     """Listens to Numba's ``numba:compile`` events, to its cache, and to PyTensor's making of functions.
 
-    A unit is one function of PyTensor's source for one operation, in all its specialisations: ``dimshuffle`` for
-    ``Squeeze{axis=1}``, whatever the dtypes and however many nodes. The wrapper that PyTensor puts around a function
-    so that Numba caches it is the same unit, and so is the whole graph's. Numba's own helpers, and functions that
-    exist within an operation's implementation only, are folded into the unit whose compile pulled them in. Functions
-    of PyTensor that serve several operations (``_gemm_impl``) stay units: they are what a PyTensor developer can make
-    cheaper; `within` and `op` say who pulled them in. Own seconds include saving to the cache and loading from it.
+    A unit is one function of PyTensor's source for one operation, whatever the dtypes and however many nodes: with the
+    wrapper by which Numba caches it, Numba's own helpers, and what exists within the operation's implementation only.
+    Functions that serve several operations (``_gemm_impl``) stay units; `within` and `op` say who pulled them in. Own
+    seconds include saving to the cache and loading from it.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from firstgrad.progress.history import FormerRun, History, default_path, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import FrameType
     from typing import TextIO
 
     from firstgrad.progress.board import Board
@@ -30,15 +30,14 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
     A thread looks at this thread's stack five times a second. Nothing is patched, results are the same, and at the end
     every listener is gone. In a terminal the bottom rows are used, in Jupyter an output of the cell, in a log lines.
     The display goes away when a sampler begins. A second block in the same thread does nothing; a block in another
-    thread gets a row in the same display.
+    thread gets a row in the same display. It is a decorator, too: ``@firstgrad.compile_progress()``. A warning tells
+    once of each thing that this release of a package does not show; the rest goes on.
 
     ::
 
         with firstgrad.compile_progress(model):
             function = model.compile_dlogp()
             function(model.initial_point())
-
-    It is a decorator, too: ``@firstgrad.compile_progress()``.
 
     Parameters
     ----------
@@ -62,12 +61,6 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
     ----------
     summary : CompileSummary
         After the block: what was seen. Empty in an inner block.
-
-    Warns
-    -----
-    UserWarning
-        Once a process for each thing that this release of a package does not show; the rest goes on. Also where there
-        can be no display at all; the block runs all the same.
     """
 
     def __init__(
@@ -92,13 +85,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         self.summary = CompileSummary()
 
     def __call__[F: Callable[..., Any]](self, function: F) -> F:
-        """Decorate a function; each call is a block.
-
-        Raises
-        ------
-        TypeError
-            For a generator or an ``async def``: calling it runs nothing yet, so the block would end at once.
-        """
+        """Decorate a function; each call is a block. TypeError for generators and ``async def``: they run later."""
         if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
             raise TypeError(
                 f"compile_progress cannot decorate {function.__qualname__}, which runs after its call has returned: "
@@ -124,12 +111,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         board = BOARDS.join(thread, lambda: choose_display(options["stream"], options["every_seconds"]))
         return None if board is None else (thread, board, key)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         entered = self._stack.pop()
         if entered is None:
             return
@@ -162,12 +144,10 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
 
     def _former_runs(self, key: str) -> tuple[FormerRun, ...]:
         history, reference = self._history(), self._options["reference"]
-        kept = history.runs(key) if history and key else ()
-        if not reference:
-            return kept
+        runs = history.runs(key) if history and key else ()
         with suppress(Exception):  # a store that others write to, or of another release
-            return kept + measured_runs(reference)
-        return kept
+            runs += measured_runs(reference) if reference else ()
+        return runs
 
 
 def _caller(frame: FrameType) -> FrameType:

@@ -109,8 +109,8 @@ class Nobody:
 class Terminal:
     """Draws in the bottom rows of a terminal, and gives them back.
 
-    The terminal is told to scroll only the rows above ours (DECSTBM), as apt does. So what others print, and live
-    displays that others draw with Rich, stay whole, without anything being patched or redirected. Rich sets the text.
+    The terminal is told to scroll only the rows above ours (DECSTBM), as apt does: what others print stays whole,
+    without anything being patched or redirected.
     """
 
     def __init__(self, stream: TextIO) -> None:
