@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from firstgrad.backends.base import Answer, BackendFacts, Compiled
 from firstgrad.backends.pytensor import PyTensorBackend, first_line
@@ -106,7 +106,7 @@ class JaxBackend(PyTensorBackend):
         try:
             compiled = super().compile(built, graph, target, hooks)
         except NotImplementedError as error:
-            raise _no_jax(error, is_own=built.is_own) from error
+            _explain(error, built)
         return replace(compiled, call=_explained(compiled.call, built))
 
     def wait(self, result: Any) -> Any:
@@ -174,12 +174,8 @@ class JaxDirectBackend(JaxBackend):
         has_logp = target is Target.LOGP_DLOGP
         try:
             gradient = make_fast_gradient(built.model, graph, point, Effort(self.effort), rewrite, with_logp=has_logp)
-        except NotImplementedError as error:
-            raise _no_jax(error, is_own=built.is_own) from error
-        except (TypeError, IndexError) as error:  # JAX's own are kinds of these; it traces here, not in the first call
-            if not type(error).__module__.startswith("jax") and "concrete" not in str(error):
-                raise
-            raise _not_static(error, built.model) from error
+        except (NotImplementedError, TypeError, IndexError) as error:  # it traces here, not in the first call
+            _explain(error, built)
 
         def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
             logp, flat = gradient(gradient.flatten(at), extra_vars=at)
@@ -204,46 +200,39 @@ class JaxQuickBackend(JaxDirectBackend):
     effort = "least"
 
 
-def _no_jax(error: NotImplementedError, *, is_own: bool) -> ModelError:
-    """Say what to do where PyTensor has no JAX for an operation."""
-    way_out = (
-        "register one with pytensor.link.jax.dispatch.jax_funcify"
-        if is_own
-        else "the pose model's HMM does without scan with --hmm-algorithm tree"
-    )
-    return ModelError(
-        f"this PyTensor has no JAX for a part of the graph: {first_line(error)}. Take another backend or a newer PyMC; "
-        f"{way_out}"
-    )
-
-
-def _not_static(error: Exception, model: Any) -> ModelError:
-    """Say what JAX must know before it compiles, and which mutable data hide it."""
-    data = [var.name for var in getattr(model, "data_vars", ()) if None in getattr(var.type, "shape", ())]
-    cure = ""
-    if data:
-        cure = f"The data {', '.join(sorted(data))} have no static shape: write pm.Data(name, values, "
-        cure += "shape=values.shape), or use the array itself. "
-    return ModelError(
+def _explain(error: Exception, built: BuiltModel) -> NoReturn:
+    """Say what to do where PyTensor has no JAX for an operation, or JAX must know what depends on values."""
+    if isinstance(error, NotImplementedError):
+        way_out = (
+            "register one with pytensor.link.jax.dispatch.jax_funcify"
+            if built.is_own
+            else "the pose model's HMM does without scan with --hmm-algorithm tree"
+        )
+        raise ModelError(
+            f"this PyTensor has no JAX for a part of the graph: {first_line(error)}. Take another backend or a newer "
+            f"PyMC; {way_out}"
+        ) from error
+    if not type(error).__module__.startswith("jax") and "concrete" not in str(error):
+        raise error
+    variables = getattr(built.model, "data_vars", ())
+    data = sorted(var.name for var in variables if None in getattr(var.type, "shape", ()))
+    cure = f"The data {', '.join(data)} have no static shape: write pm.Data(name, values, shape=values.shape), or use "
+    cure = f"{cure}the array itself. " if data else ""
+    raise ModelError(
         f"JAX must know every shape before it compiles, and here one depends on values ({first_line(error)}). {cure}A "
         "boolean mask, or a range whose length is a value: make it with NumPy outside of the graph, or use "
         "pm.math.switch. Other backends can: --backend numba"
-    )
+    ) from error
 
 
 def _explained(call: Call, built: BuiltModel) -> Call:
     """Have a call's errors say what to do."""
-    from jax.errors import JAXIndexError, JAXTypeError
 
     def answer(point: Mapping[str, NDArray[np.float64]]) -> Answer:
         try:
             return call(point)
-        except NotImplementedError as error:
-            raise _no_jax(error, is_own=built.is_own) from error
-        except (TypeError, JAXIndexError) as error:  # JAXTypeError is a TypeError
-            if not isinstance(error, JAXTypeError | JAXIndexError) and "concrete" not in str(error):
-                raise
-            raise _not_static(error, built.model) from error
+        except (NotImplementedError, TypeError, IndexError) as error:
+            _explain(error, built)
 
     return answer
 

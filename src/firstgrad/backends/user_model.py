@@ -101,6 +101,8 @@ def require_continuous(model: Any, reference: str) -> None:
 
 def fit_start(built: BuiltModel, external: Model) -> Point | None:
     """Bring the start point that a factory gave, if any, to the types of the model's values."""
+    import numpy as np
+
     if built.initial is None:
         return None
     values = {var.name: var for var in built.model.value_vars}
@@ -111,27 +113,23 @@ def fit_start(built: BuiltModel, external: Model) -> Point | None:
             f"{external.reference}: its initial point lacks [{lacking}] and has unknown [{unknown}]. Use the names "
             "of the transformed values, as model.initial_point() gives them"
         )
-    return {name: _fit_value(external, name, built.initial[name], var.type) for name, var in values.items()}
-
-
-def _fit_value(external: Model, name: str, value: Any, kind: Any) -> Any:
-    import numpy as np
-
-    given = np.asarray(value)
-    fits = given.ndim == len(kind.shape) and all(
-        size in (None, own) for size, own in zip(kind.shape, given.shape, strict=True)
-    )
-    if not fits:
-        raise ModelError(
-            f"{external.reference}: its initial point has shape {given.shape} for {name!r}, the model {kind.shape}"
+    fitted = {name: np.asarray(built.initial[name]) for name in values}
+    for name, value in fitted.items():
+        kind = values[name].type
+        fits = value.ndim == len(kind.shape) and all(
+            size in (None, own) for size, own in zip(kind.shape, value.shape, strict=True)
         )
-    if given.dtype.kind not in "biuf":
-        raise ModelError(f"{external.reference}: its initial point has {given.dtype} for {name!r}, not numbers")
-    fitted = given.astype(kind.dtype)
-    if fitted.dtype.kind in "biu" and not np.array_equal(fitted, given):
-        raise ModelError(
-            f"{external.reference}: {name!r} is discrete, and its initial point has {given!r} for it, not whole numbers"
-        )
+        where = f"{external.reference}: its initial point has"
+        if not fits:
+            raise ModelError(f"{where} shape {value.shape} for {name!r}, the model {kind.shape}")
+        if value.dtype.kind not in "biuf":
+            raise ModelError(f"{where} {value.dtype} for {name!r}, not numbers")
+        fitted[name] = value.astype(kind.dtype)
+        if fitted[name].dtype.kind in "biu" and not np.array_equal(fitted[name], value):
+            raise ModelError(
+                f"{external.reference}: {name!r} is discrete, and its initial point has {value!r} for it, not whole "
+                "numbers"
+            )
     return fitted
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.units import CompileFacts
     from firstgrad.record import Phase
 
-_COMPILE, _LOAD, _SAVE = "compile", "load", "save"
+_COMPILE, _LOAD, _MISS, _SAVE = "compile", "load", "load missed", "save"
 _LOCALS = ".<locals>."
 _NO_KEY = "PyTensor gives this operation no cache key: it and the whole graph are compiled anew in every process"
 _NOT_KEPT = "Numba would not keep it (it refers to data that a cache cannot hold)"
@@ -92,42 +92,34 @@ class _Function:
     op: Any
     phase: Phase | None
     within: _Function | None = None
-    own_seconds: float = 0.0
+    stretches: list[Stretch] = field(default_factory=list)
     outermost: list[Stretch] = field(default_factory=list)
     made: dict[int, MadeFor] = field(default_factory=dict)
-    files: set[str] = field(default_factory=set)
-    compiled: int = 0
-    missed: int = 0
-    refused: int = 0
 
-    def add(self, stretch: Stretch, *, is_outermost: bool) -> None:
-        self.own_seconds += stretch.own_seconds
-        if is_outermost:
-            self.outermost.append(stretch)
-        if stretch.kind == _COMPILE:
-            self.compiled += 1
-        elif stretch.kind == _SAVE:
-            self.refused += stretch.note is None
-        elif stretch.kind != _LOAD:
-            self.missed += 1
-        if stretch.note is not None:
-            self.files.add(stretch.note)
+    def has(self, kind: str) -> bool:
+        return any(stretch.kind == kind for stretch in self.stretches)
+
+    @property
+    def is_refused(self) -> bool:
+        return any(stretch.kind == _SAVE and stretch.note is None for stretch in self.stretches)
 
     def to_unit(self, names: dict[_Function, str], facts: CompileFacts) -> CompiledUnit:
         is_whole = describe_op(self.op) == WHOLE_GRAPH
         nodes = {id(chain[0]): chain for made in self.made.values() for chain in made.chains if chain}
+        files = map(Path, {stretch.note for stretch in self.stretches if stretch.note is not None})
+        sizes = [file.stat().st_size for file in files if file.is_file()]
         return CompiledUnit(
             kind=UnitKind.JITTED_FUNCTION,
             name=names[self],
             phase=self.phase,
-            own_seconds=self.own_seconds,
+            own_seconds=sum(stretch.own_seconds for stretch in self.stretches),
             wall_seconds=sum(stretch.wall_seconds for stretch in self.outermost),
             op=describe_op(self.op) if self.op is not None else "",
             nodes=facts.nodes if is_whole else len(nodes),
             sources=() if is_whole else facts.sources_of(nodes.values()),
             within=names[self.within] if self.within is not None else "",
-            from_cache=not self.compiled,
-            code_bytes=_size_bytes(self.files),
+            from_cache=not self.has(_COMPILE),
+            code_bytes=sum(sizes) if sizes else None,
         )
 
 
@@ -167,7 +159,7 @@ class NumbaFunctionListener:
         def loaded(frame: FrameType, value: Any) -> None:
             stretch = recorder.close(frame)
             if stretch is not None and value is None:
-                stretch.kind = f"{_LOAD} missed"
+                stretch.kind = _MISS
 
         def file_named(_frame: FrameType, path: Any) -> None:
             stretch = recorder.innermost
@@ -192,7 +184,7 @@ class NumbaFunctionListener:
         """Put the stretches of each function together."""
         functions = self._gather(roots, facts)
         names = dict(zip(functions, number_names([function.name for function in functions]), strict=True))
-        missed = [names[function] for function in functions if function.missed and not function.refused]
+        missed = [names[function] for function in functions if function.has(_MISS) and not function.is_refused]
         return Attribution(
             units=order_units(function.to_unit(names, facts) for function in functions),
             spans=tuple(
@@ -202,7 +194,7 @@ class NumbaFunctionListener:
             ),
             cache_misses=(
                 *(CacheMiss(name=describe_op(op), reason=_NO_KEY) for op in self._book.unkeyed_operations()),
-                *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.refused),
+                *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.is_refused),
                 *sum_up_misses(missed, _NO_ENTRY, "jitted functions"),
             ),
             unavailable=tuple(self._unavailable),
@@ -225,7 +217,9 @@ class NumbaFunctionListener:
                 function = functions.setdefault(key, _Function(name, op, phase, within=around))
             if made is not None:
                 function.made[id(made)] = made
-            function.add(stretch, is_outermost=id(function) not in owners)
+            function.stretches.append(stretch)
+            if id(function) not in owners:
+                function.outermost.append(stretch)
             place[id(stretch)] = (function, owners | {id(function)}, made)
         return list(functions.values())
 
@@ -258,8 +252,3 @@ def _identity(op: Any) -> object:
     except TypeError:
         return id(op)
     return op
-
-
-def _size_bytes(files: set[str]) -> int | None:
-    sizes = [path.stat().st_size for path in map(Path, files) if path.is_file()]
-    return sum(sizes) if sizes else None

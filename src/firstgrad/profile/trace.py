@@ -120,16 +120,11 @@ def spans_of(profile: Profile) -> tuple[TimeSpan, ...]:
     spans = profile.attribution.spans
     if any(span.kind is SpanKind.PHASE for span in spans):
         return spans
-    phases = (
-        TimeSpan(
-            kind=SpanKind.PHASE,
-            name=str(one.phase),
-            began_seconds=one.began_seconds,
-            wall_seconds=one.wall_seconds,
-        )
-        for one in profile.record.phases
+    phases = ((str(one.phase), one.began_seconds, one.wall_seconds) for one in profile.record.phases)
+    return (
+        *(TimeSpan(kind=SpanKind.PHASE, name=name, began_seconds=at, wall_seconds=wall) for name, at, wall in phases),
+        *spans,
     )
-    return (*phases, *spans)
 
 
 def _make_namer(profile: Profile) -> Callable[[TimeSpan], str]:
@@ -137,10 +132,8 @@ def _make_namer(profile: Profile) -> Callable[[TimeSpan], str]:
     operations = {unit.name: unit.op for unit in profile.attribution.units if unit.op}
 
     def name(span: TimeSpan) -> str:
-        if span.kind is SpanKind.PHASE:
-            return span.name
         operation = operations.get(span.name, "") if span.kind is SpanKind.UNIT else ""
-        return f"{span.name} [{span.kind}] {operation}".rstrip()
+        return span.name if span.kind is SpanKind.PHASE else f"{span.name} [{span.kind}] {operation}".rstrip()
 
     return name
 

@@ -73,14 +73,8 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         stream: TextIO | None = None,
         every_seconds: float = LOG_SECONDS,
     ) -> None:
-        self._options: dict[str, Any] = {
-            "model": model,
-            "title": title,
-            "reference": reference,
-            "history": history,
-            "stream": stream,
-            "every_seconds": every_seconds,
-        }
+        self._options: dict[str, Any] = {"model": model, "title": title, "reference": reference, "history": history}
+        self._options |= {"stream": stream, "every_seconds": every_seconds}
         self._stack: list[tuple[WatchedThread, Board, str] | None] = []
         self.summary = CompileSummary()
 

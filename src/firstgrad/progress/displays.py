@@ -231,10 +231,9 @@ class Log:
         now = self._clock()
         for thread in threads:
             who = thread.thread_id, thread.title
-            stage, wrote = self._wrote.get(who, (Stage.OTHER, now - _LEAST_SECONDS))
+            stage, wrote = self._wrote.setdefault(who, (Stage.OTHER, now - _LEAST_SECONDS))
             since = now - wrote
             changed = thread.look.stage not in {stage, Stage.OTHER} and since >= _LEAST_SECONDS
-            self._wrote.setdefault(who, (Stage.OTHER, wrote))
             if changed or since >= self._every:
                 self._wrote[who] = thread.look.stage, now
                 self._write(f"{one_line(thread)}\n")
