@@ -99,10 +99,7 @@ class JaxBackend(PyTensorBackend):
             self._from_cache += 1
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
-        """Compile, and say what to do where PyTensor has no JAX for a part of the graph, or JAX refuses it.
-
-        Before PyMC 5.27 there is none for the gradient of a scan. JAX looks at the graph in the first call only.
-        """
+        """Compile, and say what to do where PyTensor has no JAX for a part of the graph, or JAX refuses it."""
         try:
             compiled = super().compile(built, graph, target, hooks)
         except NotImplementedError as error:

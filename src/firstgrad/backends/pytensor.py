@@ -138,10 +138,7 @@ class PyTensorBackend:
         return built.model.logp()
 
     def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:
-        """Simplify, differentiate, and flatten, as ``Model.dlogp`` or, for value and gradient, NUTS does.
-
-        Discrete variables stay inputs, their values held.
-        """
+        """Simplify, differentiate, and flatten, as PyMC does; discrete variables stay inputs, their values held."""
         from pymc.pytensorf import gradient
 
         if target is Target.LOGP_DLOGP:

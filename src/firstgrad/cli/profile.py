@@ -194,7 +194,6 @@ def _kept(what: str) -> Profile:
 def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profile:
     """Profile with live progress; it is kept, whatever comes of it, before anything else can go wrong."""
     import tempfile
-    from contextlib import nullcontext
     from pathlib import Path
 
     from firstgrad.cli.display import show_progress
@@ -205,10 +204,9 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     if options.keep:
         require_folder()  # it may run for an hour: what cannot be kept is said before
     title = f"profile of the {side}, {case}" if side else f"profile, {case}"
-    folder = nullcontext() if options.output or not options.allocations else tempfile.TemporaryDirectory()
     try:
-        with folder as made, show_progress(title) as display:
-            place = options.folder(side) if options.output else Path(made or "")
+        with tempfile.TemporaryDirectory() as made, show_progress(title) as display:
+            place = options.folder(side) if options.output else Path(made)
             done = make.profile_case(
                 case, label=label, on_event=display, allocations=place if options.allocations else None
             )
@@ -271,9 +269,8 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
-        raise SpecError(
-            "--output", f"{path} cannot be written ({error.strerror or error}). Give another folder"
-        ) from error
+        why = f"{path} cannot be written ({error.strerror or error}). Give another folder"
+        raise SpecError("--output", why) from error
 
 
 INSTRUMENTS_NOTE = (
@@ -471,16 +468,14 @@ def difference_parts(difference: ProfileDifference, *, top: int) -> Iterator[Par
         yield Text(note, Style.DOUBT if note.startswith("warning") else Style.PLAIN)
     yield BLANK
     for kind in ChangeKind:
-        changes = difference.of_kind(kind, noise=kind is ChangeKind.TOTAL)
-        if changes:
+        if changes := difference.of_kind(kind, noise=kind is ChangeKind.TOTAL):
             largest = _largest(changes, top)
             rest = len(changes) - len(largest)
             left_out = f" ({format_count(rest, 'smaller change')} left out)" if rest else ""
             yield Heading(f"{_TITLES[kind]}{left_out}")
             yield _changes_table(largest)
             yield BLANK
-    hidden = sum(one.is_noise and one.kind is not ChangeKind.TOTAL for one in difference.changes)
-    if hidden:
+    if hidden := sum(one.is_noise and one.kind is not ChangeKind.TOTAL for one in difference.changes):
         yield Text(f"{format_count(hidden, 'number')} changed within noise")
     yield Text(
         "Each side is a single sample with instruments on: seconds that differ by less than "

@@ -70,10 +70,7 @@ class _Module:
 
 
 class CModuleListener:
-    """Watches PyTensor's C linker make or load a module, a unit for all nodes that use it, and the compiler within.
-
-    Own seconds begin with the making of its key and end when it is loaded.
-    """
+    """Watches the C linker make or load a module, a unit for all nodes that use it, and the compiler within."""
 
     def __init__(self) -> None:
         self._unavailable: list[str] = []

@@ -107,10 +107,7 @@ class FunctionEvents:
         started: Callable[[FrameType], object] | None = None,
         returned: Callable[[FrameType, Any], object] | None = None,
     ) -> None:
-        """Listen to one function that is written in Python (else AttributeError), before the context is entered.
-
-        Both are called with the function's frame, `returned` also with what it returns.
-        """
+        """Listen to one function written in Python; both are called with its frame, `returned` with its value, too."""
         self._watches.append((function.__code__, _Watch(started, returned, self._note)))
 
     def __enter__(self) -> Self:

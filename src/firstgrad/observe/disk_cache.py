@@ -20,8 +20,6 @@ from firstgrad.record import CacheUse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_EARLIER_NANOSECONDS = 10**9
-
 
 class AccessTimes:
     """Counts files whose access time moved.
@@ -90,7 +88,7 @@ def keeps_access_times(folder: Path) -> bool:
 def arm(name: str) -> int:
     """Set a file's access time before its modification, so that the next read moves it. Returns the time set."""
     modified = Path(name).stat().st_mtime_ns
-    os.utime(name, ns=(modified - _EARLIER_NANOSECONDS, modified))
+    os.utime(name, ns=(modified - 10**9, modified))
     return _access_time(name)
 
 
@@ -99,11 +97,7 @@ def _access_time(name: str) -> int:
 
 
 class CacheWatch:
-    """Watches one folder of caches from within the process that uses it.
-
-    Entries are files whose names end in one of `suffixes`, one a compiled unit: a C module, a function of Numba's, an
-    executable of JAX's.
-    """
+    """Watches a folder of caches from within its process; `suffixes` end the names of compiled units."""
 
     def __init__(self, root: Path, suffixes: tuple[str, ...]) -> None:
         self._root, self._suffixes = root.resolve(), suffixes

@@ -34,12 +34,7 @@ class Stage(StrEnum):
     @property
     def is_compile(self) -> bool:
         """Whether something is on its way to a compiled function."""
-        return self in _COMPILE
-
-
-_COMPILE = frozenset(
-    (Stage.INITIAL_POINT, Stage.LOGP_GRAPH, Stage.GRAD_GRAPH, Stage.REWRITE, Stage.LINK, Stage.FIRST_CALL)
-)
+        return self in {"initial_point", "logp_graph", "grad_graph", "rewrite", "link", "first_call"}
 
 
 class SpanKind(StrEnum):

@@ -70,18 +70,12 @@ def listen_jax(
 
 
 def count_c_modules() -> tuple[int, int] | None:
-    """Count the C modules that PyTensor has compiled and loaded in this process.
-
-    A cache that PyTensor has not opened yet is left alone, as to ask for it makes PyTensor scan its folder.
-    """
+    """Count the C modules that PyTensor compiled and loaded here; never opens its cache, as that scans a folder."""
     return probes.module_counts(probes.MODULE_CACHE.peek())
 
 
 def jax_device() -> str:
-    """Name the device that JAX computes on, such as ``cpu`` or ``cuda, NVIDIA H100``; '' before JAX has started one.
-
-    Never starts JAX, nor waits for its lock.
-    """
+    """Name the device that JAX computes on (``cpu``, ``cuda, NVIDIA H100``); '' where none is started, nor will be."""
     client = probes.JAX_CLIENT.peek()
     return "" if client is None else describe_device(client)
 

@@ -186,10 +186,7 @@ _SEQUENCE, _EQUILIBRIUM, _WALK, _MERGE = 10, 12, 8, 7
 
 
 def profiled_passes(stats: Any) -> list[tuple[Any, Any, Any]]:
-    """Read each pass of PyTensor's profile: the rewriter, its seconds, and what those within it left.
-
-    Empty where there is no profile; raises whatever comes of a tuple of another shape.
-    """
+    """Read each pass of PyTensor's profile, if any: the rewriter, its seconds, and what those within it left."""
     profile = getattr(stats, "rewriter_profile", None)
     if not profile:
         return []
@@ -204,10 +201,7 @@ def profiled_nodes(stats: Any) -> list[tuple[int, int]]:
 
 
 def profiled_parts(rewriter: Any, profile: Any) -> list[tuple[Any, float | None, int, Any]] | None:
-    """Read what a rewriter consists of: each part's seconds (None: all), applications, and what it left itself.
-
-    None where it is one piece.
-    """
+    """Read a rewriter's parts, if any: each part's seconds (None: all), applications, and what it left itself."""
     size = len(profile) if isinstance(profile, tuple) else 0
     if size == _SEQUENCE and len(profile[1]) == len(profile[6]) == len(getattr(rewriter, "data", ())):
         return [(part, took, 0, inner) for part, took, inner in zip(rewriter.data, profile[1], profile[6], strict=True)]

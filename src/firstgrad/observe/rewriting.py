@@ -152,10 +152,7 @@ def _name(rewriter: Any) -> str:
 
 
 def count_node_types(graph: Any, after: Iterable[tuple[str, int]]) -> tuple[NodeTypeCount, ...]:
-    """Count a graph's nodes by the type of their operation, from its outputs; `after` is the same after rewriting.
-
-    The most frequent after rewriting come first, of equals the most frequent before.
-    """
+    """Count a graph's nodes by type of operation, most frequent first; `after` is the same after rewriting."""
     before: Counter[str] = Counter()
     waiting, seen = list(graph) if isinstance(graph, (list, tuple)) else [graph], set[int]()
     while waiting:

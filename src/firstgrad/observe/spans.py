@@ -148,10 +148,7 @@ def pass_spans(passes: Iterable[RewritePass], phases: Iterable[PhaseRecord]) -> 
 
 
 def cut_spans(spans: Iterable[TimeSpan]) -> tuple[TimeSpan, ...]:
-    """Order spans by their beginnings and cut each that outlasts the one it began in.
-
-    An outer one comes before those within; spans without length are left out.
-    """
+    """Order spans by their beginnings, outer ones first; cut each that outlasts the one it began in."""
     cut: list[TimeSpan] = []
     ends: list[float] = []
     for span in sorted(spans, key=lambda one: (one.began_seconds, -one.wall_seconds, RANK_OF(one.kind))):

@@ -44,10 +44,7 @@ class _Watched:
 
 @dataclass(slots=True)
 class Tracer:
-    """Sees where the time of one sample goes, by the worker's clock.
-
-    Nothing in it raises: what fails becomes a line of `Attribution.unavailable`.
-    """
+    """Sees where the time of one sample goes. Nothing in it raises: what fails becomes a line of `unavailable`."""
 
     backend: BackendName
     now: Callable[[], float]
@@ -139,10 +136,7 @@ def _make_listener(backend: BackendName, now: Callable[[], float]) -> UnitListen
 
 
 def track_allocations(file: str) -> AbstractContextManager[Any]:
-    """Have memray note every allocation, with native frames; aggregated, which is the cheapest (two to five times).
-
-    Raises `WorkerError` where memray is not installed.
-    """
+    """Have memray note every allocation, with native frames; aggregated, which is the cheapest (two to five times)."""
     try:
         import memray
     except ImportError:

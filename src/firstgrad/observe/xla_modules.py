@@ -79,10 +79,7 @@ class XlaModule(NamedTuple):
 
 
 class XlaModuleListener:
-    """Listens to ``jax.monitoring``.
-
-    A unit is a module that XLA compiled, with its trace and lowering: the whole graph's, and small ones of constants.
-    """
+    """Listens to ``jax.monitoring``: a unit is a module that XLA compiled, with its trace and lowering."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

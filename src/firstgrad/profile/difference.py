@@ -208,10 +208,7 @@ def _added(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
 def group_units(
     units: Iterable[CompiledUnit], beside: Iterable[CompiledUnit] = ()
 ) -> dict[str, tuple[CompiledUnit, ...]]:
-    """Put units together by normalised name and operation, in the order of their first one.
-
-    Names that occur once have no number: ``stage`` is called ``stage_#`` where the profile `beside` has several.
-    """
+    """Put units together by name, numbered where those `beside` are (``stage_#``), and operation, in their order."""
     numbered = {normalise_name(unit.name) for unit in beside}
     groups: dict[str, tuple[CompiledUnit, ...]] = {}
     for unit in units:

@@ -40,10 +40,7 @@ def write_trace(profile: Profile, trace_format: TraceFormat) -> str:
 
 
 def to_speedscope(profile: Profile) -> dict[str, object]:
-    """Make a document of speedscope's (https://www.speedscope.app): one profile of the type "evented".
-
-    Each frame is there once; events are balanced and in order of time.
-    """
+    """Make a document of speedscope's (https://www.speedscope.app): one profile of the type "evented"."""
     nested = nest_spans(spans_of(profile))
     name = _make_namer(profile)
     frames: dict[str, int] = {}
@@ -76,10 +73,7 @@ def to_speedscope(profile: Profile) -> dict[str, object]:
 
 
 def to_chrome_trace(profile: Profile) -> dict[str, object]:
-    """Make trace events in the object format.
-
-    Complete events ("X") in microseconds, and a counter ("C") of the resident bytes of the process and its children.
-    """
+    """Make complete events ("X") in microseconds, and a counter ("C") of resident bytes with the children's."""
     name = _make_namer(profile)
     events: list[dict[str, object]] = [
         {"ph": "M", "name": "process_name", "args": {"name": str(profile.record.case)}, **_PLACE},

@@ -98,10 +98,7 @@ def _merge(members: list[CompiledUnit]) -> UnitPattern:
 
 
 def find_unit_shares(profile: Profile, slowest: int = 10) -> tuple[UnitShare, ...]:
-    """Put a profile's units against the phases they belong to, the largest share of time first.
-
-    Units without a phase, and phases that did not end, are left out.
-    """
+    """Put a profile's units against the phases, ended ones, that they belong to; the largest share of time first."""
     members: dict[tuple[Phase, UnitKind], list[CompiledUnit]] = {}
     for unit in profile.attribution.units:
         if unit.phase is not None:

@@ -48,10 +48,7 @@ class CompileSummary:
 
 
 class WatchedThread:
-    """A thread from its entry into the block to its exit: what the looks at its stack add up to.
-
-    What lies outside of the frame `until`, which holds the block, is not looked at; `clock` tells seconds.
-    """
+    """A thread from its entry into the block, whose frame is `until`, to its exit: what the looks at it add up to."""
 
     def __init__(
         self, title: str, until: FrameType | None, runs: Sequence[FormerRun], clock: Callable[[], float]

@@ -211,10 +211,7 @@ def _bundle(text: str) -> dict[str, str]:
 
 
 class Log:
-    """Writes a line when the stage changes, and one now and then in a long stage.
-
-    A stage that is over within a second may go without one.
-    """
+    """Writes a line when the stage changes, for a second at least, and one now and then in a long stage."""
 
     def __init__(
         self,

@@ -64,10 +64,7 @@ def stack_of(frame: FrameType | None, until: FrameType | None = None) -> Iterato
 
 
 def read_stack(stack: Iterable[StackFrame]) -> StackLook:
-    """Say what a stack, innermost frame first, is about.
-
-    The outermost frame with a stage decides about it: a compile of an inner graph is a part of whatever needs it.
-    """
+    """Say what a stack, innermost frame first, is about: what its outermost frame with a stage is, parts included."""
     fields: dict[str, Any] = {}
     names: dict[str, Any] = {}
     read: dict[str, bool] = {}
@@ -210,10 +207,7 @@ def c_modules() -> UnitCount | None:
 
 
 def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
-    """Read the resident memory of this process and all below it, compilers included, and how many processes these are.
-
-    Cheap enough for two looks a second; none where the system does not tell. `root` is where Linux shows its processes.
-    """
+    """Read resident bytes of this process and all below it, and their number; cheap; none where Linux isn't."""
     pages, processes, level = 0, 0, [os.getpid()]
     for _ in range(_DEEPEST):
         below: list[int] = []
