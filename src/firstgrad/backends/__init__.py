@@ -17,6 +17,8 @@ from firstgrad.errors import BackendUnavailable
 if TYPE_CHECKING:
     from firstgrad.backends.base import Backend, BackendFacts
 
+__all__ = ["all_facts", "cache_suffixes", "facts_of", "load_backend"]
+
 _MODULES = ("c", "numba", "jax", "fake")  # each has a tuple ``BACKENDS``
 
 
