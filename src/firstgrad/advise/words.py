@@ -106,7 +106,7 @@ def _decision(advice: ScenarioAdvice, planned: str) -> str:
     if advice.is_decided:
         second = min(advice.rivals, key=lambda rival: rival.offer.median_total)
         return (
-            f"At {planned} evaluations {takes}, surely the least: {ratio_text(second.ratio)} times "
+            f"At {planned} evaluations {takes}, certain to be the least: {ratio_text(second.ratio)} times "
             f"{second.offer.choice.name}'s {format_seconds(second.offer.median_total)}."
         )
     rivals = ", ".join(_with_seconds(rival.offer) for rival in advice.open_rivals)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from firstgrad.pose.data import MIN_DEPTH, UNIT_EPSILON
 
 type Numbers = NDArray[Any]
-"""float64, or complex128 within `firstgrad.oracle.complex_step_gradient`."""
+"""float64, or complex128 within `firstgrad.pose.oracle.complex_step_gradient`."""
 
 LOG_2PI = math.log(2 * math.pi)
 
