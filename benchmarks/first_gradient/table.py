@@ -62,7 +62,7 @@ def table(records: list[Record]) -> str:
         f"PyTensor {versions['pytensor']}, Numba {versions['numba']}, JAX {versions['jax']}, Python {first.python}, "
         f"{first.host.cores} cores of {first.host.processor}, {records[0].started_at[:10]}. Made by "
         "`.venv/bin/python benchmarks/first_gradient/run.py`. The machine is shared and noisy: take the orders of "
-        "size, not the digits.",
+        "magnitude, not the digits.",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",

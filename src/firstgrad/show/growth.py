@@ -183,7 +183,9 @@ def tell_law(law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
 
 
 def _write_interval(interval: Interval) -> str:
-    """Write a number with its interval, such as ``0.93 [0.88, 0.98]``; an undetermined end is infinite."""
+    """Write a number with its interval, if it has one: ``0.93 [0.88, 0.98]``; an undetermined end is infinite."""
+    if interval.low == interval.high:
+        return f"{interval.value:.2f}"
     high = "∞" if math.isinf(interval.high) else f"{interval.high:.2f}"
     return f"{interval.value:.2f} [{interval.low:.2f}, {high}]"
 
