@@ -89,18 +89,12 @@ def _phase(phase: Phase) -> Callable[[Record], float | None]:
     return seconds
 
 
-def _count(name: str) -> Callable[[Record], float | None]:
-    def count(record: Record) -> float | None:
-        return None if record.counts is None else getattr(record.counts, name)
+def _part(part: str, name: str) -> Callable[[Record], float | None]:
+    def number(record: Record) -> float | None:
+        whole = getattr(record, part)
+        return None if whole is None else getattr(whole, name)
 
-    return count
-
-
-def _memory(name: str) -> Callable[[Record], float | None]:
-    def size(record: Record) -> float | None:
-        return None if record.memory is None else getattr(record.memory, name)
-
-    return size
+    return number
 
 
 def _evaluation_seconds(record: Record) -> float | None:
@@ -157,11 +151,11 @@ COLUMNS: tuple[Column, ...] = (
         if phase is not Phase.EVALUATE  # that one's length is how many calls were asked for
     ),
     _metric("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS),
-    _metric(_PEAK_MEMORY, _memory("peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
-    _metric("retained_memory", _memory("retained_bytes"), "retained memory", Unit.BYTES),
-    _metric("nodes_before", _count("nodes_before"), "graph nodes before rewriting", Unit.COUNT),
-    _metric("nodes", _count("nodes_after"), "graph nodes after rewriting", Unit.COUNT),
-    _metric("compiled_units", _count("compiled_units"), "compiled units", Unit.COUNT),
+    _metric(_PEAK_MEMORY, _part("memory", "peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
+    _metric("retained_memory", _part("memory", "retained_bytes"), "retained memory", Unit.BYTES),
+    _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT),
+    _metric("nodes", _part("counts", "nodes_after"), "graph nodes after rewriting", Unit.COUNT),
+    _metric("compiled_units", _part("counts", "compiled_units"), "compiled units", Unit.COUNT),
     _metric(
         "instructions", lambda record: record.instructions, "instructions to first gradient, user mode", Unit.COUNT
     ),

@@ -69,7 +69,7 @@ class Model:
         if self.reference != POSE:
             given = ", ".join(f"{name}={value}" for name, value in self.parameters)
             return f"{self.reference}({given})" if given else self.reference
-        return " ".join((POSE, *label_parts(self.values)))
+        return _pose_label(self.values)
 
 
 def as_model(model: Model | PoseSpec) -> Model:
@@ -84,28 +84,22 @@ def make_model(reference: str, parameters: Mapping[str, Scalar] | None = None) -
     return Model(reference=reference, parameters=tuple(sorted((parameters or {}).items())))
 
 
-def label_parts(values: Mapping[str, Scalar], *, omit: frozenset[str] = frozenset()) -> list[str]:
-    """Return the parts of a pose model's label: its sizes, its HMM, and all that isn't as by default."""
-    parts = [
-        parameter.label(values[name])
-        for name, parameter in PARAMETERS.items()
-        if parameter.is_size and not parameter.needs and name not in omit and name in values
-        if name in ("timesteps", "directions") or values[name] != parameter.default
-    ]
-    if not values.get("hmm"):
-        parts += [] if "hmm" in omit else ["no HMM"]
-    else:
-        needing = [p for p in PARAMETERS.values() if p.needs == "hmm" and p.name not in omit and p.name in values]
-        sizes = [p.label(values[p.name]) for p in needing if p.is_size]
-        parts.append(" ".join(("HMM", *sizes, *(str(values[p.name]) for p in needing if not p.is_size))))
-    parts += [
-        parameter.label(values[name])
-        for name, parameter in PARAMETERS.items()
-        if not (parameter.is_size or parameter.needs or name == "hmm" or name in omit)
-        and name in values
-        and values[name] != parameter.default
-    ]
-    return parts
+def _pose_label(values: Mapping[str, Scalar]) -> str:
+    """Name a pose model: its sizes, its HMM, and all that isn't as by default."""
+
+    def labels(*, sizes: bool) -> list[str]:
+        return [
+            parameter.label(values[name])
+            for name, parameter in PARAMETERS.items()
+            if parameter.is_size is sizes and not parameter.needs and name != "hmm"
+            if name in ("timesteps", "directions") or values[name] != parameter.default
+        ]
+
+    hmm = "no HMM"
+    if values["hmm"]:
+        parts = (parameter.label(values[name]) for name, parameter in PARAMETERS.items() if parameter.needs == "hmm")
+        hmm = " ".join(("HMM", *parts))
+    return " ".join((POSE, *labels(sizes=True), hmm, *labels(sizes=False)))
 
 
 def _pose(parameters: tuple[tuple[str, Scalar], ...]) -> PoseSpec:
