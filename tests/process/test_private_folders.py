@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from firstgrad.measure.launch import measure
-from firstgrad.measure.private import PREFIX, make_private_folder
+from firstgrad.measure.private import PREFIX, make_private_folder, remove_abandoned
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytestmark = linux_only
@@ -161,6 +162,67 @@ def test_a_watcher_that_was_killed_is_missed_by_its_parent(stuck):
     assert output.startswith(b"crashed None ")
     assert b"WatcherEnded" in output
     assert_all_is_gone(stuck)
+
+
+def plant_fifo(place):
+    os.mkfifo(place)
+
+
+def plant_endless_link(place):
+    place.symlink_to("/dev/zero")
+
+
+def plant_endless_file(place):
+    with place.open("wb") as file:
+        file.truncate(1 << 40)  # holes only
+
+
+def plant_device(place):
+    try:
+        os.mknod(place, 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # what /dev/zero is
+        place.open("rb").close()
+    except PermissionError:
+        pytest.skip("devices can't be made here")
+
+
+@pytest.mark.parametrize("plant", [plant_fifo, plant_endless_link, plant_endless_file, plant_device])
+def test_nothing_that_others_put_into_a_shared_folder_is_waited_for_or_removed(tmp_path, plant):
+    base, home = tmp_path / "tmp", tmp_path / "home"
+    planted = base / f"{PREFIX}x" / "owner"
+    history = home / ".cache" / "firstgrad" / "compiles.jsonl"
+    for place in (planted, history):
+        place.parent.mkdir(parents=True)
+        plant(place)
+    made = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))\n"
+        "from firstgrad.measure.private import make_private_folder\n"
+        "from firstgrad.progress.history import FormerRun, History, default_path\n"
+        "run = FormerRun(key='k', seconds=1.0); History(default_path()).add(run); History(default_path()).runs('k')\n"
+        "print(make_private_folder())"
+    )
+    environment = os.environ | {"TMPDIR": str(base), "HOME": str(home), "XDG_CACHE_HOME": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", made], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stderr == ""
+    assert set(base.iterdir()) == {planted.parent, Path(done.stdout.strip())}
+    assert planted.lstat()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another user's folder")
+@pytest.mark.parametrize("theirs", ["folder", "owner"])
+def test_a_folder_of_another_user_is_left_alone(tmp_path, theirs):
+    folder = tmp_path / f"{PREFIX}x"
+    folder.mkdir()
+    own = make_private_folder()
+    pid, _, place = (own / "owner").read_text().split()
+    shutil.rmtree(own)
+    (folder / "owner").write_text(f"{pid} 1 {place}")
+    os.chown(folder if theirs == "folder" else folder / "owner", 12345, 12345)
+    assert remove_abandoned(tmp_path) == []
+    os.chown(folder, 0, 0)
+    os.chown(folder / "owner", 0, 0)
+    assert remove_abandoned(tmp_path) == [folder]
 
 
 CACHE_VARIABLES = ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "PYTENSOR_FLAGS")

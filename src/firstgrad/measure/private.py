@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
 _OWNER, _CACHES, _FILLED = "owner", "caches", "filled"
+_LONGEST_OWNER = 1024
 _OWN_FLAGS = ("base_compiledir", "compiledir")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -125,14 +128,28 @@ def remove_abandoned(base: Path) -> list[Path]:
     removed = []
     for folder in base.glob(f"{PREFIX}*"):
         try:
-            pid, started, place = (folder / _OWNER).read_text().split()
-            is_abandoned = place == _place() and _start_time(int(pid)) != started
-        except (OSError, ValueError):
+            with open(folder / _OWNER, opener=open_regular) as file:
+                is_own = {folder.lstat().st_uid, os.fstat(file.fileno()).st_uid} == {os.geteuid()}
+                pid, started, place = file.read(_LONGEST_OWNER).split()
+            is_abandoned = is_own and place == _place() and _start_time(int(pid)) != started
+        except (OSError, ValueError, OverflowError):
             continue  # another's, or only just being made
         if is_abandoned:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
+
+
+def open_regular(path: str, flags: int) -> int:
+    """Open what others may have put into a shared folder, as `open` with this ``opener``: a regular file, no link.
+
+    A FIFO would be waited for, and some devices never end. Raises OSError for them.
+    """
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.EINVAL, "no regular file", path)
 
 
 def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int = 1) -> dict[str, str]:

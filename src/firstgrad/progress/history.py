@@ -16,10 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.measure.private import open_regular
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_RUNS = 1000  # the file keeps at most about so many runs, the newest; one line is some 120 bytes
+
+_MAX_CHARACTERS = 1 << 20
 
 RUNS_OF_ONE = 20  # so many former runs of one model count
 
@@ -103,20 +107,24 @@ class History:
         """Keep a run; drop the oldest ones where the file has grown too long."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", opener=open_regular) as file:
                 file.write(f"{json.dumps(asdict(run))}\n")
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = self._lines()
             if len(lines) > MAX_RUNS:
                 shorter = self._path.with_name(f"{self._path.name}.{os.getpid()}")
                 shorter.write_text("\n".join(lines[-MAX_RUNS // 2 :]) + "\n", encoding="utf-8")
                 shorter.replace(self._path)
 
+    def _lines(self) -> list[str]:
+        with (
+            suppress(OSError),
+            open(self._path, encoding="utf-8", errors="replace", opener=open_regular) as file,
+        ):
+            return file.read(_MAX_CHARACTERS).splitlines()
+        return []
+
     def _read(self) -> Iterator[FormerRun]:
-        try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return
-        for line in text.splitlines():
+        for line in self._lines():
             with suppress(ValueError, TypeError):
                 # Without a device it is a line of a former release, which may have run on any.
                 yield FormerRun(**{"device": ""} | json.loads(line))
