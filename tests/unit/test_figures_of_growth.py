@@ -7,7 +7,7 @@ import pytest
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts, title
 from firstgrad.columns import Unit
 from firstgrad.growth.contrasts import RatioCurve, RatioPoint
-from firstgrad.growth.fit import fit_growth_law
+from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import Interval, NoLaw, Observations
 from firstgrad.show.growth import GrowthPanel, describe_growth, describe_ratio, draw_growth, draw_ratio
 
@@ -27,7 +27,7 @@ def observed(cost, *, sizes=SIZES, limit=float("inf"), hosts=(("a", 1.0),), wobb
 
 
 def fitted(name, observations):
-    return name, fit_growth_law(observations)
+    return name, *fit_growth_laws([observations])
 
 
 def bare(name, observations):
@@ -188,12 +188,12 @@ def test_hostile_names_of_laws_are_drawn_as_they_are(tmp_path):
 
 
 def point(size, ratio, *, interval=None, lower=False, upper=False):
-    known = {"interval": interval, "is_lower_bound": lower, "is_upper_bound": upper, "hosts": ("h",)}
-    return RatioPoint(size=size, ratio=ratio, n_numerator=3, n_denominator=3, **known)
+    known = {"interval": interval, "is_lower_bound": lower, "is_upper_bound": upper}
+    return RatioPoint(size=size, ratio=ratio, n_samples=6, **known)
 
 
 def curve(*points, overall=None, is_constant=None):
-    return RatioCurve(points=points, overall=overall, is_constant=is_constant, spread=None)
+    return RatioCurve(points=points, overall=overall, is_constant=is_constant)
 
 
 JAX = (

@@ -11,7 +11,7 @@ from drawn import line, saves_as_text, texts, title
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.columns import Unit, metric_named
 from firstgrad.estimates import estimate_median
-from firstgrad.growth.series import Commit, commit_axis, group_records, make_series
+from firstgrad.growth.series import commit_axis, group_records, make_series
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Failure, Memory, Status
 from firstgrad.show.drawing import scale_of, spread
@@ -19,7 +19,8 @@ from firstgrad.show.series import PANELS, describe_releases, describe_series, dr
 from firstgrad.show.words import shown, split_common, write_estimate, write_value
 from helpers import MIB, make_case, make_environment, make_record
 
-COMMITS = [Commit(letter * 40, f"commit {letter}") for letter in "abc"]
+COMMITS = {letter * 40: f"commit {letter}" for letter in "abc"}
+DIGESTS = tuple(COMMITS)
 
 
 def sample(seconds, *, case, number=0, commit="", pymc="6.4.0", failed=False):
@@ -57,7 +58,7 @@ def release_records():
 
 def test_a_line_has_the_medians_and_bars_have_the_intervals():
     case = make_case()
-    records = [sample(1.0 + i + 3 * j, case=case, number=i, commit=COMMITS[j].digest) for i in range(3) for j in (0, 1)]
+    records = [sample(1.0 + i + 3 * j, case=case, number=i, commit=DIGESTS[j]) for i in range(3) for j in (0, 1)]
     figure, text = drawn(records)
     (axes,) = figure.axes
     assert list(line(axes, "fake").get_ydata()) == [2.0, 5.0]
@@ -72,7 +73,7 @@ def test_a_line_has_the_medians_and_bars_have_the_intervals():
 def test_each_scenario_has_a_panel_and_each_model_a_name_at_its_line():
     models = (PoseSpec(), PoseSpec(hmm=HmmSpec(n_states=2)))
     records = [
-        sample(2.0, case=Case(model=model, backend=BackendName.JAX, scenario=scenario), commit=COMMITS[0].digest)
+        sample(2.0, case=Case(model=model, backend=BackendName.JAX, scenario=scenario), commit=DIGESTS[0])
         for model in models
         for scenario in (Scenario.COLD, Scenario.WARM)
     ]
@@ -86,9 +87,9 @@ def test_each_scenario_has_a_panel_and_each_model_a_name_at_its_line():
 def test_a_failure_breaks_the_line_and_is_marked():
     case = make_case()
     records = [
-        sample(2.0, case=case, commit=COMMITS[0].digest),
-        sample(0.0, case=case, commit=COMMITS[1].digest, failed=True),
-        sample(3.0, case=case, commit=COMMITS[2].digest),
+        sample(2.0, case=case, commit=DIGESTS[0]),
+        sample(0.0, case=case, commit=DIGESTS[1], failed=True),
+        sample(3.0, case=case, commit=DIGESTS[2]),
     ]
     figure, text = drawn(records)
     (axes,) = figure.axes
@@ -101,7 +102,7 @@ def test_a_failure_breaks_the_line_and_is_marked():
 
 
 def test_only_failures_are_drawn_too():
-    figure, text = drawn([sample(0.0, case=make_case(), commit=COMMITS[0].digest, failed=True)])
+    figure, text = drawn([sample(0.0, case=make_case(), commit=DIGESTS[0], failed=True)])
     assert set(texts(figure.axes[0])) == {"no numbers", "failed"}
     assert "no numbers, failed samples at" in text
     with pytest.raises(ValueError, match="nothing to draw"):
@@ -110,14 +111,14 @@ def test_only_failures_are_drawn_too():
 
 @pytest.mark.parametrize(("seconds", "scale"), [((1.0, 9.0), "linear"), ((1.0, 11.0), "log"), ((0.0, 100.0), "linear")])
 def test_the_axis_is_logarithmic_where_the_span_demands_it(seconds, scale):
-    records = [sample(each, case=make_case(), commit=COMMITS[j].digest) for j, each in enumerate(seconds)]
+    records = [sample(each, case=make_case(), commit=DIGESTS[j]) for j, each in enumerate(seconds)]
     figure, _ = drawn(records)
     assert figure.axes[0].get_yscale() == scale
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     case = make_case("odd/$x_$<b>&\x07.py:build")
-    figure, text = drawn([sample(1.0, case=case, commit=COMMITS[0].digest)])
+    figure, text = drawn([sample(1.0, case=case, commit=DIGESTS[0])])
     assert saves_as_text(figure, tmp_path, text)
     assert figure.get_suptitle().endswith("odd/$x_$<b>&\N{REPLACEMENT CHARACTER}.py:build")
 

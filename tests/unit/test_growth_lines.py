@@ -190,7 +190,7 @@ def test_a_planted_law_with_a_fixed_cost_comes_back(samples):
     assert EXPONENT_K in law.exponent
     assert law.exponent.low > 0.9
     assert FIXED_SECONDS in law.fixed_cost
-    assert law.n_samples == 15
+    assert len(law.observations.sizes) == 15
 
 
 def test_what_is_linear_is_called_so(samples):

@@ -11,7 +11,7 @@ import pytest
 import builders
 import planted
 from builders import git, make_record, store_of
-from firstgrad.growth.series import Commit, commit_axis, release_axis
+from firstgrad.growth.series import commit_axis, release_axis
 from firstgrad.show.page import render_page
 from firstgrad.show.series import make_page
 from firstgrad.store import export_jsonl
@@ -65,7 +65,7 @@ def page_of(records, commits=()):
 
 
 def test_the_planted_numbers_are_in_the_page():
-    commits = [Commit(digest, f"subject of {digest[0]}") for digest in planted.COMMITS]
+    commits = {digest: f"subject of {digest[0]}" for digest in planted.COMMITS}
     said = read(page_of(planted.along_commits(), commits)).texts
     for text in ("3.25 s [3.00 s, 3.50 s]", "4.25 s [4.00 s, 4.50 s]", "5.25 s [5.00 s, 5.50 s]", "75%"):
         assert text in said
@@ -125,7 +125,7 @@ def test_a_page_of_good_names_has_no_address_at_all():
 
 
 def test_hostile_texts_stay_texts():
-    page = page_of(planted.hostile(), [Commit(planted.COMMITS[0], planted.HOSTILE)])
+    page = page_of(planted.hostile(), {planted.COMMITS[0]: planted.HOSTILE})
     assert "<script" not in page
     assert "<img" not in page
     reader = read(page)

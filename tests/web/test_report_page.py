@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 import planted
-from firstgrad.growth.series import Commit, commit_axis, release_axis
+from firstgrad.growth.series import commit_axis, release_axis
 from firstgrad.show.page import render_page
 from firstgrad.show.series import make_page
 
@@ -44,7 +44,7 @@ def served(tmp_path_factory):
     """Serve the pages of commits and releases; yields their address."""
     folder = tmp_path_factory.mktemp("pages")
     commits = planted.along_commits() + planted.hostile()
-    order = [Commit(digest, f"subject {digest[0]}") for digest in planted.COMMITS]
+    order = {digest: f"subject {digest[0]}" for digest in planted.COMMITS}
     releases = planted.along_releases()
     for name, records, axis in (
         ("commits", commits, commit_axis(commits, order)),

@@ -193,13 +193,12 @@ def _law_document(growth: MetricGrowth, line: FittedLine) -> dict[str, Any]:
 def _ratio_documents(curve: ContrastCurve) -> list[dict[str, Any]]:
     """Write a curve's points; after them, without a size, its overall ratio."""
     points, overall = curve.curve.points, curve.curve.overall
-    counts = [point.n_numerator + point.n_denominator for point in points]
     written: list[tuple[float | None, float, Interval | None, int, bool, bool]] = [
-        (point.size, point.ratio, point.interval, count, point.is_lower_bound, point.is_upper_bound)
-        for point, count in zip(points, counts, strict=True)
+        (point.size, point.ratio, point.interval, point.n_samples, point.is_lower_bound, point.is_upper_bound)
+        for point in points
     ]
     if overall is not None and len(points) > 1:
-        written.append((None, overall.value, overall, sum(counts), False, False))
+        written.append((None, overall.value, overall, sum(point.n_samples for point in points), False, False))
     common = {"contrast": curve.contrast, "axis": curve.axis, "metric": curve.metric.name, "common": curve.common}
     names = ("size", "ratio", "interval", "samples", "is_lower_bound", "is_upper_bound")
     return [common | {"name": curve.name} | dict(zip(names, values, strict=True)) for values in written]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.growth.series import Commit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -156,8 +155,7 @@ def _shortened(names: Sequence[str]) -> str:
 class Difference:
     """A condition that isn't the same on both sides."""
 
-    field: str
-    """A package, ``python``, ``compiler``, ``threads``, ``flags``, ``bytecode``, or a part of the host fingerprint."""
+    field: str  # a package, `python`, `compiler`, `threads`, `flags`, `bytecode`, or a part of the host fingerprint
     base: str  # its values; several, with commas, where a side has more than one
     head: str
     is_declared: bool  # whether it was said to be the compared thing
@@ -228,12 +226,11 @@ def resolve_commit(name: str) -> str:
     return _ask_git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
 
 
-def list_commits() -> tuple[Commit, ...]:
+def list_commits() -> dict[str, str]:
     """List all commits with their subject lines, oldest first; empty outside of a repository and without git."""
     lines = _ask_git("rev-list", "--topo-order", "--reverse", "--all", "--format=%H%x09%s").split("\n")
     # rev-list writes a line `commit DIGEST` before each of ours
-    pairs = (line.partition("\t") for line in lines if "\t" in line)
-    return tuple(Commit(digest, subject) for digest, _, subject in pairs)
+    return dict(line.split("\t", 1) for line in lines if "\t" in line)
 
 
 def _ask_git(*words: str) -> str:

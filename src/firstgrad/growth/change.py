@@ -68,13 +68,10 @@ _GRAVEST_FIRST = (
 class ChangedPart:
     """An exponent or a fixed cost on both sides."""
 
-    what: str
-    """``exponent``, or ``mean slope`` where not both sides surely grow; ``fixed cost``, or ``level`` where neither."""
+    what: str  # `exponent`, or `mean slope` where not both sides surely grow; `fixed cost`, or `level` where neither
     base: Interval
-    head: Interval
-    """As the laws have them, each with 95 % confidence."""
-    difference: Interval
-    """HEAD less BASE, with the confidence that was asked for."""
+    head: Interval  # as the laws have them, each with 95 % confidence
+    difference: Interval  # HEAD less BASE, with the confidence that was asked for
     verdict: GrowthChangeVerdict
 
 
@@ -83,19 +80,15 @@ class LawChange:
     """One metric of one line, on both sides."""
 
     axis: str
-    name: str
-    """What tells the line from the others of that size."""
-    common: str
-    """What it shares with them."""
+    name: str  # what tells the line from the others of that size
+    common: str  # what it shares with them
     metric: Column
     base: GrowthLaw | NoLaw
     head: GrowthLaw | NoLaw
-    exponent: ChangedPart | None
-    """None where a side has no law."""
+    exponent: ChangedPart | None  # none where a side has no law
     fixed_cost: ChangedPart | None
     """None where a side has no law, too few sizes to tell a fixed cost, or no host that the other has."""
-    reason: str = ""
-    """Why a part is none; '' where both are there."""
+    reason: str = ""  # why a part is none; '' where both are there
 
     @property
     def verdict(self) -> GrowthChangeVerdict:
@@ -110,14 +103,11 @@ class LawChange:
 class GrowthChanges:
     """All lines of a comparison."""
 
-    lines: tuple[LawChange, ...]
-    """By axis, metric and line."""
-    confidence: float
-    """That no interval of all these misses."""
+    lines: tuple[LawChange, ...]  # by axis, metric and line
+    confidence: float  # that no interval of all these misses
     n_tests: int
     """Among how many intervals the rest was divided (Bonferroni): two for each line and metric with two laws."""
-    unmatched: tuple[str, ...]
-    """Lines that only one side has, by size, side and name."""
+    unmatched: tuple[str, ...]  # lines that only one side has, by size, side and name
 
     @property
     def has_alarm(self) -> bool:
@@ -137,19 +127,8 @@ def find_growth_changes(
 
     Lines are matched by model, backend, target, scenario and all other sizes. Packages may differ, for they may be the
     compared thing; where a side has several sets of them, equal ones are matched. Only sizes count that both sides
-    have.
-
-    Parameters
-    ----------
-    base, head : pandas.DataFrame
-        Samples of each side, as `firstgrad.columns.samples_table` makes them; what failed is left out, what a limit
-        stopped is censored.
-    axes : sequence of str, optional
-        Sizes; all that vary where left out.
-    metrics : sequence of Column
-        Which.
-    confidence : float
-        That no interval of all these misses.
+    have; `axes` left out are all that vary. What failed is left out, what a limit stopped is censored. `confidence` is
+    that no interval of all these misses.
     """
     import pandas as pd
 

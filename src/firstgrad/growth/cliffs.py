@@ -46,17 +46,7 @@ def find_cliffs(observations: Observations) -> tuple[Cliff, ...]:
     A step is one where its excess over each neighbouring step's slope is beyond both a factor of 1.3 and three standard
     errors, by the scatter between samples of one size and host (as many more as Student's distribution asks for with
     few samples). Without any repeated sample the scatter is that around straight lines through neighbours, and seven
-    sizes are needed.
-
-    Parameters
-    ----------
-    observations : Observations
-        Positive values; sizes with a censored sample are left out.
-
-    Returns
-    -------
-    tuple of Cliff
-        By size; empty where there are too few sizes to tell.
+    sizes are needed. Values are positive; sizes with a censored sample are left out.
     """
     means = _means(observations)
     if means is None:
@@ -102,29 +92,22 @@ def _means(observations: Observations) -> _Means | None:
         return None
     hosts = np.unique(np.asarray(observations.hosts)[kept], return_inverse=True)[1]
     logs = np.log(np.asarray(observations.values, dtype=float)[kept])
-    n_hosts = int(hosts.max()) + 1
+    n_hosts, freedom = int(hosts.max()) + 1, float(len(logs) - len(sizes))
     if n_hosts == 1:
-        return _with_variance(sizes, *_plain_means(numbers, logs))
-    design = np.zeros((len(logs), len(sizes) + n_hosts))
-    rows = np.arange(len(logs))
-    design[rows, numbers] = design[rows, len(sizes) + hosts] = 1.0
-    covariance = np.linalg.pinv(design.T @ design, hermitian=True)
-    rank = round(float(np.trace(covariance @ design.T @ design)))
-    if rank < len(sizes) + n_hosts - 1:
-        return None  # hosts without a size in common: their levels can't be told from growth
-    effects = covariance @ (design.T @ logs)
-    means, unit = effects[: len(sizes)], covariance[: len(sizes), : len(sizes)]
-    return _with_variance(sizes, means, unit, logs - design @ effects, len(logs) - rank)
-
-
-def _plain_means(numbers: NDArray[np.int64], logs: Floats) -> tuple[Floats, Floats, Floats, int]:
-    """Give means, unit of covariance, residuals and degrees of freedom where there is one host."""
-    counts = np.bincount(numbers)
-    means = np.bincount(numbers, logs) / counts
-    return means, np.diag(1 / counts), logs - means[numbers], len(logs) - len(counts)
-
-
-def _with_variance(sizes: Floats, means: Floats, unit: Floats, residuals: Floats, freedom: float) -> _Means | None:
+        counts = np.bincount(numbers)
+        means, unit = np.bincount(numbers, logs) / counts, np.diag(1 / counts)
+        residuals = logs - means[numbers]
+    else:
+        design = np.zeros((len(logs), len(sizes) + n_hosts))
+        rows = np.arange(len(logs))
+        design[rows, numbers] = design[rows, len(sizes) + hosts] = 1.0
+        covariance = np.linalg.pinv(design.T @ design, hermitian=True)
+        rank = round(float(np.trace(covariance @ design.T @ design)))
+        if rank < len(sizes) + n_hosts - 1:
+            return None  # hosts without a size in common: their levels can't be told from growth
+        effects = covariance @ (design.T @ logs)
+        means, unit = effects[: len(sizes)], covariance[: len(sizes), : len(sizes)]
+        residuals, freedom = logs - design @ effects, len(logs) - rank
     if freedom > 0:
         variance = float(residuals @ residuals) / freedom
     elif len(sizes) >= _LEAST_SIZES_ALONE:

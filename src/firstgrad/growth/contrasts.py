@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,35 +47,24 @@ class RatioPoint:
     """The ratio at one size."""
 
     size: float
-    ratio: float
-    """Geometric mean of the numerator by that of the denominator, made within each host, then combined."""
-    interval: Interval | None
-    """None where the ratio is a bound, and where no sample of the curve is repeated."""
-    is_lower_bound: bool
-    is_upper_bound: bool
-    """Whether the true ratio lies above (the numerator is censored) or below (the denominator is) the given one. Both:
-    it tells nothing."""
-    n_numerator: int
-    n_denominator: int
-    """How many samples, censored ones included."""
-    hosts: tuple[str, ...]
-    """That have both sides at this size."""
+    ratio: float  # geometric mean of the numerator by that of the denominator, made within each host, then combined
+    interval: Interval | None  # none where the ratio is a bound, and where no sample of the curve is repeated
+    is_lower_bound: bool  # whether the true ratio lies above: the numerator is censored
+    is_upper_bound: bool  # or below: the denominator is; both: it tells nothing
+    n_samples: int  # of both sides, censored ones included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioCurve:
     """The ratio at every size that both sides have."""
 
-    points: tuple[RatioPoint, ...]
-    """By size."""
+    points: tuple[RatioPoint, ...]  # by size
     overall: Interval | None
     """One ratio for all sizes, bounds left out; none where there is no scatter to judge by, or nothing but bounds.
     Where the points don't agree with one ratio, the interval is made wider by as much as they disagree (Birge, Physical
     Review 40, 1932)."""
     is_constant: bool | None
     """Whether the points agree with one ratio, by an F test at 5 %; none where that can't be judged."""
-    spread: float | None
-    """Standard deviation of the logarithms between samples of one side, pooled over sizes and hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +74,9 @@ class ContrastCurve:
     contrast: Contrast
     axis: str
     metric: Column
-    common: str
-    """What the curves of this contrast and size have in common."""
-    name: str
-    """What tells this one from the others; both of the numerators."""
+    common: str  # what the curves of this contrast and size have in common
+    name: str  # what tells this one from the others; both of the numerators
     numerator: SizeLine
-    denominator: SizeLine
     curve: RatioCurve
 
 
@@ -102,25 +88,9 @@ def find_contrasts(
     *,
     least_sizes: int = 2,
 ) -> tuple[ContrastCurve, ...]:
-    """Make the ratio of every pair of lines that differ in one choice only.
+    """Make the ratio of every pair of lines that differ in one choice only, by contrast, then by metric.
 
-    Parameters
-    ----------
-    samples : pandas.DataFrame
-        As `firstgrad.growth.lines.find_growth` takes them.
-    axis : str
-        Along which size.
-    metrics : sequence of Column
-        Of which.
-    contrasts : sequence of Contrast
-        Which choices.
-    least_sizes : int
-        Curves with fewer sizes that both sides have are left out.
-
-    Returns
-    -------
-    tuple of ContrastCurve
-        By contrast, then by metric.
+    Curves with fewer than `least_sizes` that both sides have are left out.
     """
     lines = find_lines(samples, axis, least_sizes=1)
     curves = []
@@ -138,18 +108,14 @@ def find_contrasts(
                     continue
                 curve = make_ratio_curve(above, below)
                 if len(curve.points) >= least_sizes:
-                    curves.append(
-                        ContrastCurve(
-                            contrast=contrast,
-                            axis=axis,
-                            metric=metric,
-                            common=common,
-                            name=name,
-                            numerator=numerator,
-                            denominator=denominator,
-                            curve=curve,
-                        )
-                    )
+                    about: dict[str, Any] = {
+                        "contrast": contrast,
+                        "axis": axis,
+                        "metric": metric,
+                        "common": common,
+                        "name": name,
+                    }
+                    curves.append(ContrastCurve(**about, numerator=numerator, curve=curve))
     return tuple(curves)
 
 
@@ -216,18 +182,11 @@ def make_ratio_curve(numerator: Observations, denominator: Observations) -> Rati
                 interval=_student(log_ratio, unit * variance, freedom) if freedom and unit is not None else None,
                 is_lower_bound=bounds[0],
                 is_upper_bound=bounds[1],
-                n_numerator=sum(len(logs) for logs, _ in sides[0]),
-                n_denominator=sum(len(logs) for logs, _ in sides[1]),
-                hosts=tuple(hosts[size]),
+                n_samples=sum(len(logs) for side in sides for logs, _ in side),
             )
         )
     overall, is_constant = _overall(kept, variance, freedom) if kept and freedom else (None, None)
-    return RatioCurve(
-        points=tuple(points),
-        overall=overall,
-        is_constant=is_constant,
-        spread=math.sqrt(variance) if freedom else None,
-    )
+    return RatioCurve(points=tuple(points), overall=overall, is_constant=is_constant)
 
 
 def _cells(observations: Observations) -> Cells:

@@ -67,24 +67,15 @@ _SETTLED_WEIGHT, _SETTLED_SIGMA = 1e-3, 1e-2
 _LEAST_WEIGHT, _LEAST_SIGMA = 0.02, 1e-6
 
 
-def fit_growth_law(observations: Observations) -> GrowthLaw | NoLaw:
-    """Fit ``value = a + b * size ** c`` to a metric, on logarithms.
+def fit_growth_laws(observations: Iterable[Observations]) -> list[GrowthLaw | NoLaw]:
+    """Fit ``value = a + b * size ** c`` to metrics, on logarithms; those of equal sizes and hosts at once.
 
     Robust least squares (Huber's weights; wild samples weigh nothing) of the logarithms, with a level for each host; a
     censored sample counts by the probability of lying above its bound (Tobin, Econometrica 26, 1958). Intervals are
     profile likelihoods', see `firstgrad.growth.law.PlausibleLaws`. Sizes are counted on the host that has most of them,
-    by samples that aren't censored: 3 make a law without fixed cost, 4 one with it.
-
-    Returns
-    -------
-    GrowthLaw or NoLaw
-        No law where there are too few sizes, or values or sizes that have no logarithm.
+    by samples that aren't censored: 3 make a law without fixed cost, 4 one with it. No law where there are too few
+    sizes, or values or sizes that have no logarithm.
     """
-    return fit_growth_laws([observations])[0]
-
-
-def fit_growth_laws(observations: Iterable[Observations]) -> list[GrowthLaw | NoLaw]:
-    """Fit many laws as `fit_growth_law` fits one, in their order; those of equal sizes and hosts at once, so faster."""
     many = list(observations)
     laws: dict[int, GrowthLaw | NoLaw] = {}
     alike: dict[tuple[object, ...], list[int]] = {}
@@ -142,8 +133,7 @@ def _fit_alike(many: Sequence[Observations]) -> list[GrowthLaw | NoLaw]:
     bent = _fit(samples, smallest, bends=True) if has_fixed_cost else straight
     named = [hosts[host] for host in fitted]
     return [
-        _conclude(seen, samples, number, used, named, straight[number][0], bent[number])
-        for number, seen in enumerate(many)
+        _conclude(seen, samples, number, named, straight[number][0], bent[number]) for number, seen in enumerate(many)
     ]
 
 
@@ -151,7 +141,6 @@ def _conclude(
     observations: Observations,
     samples: LogSamples,
     number: int,
-    used: NDArray[np.bool_],
     hosts: Sequence[str],
     straight: PlausibleLaws,
     bent: tuple[PlausibleLaws, Floats, float],
@@ -164,20 +153,12 @@ def _conclude(
         growth = growth.with_ends(steady.low, steady.high)
     verdict = judge_growth(growth, slope, exponent)
     shown = plausible if verdict.is_growing else straight
+    misfit = spread if observations.is_exact else None
     seen = ~samples.is_censored
-    ratios = np.full(len(observations.values), np.nan)
-    ratios[used] = np.exp(residuals)
     return GrowthLaw(
         observations=observations,
         verdict=verdict,
-        sentence=describe_law(
-            verdict,
-            growth,
-            slope,
-            exponent,
-            has_fixed_cost=has_fixed_cost,
-            misfit=spread if observations.is_exact else None,
-        ),
+        sentence=describe_law(verdict, growth, slope, exponent, has_fixed_cost=has_fixed_cost, misfit=misfit),
         exponent=as_stated(shown.exponent, observations),
         slope=as_stated(slope, observations),
         constant=as_stated(shown.constant(0), observations),
@@ -186,10 +167,6 @@ def _conclude(
         has_fixed_cost=has_fixed_cost,
         spread=spread,
         r_squared=_r_squared(samples.logs[number, seen], samples.members[seen], residuals[seen]),
-        ratios=tuple(ratios.tolist()),
-        n_samples=len(observations.values),
-        n_sizes=len(set(observations.sizes)),
-        n_censored=sum(observations.is_censored),
         hosts=tuple(hosts),
         levels=tuple(np.exp(plausible.best[2:]).tolist()),
         cliffs=find_cliffs(observations),
@@ -402,10 +379,7 @@ def _follow_bent(
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Fit lines of constant exponent, ever closer around the two exponents where the deviance crosses its limit.
 
-    Returns
-    -------
-    lines, covariances, deviances, limits, ends : array of float
-        Of m by k lines; m limits; m by 2 exponents.
+    Returns lines, their covariances and deviances (m by k lines), limits (m), and the two exponents (m by 2).
     """
 
     def follow(grid: Floats) -> tuple[Floats, Floats, Floats, Floats]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Iterable
 
     from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ CONFIDENCE = 0.95
 TOLERANCE = 1.2
 """A metric whose growth over the measured sizes lies surely below this factor, and above its inverse, doesn't grow."""
 
+_COLUMNS = ("sizes", "values", "is_censored", "hosts")
 _NARROW = 0.5
 _ROUNDING = 1e-6
 _LEAST_MISFIT = 0.005
@@ -36,32 +38,23 @@ class Observations:
     Raises ValueError where the lengths differ.
     """
 
-    sizes: tuple[float, ...]
-    """Above zero, such as timesteps; repeated where a size has several samples."""
-    values: tuple[float, ...]
-    """Seconds, bytes or counts; where the sample is censored, what the value is at least."""
-    is_censored: tuple[bool, ...]
-    """Whether a limit stopped the sample, so that the true value lies above the given one."""
-    hosts: tuple[str, ...]
-    """Digests. Each host has a level of its own, all have one shape."""
+    sizes: tuple[float, ...]  # above zero, such as timesteps; repeated where a size has several samples
+    values: tuple[float, ...]  # seconds, bytes or counts; where the sample is censored, what the value is at least
+    is_censored: tuple[bool, ...]  # whether a limit stopped the sample, so that the true value lies above the given one
+    hosts: tuple[str, ...]  # digests. Each host has a level of its own, all have one shape.
     is_exact: bool = False
     """Whether it is a count that identical runs repeat: what a law leaves over is then its misfit, and no scatter."""
 
     def __post_init__(self) -> None:
-        lengths = {len(column) for column in (self.sizes, self.values, self.is_censored, self.hosts)}
+        lengths = {len(getattr(self, name)) for name in _COLUMNS}
         if len(lengths) != 1:
             raise ValueError(f"sizes, values, is_censored and hosts must be of one length, got {sorted(lengths)}")
 
     def at(self, sizes: Container[float]) -> Observations:
         """Leave out all other sizes."""
-        kept = [number for number, size in enumerate(self.sizes) if size in sizes]
-        return replace(
-            self,
-            sizes=tuple(self.sizes[number] for number in kept),
-            values=tuple(self.values[number] for number in kept),
-            is_censored=tuple(self.is_censored[number] for number in kept),
-            hosts=tuple(self.hosts[number] for number in kept),
-        )
+        kept = [size in sizes for size in self.sizes]
+        columns: dict[str, Any] = {name: tuple(compress(getattr(self, name), kept)) for name in _COLUMNS}
+        return replace(self, **columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +79,13 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """A law drawn for one host: at each size the fitted value and its band, pointwise, in the metric's unit."""
-
-    host: str
-    sizes: tuple[float, ...]
-    values: tuple[float, ...]
-    lows: tuple[float, ...]
-    highs: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cliff:
     """A jump between two neighbouring measured sizes that no law can make."""
 
     from_size: float
     to_size: float
-    factor: float
-    """By how much the value grew between them."""
-    expected_factor: float
-    """By how much it would have, at the steeper of the slopes beside it (at least 1)."""
+    factor: float  # by how much the value grew between them
+    expected_factor: float  # by how much it would have, at the steeper of the slopes beside it (at least 1)
 
 
 class GrowthVerdict(StrEnum):
@@ -134,15 +114,7 @@ class GrowthVerdict(StrEnum):
 
 
 def judge_growth(growth: Interval, slope: Interval, exponent: Interval) -> GrowthVerdict:
-    """Judge a law by the rules that `GrowthVerdict` documents.
-
-    Parameters
-    ----------
-    growth : Interval
-        Factor over the measured sizes.
-    slope, exponent : Interval
-        On log-log axes without fixed cost, and of the growing part.
-    """
+    """Judge a law by the rules that `GrowthVerdict` documents: `slope` is on log-log axes without fixed cost."""
     if growth.low >= 1 / TOLERANCE and growth.high <= TOLERANCE:
         return GrowthVerdict.DOES_NOT_GROW
     if growth.low > 1 and slope.low > 0:
@@ -171,18 +143,14 @@ class PlausibleLaws:
     best: Floats
     """Exponent, logarithm of growth, and levels (logarithms of the values at the smallest size) of the best law."""
     smallest_size: float
-    span: float
-    """Logarithm of the largest size by the smallest."""
+    span: float  # logarithm of the largest size by the smallest
     lines: Floats
     """As `best`, k by 2 + hosts: the best on each line. None for an exact law, whose intervals have no width."""
     is_straight: NDArray[np.bool_]
     """Whether the line is that of laws without fixed cost, along which the exponent follows growth; k."""
-    covariances: Floats
-    """Of growth and levels, k by 1 + hosts by 1 + hosts, for a threshold of 1."""
-    radii: Floats
-    """By how much the threshold exceeds each line's deviance, k."""
-    freedom: float
-    """Degrees of freedom that the threshold was taken with."""
+    covariances: Floats  # of growth and levels, k by 1 + hosts by 1 + hosts, for a threshold of 1
+    radii: Floats  # by how much the threshold exceeds each line's deviance, k
+    freedom: float  # degrees of freedom that the threshold was taken with
 
     def growth(self) -> Interval:
         """Give the growth over the measured sizes."""
@@ -267,38 +235,25 @@ class GrowthLaw:
 
     observations: Observations
     verdict: GrowthVerdict
-    sentence: str
-    """The verdict in words, with its numbers."""
+    sentence: str  # the verdict in words, with its numbers
     exponent: Interval
     """Of the part that grows (c). Where the values don't surely grow, c and a can't be told apart, and where there are
     only three sizes neither: then this is `slope`."""
-    slope: Interval
-    """Of the straight line on log-log axes (no fixed cost): the effective exponent over these sizes."""
+    slope: Interval  # of the straight line on log-log axes (no fixed cost): the effective exponent over these sizes
     constant: Interval
     """The cost that grows at size 1 (b), on the first host: the metric's unit per ``size ** exponent``. Where
     `exponent` is the slope, b of the law without fixed cost."""
     fixed_cost: Interval
     """What is paid at any size (a), on the first host, in the metric's unit. From 0 to 0 where none was fitted."""
-    growth: Interval
-    """Fitted value at the largest size by that at the smallest; equal on all hosts."""
-    has_fixed_cost: bool
-    """Whether a fixed cost was looked for: it takes four sizes."""
-    spread: float
-    """Robust standard deviation of the logarithms around the law: 0.05 means about 5 %."""
+    growth: Interval  # fitted value at the largest size by that at the smallest; equal on all hosts
+    has_fixed_cost: bool  # whether a fixed cost was looked for: it takes four sizes
+    spread: float  # robust standard deviation of the logarithms around the law: 0.05 means about 5 %
     r_squared: float
     """Share of the logarithms' variance within hosts that the law explains, without censored samples; NaN where there
     is none to explain."""
-    ratios: tuple[float, ...]
-    """Observed by fitted, one an observation, in their order; of a censored one, at least that. NaN for a host of which
-    all samples are censored."""
-    n_samples: int
-    """How many samples, censored ones included."""
-    n_sizes: int
-    n_censored: int
     hosts: tuple[str, ...]
     """In the order in which the observations name them; without those of which all samples are censored."""
-    levels: tuple[float, ...]
-    """Fitted value at the smallest size, one a host."""
+    levels: tuple[float, ...]  # fitted value at the smallest size, one a host
     cliffs: tuple[Cliff, ...]
     plausible: PlausibleLaws = field(repr=False, compare=False)
     """What the samples (of an exact count: the law's misfit) don't rule out."""
@@ -308,32 +263,16 @@ class GrowthLaw:
         """By about which share the law misses an exact count; 0 where it meets it, and of what scatters."""
         return self.spread if self.observations.is_exact and self.spread > _LEAST_MISFIT else 0.0
 
-    def curve(self, sizes: Sequence[float], host: str | None = None) -> Curve:
-        """Draw the law.
+    def curve(self, sizes: Iterable[float], host: str | None = None) -> list[Interval]:
+        """Give the law's value at each size, with its band, on a host (the first where left out).
 
-        Parameters
-        ----------
-        sizes : sequence of float
-            Above zero, in any order; beyond the measured ones the law is extrapolated.
-        host : str, optional
-            Whose level; that of the first where left out.
-
-        Raises
-        ------
-        ValueError
-            Where the law has no such host.
+        Beyond the measured sizes the law is extrapolated. Raises ValueError where it has no such host.
         """
         named = self.hosts[0] if host is None else host
         if named not in self.hosts:
             raise ValueError(f"no host {named!r} in this law: it has {', '.join(self.hosts)}")
-        band = [as_stated(self.plausible.value_at(size, self.hosts.index(named)), self.observations) for size in sizes]
-        return Curve(
-            host=named,
-            sizes=tuple(float(size) for size in sizes),
-            values=tuple(interval.value for interval in band),
-            lows=tuple(interval.low for interval in band),
-            highs=tuple(interval.high for interval in band),
-        )
+        number = self.hosts.index(named)
+        return [as_stated(self.plausible.value_at(size, number), self.observations) for size in sizes]
 
 
 def as_stated(interval: Interval, observations: Observations) -> Interval:

@@ -44,20 +44,13 @@ _FAR = 1e4
 class LogSamples:
     """Logarithms of m metrics at the same n sizes and hosts, and how they are weighed."""
 
-    steps: Floats
-    """Logarithm of each size by the smallest, n."""
-    span: float
-    """The largest of them."""
-    members: Floats
-    """1 where the sample is of that host, n by hosts."""
-    is_censored: NDArray[np.bool_]
-    """Whether the true value lies above, n."""
-    logs: Floats
-    """m by n."""
-    weights: Floats
-    """Robust ones, m by n."""
-    sigmas: Floats
-    """Standard deviations, m; they matter only where there are censored samples."""
+    steps: Floats  # logarithm of each size by the smallest, n
+    span: float  # the largest of them
+    members: Floats  # 1 where the sample is of that host, n by hosts
+    is_censored: NDArray[np.bool_]  # whether the true value lies above, n
+    logs: Floats  # m by n
+    weights: Floats  # robust ones, m by n
+    sigmas: Floats  # standard deviations, m; they matter only where there are censored samples
 
     @property
     def has_censored(self) -> bool:
@@ -145,8 +138,7 @@ def fitted_logs(samples: LogSamples, laws: Floats) -> Floats:
 
 
 def _is_straight(samples: LogSamples, laws: Floats) -> NDArray[np.bool_]:
-    flags: NDArray[np.bool_] = laws[:, 1] == laws[:, 0] * samples.span
-    return flags
+    return np.equal(laws[:, 1], laws[:, 0] * samples.span)
 
 
 def _shape(samples: LogSamples, laws: Floats, *, bends: bool) -> tuple[Floats, Floats]:
@@ -172,23 +164,11 @@ def _shape(samples: LogSamples, laws: Floats, *, bends: bool) -> tuple[Floats, F
 def minimise(
     samples: LogSamples, start: Floats, *, bends: bool = True, holds_exponent: bool = False, steps: int = _STEPS
 ) -> tuple[Floats, Floats, Floats]:
-    """Levenberg and Marquardt's method for m laws at once.
+    """Fit m laws at once by Levenberg and Marquardt's method, each to a metric of the samples.
 
-    Parameters
-    ----------
-    samples : LogSamples
-        A metric each law.
-    start : array of float, m by 2 + hosts
-        Exponent, logarithm of growth, levels.
-    bends : bool
-        Whether there is a fixed cost; without one, growth follows the exponent.
-    steps : int
-        At most.
-
-    Returns
-    -------
-    laws, deviances, covariances : array of float
-        The last is the inverse of the deviance's curvature in what isn't held.
+    `start` has exponents, logarithms of growth and levels (m by 2 + hosts). Without a bend there is no fixed cost, and
+    growth follows the exponent. Returns laws, deviances, and covariances: the inverse of the deviance's curvature in
+    what isn't held.
     """
     free = np.arange(1 if holds_exponent else 0, start.shape[1])
     if not bends:

@@ -35,25 +35,19 @@ _SHORT_DIGITS = 10
 class SizeLine:
     """Samples along one size, all else being equal but the host."""
 
-    axis: str
-    """The size that varies."""
+    axis: str  # the size that varies
     reference: str
     rest: tuple[tuple[str, Scalar], ...]
     """The model's other parameters, equal in all samples; along `NODES` without the sizes."""
     backend: BackendName
     target: Target
     scenario: Scenario
-    packages: str
-    """As a samples table has them."""
+    packages: str  # as a samples table has them
     label: str
-    git_commit: str
-    """Both '' where samples of several were put together."""
-    table: pd.DataFrame = field(repr=False)
-    """The samples table that has its samples, and others; all lines share it."""
-    places: NDArray[np.intp]
-    """Of its samples in that table, in their order there."""
-    sizes: tuple[float, ...]
-    """A size each sample."""
+    git_commit: str  # both '' where samples of several were put together
+    table: pd.DataFrame = field(repr=False)  # the samples table that has its samples, and others; all lines share it
+    places: NDArray[np.intp]  # of its samples in that table, in their order there
+    sizes: tuple[float, ...]  # a size each sample
 
     @property
     def samples(self) -> pd.DataFrame:
@@ -90,8 +84,7 @@ class FittedLine:
     """One line and its law."""
 
     line: SizeLine
-    name: str
-    """What tells it from the others of the same axis."""
+    name: str  # what tells it from the others of the same axis
     law: GrowthLaw | NoLaw
 
 
@@ -101,21 +94,14 @@ class MetricGrowth:
 
     axis: str
     metric: Column
-    common: str
-    """What all lines have in common."""
-    lines: tuple[FittedLine, ...]
-    """Those that have numbers of this metric."""
+    common: str  # what all lines have in common
+    lines: tuple[FittedLine, ...]  # those that have numbers of this metric
 
 
 def find_growth(samples: pd.DataFrame, axes: Sequence[str], metrics: Sequence[Column]) -> tuple[MetricGrowth, ...]:
-    """Fit a growth law to each metric of each line along each size.
+    """Fit a growth law to each metric of each line along each size, by axis, then by metric.
 
     Samples whose numbers don't count are left out; those that a limit stopped count as censored.
-
-    Returns
-    -------
-    tuple of MetricGrowth
-        By axis, then by metric; without those that have no numbers.
     """
     wanted: list[tuple[str, str, Column]] = []
     asked: list[tuple[int, SizeLine, str, Observations]] = []
@@ -143,16 +129,9 @@ def find_lines(
 ) -> tuple[SizeLine, ...]:
     """Sort samples into lines, in the order of their first samples. Labels and commits are lines of their own.
 
-    Parameters
-    ----------
-    samples : pandas.DataFrame
-        As `firstgrad.columns.samples_table` makes it; those whose model has no such size are left out.
-    axis : str
-        A size of the pose model, a numeric parameter of a user's, or `NODES`.
-    least_sizes : int
-        Lines with fewer different sizes are left out.
-    is_one_side : bool
-        Whether all samples are one side of a comparison, whatever their labels and commits.
+    The axis is a size of the pose model, a numeric parameter of a user's, or `NODES`; samples whose model has none, and
+    lines with fewer than `least_sizes`, are left out. `is_one_side`: all samples are one side of a comparison, whatever
+    their labels and commits.
     """
     models = list(_models(samples))  # many samples have one model
     left_out = _POSE_SIZES if axis == NODES else (axis,)
@@ -203,15 +182,7 @@ def find_axes(samples: pd.DataFrame) -> tuple[str, ...]:
 
 
 def name_lines(lines: Sequence[SizeLine]) -> tuple[str, tuple[str, ...]]:
-    """Name lines by what tells them apart.
-
-    Returns
-    -------
-    common : str
-        What they have in common.
-    names : tuple of str
-        The rest of each; the backend and scenario where nothing tells them apart.
-    """
+    """Split what all lines have in common from what tells each apart: its backend and scenario where nothing does."""
     parts = [_parts(line) for line in lines]
     keys = dict.fromkeys(key for line_parts in parts for key in line_parts)
     differing = [key for key in keys if len({line_parts.get(key, "") for line_parts in parts}) > 1]

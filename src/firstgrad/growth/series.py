@@ -15,7 +15,9 @@ from firstgrad.estimates import Estimate, estimate_median
 from firstgrad.record import Doubt, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from packaging.version import Version
 
 _FIRST_MAJOR_WITH_NUMBA = 6
 _SHORT_DIGITS = 10
@@ -28,24 +30,13 @@ class AxisKind(StrEnum):
     RELEASE = "release"
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """A commit as git names it: the whole digest, and the first line of its message."""
-
-    digest: str
-    subject: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisPlace:
     """One position on an axis."""
 
-    key: str
-    """By which records are found: the whole commit, or the release."""
-    name: str
-    """Short, for ticks and tables."""
-    title: str = ""
-    """More of it, such as a commit's subject line; may be empty."""
+    key: str  # by which records are found: the whole commit, or the release
+    name: str  # short, for ticks and tables
+    title: str = ""  # more of it, such as a commit's subject line; may be empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +44,8 @@ class SeriesAxis:
     """Places in order."""
 
     kind: AxisKind
-    title: str
-    """What the axis shows and how it is ordered."""
-    places: tuple[AxisPlace, ...]
-    """From the oldest; only those that records have."""
+    title: str  # what the axis shows and how it is ordered
+    places: tuple[AxisPlace, ...]  # from the oldest; only those that records have
 
     def key_of(self, record: Record) -> str:
         """Find the key of a record's place; '' where the record doesn't say."""
@@ -68,30 +57,18 @@ class SeriesAxis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedSamples:
-    """Samples that gave no number for one and the same reason, and how many they are."""
-
-    reason: str
-    samples: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesPoint:
     """What there is at one place."""
 
-    place: str
-    """Key of the place on the axis."""
-    estimate: Estimate | None
-    """Median of the samples, in the metric's unit; none where all failed."""
-    failed: tuple[FailedSamples, ...] = ()
-    """By reason, the most frequent first."""
-    doubts: tuple[Doubt, ...] = ()
-    """Of all records here."""
+    place: str  # key of the place on the axis
+    estimate: Estimate | None  # median of the samples, in the metric's unit; none where all failed
+    failed: tuple[tuple[str, int], ...] = ()  # why samples gave no number, and how many, the most frequent first
+    doubts: tuple[Doubt, ...] = ()  # of all records here
 
     @property
     def n_failed(self) -> int:
         """How many samples failed."""
-        return sum(failures.samples for failures in self.failed)
+        return sum(count for _, count in self.failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +80,7 @@ class MetricSeries:
     conditions: tuple[tuple[str, str], ...]
     """What is equal at all places: the host's digest first, then Python, compiler, threads and flags; along commits the
     label and the packages' versions too."""
-    points: tuple[SeriesPoint, ...]
-    """In the axis's order; places without any record are left out."""
-
-    @property
-    def host(self) -> str:
-        """Digest of the host fingerprint."""
-        return dict(self.conditions)["host"]
+    points: tuple[SeriesPoint, ...]  # in the axis's order; places without any record are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,26 +92,21 @@ class SeriesGroup:
     records: tuple[tuple[str, tuple[Record, ...]], ...]
 
 
-def commit_axis(records: Iterable[Record], commits: Sequence[Commit] = ()) -> SeriesAxis:
-    """Make the axis of commits.
+def commit_axis(records: Iterable[Record], subjects: Mapping[str, str] | None = None) -> SeriesAxis:
+    """Make the axis of the records' commits.
 
-    Parameters
-    ----------
-    records : iterable of Record
-        Only their commits are on the axis.
-    commits : sequence of Commit
-        In git's order, oldest first. Those that aren't in it come before all others, by their first record.
+    `subjects` has the commits that git knows with their subject lines, oldest first: those that aren't in it come
+    before all others, by their first record.
     """
     first: dict[str, str] = {}
     for record in records:
         digest = record.environment.git_commit
         if digest:
             first[digest] = min(first.get(digest, record.started_at), record.started_at)
-    known = {commit.digest: (number, commit.subject) for number, commit in enumerate(commits)}
-    ordered = sorted(first, key=lambda digest: (known.get(digest, (-1, ""))[0], first[digest], digest))
-    places = (
-        AxisPlace(key=digest, name=digest[:_SHORT_DIGITS], title=known.get(digest, (-1, ""))[1]) for digest in ordered
-    )
+    known = subjects or {}
+    numbers = {digest: number for number, digest in enumerate(known)}
+    ordered = sorted(first, key=lambda digest: (numbers.get(digest, -1), first[digest], digest))
+    places = (AxisPlace(key=digest, name=digest[:_SHORT_DIGITS], title=known.get(digest, "")) for digest in ordered)
     order = "in git's order" if known.keys() & first.keys() else "by the first record"
     return SeriesAxis(kind=AxisKind.COMMIT, title=f"commit, {order}", places=tuple(places))
 
@@ -148,7 +114,7 @@ def commit_axis(records: Iterable[Record], commits: Sequence[Commit] = ()) -> Se
 def release_axis(records: Iterable[Record]) -> SeriesAxis:
     """Make the axis of PyMC releases, by version order; what is no version comes first."""
     releases = {release for record in records if (release := release_of(record))}
-    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=_version_key))
+    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=_version_order))
     return SeriesAxis(kind=AxisKind.RELEASE, title="PyMC release", places=tuple(places))
 
 
@@ -159,22 +125,22 @@ def release_of(record: Record) -> str:
 
 def default_backend(release: str) -> BackendName:
     """Say which backend a PyMC release compiles to when nothing is asked for: Numba from 6 on, C before."""
+    version = _version(release)
+    return BackendName.NUMBA if version and version.major >= _FIRST_MAJOR_WITH_NUMBA else BackendName.C
+
+
+def _version_order(release: str) -> tuple[bool, Version | str]:
+    version = _version(release)
+    return version is not None, version or release
+
+
+def _version(release: str) -> Version | None:
     from packaging.version import InvalidVersion, Version
 
     try:
-        major = Version(release).major
+        return Version(release)
     except InvalidVersion:
-        major = 0
-    return BackendName.NUMBA if major >= _FIRST_MAJOR_WITH_NUMBA else BackendName.C
-
-
-def _version_key(release: str) -> tuple[bool, object]:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return True, Version(release)
-    except InvalidVersion:
-        return False, release
+        return None
 
 
 def group_records(records: Sequence[Record], axis: SeriesAxis) -> tuple[SeriesGroup, ...]:
@@ -254,7 +220,7 @@ def _point(key: str, records: Sequence[Record], metric: Column) -> SeriesPoint |
     return SeriesPoint(
         place=key,
         estimate=estimate_median(numbers) if numbers else None,
-        failed=tuple(FailedSamples(reason=reason, samples=count) for reason, count in reasons.most_common()),
+        failed=tuple(reasons.most_common()),
         doubts=tuple(doubt for doubt in Doubt if doubt in doubts),
     )
 

@@ -229,11 +229,11 @@ def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -
         if math.isnan(level):
             continue
         curve = law.curve(sizes, host)
-        values = [value / scale.factor for value in curve.values]
-        lows = [max(low / scale.factor, bottom / _FAR) for low in curve.lows]
-        highs = [min(high / scale.factor, top * _FAR) for high in curve.highs]
-        axes.plot(curve.sizes, values, label=f"{name}: law", color=look.colour, linestyle=look.style, linewidth=1.5)
-        axes.fill_between(curve.sizes, lows, highs, color=look.colour, alpha=0.16, linewidth=0)
+        values = [one.value / scale.factor for one in curve]
+        lows = [max(one.low / scale.factor, bottom / _FAR) for one in curve]
+        highs = [min(one.high / scale.factor, top * _FAR) for one in curve]
+        axes.plot(sizes, values, label=f"{name}: law", color=look.colour, linestyle=look.style, linewidth=1.5)
+        axes.fill_between(sizes, lows, highs, color=look.colour, alpha=0.16, linewidth=0)
     for number, cliff in enumerate(law.cliffs):
         before, after = (_median_at(law, size) / scale.factor for size in (cliff.from_size, cliff.to_size))
         if before > 0 and after > 0:
@@ -266,7 +266,7 @@ def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symb
     drawable = _drawable(law)
     size = max(at for at, _, _, _ in drawable)
     if isinstance(law, GrowthLaw) and not math.isnan(law.levels[0]):
-        height = law.curve([size]).values[0]
+        height = law.curve([size])[0].value
     else:
         height = max(value for at, value, _, _ in drawable if at == size)
     text = f"{shown(name, _LONGEST_END)}\n{tell_law(law, panel.unit, symbol)}".strip("\n")

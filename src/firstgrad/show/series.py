@@ -373,7 +373,7 @@ def _cells(series: MetricSeries, point: SeriesPoint, axis: SeriesAxis) -> tuple[
     if place.title:
         name = (Span(place.name, is_verbatim=True), " ", Span(place.title, Style.DIM))
     failed = "; ".join(
-        f"{kind.samples}\N{MULTIPLICATION SIGN} {shown(kind.reason, _LONGEST_REASON)}" for kind in point.failed
+        f"{count}\N{MULTIPLICATION SIGN} {shown(reason, _LONGEST_REASON)}" for reason, count in point.failed
     )
     doubts = [piece for doubt in point.doubts for piece in (", ", Span(str(doubt), link="#doubts"))]
     return (
