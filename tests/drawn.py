@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firstgrad.show.style import save_figure
+from firstgrad.show.style import save_picture
 
 HOSTILE = "$x_1$<script>\n" + "long " * 60
 """What matplotlib or a browser might read; drawn, it begins with `HOSTILE_DRAWN`."""
@@ -51,7 +51,7 @@ def any_overlap(boxes):
     return any(one.overlaps(other) for number, one in enumerate(boxes) for other in boxes[:number])
 
 
-def saves_as_text(figure, folder, description):
+def saves_as_text(picture, folder):
     """Whether the figure can be saved, and no name became markup."""
-    _, svg = save_figure(figure, folder, "figure", description=description)
+    _, svg = save_picture(picture, folder)
     return "<script>" not in svg.read_text()

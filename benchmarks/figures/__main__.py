@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from benchmarks.figures.findings import draw_findings
-from benchmarks.figures.finiteness import describe_finiteness, draw_finiteness
-from benchmarks.figures.headline import describe_headline, draw_headline, read_ways
-from benchmarks.figures.power import describe_power, draw_power, read_power
+from benchmarks.figures.findings import findings_pictures
+from benchmarks.figures.finiteness import finiteness_picture
+from benchmarks.figures.headline import headline_picture, read_ways
+from benchmarks.figures.power import power_picture, read_power
 from firstgrad.profile.kept import read_profile
-from firstgrad.show.bars import describe_phases, describe_profile, draw_phases, draw_profile
-from firstgrad.show.series import describe_releases, draw_releases
-from firstgrad.show.style import save_figure
+from firstgrad.show.bars import phases_picture, profile_picture
+from firstgrad.show.series import releases_picture
+from firstgrad.show.style import save_picture
 from firstgrad.store import import_jsonl
 
 OF_RECORDS = (
-    ("first-gradient", "phases", draw_phases, describe_phases),
-    ("origin", "phases-origin", draw_phases, describe_phases),
-    ("finiteness", "finiteness", draw_finiteness, describe_finiteness),
-    ("releases", "releases", draw_releases, describe_releases),
+    ("first-gradient", phases_picture),
+    ("origin", partial(phases_picture, name="phases-origin")),
+    ("finiteness", finiteness_picture),
+    ("releases", releases_picture),
 )
 """Files of records, and the figure that is made of each."""
 
@@ -27,22 +28,18 @@ OF_RECORDS = (
 def main(folder: Path, data: Path) -> None:
     """Draw every figure whose data are there."""
     drawn: list[Path] = []
-    for file, name, draw, describe in OF_RECORDS:
+    for file, picture_of in OF_RECORDS:
         if (source := data / f"{file}.jsonl").exists():
-            records = list(import_jsonl(source))
-            drawn += save_figure(draw(records), folder, name, description=describe(records))
+            drawn += save_picture(picture_of(list(import_jsonl(source))), folder)
     if (source := data / "growth.jsonl").exists():
-        for name, figure, description in draw_findings(list(import_jsonl(source))):
-            drawn += save_figure(figure, folder, name, description=description)
+        for picture in findings_pictures(list(import_jsonl(source))):
+            drawn += save_picture(picture, folder)
     if (data / "headline.jsonl").exists():
-        ways = read_ways(data)
-        drawn += save_figure(draw_headline(ways), folder, "headline", description=describe_headline(ways))
+        drawn += save_picture(headline_picture(read_ways(data)), folder)
     if (source := data / "trust-report.json").exists():
-        points = read_power(source)
-        drawn += save_figure(draw_power(points), folder, "power", description=describe_power(points))
+        drawn += save_picture(power_picture(read_power(source)), folder)
     for source in sorted(data.glob("profile-*.json")):
-        profile = read_profile(source)
-        drawn += save_figure(draw_profile(profile), folder, source.stem, description=describe_profile(profile))
+        drawn += save_picture(profile_picture(read_profile(source), name=source.stem), folder)
     for path in drawn:
         print(path)
 

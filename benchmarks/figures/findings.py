@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.breakeven import Option, break_even
@@ -11,18 +12,17 @@ from firstgrad.estimates import estimate_median
 from firstgrad.growth.contrasts import Contrast, find_contrasts
 from firstgrad.growth.lines import find_growth
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
-from firstgrad.show.bars import describe_phases, draw_phases
+from firstgrad.show.bars import phases_picture
 from firstgrad.show.growth import growth_pictures, ratio_pictures
-from firstgrad.show.memory import describe_memory, draw_memory
-from firstgrad.show.totals import describe_breakeven, draw_breakeven
+from firstgrad.show.memory import memory_picture
+from firstgrad.show.totals import breakeven_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from matplotlib.figure import Figure
-
     from firstgrad.advise.breakeven import BreakEven
     from firstgrad.record import Record
+    from firstgrad.show.result import Picture
 
 METRICS_SHOWN = ("time_to_first_gradient_cpu", "evaluation", "peak_memory", "nodes")
 _CPU = metric_named("time_to_first_gradient_cpu")
@@ -30,31 +30,20 @@ _SCALING = ("scaling-timesteps-jax-cold", "scaling-timesteps-numba-cold", "scali
 _EVALUATIONS = 1e6
 
 
-def draw_findings(records: Sequence[Record]) -> Iterator[tuple[str, Figure, str]]:
-    """Draw what a sweep around the default pose model says.
-
-    Yields
-    ------
-    name : str
-        For the file.
-    figure : matplotlib.figure.Figure
-    description : str
-        The figure in words.
-    """
+def findings_pictures(records: Sequence[Record]) -> Iterator[Picture]:
+    """Picture what a sweep around the default pose model says."""
     samples = samples_table(records)
     metrics = [metric_named(name) for name in METRICS_SHOWN]
     for law in growth_pictures(find_growth(samples, ["timesteps", "directions"], metrics)):
         if law.name in _SCALING:
-            yield law.name, law.draw(), law.description
+            yield law
     for ratio in ratio_pictures(find_contrasts(samples, "timesteps", [_CPU], [Contrast.HMM])):
-        yield "ratio-hmm", ratio.draw(), ratio.description
+        yield replace(ratio, name="ratio-hmm")
     default = [record for record in records if _is_default(record)]
-    yield "phases-scenarios", draw_phases(default), describe_phases(default)
+    yield phases_picture(default, "phases-scenarios")
     cold = [each for each in default if each.case.scenario is Scenario.COLD and each.memory is not None]
-    highest = max(cold, key=lambda each: each.memory.peak_rss_bytes if each.memory else 0)
-    yield "memory", draw_memory(highest), describe_memory(highest)
-    chart = _break_even(default)
-    yield "breakeven", draw_breakeven(chart), describe_breakeven(chart)
+    yield memory_picture(max(cold, key=lambda each: each.memory.peak_rss_bytes if each.memory else 0))
+    yield breakeven_picture(_break_even(default))
 
 
 def _is_default(record: Record) -> bool:

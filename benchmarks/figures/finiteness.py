@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.pose.spec import Missing
+from firstgrad.show.result import Picture
 from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
@@ -19,21 +21,14 @@ _FINITE, _NAN = "#0072B2", "#D55E00"
 _BAR_INCHES, _PANEL_INCHES = 0.24, 3.6
 
 
-def draw_finiteness(records: Sequence[Record]) -> Figure:
-    """Draw the finiteness of the gradient's groups.
-
-    Parameters
-    ----------
-    records : sequence of Record
-        One a panel, all with the same groups.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, or one has no groups.
-    """
+def finiteness_picture(records: Sequence[Record]) -> Picture:
+    """Picture the finiteness of the same groups in each record, a panel each. Raises ValueError where there is none."""
     if not records or not all(each.check.finiteness for each in records):
         raise ValueError("there are no groups to draw")
+    return Picture(partial(_draw, records), "finiteness", _describe(records))
+
+
+def _draw(records: Sequence[Record]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -76,8 +71,7 @@ def _count(record: Record) -> str:
     return f"{sum(each.nan + each.infinite for each in groups)} of {sum(each.values for each in groups)} not finite"
 
 
-def describe_finiteness(records: Sequence[Record]) -> str:
-    """Say in words what the figure shows."""
+def _describe(records: Sequence[Record]) -> str:
     told = []
     for record in records:
         bad = [

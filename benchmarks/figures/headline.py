@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.estimates import estimate_median
+from firstgrad.show.result import Picture
 from firstgrad.show.style import firstgrad_style
 from firstgrad.store import import_jsonl
 from firstgrad.units import format_seconds
@@ -59,16 +61,14 @@ def read_ways(folder: Path) -> tuple[Way, ...]:
     )
 
 
-def draw_headline(ways: Sequence[Way]) -> Figure:
-    """Draw all ways on a logarithmic axis, the slowest first.
-
-    Raises
-    ------
-    ValueError
-        Where there is none.
-    """
+def headline_picture(ways: Sequence[Way]) -> Picture:
+    """Picture all ways on a logarithmic axis, the slowest first. Raises ValueError where there is none."""
     if not ways:
         raise ValueError("there is no way to draw")
+    return Picture(partial(_draw, ways), "headline", _describe(ways))
+
+
+def _draw(ways: Sequence[Way]) -> Figure:
     from matplotlib.figure import Figure
 
     names = _names(ways)
@@ -107,8 +107,7 @@ def _names(ways: Sequence[Way]) -> list[str]:
     return list(dict.fromkeys(each.name for each in slowest))
 
 
-def describe_headline(ways: Sequence[Way]) -> str:
-    """Say in words what the figure shows."""
+def _describe(ways: Sequence[Way]) -> str:
     told = []
     for has_hmm in sorted({each.has_hmm for each in ways}):
         listed = sorted((each for each in ways if each.has_hmm is has_hmm), key=lambda each: -each.seconds.value)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.show.drawing import LineEnd, looks_of, name_ends
+from firstgrad.show.result import Picture
 from firstgrad.show.style import firstgrad_style
 
 if TYPE_CHECKING:
@@ -60,16 +62,14 @@ def read_power(path: Path) -> tuple[PowerPoint, ...]:
     )
 
 
-def draw_power(points: Sequence[PowerPoint]) -> Figure:
-    """Draw power over rounds, a panel for each planted factor.
-
-    Raises
-    ------
-    ValueError
-        Where there is nothing to draw.
-    """
+def power_picture(points: Sequence[PowerPoint]) -> Picture:
+    """Picture power over rounds, a panel for each planted factor. Raises ValueError where there is none."""
     if not points:
         raise ValueError("there are no trials to draw")
+    return Picture(partial(_draw, points), "power", _describe(points))
+
+
+def _draw(points: Sequence[PowerPoint]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -107,8 +107,7 @@ def draw_power(points: Sequence[PowerPoint]) -> Figure:
     return figure
 
 
-def describe_power(points: Sequence[PowerPoint]) -> str:
-    """Say in words what the figure shows."""
+def _describe(points: Sequence[PowerPoint]) -> str:
     parts = []
     for factor in sorted({each.factor for each in points}):
         told = []

@@ -22,10 +22,10 @@ from firstgrad.measure.launch import measure
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.record import Status
-from firstgrad.show.bars import describe_phases, draw_phases
+from firstgrad.show.bars import phases_picture
 from firstgrad.show.records import failure_parts, record_parts
 from firstgrad.show.result import print_parts
-from firstgrad.show.style import save_figure
+from firstgrad.show.style import save_picture
 from firstgrad.store import DEFAULT_PATH, Store
 from firstgrad.units import format_bytes, format_seconds
 
@@ -84,7 +84,7 @@ def main() -> None:
     good = [record for record in records if record.status is Status.OK]
     if good:
         console.print(_summary(good))
-        png, _ = save_figure(draw_phases(good), plots, "demo", description=describe_phases(good))
+        png, _ = save_picture(phases_picture(good, "demo"), plots)
         console.print(f"Figure: {png} (and .svg beside it). Records: {DEFAULT_PATH}", soft_wrap=True)
     _say_what_next(console)
     failed = [record for record in records if record.status is not Status.OK]

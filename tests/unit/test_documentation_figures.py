@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.figures.finiteness import describe_finiteness, draw_finiteness
-from benchmarks.figures.headline import Way, describe_headline, draw_headline, read_ways
-from benchmarks.figures.power import PowerPoint, describe_power, draw_power, read_power
+from benchmarks.figures.finiteness import finiteness_picture
+from benchmarks.figures.headline import Way, headline_picture, read_ways
+from benchmarks.figures.power import PowerPoint, power_picture, read_power
 from drawn import texts, ticks, title, widths
 from firstgrad.case import BackendName
 from firstgrad.estimates import estimate_median
@@ -37,12 +37,12 @@ def planted(missing, nan):
 
 def test_a_panel_a_record_and_a_bar_a_group():
     records = [planted(Missing.NAIVE, 75), planted(Missing.SAFE, 0)]
-    naive, safe = draw_finiteness(records).axes
+    naive, safe = finiteness_picture(records).draw().axes
     assert title(naive) == "masked after the arithmetic:\n75 of 305 not finite"
     assert title(safe) == "masked before it:\n0 of 305 not finite"
     assert widths(naive) == [1.0, 0.75, 0.0, 0.25]
     assert "75 of 300" in texts(naive)
-    told = describe_finiteness(records)
+    told = finiteness_picture(records).description
     assert "masked after the arithmetic: 75 of 305 not finite (raw_u_1 75 of 300)" in told
     assert "masked before it: 0 of 305 not finite." in told
 
@@ -60,12 +60,12 @@ WAYS = (
 
 
 def test_a_panel_without_and_with_an_hmm_and_the_slowest_way_first():
-    without, with_hmm = draw_headline(WAYS).axes
+    without, with_hmm = headline_picture(WAYS).draw().axes
     assert (title(without), title(with_hmm)) == ("no HMM", "HMM on")
     assert ticks(without) == ["default", "fast"]
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in without.lines if len(line.get_xdata()) == 1]
     assert dots == [(1.2, 1), (62.5, 0)]
-    told = describe_headline(WAYS)
+    told = headline_picture(WAYS).description
     assert "Without an HMM: default 62.5 s, fast 1.20 s. With an HMM: default 110 s, fast 3.00 s." in told
 
 
@@ -90,14 +90,14 @@ POINTS = tuple(
 
 
 def test_a_panel_a_slowdown_and_a_line_a_tool_with_its_own_marker():
-    panels = draw_power(POINTS).axes
+    panels = power_picture(POINTS).draw().axes
     assert [title(axes) for axes in panels] == ["HEAD slower by 5%", "HEAD slower by 10%"]
     for axes in panels:
         lines = [line for line in axes.get_lines() if list(line.get_xdata()) == [3, 10, 30]]
         assert [list(line.get_ydata()) for line in lines] == [[0.09, 0.3, 0.9], [0.03, 0.1, 0.3]]
         assert len({line.get_marker() for line in lines}) == 2
     assert set(texts(panels[-1])) == {"firstgrad compare", "asv"}
-    told = describe_power(POINTS)
+    told = power_picture(POINTS).description
     assert "HEAD slower by 5%: firstgrad compare: 9% with 3, 30% with 10, 90% with 30; asv: 3% with 3" in told
 
 
@@ -109,11 +109,12 @@ def test_what_the_judge_wrote_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("draw", "problem"), [(draw_finiteness, "no groups"), (draw_headline, "no way"), (draw_power, "no trials")]
+    ("picture", "problem"),
+    [(finiteness_picture, "no groups"), (headline_picture, "no way"), (power_picture, "no trials")],
 )
-def test_nothing_to_draw_is_refused(draw, problem):
+def test_nothing_to_draw_is_refused(picture, problem):
     with pytest.raises(ValueError, match=problem):
-        draw(())
+        picture(())
 
 
 def test_make_plots_draws_what_the_data_folder_has(tmp_path):

@@ -10,7 +10,7 @@ from firstgrad.compare.comparison import compare
 from firstgrad.compare.judge import Thresholds
 from firstgrad.model import Model
 from firstgrad.record import Failure, Memory, Phase, Status
-from firstgrad.show.forest import describe_forest, draw_forest
+from firstgrad.show.forest import forest_picture
 from helpers import MIB, make_case, make_environment, make_record
 
 
@@ -61,7 +61,7 @@ def bar(figure, row):
 def test_a_row_has_the_ratio_and_its_interval():
     comparison = compared(samples("a", [10.0, 10.1, 10.2], [20.0, 20.2, 20.4]))
     ratio = comparison.cases[0].metrics[0].ratio
-    figure = draw_forest(comparison)
+    figure = forest_picture(comparison).draw()
     interval, median = bar(figure, 0)
     assert interval == pytest.approx((ratio.low, ratio.high))
     assert median == ratio.value == pytest.approx(2.0)
@@ -84,7 +84,7 @@ def test_the_worst_stand_first_and_each_verdict_has_its_marker():
         *samples("gone", [10.0, 10.1, 10.2], []),
         *samples("failed", [10.0], [0.0], failed="no linker"),
     ]
-    figure = draw_forest(compared(records))
+    figure = forest_picture(compared(records)).draw()
     order = [name.partition(".py")[0] for name in rows(figure)]
     assert order == ["failed", "slowest", "slower", "undecided", "gone", "faster", "same"]
     verdicts = [text.split()[0] for text in rows(figure).values()]
@@ -97,7 +97,7 @@ def test_the_worst_stand_first_and_each_verdict_has_its_marker():
 def test_the_shade_is_the_noise_of_each_rows_metric():
     thresholds = Thresholds(noise_factor=1.5)
     records = samples("a", [10.0, 10.0, 10.0], [10.0, 10.0, 10.0])
-    figure = draw_forest(compared(records, thresholds=thresholds), ["time_to_first_gradient", "peak_memory"])
+    figure = forest_picture(compared(records, thresholds=thresholds), ["time_to_first_gradient", "peak_memory"]).draw()
     shades = [each.get_paths()[0].get_extents() for each in figure.axes[0].collections]
     assert [(each.x0, each.x1) for each in shades] == [pytest.approx((1 / 1.5, 1.5))] * 2
     assert list(rows(figure)) == ["this case\ntime to first gradient", "this case\npeak memory, compilers included"]
@@ -106,15 +106,15 @@ def test_the_shade_is_the_noise_of_each_rows_metric():
 def test_rows_beyond_the_most_are_counted():
     records = [each for i in range(5) for each in samples(f"case{i}", [10.0] * 3, [10.0 + i] * 3)]
     comparison = compared(records)
-    figure = draw_forest(comparison, most_rows=2)
+    figure = forest_picture(comparison, most_rows=2).draw()
     assert [name.partition(".py")[0] for name in rows(figure)] == ["case4", "case3"]
     assert "3 more rows are left out" in figure.axes[0].get_xlabel()
-    assert "left out" not in draw_forest(comparison).axes[0].get_xlabel()
-    assert "and 3 more" in describe_forest(comparison, most_rows=2)
+    assert "left out" not in forest_picture(comparison).draw().axes[0].get_xlabel()
+    assert "and 3 more" in forest_picture(comparison, most_told=2).description
 
 
 def test_an_interval_beyond_all_measure_reaches_the_edge_with_an_arrow():
-    figure = draw_forest(compared(samples("a", [0.001, 10.0, 1000.0], [0.001, 10.0, 2000.0])))
+    figure = forest_picture(compared(samples("a", [0.001, 10.0, 1000.0], [0.001, 10.0, 2000.0]))).draw()
     (axes,) = figure.axes
     assert bar(figure, 0)[0] == pytest.approx(axes.get_xlim())
     assert [each.get_marker() for each in axes.lines if each.get_label() == "no end"] == ["<", ">"]
@@ -123,21 +123,23 @@ def test_an_interval_beyond_all_measure_reaches_the_edge_with_an_arrow():
 
 def test_the_figure_says_what_was_compared():
     records = samples("a", [10.0] * 3, [10.0] * 3)
-    assert draw_forest(compared(records)).get_suptitle().splitlines() == [
+    assert forest_picture(compared(records)).draw().get_suptitle().splitlines() == [
         "Time to first gradient",
         "BASE label old, HEAD label new",
         str(records[0].case),
     ]
     # A metric without a ratio says its numbers; cases that differ in their limits only are told apart.
-    assert words(draw_forest(compared(samples("a", [0.0] * 3, [10.0] * 3)))) == ["0 s on BASE, 10.0 s on HEAD"]
+    assert words(forest_picture(compared(samples("a", [0.0] * 3, [10.0] * 3))).draw()) == [
+        "0 s on BASE, 10.0 s on HEAD"
+    ]
     cases = [make_case(evaluations=number) for number in (1, 2)]
     records = [sample(case, label, 10.0, number=i) for case in cases for label in ("old", "new") for i in range(3)]
-    assert len(rows(draw_forest(compared(records)))) == 2
+    assert len(rows(forest_picture(compared(records)).draw())) == 2
 
 
 def test_the_description_counts_the_verdicts_and_names_the_worst():
     records = samples("a", [10.0] * 3, [10.0] * 3) + samples("b", [10.0] * 3, [30.0] * 3)
-    text = describe_forest(compared(records))
+    text = forest_picture(compared(records)).description
     assert "2 rows: 1 slower, 1 same" in text
     assert text.index("b.py:build, fake, dlogp, cold: slower 3.00") < text.index(
         "a.py:build, fake, dlogp, cold: same 1.00"
@@ -147,19 +149,21 @@ def test_the_description_counts_the_verdicts_and_names_the_worst():
 def test_what_cannot_be_drawn_is_refused():
     comparison = compared(samples("a", [10.0] * 3, [10.0] * 3))
     with pytest.raises(ValueError, match="none named 'speed'"):
-        draw_forest(comparison, ["speed"])
+        forest_picture(comparison, ["speed"])
     with pytest.raises(ValueError, match="no case of this comparison has retained_memory: nothing to draw"):
-        draw_forest(comparison, ["retained_memory"])
+        forest_picture(comparison, ["retained_memory"])
     with pytest.raises(ValueError, match="nothing to draw"):
-        describe_forest(comparison, [])
+        forest_picture(comparison, [])
 
 
 def test_hostile_names_are_drawn_as_they_are_and_within_the_figure(tmp_path):
     hostile = "$\\frac$ <b>\nsecond line " + "long " * 40
     records = samples(HOSTILE, [10.0] * 3, [20.0] * 3) + samples("b", [10.0] * 3, [0.0] * 3, failed=hostile)
     records += [sample(make_case(backend=BackendName.C), side, 1.0) for side in ("old", "new")]
-    figure = draw_forest(compared(records))
-    assert saves_as_text(figure, tmp_path, describe_forest(compared(records)))
+    picture = forest_picture(compared(records))
+    assert saves_as_text(picture, tmp_path)
+    figure = picture.draw()
+    figure.draw_without_rendering()
     assert any(each.startswith(HOSTILE_DRAWN) for each in rows(figure))
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)

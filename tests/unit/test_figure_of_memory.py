@@ -10,8 +10,8 @@ import builders
 from builders import MIB, make_case, make_record, memory
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts
 from firstgrad.record import Failure, Phase, Status
-from firstgrad.show.memory import describe_memory, draw_memory
-from firstgrad.show.style import PHASE_COLOURS, save_figure
+from firstgrad.show.memory import memory_picture
+from firstgrad.show.style import PHASE_COLOURS, save_picture
 
 TIMELINE = ((0.0, 50, 0), (1.0, 100, 0), (2.0, 300, 150), (3.0, 400, 250), (4.0, 180, 0), (5.0, 190, 0))
 
@@ -34,7 +34,7 @@ def measured(**fields):
 
 
 def test_the_line_is_the_tree_and_the_area_its_children():
-    (axes,) = draw_memory(measured()).axes
+    (axes,) = memory_picture(measured()).draw().axes
     tree = line(axes, "process tree")
     assert list(tree.get_xdata()) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert list(tree.get_ydata()) == [50, 100, 300, 400, 180, 190]
@@ -44,7 +44,7 @@ def test_the_line_is_the_tree_and_the_area_its_children():
 
 
 def test_phases_are_shaded_and_named_with_their_peaks():
-    (axes,) = draw_memory(measured()).axes
+    (axes,) = memory_picture(measured()).draw().axes
     shaded = {each.get_label(): each for each in axes.patches}
     assert list(shaded) == ["import", "build", "link", "first_call"]
     assert (shaded["link"].get_x(), shaded["link"].get_width()) == (1.5, 2.0)
@@ -55,7 +55,7 @@ def test_phases_are_shaded_and_named_with_their_peaks():
 
 
 def test_the_peak_is_marked_with_its_phase_and_size():
-    (axes,) = draw_memory(measured()).axes
+    (axes,) = memory_picture(measured()).draw().axes
     assert (line(axes, "peak").get_xdata()[0], line(axes, "peak").get_ydata()[0]) == (3.0, 400)
     assert "peak 400 MiB, reached in link" in texts(axes)
     marks = line(axes, "highest of a phase")
@@ -63,7 +63,7 @@ def test_the_peak_is_marked_with_its_phase_and_size():
 
 
 def test_what_was_retained_is_a_span_between_two_levels():
-    (axes,) = draw_memory(measured()).axes
+    (axes,) = memory_picture(measured()).draw().axes
     lines = {each.get_label(): each for each in axes.collections}
     (before,) = lines["before build"].get_segments()
     (after,) = lines["after the first call"].get_segments()
@@ -76,7 +76,7 @@ def test_nothing_is_said_of_what_is_not_known():
     record = measured()
     points = tuple(replace(each, children_rss_bytes=0) for each in record.memory.timeline)
     bare = replace(record.memory, timeline=points, children_peak_rss_bytes=0, retained_bytes=None)
-    said = " ".join(texts(draw_memory(replace(record, memory=bare, phases=())).axes[0]))
+    said = " ".join(texts(memory_picture(replace(record, memory=bare, phases=())).draw().axes[0]))
     assert said == "peak 400 MiB, reached outside of the phases"
 
 
@@ -88,18 +88,18 @@ def test_the_phase_in_which_it_failed_is_shown_too():
         failure=Failure(kind="MemoryLimit", message="too much", phase=Phase.LINK),
         phases=record.phases[:2],
     )
-    (axes,) = draw_memory(failed).axes
+    (axes,) = memory_picture(failed).draw().axes
     (link,) = [each for each in axes.patches if each.get_label() == "link"]
     assert (link.get_x(), link.get_x() + link.get_width()) == (1.1, 5.0)
     assert "link (not ended)\n400 MiB" in texts(axes)
-    assert "link 400 MiB (not ended)" in describe_memory(failed)
+    assert "link 400 MiB (not ended)" in memory_picture(failed).description
 
 
 def test_names_of_narrow_phases_do_not_overlap():
     order = (Phase.IMPORT, Phase.BUILD, Phase.LOGP_GRAPH, Phase.GRAD_GRAPH, Phase.REWRITE)
     narrow = [phase(each, 0.01 * number, 0.01 * number + 0.01, 123) for number, each in enumerate(order)]
     record = measured(phases=(*narrow, phase(Phase.LINK, 0.06, 4.9, 400), phase(Phase.FIRST_CALL, 4.9, 4.95, 123)))
-    figure = draw_memory(record)
+    figure = memory_picture(record).draw()
     boxes = boxes_of_texts(figure, figure.axes[0], wanted=lambda text: text.split("\n")[0] in set(Phase))
     assert len(boxes) == 7
     assert not any_overlap(boxes)
@@ -107,7 +107,7 @@ def test_names_of_narrow_phases_do_not_overlap():
 
 
 def test_the_description_has_all_numbers():
-    text = describe_memory(measured())
+    text = memory_picture(measured()).description
     assert "over 5.00 s" in text
     assert "peak 400 MiB, reached in link" in text
     assert "by phase: import 95.0 MiB, build 100 MiB, link 400 MiB, first_call 180 MiB" in text
@@ -116,21 +116,19 @@ def test_the_description_has_all_numbers():
 
 def test_a_record_without_a_timeline_is_refused():
     for bare in (None, memory(1)):
-        with pytest.raises(ValueError, match="record 'r1' has no timeline of memory"):
-            draw_memory(measured(memory=bare))
-        with pytest.raises(ValueError, match="nothing to draw"):
-            describe_memory(measured(memory=bare))
+        with pytest.raises(ValueError, match="record 'r1' has no timeline of memory: nothing to draw"):
+            memory_picture(measured(memory=bare))
 
 
 def test_a_single_point_is_drawn(tmp_path):
     short = memory(1, timeline=[(0.0, 1)])
     record = measured(memory=short, phases=())
-    assert save_figure(draw_memory(record), tmp_path, "memory", description=describe_memory(record))[0].exists()
+    assert save_picture(memory_picture(record), tmp_path)[0].exists()
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     record = measured(case=make_case(f"{HOSTILE}.py:build"))
-    figure = draw_memory(record)
-    assert saves_as_text(figure, tmp_path, describe_memory(record))
+    figure = memory_picture(record).draw()
+    assert saves_as_text(memory_picture(record), tmp_path)
     assert HOSTILE_DRAWN in figure.get_suptitle()
     assert len(figure.get_suptitle()) < 170

@@ -9,7 +9,7 @@ from firstgrad.columns import Unit
 from firstgrad.growth.contrasts import RatioCurve, RatioPoint
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import Interval, NoLaw, Observations
-from firstgrad.show.growth import GrowthPanel, describe_growth, describe_ratio, draw_growth, draw_ratio
+from firstgrad.show.growth import GrowthPanel, growth_picture, ratio_picture
 
 SIZES = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 WOBBLE = (0.97, 1.0, 1.04)
@@ -39,7 +39,7 @@ def panel(*laws, title="Time to first gradient", unit=Unit.SECONDS):
 
 
 def test_medians_bars_and_samples_are_where_they_were_measured():
-    (axes,) = draw_growth([panel(fitted("HMM", observed(lambda size: 3.0 + 0.05 * size)))]).axes
+    (axes,) = growth_picture([panel(fitted("HMM", observed(lambda size: 3.0 + 0.05 * size)))]).draw().axes
     medians = line(axes, "HMM")
     assert list(medians.get_xdata()) == list(SIZES)
     assert list(medians.get_ydata()) == pytest.approx([3.0 + 0.05 * size for size in SIZES])
@@ -51,7 +51,7 @@ def test_medians_bars_and_samples_are_where_they_were_measured():
 
 def test_the_law_passes_through_its_planted_cost_and_says_its_exponent():
     law = fitted("HMM scan", observed(lambda size: 3.1 + 0.06 * size**1.3, wobble=(0.999, 1.0, 1.001)))
-    (axes,) = draw_growth([panel(law)], symbol="T").axes
+    (axes,) = growth_picture([panel(law)], symbol="T").draw().axes
     law = line(axes, "HMM scan: law")
     assert law.get_ydata()[0] == pytest.approx(3.1 + 0.06 * 10**1.3, rel=0.02)
     assert law.get_ydata()[-1] == pytest.approx(3.1 + 0.06 * 1000**1.3, rel=0.02)
@@ -63,16 +63,16 @@ def test_the_law_passes_through_its_planted_cost_and_says_its_exponent():
 
 def test_the_description_has_every_law_and_what_does_not_grow_says_so():
     hmm = fitted("HMM", observed(lambda size: 3.0 + 0.05 * size))
-    text = describe_growth([panel(hmm)], size="timesteps T", symbol="T")
+    text = growth_picture([panel(hmm)], size="timesteps T", symbol="T").description
     assert text.startswith("Lines along timesteps T")
     assert "HMM: 21 samples at 7 sizes, T^1.0" in text
     assert "linear" in text
-    (axes,) = draw_growth([panel(fitted("a", observed(lambda _: 5.0)))]).axes
+    (axes,) = growth_picture([panel(fitted("a", observed(lambda _: 5.0)))]).draw().axes
     assert texts(axes) == ["a\ndoes not grow"]
 
 
 def test_the_band_lies_around_the_law():
-    (axes,) = draw_growth([panel(fitted("a", observed(lambda size: size)))]).axes
+    (axes,) = growth_picture([panel(fitted("a", observed(lambda size: size)))]).draw().axes
     (band,) = [each for each in axes.collections if not hasattr(each, "get_segments")]
     extents = band.get_paths()[0].get_extents()
     assert (extents.x0, extents.x1) == pytest.approx((10, 1000))
@@ -81,7 +81,11 @@ def test_the_band_lies_around_the_law():
 
 
 def test_each_host_has_a_line_of_its_level():
-    (axes,) = draw_growth([panel(fitted("a", observed(lambda size: size, hosts=(("one", 1.0), ("two", 3.0)))))]).axes
+    (axes,) = (
+        growth_picture([panel(fitted("a", observed(lambda size: size, hosts=(("one", 1.0), ("two", 3.0)))))])
+        .draw()
+        .axes
+    )
     one, two = [each for each in axes.lines if each.get_label() == "a: law"]
     assert two.get_ydata()[-1] / one.get_ydata()[-1] == pytest.approx(3.0, rel=0.02)
     assert len(line(axes, "a").get_xdata()) == 2 * len(SIZES)
@@ -90,7 +94,7 @@ def test_each_host_has_a_line_of_its_level():
 
 def test_censored_samples_are_hollow_at_their_limit_with_arrows_upwards():
     law = fitted("a", observed(lambda size: size, limit=300.0))
-    (axes,) = draw_growth([panel(law)]).axes
+    (axes,) = growth_picture([panel(law)]).draw().axes
     hollow = line(axes, "a: censored")
     assert list(hollow.get_xdata()) == [500.0, 1000.0]
     assert list(hollow.get_ydata()) == [300.0, 300.0]
@@ -99,19 +103,19 @@ def test_censored_samples_are_hollow_at_their_limit_with_arrows_upwards():
     assert [each.xy for each in arrows] == [(500.0, 300.0), (1000.0, 300.0)]
     assert all(each.xyann[1] > 0 for each in arrows)
     assert list(line(axes, "a").get_xdata()) == list(SIZES[:-2])
-    assert "6 censored" in describe_growth([panel(law)])
+    assert "6 censored" in growth_picture([panel(law)]).description
 
 
 def test_a_cliff_is_marked_between_the_sizes_beside_it_with_its_factor():
     law = fitted("a", observed(lambda size: size * (8 if size > 150 else 1)))
     (cliff,) = law[1].cliffs
-    (axes,) = draw_growth([panel(law)]).axes
+    (axes,) = growth_picture([panel(law)]).draw().axes
     mark = line(axes, "a: cliff 1")
     assert list(mark.get_xdata()) == [100.0, 200.0]
     assert list(mark.get_ydata()) == pytest.approx([100.0, 1600.0])
     assert cliff.factor == pytest.approx(16, rel=0.01)
     assert "cliff, factor 16" in texts(axes)
-    assert "cliff from 100 to 200: factor 16" in describe_growth([panel(law)])
+    assert "cliff from 100 to 200: factor 16" in growth_picture([panel(law)]).description
 
 
 def test_lines_of_one_name_look_alike_in_all_panels_and_others_differ_in_all_ways():
@@ -120,7 +124,7 @@ def test_lines_of_one_name_look_alike_in_all_panels_and_others_differ_in_all_way
         panel(fitted("HMM", hmm), fitted("no HMM", none), title="c"),
         panel(fitted("no HMM", none), fitted("HMM", hmm), title="jax"),
     ]
-    first, second = draw_growth(panels).axes
+    first, second = growth_picture(panels).draw().axes
 
     def look(axes, name):
         law, medians = line(axes, f"{name}: law"), line(axes, name)
@@ -137,42 +141,40 @@ def test_without_a_law_the_samples_are_drawn_and_the_reason_is_told():
     seen = observed(lambda size: size, sizes=(10.0, 20.0))
     name, law = fitted("short", seen)
     assert isinstance(law, NoLaw)
-    (axes,) = draw_growth([panel((name, law))]).axes
+    (axes,) = growth_picture([panel((name, law))]).draw().axes
     assert texts(axes) == ["short\nno law"]
     assert list(line(axes, "short").get_xdata()) == [10.0, 20.0]
-    assert f"no law ({law.reason})" in describe_growth([panel((name, law))])
+    assert f"no law ({law.reason})" in growth_picture([panel((name, law))]).description
 
 
 def test_numbers_of_zero_are_left_out_and_counted():
     seen = observed(lambda size: size - 10.0)
-    (axes,) = draw_growth([panel(bare("a", seen))]).axes
+    (axes,) = growth_picture([panel(bare("a", seen))]).draw().axes
     assert list(line(axes, "a").get_xdata()) == list(SIZES[1:])
-    assert "3 at 0 or below not shown" in describe_growth([panel(bare("a", seen))])
+    assert "3 at 0 or below not shown" in growth_picture([panel(bare("a", seen))]).description
 
 
 def test_an_axis_counts_in_the_unit_of_its_metric():
     law = fitted("a", observed(lambda size: size * 2**19))
-    (axes,) = draw_growth([panel(law, unit=Unit.BYTES)]).axes
+    (axes,) = growth_picture([panel(law, unit=Unit.BYTES)]).draw().axes
     assert axes.get_ylabel() == "MiB"
     assert line(axes, "a").get_ydata()[0] == pytest.approx(5)
 
 
 def test_a_panel_without_numbers_says_so_beside_one_with_numbers():
     empty = bare("empty", Observations(sizes=(), values=(), is_censored=(), hosts=()))
-    figure = draw_growth([panel(empty), panel(fitted("a", observed(lambda size: size)))])
+    figure = growth_picture([panel(empty), panel(fitted("a", observed(lambda size: size)))]).draw()
     assert texts(figure.axes[0]) == ["no numbers"]
     with pytest.raises(ValueError, match="no panel has an observation: nothing to draw"):
-        draw_growth([panel(empty)])
+        growth_picture([panel(empty)])
     for nothing in ([], [panel()]):
         with pytest.raises(ValueError, match="nothing to draw"):
-            draw_growth(nothing)
-        with pytest.raises(ValueError, match="nothing to draw"):
-            describe_growth(nothing)
+            growth_picture(nothing)
 
 
 def test_names_at_the_ends_do_not_overlap():
     lines = [fitted(f"line {number}", observed(lambda size, n=number: (1 + 0.01 * n) * size)) for number in range(6)]
-    figure = draw_growth([panel(*lines)])
+    figure = growth_picture([panel(*lines)]).draw()
     boxes = boxes_of_texts(figure, figure.axes[0])
     assert len(boxes) == 6
     assert not any_overlap(boxes)
@@ -181,8 +183,8 @@ def test_names_at_the_ends_do_not_overlap():
 
 def test_hostile_names_of_laws_are_drawn_as_they_are(tmp_path):
     panels = [panel(fitted(HOSTILE, observed(lambda size: size)), title="$\\frac$<b>\n" + "long " * 60)]
-    figure = draw_growth(panels, title="$" + "t" * 300, size="<size>", symbol="$n$")
-    assert saves_as_text(figure, tmp_path, describe_growth(panels))
+    figure = growth_picture(panels, title="$" + "t" * 300, size="<size>", symbol="$n$").draw()
+    assert saves_as_text(growth_picture(panels), tmp_path)
     assert texts(figure.axes[0])[0].startswith(HOSTILE_DRAWN)
     assert len(title(figure.axes[0])) <= 110
 
@@ -209,7 +211,7 @@ C = ("c", curve(point(10.0, 3.0), point(100.0, 9.0), point(1000.0, 20.0, lower=T
 
 
 def test_curves_have_their_points_and_intervals_and_a_line_at_one():
-    (axes,) = draw_ratio([JAX, C]).axes
+    (axes,) = ratio_picture([JAX, C]).draw().axes
     assert list(line(axes, "jax").get_xdata()) == [10.0, 100.0]
     assert list(line(axes, "jax").get_ydata()) == [2.0, 2.1]
     bars = [list(bar[:, 1]) for each in axes.collections for bar in each.get_segments()]
@@ -223,7 +225,7 @@ def test_curves_have_their_points_and_intervals_and_a_line_at_one():
 
 def test_bounds_are_hollow_with_an_arrow_to_where_the_truth_lies():
     upper = ("u", curve(point(10.0, 2.0), point(100.0, 0.5, upper=True)))
-    (axes,) = draw_ratio([C, upper]).axes
+    (axes,) = ratio_picture([C, upper]).draw().axes
     assert list(line(axes, "c: bound").get_xdata()) == [1000.0]
     assert line(axes, "c: bound").get_markerfacecolor() == "none"
     assert list(line(axes, "c").get_xdata()) == [10.0, 100.0]
@@ -231,14 +233,14 @@ def test_bounds_are_hollow_with_an_arrow_to_where_the_truth_lies():
     assert (up.xy, down.xy) == ((1000.0, 20.0), (100.0, 0.5))
     assert up.xyann[1] > 0 > down.xyann[1]
     assert "arrows: bounds" in axes.get_xlabel()
-    assert "arrows" not in draw_ratio([JAX]).axes[0].get_xlabel()
+    assert "arrows" not in ratio_picture([JAX]).draw().axes[0].get_xlabel()
     # A point of which both sides are censored is left out.
     both = ("b", curve(point(10.0, 2.0), point(100.0, 1.0, lower=True, upper=True)))
-    assert list(line(draw_ratio([both]).axes[0], "b: curve").get_xdata()) == [10.0]
+    assert list(line(ratio_picture([both]).draw().axes[0], "b: curve").get_xdata()) == [10.0]
 
 
 def test_names_say_the_one_ratio_or_that_it_changes_and_no_two_curves_look_alike():
-    (axes,) = draw_ratio([JAX, C], title="HMM / no HMM: peak memory").axes
+    (axes,) = ratio_picture([JAX, C], title="HMM / no HMM: peak memory").draw().axes
     assert set(texts(axes)) - {""} == {"jax\nfactor 2.05 [1.90, 2.20] at all sizes", "c\nchanges with the size"}
     assert title(axes) == "HMM / no HMM: peak memory"
     one, other = line(axes, "jax: curve"), line(axes, "c: curve")
@@ -248,18 +250,18 @@ def test_names_say_the_one_ratio_or_that_it_changes_and_no_two_curves_look_alike
 
 
 def test_the_description_of_ratios_has_the_ends_and_the_bounds():
-    text = describe_ratio([JAX, C], title="HMM / no HMM", size="timesteps T")
+    text = ratio_picture([JAX, C], title="HMM / no HMM", size="timesteps T").description
     assert text.startswith("Ratios HMM / no HMM along timesteps T. ")
     assert "jax: 2.00 [1.80, 2.20] at 10, 2.10 [1.90, 2.30] at 100, factor 2.05 [1.90, 2.20] at all sizes" in text
     assert "c: 3.00 at 10, at least 20.00 at 1000, changes with the size" in text
-    assert "e: no ratio" in describe_ratio([("e", curve())])
+    assert "e: no ratio" in ratio_picture([JAX, ("e", curve())]).description
     for nothing in ([], [("a", curve())]):
         with pytest.raises(ValueError, match="no curve has a ratio: nothing to draw"):
-            draw_ratio(nothing)
+            ratio_picture(nothing)
 
 
 def test_a_single_ratio_is_drawn_and_hostile_names_as_they_are(tmp_path):
     named = [(HOSTILE, curve(point(10.0, 1.0)))]
-    figure = draw_ratio(named, title="$\\frac$<b>")
-    assert saves_as_text(figure, tmp_path, describe_ratio(named))
+    figure = ratio_picture(named, title="$\\frac$<b>").draw()
+    assert saves_as_text(ratio_picture(named), tmp_path)
     assert texts(figure.axes[0])[0].startswith(HOSTILE_DRAWN)

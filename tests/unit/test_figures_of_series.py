@@ -15,7 +15,7 @@ from firstgrad.growth.series import commit_axis, group_records, make_series
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Failure, Memory, Status
 from firstgrad.show.drawing import scale_of, spread
-from firstgrad.show.series import PANELS, describe_releases, describe_series, draw_releases, draw_series
+from firstgrad.show.series import PANELS, releases_picture, series_picture
 from firstgrad.show.words import shown, split_common, write_estimate, write_value
 from helpers import MIB, make_case, make_environment, make_record
 
@@ -40,7 +40,8 @@ def sample(seconds, *, case, number=0, commit="", pymc="6.4.0", failed=False):
 def drawn(records, metric="time_to_first_gradient"):
     axis = commit_axis(records, COMMITS)
     series = make_series(group_records(records, axis), metric_named(metric))
-    return draw_series(series, axis), describe_series(series, axis)
+    picture = series_picture(series, axis)
+    return picture.draw(), picture
 
 
 def release_records():
@@ -59,7 +60,7 @@ def release_records():
 def test_a_line_has_the_medians_and_bars_have_the_intervals():
     case = make_case()
     records = [sample(1.0 + i + 3 * j, case=case, number=i, commit=DIGESTS[j]) for i in range(3) for j in (0, 1)]
-    figure, text = drawn(records)
+    figure, picture = drawn(records)
     (axes,) = figure.axes
     assert list(line(axes, "fake").get_ydata()) == [2.0, 5.0]
     segments = [segment.tolist() for bars in axes.collections for segment in bars.get_segments()]
@@ -67,7 +68,7 @@ def test_a_line_has_the_medians_and_bars_have_the_intervals():
     assert axes.get_ylabel() == "seconds"
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a" * 10, "b" * 10]
     assert axes.get_ylim()[0] == 0
-    assert "2.00 s at aaaaaaaaaa, 5.00 s at bbbbbbbbbb" in text
+    assert "2.00 s at aaaaaaaaaa, 5.00 s at bbbbbbbbbb" in picture.description
 
 
 def test_each_scenario_has_a_panel_and_each_model_a_name_at_its_line():
@@ -91,20 +92,20 @@ def test_a_failure_breaks_the_line_and_is_marked():
         sample(0.0, case=case, commit=DIGESTS[1], failed=True),
         sample(3.0, case=case, commit=DIGESTS[2]),
     ]
-    figure, text = drawn(records)
+    figure, picture = drawn(records)
     (axes,) = figure.axes
     medians = line(axes, "fake").get_ydata()
     assert (medians[0], medians[2]) == (2.0, 3.0)
     assert math.isnan(medians[1])
     assert list(line(axes, "fake: failed").get_xdata()) == [1]
     assert "failed" in set(texts(axes))
-    assert "failed samples at bbbbbbbbbb" in text
+    assert "failed samples at bbbbbbbbbb" in picture.description
 
 
 def test_only_failures_are_drawn_too():
-    figure, text = drawn([sample(0.0, case=make_case(), commit=DIGESTS[0], failed=True)])
+    figure, picture = drawn([sample(0.0, case=make_case(), commit=DIGESTS[0], failed=True)])
     assert set(texts(figure.axes[0])) == {"no numbers", "failed"}
-    assert "no numbers, failed samples at" in text
+    assert "no numbers, failed samples at" in picture.description
     with pytest.raises(ValueError, match="nothing to draw"):
         drawn([])
 
@@ -118,13 +119,13 @@ def test_the_axis_is_logarithmic_where_the_span_demands_it(seconds, scale):
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
     case = make_case("odd/$x_$<b>&\x07.py:build")
-    figure, text = drawn([sample(1.0, case=case, commit=DIGESTS[0])])
-    assert saves_as_text(figure, tmp_path, text)
+    figure, picture = drawn([sample(1.0, case=case, commit=DIGESTS[0])])
+    assert saves_as_text(picture, tmp_path)
     assert figure.get_suptitle().endswith("odd/$x_$<b>&\N{REPLACEMENT CHARACTER}.py:build")
 
 
 def test_the_releases_emphasise_the_default_backend_of_each():
-    figure = draw_releases(release_records())
+    figure = releases_picture(release_records()).draw()
     assert [title(axes) for axes in figure.axes] == [title for title, _, _ in PANELS]
     axes = figure.axes[0]
     assert list(line(axes, "c").get_xdata()) == [0, 1, 2]
@@ -133,11 +134,11 @@ def test_the_releases_emphasise_the_default_backend_of_each():
     assert not [each for each in axes.lines if each.get_label() == "jax: default"]
     assert list(line(axes, "jax: failed").get_xdata()) == [1]
     assert list(line(axes, "numba").get_ydata()) == [6.0, 6.0]
-    text = describe_releases(release_records())
+    text = releases_picture(release_records()).description
     assert "(c until 5.28.5, numba from 6.0.0)" in text
     assert "jax: 6.00 s at 5.28.5, 6.00 s at 6.4.0, failed samples at 6.0.0" in text
     with pytest.raises(ValueError, match="nothing to draw"):
-        draw_releases([make_record()])
+        releases_picture([make_record()])
 
 
 def test_names_are_kept_apart_within_the_panel():

@@ -9,7 +9,7 @@ from firstgrad.advise.advice import find_offers, make_advice
 from firstgrad.advise.breakeven import Option, break_even
 from firstgrad.advise.workload import Workload
 from firstgrad.estimates import Estimate
-from firstgrad.show.totals import describe_advice, describe_breakeven, draw_advice, draw_breakeven
+from firstgrad.show.totals import advice_picture, breakeven_picture
 from planted_advice import asked, planted_samples
 
 
@@ -23,8 +23,9 @@ def option(name, first, each, part=0.0):
 
 def drawn(options, n_max):
     result = break_even(options, n_max)
-    figure = draw_breakeven(result)
-    return figure.axes[0], describe_breakeven(result), figure
+    picture = breakeven_picture(result)
+    figure = picture.draw()
+    return figure.axes[0], picture.description, figure
 
 
 def test_lines_are_the_totals_and_the_crossing_is_marked_and_named():
@@ -84,8 +85,9 @@ def test_no_two_options_look_alike():
 
 
 def test_hostile_names_are_drawn_as_they_are(tmp_path):
-    _, text, figure = drawn([option(HOSTILE, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)], 1e6)
-    assert saves_as_text(figure, tmp_path, text)
+    options = [option(HOSTILE, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)]
+    assert saves_as_text(breakeven_picture(break_even(options, 1e6)), tmp_path)
+    _, _, figure = drawn(options, 1e6)
     assert "$x_1$<script>\N{REPLACEMENT CHARACTER}long" in "".join(texts(figure.axes[0]))
     assert max(len(each) for each in texts(figure.axes[0])) < 100
 
@@ -93,7 +95,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
 def test_each_scenario_has_a_panel_whose_lead_changes_where_it_was_planted():
     records, workload = planted_samples(), Workload(evaluations=20_000)
     advice = make_advice(find_offers(records, asked(records), workload), workload)
-    axes, warm = draw_advice(advice).axes
+    axes, warm = advice_picture(advice).draw().axes
     assert title(axes) == "cold caches: jax"
     assert (axes.get_xlim(), axes.get_ylim()) == (warm.get_xlim(), warm.get_ylim())
     assert line(axes, "jax: ahead").get_xdata()[-1] == pytest.approx(40_000)
@@ -106,4 +108,4 @@ def test_each_scenario_has_a_panel_whose_lead_changes_where_it_was_planted():
     totals = line(axes, "jax")
     assert totals.get_ydata()[0] == pytest.approx(10.0, rel=1e-3)
     assert totals.get_ydata()[-1] == pytest.approx(10.0 + 1e-3 * totals.get_xdata()[-1])
-    assert "If your cache is empty (cold): jax is ahead up to 40,000" in describe_advice(advice)
+    assert "If your cache is empty (cold): jax is ahead up to 40,000" in advice_picture(advice).description

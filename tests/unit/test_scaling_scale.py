@@ -17,7 +17,7 @@ from firstgrad.growth.lines import find_growth
 from firstgrad.case import BackendName
 from firstgrad.cli.scaling import HEADLINE_METRICS
 from firstgrad.show.growth import growth_pictures, ratio_pictures
-from firstgrad.show.style import save_figure
+from firstgrad.show.style import save_picture
 from firstgrad.columns import METRICS, cells_of, metric_named, samples_table
 from planted_sweep import planted_records
 
@@ -44,7 +44,7 @@ contrasts = [each for axis in axes for each in find_contrasts(table, axis, metri
 wanted = {"scaling-timesteps-jax-cold", "ratio-hmm-timesteps-time_to_first_gradient"}
 figures = [each for each in (*growth_pictures(growths), *ratio_pictures(contrasts)) if each.name in wanted]
 for figure in figures:
-    save_figure(figure.draw(), folder, figure.name, description=figure.description)
+    save_picture(figure, folder)
 # Not getrusage: its mark begins with that of the process which started this one.
 peak_kilobytes = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 print(json.dumps({

@@ -219,13 +219,12 @@ def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoic
 
 
 def _draw(advice: Advice, output: str) -> Path:
-    from firstgrad.show.style import firstgrad_style
-    from firstgrad.show.totals import describe_advice, draw_advice
+    from firstgrad.show.style import write_picture
+    from firstgrad.show.totals import advice_picture
 
     path = Path(output)
-    metadata = {"Description": describe_advice(advice)} | ({"Date": None} if path.suffix == ".svg" else {})
-    with writing(path), firstgrad_style():
-        draw_advice(advice).savefig(path, metadata=metadata)
+    with writing(path):
+        write_picture(advice_picture(advice), path)
     return path
 
 

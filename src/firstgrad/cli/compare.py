@@ -341,12 +341,12 @@ def _option_word(request: SideRequest, option: str) -> str:
 
 def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) -> None:
     """Draw a comparison's ratios into a file; one that is there is replaced."""
-    from firstgrad.show.forest import describe_forest, draw_forest
-    from firstgrad.show.style import firstgrad_style
+    from firstgrad.show.forest import forest_picture
+    from firstgrad.show.style import write_picture
 
     try:
-        figure, description = draw_forest(comparison, metrics), describe_forest(comparison, metrics)
+        picture = forest_picture(comparison, metrics)
     except ValueError as error:
         raise SpecError("--output", str(error)) from error
-    with writing(path), firstgrad_style():
-        figure.savefig(path, metadata={"Description": description})
+    with writing(path):
+        write_picture(picture, path)

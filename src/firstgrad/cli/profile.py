@@ -240,8 +240,9 @@ def _write_files(
     from firstgrad.profile.kept import write_profile
     from firstgrad.profile.trace import write_trace
     from firstgrad.record import FIRST_GRADIENT_PHASES
-    from firstgrad.show import bars, memory
-    from firstgrad.show.style import save_figure
+    from firstgrad.show.bars import difference_picture, profile_picture
+    from firstgrad.show.memory import memory_picture
+    from firstgrad.show.style import save_picture
 
     for side, one in (("base", base), ("head", head)):
         if one is None:
@@ -250,17 +251,14 @@ def _write_files(
         write_profile(one, folder / PROFILE_FILE)
         _write(folder / options.trace_format.file_name, write_trace(one, options.trace_format))
         if any(phase.phase in FIRST_GRADIENT_PHASES for phase in record.phases):
-            words = bars.describe_profile(one, top=options.top)
-            save_figure(bars.draw_profile(one, top=options.top), folder, "profile", description=words)
+            save_picture(profile_picture(one, top=options.top), folder)
         if record.memory is not None and record.memory.timeline:
-            save_figure(memory.draw_memory(record), folder, "memory", description=memory.describe_memory(record))
+            save_picture(memory_picture(record), folder)
     if difference is not None:
         folder = options.folder("")
         _write(folder / "difference.json", to_json(difference))
         with suppress(ValueError):  # nothing to draw, which the table says too
-            figure = bars.draw_profile_difference(difference)
-            words = bars.describe_profile_difference(difference)
-            save_figure(figure, folder, "difference", description=words)
+            save_picture(difference_picture(difference), folder)
     typer.echo(f"written: {options.output}", err=True)
 
 

@@ -249,10 +249,7 @@ def _find_contrasts(
 
 def _draw(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
     from firstgrad.show.growth import growth_pictures, ratio_pictures
-    from firstgrad.show.style import save_figure
+    from firstgrad.show.style import save_picture
 
-    return [
-        path
-        for picture in (*growth_pictures(growths), *ratio_pictures(contrasts))
-        for path in save_figure(picture.draw(), folder, picture.name, description=picture.description)
-    ]
+    pictures = *growth_pictures(growths), *ratio_pictures(contrasts)
+    return [path for picture in pictures for path in save_picture(picture, folder)]

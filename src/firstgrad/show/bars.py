@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.case import Target
@@ -14,6 +15,7 @@ from firstgrad.profile.difference import ChangeKind
 from firstgrad.profile.units import merge_patterns
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
+from firstgrad.show.result import Picture
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
 from firstgrad.show.words import shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_seconds
@@ -56,8 +58,8 @@ class _CaseBar(NamedTuple):
     peak_bytes: float | None
 
 
-def draw_phases(records: Sequence[Record]) -> Figure:
-    """Draw the phases from `build` to `first_call`, one stacked bar a case.
+def phases_picture(records: Sequence[Record], name: str = "phases", caption: str = "") -> Picture:
+    """Picture the phases from `build` to `first_call`, one stacked bar a case.
 
     The case of the first record is at the top. Samples of a case under equal conditions become one bar; those without a
     first gradient that counts are left out. With several samples each phase is the median of its own, so that a bar
@@ -67,6 +69,16 @@ def draw_phases(records: Sequence[Record]) -> Figure:
     bars = _case_bars(records)
     if not bars:
         raise ValueError("no record has a first gradient that counts: nothing to draw")
+    parts = []
+    for bar in bars:
+        phase, seconds = max(bar.phases.items(), key=lambda item: item[1])
+        share = f", of it {phase} {seconds / bar.total.value:.0%}" if bar.total.value else ""
+        parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
+    words = f"Stacked bars of the time to first gradient by phase. {'; '.join(parts)}."
+    return Picture(partial(_draw_phases, bars), name, words, caption)
+
+
+def _draw_phases(bars: Sequence[_CaseBar]) -> Figure:
     longest = max(max(bar.total.value, sum(bar.phases.values())) for bar in bars)
     with new_panels(9.0, 1.4 + 0.62 * len(bars)) as (figure, [axes]):
         for row, bar in enumerate(bars):
@@ -79,16 +91,6 @@ def draw_phases(records: Sequence[Record]) -> Figure:
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=6, frameon=False)
     return figure
-
-
-def describe_phases(records: Sequence[Record]) -> str:
-    """Say in words what `draw_phases` shows, for readers who can't see it."""
-    parts = []
-    for bar in _case_bars(records):
-        phase, seconds = max(bar.phases.items(), key=lambda item: item[1])
-        share = f", of it {phase} {seconds / bar.total.value:.0%}" if bar.total.value else ""
-        parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
-    return "Stacked bars of the time to first gradient by phase. " + "; ".join(parts) + "."
 
 
 def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
@@ -191,8 +193,8 @@ class _ProfileBar(NamedTuple):
     text: str
 
 
-def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
-    """Draw where the time of a profile went: its phases, and below them the slowest passes and units.
+def profile_picture(profile: Profile, *, top: int = TOP, name: str = "profile") -> Picture:
+    """Picture where the time of a profile went: its phases, and below them the slowest passes and units.
 
     Horizontal bars in seconds: above the phases in order; below passes and units together, each by its own seconds
     and in the colour of its phase, `top` of them and never more than 60. Raises ValueError where no phase of the way to
@@ -201,9 +203,16 @@ def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
     phases, slowest = _phase_bars(profile), _slowest_bars(profile, top)
     if not phases:
         raise ValueError(f"profile {profile.record.record_id!r} has no phase that ended: nothing to draw")
+    listed = ", ".join(f"{bar.name} {bar.text}" for bar in phases)
+    words = f"Bars of where the time of {shown(str(profile.record.case), 200)} went. Phases: {listed}."
     panels = {"Phases, up to the first gradient": phases}
     if slowest:
         panels[f"The {len(slowest)} slowest passes and units within, by their own time"] = slowest
+        words += f" Slowest within: {'; '.join(f'{bar.name} {bar.text} in {bar.phase}' for bar in slowest)}."
+    return Picture(partial(_draw_profile, profile, panels), name, words)
+
+
+def _draw_profile(profile: Profile, panels: dict[str, list[_ProfileBar]]) -> Figure:
     height = 1.5 + sum(0.34 * len(bars) + 0.75 for bars in panels.values())
     with new_panels(10.0, height, [len(bars) + 1.2 for bars in panels.values()]) as (figure, grid):
         for axes, (title, bars) in zip(grid, panels.items(), strict=True):
@@ -211,14 +220,6 @@ def draw_profile(profile: Profile, *, top: int = TOP) -> Figure:
         grid[-1].set_xlabel("seconds, wall, instruments on")
         head_figure(figure, _profile_title(profile))
     return figure
-
-
-def describe_profile(profile: Profile, *, top: int = TOP) -> str:
-    """Say in words what `draw_profile` shows, for readers who can't see it."""
-    phases = ", ".join(f"{bar.name} {bar.text}" for bar in _phase_bars(profile))
-    slowest = "; ".join(f"{bar.name} {bar.text} in {bar.phase}" for bar in _slowest_bars(profile, top))
-    within = f" Slowest within: {slowest}." if slowest else ""
-    return f"Bars of where the time of {shown(str(profile.record.case), 200)} went. Phases: {phases}.{within}"
 
 
 def _profile_title(profile: Profile) -> str:
@@ -288,15 +289,32 @@ _NAMES = {
 }
 
 
-def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> Figure:
-    """Draw the largest changes between two profiles, `top` a panel.
+def difference_picture(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> Picture:
+    """Picture the largest changes between two profiles, `top` a panel.
 
     Panels of seconds, counts and bytes: a pair of bars a change, base above head, the largest absolute difference at
     the top, with the ratio at head's end. Raises ValueError where nothing changed by more than noise.
     """
-    panels = _change_panels(difference, top)
+    telling = [change for change in difference.changes if change.metric in _METRICS and not change.is_noise]
+    telling.sort(key=lambda change: -abs(change.difference))
+    panels = {
+        unit: chosen
+        for unit, kinds in _KINDS.items()
+        if (chosen := [change for change in telling if change.unit is unit and change.kind in kinds][:top])
+    }
     if not panels:
         raise ValueError("nothing changed by more than noise: nothing to draw")
+    changes = "; ".join(
+        f"{_change_name(change)} {write_value(unit, change.base or 0)} to {write_value(unit, change.head or 0)}"
+        for unit, changed in panels.items()
+        for change in changed
+    )
+    base, head = (shown(str(profile.record.case), 200) for profile in (difference.base, difference.head))
+    words = f"Pairs of bars of what changed from {base} to {head}: {changes}."
+    return Picture(partial(_draw_difference, difference, panels), "difference", words)
+
+
+def _draw_difference(difference: ProfileDifference, panels: dict[Unit, list[ProfileChange]]) -> Figure:
     heights = [len(changes) + 0.9 for changes in panels.values()]
     with new_panels(10.0, 1.5 + sum(0.5 * height + 0.35 for height in heights), heights) as (figure, grid):
         for axes, (unit, changes) in zip(grid, panels.items(), strict=True):
@@ -305,27 +323,6 @@ def draw_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHA
         base, head = (_profile_title(profile) for profile in (difference.base, difference.head))
         head_figure(figure, f"What changed, instruments on\nbase: {base}\nhead: {head}")
     return figure
-
-
-def describe_profile_difference(difference: ProfileDifference, *, top: int = TOP_CHANGES) -> str:
-    """Say in words what `draw_profile_difference` shows, for readers who can't see it."""
-    changes = "; ".join(
-        f"{_change_name(change)} {write_value(unit, change.base or 0)} to {write_value(unit, change.head or 0)}"
-        for unit, changed in _change_panels(difference, top).items()
-        for change in changed
-    )
-    base, head = (shown(str(profile.record.case), 200) for profile in (difference.base, difference.head))
-    return f"Pairs of bars of what changed from {base} to {head}: {changes or 'nothing beyond noise'}."
-
-
-def _change_panels(difference: ProfileDifference, top: int) -> dict[Unit, list[ProfileChange]]:
-    telling = [change for change in difference.changes if change.metric in _METRICS and not change.is_noise]
-    telling.sort(key=lambda change: -abs(change.difference))
-    panels = {
-        unit: [change for change in telling if change.unit is unit and change.kind in kinds][:top]
-        for unit, kinds in _KINDS.items()
-    }
-    return {unit: changes for unit, changes in panels.items() if changes}
 
 
 def _change_name(change: ProfileChange) -> str:

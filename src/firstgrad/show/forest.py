@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import metric_named
 from firstgrad.compare.judge import ComparisonVerdict
 from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_panels, plot, write_ticks
+from firstgrad.show.result import Picture
 from firstgrad.show.words import capitalised, shown, split_common, write_value
 
 if TYPE_CHECKING:
@@ -59,15 +61,37 @@ class _ForestRow(NamedTuple):
         return _WORST_FIRST.index(self.verdict), -ratio
 
 
-def draw_forest(
-    comparison: Comparison, metrics: Sequence[str] = ("time_to_first_gradient",), *, most_rows: int = 60
-) -> Figure:
-    """Draw the ratios of a comparison, a row a case and metric, the worst first; of many rows the first `most_rows`.
+def forest_picture(
+    comparison: Comparison,
+    metrics: Sequence[str] = ("time_to_first_gradient",),
+    *,
+    most_rows: int = 60,
+    most_told: int = 12,
+    caption: str = "",
+) -> Picture:
+    """Picture the ratios of a comparison, a row a case and metric, the worst first; of many rows the first `most_rows`.
 
     Ratios have their interval and, shaded, the noise threshold below which a change is none. Rows without a ratio
     (failed, missing) say why. Raises ValueError where no case has any of these metrics, or a metric isn't known.
     """
-    every = _find_rows(comparison, metrics)
+    rows = _find_rows(comparison, metrics)
+    counts = Counter(row.verdict for row in rows)
+    common, names = _name_rows(rows, several=len(metrics) > 1)
+    told = [
+        f"{name.replace(chr(10), ', ')}: {_tell(row)} {row.text}".rstrip()
+        for name, row in zip(names[:most_told], rows, strict=False)
+    ]
+    more = f"; and {len(rows) - len(told)} more" if len(rows) > len(told) else ""
+    about = f" of {common}" if common else ""
+    words = (
+        f"Ratios of HEAD ({comparison.head}) by BASE ({comparison.base}){about}, {len(rows)} rows: "
+        f"{', '.join(f'{counts[verdict]} {verdict}' for verdict in _WORST_FIRST if counts[verdict])}. "
+        f"{'; '.join(told)}{more}."
+    )
+    return Picture(partial(_draw_forest, comparison, metrics, rows, most_rows), "comparison", words, caption)
+
+
+def _draw_forest(comparison: Comparison, metrics: Sequence[str], every: Sequence[_ForestRow], most_rows: int) -> Figure:
     rows = every[: max(most_rows, 1)]
     common, names = _name_rows(rows, several=len(metrics) > 1)
     height = _TALL_ROW_INCHES if any("\n" in name for name in names) else _ROW_INCHES
@@ -91,26 +115,6 @@ def draw_forest(
         about = f"\n{shown(common, 110)}" if common else ""
         head_figure(figure, f"{shown(what, 110)}\n{sides}{about}", size=10.5)
     return figure
-
-
-def describe_forest(
-    comparison: Comparison, metrics: Sequence[str] = ("time_to_first_gradient",), *, most_rows: int = 12
-) -> str:
-    """Say in words what `draw_forest` shows, of its first rows; raises ValueError as it does."""
-    rows = _find_rows(comparison, metrics)
-    counts = Counter(row.verdict for row in rows)
-    common, names = _name_rows(rows, several=len(metrics) > 1)
-    told = [
-        f"{name.replace(chr(10), ', ')}: {_tell(row)} {row.text}".rstrip()
-        for name, row in zip(names[:most_rows], rows, strict=False)
-    ]
-    more = f"; and {len(rows) - len(told)} more" if len(rows) > len(told) else ""
-    about = f" of {common}" if common else ""
-    return (
-        f"Ratios of HEAD ({comparison.head}) by BASE ({comparison.base}){about}, {len(rows)} rows: "
-        f"{', '.join(f'{counts[verdict]} {verdict}' for verdict in _WORST_FIRST if counts[verdict])}. "
-        f"{'; '.join(told)}{more}."
-    )
 
 
 def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_ForestRow]:

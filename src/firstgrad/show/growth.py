@@ -111,9 +111,8 @@ def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
             panels.append(GrowthPanel.of(growth, chosen, names))
         size, symbol = SIZE_TITLES.get(axis, (axis, axis))
         title = f"{common} ({left_out} more lines are not drawn)" if left_out else common
-        draw = partial(draw_growth, panels, size=size, symbol=symbol, title=title)
         name = f"scaling-{axis}-{place.replace(', ', '-')}"
-        pictures.append(Picture(draw, name, describe_growth(panels, size=size, symbol=symbol)))
+        pictures.append(growth_picture(panels, size=size, symbol=symbol, title=title, name=name))
     return tuple(pictures)
 
 
@@ -128,16 +127,33 @@ def _place(line: SizeLine) -> str:
     return place if line.target is Target.DLOGP else f"{place}, {line.target}"
 
 
-def draw_growth(
-    panels: Sequence[GrowthPanel], *, size: str = "timesteps T", symbol: str = "T", title: str = ""
-) -> Figure:
-    """Draw metrics along a size with their laws, a panel below the other, all scales logarithmic.
+def growth_picture(
+    panels: Sequence[GrowthPanel],
+    *,
+    size: str = "timesteps T",
+    symbol: str = "T",
+    title: str = "",
+    name: str = "growth",
+    caption: str = "",
+) -> Picture:
+    """Picture metrics along a size with their laws, a panel below the other, all scales logarithmic.
 
     Small dots are samples, markers their medians with intervals, a size and host each; lines and bands are the laws,
     one a host. Hollow markers with arrows are censored samples: the value lies above. Thick pieces are cliffs. At each
     end stand the name and the law. Raises ValueError where there are no panels, or no observations in any.
     """
-    _check(panels)
+    if not any(law.observations.sizes for panel in panels for _, law in panel.laws):
+        raise ValueError("no panel has an observation: nothing to draw")
+    told = [
+        f"{shown(panel.title, _LONGEST_TITLE)}: "
+        f"{'; '.join(_describe_law(name, law, panel.unit, symbol) for name, law in panel.laws)}"
+        for panel in panels
+    ]
+    words = f"Lines along {size}, both scales logarithmic. {'. '.join(told)}."
+    return Picture(partial(_draw_growth, panels, size, symbol, title), name, words, caption)
+
+
+def _draw_growth(panels: Sequence[GrowthPanel], size: str, symbol: str, title: str) -> Figure:
     looks = looks_of(name for panel in panels for name, _ in panel.laws)
     laws = [law for panel in panels for _, law in panel.laws]
     height = 0.9 + (_PANEL_INCHES + 0.35) * len(panels)
@@ -160,17 +176,6 @@ def draw_growth(
     return figure
 
 
-def describe_growth(panels: Sequence[GrowthPanel], *, size: str = "timesteps T", symbol: str = "T") -> str:
-    """Say in words what `draw_growth` shows, for readers who can't see it; raises ValueError as it does."""
-    _check(panels)
-    told = [
-        f"{shown(panel.title, _LONGEST_TITLE)}: "
-        f"{'; '.join(_describe_law(name, law, panel.unit, symbol) for name, law in panel.laws)}"
-        for panel in panels
-    ]
-    return f"Lines along {size}, both scales logarithmic. {'. '.join(told)}."
-
-
 def tell_law(law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
     """Write a law in short, such as ``T^0.93 [0.88, 0.98] + 3.1 s``."""
     if isinstance(law, NoLaw):
@@ -188,11 +193,6 @@ def _write_interval(interval: Interval) -> str:
         return f"{interval.value:.2f}"
     high = "∞" if math.isinf(interval.high) else f"{interval.high:.2f}"
     return f"{interval.value:.2f} [{interval.low:.2f}, {high}]"
-
-
-def _check(panels: Sequence[GrowthPanel]) -> None:
-    if not any(law.observations.sizes for panel in panels for _, law in panel.laws):
-        raise ValueError("no panel has an observation: nothing to draw")
 
 
 def _drawable(law: GrowthLaw | NoLaw) -> list[tuple[float, float, bool, str]]:
@@ -300,23 +300,36 @@ def ratio_pictures(contrasts: Iterable[ContrastCurve]) -> tuple[Picture, ...]:
         lines = [(curve.name, curve.curve) for curve in curves[:MOST_LINES]]
         title = f"{_CONTRAST_TITLES[contrast]}: {curves[0].metric.title}"
         size = SIZE_TITLES.get(axis, (axis, axis))[0]
-        draw = partial(draw_ratio, lines, title=title, size=size)
-        description = describe_ratio(lines, title=title, size=size)
-        pictures.append(Picture(draw, f"ratio-{contrast}-{axis}-{metric}", description))
+        pictures.append(ratio_picture(lines, title=title, size=size, name=f"ratio-{contrast}-{axis}-{metric}"))
     return tuple(pictures)
 
 
-def draw_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size: str = "timesteps T") -> Figure:
-    """Draw ratios along a size, both scales logarithmic, with a line at 1; `title` says what is divided by what.
+def ratio_picture(
+    lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size: str = "timesteps T", name: str = "ratio"
+) -> Picture:
+    """Picture ratios along a size, both scales logarithmic, with a line at 1; `title` says what is divided by what.
 
     Bars are the ratios' intervals; hollow markers with arrows are bounds, where a limit stopped samples of one side. At
     each end stand the name and the one ratio of all sizes, or that the ratio changes. Raises ValueError where no curve
     has a point that tells something.
     """
-    drawn = [(name, curve, points) for name, curve in lines if (points := _telling(curve))]
+    drawn = [(line, curve, points) for line, curve in lines if (points := _telling(curve))]
     if not drawn:
         raise ValueError("no curve has a ratio: nothing to draw")
-    looks = looks_of(name for name, _ in lines)
+    parts = []
+    for line, curve in lines:
+        points = _telling(curve)
+        ends = [f"{_write_ratio(point)} at {point.size:g}" for point in dict.fromkeys((*points[:1], *points[-1:]))]
+        about = f"{shown(line)}: {', '.join(ends) or 'no ratio'}"
+        parts.append(", ".join(filter(None, (about, _tell_overall(curve) if points else ""))))
+    words = f"Ratios {shown(title, _LONGEST_TITLE)} along {size}. {'; '.join(parts)}."
+    looks = looks_of(line for line, _ in lines)
+    return Picture(partial(_draw_ratio, drawn, looks, title, size), name, words)
+
+
+def _draw_ratio(
+    drawn: Sequence[tuple[str, RatioCurve, list[RatioPoint]]], looks: dict[str, Look], title: str, size: str
+) -> Figure:
     points = [point for _, _, of_curve in drawn for point in of_curve]
     with new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
         axes.set_xscale("log")
@@ -335,19 +348,6 @@ def draw_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size
         axes.set_xlabel(f"{size}\narrows: bounds, where a limit stopped samples of one side" if has_bounds else size)
         axes.set_title(shown(title, _LONGEST_TITLE))
     return figure
-
-
-def describe_ratio(lines: Sequence[NamedCurve], *, title: str = "HMM / no HMM", size: str = "timesteps T") -> str:
-    """Say in words what `draw_ratio` shows, for readers who can't see it."""
-    parts = []
-    for name, curve in lines:
-        points = _telling(curve)
-        if not points:
-            parts.append(f"{shown(name)}: no ratio")
-            continue
-        ends = [f"{_write_ratio(point)} at {point.size:g}" for point in dict.fromkeys((points[0], points[-1]))]
-        parts.append(", ".join(filter(None, (f"{shown(name)}: {', '.join(ends)}", _tell_overall(curve)))))
-    return f"Ratios {shown(title, _LONGEST_TITLE)} along {size}. {'; '.join(parts)}."
 
 
 def _telling(curve: RatioCurve) -> list[RatioPoint]:

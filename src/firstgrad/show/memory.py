@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import Unit
 from firstgrad.record import Phase
 from firstgrad.show.drawing import head_figure, new_panels, note, plot, scale_of, spread
+from firstgrad.show.result import Picture
 from firstgrad.show.style import PHASE_COLOURS
 from firstgrad.show.words import shown
 from firstgrad.units import format_bytes, format_seconds
@@ -40,15 +42,35 @@ class _PhaseStretch(NamedTuple):
     is_ended: bool = True
 
 
-def draw_memory(record: Record) -> Figure:
-    """Draw the resident memory of one sample against the seconds since its worker began.
+def memory_picture(record: Record, caption: str = "") -> Picture:
+    """Picture the resident memory of one sample against the seconds since its worker began.
 
     A line for the whole process tree, an area for its children (compilers), a shade, a name and a dot at its peak for
     each phase that ended, and for the one in which it failed. A triangle stands where the memory first came within 1 %
     of its peak. Raises ValueError where the record has no timeline of memory.
     """
-    memory = _memory(record)
+    memory = record.memory
+    if memory is None or not memory.timeline:
+        raise ValueError(f"record {record.record_id!r} has no timeline of memory: nothing to draw")
     stretches = _find_stretches(record, memory)
+    peaks = [
+        f"{stretch.phase} {format_bytes(stretch.peak_bytes)}{'' if stretch.is_ended else ' (not ended)'}"
+        for stretch in stretches
+        if stretch.peak_bytes is not None
+    ]
+    parts = [
+        f"peak {format_bytes(memory.peak_rss_bytes)}, {_where(_reached(memory), stretches)}",
+        *([f"by phase: {', '.join(peaks)}"] if peaks else []),
+        f"children (compilers) at most {format_bytes(_children_peak(memory))}",
+        *([] if memory.retained_bytes is None else [f"retained {format_bytes(memory.retained_bytes)}"]),
+    ]
+    length = format_seconds(memory.timeline[-1].at_seconds - memory.timeline[0].at_seconds)
+    case = shown(str(record.case), 200)
+    words = f"Resident memory of the process tree over {length}, {case}: {'; '.join(parts)}."
+    return Picture(partial(_draw_memory, record, memory, stretches), "memory", words, caption)
+
+
+def _draw_memory(record: Record, memory: Memory, stretches: Sequence[_PhaseStretch]) -> Figure:
     scale = scale_of(Unit.BYTES, [memory.peak_rss_bytes])
     with new_panels(9.0, 4.6) as (figure, [axes]):
         times = [point.at_seconds for point in memory.timeline]
@@ -66,34 +88,6 @@ def draw_memory(record: Record) -> Figure:
         axes.set_ylabel(f"resident memory [{scale.unit}]")
         head_figure(figure, f"Memory of the process tree, compilers included\n{shown(str(record.case), 110)}")
     return figure
-
-
-def describe_memory(record: Record) -> str:
-    """Say in words what `draw_memory` shows, for readers who can't see it; raises ValueError as it does."""
-    memory = _memory(record)
-    stretches = _find_stretches(record, memory)
-    peaks = [
-        f"{stretch.phase} {format_bytes(stretch.peak_bytes)}{'' if stretch.is_ended else ' (not ended)'}"
-        for stretch in stretches
-        if stretch.peak_bytes is not None
-    ]
-    parts = [
-        f"peak {format_bytes(memory.peak_rss_bytes)}, {_where(_reached(memory), stretches)}",
-        *([f"by phase: {', '.join(peaks)}"] if peaks else []),
-        f"children (compilers) at most {format_bytes(_children_peak(memory))}",
-        *([] if memory.retained_bytes is None else [f"retained {format_bytes(memory.retained_bytes)}"]),
-    ]
-    length = memory.timeline[-1].at_seconds - memory.timeline[0].at_seconds
-    return (
-        f"Resident memory of the process tree over {format_seconds(length)}, {shown(str(record.case), 200)}: "
-        f"{'; '.join(parts)}."
-    )
-
-
-def _memory(record: Record) -> Memory:
-    if record.memory is None or not record.memory.timeline:
-        raise ValueError(f"record {record.record_id!r} has no timeline of memory: nothing to draw")
-    return record.memory
 
 
 def _find_stretches(record: Record, memory: Memory) -> list[_PhaseStretch]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from firstgrad.show.result import (
     Fold,
     Heading,
     Items,
-    Picture,
     Span,
     Style,
     Table,
@@ -362,19 +362,14 @@ def _bytes_of(line: Sequence[Inline]) -> int:
 
 def comparison_section(comparison: Comparison) -> Section:
     """Draw the ratios of the time to first gradient, and list all metrics that changed."""
-    from firstgrad.show.forest import describe_forest, draw_forest
+    from firstgrad.show.forest import forest_picture
 
     short = partial(shown, longest=_LONGEST_LABEL)
     notes = (*count_verdicts(comparison), *note_conditions(comparison, short))
     parts: list[Part] = [Text(f"{capitalised(note)}.") for note in notes]
-    try:
-        description = describe_forest(comparison, (_FIRST_GRADIENT,))
-    except ValueError:  # no case has it on any side
-        pass
-    else:
-        caption = "Bars: 95% intervals of the ratios (of counts, their range). Shaded: changes that count as noise."
-        draw = partial(draw_forest, comparison, (_FIRST_GRADIENT,))
-        parts.append(Picture(draw, "comparison", description, caption))
+    caption = "Bars: 95% intervals of the ratios (of counts, their range). Shaded: changes that count as noise."
+    with suppress(ValueError):  # no case has it on any side
+        parts.append(forest_picture(comparison, (_FIRST_GRADIENT,), caption=caption))
     table = comparison_table(comparison, partial(shown, longest=_LONGEST_NAME))
     rows = take_fitting(table.lines(), _MOST_CHANGES, _CHANGES_BYTES, lambda row: _bytes_of(row.cells))
     if rows:
@@ -413,13 +408,12 @@ def choose_bars(lines: pd.DataFrame, samples: pd.DataFrame) -> list[list[str]]:
 
 
 def _phase_section(lines: pd.DataFrame, bars: Sequence[Sequence[str]], records: Mapping[str, Record]) -> Section | None:
-    from firstgrad.show.bars import describe_phases, draw_phases
+    from firstgrad.show.bars import phases_picture
 
     drawn = [records[record_id] for bar in bars for record_id in bar if record_id in records]
     if not drawn:
         return None
-    caption = tell_bars(lines, len(bars))
-    picture = Picture(partial(draw_phases, drawn), "phases", describe_phases(drawn), caption)
+    picture = phases_picture(drawn, caption=tell_bars(lines, len(bars)))
     return Section("phases", "Where the time to first gradient goes", (picture,))
 
 
@@ -445,15 +439,14 @@ def choose_peaks(samples: pd.DataFrame) -> tuple[str, ...]:
 
 def memory_section(record_ids: Sequence[str], records: Mapping[str, Record]) -> Section | None:
     """Draw the first of these records that has a timeline of memory; none where none has."""
-    from firstgrad.show.memory import describe_memory, draw_memory
+    from firstgrad.show.memory import memory_picture
 
     candidates = (records[record_id] for record_id in record_ids if record_id in records)
     record = next((one for one in candidates if one.memory is not None and one.memory.timeline), None)
     if record is None:
         return None
     caption = "Dots: the highest of a phase. The area: child processes, such as compilers."
-    picture = Picture(partial(draw_memory, record), "memory", describe_memory(record), caption)
-    return Section("memory", "Memory over time: the sample with the highest peak", (picture,))
+    return Section("memory", "Memory over time: the sample with the highest peak", (memory_picture(record, caption),))
 
 
 def breakeven_sections(lines: pd.DataFrame) -> tuple[Section, ...]:
@@ -470,7 +463,7 @@ def breakeven_sections(lines: pd.DataFrame) -> tuple[Section, ...]:
 
 
 def _breakeven(scenario: Scenario, lines: pd.DataFrame) -> Section:
-    from firstgrad.show.totals import describe_breakeven, draw_breakeven
+    from firstgrad.show.totals import breakeven_picture
 
     options = [
         Option(line.backend, estimate_median(line.first_gradients), estimate_median(line.evaluations))
@@ -482,9 +475,8 @@ def _breakeven(scenario: Scenario, lines: pd.DataFrame) -> Section:
     target = "" if line.target == Target.DLOGP else f", {line.target}"
     name = shown(line.model, _LONGEST_CAPTION)
     caption = f"{name}{target}: the newest model with most backends. Bands: intervals."
-    name = f"break-even-{scenario}"
-    picture = Picture(partial(draw_breakeven, result), name, describe_breakeven(result), caption)
-    return Section(name, f"Total time over evaluations, {scenario} caches", (picture,))
+    picture = breakeven_picture(result, f"break-even-{scenario}", caption)
+    return Section(picture.name, f"Total time over evaluations, {scenario} caches", (picture,))
 
 
 def growth_sections(samples: pd.DataFrame) -> tuple[Section, ...]:
@@ -504,7 +496,7 @@ def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
 
     from firstgrad.growth.law import NoLaw
     from firstgrad.growth.lines import find_growth
-    from firstgrad.show.growth import SIZE_TITLES, GrowthPanel, describe_growth, draw_growth
+    from firstgrad.show.growth import SIZE_TITLES, GrowthPanel, growth_picture
 
     chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.sizes)))[:_GROWTH_LINES]
     metrics = [metric_named(metric) for metric in _GROWTH_METRICS]
@@ -516,12 +508,9 @@ def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
     which = f"The {len(chosen)} lines with most sizes, of {len(lines)}"
     which = which if len(chosen) < len(lines) else "All lines of three sizes or more"
     of_what = f": {shown(common, _LONGEST_CAPTION)}" if common else ""
-    picture = Picture(
-        partial(draw_growth, panels, size=size, symbol=symbol, title=shown(common, _LONGEST_CAPTION)),
-        name,
-        describe_growth(panels, size=size, symbol=symbol),
-        f"{which}{of_what}. Of each size the {_MOST_A_SIZE} newest samples. Arrows: stopped by a limit.",
-    )
+    caption = f"{which}{of_what}. Of each size the {_MOST_A_SIZE} newest samples. Arrows: stopped by a limit."
+    title = shown(common, _LONGEST_CAPTION)
+    picture = growth_picture(panels, size=size, symbol=symbol, title=title, name=name, caption=caption)
     laws = [
         (shown(line.name, _LONGEST_NAME), growth.metric.title, shown(sentence, _LONGEST_REASON))
         for growth in growths

@@ -81,14 +81,25 @@ class _SeriesLine(NamedTuple):
         return [(point.place, point.estimate) for point in self.series.points if point.estimate]
 
 
-def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
-    """Draw one metric along an axis: a panel a backend, scenario and target, a line a case.
+def series_picture(series: Sequence[MetricSeries], axis: SeriesAxis) -> Picture:
+    """Picture one metric along an axis: a panel a backend, scenario and target, a line a case.
 
     Bars are the intervals of the medians, crosses failed samples. Each panel has its own range, logarithmic above a
     factor of ten. Raises ValueError where there are no series.
     """
     if not series:
         raise ValueError("no series has a number or a failure: nothing to draw")
+    parts = [_describe_line(one, axis, name) for one, name in zip(series, full_names(series), strict=True)]
+    more = f"; and {len(parts) - _LINES_DESCRIBED} more, see the table" if len(parts) > _LINES_DESCRIBED else ""
+    places, metric = axis.places, series[0].metric
+    words = (
+        f"Lines of {metric.title} along {len(places)} places ({axis.title}), from {places[0].name} to "
+        f"{places[-1].name}. {'; '.join(parts[:_LINES_DESCRIBED])}{more}."
+    )
+    return Picture(partial(_draw_series, series, axis), metric.name, words, _CAPTION)
+
+
+def _draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
     common, lines = _name_lines(series)
     panels: dict[str, list[_SeriesLine]] = {}
     for line in lines:
@@ -107,19 +118,6 @@ def draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
     return figure
 
 
-def describe_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> str:
-    """Say in words what `draw_series` shows, for readers who can't see it."""
-    if not series:
-        return "Nothing was measured."
-    parts = [_describe_line(one, axis, name) for one, name in zip(series, full_names(series), strict=True)]
-    more = f"; and {len(parts) - _LINES_DESCRIBED} more, see the table" if len(parts) > _LINES_DESCRIBED else ""
-    places = axis.places
-    return (
-        f"Lines of {series[0].metric.title} along {len(places)} places ({axis.title}), from {places[0].name} to "
-        f"{places[-1].name}. {'; '.join(parts[:_LINES_DESCRIBED])}{more}."
-    )
-
-
 def full_names(series: Sequence[MetricSeries]) -> list[str]:
     """Name each series by its case and by what tells it from the others."""
     return [
@@ -127,8 +125,8 @@ def full_names(series: Sequence[MetricSeries]) -> list[str]:
     ]
 
 
-def draw_releases(records: Sequence[Record]) -> Figure:
-    """Draw what changed over PyMC releases: six panels for each model and target, a line a backend.
+def releases_picture(records: Sequence[Record], name: str = "releases") -> Picture:
+    """Picture what changed over PyMC releases: six panels for each model and target, a line a backend.
 
     Thick lines with large markers are the backend that the release compiles to by default. Raises ValueError where no
     record names its PyMC release.
@@ -137,26 +135,25 @@ def draw_releases(records: Sequence[Record]) -> Figure:
     if not axis.places:
         raise ValueError("no record names its PyMC release: nothing to draw")
     models = by_model(group_records(records, axis))
+    sentences = []
+    for model, groups in models.items():
+        for title, metric, scenario in PANELS:
+            lines = _release_lines(groups, metric, scenario)
+            told = "; ".join(_describe_line(line.series, axis, line.name) for line in lines)
+            sentences.append(f"{model}, {title[0].lower()}{title[1:]}: {told or 'no records'}.")
+    words = (
+        f"Six panels of lines over {len(axis.places)} PyMC releases, a line a backend, the default backend of each "
+        f"release emphasised ({_tell_defaults(axis)}). {' '.join(sentences)}"
+    )
+    return Picture(partial(_draw_releases, models, axis), name, words, _CAPTION)
+
+
+def _draw_releases(models: dict[str, list[SeriesGroup]], axis: SeriesAxis) -> Figure:
     with new_figure(_RELEASES_WIDTH, _ROWS * _ROW_INCHES * len(models)) as figure:
         parts = figure.subfigures(len(models), 1, squeeze=False)[:, 0]
         for part, (name, groups) in zip(parts, models.items(), strict=True):
             _draw_model(part, name, groups, axis)
     return figure
-
-
-def describe_releases(records: Sequence[Record]) -> str:
-    """Say in words what `draw_releases` shows, for readers who can't see it."""
-    axis = release_axis(records)
-    sentences = []
-    for name, groups in by_model(group_records(records, axis)).items():
-        for title, metric, scenario in PANELS:
-            lines = _release_lines(groups, metric, scenario)
-            told = "; ".join(_describe_line(line.series, axis, line.name) for line in lines)
-            sentences.append(f"{name}, {title[0].lower()}{title[1:]}: {told or 'no records'}.")
-    return (
-        f"Six panels of lines over {len(axis.places)} PyMC releases, a line a backend, the default backend of each "
-        f"release emphasised ({_tell_defaults(axis)}). {' '.join(sentences)}"
-    )
 
 
 def by_model(groups: Sequence[SeriesGroup]) -> dict[str, list[SeriesGroup]]:
@@ -318,8 +315,7 @@ def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
     samples, by_id = samples_table(placed), {record.record_id: record for record in reversed(placed)}
     sections = []
     if axis.kind is AxisKind.RELEASE:
-        picture = Picture(partial(draw_releases, placed), "releases", describe_releases(placed), _CAPTION)
-        sections.append(Section("releases", "PyMC releases at a glance", (picture,)))
+        sections.append(Section("releases", "PyMC releases at a glance", (releases_picture(placed),)))
     sections += [section for metric in METRICS if (section := metric_section(groups, metric, axis)) is not None]
     sections += [
         overview.failure_section(overview.find_failures(samples, samples["record_id"].map(places)), by_id),
@@ -358,13 +354,12 @@ def metric_section(groups: Sequence[SeriesGroup], metric: Column, axis: SeriesAx
     series = make_series(groups, metric)
     if not any(point.estimate for one in series for point in one.points):
         return None
-    picture = Picture(partial(draw_series, series, axis), metric.name, describe_series(series, axis), _CAPTION)
     tables = [
         Table(title=name, columns=_COLUMNS, rows=[_cells(one, point, axis) for point in one.points])
         for name, one in zip(full_names(series), series, strict=True)
     ]
     numbers = Fold("The numbers", tables, is_open=metric is METRICS[0])
-    return Section(f"metric-{metric.name}", capitalised(metric.title), (picture, numbers))
+    return Section(f"metric-{metric.name}", capitalised(metric.title), (series_picture(series, axis), numbers))
 
 
 def _cells(series: MetricSeries, point: SeriesPoint, axis: SeriesAxis) -> tuple[Inline, ...]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
+    from firstgrad.show.result import Picture
+
 # Okabe and Ito's palette (2008, Color Universal Design), one colour a phase.
 PHASE_COLOURS = {
     Phase.IMPORT: "#999999",
@@ -66,14 +68,21 @@ def firstgrad_style() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, folder: Path, name: str, *, description: str) -> tuple[Path, Path]:
-    """Save a figure as PNG and SVG, with what it shows in words in both files' metadata; return their paths."""
+def save_picture(picture: Picture, folder: Path) -> tuple[Path, Path]:
+    """Save a figure as PNG and SVG, named after it; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    paths = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
+    write_picture(picture, *paths)
+    return paths
+
+
+def write_picture(picture: Picture, *paths: Path) -> None:
+    """Write a figure to files that end in .png or .svg, with what it shows in words in their metadata."""
+    figure = picture.draw()
     with firstgrad_style():
-        figure.savefig(png, metadata={"Description": description})
-        figure.savefig(svg, metadata={"Description": description, "Date": None})
-    return png, svg
+        for path in paths:
+            date = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(path, metadata={"Description": picture.description} | date)
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.words import advice_sentences, alarm_sentences, count
@@ -18,6 +19,7 @@ from firstgrad.show.drawing import (
     plot,
     write_ticks,
 )
+from firstgrad.show.result import Picture
 from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
 
@@ -39,12 +41,24 @@ _LATE = 0.5  # right of this part of the panel, what is said of a crossing stand
 _KEY = "thick: ahead; dot: where another takes the lead, with its interval; bands: intervals"
 
 
-def draw_breakeven(result: BreakEven) -> Figure:
-    """Draw the total seconds of each option, from one evaluation on, both scales logarithmic.
+def breakeven_picture(result: BreakEven, name: str = "breakeven", caption: str = "") -> Picture:
+    """Picture the total seconds of each option, from one evaluation on, both scales logarithmic.
 
     A line with its band an option, thick where it is ahead; at each crossing a dot with the crossing's interval, a line
     down, and its name. A crossing below one evaluation is not drawn.
     """
+    options = "; ".join(
+        f"{_name(option)}: {format_seconds(option.first_gradient.value)} to the first gradient, then "
+        f"{format_seconds(option.evaluation.value)} an evaluation"
+        for option in result.options
+    )
+    leads = [f"{_name(result.leaders[0])} is ahead {'all the way' if result.always_ahead else 'at first'}"]
+    leads += [_tell(crossing, result.n_max) for crossing in result.crossings]
+    lines = f"Lines of total seconds against gradient evaluations, up to {count(result.n_max)}."
+    return Picture(partial(_draw_breakeven, result), name, f"{lines} {options}. {'; '.join(leads)}.", caption)
+
+
+def _draw_breakeven(result: BreakEven) -> Figure:
     with new_panels(9.0, 5.2) as (figure, [axes]):
         crossings = [crossing for crossing in result.crossings if crossing.evaluations.value > 1]
         low, high = _span([result], result.n_max)
@@ -61,27 +75,18 @@ def draw_breakeven(result: BreakEven) -> Figure:
     return figure
 
 
-def describe_breakeven(result: BreakEven) -> str:
-    """Say in words what `draw_breakeven` shows, for readers who can't see it."""
-    options = "; ".join(
-        f"{_name(option)}: {format_seconds(option.first_gradient.value)} to the first gradient, then "
-        f"{format_seconds(option.evaluation.value)} an evaluation"
-        for option in result.options
-    )
-    leads = [f"{_name(result.leaders[0])} is ahead {'all the way' if result.always_ahead else 'at first'}"]
-    leads += [_tell(crossing, result.n_max) for crossing in result.crossings]
-    return (
-        f"Lines of total seconds against gradient evaluations, up to {count(result.n_max)}. {options}. "
-        f"{'; '.join(leads)}."
-    )
-
-
-def draw_advice(advice: Advice) -> Figure:
-    """Draw what each choice costs in all, over the number of evaluations that wait for each other.
+def advice_picture(advice: Advice) -> Picture:
+    """Picture what each choice costs in all, over the number of evaluations that wait for each other.
 
     A panel a scenario, of which there is at least one; scales are logarithmic and equal in all of them. Besides what
-    `draw_breakeven` shows, the planned number is a dashed upright.
+    `breakeven_picture` shows, the planned number is a dashed upright.
     """
+    lines = "Lines of total seconds against gradient evaluations."
+    words = " ".join((lines, *alarm_sentences(advice), *advice_sentences(advice)))
+    return Picture(partial(_draw_advice, advice), "advice", words)
+
+
+def _draw_advice(advice: Advice) -> Figure:
     panels = advice.scenarios
     offers = sorted((offer for panel in panels for offer in panel.offers), key=lambda offer: offer.choice)
     looks = looks_of(offer.choice.name for offer in offers)
@@ -99,12 +104,6 @@ def draw_advice(advice: Advice) -> Figure:
             axes.set_title(_panel_title(panel))
         grid[0].set_ylabel("total seconds, first gradient included, import not")
     return figure
-
-
-def describe_advice(advice: Advice) -> str:
-    """Say in words what `draw_advice` shows, for readers who can't see it."""
-    lines = "Lines of total seconds against gradient evaluations."
-    return " ".join((lines, *alarm_sentences(advice), *advice_sentences(advice)))
 
 
 def _panel_title(panel: ScenarioAdvice) -> str:
