@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ import pytest
 from builders import MIB, make_case, make_environment, make_record, make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["MIB", "make_case", "make_environment", "make_record", "make_task"]  # until all are taken from `builders`
 
@@ -88,3 +90,31 @@ def is_alive(pid: int) -> bool:
 def numbers_in(path: Path) -> list[int]:
     """Process numbers that were written to a file, a line each; only whole lines."""
     return [int(number) for number in re.findall(r"^(\d+)\n", path.read_text(), re.MULTILINE)] if path.exists() else []
+
+
+class SmallDisk(type(Path())):
+    """The root of a file system that can be filled."""
+
+    def fill(self) -> None:
+        """Fill it to the last byte."""
+        with suppress(OSError), (self / "fill").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
+
+    def free(self) -> None:
+        """Remove what filled it."""
+        (self / "fill").unlink()
+
+
+@contextmanager
+def small_disk(folder: Path, *, kib: int) -> Iterator[SmallDisk]:
+    """A real file system of this size at a new folder, while the block runs; skips where none may be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(folder)]
+    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(mount, check=False, timeout=30).returncode != 0:
+        pytest.skip("a small file system can't be mounted here")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        # Lazily: whatever still has a file open there must not keep it mounted for ever
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=30)

@@ -194,4 +194,4 @@ def test_wrong_use_is_told(firstgrad):
     export_jsonl(planted.along_commits()[:1], "good.jsonl")
     code, _, err = firstgrad("--from", "good.jsonl", "--output", "good.jsonl/page.html")
     assert code == 2
-    assert "cannot be written" in err
+    assert "good.jsonl: this folder cannot be created (File exists)" in err

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show, writing
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, format_seconds, parse_seconds
@@ -158,7 +157,11 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     result = make_result(described, samples, advice, find_remedies(situation))
     show(result, out)
     if options.output is not None and advice.scenarios:
-        typer.echo(_draw(advice, options.output), err=out.json or out.markdown)
+        from firstgrad.show.style import write_picture
+        from firstgrad.show.totals import advice_picture
+
+        write_picture(advice_picture(advice), options.output)
+        typer.echo(options.output, err=out.json or out.markdown)
     raise typer.Exit(result.exit_code)
 
 
@@ -216,16 +219,6 @@ def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoic
             err=True,
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-def _draw(advice: Advice, output: str) -> Path:
-    from firstgrad.show.style import write_picture
-    from firstgrad.show.totals import advice_picture
-
-    path = Path(output)
-    with writing(path):
-        write_picture(advice_picture(advice), path)
-    return path
 
 
 # --- what is shown ------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ Examples:
       one sweep, small enough to be committed; read it with report, scaling: --from FILE.jsonl
   firstgrad export samples.csv
       a line a sample and a column a metric, for a spreadsheet or pandas; .parquet needs pyarrow
+  firstgrad export - | gzip > results.jsonl.gz
+      to standard output
 """
 
 IMPORT_EPILOG = """\b
@@ -49,7 +51,7 @@ class ExportFormat(StrEnum):
 
 
 def export_records(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A file that is there is replaced.")],
+    path: Annotated[str, typer.Argument(metavar="FILE", help="- for standard output.")],
     label: LabelToRead = None,
     format: Annotated[  # noqa: A002 - the option's name
         ExportFormat | None, declare("--format", "As the file's ending says where left out, else jsonl.")
@@ -69,7 +71,7 @@ def export_records(
         raise SpecError("--thin", f"is for --format jsonl: {chosen} has no memory time lines")
     with open_store(store) as opened:
         if chosen is not ExportFormat.JSONL:
-            written = _export_table(opened, label, Path(path), chosen)
+            written = _export_table(opened, label, path, chosen)
             typer.echo(f"{format_count(written, 'sample')} to {path}", err=True)
             return
         records = opened.records(label=label)
@@ -77,23 +79,21 @@ def export_records(
     typer.echo(f"{format_count(written, 'record')} to {path}", err=True)
 
 
-def _export_table(store: Store, label: str | None, path: Path, format: ExportFormat) -> int:  # noqa: A002 - as above
-    from firstgrad.store.jsonl import replacing
+def _export_table(store: Store, label: str | None, path: str, format: ExportFormat) -> int:  # noqa: A002 - as above
+    from firstgrad.store.files import write_file
 
     samples = store.samples(label=label)
-    with replacing(path) as beside:
-        if format is ExportFormat.CSV:
-            samples.to_csv(beside, index=False)
-            return len(samples)
-        # A parameter may be a number in one model and a text in another; such a file has one kind a column.
-        for name in [name for name, kind in samples.dtypes.items() if str(kind) == "object"]:
-            samples[name] = samples[name].map(str, na_action="ignore")
-        try:
-            samples.to_parquet(beside, index=False)
-        except ImportError as error:
-            raise FirstgradError(
-                "--format parquet needs pyarrow. Install it: pip install 'firstgrad[parquet]'"
-            ) from error
+    if format is ExportFormat.CSV:
+        write_file(path, samples.to_csv(index=False).encode())
+        return len(samples)
+    # A parameter may be a number in one model and a text in another; such a file has one kind a column.
+    for name in [name for name, kind in samples.dtypes.items() if str(kind) == "object"]:
+        samples[name] = samples[name].map(str, na_action="ignore")
+    try:
+        content = samples.to_parquet(index=False)
+    except ImportError as error:
+        raise FirstgradError("--format parquet needs pyarrow. Install it: pip install 'firstgrad[parquet]'") from error
+    write_file(path, content)
     return len(samples)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show, writing
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
@@ -348,5 +348,4 @@ def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) ->
         picture = forest_picture(comparison, metrics)
     except ValueError as error:
         raise SpecError("--output", str(error)) from error
-    with writing(path):
-        write_picture(picture, path)
+    write_picture(picture, path)

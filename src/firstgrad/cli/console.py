@@ -61,17 +61,6 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Make the folder of the file that ``--output`` names, and say so where the file cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        problem = f"{path} cannot be written ({error.strerror or error}). Give another path"
-        raise SpecError("--output", problem) from error
-
-
 def show(result: Result, output: OutputOptions) -> None:
     """Print a result in the form that was asked for."""
     from firstgrad.show.result import Form, print_parts, render

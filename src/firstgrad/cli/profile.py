@@ -243,32 +243,24 @@ def _write_files(
     from firstgrad.show.bars import difference_picture, profile_picture
     from firstgrad.show.memory import memory_picture
     from firstgrad.show.style import save_picture
+    from firstgrad.store.files import write_file
 
     for side, one in (("base", base), ("head", head)):
         if one is None:
             continue
         folder, record = options.folder(side), one.record
         write_profile(one, folder / PROFILE_FILE)
-        _write(folder / options.trace_format.file_name, write_trace(one, options.trace_format))
+        write_file(folder / options.trace_format.file_name, f"{write_trace(one, options.trace_format)}\n".encode())
         if any(phase.phase in FIRST_GRADIENT_PHASES for phase in record.phases):
             save_picture(profile_picture(one, top=options.top), folder)
         if record.memory is not None and record.memory.timeline:
             save_picture(memory_picture(record), folder)
     if difference is not None:
         folder = options.folder("")
-        _write(folder / "difference.json", to_json(difference))
+        write_file(folder / "difference.json", f"{to_json(difference)}\n".encode())
         with suppress(ValueError):  # nothing to draw, which the table says too
             save_picture(difference_picture(difference), folder)
     typer.echo(f"written: {options.output}", err=True)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        why = f"{path} cannot be written ({error.strerror or error}). Give another folder"
-        raise SpecError("--output", why) from error
 
 
 INSTRUMENTS_NOTE = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import open_source, writing
+from firstgrad.cli.console import open_source
 from firstgrad.cli.options import ExportToRead, StoreToRead, declare
 from firstgrad.errors import SpecError
 
@@ -55,11 +54,12 @@ def report(
         str | None,
         declare("--axis", "Instead: all metrics along commits, or PyMC releases.", metavar="commit|release"),
     ] = None,  # no enumeration: importing it would slow down every verb's --help
-    output: Annotated[str, declare("--output", "The page.")] = ".firstgrad/report.html",
+    output: Annotated[str, declare("--output", "The page; - for standard output.")] = ".firstgrad/report.html",
 ) -> None:
     """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
     from firstgrad.growth.series import AxisKind
     from firstgrad.show.page import render_page
+    from firstgrad.store.files import is_standard_output, write_file
 
     if axis is not None and sides is not None:
         raise SpecError("--axis, --compare", "give one of them")
@@ -72,9 +72,9 @@ def report(
             page = _along(opened, AxisKind(axis), label)
         else:
             page = _overview(opened, label, sides, across=across or (), force=force)
-    with writing(Path(output)):  # lone surrogates can be in records, not in files
-        Path(output).write_text(render_page(page), encoding="utf-8", errors="replace")
-    typer.echo(output)
+    # Lone surrogates can be in records, not in files
+    write_file(output, render_page(page).encode("utf-8", "replace"))
+    typer.echo(output, err=is_standard_output(output))
 
 
 def _overview(

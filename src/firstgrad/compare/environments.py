@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.codec import to_json
 from firstgrad.errors import PythonEnvironmentError
+from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -82,7 +83,7 @@ def keep_environment(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        (folder / _WHOLE).write_text(to_json(recipe))
+        write_file(folder / _WHOLE, to_json(recipe).encode())
         return python
 
 

@@ -201,9 +201,9 @@ def take_sample(folder: Path, case: Case, metric: str, measure: Callable[[Case],
 
 
 def _write(file: Path, sample: CellSample) -> None:
-    half = file.with_suffix(".half")
-    half.write_text(json.dumps(asdict(sample)))
-    half.replace(file)
+    from firstgrad.store.files import write_file
+
+    write_file(file, json.dumps(asdict(sample)).encode())
 
 
 def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> CellSample:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, StoreError
 from firstgrad.profile import Profile
-from firstgrad.store.jsonl import decode_stored, make_folder_of, replacing
+from firstgrad.store.files import make_folder_of, write_file
+from firstgrad.store.jsonl import decode_stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +41,7 @@ def write_profile(profile: Profile, path: str | Path, *, is_new: bool = False) -
     """Write a profile to a file of any name, whole or not at all; `RecordExistsError` where a new one is there."""
     path = Path(path)
     try:
-        with replacing(path, is_new=is_new) as beside:
-            beside.write_bytes(to_json(profile).encode() + b"\n")
+        write_file(path, to_json(profile).encode() + b"\n", is_new=is_new)
     except FileExistsError as error:
         raise RecordExistsError(
             f"{path}: this profile is already there, and nothing is ever overwritten. Show it: "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -15,7 +16,6 @@ from firstgrad.record import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from markupsafe import Markup
     from matplotlib.figure import Figure
@@ -70,19 +70,25 @@ def firstgrad_style() -> Iterator[None]:
 
 def save_picture(picture: Picture, folder: Path) -> tuple[Path, Path]:
     """Save a figure as PNG and SVG, named after it; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"{picture.name}.png", folder / f"{picture.name}.svg"
     write_picture(picture, *paths)
     return paths
 
 
-def write_picture(picture: Picture, *paths: Path) -> None:
-    """Write a figure to files that end in .png or .svg, with what it shows in words in their metadata."""
+def write_picture(picture: Picture, *paths: str | Path) -> None:
+    """Write a figure to files that end in .png or .svg, with what it shows in words in their metadata.
+
+    Raises StoreError as `firstgrad.store.files.write_file` does.
+    """
+    from firstgrad.store.files import write_file
+
     figure = picture.draw()
-    with firstgrad_style():
-        for path in paths:
-            date = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(path, metadata={"Description": picture.description} | date)
+    for path in paths:
+        suffix, content = Path(path).suffix, io.BytesIO()
+        date = {"Date": None} if suffix == ".svg" else {}
+        with firstgrad_style():
+            figure.savefig(content, format=suffix[1:], metadata={"Description": picture.description} | date)
+        write_file(path, content.getvalue())
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:

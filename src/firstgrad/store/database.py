@@ -12,7 +12,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from firstgrad.errors import StoreError, StoreUnreachableError
-from firstgrad.store.jsonl import is_url, make_folder_of
+from firstgrad.store.files import make_folder_of
+from firstgrad.store.jsonl import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Record
+from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,56 +24,8 @@ def is_url(url_or_path: str | Path) -> bool:
     return isinstance(url_or_path, str) and "://" in url_or_path
 
 
-def make_folder_of(path: Path) -> None:
-    """Create the folder that a file is going to be in.
-
-    Raises
-    ------
-    StoreError
-        Where it cannot be created; the error names it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{path.parent}: this folder cannot be created ({error.strerror}). Give a path in a folder that "
-            "you may write to"
-        ) from error
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, is_new: bool = False) -> Iterator[Path]:
-    """Give a file beside another, which takes its place at the end: what goes wrong before leaves the old one there.
-
-    With `is_new` a file that is there already is refused, by FileExistsError.
-
-    Raises
-    ------
-    StoreError
-        Where it cannot be written.
-    """
-    make_folder_of(path)
-    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        yield beside
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        if is_new:
-            path.open("xb").close()  # unlike a rename, it refuses where the name is taken
-        beside.replace(path)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written ({error.strerror or error}). Give a path in a folder that you may write to"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
 def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
-    """Write records to a file, all or nothing, and return how many; one that is there is replaced.
+    """Write records to a file as `firstgrad.store.files.write_file` does, and return how many.
 
     Raises
     ------
@@ -83,10 +33,14 @@ def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
         Where it cannot be written.
     """
     written = 0
-    with replacing(Path(path)) as beside, beside.open("xb") as file:
+
+    def lines() -> Iterator[bytes]:
+        nonlocal written
         for record in records:
-            file.write(to_json(record).encode() + b"\n")
+            yield to_json(record).encode() + b"\n"
             written += 1
+
+    write_file(path, lines())
     return written
 
 
