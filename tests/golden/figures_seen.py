@@ -1,6 +1,6 @@
 """Run a module as a program, and write down what each figure shows that it saves: ``OUT MODULE ARGUMENT...``.
 
-Figures are seen through matplotlib alone, whoever draws them. They aren't rendered, which takes longest.
+Figures are seen where they are saved, whoever draws them. They aren't rendered, which takes longest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colors, figure
+
+from firstgrad.show import style
 
 POINTS = 6
 """Points of a line or a band that are kept; of longer ones, evenly chosen."""
@@ -89,9 +91,15 @@ def look(self, fname, *_args, metadata=None, **_how) -> None:
     }
 
 
+def look_at_file(drawn, path, *, description) -> None:
+    """Stands where a figure would be written to a file."""
+    look(drawn, path, metadata={"Description": description})
+
+
 if __name__ == "__main__":
     out, *arguments = sys.argv[1:]
     figure.Figure.savefig = look
+    style.write_figure = look_at_file
     sys.argv = arguments
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
