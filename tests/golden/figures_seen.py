@@ -91,15 +91,17 @@ def look(self, fname, *_args, metadata=None, **_how) -> None:
     }
 
 
-def look_at_file(drawn, path, *, description) -> None:
-    """Stands where a figure would be written to a file."""
-    look(drawn, path, metadata={"Description": description})
+def look_at_files(picture, *paths) -> None:
+    """Stands where a figure would be written to files."""
+    drawn = picture.draw()
+    for path in paths:
+        look(drawn, path, metadata={"Description": picture.description})
 
 
 if __name__ == "__main__":
     out, *arguments = sys.argv[1:]
     figure.Figure.savefig = look
-    style.write_figure = look_at_file
+    style.write_picture = look_at_files
     sys.argv = arguments
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

@@ -206,7 +206,7 @@ def test_compare_unlike_sides(firstgrad, golden, tmp_path):
 def drawn(monkeypatch):
     """What the figures show that are saved; they are not rendered."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", figures_seen.look)
-    monkeypatch.setattr("firstgrad.show.style.write_figure", figures_seen.look_at_file)
+    monkeypatch.setattr("firstgrad.show.style.write_picture", figures_seen.look_at_files)
     figures_seen.seen.clear()
     return figures_seen.seen
 
