@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Case, Scenario, Target
@@ -169,4 +171,21 @@ def records() -> st.SearchStrategy[Record]:
         failure=st.none() | st.builds(Failure, phase=st.none() | st.sampled_from(Phase)),
         doubts=tuples(st.sampled_from(Doubt)),
         schema_version=st.just(SCHEMA_VERSION),
+    )
+
+
+def with_clocks_that_agree(record: Record) -> Record:
+    """The same record with seconds as a worker takes them: one phase after the other."""
+    phases, now = [], 0.5
+    for phase, wall in zip(record.phases, (0.0, 2.5, 0.25), strict=False):
+        phases.append(replace(phase, began_seconds=now, wall_seconds=wall, cpu_seconds=wall))
+        now += wall
+    return replace(
+        record,
+        phases=tuple(phases),
+        time_to_first_gradient_seconds=None if record.time_to_first_gradient_seconds is None else now,
+        time_to_first_gradient_cpu_seconds=None if record.time_to_first_gradient_cpu_seconds is None else now,
+        initial_point_seconds=0.25,
+        gc_seconds=0.0,
+        evaluation_seconds=tuple(0.0 for _ in record.evaluation_seconds),
     )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from firstgrad.record import Doubt, Phase, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from firstgrad.record import Mismatch, Record
 
 UNACCOUNTED_FRACTION = 0.03
 """More of the time to first gradient than this without a phase is a doubt."""
 UNACCOUNTED_SECONDS = 0.05
 """Less than this is no doubt, whatever its share: tiny cases last no longer themselves."""
+CLOCKS_DIFFER_SECONDS, CLOCKS_DIFFER_FRACTION = 0.1, 0.05
+"""Honest clocks contradict each other by less: a child's processor time comes in ticks of 10 ms, and a process may wait
+between two readings."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
 
@@ -62,6 +68,54 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
         Doubt.GRADIENT_SUSPECT: record.check.slope is not None and record.check.slope.differs,
     }
     return tuple(doubt for doubt in Doubt if found[doubt])
+
+
+def why_impossible(record: Record, *, lasted_seconds: float = math.inf) -> str:
+    """Say which of a record's seconds no clock can have shown.
+
+    Processor seconds are held against all that the cores had to give up to then: those of a child count when it ends.
+
+    Parameters
+    ----------
+    record : Record
+        One whose numbers count; of one that failed or crashed they don't, so nothing is said.
+    lasted_seconds : float
+        How long the sample lasted at most, by its parent's clock.
+
+    Returns
+    -------
+    str
+        A few words; '' where all of it is possible.
+    """
+    counts = record.status not in (Status.FAILED, Status.CRASHED)
+    return next(_impossible(record, lasted_seconds), "") if counts else ""
+
+
+def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:
+    whole, cores = record.time_to_first_gradient_seconds, record.environment.host.cores
+    durations = (
+        *((f"phase {phase.phase}", (phase.wall_seconds, phase.cpu_seconds)) for phase in record.phases),
+        ("the time to first gradient", (whole or 0.0, record.time_to_first_gradient_cpu_seconds or 0.0)),
+        ("what was timed", (record.gc_seconds, record.initial_point_seconds, *record.evaluation_seconds)),
+    )
+    for what, values in durations:
+        # NaN is neither.
+        yield from (f"{what} has {one:.3f} s" for one in values if not -CLOCKS_DIFFER_SECONDS <= one < math.inf)
+    wall_seconds = cpu_seconds = 0.0
+    for phase in record.phases:
+        # Of `link` a part may have passed before `rewrite`, so its end is no border, but all phases need their time.
+        end = phase.began_seconds + phase.wall_seconds
+        wall_seconds, cpu_seconds = wall_seconds + phase.wall_seconds, cpu_seconds + phase.cpu_seconds
+        latest = min(end, lasted_seconds) + CLOCKS_DIFFER_SECONDS
+        if not -CLOCKS_DIFFER_SECONDS <= phase.began_seconds <= latest or wall_seconds > latest:
+            yield f"phase {phase.phase} lies outside of the sample: from {phase.began_seconds:.3f} to {end:.3f} s"
+        if cpu_seconds > cores * latest * (1 + CLOCKS_DIFFER_FRACTION):
+            yield f"phases up to {phase.phase} took {cpu_seconds:.3f} s of {cores} processor cores in {latest:.3f} s"
+    if (record.unaccounted_seconds or 0.0) < -CLOCKS_DIFFER_SECONDS:
+        yield f"the time to first gradient is {whole:.3f} s, and its phases took longer"
+    evaluate, evaluations = record.phase(Phase.EVALUATE), sum(record.evaluation_seconds)
+    if evaluate is not None and evaluations > evaluate.wall_seconds + CLOCKS_DIFFER_SECONDS:
+        yield f"evaluations took {evaluations:.3f} s of the {evaluate.wall_seconds:.3f} s of their phase"
 
 
 def why_unusable(record: Record) -> str:

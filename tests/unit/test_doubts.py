@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
+from hypothesis import given
 
 from builders import make_environment, make_record, phase
-from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, find_doubts
-from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, Slope, Verdict
+from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, find_doubts, why_impossible
+from firstgrad.errors import StoreError
+from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, Slope, Status, Verdict
+from firstgrad.store import export_jsonl, import_jsonl
+from strategies import records, with_clocks_that_agree
 
 
 def evaluated(calls):
@@ -73,3 +80,74 @@ def test_several_come_in_the_order_of_the_catalogue():
 def test_the_catalogue_is_complete_and_every_doubt_is_tested():
     assert set(ADVICE) == set(Doubt) == set(SPOILED)
     assert all(advice.strip() for advice in ADVICE.values())
+
+
+# What no clock can have shown
+
+IMPOSSIBLE = {
+    "phase build has -1": {"phases": (phase(Phase.BUILD, -1.0),)},
+    "phase build has -2": {"phases": (phase(Phase.BUILD, 1.0, cpu=-2.0),)},
+    "phase build has nan": {"phases": (phase(Phase.BUILD, 1.0, cpu=math.nan),)},
+    "phase build has inf": {"phases": (phase(Phase.BUILD, math.inf),)},
+    "phases up to build took 41.8": {"phases": (phase(Phase.BUILD, 1e-4, began=0.5, cpu=41.8),)},
+    "phases up to link took 9": {
+        "phases": (phase(Phase.BUILD, 1.0, cpu=4.0), phase(Phase.LINK, 0.1, began=1.0, cpu=5.0))
+    },
+    "phase build lies outside of the sample: from -1": {"phases": (phase(Phase.BUILD, 2.0, began=-1.0),)},
+    "phase link lies outside": {"phases": (phase(Phase.BUILD, 2.0), phase(Phase.LINK, 1.0, began=1.0))},
+    "the time to first gradient has -3": {"time_to_first_gradient_seconds": -3.0},
+    "the time to first gradient has -4": {"time_to_first_gradient_cpu_seconds": -4.0},
+    "its phases took longer": window(2.0, 1.0),
+    "evaluations took 1.5": {"phases": (phase(Phase.EVALUATE, 1.0),), "evaluation_seconds": (0.75, 0.75)},
+    "what was timed has -1": {"gc_seconds": -1.0},
+    "what was timed has -5": {"evaluation_seconds": (-5.0,)},
+}
+POSSIBLE = [
+    *GOOD[:3],
+    {"phases": (phase(Phase.BUILD, 1.0, cpu=4.0),)},  # of 4 cores
+    {"phases": (phase(Phase.BUILD, 0.0, cpu=0.02),)},  # two ticks of a child's
+    {
+        "phases": (phase(Phase.IMPORT, 1.0, cpu=0.0), phase(Phase.BUILD, 0.1, began=1.0, cpu=4.0))
+    },  # ... that ended there
+    # A second of linking had passed before the rewrites.
+    {
+        "phases": (
+            phase(Phase.REWRITE, 1.0, began=1.0),
+            phase(Phase.LINK, 3.0, began=2.0),
+            phase("first_call", 1.0, began=4.0),
+        )
+    },
+]
+
+
+@pytest.mark.parametrize(("why", "fields"), IMPOSSIBLE.items(), ids=IMPOSSIBLE)
+def test_what_no_clock_can_have_shown_is_named_and_not_imported(why, fields, tmp_path):
+    record = make_record(**fields)
+    assert why_impossible(record).partition(why)[1]
+    assert not why_impossible(make_record(**fields, status=Status.FAILED)), "its numbers don't count"
+    export_jsonl([make_record(), record], tmp_path / "x.jsonl")
+    with pytest.raises(StoreError, match=rf"x\.jsonl: line 2: .*{why}.*no clock shows that\. Delete that line"):
+        list(import_jsonl(tmp_path / "x.jsonl"))
+
+
+@pytest.mark.parametrize("fields", POSSIBLE)
+def test_clocks_of_different_kinds_may_differ_a_little(fields):
+    assert why_impossible(make_record(**fields)) == ""
+
+
+def test_a_sample_ends_before_its_parent_has_seen_its_end():
+    record = make_record(phases=(phase(Phase.BUILD, 2.0),))
+    assert why_impossible(record, lasted_seconds=2.0) == ""
+    assert "outside of the sample" in why_impossible(record, lasted_seconds=1.0)
+
+
+@given(records())
+def test_seconds_of_phases_that_follow_each_other_are_possible(record):
+    assert why_impossible(with_clocks_that_agree(record)) == ""
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "docs/data").glob("*.jsonl")), ids=lambda path: path.stem
+)
+def test_nothing_that_was_ever_measured_is_called_impossible(path):
+    assert sum(1 for _ in import_jsonl(path)) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import types
 from contextlib import contextmanager
@@ -156,11 +157,14 @@ def _load_module(name: str) -> Any:
 
 @contextmanager
 def _explaining(what: str, *, is_import: bool = False, file: str = "") -> Iterator[None]:
+    process = os.getpid()
     try:
         yield
     except MemoryError:
         raise  # says something about the machine, not about the model
     except (Exception, SystemExit) as error:
+        if os.getpid() != process:
+            raise  # a child that the model forked ends as it likes
         if is_import and isinstance(error, SyntaxError):
             raise ModelError(f"{file or error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
         is_script = is_import and isinstance(error, SystemExit)

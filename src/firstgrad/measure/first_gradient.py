@@ -103,21 +103,22 @@ def _compile(
 
 
 def _move_early_link(timer: PhaseTimer, seconds: float) -> None:
-    """PyTensor scans its C cache before it rewrites; that is linking, done early, on the processor."""
+    """PyTensor scans its C cache before it rewrites; that is linking, done early, on the processor but for the disk."""
     rewrite, link = timer.records[-2:]
+    cpu_seconds = min(seconds, rewrite.cpu_seconds)
     timer.records[-2:] = [
         replace(
             rewrite,
             began_seconds=rewrite.began_seconds + seconds,
             wall_seconds=rewrite.wall_seconds - seconds,
-            cpu_seconds=rewrite.cpu_seconds - seconds,
+            cpu_seconds=rewrite.cpu_seconds - cpu_seconds,
         ),
-        replace(link, wall_seconds=link.wall_seconds + seconds, cpu_seconds=link.cpu_seconds + seconds),
+        replace(link, wall_seconds=link.wall_seconds + seconds, cpu_seconds=link.cpu_seconds + cpu_seconds),
     ]
 
 
 @contextmanager
-def _collector_seconds() -> Iterator[list[float]]:
+def _collector_seconds(clock: Callable[[], float] = time.perf_counter) -> Iterator[list[float]]:
     """List the seconds of each garbage collection."""
     seconds: list[float] = []
     began = 0.0
@@ -125,9 +126,9 @@ def _collector_seconds() -> Iterator[list[float]]:
     def on_collection(stage: str, _details: dict[str, int]) -> None:
         nonlocal began
         if stage == "start":
-            began = time.perf_counter()
+            began = clock()
         else:
-            seconds.append(time.perf_counter() - began)
+            seconds.append(clock() - began)
 
     gc.callbacks.append(on_collection)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
-from firstgrad.doubts import find_doubts
+from firstgrad.doubts import find_doubts, why_impossible
 from firstgrad.measure.environment import describe_environment
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
@@ -175,6 +175,13 @@ def conclude(task: Task, transcript: Transcript) -> Record:
     memory = summarise_memory(whole, transcript.samples, transcript.zero, retained)
     environment = with_conditions(record.environment, transcript)
     record = replace(record, environment=environment, phases=phases, memory=memory)
+    if why := why_impossible(record, lasted_seconds=transcript.lasted_seconds):
+        message = (
+            f"{why}: no clock shows that. Does the model's code change clocks, or what it imported of firstgrad? Where "
+            "it doesn't, please report it with this record"
+        )
+        failure = Failure(kind="ImpossibleNumbers", message=message, stderr_tail=transcript.stderr_tail)
+        record = replace(record, status=Status.FAILED, failure=failure)
     return replace(record, doubts=find_doubts(record))
 
 

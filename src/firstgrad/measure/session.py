@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import subprocess
@@ -67,6 +68,8 @@ class Transcript:
 
     zero: float = field(default_factory=time.monotonic)
     """Reading of the monotonic clock at the start of the worker's clock."""
+    lasted_seconds: float = math.inf
+    """From there, or from the worker's start where that was later, to its end; by this process's clock."""
     conditions: Conditions | None = None
     phase: Phase | None = None
     """The last one that began."""
@@ -145,7 +148,9 @@ def run_worker[T: Transcript](
     interpreter : Interpreter, optional
         Who runs it; this process's Python where left out.
     """
+    began = time.monotonic()
     _WorkerSession(task, private, transcript, on_event or (lambda _: None), worker, interpreter).run()
+    transcript.lasted_seconds = time.monotonic() - max(began, transcript.zero)
     return transcript
 
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ MIN_CALLS = 3
 TIME_BUDGET_SECONDS = 30.0
 """No more evaluations are begun after this, so that a slow model does not take an hour; a doubt is noted."""
 UNITS_NEWS_SECONDS = 0.25
+_CAME_BACK = b"firstgrad: a process that the model forked came back from the model's code, and ends here\n"
 
 
 def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
@@ -247,8 +248,20 @@ def _rss_bytes() -> int:
 
 
 def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:
-    """Take the task from the pipe that the first argument names; give also what writes events into the second's."""
+    """Take the task from the pipe that the first argument names; give also what writes events into the second's.
+
+    Only this process speaks: in one that the model forks the pipe is closed, and where such a child comes back from the
+    model's code into the worker's, it ends.
+    """
     task_fd, event_fd = int(sys.argv[1]), int(sys.argv[2])
+    # Taken now: a model may put its own into `os`.
+    owner, present, write, close, leave = os.getpid(), os.getpid, os.write, os.close, os._exit
+
+    def in_child() -> None:
+        with suppress(OSError):  # the model has closed it
+            close(event_fd)
+
+    os.register_at_fork(after_in_child=in_child)
     # Ctrl-C reaches the whole foreground group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Children must not hold the pipes open, and what the model prints must not reach them.
@@ -260,10 +273,15 @@ def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:
     writing = threading.Lock()
 
     def emit(event: object) -> None:
+        if present() != owner:
+            if isinstance(event, UnitsNow):
+                return  # it compiles something of its own
+            write(2, _CAME_BACK)
+            leave(1)
         line = memoryview(write_event(event))
         with writing:
             while line:
-                line = line[os.write(event_fd, line) :]
+                line = line[write(event_fd, line) :]
 
     return task, emit
 

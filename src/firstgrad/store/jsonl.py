@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.codec import DecodeError, from_json, to_json
+from firstgrad.doubts import why_impossible
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Record
 from firstgrad.store.files import write_file
@@ -52,18 +53,19 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
     SchemaTooNewError
         Where a newer firstgrad wrote a line.
     StoreError
-        Where the file cannot be read or a line is no record; the error names the file and the line's number.
+        Where the file cannot be read, a line is no record, or has impossible numbers; the error names the file and the
+        line's number.
     """
     path = Path(path)
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield read_document(
-                        line,
-                        where=f"{path}: line {number}",
-                        next_step="Export the file again, or delete that line",
-                    )
+                    where = f"{path}: line {number}"
+                    record = read_document(line, where=where, next_step="Export the file again, or delete that line")
+                    if why := why_impossible(record):
+                        raise StoreError(f"{where}: {why}: no clock shows that. Delete that line")
+                    yield record
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be read ({error.strerror or error}). Give the path of a file that an export wrote"
