@@ -6,7 +6,7 @@ from firstgrad.show.style import save_picture
 
 HOSTILE = "$x_1$<script>\n" + "long " * 60
 """What matplotlib or a browser might read; drawn, it begins with `HOSTILE_DRAWN`."""
-HOSTILE_DRAWN = "$x_1$<script>\N{REPLACEMENT CHARACTER}long"
+HOSTILE_DRAWN = r"$x_1$<script>\nlong"
 
 
 def line(axes, label):

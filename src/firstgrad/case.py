@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from firstgrad.errors import SpecError
 from firstgrad.model import Model, as_model
+from firstgrad.units import require_count
 
 
 class BackendName(StrEnum):
@@ -60,8 +61,7 @@ class Case:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
-        if type(self.evaluations) is not int or self.evaluations < 0:
-            raise SpecError("evaluations", f"expected a whole number >= 0, got {self.evaluations!r}")
+        require_count("evaluations", self.evaluations, least=0)
         for name in ("time_limit_seconds", "memory_limit_bytes"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from firstgrad.record import Doubt, Phase, Status
+from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,7 @@ def why_unusable(record: Record) -> str:
     str
         One line; '' where they do.
     """
-    return " ".join(_why(record).split())
+    return clean_line(" ".join(_why(record).split()))
 
 
 def describe_mismatch(mismatch: Mismatch) -> str:

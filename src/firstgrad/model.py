@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError
 from firstgrad.pose.spec import PARAMETERS, PoseSpec, Scalar, read_pose, write_pose
+from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 POSE = "pose"
 """The reference of the model that ships with firstgrad."""
+
+_MOST_DIGITS = 300  # a whole number must fit among the floats of a table
+_LARGEST = 10**_MOST_DIGITS - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,9 @@ class Model:
             parameters = tuple(sorted(write_pose(_pose(self.parameters)).items()))
             object.__setattr__(self, "parameters", parameters)
             return
+        for name, value in self.parameters:
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise SpecError("parameters", f"{name} has more than {_MOST_DIGITS} digits. Give it as a text, or less")
         place, colon, function = self.reference.rpartition(":")
         if not (colon and place and function.isidentifier()):
             raise SpecError(
@@ -68,7 +75,7 @@ class Model:
         """Name it in one short line, as tables do."""
         if self.reference != POSE:
             given = ", ".join(f"{name}={value}" for name, value in self.parameters)
-            return f"{self.reference}({given})" if given else self.reference
+            return clean_line(f"{self.reference}({given})" if given else self.reference)
         return _pose_label(self.values)
 
 

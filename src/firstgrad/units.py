@@ -1,4 +1,4 @@
-"""Numbers with their units, for people to read."""
+"""Numbers with their units, and texts from outside, for people to read."""
 
 from __future__ import annotations
 
@@ -71,6 +71,42 @@ def format_count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+# Control characters but the line break and the tab, halves of surrogate pairs, and what turns the direction of writing.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def clean(text: str) -> str:
+    r"""Write what would steer a terminal, or turn a line around, as escapes such as ``\x1b``."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def clean_line(text: str) -> str:
+    r"""Write a text in one line: as `clean`, and line breaks and tabs as ``\n`` and ``\t``."""
+    return clean(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+MOST = 10**12
+"""No whole number that is asked for is larger: what comes of them still fits into floats and tables."""
+
+
+def require_count(name: str, value: object, *, least: int = 1, most: int = MOST) -> None:
+    """Refuse what is no whole number of a size that makes sense; raises SpecError naming it."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SpecError(name, f"expected a whole number >= {least}, got {value!r}")
+    if value > most:
+        raise SpecError(name, f"expected a whole number <= {most:,}, got {shorten_middle(str(value))}")
+
+
+def shorten_middle(text: str, longest: int = 60) -> str:
+    """Shorten a long text in its middle, and say how long it was."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end]}...{text[-end:]} ({len(text):,} letters)"
+
+
 def parse_bytes(text: str) -> int:
     """Read a size such as ``4GiB``, ``500 MB`` or ``1073741824``.
 
@@ -89,10 +125,10 @@ def parse_bytes(text: str) -> int:
     SpecError
         Where it is no size.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([A-Za-z]*)\s*", text)
     factor = _FACTORS.get(found[2].upper()) if found else None
     if found is None or factor is None:
-        raise SpecError("size", f"expected a size such as 4GiB or 500MB, got {text!r}")
+        raise SpecError("size", f"expected a size such as 4GiB or 500MB, got {shorten_middle(text)!r}")
     return round(float(found[1]) * factor)
 
 
@@ -109,10 +145,10 @@ def parse_seconds(text: str) -> float:
     SpecError
         Where it is no duration.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|)\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*(s|m|min|h|)\s*", text)
     seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
     if not seconds:
-        raise SpecError("duration", f"expected a duration such as 90s, 30m or 1.5h, got {text!r}")
+        raise SpecError("duration", f"expected a duration such as 90s, 30m or 1.5h, got {shorten_middle(text)!r}")
     return seconds
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import ipaddress
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import pytest
@@ -398,6 +402,53 @@ def test_a_scheduler_that_is_not_there_is_named():
     executor = DaskExecutor("tcp://127.0.0.1:1", connect_seconds=1.0)
     with pytest.raises(FirstgradError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler can be reached there"):
         list(executor.run(iter(jobs_of("a.py:b", 1)), lambda _: None))
+
+
+@pytest.fixture
+def stranger():
+    """Something else that listens, and sends its one answer to whoever connects: a function of that answer."""
+    with ExitStack() as stack:
+
+        def listen(answer: bytes) -> str:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+            def serve() -> None:
+                with suppress(OSError), server.accept()[0] as connection:
+                    connection.sendall(answer)
+                    connection.settimeout(20)
+                    while connection.recv(4096):
+                        pass
+
+            threading.Thread(target=serve, daemon=True).start()
+            return f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        yield listen
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "isn't Dask"),
+        (bytes(range(256)) * 100, "isn't Dask"),
+        (b"", r"no answer within 0\.5 s"),
+    ],
+)
+def test_a_stranger_at_the_schedulers_address_is_told_at_once(stranger, answer, why):
+    began = time.monotonic()
+    executor = DaskExecutor(stranger(answer), connect_seconds=0.5 if not answer else 20.0)
+    with pytest.raises(FirstgradError, match=f"no Dask scheduler can be reached there .*{why}"):
+        next(executor.run(iter(jobs_of("some.py:build", 1)), print))
+    gc.collect()  # a client of Dask's that failed to connect would take its half minute now
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://[::1", "zzz://host:1", "", "tcp://127.0.0.1:99999999999"])
+def test_an_address_that_is_none_is_told_at_once(address):
+    began = time.monotonic()
+    with pytest.raises(FirstgradError, match="no Dask scheduler can be reached there"):
+        next(DaskExecutor(address, connect_seconds=3.0).run(iter(jobs_of("some.py:build", 1)), print))
+    gc.collect()
+    assert time.monotonic() - began < 15
 
 
 def test_no_cluster_is_needed_where_there_is_nothing_to_measure():

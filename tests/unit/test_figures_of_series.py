@@ -121,7 +121,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
     case = make_case("odd/$x_$<b>&\x07.py:build")
     figure, picture = drawn([sample(1.0, case=case, commit=DIGESTS[0])])
     assert saves_as_text(picture, tmp_path)
-    assert figure.get_suptitle().endswith("odd/$x_$<b>&\N{REPLACEMENT CHARACTER}.py:build")
+    assert figure.get_suptitle().endswith(r"odd/$x_$<b>&\x07.py:build")
 
 
 def test_the_releases_emphasise_the_default_backend_of_each():
@@ -152,7 +152,7 @@ def test_common_words_are_said_once():
     assert split_common(["pose T=1 no HMM", "pose T=1 no HMM tree"]) == ("pose T=1", ["no HMM", "no HMM tree"])
     assert split_common(["a b", "a b"]) == ("a b", ["", ""])
     assert split_common(["a b", "a"]) == ("", ["a b", "a"])
-    assert shown("a\nb" + "c" * 90, 10) == "a\N{REPLACEMENT CHARACTER}bcccccc…"
+    assert shown("a\nb" + "c" * 90, 10) == r"a\nbccccc…"
 
 
 def test_numbers_have_units_and_an_axis_has_one():

@@ -88,7 +88,7 @@ def test_hostile_names_are_drawn_as_they_are(tmp_path):
     options = [option(HOSTILE, 10.0, 2e-3), option("$\\frac$", 110.0, 1e-3)]
     assert saves_as_text(breakeven_picture(break_even(options, 1e6)), tmp_path)
     _, _, figure = drawn(options, 1e6)
-    assert "$x_1$<script>\N{REPLACEMENT CHARACTER}long" in "".join(texts(figure.axes[0]))
+    assert r"$x_1$<script>\nlong" in "".join(texts(figure.axes[0]))
     assert max(len(each) for each in texts(figure.axes[0])) < 100
 
 

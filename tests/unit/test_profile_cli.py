@@ -128,7 +128,7 @@ def test_names_of_any_kind_are_shown_and_shortened(firstgrad, profiler):
     profiler.make = lambda record_id: planted_profile(record_id, units=(odd,))
     code, out, _ = firstgrad()
     assert code == 0
-    assert "[red]m0a1b2c…\N{REPLACEMENT CHARACTER}[31m" in out
+    assert r"[red]m0a1b2c…\x1b[31m" in out
     assert digest not in out
     assert "\x1b" not in out
 

@@ -116,7 +116,7 @@ def test_hostile_texts_are_shown_and_not_obeyed(is_verbatim):
     span = Span(HOSTILE, is_verbatim=is_verbatim)
     parts = (Heading(span), Text(span), Items([span]), Facts([(HOSTILE, span)]), Verbatim([HOSTILE]))
     parts += (Table(title=HOSTILE, columns=left(HOSTILE, "n"), rows=[(span, "1")]),)
-    plain = HOSTILE.replace("\x1b", "\N{REPLACEMENT CHARACTER}")
+    plain = HOSTILE.replace("\x1b", r"\x1b")
     terminal = render(Result(parts=parts), Form.TERMINAL, width=300)
     assert terminal.count(plain) == 9
     page = ET.fromstring(f"<div>{rendered(Form.HTML, *parts)}</div>")  # noqa: S314 - made here
@@ -198,3 +198,12 @@ def test_a_picture_is_drawn_for_a_page_alone():
     assert rendered(Form.TERMINAL, picture) == ""
     assert rendered(Form.MARKDOWN, picture) == "![what it shows](a-figure.png)\n"
     assert 'aria-label="what it shows"' in rendered(Form.HTML, picture)
+
+
+def test_lines_that_are_not_ours_pass_for_none_of_ours():
+    forged = Span("odd\nfirstgrad: all is well", is_verbatim=True)
+    assert rendered(Form.TERMINAL, Text(("failed: ", forged))) == "failed: odd\n  | firstgrad: all is well\n"
+    table = Table(columns=left("name", "lines"), rows=[("a\n│ b\tc", ("x", "\n  ", "y"))])
+    lines = rendered(Form.TERMINAL, table).splitlines()
+    assert r"│ a\n│ b\tc │ x     │" in lines
+    assert "│           │   y   │" in lines

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from firstgrad.errors import SpecError
+from firstgrad.units import require_count
 
 if TYPE_CHECKING:
     from firstgrad.case import BackendName
@@ -33,9 +34,7 @@ class Workload:
 
     def __post_init__(self) -> None:
         for name in ("evaluations", "chains", "cores"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise SpecError(f"--{name}", f"expected a whole number >= 1, got {value!r}")
+            require_count(f"--{name}", getattr(self, name))
 
     @classmethod
     def of_sampling(

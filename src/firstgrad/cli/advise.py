@@ -11,7 +11,7 @@ import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import BackendName, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import format_count, format_seconds, parse_seconds
@@ -36,7 +36,8 @@ Examples:
       from an export; the chart as a file
 
 \b
-Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 130 interrupted.
+Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 4 broke off;
+130 interrupted.
 """
 _SAVING = ("basis", "ratio", "saved_seconds", "is_sure", "of_what")
 _SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
@@ -161,7 +162,7 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
         from firstgrad.show.totals import advice_picture
 
         write_picture(advice_picture(advice), options.output)
-        typer.echo(options.output, err=out.json or out.markdown)
+        say(options.output, out=not (out.json or out.markdown))
     raise typer.Exit(result.exit_code)
 
 
@@ -213,10 +214,9 @@ def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoic
                 )
             return wanted, from_store(store, wanted, notes)
     except KeyboardInterrupt:
-        typer.echo(
+        say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
-            "--no-measure it advises from what is there",
-            err=True,
+            "--no-measure it advises from what is there"
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 

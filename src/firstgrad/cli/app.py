@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from firstgrad.cli import advise, carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep
-from firstgrad.cli.console import ExitCode
+from firstgrad.cli.console import ExitCode, own_process, say
 from firstgrad.cli.options import ModelCommand
 from firstgrad.errors import FirstgradError
 
@@ -40,7 +40,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"firstgrad {version('firstgrad')}")
+        say(f"firstgrad {version('firstgrad')}", out=True)
         raise typer.Exit
 
 
@@ -55,8 +55,9 @@ def _root(
 
 def run() -> None:
     """Run the application; errors that a person can act on end it with a message, not with a traceback."""
-    try:
-        app()
-    except FirstgradError as error:
-        sys.stderr.write(f"firstgrad: {error}\n")
-        sys.exit(ExitCode.WRONG_USE)
+    with own_process():
+        try:
+            app()
+        except FirstgradError as error:
+            say(f"firstgrad: {error}")
+            sys.exit(ExitCode.WRONG_USE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.cli.console import open_store, say
 from firstgrad.cli.options import LabelToRead, StoreToRead, declare
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.units import format_count
@@ -38,7 +39,7 @@ Example:
       records that are there already are passed over
 
 \b
-Exit codes: 0 good; 2 wrong use, or a line that is no record (those before it are in the store).
+Exit codes: 0 good; 2 wrong use, or a line that is no record (those before it are in the store); 4 broke off.
 """
 
 
@@ -62,7 +63,6 @@ def export_records(
     store: StoreToRead = None,
 ) -> None:
     """Write records as lines of JSON, or samples as a table, all or nothing."""
-    from firstgrad.cli.console import open_store
     from firstgrad.store import export_jsonl
 
     ending = Path(path).suffix.removeprefix(".")
@@ -72,11 +72,11 @@ def export_records(
     with open_store(store) as opened:
         if chosen is not ExportFormat.JSONL:
             written = _export_table(opened, label, path, chosen)
-            typer.echo(f"{format_count(written, 'sample')} to {path}", err=True)
+            say(f"{format_count(written, 'sample')} to {path}")
             return
         records = opened.records(label=label)
         written = export_jsonl(map(thinned, records) if thin else records, path)
-    typer.echo(f"{format_count(written, 'record')} to {path}", err=True)
+    say(f"{format_count(written, 'record')} to {path}")
 
 
 def _export_table(store: Store, label: str | None, path: str, format: ExportFormat) -> int:  # noqa: A002 - as above
@@ -106,7 +106,7 @@ def import_records(
 
     with Store.open(store or DEFAULT_PATH) as opened:
         added, skipped = import_into(opened, path)
-        typer.echo(f"{format_count(added, 'record')} added to {opened.place}, {skipped} were there", err=True)
+        say(f"{format_count(added, 'record')} added to {opened.place}, {skipped} were there")
 
 
 def thinned(record: Record) -> Record:

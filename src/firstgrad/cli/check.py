@@ -22,7 +22,7 @@ Examples:
       your own model: every group and term for NaN and infinity, the gradient against finite differences
 
 \b
-Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be compiled.
+Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be compiled; 4 broke off.
 """
 
 

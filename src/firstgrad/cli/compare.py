@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, show
+from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
@@ -59,7 +59,8 @@ A verdict says what is real: slower, faster (of bytes and counts larger, smaller
 A threshold says what is an alarm: growth that is real but below it is shown, and ends with 0.
 
 \b
-Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wrong use, unlike sides, or nothing on both.
+Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wrong use, unlike sides, or nothing on both;
+4 broke off: no verdict.
 """
 
 DEFAULT_ROUNDS = 10
@@ -170,10 +171,9 @@ def compare(
     if output is not None:
         _write_figure(comparison, Path(output), tuple(metric or ()) or _DRAWN)
     if not comparison.has_compared:
-        typer.echo(
+        say(
             f"firstgrad: nothing was compared: {comparison.base} and {comparison.head} have no numbers of one case "
-            "in common. Measure the same cases on both sides",
-            err=True,
+            "in common. Measure the same cases on both sides"
         )
     raise typer.Exit(result.exit_code)
 
@@ -299,7 +299,7 @@ def _measure_and_judge(
             order_seed=duel.order_seed,
             is_decided=lambda sides: compare_sides(sides).is_decided,
             show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),
-            tell=lambda line: typer.echo(f"firstgrad: {line}", err=True),
+            tell=lambda line: say(f"firstgrad: {line}"),
         )
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import codecs
+import errno
+import io
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from firstgrad.errors import SpecError, StoreError
+from firstgrad.units import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
@@ -31,7 +41,168 @@ class ExitCode(IntEnum):
     DIFFERENT = 1
     WRONG_USE = 2
     CASE_FAILED = 3
+    BROKE_OFF = 4  # an error of firstgrad's own, or standard output could not be written: no verdict
     INTERRUPTED = 130
+
+
+# --- the streams and signals of this process ----------------------------------------------------------------------
+
+
+class _Stream(io.TextIOWrapper):
+    """Standard output or standard error, as the whole program writes to them: what can't be written ends nothing.
+
+    Letters that an encoding lacks are written in others. After an error nothing more is written, so that what is there
+    has no gaps.
+    """
+
+    error: OSError | None = None
+
+    @classmethod
+    def around(cls, stream: Any) -> Any:
+        """Take over a stream of the system's; any other (a test's, a notebook's) stays as it is."""
+        if stream is None or stream not in (sys.__stdout__, sys.__stderr__) or not isinstance(stream, io.TextIOWrapper):
+            return stream
+        return cls(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors="firstgrad",
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str) -> int:
+        if self.error is None:
+            try:
+                return super().write(text)
+            except OSError as error:
+                self.error = error
+        return len(text)
+
+    def flush(self) -> None:
+        if self.error is None:
+            try:
+                super().flush()
+            except OSError as error:
+                self.error = error
+
+
+def _give_up(stream: Any) -> OSError | None:
+    """Return why a stream could not be written to its end; what waits in it is led to nowhere, or Python complains."""
+    if not isinstance(stream, _Stream):
+        return None
+    stream.flush()
+    if stream.error is not None:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return stream.error
+
+
+_PLAIN = str.maketrans(
+    {"µ": "u", "…": "...", "·": "-", "∞": "inf", "━": "=", "\u00d7": "x", "\u2212": "-", "\u2013": "-"}
+)
+
+
+def _write_plainly(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write letters that an encoding lacks in those that each has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    spun = "".join("*" if "\u2800" <= letter <= "\u28ff" else letter for letter in text)  # Rich's spinner
+    return spun.encode("ascii", "backslashreplace").decode(), error.end
+
+
+@contextmanager
+def own_process() -> Iterator[None]:
+    """Make this process the command line's while the block runs: its streams, its signals, and how it ends.
+
+    SIGTERM and SIGHUP end the block as Ctrl-C does, so that what runs is stopped and the terminal is as it was; then
+    the process ends by them. What nobody foresaw is told in a line, with a file that has the traceback. Where standard
+    output could not be written to its end, that is told; only a reader that has gone (``| head``) is no failure.
+    """
+    for number in range(3):  # a closed one would be given to the next file that is opened, such as a worker's pipe
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    codecs.register_error("firstgrad", _write_plainly)
+    sys.stdout, sys.stderr = _Stream.around(sys.stdout), _Stream.around(sys.stderr)
+    caught: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        caught.append(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+        raise KeyboardInterrupt
+
+    taken = _take_signals(end)
+    code: Any = ExitCode.GOOD
+    try:
+        yield
+    except SystemExit as leaving:
+        code = leaving.code
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last door: whatever is left
+        _tell_unforeseen(error)
+        code = ExitCode.BROKE_OFF
+    failed = _give_up(sys.stdout)
+    if failed is not None and failed.errno != errno.EPIPE:
+        say(
+            f"firstgrad: standard output cannot be written ({failed.strerror}): what it has is not whole. What a store "
+            "keeps is there all the same"
+        )
+        code = code if code == ExitCode.INTERRUPTED else ExitCode.BROKE_OFF
+    _give_up(sys.stderr)
+    for number in taken:
+        signal.signal(number, signal.SIG_DFL)
+    if caught:
+        os.kill(os.getpid(), caught[0])
+    sys.exit(code)
+
+
+def _take_signals(end: Callable[[int, object], None]) -> list[int]:
+    """Take the signals that end a program, but one that somebody has ignored already, as nohup does."""
+    taken: list[int] = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    for number in taken:
+        signal.signal(number, end)
+    return taken
+
+
+def _tell_unforeseen(error: Exception) -> None:
+    """Tell an error that nobody foresaw; its traceback goes to a file, or where there can be none to standard error."""
+    from firstgrad.store import DEFAULT_PATH
+
+    text = "".join(traceback.format_exception(error))
+    for folder in (Path(DEFAULT_PATH).parent, None):  # none: TMPDIR
+        try:
+            with tempfile.NamedTemporaryFile(
+                "w", prefix="error-", suffix=".txt", dir=folder, delete=False, encoding="utf-8", errors="replace"
+            ) as file:
+                file.write(text)
+        except OSError:
+            continue
+        where = f"its traceback is in {Path(file.name).absolute()}"
+        break
+    else:
+        say(text)
+        where = "its traceback stands above"
+    first = str(error).strip().partition("\n")[0]
+    what = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    say(f"firstgrad: {what}. This is an error of firstgrad's own: please report it; {where}")
+
+
+def say(text: object, *, out: bool = False) -> None:
+    """Write a line for people to standard error, or to standard output."""
+    stream = sys.stdout if out else sys.stderr
+    if stream is not None:  # closed: then nobody listens
+        stream.write(f"{clean(str(text))}\n")
+        stream.flush()
+
+
+# --- what verbs share ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +226,12 @@ def make_console(*, stderr: bool = False) -> Console:
     """
     from rich.console import Console
 
-    console = Console(stderr=stderr, markup=False, highlight=False)
+    class _Plain(Console):
+        def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 - Rich's own
+            """Leave it alone: a hidden one would stay hidden when this process is killed."""
+            return False
+
+    console = _Plain(stderr=stderr, markup=False, highlight=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return console
@@ -66,7 +242,8 @@ def show(result: Result, output: OutputOptions) -> None:
     from firstgrad.show.result import Form, print_parts, render
 
     if output.json or output.markdown:
-        typer.echo(render(result, Form.JSON if output.json else Form.MARKDOWN), nl=False)
+        if sys.stdout is not None:
+            sys.stdout.write(render(result, Form.JSON if output.json else Form.MARKDOWN))
     else:
         print_parts(make_console(stderr=result.is_failure), result.parts)
 

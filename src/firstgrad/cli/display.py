@@ -20,7 +20,7 @@ from firstgrad.doubts import why_unusable
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
-from firstgrad.units import format_bytes, format_count, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,7 +107,7 @@ class Progress:
         parts += [f"{now - self._began:.1f} s in all", *self._left(now), format_bytes(self._rss_bytes)]
         if self._processes > 1:
             parts.append(f"{self._processes} processes")
-        return f"{self._title}: {' · '.join(parts)}"
+        return clean_line(f"{self._title}: {' · '.join(parts)}")
 
     def _left(self, now: float) -> list[str]:
         if self._expected_seconds is None or self._is_called:
@@ -184,6 +184,9 @@ class SweepState:
 
     def apply(self, event: SweepEvent) -> str:
         """Take an event; returns a line for a log, '' where the event is none for it."""
+        return clean_line(self._apply(event))
+
+    def _apply(self, event: SweepEvent) -> str:
         match event:
             case SampleBegan(job=job, worker=worker):
                 side = f"{job.side}: " if job.side else ""
@@ -203,7 +206,7 @@ class SweepState:
             case SampleEnded(job=job, record=record):
                 return self._end(job, record)
             case Notice(message=message):
-                self.notice = message
+                self.notice = clean_line(message)
                 return message
         return ""
 
@@ -264,7 +267,7 @@ def show_sweep(
     """
     console = console or make_console(stderr=True)
     for line in opening_lines:
-        console.print(line, soft_wrap=True)
+        console.print(clean_line(line), soft_wrap=True)
     if not console.is_terminal:
 
         def log(event: SweepEvent) -> None:

@@ -46,7 +46,8 @@ class Diagnosis:
 def doctor(output: OutputOptions) -> None:
     """Look at this machine: versions, backends, compiler, load, frequency scaling, bytecode, room on disk.
 
-    Exit codes: 0 fit, perhaps with doubts; 3 something is missing without which nothing can be measured.
+    Exit codes: 0 fit, perhaps with doubts; 3 something is missing without which nothing can be measured;
+    4 broke off.
     """
     output.refuse_both()
     finish(make_result(list(examine())), output)

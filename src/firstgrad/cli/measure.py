@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 from firstgrad.record import Status
 
@@ -29,7 +29,7 @@ Examples:
   firstgrad measure pose --json --store none | jq .time_to_first_gradient_seconds
 
 \b
-Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case failed.
+Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case failed; 4 broke off.
 """
 
 
@@ -70,7 +70,7 @@ def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
                 records.append(record)
     except KeyboardInterrupt:
         kept = "not kept" if options.store == "none" else f"in {options.store or DEFAULT_PATH}"
-        typer.echo(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}", err=True)
+        say(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return records
 

@@ -230,7 +230,9 @@ def memory_limit_bytes(text: str | None) -> int | None:
 
 
 def read_scalar(text: str) -> Scalar:
-    """Read a number, true or false; anything else is a text."""
+    """Read a number, true or false; anything else is a text, also a list, however deep it is."""
+    if text.lstrip()[:1] in {"[", "{"}:
+        return text
     try:
         value = json.loads(text)
     except ValueError:

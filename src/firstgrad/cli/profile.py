@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, show
+from firstgrad.cli.console import ExitCode, OutputOptions, say, show
 from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.profile.trace import TraceFormat
@@ -42,7 +42,7 @@ Examples:
       two profiles that are there: one kept, by its record id, and a file
 
 \b
-Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the profiled case failed.
+Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the profiled case failed; 4 broke off.
 """
 
 PROFILE_FILE = "profile.json"
@@ -116,7 +116,7 @@ def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -
         check_reference(against.model.reference)
         base = _run(against, label, options, side="base")
         if base.record.failure is not None:
-            typer.echo("firstgrad: the base failed, so the head was not profiled", err=True)
+            say("firstgrad: the base failed, so the head was not profiled")
             return base, None
     return base, _run(asked, case.label, options, side="head")
 
@@ -211,13 +211,13 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
                 case, label=label, on_event=display, allocations=place if options.allocations else None
             )
     except KeyboardInterrupt:
-        typer.echo("firstgrad: interrupted, and no profile made", err=True)
+        say("firstgrad: interrupted, and no profile made")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if options.keep:
         try:
-            typer.echo(f"kept: {keep_profile(done)}", err=True)
+            say(f"kept: {keep_profile(done)}")
         except StoreError as error:  # shown at least
-            typer.echo(f"firstgrad: not kept: {error}", err=True)
+            say(f"firstgrad: not kept: {error}")
     return done
 
 
@@ -228,7 +228,7 @@ def _difference(base: Profile, head: Profile) -> ProfileDifference | None:
     try:
         return find_difference(base, head)
     except ComparisonError as error:
-        typer.echo(f"firstgrad: not compared: {error}", err=True)
+        say(f"firstgrad: not compared: {error}")
         return None
 
 
@@ -260,7 +260,7 @@ def _write_files(
         write_file(folder / "difference.json", f"{to_json(difference)}\n".encode())
         with suppress(ValueError):  # nothing to draw, which the table says too
             save_picture(difference_picture(difference), folder)
-    typer.echo(f"written: {options.output}", err=True)
+    say(f"written: {options.output}")
 
 
 INSTRUMENTS_NOTE = (
@@ -423,7 +423,8 @@ def _units(profile: Profile, patterns: Sequence[UnitPattern], *, is_mixed: bool)
         own, nodes = format_seconds(unit.own_seconds), f"{unit.nodes:,}" if unit.nodes else ""
         code = "" if unit.code_bytes is None else format_bytes(unit.code_bytes)
         wide.append((*names, own, *shares, nodes, code))
-        narrow.append(("\n  ".join(filter(None, names)), own, " ".join(shares), nodes, code))
+        lines = tuple(piece for name in filter(None, names) for piece in ("\n  ", name))[1:]
+        narrow.append((lines, own, " ".join(shares), nodes, code))
     return replace(
         _table("unit|operation|for", "own|of its phase|phase|nodes|code", wide),
         narrow=_table("unit, operation, for", "own|of its phase|nodes|code", narrow),

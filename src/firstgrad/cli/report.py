@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from firstgrad.cli.console import open_source
+from firstgrad.cli.console import open_source, say
 from firstgrad.cli.options import ExportToRead, StoreToRead, declare
 from firstgrad.errors import SpecError
 
@@ -33,7 +31,7 @@ Examples:
       an export along PyMC releases
 
 \b
-Exit codes: 0 good; 2 wrong use, unlike sides, or nothing to report.
+Exit codes: 0 good; 2 wrong use, unlike sides, or nothing to report; 4 broke off.
 """
 
 
@@ -74,7 +72,7 @@ def report(
             page = _overview(opened, label, sides, across=across or (), force=force)
     # Lone surrogates can be in records, not in files
     write_file(output, render_page(page).encode("utf-8", "replace"))
-    typer.echo(output, err=is_standard_output(output))
+    say(output, out=not is_standard_output(output))
 
 
 def _overview(

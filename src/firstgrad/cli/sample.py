@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Case, Scenario, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
-from firstgrad.units import format_bytes, format_count, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ Nothing is stored: --json writes the run to standard output.
 
 \b
 Exit codes: 0 good; 1 the first evaluation is not finite, or a chain never moved (in five draws or more); 2 wrong use;
-3 the run failed.
+3 the run failed; 4 broke off.
 """
 
 _option = functools.partial(declare, panel="The sampling")
@@ -82,7 +82,7 @@ def sample(
         with show_sampling(case, plan) as display:
             run = sample_case(case, plan, label=label, on_event=display)
     except KeyboardInterrupt:
-        typer.echo("firstgrad: interrupted, nothing is kept", err=True)
+        say("firstgrad: interrupted, nothing is kept")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     finish(make_result(run), output)
 
@@ -245,7 +245,7 @@ class SamplingState:
 
     def where(self) -> str:
         """Name the run and its stage."""
-        return f"{self.title}: {self.stage or 'starting'}"
+        return clean_line(f"{self.title}: {self.stage or 'starting'}")
 
     def line(self) -> str:
         """Say where the run is now."""
@@ -283,7 +283,7 @@ class _SamplingBars:
             refresh_per_second=REFRESH_PER_SECOND,
             transient=True,
         )
-        self._stage = self.progress.add_task(state.title, total=None, text="")
+        self._stage = self.progress.add_task(state.where(), total=None, text="")
         self._tuning = self.progress.add_task("tuning", total=state.to_tune, start=False, text="")
         self._drawing = self.progress.add_task("drawing", total=state.to_draw, start=False, text="")
 

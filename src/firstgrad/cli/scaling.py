@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, open_source, show
+from firstgrad.cli.console import OutputOptions, open_source, say, show
 from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, choose_metrics, spread
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ Examples:
       an export; figures as PNG and SVG; numbers for a program
 
 \b
-Exit codes: 0 good; 2 wrong use, or nothing varies.
+Exit codes: 0 good; 2 wrong use, or nothing varies; 4 broke off.
 """
 
 
@@ -81,7 +81,7 @@ def scaling(
     show(scaling_result(growths, contrasts), out)
     if output is not None:
         for path in _draw(growths, contrasts, Path(output)):
-            typer.echo(path, err=out.json or out.markdown)
+            say(path, out=not (out.json or out.markdown))
 
 
 def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve]) -> Result:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Scenario, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
@@ -43,7 +43,7 @@ Examples:
 Interrupted? Run the same command again: what is in the store under the same label isn't measured again.
 
 \b
-Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case failed; 130 interrupted.
+Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case failed; 4 broke off; 130 interrupted.
 """
 
 
@@ -188,7 +188,7 @@ def sweep(
                     add_patiently(opened, record, on_wait=lambda error, _: display(Notice(message=str(error))))
                     ended.append((str(record.case), describe_sample(record)))
                     if output.json:
-                        typer.echo(to_json(record))
+                        say(to_json(record), out=True)
 
                 executor: Executor = LocalExecutor(label=label, threads=threads, at_once=at_once)
                 if scheduler is not None:
@@ -201,10 +201,7 @@ def sweep(
                     )
                 summary = run_sweep(plan, executor, keep=keep, tell=display)
         except KeyboardInterrupt:
-            typer.echo(
-                f"firstgrad: interrupted. What was measured is in {opened.place}; the same command goes on from there",
-                err=True,
-            )
+            say(f"firstgrad: interrupted. What was measured is in {opened.place}; the same command goes on from there")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     result = sweep_result(plan, summary, ended, place=opened.place)
     if output.markdown:

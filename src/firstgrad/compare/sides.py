@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
+from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -142,10 +143,7 @@ def _describe(names: Sequence[tuple[str, str]], commits: Sequence[str]) -> str:
 
 def _shortened(names: Sequence[str]) -> str:
     more = len(names) - _NAMES_SHOWN
-    printable = (
-        "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name) for name in names
-    )
-    return ", ".join(islice(printable, _NAMES_SHOWN)) + (f" and {more} older" if more > 0 else "")
+    return ", ".join(map(clean_line, islice(names, _NAMES_SHOWN))) + (f" and {more} older" if more > 0 else "")
 
 
 # --- what must be alike -------------------------------------------------------------------------------------------

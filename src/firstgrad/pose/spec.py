@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from firstgrad.errors import SpecError
 from firstgrad.points import Group
+from firstgrad.units import require_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 type Scalar = bool | int | float | str
 
+_MOST_SIZE = 10**6
 UNROLLED_MAX_TIMESTEPS = 200
 """Above this, ``unrolled`` is refused unless forced: its graph grows with T and takes minutes to rewrite."""
 
@@ -127,7 +129,7 @@ class HmmSpec:
     )
 
     def __post_init__(self) -> None:
-        _require_count("n_states", self.n_states)
+        require_count("n_states", self.n_states, most=_MOST_SIZE)
         _require_member("algorithm", self.algorithm, HmmAlgorithm)
 
 
@@ -161,8 +163,8 @@ class PoseSpec:
 
     def __post_init__(self) -> None:
         for name in ("n_timesteps", "n_directions", "n_cameras"):
-            _require_count(name, getattr(self, name))
-        _require_count("seed", self.seed, least=0)
+            require_count(name, getattr(self, name), most=_MOST_SIZE)
+        require_count("seed", self.seed, least=0, most=2**128)
         fraction: object = self.missed_fraction
         if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 <= fraction < 1:
             raise SpecError("missed_fraction", f"expected a number in [0, 1), got {fraction!r}")
@@ -262,11 +264,6 @@ def check_parents(parents: tuple[int, ...], *, n_joints: int) -> None:
             raise SpecError(
                 "parents", f"joint {joint}: its parent must come before it, in 0..{joint - 1}, got {parent}"
             )
-
-
-def _require_count(name: str, value: object, *, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SpecError(name, f"expected a whole number >= {least}, got {value!r}")
 
 
 def _require_member(name: str, value: object, kind: type[StrEnum]) -> None:

@@ -12,7 +12,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Protocol
 
 from firstgrad.observe.events import Stage, UnitKind
-from firstgrad.units import format_bytes, format_count, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -257,7 +257,7 @@ def activity(thread: WatchedThread) -> str:
     if look.package and look.unit_kind is None:
         parts.append(f"importing {look.package}")
     title = f"{thread.title}: " if thread.title else ""
-    return title + " · ".join(filter(None, [*parts, _doing(look)]))
+    return clean_line(title + " · ".join(filter(None, [*parts, _doing(look)])))
 
 
 def _doing(look: StackLook) -> str:
@@ -294,7 +294,7 @@ def conclude(summary: CompileSummary, title: str = "") -> str:
     parts += _count_units(summary.units)
     if summary.peak_rss_bytes is not None:
         parts.append(f"up to {format_bytes(summary.peak_rss_bytes)}")
-    named = f"{title}: " if title else ""
+    named = f"{clean_line(title)}: " if title else ""
     return " · ".join([f"{named}done in {format_seconds(summary.seconds)}", *parts])
 
 

@@ -15,6 +15,7 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measure.events import Conditions, MemoryNow, Started, Task
 from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
+from firstgrad.units import require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +61,7 @@ class SamplingPlan:
 
     def __post_init__(self) -> None:
         for name, least in (("draws", 1), ("tune", 1), ("chains", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise SpecError(name, f"expected a whole number >= {least}, got {value!r}")
+            require_count(name, getattr(self, name), least=least)
         if self.target_accept is not None and not 0.0 < self.target_accept < 1.0:
             raise SpecError("target_accept", f"expected a number between 0 and 1, got {self.target_accept!r}")
 

@@ -8,6 +8,8 @@ import importlib.resources
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from firstgrad.units import clean
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,6 +48,7 @@ def render_page(page: Page) -> str:
         loader=PackageLoader("firstgrad.show"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: clean(value) if type(value) is str else value,  # not what is HTML already
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -11,9 +11,11 @@ from __future__ import annotations
 import html
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+
+from firstgrad.units import clean, clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,8 +29,6 @@ NARROW = 110
 """Columns of a terminal: below it, tables that have a narrow form take it."""
 
 _LOG_WIDTH = 140
-# Control characters but the line break and the tab, halves of surrogates, and what turns the direction of writing.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 class Form(StrEnum):
@@ -231,18 +231,18 @@ class Table:
             return
         from rich.table import Table as RichTable
 
-        title = _rich_text(self.title) if self.title else None
+        title = _rich_cell(self.title) if self.title else None
         title_style = None if self.title_style is None else str(self.title_style)
         table = RichTable(title=title, title_justify="left", title_style=title_style)
         for column in self.columns:
             table.add_column(
-                _rich_text(column.name),
+                _rich_cell(column.name),
                 justify="right" if column.is_right else "left",
                 overflow="fold" if column.is_folded else "ellipsis",
                 no_wrap=column.is_kept,
             )
         for row in self.lines():
-            table.add_row(*map(_rich_text, row.cells), style=str(row.style) or None, end_section=row.ends_section)
+            table.add_row(*map(_rich_cell, row.cells), style=str(row.style) or None, end_section=row.ends_section)
         yield table
 
     def to_markdown(self) -> str:
@@ -398,11 +398,6 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
             console.print(line, soft_wrap=isinstance(line, RichText))
 
 
-def clean(text: str) -> str:
-    """Replace characters that would steer a terminal or turn a line around."""
-    return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def parts_html(parts: Iterable[Part]) -> str:
     """Return the elements of a page, a line break between them."""
     return "\n".join(filter(None, (part.to_html() for part in parts)))
@@ -420,8 +415,19 @@ def _spans(text: Inline) -> Iterator[Span]:
 def _rich_text(text: Inline, style: Style = Style.PLAIN) -> RichText:
     from rich.text import Text as RichText
 
-    pieces = [(clean(span.text), str(span.style)) for span in _spans(text)]
+    # Further lines of what is not ours are marked, so that none passes for ours.
+    pieces = [
+        (clean(span.text).replace("\n", "\n  | ") if span.is_verbatim else clean(span.text), str(span.style))
+        for span in _spans(text)
+    ]
     return RichText.assemble(*pieces, style=str(style))
+
+
+def _rich_cell(text: Inline) -> RichText:
+    """Set a cell: a line break within it is a piece of its own, any other came with a name."""
+    return _rich_text(
+        tuple(replace(span, text=clean_line(span.text)) if span.text.strip() else span for span in _spans(text))
+    )
 
 
 # What GitHub's Markdown would read: `_` within a word, and a bracket that no link follows, it doesn't.

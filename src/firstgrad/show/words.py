@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import Unit
-from firstgrad.units import format_bytes, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,17 +40,21 @@ def write_estimate(unit: Unit, estimate: Estimate) -> str:
 
 def shown(text: str, longest: int = _LONGEST_NAME) -> str:
     """Make any text fit for a figure or a page: printable, and not too long."""
-    clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
+    line = _printable(text)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def shorten(name: str, longest: int = 48) -> str:
     """Shorten a name in its middle, digests within it to their beginning; what can't be printed is shown as such."""
-    clean = _DIGEST.sub(lambda digest: f"{digest[0][:_DIGEST_KEPT]}…", shown(name, len(name)))
+    clean = _DIGEST.sub(lambda digest: f"{digest[0][:_DIGEST_KEPT]}…", _printable(name))
     if len(clean) <= longest:
         return clean
     end = (longest - 1) // 3
     return f"{clean[: longest - 1 - end]}…{clean[-end:]}"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in clean_line(text))
 
 
 def capitalised(text: str) -> str:
