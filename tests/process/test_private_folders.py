@@ -38,11 +38,20 @@ STUCK = """
 pids = Path({pids!r})
 one = subprocess.Popen(["sleep", "1000"])
 other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+orphan = subprocess.run(["sh", "-c", {orphan!r}], stdout=subprocess.PIPE, check=True, text=True).stdout
 with pids.open("w") as file:
-    print(os.getpid(), one.pid, other.pid, sep="\\n", file=file)
+    print(os.getpid(), one.pid, other.pid, int(orphan), sep="\\n", file=file)
 while not Path({go!r}).exists():
     time.sleep(0.02)
 """
+
+
+ORPHAN = "setsid env -i sleep 1000 > /dev/null 2>&1 & echo $!"
+"""No parent, no session, no group and no variable of a worker's."""
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class Stuck:
@@ -51,7 +60,9 @@ class Stuck:
     def __init__(self, folder):
         self.base, self._pids, self._go = folder / "tmp", folder / "pids", folder / "go"
         self.base.mkdir()
-        reference = write_model(folder, STUCK.format(pids=str(self._pids), go=str(self._go)) + "\nreturn Model()")
+        reference = write_model(
+            folder, STUCK.format(pids=str(self._pids), go=str(self._go), orphan=ORPHAN) + "\nreturn Model()"
+        )
         self.parent = subprocess.Popen(
             [sys.executable, "-c", PARENT, reference, "fake"],
             env=os.environ | {"TMPDIR": str(self.base)},
@@ -60,24 +71,22 @@ class Stuck:
             start_new_session=True,
         )
         self.worker, *self.grandchildren = wait_for(
-            lambda: numbers_in(self._pids)[:3] if len(numbers_in(self._pids)) == 3 else [], what="phase build"
+            lambda: numbers_in(self._pids) if len(numbers_in(self._pids)) == 4 else [], what="phase build"
         )
         (self.folder,) = self.base.iterdir()
-        self.watcher = self._find_watcher()
-
-    def _find_watcher(self):
-        for entry in Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-            except OSError:
-                continue
-            if str(self.folder).encode() in words:
-                return int(entry.name)
-        pytest.fail("no watcher is there")
+        (self.watcher,) = children(self.parent.pid)
+        (self.starter,) = children(self.watcher)
 
     @property
     def alive(self):
-        return [pid for pid in (self.worker, self.watcher, *self.grandchildren) if is_alive(pid)]
+        return [pid for pid in (self.worker, self.watcher, self.starter, *self.grandchildren) if is_alive(pid)]
+
+    def kill(self, *pids):
+        """Kill several at once: none of them sees another one's end."""
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, number)
+        self.parent.wait(timeout=5)
 
     def go_on(self):
         self._go.touch()
@@ -92,7 +101,7 @@ class Stuck:
 @pytest.fixture
 def stuck(tmp_path):
     stuck = Stuck(tmp_path)
-    assert len(stuck.alive) == 4
+    assert len(stuck.alive) == 6
     yield stuck
     stuck.close()
 
@@ -128,21 +137,86 @@ def test_a_killed_process_group_leaves_nothing(stuck, number):
     assert stuck.parent.wait(timeout=5) == -number
 
 
-def test_where_the_watcher_is_killed_too_the_next_measurement_removes_the_folder(stuck, monkeypatch):
-    os.kill(stuck.parent.pid, signal.SIGSTOP)  # or it would notice
-    os.kill(stuck.watcher, signal.SIGKILL)
-    stuck.parent.kill()
-    stuck.parent.wait()
-    wait_for(lambda: not is_alive(stuck.watcher), what="the watcher's end")
+def test_a_killed_parent_and_watcher_leave_nothing(stuck):
+    stuck.kill(stuck.parent.pid, stuck.watcher)
+    assert_all_is_gone(stuck)
+
+
+def test_a_killed_parent_and_starter_leave_nothing(stuck):
+    stuck.kill(stuck.parent.pid, stuck.starter)
+    assert_all_is_gone(stuck)
+
+
+def test_where_all_are_killed_the_worker_ends_and_the_next_measurement_removes_the_rest(stuck, monkeypatch):
+    stuck.kill(stuck.parent.pid, stuck.watcher, stuck.starter)
+    wait_for(lambda: not is_alive(stuck.worker), what="the worker's end")
     assert stuck.folder.exists()
-    assert is_alive(stuck.worker), "nobody is left who would have stopped it"
 
     monkeypatch.setattr(tempfile, "tempdir", str(stuck.base))
     new = make_private_folder()
     assert list(stuck.base.iterdir()) == [new]
-    # With nobody to tell, the worker ends by itself at the next thing it has to say.
-    stuck.go_on()
-    wait_for(lambda: not is_alive(stuck.worker), what="the worker's end")
+    # By nothing could it be known.
+    assert stuck.alive == stuck.grandchildren[-1:]
+
+
+def test_a_starter_that_was_killed_leaves_nothing(stuck):
+    os.kill(stuck.starter, signal.SIGKILL)
+    output, _ = stuck.parent.communicate(timeout=20)
+    assert output.startswith(b"crashed None ")
+    assert b"the worker was ended by SIGKILL" in output
+    assert_all_is_gone(stuck)
+
+
+FORKING_PARENT = """
+import os, sys, time
+from firstgrad.case import BackendName, Case
+from firstgrad.measure.launch import measure
+from firstgrad.model import Model
+
+def fork_and_die(event):
+    if type(event).__name__ == "PhaseBegan" and event.phase == "build":
+        pid = os.fork()
+        if not pid:
+            time.sleep(1000)
+        print(pid, flush=True)
+        os.kill(os.getpid(), 9)
+
+list(measure(Case(model=Model(reference=sys.argv[1]), backend=BackendName.FAKE), on_event=fork_and_die))
+"""
+
+
+def test_a_killed_parent_whose_forked_child_goes_on_leaves_nothing(tmp_path):
+    # The child holds all that its parent had open: no pipe tells of the parent's end.
+    base, pids = tmp_path / "tmp", tmp_path / "pids"
+    base.mkdir()
+    body = f"Path({str(pids)!r}).write_text(f'{{os.getpid()}}\\n'); time.sleep(1000)"
+    with (tmp_path / "child").open("w") as output:
+        parent = subprocess.run(
+            [sys.executable, "-c", FORKING_PARENT, write_model(tmp_path, body)],
+            env=os.environ | {"TMPDIR": str(base)},
+            stdout=output,
+            check=False,
+            timeout=20,
+        )
+    try:
+        assert parent.returncode == -signal.SIGKILL
+        wait_for(lambda: not list(base.iterdir()), what="the removal of the folder")
+        wait_for(lambda: not any(map(is_alive, numbers_in(pids))), what="the worker's end")
+        wait_for(
+            lambda: not any(str(base) in words_of(process) for process in Path("/proc").iterdir()),
+            what="the end of watcher and starter",
+        )
+    finally:
+        for pid in numbers_in(tmp_path / "child"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def words_of(process):
+    """The command line of what a folder in /proc is of; '' for other folders, and where it is gone."""
+    try:
+        return (process / "cmdline").read_text() if process.name.isdigit() else ""
+    except OSError:
+        return ""
 
 
 def test_a_living_parents_folder_is_left_alone(stuck, monkeypatch):

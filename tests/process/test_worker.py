@@ -24,6 +24,7 @@ def note(process):
 note(subprocess.Popen(["sleep", "1000"]))
 note(subprocess.Popen(["sleep", "1000"], start_new_session=True))
 # One whose parent is gone: no tree leads to it.
+subprocess.run(["sh", "-c", f"setsid env -i sleep 1000 > /dev/null 2>&1 & echo $! >> {{pids}}"])
 daemon = "import subprocess; print(subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=2).pid)"
 with pids.open("a") as file:
     subprocess.run([sys.executable, "-ISc", daemon], stdout=file)
@@ -52,7 +53,7 @@ def with_offspring(folder, body):
 
 def assert_offspring_is_gone(folder):
     pids = numbers_in(folder / "pids")
-    assert len(pids) == 3
+    assert len(pids) == 4
     assert [pid for pid in pids if is_alive(pid)] == []
 
 
@@ -132,7 +133,7 @@ def test_a_time_limit_ends_the_whole_tree(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + clock.now))
 
     def jump(_):
-        if not clock.now and len(numbers_in(tmp_path / "pids")) == 3:
+        if not clock.now and len(numbers_in(tmp_path / "pids")) == 4:
             clock.tick(60.0)
 
     body = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32)); time.sleep(60)"  # no polite signal would do
@@ -315,7 +316,7 @@ def test_events_come_as_they_happen_and_an_error_of_their_taker_leaves_nothing_a
     reference = write_model(tmp_path, with_offspring(tmp_path, "time.sleep(60)"))
 
     def take(_):
-        if len(numbers_in(tmp_path / "pids")) == 3:
+        if len(numbers_in(tmp_path / "pids")) == 4:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from firstgrad.backends import all_facts
+from firstgrad.measure.starter import Starter
+from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,15 +41,24 @@ class PrivateCaches:
         self.folder = make_private_folder()
         self.caches = self.folder / _CACHES
         self._filled = self.folder / _FILLED  # the state from which each warm sample starts
-        script = Path(__file__).with_name("watcher.py")
+        self.starter = Starter()
+        script, far = Path(__file__).with_name("watcher.py"), self.starter.far
         self._watcher = subprocess.Popen(
-            [sys.executable, "-I", str(script), str(self.folder), str(WATCH_INTERVAL_SECONDS)],
+            [
+                sys.executable,
+                "-I",
+                script,
+                self.folder,
+                *map(str, (WATCH_INTERVAL_SECONDS, far.fileno(), os.getpgrp())),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            # A session of its own: who kills this process's group must not kill the one that cleans up.
-            start_new_session=True,
+            pass_fds=[far.fileno()],
+            # A group of its own: who kills this process's group must not kill the one that cleans up.
+            process_group=0,
         )
+        far.close()
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +73,7 @@ class PrivateCaches:
                 with suppress(BrokenPipeError):
                     pipe.close()
         self._watcher.wait()
+        self.starter.close()
         shutil.rmtree(self.folder, ignore_errors=True)  # where the watcher itself was killed
 
     @property
@@ -118,13 +130,13 @@ def make_private_folder() -> Path:
     remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
     (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())} {_place()}")
-    for name in (_CACHES, "tmp"):
-        (folder / name).mkdir()
+    for place in (folder / _CACHES, Path(_temporary(folder))):
+        place.mkdir()
     return folder
 
 
 def remove_abandoned(base: Path) -> list[Path]:
-    """Remove private folders whose owner was killed together with everything that would have cleaned up."""
+    """Remove private folders whose owner was killed with all that would have cleaned up; end what still uses them."""
     removed = []
     for folder in base.glob(f"{PREFIX}*"):
         try:
@@ -135,6 +147,7 @@ def remove_abandoned(base: Path) -> list[Path]:
         except (OSError, ValueError, OverflowError):
             continue  # another's, or only just being made
         if is_abandoned:
+            kill_all(make_tree(), None, f"TMPDIR={_temporary(folder.resolve())}")
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     return removed
@@ -168,7 +181,7 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
     flags = [*user_flags(inherited), f"base_compiledir={caches / 'pytensor'}"]
     variables = {
         "PYTENSOR_FLAGS": ",".join(flags),
-        "TMPDIR": str(folder / "tmp"),
+        "TMPDIR": _temporary(folder),
         "PYTHONHASHSEED": "0",
         **dict.fromkeys(_THREADS, str(threads)),
     }
@@ -177,6 +190,11 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
         variables |= {name: value.format(caches=caches, threads=threads) for name, value in facts.variables.items()}
         defaults |= facts.default_variables
     return defaults | dict(inherited) | variables
+
+
+def _temporary(folder: Path) -> str:
+    """Where a worker's tree keeps temporary files; by this variable it is known, too."""
+    return str(folder / "tmp")
 
 
 def user_flags(inherited: Mapping[str, str]) -> list[str]:

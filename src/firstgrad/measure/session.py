@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import selectors
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -26,6 +25,7 @@ from firstgrad.measure.events import (
     read_event,
 )
 from firstgrad.measure.private import worker_variables
+from firstgrad.measure.starter import PIPES, StartedWorker, StarterGoneError
 from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
@@ -174,7 +174,11 @@ class _WorkerSession:
         self._stopped = False
 
     def run(self) -> None:
-        events, worker = self._start()
+        try:
+            events, worker = self._start()
+        except StarterGoneError:
+            self._heard.watcher_ended = True
+            return
         stderr = self._private.folder / "stderr"
         try:
             self._private.watch(worker.pid, self._mark, self._task.case.memory_limit_bytes)
@@ -187,7 +191,7 @@ class _WorkerSession:
             self._heard.return_code = worker.wait()
         self._heard.stderr_tail = _tail(stderr.read_bytes()[-_STDERR_BYTES:])
 
-    def _start(self) -> tuple[int, subprocess.Popen[bytes]]:
+    def _start(self) -> tuple[int, StartedWorker]:
         task_read, task_write = os.pipe()
         event_read, event_write = os.pipe()
         variables = worker_variables(self._private.folder, os.environ, threads=self._task.environment.threads)
@@ -195,19 +199,22 @@ class _WorkerSession:
         if self._interpreter is not None:
             python, folder = str(self._interpreter.python), self._interpreter.folder
             variables = self._interpreter.variables(self._private.folder, variables)
-        with (self._private.folder / "stderr").open("wb") as stderr:
-            # No session of its own: who kills this process's group kills the worker with it.
-            worker = subprocess.Popen(
-                [python, "-m", self._worker, str(task_read), str(event_write)],
-                stdin=subprocess.DEVNULL,
-                stdout=stderr,
-                stderr=stderr,
-                pass_fds=(task_read, event_write),
-                env=variables | {_MARK: self._task.record_id},
-                cwd=folder,
-            )
-        os.close(task_read)
-        os.close(event_write)
+        try:
+            with (self._private.folder / "stderr").open("wb") as stderr:
+                worker = self._private.starter.start(
+                    [python, "-m", self._worker, *map(str, PIPES)],
+                    variables | {_MARK: self._task.record_id},
+                    folder=folder,
+                    mark=self._mark,
+                    files=(stderr.fileno(), task_read, event_write),
+                )
+        except BaseException:
+            os.close(task_write)
+            os.close(event_read)
+            raise
+        finally:
+            os.close(task_read)
+            os.close(event_write)
         with suppress(BrokenPipeError), os.fdopen(task_write, "wb") as tasks:
             tasks.write(to_json(self._task).encode())
         return event_read, worker
@@ -216,7 +223,7 @@ class _WorkerSession:
     def _mark(self) -> str:
         return f"{_MARK}={self._task.record_id}"
 
-    def _listen(self, events: int, worker: subprocess.Popen[bytes]) -> None:
+    def _listen(self, events: int, worker: StartedWorker) -> None:
         """Hear both pipes until the worker's closes, its last word comes, or a limit is passed."""
         limit = self._task.case.time_limit_seconds
         deadline = None if limit is None else time.monotonic() + limit
@@ -281,18 +288,18 @@ class _WorkerSession:
         self._heard.watcher_ended |= not data
         return bool(data) and not self._heard.over_limit_bytes
 
-    def _let_end(self, worker: subprocess.Popen[bytes]) -> None:
+    def _let_end(self, worker: StartedWorker) -> None:
         """Give a worker that said all it had to say, or closed its pipe, a moment to end by itself."""
         heard = self._heard
         if heard.timed_out or heard.over_limit_bytes or heard.garbage or heard.watcher_ended:
             return
         try:
             worker.wait(timeout=_END_SECONDS if heard.has_last_word else _EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             if not heard.has_last_word:
                 heard.garbage = "it closed its pipe and went on"
 
-    def _await_stopped(self, worker: subprocess.Popen[bytes]) -> None:
+    def _await_stopped(self, worker: StartedWorker) -> None:
         """Wait until the watcher has killed the tree; where the watcher is gone, kill the tree here."""
         until = time.monotonic() + _STOP_SECONDS
         while not self._stopped and time.monotonic() < until:

@@ -18,6 +18,7 @@ import sys
 import time
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_IDLE_SECONDS = 1.0
 _TELL_SECONDS = 0.1
 _TELL_FRACTION = 0.01
 _FORKED_NOT_EXECUTED = 0x40  # PF_FORKNOEXEC in Linux's sched.h, seen in /proc/PID/stat
@@ -148,10 +149,12 @@ class PsutilTree:
         return found
 
 
-def kill_all(tree: "ProcTree | PsutilTree", root: int | None, mark: str) -> None:
-    """Kill a tree and everything that carries its mark, until none is left."""
+def kill_all(
+    tree: "ProcTree | PsutilTree", root: int | None, mark: str, spared: "frozenset[int]" = frozenset()
+) -> None:
+    """Kill a tree, but for those spared, and everything that carries its mark, until none is left."""
     for _ in range(50):
-        members = set(tree.marked(mark)) | set(tree.members(root) if root else [])
+        members = {*(tree.marked(mark) if mark else ()), *(tree.members(root) if root else ())} - spared
         alive = [pid for pid in members if tree.is_alive(pid)]
         if not alive:
             return
@@ -166,8 +169,9 @@ def kill_all(tree: "ProcTree | PsutilTree", root: int | None, mark: str) -> None
 class Watcher:
     """Watches one tree at a time, as its input says."""
 
-    def __init__(self, tree: "ProcTree | PsutilTree", interval_seconds: float) -> None:
+    def __init__(self, tree: "ProcTree | PsutilTree", interval_seconds: float, starter: int) -> None:
         self._tree, self._interval = tree, interval_seconds
+        self._own, self._parent = frozenset({os.getpid(), starter}), os.getppid()
         self._root: int | None = None
         self._mark = ""
         self._limit_bytes = 0
@@ -177,9 +181,12 @@ class Watcher:
         """Follow the input until it ends."""
         rest = b""
         while True:
-            pause = self._interval if self._root is not None else None
+            pause = self._interval if self._root is not None else _IDLE_SECONDS
             if not select.select([0], [], [], pause)[0]:
-                self._look()
+                if os.getppid() != self._parent:
+                    return  # a child that it forked still holds the pipe open
+                if self._root is not None:
+                    self._look()
                 continue
             data = os.read(0, 4096)
             if not data:
@@ -190,9 +197,8 @@ class Watcher:
 
     def clean_up(self) -> None:
         """Kill what is left of the tree."""
-        if self._root is not None:
-            kill_all(self._tree, self._root, self._mark)
-            self._root = None
+        kill_all(self._tree, os.getpid(), self._mark, self._own)
+        self._root = None
 
     def _obey(self, words: list[str]) -> None:
         if words[0] == "watch":
@@ -203,7 +209,9 @@ class Watcher:
             _say("stopped")
 
     def _look(self) -> None:
-        sizes = [self._tree.rss_bytes(pid) for pid in self._tree.members(self._root or 0)]
+        # Of all that is below this process: a daemon's parents are gone, and the starter has adopted it.
+        others = [pid for pid in self._tree.members(os.getpid()) if pid not in self._own and pid != self._root]
+        sizes = [self._tree.rss_bytes(pid) for pid in (self._root or 0, *others)]
         total, now = sum(sizes), time.monotonic()
         changed = abs(total - self._told_total) > _TELL_FRACTION * self._told_total
         if changed or now - self._told_at >= _TELL_SECONDS:
@@ -211,7 +219,7 @@ class Watcher:
             self._told_at, self._told_total = now, total
         if self._limit_bytes and total > self._limit_bytes:
             _say(f"limit {now:.6f} {total}")
-            kill_all(self._tree, self._root, self._mark)
+            kill_all(self._tree, os.getpid(), self._mark, self._own)
             self._limit_bytes = 0
 
 
@@ -227,9 +235,13 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Watch until the input ends, then clean up."""
-    folder, interval_seconds = sys.argv[1], float(sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watcher = Watcher(make_tree(), interval_seconds)
+    folder, interval_seconds, far, group = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    sys.path.insert(0, os.path.dirname(__file__))
+    from starter import fork_starter  # type: ignore[import-not-found]  # a script is in no package
+
+    tree = make_tree()
+    starter = fork_starter(far, group, folder, lambda root, mark: kill_all(tree, root, mark, frozenset({root})))
+    watcher = Watcher(tree, interval_seconds, starter)
     try:
         watcher.run()
     except BrokenPipeError:
@@ -237,6 +249,8 @@ def main() -> None:
     finally:
         watcher.clean_up()
         shutil.rmtree(folder, ignore_errors=True)
+        kill_all(tree, starter, "")
+        os.waitpid(starter, 0)
 
 
 if __name__ == "__main__":
