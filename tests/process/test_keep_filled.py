@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from builders import run_firstgrad
 from firstgrad.case import Scenario
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
-from helpers import make_case, write_model
+from firstgrad.store import Store
+from firstgrad.sweep.local import LocalExecutor
+from firstgrad.sweep.plan import plan_sweep
+from firstgrad.sweep.rounds import SampleBegan, run_sweep
+from helpers import make_case, small_disk, write_model
 
 
 @pytest.fixture
@@ -61,3 +69,88 @@ def test_a_failed_sample_keeps_nothing(tmp_path):
         (record,) = measure(replace(case, scenario=scenario), keep_filled=kept)
         assert record.status is Status.FAILED
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("scenario", [Scenario.COLD, Scenario.WARM])
+def test_the_record_comes_first_and_a_cache_that_cannot_be_kept_is_told(built, tmp_path, scenario):
+    _, cold = built
+    (tmp_path / "a file").touch()
+    told = []
+    samples = measure(replace(cold, scenario=scenario), keep_filled=tmp_path / "a file" / "kept", warn=told.append)
+    assert next(samples).status is Status.OK
+    assert told == []
+    assert list(samples) == []
+    (line,) = told
+    assert "can't be kept (" in line
+
+
+def filled_caches():
+    """Names of the filled caches that sweeps of this process keep now."""
+    return [path.name for path in Path(tempfile.gettempdir()).glob("firstgrad-*/kept/[!.]*")]
+
+
+def sweep_of(references, scenarios, *, samples=1, at_once=1):
+    """Sweep models with scenarios; returns how many filled caches were kept when each sample began, and records."""
+    cases = [make_case(reference, scenario=scenario) for reference in references for scenario in scenarios]
+    plan, records, kept = plan_sweep(cases, samples=samples, done={}), [], []
+
+    def tell(event):
+        if isinstance(event, SampleBegan):
+            kept.append(len(filled_caches()))
+
+    run_sweep(plan, LocalExecutor(at_once=at_once), keep=records.append, tell=tell)
+    return kept, records
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """Four models, and a folder for temporary files that nobody else has."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    return [write_model(tmp_path, "return Model()", name=f"model_{number}") for number in range(4)]
+
+
+def test_a_sweep_keeps_a_filled_cache_no_longer_than_a_later_sample_needs_it(models):
+    kept, records = sweep_of(models, [Scenario.COLD, Scenario.WARM])
+    assert kept == [0, 1, 1, 1, 1, 1, 1, 1]  # one that was used is removed when the next sample begins
+    assert all(record.caches.is_proven for record in records)
+
+
+def test_with_several_rounds_a_model_fills_its_cache_once(models):
+    kept, records = sweep_of(models[:2], [Scenario.COLD, Scenario.WARM], samples=2)
+    assert max(kept) == 2
+    assert all(record.caches.is_proven for record in records)
+
+
+def test_a_sweep_without_warm_samples_keeps_none(models):
+    kept, _ = sweep_of(models, [Scenario.COLD, Scenario.HOT])
+    assert set(kept) == {0}
+
+
+def test_side_by_side_no_cache_is_taken_from_a_sample_that_runs(models):
+    kept, records = sweep_of(models, [Scenario.COLD, Scenario.WARM], samples=2, at_once=2)
+    assert len(records) == 16
+    assert all(record.caches.is_proven for record in records)
+    assert max(kept) <= len(models)
+    assert filled_caches() == []
+
+
+def test_a_full_disk_of_temporary_files_costs_no_sample_that_ended(tmp_path):
+    body = """
+flags = dict(part.partition("=")[::2] for part in os.environ["PYTENSOR_FLAGS"].split(","))
+folder = Path(flags["base_compiledir"])
+folder.mkdir(parents=True)
+(folder / "compiled").write_bytes(bytes(3 * 2**20))
+return Model()
+"""
+    reference = write_model(tmp_path, body, parameters="n")
+    with small_disk(tmp_path / "disk", kib=5 * 2**10) as disk:
+        # Room for one cache of 3 MiB, not for the copy of it that a warm sample begins with
+        words = ("sweep", reference, "--param", "n=1,2", "--backend", "fake", "--scenario", "cold,warm")
+        done = run_firstgrad(*words, cwd=tmp_path, env=os.environ | {"TMPDIR": str(disk)})
+        assert done.returncode == 2, done.stderr
+        assert "can't be copied there (No space left on device). Free some space" in done.stderr
+        assert "Traceback" not in done.stderr
+        with Store.open(tmp_path / ".firstgrad" / "results.sqlite") as store:
+            assert [record.status for record in store.records()] == [Status.OK]
+        assert list(disk.glob("firstgrad-*")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import uuid
 from dataclasses import replace
@@ -21,7 +22,7 @@ from firstgrad.sources import read_source
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from firstgrad.case import Case
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.measure.session import TreeSample
     from firstgrad.record import Environment, PhaseRecord
+
+_LOG = logging.getLogger(__name__)
 
 TIMELINE_POINTS = 600
 """At most so many points of a memory time line are kept."""
@@ -52,7 +55,8 @@ def measure(
     on_event: Callable[[Event], None] | None = None,
     keep_filled: Path | None = None,
     interpreter: Interpreter | None = None,
-) -> Iterator[Record]:
+    warn: Callable[[str], object] = _LOG.warning,
+) -> Generator[Record]:
     """Measure a case, each sample in its own fresh process.
 
     For ``warm``, an identical process first fills the cache; every sample starts from a copy of it.
@@ -70,10 +74,13 @@ def measure(
     on_event : callable, optional
         Takes each event as it happens, for a display.
     keep_filled : Path, optional
-        Folder in which a filled cache is kept between calls: a ``cold`` or the first ``warm`` one leaves it there,
-        further ``warm`` ones read it. Only for calls that differ in nothing but the scenario.
+        Folder in which a filled cache is kept between calls: a ``cold`` or the first ``warm`` one moves it there when
+        it is asked for more than its last record, further ``warm`` ones read it. Only for calls that differ in
+        nothing but the scenario.
     interpreter : Interpreter, optional
         Another Python that is to measure; this process's where left out.
+    warn : callable
+        Told where a filled cache can't be kept. Later samples fill their own then.
 
     Yields
     ------
@@ -89,14 +96,18 @@ def measure(
             if failed is not None:
                 yield failed
                 return
-            if keep_filled is not None:
-                private.keep(keep_filled)
+        record = None
         for _ in range(samples):
             private.restore()
             record = run_sample(case, private, **options)
-            if case.scenario is Scenario.COLD and keep_filled is not None and record.failure is None:
-                private.keep(keep_filled)
             yield record
+        # Last: whoever takes a record has stored it before anything else can go wrong
+        if keep_filled is not None and record is not None and record.failure is None:
+            try:
+                private.keep(keep_filled)
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+                warn(f"the cache that {case} filled can't be kept ({why}): warm samples of it fill their own")
 
 
 def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Record | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from firstgrad.backends import all_facts
+from firstgrad.errors import FirstgradError
 from firstgrad.measure.starter import Starter
 from firstgrad.measure.watcher import kill_all, make_tree
 
@@ -93,28 +94,31 @@ class PrivateCaches:
 
     def save(self) -> None:
         """Keep the caches as they are now; every `restore` brings them back."""
-        shutil.copytree(self.caches, self._filled, symlinks=True)
+        _copy(self.caches, self._filled)
 
     def keep(self, folder: Path) -> None:
-        """Copy the caches as they are now to a folder that outlives this object: whole, once, or not at all."""
+        """Move what was saved, or else the caches as they are, to a folder that outlives this object.
+
+        Whole, once, or not at all; nothing is measured with this object after that.
+        """
         if folder.exists():
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as half:
             whole = Path(half) / "caches"
-            shutil.copytree(self.caches, whole, symlinks=True)
+            shutil.move(self._filled if self._filled.is_dir() else self.caches, whole)  # on one disk it needs no room
             with suppress(OSError):  # another process was faster: its caches are as good
                 whole.rename(folder)
 
     def load_from(self, folder: Path) -> None:
         """Take what `keep` left there for what was saved."""
-        shutil.copytree(folder, self._filled, symlinks=True)
+        self._filled = folder
 
     def restore(self) -> None:
         """Bring back what was saved, with its times (compilers look at them), or nothing."""
         shutil.rmtree(self.caches)
         if self._filled.is_dir():
-            shutil.copytree(self._filled, self.caches, symlinks=True)
+            _copy(self._filled, self.caches)
         else:
             self.caches.mkdir()
 
@@ -122,6 +126,18 @@ class PrivateCaches:
         if self._watcher.stdin is not None:
             with suppress(BrokenPipeError):
                 self._watcher.stdin.write(f"{line}\n".encode())
+
+
+def _copy(caches: Path, to: Path) -> None:
+    try:
+        shutil.copytree(caches, to, symlinks=True)
+    except OSError as error:
+        # Of many files it tells the trouble of each, as "[Errno 28] No space left on device: ..."
+        why = str(error.args[0][0][2]) if isinstance(error, shutil.Error) else str(error)
+        raise FirstgradError(
+            f"{to}: a filled cache can't be copied there ({why.partition('] ')[2].partition(': ')[0] or why}). Free "
+            "some space, or name another folder by TMPDIR"
+        ) from error
 
 
 def make_private_folder() -> Path:

@@ -219,10 +219,11 @@ def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> Cell
     # A cold sample leaves its cache to the warm ones of the same model: it is what fills theirs.
     filling = replace(case, scenario=Scenario.WARM)
     kept = None if case.scenario is Scenario.HOT else asv_run.folder_for_filled(filling.id)
-    (record,) = measure(limited, label=asv_run.environment, keep_filled=kept)
-    # The asked-for case, so that all of its records have one id whatever asv's limit was.
-    record = replace(record, case=case, environment=replace(record.environment, git_commit=asv_run.commit))
-    _keep(record, asv_run.folder)
+    # A loop of one: only when the record is stored the filled cache is kept
+    for measured in measure(limited, label=asv_run.environment, keep_filled=kept):
+        # The asked-for case, so that all of its records have one id whatever asv's limit was.
+        record = replace(measured, case=case, environment=replace(measured.environment, git_commit=asv_run.commit))
+        _keep(record, asv_run.folder)
     return CellSample.of(record)
 
 

@@ -8,7 +8,7 @@ pytest-benchmark.
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from firstgrad.columns import METRICS, Unit
 from firstgrad.doubts import describe_mismatch, why_unusable
@@ -17,7 +17,7 @@ from firstgrad.measure.launch import measure
 from firstgrad.record import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
 
     from firstgrad.case import Case
     from firstgrad.columns import Column
@@ -142,8 +142,8 @@ def bench(
         raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
     benchmark.group = benchmark.group or _group(case, chosen)
     records: list[Record] = []
-    # A generator indeed; closing it removes the private folder also when a round is unfit.
-    samples = cast("Generator[Record]", measure(case, samples=rounds, label=label))
+    # Closing it removes the private folder also when a round is unfit.
+    samples = measure(case, samples=rounds, label=label)
 
     def measure_one() -> None:
         if benchmark.enabled and len(records) == rounds:

@@ -117,7 +117,6 @@ class DaskExecutor:
     label: str = ""
     threads: int = 1
     certificates: Certificates | None = None
-    keep_filled: bool = True
     warn: Callable[[str], None] = logging.getLogger(__name__).warning
     connect_seconds: float = _CONNECT_SECONDS
 
@@ -279,7 +278,7 @@ class Dispatch:
             threads=self._executor.threads,
             process=worker.info.process,
             sweep=self._sweep,
-            keep_filled=self._executor.keep_filled,
+            needed=tuple(sorted(job.needed)),
         )
         self._ask(worker, job, remote.measure_sample, to_json(request))
         self._tell(SampleBegan(job=job, worker=worker.name))

@@ -9,7 +9,7 @@ import random
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import BackendName, Case, Scenario
@@ -38,6 +38,13 @@ class Job:
     case: Case
     number: int
     side: str = ""  # label of the side of a comparison that it is for; '' in a sweep
+    needed: frozenset[str] = field(default=frozenset(), compare=False)
+    """Filled caches that other samples, later ones or those that run beside it, begin with; as `filled_cache` says."""
+
+    @property
+    def filled_cache(self) -> str:
+        """Name of the filled cache that this sample begins with or leaves, the same for all scenarios of one model."""
+        return replace(self.case, scenario=Scenario.WARM).question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

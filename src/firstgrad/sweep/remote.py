@@ -21,13 +21,15 @@ from firstgrad.measure.events import Finished, MemoryNow, PassBegan
 from firstgrad.measure.launch import measure
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.record import SCHEMA_VERSION
-from firstgrad.sweep.local import folder_of_filled
+from firstgrad.sweep.local import make_room
+from firstgrad.sweep.plan import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
     from firstgrad.measure.events import Event
+    from firstgrad.record import Record
 
 PROCESS = uuid.uuid4().hex  # unique name of this process
 _AT_WORK = ("running", "paused", "closing_gracefully")
@@ -56,7 +58,7 @@ class MeasureRequest:
     threads: int
     process: str  # of the `WorkerInfo`; another process refuses
     sweep: str  # unique name of the sweep: topic of the events, and owner of the caches that are kept
-    keep_filled: bool  # whether to keep a filled cache for the next samples of the same model
+    needed: tuple[str, ...]  # filled caches that other samples begin with
 
 
 class OtherProcessError(Exception):
@@ -98,13 +100,16 @@ def measure_sample(text: str) -> str:
         environment.git_commit.cache_clear()
         environment.compiler_version.cache_clear()
         with _without_settings_of(task.worker):
-            (record,) = measure(
+            folder = _filled.folder(request)
+            samples = measure(
                 request.case,
                 label=request.label,
                 threads=request.threads,
                 on_event=task.pass_on,
-                keep_filled=_filled.folder(request),
+                keep_filled=folder,
             )
+            record = next(samples)
+        _filled.unfinished = samples
         return to_json(record)
     finally:
         _turn.release()
@@ -147,24 +152,33 @@ class _Task:
 
 
 class _FilledCaches:
-    """Filled caches of one sweep, in a folder that goes away with this process, even when it is killed."""
+    """Filled caches of one sweep, in a folder that goes away with this process, even when it is killed.
+
+    `unfinished` is the last sample: it keeps its cache when the next one comes, since its own record goes first.
+    """
 
     def __init__(self) -> None:
         self._sweep = ""
         self._caches: PrivateCaches | None = None
+        self.unfinished: Generator[Record] | None = None
 
     def folder(self, request: MeasureRequest) -> Path | None:
-        """Find where the cache that a request fills or reads is kept; none where it needs none."""
-        if not request.keep_filled:
-            return None
+        """Find where the cache that a request fills or reads is kept; none where it is to be forgotten."""
         if self._caches is None or request.sweep != self._sweep:
             self.forget(self._sweep)
             self._sweep, self._caches = request.sweep, PrivateCaches()
-        return folder_of_filled(self._caches.folder / "kept", request.case)
+        if self.unfinished is not None:
+            next(self.unfinished, None)
+        return make_room(
+            self._caches.folder / "kept", Job(case=request.case, number=1, needed=frozenset(request.needed))
+        )
 
     def forget(self, sweep: str) -> None:
         """Remove what belongs to a sweep."""
         if self._caches is not None and sweep == self._sweep:
+            if self.unfinished is not None:
+                self.unfinished.close()
+                self.unfinished = None
             self._caches.close()
             self._caches = None
 

@@ -6,10 +6,11 @@ import random
 import time
 from collections import Counter, deque
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from firstgrad.case import Scenario
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.sweep.plan import Job
@@ -102,18 +103,25 @@ def run_sweep(
     statuses: Counter[Status] = Counter()
     settled: set[str] = set()
     skipped = 0
+    # Of warm samples, which begin with a filled cache: how many are still to come, and how many run
+    to_come = Counter(job.case.question for job in plan.jobs if job.case.scenario is Scenario.WARM)
+    running: Counter[str] = Counter()
 
     def wanted() -> Iterator[Job]:
         nonlocal skipped
         for job in plan.jobs:
-            if job.case.question in settled:
+            question, is_warm = job.case.question, job.case.scenario is Scenario.WARM
+            to_come[question] -= is_warm
+            if question in settled:
                 skipped += 1
                 tell(SampleSkipped(job=job))
-            else:
-                yield job
+                continue
+            yield replace(job, needed=frozenset(+to_come).difference(settled).union(+running))
+            running[question] += is_warm
 
     for job, record in executor.run(wanted(), tell):
         keep(record)
+        running[job.case.question] -= job.case.scenario is Scenario.WARM
         statuses[record.status] += 1
         if why_unusable(record):
             settled.add(job.case.question)
