@@ -329,8 +329,9 @@ def encrypted(tmp_path_factory):
 
 def sweep_encrypted(cluster, cases):
     executor = DaskExecutor(cluster.address, certificates=cluster.certificates)
-    jobs = [Job(case=case, number=number) for number, case in enumerate(cases)]
-    return [record for _, record in executor.run(iter(jobs), lambda _: None)]
+    jobs, records = tuple(Job(case=case, number=number) for number, case in enumerate(cases)), []
+    run_sweep(Plan(jobs=jobs), executor, keep=records.append, tell=lambda _: None)
+    return records
 
 
 def test_tls_passes_through_and_each_record_has_the_commit_of_its_time(encrypted, tmp_path):
