@@ -13,7 +13,6 @@ from rich.console import Console
 
 import builders
 from firstgrad.case import BackendName, Scenario
-from firstgrad.cli.profile import profile_parts
 from firstgrad.codec import from_json
 from firstgrad.model import as_model
 from firstgrad.observe.events import CacheMiss
@@ -22,6 +21,7 @@ from firstgrad.profile import Profile, make
 from firstgrad.profile.difference import ProfileDifference
 from firstgrad.profile.kept import keep_profile, list_profiles, read_profile, write_profile
 from firstgrad.record import Check, Phase, Status, Verdict
+from firstgrad.show.profiles import profile_parts
 from firstgrad.show.result import print_parts
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_sites, planted_unit
 
