@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.upstream.rewrites import measure as measure_variant
-from firstgrad.advise.situation import MEASURED_PATH, find_evidence
+from firstgrad.advise.advice import ratio_of_times
+from firstgrad.advise.situation import MEASURED_PATH, WHAT, Evidence, RemedyName
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.codec import to_json
+from firstgrad.columns import metric_named
 from firstgrad.measure.launch import measure
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
+from firstgrad.record import Status
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 
@@ -68,6 +71,21 @@ CELLS = (
 """All cells; the remedies name them as their sides."""
 
 
+SIDES = {
+    RemedyName.MASK_FIRST: ("naive", "per_joint"),
+    RemedyName.VECTORISE: ("per_joint", "vectorised"),
+    RemedyName.ROLL_LOOPS: ("hmm_unrolled", "hmm_scan"),
+    RemedyName.SCAN_NOT_TREE: ("hmm_tree", "hmm_scan"),
+    RemedyName.KEEP_CACHES: ("per_joint", "per_joint_warm"),
+    RemedyName.ONE_GRADIENT: ("hmm_each_variable", "one_gradient"),
+    RemedyName.EXCLUDE_REWRITES: ("per_joint", "excluded_rewrites"),
+    RemedyName.FAST_COMPILE: ("per_joint", "fast_compile"),
+}
+"""The labels of the records that back a remedy, without it and with it. Where there are none, it is proposed without a
+saving, or not at all."""
+_OF_WRONG_GRADIENTS = RemedyName.MASK_FIRST  # so that the samples without it are those that disagree
+
+
 def measure_cells(cells: Sequence[Cell], *, samples: int) -> None:
     """Measure rounds of all cells; every record is in the file before the next sample begins."""
     labels = {cell.label for cell in cells}
@@ -91,6 +109,36 @@ def _tell(record: Record) -> str:
         f"{record.environment.label}: {record.status}, first gradient "
         f"{'none' if seconds is None else format_seconds(seconds)}, load before {record.environment.load_before}"
     )
+
+
+def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
+    """Make the ratios of all remedies whose two sides are in ``docs/data/remedies.jsonl``, with right gradients."""
+    evidence = []
+    for remedy, labels in SIDES.items():
+        bad = Status.MISMATCH if remedy is _OF_WRONG_GRADIENTS else Status.OK
+        without, having = (
+            [record for record in records if record.environment.label == label and record.status is status]
+            for label, status in zip(labels, (bad, Status.OK), strict=True)
+        )
+        for metric in WHAT:
+            numbers = [_numbers(side, metric) for side in (having, without)]
+            if all(numbers):
+                evidence.append(
+                    Evidence(
+                        remedy=remedy,
+                        metric=metric,
+                        ratio=ratio_of_times(*numbers),
+                        case=str(without[0].case),
+                        versions=having[0].environment.versions,
+                        measured_on=f"{having[0].started_at[:10]}, {having[0].environment.host.processor}",
+                    )
+                )
+    return tuple(evidence)
+
+
+def _numbers(records: Sequence[Record], metric: str) -> list[float]:
+    values = (metric_named(metric).read(record) for record in records)
+    return [value for value in values if value is not None and value > 0]
 
 
 def main() -> None:

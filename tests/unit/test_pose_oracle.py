@@ -17,14 +17,14 @@ from firstgrad.errors import SpecError
 from firstgrad.points import flatten, unflatten
 from firstgrad.pose.data import PoseData, generate
 from firstgrad.pose.densities import (
-    brute_force_log_marginal,
     log_gamma,
     log_half_normal,
     log_marginal,
     logaddexp,
+    logsumexp,
     posterior,
 )
-from firstgrad.pose.oracle import complex_step_gradient, gradient, logp, logp_terms, value_and_gradient
+from firstgrad.pose.oracle import canonical, complex_terms, forward, gradient, logp, logp_terms, value_and_gradient
 from firstgrad.pose.points import groups, to_per_joint, to_vectorised
 from firstgrad.pose.spec import (
     Formulation,
@@ -47,6 +47,31 @@ VARIANTS = [
         Likelihood, WalkAxis, (None, HmmSpec(n_states=1), HmmSpec(n_states=2)), (1, 3)
     )
 ]
+
+
+def brute_force_log_marginal(log_init, log_trans, emissions):
+    """The definition: the sum over all S ** T paths, one by one."""
+    paths = []
+    for path in itertools.product(range(emissions.shape[1]), repeat=len(emissions)):
+        weight = log_init[path[0]] + sum(emissions[time, state] for time, state in enumerate(path))
+        paths.append(weight + sum(log_trans[here, there] for here, there in itertools.pairwise(path)))
+    return logsumexp(np.array(paths), axis=0)
+
+
+def complex_step_gradient(spec, data, point):
+    """By one complex evaluation of the log-density a value: exact to rounding, and knows nothing of the gradient."""
+    model = replace(spec, formulation=Formulation.VECTORISED)
+    vector = flatten(canonical(spec, point), model)
+    slopes = np.empty_like(vector)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for place in range(len(vector)):
+            stepped = vector.astype(np.complex128)
+            stepped[place] += 1j * STEP
+            values = unflatten(stepped, model)
+            terms = complex_terms(model, values, forward(model, data, values))
+            slopes[place] = sum(float(np.imag(term)) for term in terms.values()) / STEP
+    found = unflatten(slopes, model)
+    return to_per_joint(found, model) if spec.formulation is Formulation.PER_JOINT else found
 
 
 def name(spec):

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.remedies.run import SIDES, find_evidence
 from firstgrad.advise.advice import OfferedChoice, Workload, find_offers, make_advice, ratio_of_times
 from firstgrad.advise.remedies import REMEDIES, find_remedies, looks_unrolled, numbered_groups
 from firstgrad.advise.situation import (
-    SIDES,
     Basis,
     Evidence,
     RemedyName,
     Situation,
     Surroundings,
-    find_evidence,
     load_evidence,
     look_around,
 )

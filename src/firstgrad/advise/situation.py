@@ -10,11 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.advice import ratio_of_times
 from firstgrad.case import Scenario
-from firstgrad.columns import metric_named
 from firstgrad.estimates import Estimate
-from firstgrad.record import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +25,7 @@ MEASURED_PATH = Path(__file__).with_name("measured.json")
 COMMAND = "python -m benchmarks.remedies.run"
 FIRST_GRADIENT, EVALUATION = "time_to_first_gradient_cpu", "evaluation"
 """What ratios are made of: processor seconds, since other users of a machine change them least."""
-_WHAT = {FIRST_GRADIENT: "first gradient (CPU time)", EVALUATION: "evaluation"}
+WHAT = {FIRST_GRADIENT: "first gradient (CPU time)", EVALUATION: "evaluation"}
 _FRESH_SECONDS = 3600.0
 
 
@@ -48,21 +45,6 @@ class RemedyName(StrEnum):
 # --- measured cases -----------------------------------------------------------------------------------------------
 
 
-SIDES = {
-    RemedyName.MASK_FIRST: ("naive", "per_joint"),
-    RemedyName.VECTORISE: ("per_joint", "vectorised"),
-    RemedyName.ROLL_LOOPS: ("hmm_unrolled", "hmm_scan"),
-    RemedyName.SCAN_NOT_TREE: ("hmm_tree", "hmm_scan"),
-    RemedyName.KEEP_CACHES: ("per_joint", "per_joint_warm"),
-    RemedyName.ONE_GRADIENT: ("hmm_each_variable", "one_gradient"),
-    RemedyName.EXCLUDE_REWRITES: ("per_joint", "excluded_rewrites"),
-    RemedyName.FAST_COMPILE: ("per_joint", "fast_compile"),
-}
-"""The labels of the records that back a remedy, without it and with it. Where there are none, it is proposed without a
-saving, or not at all."""
-_OF_WRONG_GRADIENTS = RemedyName.MASK_FIRST  # so that the samples without it are those that disagree
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A measured ratio."""
@@ -75,41 +57,11 @@ class Evidence:
     measured_on: str  # date and machine
 
 
-def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
-    """Make the ratios of all remedies whose two sides are in ``docs/data/remedies.jsonl``, with right gradients."""
-    evidence = []
-    for remedy, labels in SIDES.items():
-        bad = Status.MISMATCH if remedy is _OF_WRONG_GRADIENTS else Status.OK
-        without, having = (
-            [record for record in records if record.environment.label == label and record.status is status]
-            for label, status in zip(labels, (bad, Status.OK), strict=True)
-        )
-        for metric in _WHAT:
-            numbers = [_numbers(side, metric) for side in (having, without)]
-            if all(numbers):
-                evidence.append(
-                    Evidence(
-                        remedy=remedy,
-                        metric=metric,
-                        ratio=ratio_of_times(*numbers),
-                        case=str(without[0].case),
-                        versions=having[0].environment.versions,
-                        measured_on=f"{having[0].started_at[:10]}, {having[0].environment.host.processor}",
-                    )
-                )
-    return tuple(evidence)
-
-
 def load_evidence() -> tuple[Evidence, ...]:
     """Read what is shipped."""
     from firstgrad.codec import from_json
 
     return from_json(MEASURED_PATH.read_text(), tuple[Evidence, ...])
-
-
-def _numbers(records: Sequence[Record], metric: str) -> list[float]:
-    values = (metric_named(metric).read(record) for record in records)
-    return [value for value in values if value is not None and value > 0]
 
 
 # --- where the user's processes run -------------------------------------------------------------------------------
@@ -256,7 +208,7 @@ class Situation:
                     basis=Basis.ESTIMATE,
                     ratio=evidence.ratio,
                     whole_seconds=whole,
-                    of_what=f"{_WHAT[metric]} of {evidence.case} ({evidence.measured_on}; {COMMAND})",
+                    of_what=f"{WHAT[metric]} of {evidence.case} ({evidence.measured_on}; {COMMAND})",
                 )
             )
         return tuple(savings)

@@ -7,7 +7,6 @@ be normalised; a weight of ``-inf`` forbids a start or a step.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -131,19 +130,6 @@ def log_marginal(log_init: Numbers, log_trans: Numbers, emissions: Numbers) -> n
     can be differentiated by a complex step.
     """
     return _scalar(logsumexp(_forward(log_init, log_trans, emissions)[-1], axis=0))
-
-
-def brute_force_log_marginal(log_init: Numbers, log_trans: Numbers, emissions: Numbers) -> np.inexact[Any]:
-    """Sum over all S ** T paths, one by one: the definition, for small S and T.
-
-    Returns what `log_marginal` gives, up to rounding.
-    """
-    steps, n_states = emissions.shape
-    paths = []
-    for path in itertools.product(range(n_states), repeat=steps):
-        weight = log_init[path[0]] + sum(emissions[time, state] for time, state in enumerate(path))
-        paths.append(weight + sum(log_trans[here, there] for here, there in itertools.pairwise(path)))
-    return _scalar(logsumexp(np.array(paths), axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,7 @@
 
 All formulations, HMM algorithms and ways of missing points are one density; it is written once, on PyMC's transformed
 space, over the values of the ``vectorised`` formulation. The analytic gradient walks back through `Forward`, a chain
-rule a line. The complex step knows nothing of it: it only evaluates the log-density, so that a slip in one shows
-against the other.
+rule a line; tests hold it against a complex step, which only evaluates the log-density.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstgrad.errors import SpecError
-from firstgrad.points import Point, flatten, unflatten
 from firstgrad.pose.data import IMAGE_HEIGHT, IMAGE_WIDTH
 from firstgrad.pose.densities import (
     LOG_2PI,
@@ -41,6 +39,7 @@ from firstgrad.pose.spec import Formulation, Likelihood, PoseSpec, WalkAxis
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from firstgrad.points import Point
     from firstgrad.pose.data import PoseData
 
 LOG_OUTLIER = -math.log(IMAGE_WIDTH * IMAGE_HEIGHT)
@@ -206,26 +205,6 @@ def value_and_gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArr
         found = _prior_gradient(spec, values)
         _add_likelihood(spec, data, values, state, found)
     return value, _in_formulation(spec, found)
-
-
-def complex_step_gradient(
-    spec: PoseSpec, data: PoseData, point: Mapping[str, NDArray[np.float64]], step: float = 1e-30
-) -> Point:
-    """Give the gradient by one complex evaluation a value: slow, exact to rounding, independent.
-
-    Returns what `gradient` gives.
-    """
-    model = vectorised(spec)
-    vector = flatten(canonical(spec, point), model)
-    slopes = np.empty_like(vector)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for place in range(len(vector)):
-            stepped = vector.astype(np.complex128)
-            stepped[place] += 1j * step
-            values = unflatten(stepped, model)  # type: ignore[arg-type]  # it only cuts and reshapes
-            terms = complex_terms(model, values, forward(model, data, values))
-            slopes[place] = sum(float(np.imag(term)) for term in terms.values()) / step
-    return _in_formulation(spec, unflatten(slopes, model))
 
 
 def _in_formulation(spec: PoseSpec, found: Point) -> Point:

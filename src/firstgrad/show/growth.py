@@ -12,22 +12,7 @@ from firstgrad.estimates import estimate_median
 from firstgrad.growth.contrasts import Contrast
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
 from firstgrad.growth.lines import name_lines
-from firstgrad.show.drawing import (
-    LineEnd,
-    choose_dots,
-    draw_bounds,
-    draw_intervals,
-    head_figure,
-    looks_of,
-    name_ends,
-    new_panels,
-    note,
-    plot,
-    say_nothing_is_there,
-    scale_of,
-    set_sizes,
-    set_values,
-)
+from firstgrad.show import drawing
 from firstgrad.show.result import Picture
 from firstgrad.show.words import capitalised, shown, write_fitted
 
@@ -88,7 +73,7 @@ class GrowthPanel:
     @property
     def scale(self) -> Scale:
         """In what its axis counts."""
-        return scale_of(self.unit, [value for _, law in self.laws for _, value, _, _ in _drawable(law)])
+        return drawing.scale_of(self.unit, [value for _, law in self.laws for _, value, _, _ in _drawable(law)])
 
 
 def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
@@ -154,16 +139,16 @@ def growth_picture(
 
 
 def _draw_growth(panels: Sequence[GrowthPanel], size: str, symbol: str, title: str) -> Figure:
-    looks = looks_of(name for panel in panels for name, _ in panel.laws)
+    looks = drawing.looks_of(name for panel in panels for name, _ in panel.laws)
     laws = [law for panel in panels for _, law in panel.laws]
     height = 0.9 + (_PANEL_INCHES + 0.35) * len(panels)
-    with new_panels(_WIDTH_INCHES, height, [1.0] * len(panels), is_shared=True) as (figure, grid):
+    with drawing.new_panels(_WIDTH_INCHES, height, [1.0] * len(panels), is_shared=True) as (figure, grid):
         for axes, panel in zip(grid, panels, strict=True):
             _draw_panel(axes, panel, looks)
-        set_sizes(grid, [size for law in laws for size in law.observations.sizes])
+        drawing.set_sizes(grid, [size for law in laws for size in law.observations.sizes])
         for axes, panel in zip(grid, panels, strict=True):
             ends = [_end(name, law, panel, looks[name], symbol) for name, law in panel.laws if _drawable(law)]
-            name_ends(axes, ends, height_inches=_PANEL_INCHES - 0.4)
+            drawing.name_ends(axes, ends, height_inches=_PANEL_INCHES - 0.4)
         grid[-1].set_xlabel(size)
         parts = ["bars: interval of the median"]
         if any(isinstance(law, GrowthLaw) for law in laws):
@@ -172,7 +157,7 @@ def _draw_growth(panels: Sequence[GrowthPanel], size: str, symbol: str, title: s
             parts.append("arrows: stopped by a limit, the value lies above")
         figure.supxlabel("; ".join(parts), x=0.01, ha="left", fontsize=8.5)
         if title:
-            head_figure(figure, shown(title, _LONGEST_TITLE))
+            drawing.head_figure(figure, shown(title, _LONGEST_TITLE))
     return figure
 
 
@@ -208,17 +193,17 @@ def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look]) -> None:
     scale = panel.scale
     ends = [value / scale.factor for _, law in panel.laws for _, value, _, _ in _drawable(law)]
     if not ends:
-        say_nothing_is_there(axes)
+        drawing.say_nothing_is_there(axes)
         return
     # The limits follow the samples, not the bands: one undetermined law must not flatten all the others.
-    set_values(axes, ends, has_arrows=any(any(law.observations.is_censored) for _, law in panel.laws))
+    drawing.set_values(axes, ends, has_arrows=any(any(law.observations.is_censored) for _, law in panel.laws))
     axes.set_ylabel(scale.unit)
     for name, law in panel.laws:
         if isinstance(law, GrowthLaw):
             _draw_law(axes, name, law, scale, looks[name])
         _draw_samples(axes, name, law, scale, looks[name])
         cut = sorted({(size, value / scale.factor) for size, value, is_censored, _ in _drawable(law) if is_censored})
-        draw_bounds(axes, cut, looks[name], label=f"{name}: censored")
+        drawing.draw_bounds(axes, cut, looks[name], label=f"{name}: censored")
 
 
 def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -> None:
@@ -239,9 +224,9 @@ def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -
         if before > 0 and after > 0:
             style: Strokes = {"linewidth": 5.0, "alpha": 0.45, "solid_capstyle": "butt", "color": look.colour}
             ends = [(cliff.from_size, before), (cliff.to_size, after)]
-            plot(axes, ends, label=f"{name}: cliff {number + 1}", **style)
+            drawing.plot(axes, ends, label=f"{name}: cliff {number + 1}", **style)
             middle = math.sqrt(cliff.from_size * cliff.to_size), math.sqrt(before * after)
-            note(axes, f"cliff, factor {cliff.factor:.3g}", middle, (-8, 4))
+            drawing.note(axes, f"cliff, factor {cliff.factor:.3g}", middle, (-8, 4))
 
 
 def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, look: Look) -> None:
@@ -249,12 +234,14 @@ def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, l
     for size, value, is_censored, host in _drawable(law):
         if not is_censored:
             cells.setdefault((size, host), []).append(value / scale.factor)
-    dots = [(size, value) for (size, _), values in cells.items() for value in choose_dots(values, _MOST_DOTS)]
+    dots = [(size, value) for (size, _), values in cells.items() for value in drawing.choose_dots(values, _MOST_DOTS)]
     style: Strokes = {"linestyle": "none", "color": look.colour}
-    plot(axes, dots, label=f"{name}: samples", marker=".", markersize=3.5, alpha=0.6, **style)
+    drawing.plot(axes, dots, label=f"{name}: samples", marker=".", markersize=3.5, alpha=0.6, **style)
     estimates = [(size, estimate_median(values)) for (size, _), values in sorted(cells.items())]
-    draw_intervals(axes, [(size, one.low, one.high) for size, one in estimates if one.samples > 1], look.colour)
-    plot(axes, [(size, one.value) for size, one in estimates], marker=look.marker, markersize=5.5, label=name, **style)
+    drawing.draw_intervals(axes, [(size, one.low, one.high) for size, one in estimates if one.samples > 1], look.colour)
+    drawing.plot(
+        axes, [(size, one.value) for size, one in estimates], marker=look.marker, markersize=5.5, label=name, **style
+    )
 
 
 def _median_at(law: GrowthLaw | NoLaw, size: float) -> float:
@@ -262,7 +249,7 @@ def _median_at(law: GrowthLaw | NoLaw, size: float) -> float:
     return estimate_median(values).value if values else math.nan
 
 
-def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symbol: str) -> LineEnd:
+def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symbol: str) -> drawing.LineEnd:
     drawable = _drawable(law)
     size = max(at for at, _, _, _ in drawable)
     if isinstance(law, GrowthLaw) and not math.isnan(law.levels[0]):
@@ -270,7 +257,7 @@ def _end(name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symb
     else:
         height = max(value for at, value, _, _ in drawable if at == size)
     text = f"{shown(name, _LONGEST_END)}\n{tell_law(law, panel.unit, symbol)}".strip("\n")
-    return LineEnd(size, height / panel.scale.factor, text, look.colour)
+    return drawing.LineEnd(size, height / panel.scale.factor, text, look.colour)
 
 
 def _describe_law(name: str, law: GrowthLaw | NoLaw, unit: Unit, symbol: str) -> str:
@@ -323,7 +310,7 @@ def ratio_picture(
         about = f"{shown(line)}: {', '.join(ends) or 'no ratio'}"
         parts.append(", ".join(filter(None, (about, _tell_overall(curve) if points else ""))))
     words = f"Ratios {shown(title, _LONGEST_TITLE)} along {size}. {'; '.join(parts)}."
-    looks = looks_of(line for line, _ in lines)
+    looks = drawing.looks_of(line for line, _ in lines)
     return Picture(partial(_draw_ratio, drawn, looks, title, size), name, words)
 
 
@@ -331,18 +318,18 @@ def _draw_ratio(
     drawn: Sequence[tuple[str, RatioCurve, list[RatioPoint]]], looks: dict[str, Look], title: str, size: str
 ) -> Figure:
     points = [point for _, _, of_curve in drawn for point in of_curve]
-    with new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
+    with drawing.new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
         axes.set_xscale("log")
         ends = [end for point in points for end in _ratio_ends(point)]
-        set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))
-        set_sizes([axes], [point.size for point in points])
+        drawing.set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))
+        drawing.set_sizes([axes], [point.size for point in points])
         axes.axhline(1.0, color="#888888", linewidth=1.4, label="equal")
         named = []
         for name, curve, of_curve in drawn:
             _draw_curve(axes, name, of_curve, looks[name])
             text = f"{shown(name, _LONGEST_END)}\n{_tell_overall(curve)}".rstrip()
-            named.append(LineEnd(of_curve[-1].size, of_curve[-1].ratio, text, looks[name].colour))
-        name_ends(axes, named, height_inches=_RATIO_INCHES - 0.9)
+            named.append(drawing.LineEnd(of_curve[-1].size, of_curve[-1].ratio, text, looks[name].colour))
+        drawing.name_ends(axes, named, height_inches=_RATIO_INCHES - 0.9)
         axes.set_ylabel("ratio")
         has_bounds = any(point.is_lower_bound or point.is_upper_bound for point in points)
         axes.set_xlabel(f"{size}\narrows: bounds, where a limit stopped samples of one side" if has_bounds else size)
@@ -364,15 +351,15 @@ def _ratio_ends(point: RatioPoint) -> tuple[float, ...]:
 def _draw_curve(axes: Axes, name: str, points: Sequence[RatioPoint], look: Look) -> None:
     known = [point for point in points if not (point.is_lower_bound or point.is_upper_bound)]
     line: Strokes = {"linestyle": look.style, "linewidth": 1.4, "color": look.colour}
-    plot(axes, [(point.size, point.ratio) for point in points], label=f"{name}: curve", **line)
+    drawing.plot(axes, [(point.size, point.ratio) for point in points], label=f"{name}: curve", **line)
     dots: Strokes = {"linestyle": "none", "marker": look.marker, "markersize": 6, "color": look.colour}
-    plot(axes, [(point.size, point.ratio) for point in known], label=name, **dots)
+    drawing.plot(axes, [(point.size, point.ratio) for point in known], label=name, **dots)
     low, high = axes.get_ylim()
     bars = [(one.size, max(one.interval.low, low), min(one.interval.high, high)) for one in known if one.interval]
-    draw_intervals(axes, bars, look.colour)
+    drawing.draw_intervals(axes, bars, look.colour)
     for is_lower in (True, False):
         bounds = [(one.size, one.ratio) for one in points if one not in known and one.is_lower_bound is is_lower]
-        draw_bounds(axes, bounds, look, label=f"{name}: bound", is_lower=is_lower)
+        drawing.draw_bounds(axes, bounds, look, label=f"{name}: bound", is_lower=is_lower)
 
 
 def _tell_overall(curve: RatioCurve) -> str:

@@ -10,23 +10,7 @@ from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
 from firstgrad.columns import METRICS, metric_named, samples_table
 from firstgrad.growth.series import AxisKind, default_backend, group_records, make_series, release_axis, tell_apart
-from firstgrad.show import overview
-from firstgrad.show.drawing import (
-    LineEnd,
-    Look,
-    add_grid,
-    draw_intervals,
-    head_figure,
-    looks_of,
-    name_ends,
-    new_figure,
-    new_panels,
-    note,
-    plot,
-    say_nothing_is_there,
-    scale_of,
-    write_ticks,
-)
+from firstgrad.show import drawing, overview
 from firstgrad.show.page import Page, Section
 from firstgrad.show.result import Fold, Picture, Span, Style, Table, left, right
 from firstgrad.show.words import capitalised, shown, split_common, write_estimate, write_value
@@ -72,7 +56,7 @@ class _SeriesLine(NamedTuple):
 
     series: MetricSeries
     name: str
-    look: Look
+    look: drawing.Look
     strong: frozenset[str] = frozenset()
 
     @property
@@ -108,13 +92,13 @@ def _draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
         panels.setdefault(f"{case.backend}, {case.scenario}{target}", []).append(line)
     heights = [max(_LEAST_HEIGHT_INCHES, _INCHES_A_LINE * len(chosen)) for chosen in panels.values()]
     height = 1.3 + sum(heights) + 0.45 * len(heights)
-    with new_panels(_WIDTH_INCHES, height, heights, is_shared=True) as (figure, grid):
+    with drawing.new_panels(_WIDTH_INCHES, height, heights, is_shared=True) as (figure, grid):
         for axes, inches, (name, chosen) in zip(grid, heights, panels.items(), strict=True):
             _draw_panel(axes, chosen, axis, height_inches=inches)
             axes.set_title(name, fontsize=10)
         grid[-1].set_xlabel(axis.title)
         about = f"\n{shown(common, 110)}" if common else ""
-        head_figure(figure, f"{shown(capitalised(series[0].metric.title), 110)}{about}")
+        drawing.head_figure(figure, f"{shown(capitalised(series[0].metric.title), 110)}{about}")
     return figure
 
 
@@ -149,7 +133,7 @@ def releases_picture(records: Sequence[Record], name: str = "releases") -> Pictu
 
 
 def _draw_releases(models: dict[str, list[SeriesGroup]], axis: SeriesAxis) -> Figure:
-    with new_figure(_RELEASES_WIDTH, _ROWS * _ROW_INCHES * len(models)) as figure:
+    with drawing.new_figure(_RELEASES_WIDTH, _ROWS * _ROW_INCHES * len(models)) as figure:
         parts = figure.subfigures(len(models), 1, squeeze=False)[:, 0]
         for part, (name, groups) in zip(parts, models.items(), strict=True):
             _draw_model(part, name, groups, axis)
@@ -180,7 +164,7 @@ def _name_lines(series: Sequence[MetricSeries]) -> tuple[str, list[_SeriesLine]]
         ", ".join(filter(None, (model, more))) or str(one.case.backend)
         for one, model, more in zip(series, models, tell_apart(series), strict=True)
     ]
-    looks = looks_of(names)
+    looks = drawing.looks_of(names)
     return common, [_SeriesLine(one, shown(name), looks[name]) for one, name in zip(series, names, strict=True)]
 
 
@@ -190,7 +174,7 @@ def _release_lines(groups: Sequence[SeriesGroup], metric: str, scenario: Scenari
     lines = []
     for one, more in zip(series, tell_apart(series), strict=True):
         backend = one.case.backend
-        look = Look(facts_of(backend).colour, facts_of(backend).marker)
+        look = drawing.Look(facts_of(backend).colour, facts_of(backend).marker)
         strong = frozenset(point.place for point in one.points if default_backend(point.place) is backend)
         lines.append(_SeriesLine(one, shown(f"{backend}, {more}" if more else str(backend)), look, strong))
     return lines
@@ -207,7 +191,7 @@ def _draw_model(part: SubFigure, name: str, groups: Sequence[SeriesGroup], axis:
                 axes.axvline(number - 0.5, color="#888888", linestyle="--", linewidth=0.9)
     thick = f"thick: the release's default backend ({_tell_defaults(axis)})"
     text = f"{shown(name, 100)}\n{thick}; bars: interval of the median; crosses: failed samples"
-    head_figure(part, text, size=10, weight="normal")
+    drawing.head_figure(part, text, size=10, weight="normal")
 
 
 def _tell_defaults(axis: SeriesAxis) -> str:
@@ -234,20 +218,20 @@ def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, h
     names = [shown(axis.places[number].name, 12) for number in chosen]
     axes.set_xticks(chosen, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8.5)
     if not estimates:
-        say_nothing_is_there(axes)
+        drawing.say_nothing_is_there(axes)
     else:
         ends = [end for estimate in estimates for end in (estimate.low, estimate.high)]
-        scale = scale_of(lines[0].series.metric.unit, ends)
+        scale = drawing.scale_of(lines[0].series.metric.unit, ends)
         has_failed = any(point.n_failed for line in lines for point in line.series.points)
         _set_limits(axes, [end / scale.factor for end in ends], head=0.24 if has_failed else 0.1)
         axes.set_ylabel(scale.unit)
-        add_grid(axes, "y")
+        drawing.add_grid(axes, "y")
         last = [_draw_line(axes, line, position, scale.factor) for line in lines]
-        name_ends(axes, [end for end in last if end], height_inches=height_inches, gap_points=_LABEL_POINTS)
+        drawing.name_ends(axes, [end for end in last if end], height_inches=height_inches, gap_points=_LABEL_POINTS)
     _mark_failures(axes, lines, position)
 
 
-def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: float) -> LineEnd | None:
+def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: float) -> drawing.LineEnd | None:
     """Draw a line; return where it ends, if it has a number at all."""
     look: Strokes = {"color": line.look.colour, "marker": line.look.marker}
     # NaN breaks the line where all samples failed; it goes on over places that nobody measured.
@@ -255,16 +239,16 @@ def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: 
         (position[point.place], point.estimate.value / factor if point.estimate else math.nan)
         for point in line.series.points
     ]
-    plot(axes, medians, label=line.name, markersize=4.5, linewidth=1.4, **look)
+    drawing.plot(axes, medians, label=line.name, markersize=4.5, linewidth=1.4, **look)
     intervals = [(position[place], one.low / factor, one.high / factor) for place, one in line.known]
-    draw_intervals(axes, intervals, line.look.colour)
+    drawing.draw_intervals(axes, intervals, line.look.colour)
     strong = [(position[place], one.value / factor) for place, one in line.known if place in line.strong]
     if strong:
-        plot(axes, strong, label=f"{line.name}: default", markersize=8.0, linewidth=4.0, **look)
+        drawing.plot(axes, strong, label=f"{line.name}: default", markersize=8.0, linewidth=4.0, **look)
     if not line.known:
         return None
     place, last = line.known[-1]
-    return LineEnd(position[place], last.value / factor, line.name, line.look.colour)
+    return drawing.LineEnd(position[place], last.value / factor, line.name, line.look.colour)
 
 
 def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str, int]) -> None:
@@ -281,7 +265,7 @@ def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str,
         label = f"{line.name}: failed"
         axes.plot(shifted, [_STRIP] * len(shifted), transform=at, color=line.look.colour, label=label, **cross)
     last = max(place for _, places in failed for place in places) + (len(failed) - 1) / 2 * step
-    note(axes, "failed", (last, _STRIP), (8, 0), xycoords=at, va="center")
+    drawing.note(axes, "failed", (last, _STRIP), (8, 0), xycoords=at, va="center")
 
 
 def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:
@@ -291,7 +275,7 @@ def _set_limits(axes: Axes, ends: Sequence[float], *, head: float) -> None:
         decades = math.log10(high / low)
         axes.set_yscale("log")
         axes.set_ylim(low / 10 ** (0.12 * decades), high * 10 ** (head * decades))
-        write_ticks(axes.yaxis, steps=(1.0, 2.0, 5.0) if decades < _MANY_DECADES else (1.0,), digits=6)
+        drawing.write_ticks(axes.yaxis, steps=(1.0, 2.0, 5.0) if decades < _MANY_DECADES else (1.0,), digits=6)
         return
     low, high = min(0.0, low), max(0.0, high)
     room = (high - low) or 1.0

@@ -8,17 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.advise.words import advice_sentences, alarm_sentences, count
-from firstgrad.show.drawing import (
-    LineEnd,
-    add_grid,
-    looks_of,
-    name_ends,
-    new_figure,
-    new_panels,
-    note,
-    plot,
-    write_ticks,
-)
+from firstgrad.show import drawing
 from firstgrad.show.result import Picture
 from firstgrad.show.words import shown
 from firstgrad.units import format_seconds
@@ -59,12 +49,12 @@ def breakeven_picture(result: BreakEven, name: str = "breakeven", caption: str =
 
 
 def _draw_breakeven(result: BreakEven) -> Figure:
-    with new_panels(9.0, 5.2) as (figure, [axes]):
+    with drawing.new_panels(9.0, 5.2) as (figure, [axes]):
         crossings = [crossing for crossing in result.crossings if crossing.evaluations.value > 1]
         low, high = _span([result], result.n_max)
         room = (0.06 + len(crossings) * _FLOOR_LINE) / (0.9 - len(crossings) * _FLOOR_LINE)
         limits = low - room * (high - low), high + 0.06 * (high - low)
-        looks = looks_of(option.name for option in result.options)
+        looks = drawing.looks_of(option.name for option in result.options)
         _draw_totals(axes, result, looks, result.n_max, limits, places=200, inches=4.3, few=(_WIDE, _WIDER))
         for number, crossing in enumerate(crossings):
             place = _FLOOR + (len(crossings) - 1 - number) * _FLOOR_LINE
@@ -89,12 +79,12 @@ def advice_picture(advice: Advice) -> Picture:
 def _draw_advice(advice: Advice) -> Figure:
     panels = advice.scenarios
     offers = sorted((offer for panel in panels for offer in panel.offers), key=lambda offer: offer.choice)
-    looks = looks_of(offer.choice.name for offer in offers)
+    looks = drawing.looks_of(offer.choice.name for offer in offers)
     n_max = max(panel.breakeven.n_max for panel in panels)
     low, high = _span([panel.breakeven for panel in panels], n_max)
     notes = 1 + max(len(panel.breakeven.crossings) for panel in panels)
     limits = low - (high - low) * (0.06 + notes * 0.05), high + 0.06 * (high - low)
-    with new_figure(7.2 * len(panels), 5.0) as figure:
+    with drawing.new_figure(7.2 * len(panels), 5.0) as figure:
         grid = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(grid, panels, strict=True):
             _draw_totals(axes, panel.breakeven, looks, n_max, limits, places=120, inches=4.1, few=(0.0, _WIDEST))
@@ -148,7 +138,7 @@ def _draw_totals(
     axes.set_yscale("log")
     axes.set_xlim(1, n_max)
     axes.set_ylim(10 ** powers[0], 10 ** powers[1])
-    add_grid(axes)
+    drawing.add_grid(axes)
     _write_plainly(axes, few)
     numbers = [n_max ** (step / places) for step in range(places + 1)]
     every = places // _MARKERS
@@ -159,20 +149,22 @@ def _draw_totals(
         style: Strokes = {"linestyle": look.style, "linewidth": 1.5, "marker": look.marker, "markersize": 5}
         style["markevery"] = (7 * position % every, every)  # not over each other, where lines meet
         points = [(number, total.value) for number, total in zip(numbers, totals, strict=True)]
-        plot(axes, points, color=look.colour, label=option.name, **style)
+        drawing.plot(axes, points, color=look.colour, label=option.name, **style)
     turns = [1.0, *(max(crossing.evaluations.value, 1.0) for crossing in result.crossings), n_max]
     for option, (began, ended) in zip(result.leaders, itertools.pairwise(turns), strict=True):
         if began < ended:
             ahead = [began, *(number for number in numbers if began < number < ended), ended]
             points = [(number, option.total_seconds(number).value) for number in ahead]
-            plot(
+            drawing.plot(
                 axes, points, color=looks[option.name].colour, linewidth=4.5, alpha=0.55, label=f"{option.name}: ahead"
             )
     ends = [
-        LineEnd(n_max, option.total_seconds(n_max).value or 10 ** powers[0], _name(option), looks[option.name].colour)
+        drawing.LineEnd(
+            n_max, option.total_seconds(n_max).value or 10 ** powers[0], _name(option), looks[option.name].colour
+        )
         for option in result.options
     ]
-    name_ends(axes, ends, height_inches=inches)
+    drawing.name_ends(axes, ends, height_inches=inches)
 
 
 def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) -> float:
@@ -180,10 +172,12 @@ def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) ->
     at, name = crossing.evaluations, crossing.after.name
     total = crossing.after.total_seconds(at.value).value
     low, high = max(at.low, 1.0), min(at.high, n_max)
-    plot(axes, [(low, total), (high, total)], color=colour, linewidth=1.4, label=f"{name}: interval")
+    drawing.plot(axes, [(low, total), (high, total)], color=colour, linewidth=1.4, label=f"{name}: interval")
     for end, is_known, is_open in ((low, at.low >= 1, "<"), (high, at.high <= n_max, ">")):
-        plot(axes, [(end, total)], color=colour, marker="|" if is_known else is_open, markersize=7, clip_on=False)
-    plot(axes, [(at.value, total)], color=colour, marker="o", markersize=8, label=f"{name}: crossing")
+        drawing.plot(
+            axes, [(end, total)], color=colour, marker="|" if is_known else is_open, markersize=7, clip_on=False
+        )
+    drawing.plot(axes, [(at.value, total)], color=colour, marker="o", markersize=8, label=f"{name}: crossing")
     return total
 
 
@@ -191,9 +185,9 @@ def _name_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str, *,
     """Draw a crossing, and a line from it down to its name at a part of the panel's height."""
     total, at = _draw_crossing(axes, crossing, n_max, colour), crossing.evaluations.value
     floor = axes.transData.inverted().transform(axes.transAxes.transform((0.0, height)))[1]
-    plot(axes, [(at, floor), (at, total)], linestyle=":", color=colour, linewidth=1.2)
+    drawing.plot(axes, [(at, floor), (at, total)], linestyle=":", color=colour, linewidth=1.2)
     shift = -5 if math.log(at) > _LATE * math.log(n_max) else 5
-    note(axes, _tell(crossing, n_max), (at, floor), (shift, 0), va="center", fontsize=9)
+    drawing.note(axes, _tell(crossing, n_max), (at, floor), (shift, 0), va="center", fontsize=9)
 
 
 def _note_crossings(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max: float) -> None:
@@ -206,14 +200,16 @@ def _note_crossings(axes: Axes, result: BreakEven, looks: dict[str, Look], n_max
             notes.append(f"{crossing.after.name} from {count(at.value)} on [{count(at.low)}, {count(at.high)}]")
     style: Strokes = {"xycoords": "axes fraction", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.0}}
     for number, text in enumerate(notes):
-        note(axes, text, (0.01, 0.02), (0, 13.0 * number), fontsize=9 if number else 7.5, **style)
+        drawing.note(axes, text, (0.01, 0.02), (0, 13.0 * number), fontsize=9 if number else 7.5, **style)
 
 
 def _mark_planned(axes: Axes, evaluations: float) -> None:
     axes.axvline(evaluations, color="#555555", linestyle="--", linewidth=1.2, zorder=0.5, label="planned")
     style: Strokes = {"xycoords": ("data", "axes fraction"), "va": "top", "fontsize": 9}
     is_late = evaluations > math.sqrt(axes.get_xlim()[1])
-    note(axes, f" planned: {count(evaluations)} ", (evaluations, 0.98), ha="right" if is_late else "left", **style)
+    drawing.note(
+        axes, f" planned: {count(evaluations)} ", (evaluations, 0.98), ha="right" if is_late else "left", **style
+    )
 
 
 def _write_plainly(axes: Axes, few: tuple[float, float]) -> None:
@@ -221,7 +217,7 @@ def _write_plainly(axes: Axes, few: tuple[float, float]) -> None:
         low, high = side.get_view_interval()
         is_wide, is_widest = (high > span * low for span in few)
         steps = (1.0,) if is_wide else (1.0, 2.0, 5.0)
-        write_ticks(side, steps=steps, base=100.0 if is_widest else 10.0, has_minor=True)
+        drawing.write_ticks(side, steps=steps, base=100.0 if is_widest else 10.0, has_minor=True)
 
 
 def _tell(crossing: Crossing, n_max: float) -> str:
