@@ -124,27 +124,13 @@ def compare(
     looks: int = 1,
     key: Callable[[Case], str] = lambda case: case.id,
 ) -> Comparison:
-    """Compare the records of two labels or commits.
+    """Compare two labels or commits, or names that `resolve` knows as for `firstgrad.compare.sides.find_side`.
 
-    Parameters
-    ----------
-    records : sequence of Record
-        Of both sides, and any others, oldest first.
-    base, head : str
-        Labels, commits, or names that `resolve` knows, which is as for `firstgrad.compare.sides.find_side`.
-    across : collection of str
-        Packages (or ``python``, ``compiler``, ``threads``, ``flags``) that are the compared thing.
-    force : bool
-        Compare unlike sides too.
-    history : pandas.DataFrame, optional
-        Earlier samples (`firstgrad.store.Store.samples`), from which noise thresholds are found; those of other cases
-        don't disturb.
-    looks : int
-        How often the comparison will be looked at in all, this time included (`firstgrad.compare.judge.plan_looks`):
-        each look has that part of the error probability (Bonferroni).
-    key : callable
-        By what cases of the two sides are matched: equal ones, or for example all, where another formulation is the
-        compared thing.
+    `records` are of both sides, and any others, oldest first. `across` has packages (or ``python``, ``compiler``,
+    ``threads``, ``flags``) that are the compared thing; with `force` unlike sides are compared, too. `history` has
+    earlier samples, of this case and any others, from which noise thresholds are found. `looks` is how often the
+    comparison will be looked at in all, this time included (`firstgrad.compare.judge.plan_looks`): each look has that
+    part of the error probability (Bonferroni). `key` is by what cases of the two sides are matched.
 
     Raises UnknownSideError where a side has no records; UnlikeSidesError where hosts, versions, threads or flags differ
     that are not in `across`, without `force`; SpecError where `across` names nothing; ValueError for fewer than 1 look.

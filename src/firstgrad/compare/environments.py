@@ -40,8 +40,8 @@ _LINES_SHOWN = 12
 class Recipe:
     """What an environment is made of; its digest names the environment's folder."""
 
-    python: str
-    python_version: str  # of `python`: a path may hold another one some day
+    python: str = sys.executable
+    python_version: str = ".".join(map(str, sys.version_info[:3]))  # a path may hold another one some day
     requirements: tuple[str, ...]
     constraints: tuple[str, ...] = ()  # they hold as long as the requirements can be met under them
     source: str = ""

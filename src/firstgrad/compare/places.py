@@ -9,20 +9,31 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.backends import facts_of
+from firstgrad.compare.environments import (
+    Recipe,
+    check_out,
+    find_python,
+    keep_environment,
+    name_of,
+    own_requirements,
+    project_name,
+)
+from firstgrad.compare.sides import resolve_commit
 from firstgrad.errors import PythonEnvironmentError, SpecError
+from firstgrad.measure.environment import PACKAGES, installed_version
+from firstgrad.measure.interpreter import WORKER_NEEDS, ask_interpreter, require_same_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
     from firstgrad.case import BackendName
-    from firstgrad.compare.environments import Checkout
     from firstgrad.measure.interpreter import Interpreter
 
 HERE = "."
@@ -151,8 +162,6 @@ def make_ready(
     Raises SpecError where git knows no such commit, or there is no such Python; PythonEnvironmentError where the
     environment can't be made or used. Both name the side.
     """
-    from firstgrad.measure.interpreter import ask_interpreter
-
     try:
         match request.place:
             case SidePlace.HERE:
@@ -168,18 +177,13 @@ def make_ready(
 
 
 def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], None]) -> Path:
-    from firstgrad.compare.environments import Recipe, find_python, keep_environment, name_of, own_requirements
-    from firstgrad.measure.environment import installed_version
-    from firstgrad.measure.interpreter import WORKER_NEEDS
-
     given = [text for text in request.requirements if name_of(text) != "python"]
     pythons = [text for text in request.requirements if name_of(text) == "python"]
     if not {name_of(text) for text in given} & {"pymc", "pytensor"}:
         # Another package is compared: these two stay as they are here.
         here = {name: installed_version(name) for name in ("pymc", "pytensor")}
         given += [f"{name}=={version}" for name, version in here.items() if version]
-    python: Path | None = Path(sys.executable)
-    version = ".".join(map(str, sys.version_info[:3]))
+    recipe = Recipe(requirements=(*given, *own_requirements(_needs(backend, WORKER_NEEDS), given=given)))
     if pythons:
         version = pythons[0].partition("==")[2].strip()
         python = find_python(version)
@@ -189,19 +193,11 @@ def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], N
                 f"no Python {version or pythons[0]} was found (python{version} on PATH, pyenv's, this one). Install "
                 "it, or name one that is there: +python==3.12",
             )
-    recipe = Recipe(
-        python=str(python),
-        python_version=version,
-        requirements=(*given, *own_requirements(_needs(backend, WORKER_NEEDS), given=given)),
-    )
+        recipe = replace(recipe, python=str(python), python_version=version)
     return keep_environment(recipe, tell=tell)
 
 
 def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
-    from firstgrad.compare.environments import check_out, project_name
-    from firstgrad.compare.sides import resolve_commit
-    from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol
-
     commit = resolve_commit(request.where)
     if not commit:
         raise SpecError(
@@ -214,23 +210,7 @@ def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: 
     if project is None:  # nothing to install: its files are measured with the packages that are here
         return ask_interpreter(Path(sys.executable), folder=checkout.folder)
     is_own = project_name(project) == _OWN
-    python = _commit_environment(checkout, project, backend, tell=tell, is_own=is_own)
-    interpreter = ask_interpreter(python, folder=checkout.folder, has_own_firstgrad=is_own)
-    if is_own:
-        require_same_protocol(interpreter)
-    return interpreter
-
-
-def _commit_environment(
-    checkout: Checkout, project: Path, backend: BackendName, *, tell: Callable[[str], None], is_own: bool
-) -> Path:
-    from firstgrad.compare.environments import Recipe, keep_environment, own_requirements
-    from firstgrad.measure.environment import PACKAGES, installed_version
-    from firstgrad.measure.interpreter import WORKER_NEEDS
-
     recipe = Recipe(
-        python=sys.executable,
-        python_version=".".join(map(str, sys.version_info[:3])),
         requirements=own_requirements(_needs(backend, () if is_own else WORKER_NEEDS)),
         # What is compared is commits: both get the packages that are here, unless a commit asks for others.
         constraints=tuple(
@@ -238,7 +218,11 @@ def _commit_environment(
         ),
         source=f"{checkout.commit} {project.relative_to(checkout.root)}",
     )
-    return keep_environment(recipe, project=project, tell=tell)
+    python = keep_environment(recipe, project=project, tell=tell)
+    interpreter = ask_interpreter(python, folder=checkout.folder, has_own_firstgrad=is_own)
+    if is_own:
+        require_same_protocol(interpreter)
+    return interpreter
 
 
 def _needs(backend: BackendName, worker: tuple[str, ...]) -> tuple[str, ...]:

@@ -129,20 +129,12 @@ def fit_ratio(
 
     Draws depend on the numbers alone, so equal numbers have equal intervals, and exchanged sides the reciprocal ones.
 
-    Parameters
-    ----------
-    paired : bool
-        Whether the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
-    scatter : PooledScatter, optional
-        Of all groups that are compared: then the degrees of freedom are theirs, and the variance is theirs or that of
-        these two, whichever is larger. Two or three samples know little of their own scatter.
-    pool_below : int
-        With fewer samples on a side, both are taken to scatter alike; else each by its own (Welch).
+    `paired`: the k-th of both are of one round, so that what both share (a busy machine, a hot processor) cancels.
+    `scatter` is of all groups that are compared: then the degrees of freedom are theirs, and the variance is theirs or
+    that of these two, whichever is larger, as two or three samples know little of their own. With fewer samples than
+    `pool_below` on a side, both are taken to scatter alike; else each by its own (Welch).
 
-    Raises
-    ------
-    ValueError
-        Where a side is empty or has a number that is not finite and above zero, or pairs are not complete.
+    Raises ValueError where a side is empty or has a number that is not finite and above zero, or pairs aren't complete.
     """
     import numpy as np
 

@@ -8,7 +8,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import samples_table
@@ -69,9 +69,8 @@ def find_side(
     Raises UnknownSideError where nothing, or more than one commit, fits; the error says what is there.
     """
     names = [(record.environment.label, record.environment.git_commit) for record in records]
-    kind, value = _find_name(names, name, resolve)
-    place = 0 if kind is SideKind.LABEL else 1
-    chosen = tuple(record for record, known in zip(records, names, strict=True) if known[place] == value)
+    kind, value, is_chosen = _find_name(names, name, resolve)
+    chosen = tuple(compress(records, is_chosen))
     return StoredSide(name=name, kind=kind, value=value, samples=len(chosen)), chosen
 
 
@@ -92,9 +91,8 @@ def read_history(store: Store, records: Iterable[Record]) -> pd.DataFrame:
 def choose_side(samples: Iterable[tuple[str, str, str]], name: str, resolve: Callable[[str], str]) -> tuple[str, ...]:
     """Name the records that `find_side` finds, by id, label and commit of each sample, oldest first."""
     known = list(samples)
-    kind, value = _find_name([(label, commit) for _, label, commit in known], name, resolve)
-    place = 1 if kind is SideKind.LABEL else 2
-    return tuple(sample[0] for sample in known if sample[place] == value)
+    *_, is_chosen = _find_name([(label, commit) for _, label, commit in known], name, resolve)
+    return tuple(compress((record_id for record_id, _, _ in known), is_chosen))
 
 
 def _read_side(store: Store, name: str, resolve: Callable[[str], str]) -> list[Record]:
@@ -108,21 +106,20 @@ def _read_side(store: Store, name: str, resolve: Callable[[str], str]) -> list[R
     return list(store.records(record_ids=choose_side(samples, name, resolve)))
 
 
-def _find_name(names: Sequence[tuple[str, str]], name: str, resolve: Callable[[str], str]) -> tuple[SideKind, str]:
-    """Find what a name stands for among the labels and commits of samples, oldest first."""
-    if name and any(label == name for label, _ in names):
-        return SideKind.LABEL, name
+def _find_name(
+    names: Sequence[tuple[str, str]], name: str, resolve: Callable[[str], str]
+) -> tuple[SideKind, str, list[bool]]:
+    """Find what a name stands for among the labels and commits of samples, oldest first, and which have it."""
+    if name and any(is_chosen := [label == name for label, _ in names]):
+        return SideKind.LABEL, name, is_chosen
     commits = _newest_first([commit for _, commit in names])
     prefix = name.lower()
-    if _PREFIX.fullmatch(prefix):
-        fitting = [commit for commit in commits if commit.startswith(prefix)]
-        if len(fitting) > 1:
-            raise UnknownSideError(name, f"begins several commits: {', '.join(fitting)}. Give more digits")
-        if fitting:
-            return SideKind.COMMIT, fitting[0]
-    resolved = resolve(name)
+    fitting = [commit for commit in commits if commit.startswith(prefix)] if _PREFIX.fullmatch(prefix) else []
+    if len(fitting) > 1:
+        raise UnknownSideError(name, f"begins several commits: {', '.join(fitting)}. Give more digits")
+    resolved = fitting[0] if fitting else resolve(name)
     if resolved and resolved in commits:
-        return SideKind.COMMIT, resolved
+        return SideKind.COMMIT, resolved, [commit == resolved for _, commit in names]
     means = f" (commit {resolved[:SHORT_DIGITS]})" if resolved else ""
     raise UnknownSideError(name, f"no record has this label or commit{means}. {_describe(names, commits)}")
 
