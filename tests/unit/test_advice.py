@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.advise.advice import OfferedChoice, Trouble, Workload, find_offers, make_advice
-from firstgrad.advise.words import advice_sentences, alarm_sentences, lead_sentence
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict
+from firstgrad.show.advice import advice_sentences, alarm_sentences, lead_sentence
 from planted_advice import CROSSING, asked, planted_sample, planted_samples
 
 

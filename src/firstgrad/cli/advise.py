@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +13,14 @@ from firstgrad.case import BackendName, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.units import format_count, format_seconds, parse_seconds
+from firstgrad.units import parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from firstgrad.advise.advice import Advice, Offer, ScenarioAdvice
-    from firstgrad.advise.remedies import ProposedRemedy
+    from firstgrad.advise.advice import Advice
     from firstgrad.advise.samples import AdviceSamples, WantedChoice
-    from firstgrad.advise.situation import Saving
     from firstgrad.model import Model
-    from firstgrad.show.result import Part, Result
 
 EPILOG = """\b
 Examples:
@@ -39,7 +35,6 @@ Examples:
 Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 4 broke off;
 130 interrupted.
 """
-_SAVING = ("basis", "ratio", "saved_seconds", "is_sure", "of_what")
 _SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
 
 
@@ -141,6 +136,8 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     from firstgrad.advise.advice import find_offers, make_advice
     from firstgrad.advise.remedies import find_remedies
     from firstgrad.advise.situation import Situation, load_evidence, look_around
+    from firstgrad.show.advice import advice_document, advice_parts
+    from firstgrad.show.result import Result
 
     out.refuse_both()
     options.check()
@@ -155,7 +152,13 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
         surroundings=look_around(),
         evidence=load_evidence(),
     )
-    result = make_result(described, samples, advice, find_remedies(situation))
+    told = described, samples, advice, find_remedies(situation)
+    code = ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
+    result = Result(
+        parts=list(advice_parts(*told)),
+        document=advice_document(*told),
+        exit_code=ExitCode.DIFFERENT if advice.alarms else code,
+    )
     show(result, out)
     if options.output is not None and advice.scenarios:
         from firstgrad.show.style import write_picture
@@ -219,154 +222,3 @@ def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoic
             "--no-measure it advises from what is there"
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-# --- what is shown ------------------------------------------------------------------------------------------------
-
-
-def make_result(model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]) -> Result:
-    """Put an advice into sentences, tables and a document: what is wrong first, the remedies last."""
-    from firstgrad.show.result import Result
-
-    code = ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
-    return Result(
-        parts=list(_parts(model, samples, advice, remedies)),
-        document=_document(model, samples, advice, remedies),
-        exit_code=ExitCode.DIFFERENT if advice.alarms else code,
-    )
-
-
-def _parts(model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]) -> Iterator[Part]:
-    from firstgrad.advise.words import advice_sentences, alarm_sentences
-    from firstgrad.show.result import BLANK, Heading, Items, Style, Text
-
-    workload = advice.workload
-    yield Items(list(alarm_sentences(advice)), Style.BAD)
-    yield Heading(str(model))
-    yield Items(
-        [
-            f"Planned: {workload.evaluations:,} gradient evaluations ({workload.origin}).",
-            *workload.assumptions(),
-            *samples.notes,
-        ]
-    )
-    yield BLANK
-    yield Items(list(advice_sentences(advice)))
-    for scenario in advice.scenarios:
-        yield _offers_table(scenario)
-    yield Items(
-        [
-            f"No numbers: {choice.choice.name}, {choice.scenario}: {choice.reason}"
-            for choice in advice.left_out
-            if not choice.is_loud and choice.reason != "no samples"
-        ]
-    )
-    if remedies:
-        yield BLANK
-        yield Heading(f"{format_count(len(remedies), 'remedy').replace('remedys', 'remedies')}:")
-    for remedy in remedies:
-        yield Text(f"{remedy.remedy}: {remedy.because}", Style.BOLD)
-        lines = [f"gains {remedy.instead}"] * bool(remedy.instead)
-        lines += [*map(saving_sentence, remedy.savings), f"how: {remedy.how}"]
-        yield Items([f"  {line}" for line in lines])
-
-
-def _offers_table(advice: ScenarioAdvice) -> Part:
-    from firstgrad.show.result import Table, left, right
-
-    names = ("samples", "first gradient", "an evaluation", "total, import not", "import beside", "against the first")
-    against = {
-        rival.offer.choice: f"x{1 / rival.ratio.value:.2f}{'' if rival.is_beaten else ', undecided'}"
-        for rival in advice.rivals
-    }
-    return Table(
-        title=f"{advice.scenario} caches, least total first",
-        columns=(*left("choice"), *right(*names)),
-        rows=[(*_cells(offer), against.get(offer.choice, "")) for offer in advice.offers],
-    )
-
-
-def _cells(offer: Offer) -> tuple[str, ...]:
-    from firstgrad.advise.words import interval_text
-
-    return (
-        offer.choice.name,
-        str(len(offer.totals)),
-        interval_text(offer.option.first_gradient),
-        interval_text(offer.option.evaluation),
-        interval_text(offer.total),
-        format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
-    )
-
-
-def saving_sentence(saving: Saving) -> str:
-    """Say what a remedy saves, and how that is known."""
-    from firstgrad.advise.advice import ratio_text
-
-    sentence = f"{saving.basis}: leaves {ratio_text(saving.ratio)} of the {saving.of_what}"
-    if not saving.is_sure:
-        return f"{sentence}; these samples do not tell whether that saves anything"
-    if saving.saved_seconds is None:
-        return sentence
-    value, *ends = saving.saved_seconds
-    verb = "saves" if value > 0 else "costs"
-    low, high = ("?" if math.isinf(end) else format_seconds(end) for end in sorted(map(abs, ends)))
-    return f"{sentence}, {verb} {format_seconds(abs(value))} [{low}, {high}] here"
-
-
-def _document(
-    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
-) -> dict[str, Any]:
-    from firstgrad.advise.words import advice_sentences, alarm_sentences
-
-    return {
-        "model": str(model),
-        "place": samples.place,
-        "evaluations": advice.workload.evaluations,
-        "evaluations_in_a_row": advice.workload.in_a_row,
-        "alarms": list(alarm_sentences(advice)),
-        "sentences": list(advice_sentences(advice)),
-        "assumptions": [*advice.workload.assumptions(), *samples.notes],
-        "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
-        "left_out": [
-            {
-                "backend": choice.choice.backend,
-                "formulation": choice.choice.formulation,
-                "scenario": choice.scenario,
-                "trouble": choice.trouble,
-                "reason": choice.reason,
-            }
-            for choice in advice.left_out
-        ],
-        "remedies": [
-            {name: getattr(remedy, name) for name in ("remedy", "because", "how", "instead")}
-            | {"savings": [{name: getattr(saving, name) for name in _SAVING} for saving in remedy.savings]}
-            for remedy in remedies
-        ],
-    }
-
-
-def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
-    rivals = {rival.offer.choice: rival for rival in advice.rivals}
-    return {
-        "scenario": advice.scenario,
-        "is_decided": advice.is_decided,
-        "offers": [
-            {
-                "backend": offer.choice.backend,
-                "formulation": offer.choice.formulation,
-                "first_gradient_seconds": offer.option.first_gradient,
-                "evaluation_seconds": offer.option.evaluation,
-                "total_seconds": offer.total,
-                "import_seconds": offer.import_seconds,
-                "leader_over_this": rival.ratio if (rival := rivals.get(offer.choice)) else None,
-                "is_beaten": rival is not None and rival.is_beaten,
-                "more_samples": rival.more_samples if rival else None,
-            }
-            for offer in advice.offers
-        ],
-        "crossings": [
-            {"before": crossing.before.name, "after": crossing.after.name, "evaluations": crossing.evaluations}
-            for crossing in advice.breakeven.crossings
-        ],
-    }

@@ -7,8 +7,8 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.words import advice_sentences, alarm_sentences, count
 from firstgrad.show import drawing
+from firstgrad.show.advice import advice_sentences, alarm_sentences, count
 from firstgrad.show.result import Picture
 from firstgrad.show.words import shown
 from firstgrad.units import format_seconds

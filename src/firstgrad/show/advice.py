@@ -1,21 +1,28 @@
-"""Advice in plain sentences."""
+"""Advice in plain sentences, tables and a document."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.advise.advice import Trouble, ratio_text
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
+from firstgrad.show.result import BLANK, Heading, Items, Style, Table, Text, left, right
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from firstgrad.advise.advice import Advice, Offer, ScenarioAdvice
+    from firstgrad.advise.remedies import ProposedRemedy
+    from firstgrad.advise.samples import AdviceSamples
+    from firstgrad.advise.situation import Saving
     from firstgrad.estimates import Estimate
+    from firstgrad.model import Model
+    from firstgrad.show.result import Part
 
+_SAVING = ("basis", "ratio", "saved_seconds", "is_sure", "of_what")
 _IF = {
     Scenario.COLD: "If your cache is empty (cold)",
     Scenario.WARM: "If your cache is warm",
@@ -129,3 +136,135 @@ def _more(advice: ScenarioAdvice) -> str:
         more = f" {format_count(max(known), 'more sample')} of each might tell the others." if known else ""
         return f"Hundreds of samples would not tell all of them apart: take whichever you like.{more}"
     return f"About {format_count(max(known), 'more sample')} of each might (raise --samples)."
+
+
+# --- tables and the document ----------------------------------------------------------------------
+
+
+def advice_parts(
+    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
+) -> Iterator[Part]:
+    """Yield an advice in sentences and tables: what is wrong first, the remedies last."""
+    workload = advice.workload
+    yield Items(list(alarm_sentences(advice)), Style.BAD)
+    yield Heading(str(model))
+    yield Items(
+        [
+            f"Planned: {workload.evaluations:,} gradient evaluations ({workload.origin}).",
+            *workload.assumptions(),
+            *samples.notes,
+        ]
+    )
+    yield BLANK
+    yield Items(list(advice_sentences(advice)))
+    for scenario in advice.scenarios:
+        yield _offers_table(scenario)
+    yield Items(
+        [
+            f"No numbers: {choice.choice.name}, {choice.scenario}: {choice.reason}"
+            for choice in advice.left_out
+            if not choice.is_loud and choice.reason != "no samples"
+        ]
+    )
+    if remedies:
+        yield BLANK
+        yield Heading(f"{format_count(len(remedies), 'remedy').replace('remedys', 'remedies')}:")
+    for remedy in remedies:
+        yield Text(f"{remedy.remedy}: {remedy.because}", Style.BOLD)
+        lines = [f"gains {remedy.instead}"] * bool(remedy.instead)
+        lines += [*map(saving_sentence, remedy.savings), f"how: {remedy.how}"]
+        yield Items([f"  {line}" for line in lines])
+
+
+def _offers_table(advice: ScenarioAdvice) -> Part:
+    names = ("samples", "first gradient", "an evaluation", "total, import not", "import beside", "against the first")
+    against = {
+        rival.offer.choice: f"x{1 / rival.ratio.value:.2f}{'' if rival.is_beaten else ', undecided'}"
+        for rival in advice.rivals
+    }
+    return Table(
+        title=f"{advice.scenario} caches, least total first",
+        columns=(*left("choice"), *right(*names)),
+        rows=[(*_cells(offer), against.get(offer.choice, "")) for offer in advice.offers],
+    )
+
+
+def _cells(offer: Offer) -> tuple[str, ...]:
+    return (
+        offer.choice.name,
+        str(len(offer.totals)),
+        interval_text(offer.option.first_gradient),
+        interval_text(offer.option.evaluation),
+        interval_text(offer.total),
+        format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
+    )
+
+
+def saving_sentence(saving: Saving) -> str:
+    """Say what a remedy saves, and how that is known."""
+    sentence = f"{saving.basis}: leaves {ratio_text(saving.ratio)} of the {saving.of_what}"
+    if not saving.is_sure:
+        return f"{sentence}; these samples do not tell whether that saves anything"
+    if saving.saved_seconds is None:
+        return sentence
+    value, *ends = saving.saved_seconds
+    verb = "saves" if value > 0 else "costs"
+    low, high = ("?" if math.isinf(end) else format_seconds(end) for end in sorted(map(abs, ends)))
+    return f"{sentence}, {verb} {format_seconds(abs(value))} [{low}, {high}] here"
+
+
+def advice_document(
+    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
+) -> dict[str, Any]:
+    """Return what ``advise --json`` writes."""
+    return {
+        "model": str(model),
+        "place": samples.place,
+        "evaluations": advice.workload.evaluations,
+        "evaluations_in_a_row": advice.workload.in_a_row,
+        "alarms": list(alarm_sentences(advice)),
+        "sentences": list(advice_sentences(advice)),
+        "assumptions": [*advice.workload.assumptions(), *samples.notes],
+        "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
+        "left_out": [
+            {
+                "backend": choice.choice.backend,
+                "formulation": choice.choice.formulation,
+                "scenario": choice.scenario,
+                "trouble": choice.trouble,
+                "reason": choice.reason,
+            }
+            for choice in advice.left_out
+        ],
+        "remedies": [
+            {name: getattr(remedy, name) for name in ("remedy", "because", "how", "instead")}
+            | {"savings": [{name: getattr(saving, name) for name in _SAVING} for saving in remedy.savings]}
+            for remedy in remedies
+        ],
+    }
+
+
+def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
+    rivals = {rival.offer.choice: rival for rival in advice.rivals}
+    return {
+        "scenario": advice.scenario,
+        "is_decided": advice.is_decided,
+        "offers": [
+            {
+                "backend": offer.choice.backend,
+                "formulation": offer.choice.formulation,
+                "first_gradient_seconds": offer.option.first_gradient,
+                "evaluation_seconds": offer.option.evaluation,
+                "total_seconds": offer.total,
+                "import_seconds": offer.import_seconds,
+                "leader_over_this": rival.ratio if (rival := rivals.get(offer.choice)) else None,
+                "is_beaten": rival is not None and rival.is_beaten,
+                "more_samples": rival.more_samples if rival else None,
+            }
+            for offer in advice.offers
+        ],
+        "crossings": [
+            {"before": crossing.before.name, "after": crossing.after.name, "evaluations": crossing.evaluations}
+            for crossing in advice.breakeven.crossings
+        ],
+    }
