@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firstgrad.errors import SpecError
-from firstgrad.pose.points import groups
 from firstgrad.pose.spec import Formulation, Likelihood, PoseSpec, WalkAxis
 
 
@@ -22,7 +21,7 @@ def places(spec: PoseSpec) -> dict[str, tuple[int, int, tuple[int, ...]]]:
     if spec.walk_axis is not WalkAxis.TIME:
         raise SpecError("walk_axis", "the hand-written densities know 'time' only")
     found, begin = {}, 0
-    for group in groups(replace(spec, formulation=Formulation.VECTORISED)):
+    for group in replace(spec, formulation=Formulation.VECTORISED).groups:
         found[group.value_name] = (begin, begin + group.size, group.shape)
         begin += group.size
     return found

@@ -44,19 +44,9 @@ terms are of order one (nats per unit), so 1e-10 is rounding and nothing else.
 
 
 def compare_logp(expected: float, got: float, rtol: float = LOGP_RTOL) -> tuple[Mismatch, ...]:
-    """Compare two log-densities.
+    """Compare two log-densities, by a difference relative to max(|expected|, 1); empty where they agree.
 
-    Parameters
-    ----------
-    expected, got : float
-        The oracle's and the measured one.
-    rtol : float
-        Allowed difference relative to max(|expected|, 1).
-
-    Returns
-    -------
-    tuple of Mismatch
-        Empty where they agree. NaN agrees with NaN only, an infinity with itself only.
+    NaN agrees with NaN only, an infinity with itself only.
     """
     excess = _excess(np.asarray(expected), np.asarray(got), np.maximum(np.abs(expected), 1.0), rtol)
     if excess <= 1:
@@ -71,34 +61,12 @@ def compare_gradient(
     rtol: float = GRADIENT_RTOL,
     rounding: float = 0.0,
 ) -> tuple[Mismatch, ...]:
-    """Compare two gradients, group by group.
+    """Compare two gradients by value name, group by group; `rounding` is an absolute difference that is allowed, too.
 
-    Parameters
-    ----------
-    model : sequence of Group, or what has groups
-        Whose groups.
-    expected, got : mapping of str to array
-        The oracle's gradient and the measured one, by value name.
-    rtol : float
-        Allowed difference relative to each value's scale.
-    rounding : float
-        Allowed absolute difference, where it is more: see `allowed_rounding`.
-
-    Returns
-    -------
-    tuple of Mismatch
-        One for each group that differs, in model order: its worst value, and how many of its values differ.
-        NaN agrees with NaN only, an infinity with itself only.
-
-    Raises
-    ------
-    ValueError
-        Where a gradient lacks a group or has it in a wrong shape.
-
-    Notes
-    -----
-    A value's scale is the largest of its own size, `GROUP_SHARE` of the group's largest and
-    `ABSOLUTE_SCALE`; with an HMM, rounding of the recursion is allowed beside it.
+    A value's scale is the largest of its own size, `GROUP_SHARE` of the group's largest and `ABSOLUTE_SCALE`; with an
+    HMM, rounding of the recursion is allowed beside it (`allowed_rounding`). Returns, in model order, the worst value
+    of each group that differs, and how many of its values differ; NaN agrees with NaN only, an infinity with itself
+    only. Raises ValueError where a gradient lacks a group or has it in a wrong shape.
     """
     found = []
     for group in groups_of(model):
@@ -125,24 +93,9 @@ def compare_gradient(
 def finiteness(
     model: Grouped | Sequence[Group], gradient: Mapping[str, NDArray[np.float64]]
 ) -> tuple[GroupFiniteness, ...]:
-    """Count the values of a gradient that are NaN or infinite.
+    """Count the NaN and infinite values of each group of a gradient, given by value name, in model order.
 
-    Parameters
-    ----------
-    model : sequence of Group, or what has groups
-        Whose groups.
-    gradient : mapping of str to array
-        By value name; scalars may be plain numbers.
-
-    Returns
-    -------
-    tuple of GroupFiniteness
-        Every group, in model order.
-
-    Raises
-    ------
-    ValueError
-        Where the gradient lacks a group or has it in a wrong shape.
+    Raises ValueError where the gradient lacks a group or has it in a wrong shape.
     """
     counts = []
     for group in groups_of(model):

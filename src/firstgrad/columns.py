@@ -269,15 +269,10 @@ def end_seconds(record: Record) -> float | None:
 
 
 def find_known(record: Record) -> Known:
-    """Find what is known of a sample that its time or memory limit stopped.
+    """Find what is known of a sample that its time or memory limit stopped; empty for all others.
 
     Processor seconds have no bounds: nobody asked for them when it was stopped. Wall seconds are true to within what
     lies between two phases, some hundredths of a second.
-
-    Returns
-    -------
-    Known
-        Empty for all other samples.
     """
     failure, end = record.failure, end_seconds(record)
     if record.status not in (Status.TIMEOUT, Status.OUT_OF_MEMORY) or failure is None:

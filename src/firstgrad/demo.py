@@ -42,11 +42,8 @@ TIME_LIMIT_SECONDS = 240.0
 def demo_cases() -> list[Case]:
     """List the demonstration's cases: two backends, each with the HMM off and on.
 
-    Returns
-    -------
-    list of Case
-        JAX at the default size. Beside it C, or Numba where there is no C++ compiler, at the smallest size: their
-        cold cost follows the number of distinct kernels, hardly the size.
+    JAX at the default size; beside it C, or Numba where there is no C++ compiler, at the smallest size: their cold cost
+    follows the number of distinct kernels, hardly the size.
     """
     other = BackendName.C if shutil.which("g++") else BackendName.NUMBA
     small = PoseSpec(

@@ -48,13 +48,7 @@ ADVICE = {
 
 
 def find_doubts(record: Record) -> tuple[Doubt, ...]:
-    """Find what may spoil a record.
-
-    Returns
-    -------
-    tuple of Doubt
-        In the order of the catalogue; empty where nothing is wrong.
-    """
+    """Find what may spoil a record, in the order of the catalogue."""
     environment = record.environment
     unaccounted, whole = record.unaccounted_seconds, record.time_to_first_gradient_seconds
     evaluated = record.phase(Phase.EVALUATE) is not None
@@ -120,13 +114,7 @@ def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:
 
 
 def why_unusable(record: Record) -> str:
-    """Say why a sample's numbers don't count.
-
-    Returns
-    -------
-    str
-        One line; '' where they do.
-    """
+    """Say in a line why a sample's numbers don't count; '' where they do."""
     return clean_line(" ".join(_why(record).split()))
 
 

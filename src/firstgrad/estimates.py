@@ -26,16 +26,11 @@ class Estimate:
 def estimate_median(samples: Sequence[float], *, confidence: float = 0.95) -> Estimate:
     """Estimate a median with its distribution-free interval.
 
-    The interval's ends are order statistics, the innermost pair that reaches the wanted confidence (Conover,
-    Practical Nonparametric Statistics, 3.2). It assumes independent samples, nothing about their distribution.
+    The interval's ends are order statistics, the innermost pair that reaches the wanted confidence (Conover, Practical
+    Nonparametric Statistics, 3.2). It assumes independent samples, nothing about their distribution.
     ``scipy.stats.quantile_test`` gives the same ends, and none where the whole range doesn't reach the confidence,
-    which is with fewer than 6 samples for 0.95, as most cases have: then this is the range, with the confidence that
-    it has.
-
-    Raises
-    ------
-    ValueError
-        Where there are no samples.
+    which is with fewer than 6 samples for 0.95, as most cases have: then this is the range, with the confidence that it
+    has. Raises ValueError where there are no samples.
     """
     if not samples:
         raise ValueError("no samples to estimate from")

@@ -59,10 +59,7 @@ def flatten(point: Mapping[str, NDArray[np.float64]], model: Grouped | Sequence[
 def unflatten(vector: NDArray[np.float64], model: Grouped | Sequence[Group]) -> Point:
     """Return the groups that a flat vector holds, as copies; the inverse of `flatten`.
 
-    Raises
-    ------
-    ValueError
-        Where the vector's length is not the groups' number of values.
+    Raises ValueError where the vector's length is not the groups' number of values.
     """
     import numpy as np
 

@@ -68,12 +68,8 @@ def check_reference(reference: str, folder: Path | None = None) -> None:
     """Refuse a reference to a file or module that isn't there (or in another checkout), or to a name that it hasn't.
 
     What can't be told without importing it passes: a module that only Python's own machinery finds, a name that may
-    come from ``import *``, a module's ``__getattr__`` or `globals()`.
-
-    Raises
-    ------
-    SpecError
-        Naming what is missing, and what is there.
+    come from ``import *``, a module's ``__getattr__`` or `globals()`. Raises SpecError naming what is missing, and what
+    is there.
     """
     place, _, name = reference.rpartition(":")
     if not place:

@@ -18,7 +18,6 @@ from firstgrad.measure.worker import nearby_points
 from firstgrad.points import add_terms, unflatten
 from firstgrad.pose.data import PoseData, generate
 from firstgrad.pose.oracle import logp, value_and_gradient
-from firstgrad.pose.points import groups
 from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
@@ -86,7 +85,7 @@ def test_graph_agrees_with_the_oracle(spec, formulation):
     spec = replace(spec, formulation=formulation)
     data = generate(spec)
     model = build(spec, data)
-    assert [value.name for value in model.value_vars] == [group.value_name for group in groups(spec)]
+    assert [value.name for value in model.value_vars] == [group.value_name for group in spec.groups]
     logp_function, gradient_function = logp_of(model), gradient_of(model)
     for point in (dict(data.initial), *nearby_points(dict(data.initial), count=1, scale=0.05)):
         expected_logp, expected = value_and_gradient(spec, data, point)

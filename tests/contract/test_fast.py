@@ -24,7 +24,6 @@ from firstgrad.errors import ModelError
 from firstgrad.points import unflatten
 from firstgrad.pose.data import generate
 from firstgrad.pose.oracle import value_and_gradient
-from firstgrad.pose.points import groups
 from firstgrad.pose.spec import Formulation, HmmSpec, Missing, PoseSpec
 
 TINY = PoseSpec(n_timesteps=4, n_directions=2)
@@ -63,7 +62,7 @@ def test_log_density_and_gradient_agree_with_the_oracle(posed):
     logp, flat = gradient(vector)
     expected_logp, expected = value_and_gradient(spec, data, point)
     assert not compare_logp(expected_logp, logp)
-    assert not compare_gradient(groups(spec), expected, unflatten(flat, groups(spec)))
+    assert not compare_gradient(spec.groups, expected, unflatten(flat, spec.groups))
 
 
 def test_the_whole_gradient_is_one_compiled_module(posed):
@@ -113,7 +112,7 @@ def test_the_mode_gives_pymcs_own_functions_the_same_numbers():
     model = firstgrad.build_pose_model(TINY, data)
     flat = model.compile_dlogp(mode=firstgrad.fast_mode())(data.initial)
     _, expected = value_and_gradient(TINY, data, data.initial)
-    assert not compare_gradient(groups(TINY), expected, unflatten(np.asarray(flat), groups(TINY)))
+    assert not compare_gradient(TINY.groups, expected, unflatten(np.asarray(flat), TINY.groups))
 
 
 def test_the_mode_compiles_no_module_for_a_constant():

@@ -11,7 +11,6 @@ from firstgrad.agreement import GRADIENT_RTOL, LOGP_RTOL, compare_gradient, comp
 from firstgrad.points import Group
 from firstgrad.pose.data import generate
 from firstgrad.pose.oracle import allowed_rounding, gradient
-from firstgrad.pose.points import groups
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import GroupFiniteness, Mismatch
 
@@ -149,7 +148,7 @@ def test_finiteness_counts_every_group_in_order(expected, got):
     got["x_root"][1, 1] = math.inf
     got["obs_sigma_log__"] = np.float64("-inf")
     found = finiteness(SPEC, got)
-    assert [each.group for each in found] == [group.name for group in groups(SPEC)]
+    assert [each.group for each in found] == [group.name for group in SPEC.groups]
     by_name = {each.group: each for each in found}
     assert by_name["x_root"] == GroupFiniteness(group="x_root", values=12, nan=3, infinite=1)
     assert by_name["obs_sigma"] == GroupFiniteness(group="obs_sigma", values=1, nan=0, infinite=1)

@@ -21,7 +21,7 @@ from firstgrad.pose.data import (
     project,
     unit_directions,
 )
-from firstgrad.pose.points import groups, to_vectorised
+from firstgrad.pose.points import to_vectorised
 from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PoseSpec, Skeleton
 
 SMALL = PoseSpec(n_timesteps=4, n_directions=3, n_cameras=2, hmm=HmmSpec(n_states=2))
@@ -78,7 +78,7 @@ def test_generated_data_pass_their_own_check(skeleton, n_states, steps):
     )
     data = generate(spec)
     check_data(spec, data)
-    assert list(data.initial) == [group.value_name for group in groups(spec)]
+    assert list(data.initial) == [group.value_name for group in spec.groups]
     assert tuple(data.parents) == spec.joint_parents
 
 
@@ -179,7 +179,7 @@ def test_an_empty_start_is_refused():
 def test_start_values_of_a_richer_model_serve_a_simpler_one():
     simple = replace(SMALL, hmm=None, likelihood=Likelihood.GAUSSIAN)
     check_data(simple, generate(SMALL))
-    assert list(initial_point(simple, generate(SMALL))) == [group.value_name for group in groups(simple)]
+    assert list(initial_point(simple, generate(SMALL))) == [group.value_name for group in simple.groups]
 
 
 def test_directions_have_length_one():

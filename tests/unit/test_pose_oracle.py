@@ -25,7 +25,7 @@ from firstgrad.pose.densities import (
     posterior,
 )
 from firstgrad.pose.oracle import canonical, complex_terms, forward, gradient, logp, logp_terms, value_and_gradient
-from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.points import to_per_joint, to_vectorised
 from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
@@ -199,7 +199,7 @@ def test_complex_logaddexp_agrees_with_numpy():
 def test_the_mapping_helper_moves_every_value():
     spec = replace(TINY, hmm=HmmSpec(n_states=2), formulation=Formulation.PER_JOINT)
     _, point = moved(spec)
-    assert sum(value.size for value in to_vectorised(point, spec).values()) == sum(group.size for group in groups(spec))
+    assert sum(value.size for value in to_vectorised(point, spec).values()) == sum(group.size for group in spec.groups)
 
 
 # The gradient
@@ -234,7 +234,7 @@ def assert_by_hand_is_the_complex_step(spec):
     data, point = moved(spec)
     per_joint = replace(spec, formulation=Formulation.PER_JOINT)
     expected = complex_step_gradient(spec, data, point)
-    assert list(expected) == [group.value_name for group in groups(spec)]
+    assert list(expected) == [group.value_name for group in spec.groups]
     assert_same(gradient(spec, data, point), expected)
     assert_same(gradient(per_joint, data, to_per_joint(point, spec)), to_per_joint(expected, spec))
 
@@ -243,7 +243,7 @@ def test_complex_step_speaks_the_formulation_it_was_asked_in():
     spec = PoseSpec(n_timesteps=2, n_directions=2, n_cameras=1, hmm=HmmSpec(n_states=2))
     data, point = moved(spec)
     found = complex_step_gradient(spec, data, point)
-    assert list(found) == [group.value_name for group in groups(spec)]
+    assert list(found) == [group.value_name for group in spec.groups]
     assert_same(gradient(spec, data, point), found)
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.points import flatten, unflatten
-from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.points import to_per_joint, to_vectorised
 from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, PoseSpec
 
 
 def n_values(spec):
-    return sum(group.size for group in groups(spec))
+    return sum(group.size for group in spec.groups)
 
 
 def numbered(spec):
@@ -41,14 +41,14 @@ def small_specs(draw):
 )
 def test_the_default_case_has_the_published_counts(hmm, n_groups, values):
     spec = PoseSpec(hmm=hmm)
-    assert len(groups(spec)) == n_groups
+    assert len(spec.groups) == n_groups
     assert n_values(spec) == values
     assert n_values(replace(spec, formulation=Formulation.VECTORISED)) == values
 
 
 def test_per_joint_groups_are_named_as_the_model_names_them():
     spec = PoseSpec(n_timesteps=2, n_directions=2, hmm=HmmSpec(n_states=1))
-    assert [(group.value_name, group.shape) for group in groups(spec)] == [
+    assert [(group.value_name, group.shape) for group in spec.groups] == [
         ("eta2_root_log__", ()),
         ("rho_log__", (2,)),
         ("sigma2_log__", (2,)),
@@ -68,7 +68,7 @@ def test_per_joint_groups_are_named_as_the_model_names_them():
 
 def test_vectorised_groups_are_one_array_a_quantity():
     spec = PoseSpec(n_timesteps=7, n_directions=2, formulation=Formulation.VECTORISED, hmm=HmmSpec(n_states=4))
-    shapes = {group.name: group.shape for group in groups(spec)}
+    shapes = {group.name: group.shape for group in spec.groups}
     assert shapes["raw_u"] == (7, 2, 3)
     assert shapes["length"] == (7, 2)
     assert shapes["hmm_mu_raw"] == (4, 3, 3)
@@ -77,7 +77,7 @@ def test_vectorised_groups_are_one_array_a_quantity():
 
 
 def test_gaussian_has_no_log_odds():
-    names = [group.name for group in groups(PoseSpec(likelihood=Likelihood.GAUSSIAN))]
+    names = [group.name for group in PoseSpec(likelihood=Likelihood.GAUSSIAN).groups]
     assert len(names) == 15
     assert "logodds_inlier" not in names
 
@@ -89,7 +89,7 @@ def test_flatten_and_unflatten_undo_each_other(spec):
     point = unflatten(vector, spec)
     np.testing.assert_array_equal(flatten(point, spec), vector)
     assert [(name, value.shape) for name, value in point.items()] == [
-        (group.value_name, group.shape) for group in groups(spec)
+        (group.value_name, group.shape) for group in spec.groups
     ]
 
 
@@ -104,7 +104,7 @@ def test_the_two_formulations_map_to_each_other(spec):
     mapped = forth(point, spec)
     returned = back(mapped, other)
     assert [(name, value.shape) for name, value in mapped.items()] == [
-        (group.value_name, group.shape) for group in groups(other)
+        (group.value_name, group.shape) for group in other.groups
     ]
     assert sorted(flatten(mapped, other)) == list(range(n_values(spec)))
     assert list(returned) == list(point)

@@ -66,10 +66,9 @@ class FakeBackend:
         import numpy as np
 
         from firstgrad.points import Group
-        from firstgrad.pose.points import groups
 
         if isinstance(built.model, tuple):
-            return groups(built.model[0])
+            return tuple(built.model[0].groups)
         return tuple(Group(name, np.shape(value), value_name=name) for name, value in point.items())
 
     def start_point(self, built: BuiltModel) -> Point:

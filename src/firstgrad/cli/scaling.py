@@ -13,7 +13,6 @@ from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
@@ -70,6 +69,8 @@ def scaling(
     from pathlib import Path
 
     from firstgrad.growth.lines import find_growth
+    from firstgrad.show.growth import growth_pictures, ratio_pictures
+    from firstgrad.show.style import save_picture
 
     out.refuse_both()
     with open_source(store, source) as opened:
@@ -80,8 +81,9 @@ def scaling(
     contrasts = _find_contrasts(samples, axes, metrics, _contrasts(contrast))
     show(scaling_result(growths, contrasts), out)
     if output is not None:
-        for path in _draw(growths, contrasts, Path(output)):
-            say(path, out=not (out.json or out.markdown))
+        for picture in (*growth_pictures(growths), *ratio_pictures(contrasts)):
+            for path in save_picture(picture, Path(output)):
+                say(path, out=not (out.json or out.markdown))
 
 
 def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve]) -> Result:
@@ -90,7 +92,7 @@ def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[Contrast
 
     parts: list[Part] = []
     for growth in growths:
-        cliffs = [f"cliff: {line.name}: {_cliff(cliff)}" for line in growth.lines for cliff in _cliffs(line)]
+        cliffs = [f"cliff: {line.name}: {_cliff(cliff)}" for line in growth.lines for cliff in line.law.cliffs]
         heading = Heading(f"{growth.metric.title} along {growth.axis} ({growth.common})")
         parts += [heading, _laws_table(growth), Items(cliffs, Style.DOUBT), BLANK]
     alike: dict[tuple[str, str, str], list[ContrastCurve]] = {}
@@ -105,12 +107,6 @@ def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[Contrast
         "ratios": [document for curve in contrasts for document in _ratio_documents(curve)],
     }
     return Result(parts=parts, document=document)
-
-
-def _cliffs(line: FittedLine) -> tuple[Cliff, ...]:
-    from firstgrad.growth.law import NoLaw
-
-    return () if isinstance(line.law, NoLaw) else line.law.cliffs
 
 
 def _cliff(cliff: Cliff) -> str:
@@ -169,8 +165,6 @@ def _bounded(interval: Interval, write: Callable[[float], str]) -> str:
 
 
 def _law_document(growth: MetricGrowth, line: FittedLine) -> dict[str, Any]:
-    from firstgrad.growth.law import NoLaw
-
     law, seen = line.law, line.law.observations
     fields = ("exponent", "slope", "fixed_cost", "constant", "growth", "spread", "r_squared")
     return {
@@ -179,14 +173,14 @@ def _law_document(growth: MetricGrowth, line: FittedLine) -> dict[str, Any]:
         "unit": growth.metric.unit,
         "common": growth.common,
         "name": line.name,
-        "verdict": "no law" if isinstance(law, NoLaw) else law.verdict,
-        "sentence": law.reason if isinstance(law, NoLaw) else law.sentence,
+        "verdict": getattr(law, "verdict", "no law"),
+        "sentence": law.sentence,
         "smallest": min(seen.sizes),
         "largest": max(seen.sizes),
         "samples": len(seen.sizes),
         "censored": sum(seen.is_censored),
-        "cliffs": [_cliff(cliff) for cliff in _cliffs(line)],
-        **{field: None if isinstance(law, NoLaw) else getattr(law, field) for field in fields},
+        "cliffs": [_cliff(cliff) for cliff in law.cliffs],
+        **{field: getattr(law, field, None) for field in fields},
     }
 
 
@@ -245,11 +239,3 @@ def _find_contrasts(
         along = [curve for axis in axes for curve in find_contrasts(samples, axis, metrics, [contrast])]
         curves += along or find_contrasts(samples, axes[0], metrics, [contrast], least_sizes=1)
     return curves
-
-
-def _draw(growths: Sequence[MetricGrowth], contrasts: Sequence[ContrastCurve], folder: Path) -> list[Path]:
-    from firstgrad.show.growth import growth_pictures, ratio_pictures
-    from firstgrad.show.style import save_picture
-
-    pictures = *growth_pictures(growths), *ratio_pictures(contrasts)
-    return [path for picture in pictures for path in save_picture(picture, folder)]

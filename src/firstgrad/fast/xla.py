@@ -70,10 +70,7 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
 def require_jax(name: BackendName = BackendName.JAX_DIRECT) -> None:
     """Look for JAX, and switch its 64 bits on, as PyTensor does.
 
-    Raises
-    ------
-    BackendUnavailable
-        Where JAX isn't installed.
+    Raises BackendUnavailable where JAX isn't installed.
     """
     if find_spec("jax") is None:
         raise BackendUnavailable(name, "the package jax", 'pip install "firstgrad[jax]"')

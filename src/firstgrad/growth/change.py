@@ -248,11 +248,10 @@ def _compare_exponents(base: GrowthLaw, head: GrowthLaw, confidence: float) -> C
     largest: where nothing grows, a fixed cost makes any exponent possible, and growth alone is determined.
     """
     laws = base, head
-    if all(law.verdict.is_growing for law in laws) and base.has_fixed_cost == head.has_fixed_cost:
-        sides = tuple(law.plausible.exponent for law in laws)
-        return _changed("exponent", sides, laws, confidence, LEAST_EXPONENT, SAME_EXPONENT)
-    sides = tuple(_mean_slope(law) for law in laws)
-    return _changed("mean slope", sides, laws, confidence, LEAST_EXPONENT, SAME_EXPONENT)
+    both_grow = all(law.verdict.is_growing for law in laws) and base.has_fixed_cost == head.has_fixed_cost
+    sides = tuple(law.plausible.exponent if both_grow else _mean_slope(law) for law in laws)
+    what = "exponent" if both_grow else "mean slope"
+    return _changed(what, sides, laws, confidence, LEAST_EXPONENT, SAME_EXPONENT)
 
 
 def _compare_fixed_costs(base: GrowthLaw, head: GrowthLaw, hosts: tuple[int, int], confidence: float) -> ChangedPart:
@@ -263,9 +262,10 @@ def _compare_fixed_costs(base: GrowthLaw, head: GrowthLaw, hosts: tuple[int, int
     """
     laws, scale = (base, head), base.levels[hosts[0]]
     what = "fixed cost" if any(law.verdict.is_growing for law in laws) else "level"
+    middles = [math.sqrt(min(law.observations.sizes) * max(law.observations.sizes)) for law in laws]
     sides = tuple(
-        law.plausible.fixed_cost(host) if what == "fixed cost" else law.plausible.value_at(_middle(law), host)
-        for law, host in zip(laws, hosts, strict=True)
+        law.plausible.fixed_cost(host) if what == "fixed cost" else law.plausible.value_at(middle, host)
+        for law, host, middle in zip(laws, hosts, middles, strict=True)
     )
     return _changed(what, sides, laws, confidence, LEAST_SHARE * scale, SAME_SHARE * scale)
 
@@ -286,10 +286,6 @@ def _mean_slope(law: GrowthLaw) -> Interval:
     return Interval(
         *(math.log(end) / span if end > 0 else -math.inf for end in (growth.value, growth.low, growth.high))
     )
-
-
-def _middle(law: GrowthLaw) -> float:
-    return math.sqrt(min(law.observations.sizes) * max(law.observations.sizes))
 
 
 def _changed(

@@ -220,10 +220,16 @@ class PlausibleLaws:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoLaw:
-    """Why there is no law, and for what."""
+    """Why there is no law, and for what; it has no cliffs either."""
 
     observations: Observations
     reason: str
+    cliffs: tuple[Cliff, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What stands where a law has its sentence."""
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

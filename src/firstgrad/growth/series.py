@@ -189,7 +189,14 @@ def tell_apart(series: Sequence[MetricSeries]) -> tuple[str, ...]:
     """
     conditions = [dict(one.conditions) for one in series]
     names = [_name_differing(own, conditions) for own in conditions]
-    limits = [_limits(one.case) for one in series]
+    limits = [
+        {
+            "evaluations": str(one.case.evaluations),
+            "time limit [s]": f"{one.case.time_limit_seconds or ''}",
+            "memory limit [B]": f"{one.case.memory_limit_bytes or ''}",
+        }
+        for one in series
+    ]
     titles = [(str(one.case), name) for one, name in zip(series, names, strict=True)]
     alike = [[limits[i] for i, other in enumerate(titles) if other == title] for title in titles]
     named = (_name_differing(own, others) for own, others in zip(limits, alike, strict=True))
@@ -200,14 +207,6 @@ def _name_differing(one: dict[str, str], others: Sequence[dict[str, str]]) -> st
     fields = dict.fromkeys(field for other in others for field in other)
     differing = [field for field in fields if len({other.get(field, "") for other in others}) > 1]
     return ", ".join(f"{field} {one.get(field) or 'none'}" for field in differing)
-
-
-def _limits(case: Case) -> dict[str, str]:
-    return {
-        "evaluations": str(case.evaluations),
-        "time limit [s]": f"{case.time_limit_seconds or ''}",
-        "memory limit [B]": f"{case.memory_limit_bytes or ''}",
-    }
 
 
 def _point(key: str, records: Sequence[Record], metric: Column) -> SeriesPoint | None:

@@ -169,10 +169,7 @@ class CellSample:
     def value_of(self, metric: str) -> float | None:
         """Return a metric's number.
 
-        Raises
-        ------
-        CellFailedError
-            Where the sample failed: asv shows the cell as failed, with this message.
+        Raises CellFailedError where the sample failed: asv shows the cell as failed, with this message.
         """
         if self.is_unavailable:
             from asv_runner.benchmarks.mark import SkipNotImplemented

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstgrad.errors import SpecError
-from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.points import to_per_joint, to_vectorised
 from firstgrad.pose.spec import Formulation, PoseSpec, check_parents
 
 if TYPE_CHECKING:
@@ -46,20 +46,10 @@ class PoseData:
 
 
 def generate(spec: PoseSpec) -> PoseData:
-    """Draw seeded data for a pose model.
+    """Generate the data of a pose model, with start values equal to the true ones in the formulation of `spec`.
 
-    A hidden state path, directions around each state's canonical direction, a root walk, and C cameras on
-    a ring that look at the scene's middle.
-
-    Parameters
-    ----------
-    spec : PoseSpec
-        The model. Formulation, backend and the like change nothing in the data.
-
-    Returns
-    -------
-    PoseData
-        With start values equal to the true ones, in the formulation of `spec`.
+    A hidden state path, directions around each state's canonical direction, a root walk, and C cameras on a ring that
+    look at the scene's middle. Formulation, backend and the like change nothing in the data.
     """
     rng = np.random.default_rng(spec.seed)
     n_states = spec.hmm.n_states if spec.hmm else 2
@@ -96,28 +86,21 @@ def generate(spec: PoseSpec) -> PoseData:
 def initial_point(spec: PoseSpec, data: PoseData) -> Point:
     """Give the data's start values under the names of the spec's formulation.
 
-    Returns
-    -------
-    Point
-        One array a group of `spec`, in model order.
-
-    Raises
-    ------
-    SpecError
-        Where a group has no start value, or one of a wrong shape or that isn't finite.
+    Returns one array a group of `spec`, in model order. Raises SpecError where a group has no start value, or one of a
+    wrong shape or that isn't finite.
     """
     written = _written_as(spec, data.initial)
-    for group in groups(written):
+    for group in written.groups:
         _check_start(group, data.initial)
     convert = to_per_joint if spec.formulation is Formulation.PER_JOINT else to_vectorised
-    return convert({group.value_name: data.initial[group.value_name] for group in groups(written)}, written)
+    return convert({group.value_name: data.initial[group.value_name] for group in written.groups}, written)
 
 
 def _written_as(spec: PoseSpec, initial: Mapping[str, NDArray[np.float64]]) -> PoseSpec:
     """Tell by its names in which formulation a point is written; the spec's own where that is open."""
     other = next(each for each in Formulation if each is not spec.formulation)
     candidates = (spec, replace(spec, formulation=other))
-    return max(candidates, key=lambda each: sum(group.value_name in initial for group in groups(each)))
+    return max(candidates, key=lambda each: sum(group.value_name in initial for group in each.groups))
 
 
 def _check_start(group: Group, initial: Mapping[str, NDArray[np.float64]]) -> None:
@@ -134,10 +117,7 @@ def _check_start(group: Group, initial: Mapping[str, NDArray[np.float64]]) -> No
 def check_data(spec: PoseSpec, data: PoseData) -> None:
     """Check that data fit a spec.
 
-    Raises
-    ------
-    SpecError
-        Naming the field: ``observations``, ``cameras``, ``parents`` or ``initial``.
+    Raises SpecError naming the field: ``observations``, ``cameras``, ``parents`` or ``initial``.
     """
     wanted = (spec.n_cameras, spec.n_timesteps, spec.n_joints, 2)
     if data.observations.shape != wanted:
@@ -180,13 +160,7 @@ def joint_positions(
 
 
 def project(positions: NDArray[np.float64], cameras: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Project joints into every camera.
-
-    Returns
-    -------
-    array, shape (C, T, J, 2)
-        Pixels.
-    """
+    """Project joints into every camera: pixels, shape (C, T, J, 2)."""
     homogeneous = np.concatenate([positions, np.ones((*positions.shape[:-1], 1))], axis=-1)
     seen: NDArray[np.float64] = np.einsum("cij,tkj->ctki", cameras, homogeneous)
     depth: NDArray[np.float64] = np.maximum(seen[..., 2:], MIN_DEPTH)
@@ -194,13 +168,7 @@ def project(positions: NDArray[np.float64], cameras: NDArray[np.float64]) -> NDA
 
 
 def ancestor_matrix(parents: tuple[int, ...]) -> NDArray[np.float64]:
-    """Which bones lie between the root and each joint.
-
-    Returns
-    -------
-    array, shape (J, K)
-        1.0 where bone k (column k - 1) is on the way from the root to joint j.
-    """
+    """Which bones lie between the root and each joint: a matrix (J, K), 1.0 where bone k, column k - 1, does."""
     matrix = np.zeros((len(parents), len(parents) - 1))
     for joint, parent in enumerate(parents):
         if parent >= 0:

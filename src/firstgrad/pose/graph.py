@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def build_pose_model(spec: PoseSpec | None = None, data: PoseData | None = None) -> pm.Model:
     """Build the pose model.
 
-    Returns its groups are those of ``firstgrad.points.groups(spec)``, in that order. Raises SpecError where the data
+    Returns its groups are those of ``spec.groups``, in that order. Raises SpecError where the data
     do not fit the spec; the error names the field.
     """
     spec = spec or PoseSpec()

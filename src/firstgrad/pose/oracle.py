@@ -33,7 +33,7 @@ from firstgrad.pose.densities import (
     project,
     unit,
 )
-from firstgrad.pose.points import groups, to_per_joint, to_vectorised
+from firstgrad.pose.points import to_per_joint, to_vectorised
 from firstgrad.pose.spec import Formulation, Likelihood, PoseSpec, WalkAxis
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def canonical(spec: PoseSpec, point: Mapping[str, NDArray[np.float64]]) -> Point
 
     Raises SpecError where the point lacks a group or has it in a wrong shape.
     """
-    for group in groups(spec):
+    for group in spec.groups:
         if group.value_name not in point:
             raise SpecError("point", f"no value for {group.value_name!r}")
         shape = np.shape(point[group.value_name])
@@ -210,7 +210,7 @@ def value_and_gradient(spec: PoseSpec, data: PoseData, point: Mapping[str, NDArr
 def _in_formulation(spec: PoseSpec, found: Point) -> Point:
     if spec.formulation is Formulation.PER_JOINT:
         return to_per_joint(found, vectorised(spec))
-    return {group.value_name: found[group.value_name] for group in groups(spec)}
+    return {group.value_name: found[group.value_name] for group in spec.groups}
 
 
 def _prior_gradient(spec: PoseSpec, values: Point) -> Point:

@@ -17,29 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from firstgrad.points import Group, Point
-
-
-def groups(spec: PoseSpec) -> tuple[Group, ...]:
-    """Return the groups of a pose model, in the order of the flat gradient: 16 with 2313 values by default."""
-    return spec.groups
+    from firstgrad.points import Point
 
 
 def to_vectorised(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
-    """Map a point (or a gradient) of a pose model to the ``vectorised`` formulation.
-
-    Parameters
-    ----------
-    point : mapping of str to array
-        A point of `spec`, in whichever formulation `spec` names.
-    spec : PoseSpec
-        The model the point belongs to.
-
-    Returns
-    -------
-    Point
-        The same point under the names and shapes of ``vectorised``; arrays are copies.
-    """
+    """Map a point (or a gradient), in the formulation of its `spec`, to ``vectorised``; arrays are copies."""
     if spec.formulation is Formulation.VECTORISED:
         return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
     return _gather(spec, lambda name: np.asarray(point[name], dtype=np.float64))
@@ -55,7 +37,7 @@ def _gather(spec: PoseSpec, take: Callable[[str], NDArray[np.float64]]) -> Point
         return np.stack(rows)
 
     result: Point = {}
-    for group in groups(target):
+    for group in target.groups:
         match group.name:
             case "raw_u" | "length":
                 result[group.name] = np.stack([take(f"{group.name}_{k}") for k in bones], axis=1)
@@ -69,25 +51,12 @@ def _gather(spec: PoseSpec, take: Callable[[str], NDArray[np.float64]]) -> Point
 
 
 def to_per_joint(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
-    """Map a point (or a gradient) of a pose model to the ``per_joint`` formulation.
-
-    Parameters
-    ----------
-    point : mapping of str to array
-        A point of `spec`, in whichever formulation `spec` names.
-    spec : PoseSpec
-        The model the point belongs to.
-
-    Returns
-    -------
-    Point
-        The same point under the names and shapes of ``per_joint``; arrays are copies.
-    """
+    """Map a point (or a gradient), in the formulation of its `spec`, to ``per_joint``; arrays are copies."""
     if spec.formulation is Formulation.PER_JOINT:
         return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
     target = replace(spec, formulation=Formulation.PER_JOINT)
     result: Point = {}
-    for group in groups(target):
+    for group in target.groups:
         name = group.name
         if name.startswith(("raw_u_", "length_")):
             stem, _, number = name.rpartition("_")

@@ -138,12 +138,8 @@ class PoseSpec:
     """One pose model: T, K and C are at least 1, of the C x T x (K + 1) points a fraction in [0, 1) is missed.
 
     Skeleton ``custom`` takes `parents`, the parent of each joint (-1 for the root, which comes first; each parent
-    before its child); the others make their own.
-
-    Raises
-    ------
-    SpecError
-        Where a field is out of its range; the error names it.
+    before its child); the others make their own. Raises SpecError where a field is out of its range; the error names
+    it.
     """
 
     n_timesteps: int = _parameter(100, "Timesteps", name="timesteps", symbol="T", is_size=True)
@@ -248,10 +244,7 @@ class PoseSpec:
 def check_parents(parents: tuple[int, ...], *, n_joints: int) -> None:
     """Check a skeleton: the root first with -1, each parent before its child.
 
-    Raises
-    ------
-    SpecError
-        Naming ``parents`` and the first joint that is wrong.
+    Raises SpecError naming ``parents`` and the first joint that is wrong.
     """
     if len(parents) != n_joints:
         raise SpecError("parents", f"expected one a joint, {n_joints} (n_directions + 1), got {len(parents)}")
@@ -350,10 +343,7 @@ PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _
 def read_pose(parameters: Mapping[str, Scalar]) -> PoseSpec:
     """Return the pose model that has these parameters, the others as by default.
 
-    Raises
-    ------
-    SpecError
-        Where there is no such parameter, a value is out of its range, or one needs a switch that is off.
+    Raises SpecError where there is no such parameter, a value is out of its range, or one needs a switch that is off.
     """
     values: dict[tuple[str, ...], Any] = {}
     for name, value in parameters.items():

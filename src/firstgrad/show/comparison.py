@@ -36,7 +36,9 @@ def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part
     """Yield what changed (or all of it), failures, and the counts."""
     names = name_cases(comparison)
     shown = [(case, [metric for metric in case.metrics if show_all or is_told(metric)]) for case in comparison.cases]
-    notes = [*note_conditions(comparison), *_note_doubts(comparison)]
+    doubts = Counter(doubt for case in comparison.cases for doubt in case.doubts)
+    often = (f"doubt {doubt}: in {count} of {len(comparison.cases)} cases" for doubt, count in doubts.items())
+    notes = [*note_conditions(comparison), *often]
     first, *more = count_verdicts(comparison)
     counts = ". ".join((first, *map(capitalised, more)))
 
@@ -225,12 +227,6 @@ def _is_quotient(metric: MetricComparison) -> bool:
     if metric.ratio is None or metric.base is None or metric.head is None or metric.base.median <= 0:
         return True
     return math.isclose(metric.ratio.value, metric.head.median / metric.base.median, rel_tol=_SHOWN_PRECISION)
-
-
-def _note_doubts(comparison: Comparison) -> Iterator[str]:
-    doubts = Counter(doubt for case in comparison.cases for doubt in case.doubts)
-    for doubt, count in doubts.items():
-        yield f"doubt {doubt}: in {count} of {len(comparison.cases)} cases"
 
 
 def _listed(counts: Counter[ComparisonVerdict]) -> str:

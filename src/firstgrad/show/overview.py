@@ -98,24 +98,11 @@ def make_overview(
     label: str | None = None,
     comparison: Comparison | None = None,
 ) -> Page:
-    """Put the page together.
+    """Put the page together, of samples as `firstgrad.columns.samples_table` makes them.
 
-    Parameters
-    ----------
-    samples : pandas.DataFrame
-        What the page is about, as `firstgrad.columns.samples_table` makes it.
-    read : callable
-        Takes some `record_id` and returns the whole records: for figures, last outputs and environments; some 200 at
-        most.
-    label : str, optional
-        The page says that only records of this label are on it.
-    comparison : Comparison, optional
-        Shown with its forest plot.
-
-    Raises
-    ------
-    ValueError
-        Where there are no samples.
+    `read` takes some `record_id`, 200 at most, and returns the whole records: for figures, last outputs and
+    environments. With a `label`, the page says that only its records are on it; a `comparison` is shown with its forest
+    plot. Raises ValueError where there are no samples.
     """
     if samples.empty:
         raise ValueError("there are no records: nothing to report")
@@ -151,12 +138,9 @@ def make_overview(
 def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
     """Put samples together that belong together: one question under equal conditions, one label and one commit.
 
-    Returns
-    -------
-    pandas.DataFrame
-        A line each, the one that was measured last first: what all its samples have in common; ``n_samples``,
-        ``n_counted``, ``newest``; each metric's median over the samples whose numbers count, and its largest bound;
-        ``first_gradients`` and ``evaluations``, those numbers themselves; status, verdict and doubts of all.
+    A line each, the one that was measured last first: what all its samples have in common; ``n_samples``,
+    ``n_counted``, ``newest``; each metric's median over the samples whose numbers count, and its largest bound;
+    ``first_gradients`` and ``evaluations``, those numbers themselves; status, verdict and doubts of all.
     """
     import pandas as pd
 
