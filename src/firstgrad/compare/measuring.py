@@ -65,7 +65,7 @@ def measure_sides(
     """
     from firstgrad.store import DEFAULT_PATH, Store
     from firstgrad.sweep.local import LocalExecutor
-    from firstgrad.sweep.rounds import Duel, DuelSide, SidesExecutor
+    from firstgrad.sweep.rounds import Duel, DuelSide, Ending, SidesExecutor
 
     if store == "none":
         raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
@@ -105,7 +105,13 @@ def measure_sides(
         except KeyboardInterrupt:
             tell(f"interrupted. {_go_on(sides, opened.place, name, store)}")
             raise
-    tell(_describe_ending(summary, time_budget))
+    reasons = {
+        Ending.ALL_ROUNDS: "all rounds were measured",
+        Ending.DECIDED: "it is decided",
+        Ending.OUT_OF_TIME: f"another round would end after {time_budget[0] if time_budget else ''}",
+        Ending.FAILED: "a sample gave no numbers, and more of them would give none either",
+    }
+    tell(f"{format_count(summary.rounds, 'round')}: {reasons[summary.ending]}")
     return sides
 
 
@@ -130,18 +136,6 @@ def _run(
             sides.records.append(record)
 
         return run_duel(duel, executor, keep=keep, tell=display, is_decided=lambda: is_decided(sides))
-
-
-def _describe_ending(summary: DuelSummary, time_budget: tuple[str, float] | None) -> str:
-    from firstgrad.sweep.rounds import Ending
-
-    reasons = {
-        Ending.ALL_ROUNDS: "all rounds were measured",
-        Ending.DECIDED: "it is decided",
-        Ending.OUT_OF_TIME: f"another round would end after {time_budget[0] if time_budget else ''}",
-        Ending.FAILED: "a sample gave no numbers, and more of them would give none either",
-    }
-    return f"{format_count(summary.rounds, 'round')}: {reasons[summary.ending]}"
 
 
 def _opening(duel: Duel) -> Iterator[str]:

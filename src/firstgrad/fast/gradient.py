@@ -102,20 +102,8 @@ def make_fast_gradient(
 ) -> FastGradient:
     """Compile the gradient of a log-density that is written already; see `fast_gradient`.
 
-    Parameters
-    ----------
-    model : pymc.Model
-        The log-density's.
-    logp : scalar tensor
-        The log-density.
-    point : mapping
-        Value name to array, for shapes and held values.
-    effort : Effort
-        How hard XLA tries.
-    rewrite : callable
-        Rewrites the graph in place.
-    with_logp : bool
-        Whether calls shall return the log-density, or NaN in its place.
+    `point` tells shapes and held values by value name; `rewrite` rewrites the graph in place; without `with_logp`,
+    calls return NaN in the log-density's place.
     """
     values, held = list(model.continuous_value_vars), list(model.discrete_value_vars)
     _require_fitting(point, [*values, *held])
@@ -283,19 +271,8 @@ class FastGradient:
     def improve(self, effort: Effort | str = Effort.FULL, *, wait: bool = True) -> threading.Thread | None:
         """Compile again with more effort; calls use the new function as soon as it is there.
 
-        The last digits of results may change with it, so a run that shall be repeatable waits.
-
-        Parameters
-        ----------
-        effort : Effort or str
-            How hard XLA tries.
-        wait : bool
-            Return when it is done; else it goes on in a thread.
-
-        Returns
-        -------
-        threading.Thread or None
-            The thread, where it doesn't wait.
+        The last digits of results may change with it, so a run that shall be repeatable waits. Without `wait` it goes
+        on in a thread, which is returned.
         """
         effort = Effort(effort)
 

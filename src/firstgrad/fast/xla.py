@@ -47,15 +47,7 @@ def xla_options(effort: Effort) -> dict[str, Any]:
 
 
 def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
-    """Compile what JAX lowered, without those options that this XLA doesn't know.
-
-    Parameters
-    ----------
-    lowered : jax.stages.Lowered
-        Of a jitted function.
-    effort : Effort
-        How hard to try.
-    """
+    """Compile a jitted function that JAX lowered, without those options that this XLA doesn't know."""
     options = xla_options(effort)
     while options:
         try:
@@ -78,26 +70,12 @@ def require_jax(name: BackendName = BackendName.JAX_DIRECT) -> None:
 
 
 def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
-    """Write a graph as a Python function that JAX can trace.
+    """Write a graph, rewritten for JAX, as a Python function of its inputs that JAX can trace: a tuple of its outputs.
 
     PyTensor's own way brings each constant to JAX by ``jnp.array``, which has XLA compile a copy for each new shape and
     type: 16 of them, a third of a second, for the pose model. ``jax.device_put`` compiles nothing. Graphs within the
-    graph (of a Scan) are still written PyTensor's way.
-
-    Parameters
-    ----------
-    fgraph : pytensor.graph.fg.FunctionGraph
-        Rewritten for JAX.
-
-    Returns
-    -------
-    callable
-        From the graph's inputs to a tuple of its outputs.
-
-    Raises
-    ------
-    NotImplementedError
-        Where PyTensor has no JAX for an operation; it is named.
+    graph (of a Scan) are still written PyTensor's way. Raises NotImplementedError naming the operation that PyTensor
+    has no JAX for.
     """
     write = probes.GRAPH_TO_PYTHON.find()
     return write(  # type: ignore[no-any-return]  # PyTensor has no types

@@ -140,7 +140,9 @@ def find_growth_changes(
         pairs, alone = _match(
             *(find_lines(side, axis, least_sizes=_LEAST_SIZES, is_one_side=True) for side in (base, head))
         )
-        unmatched += [f"{axis}, {side} only: {_describe(line)}" for side, line in alone]
+        for side, line in alone:
+            common, (name,) = name_lines([line])
+            unmatched.append(f"{axis}, {side} only: {common or name}")
         common, names = name_lines([head_line for _, head_line in pairs])
         for metric in metrics:
             for pair, name in zip(pairs, names, strict=True):
@@ -185,12 +187,6 @@ def _match(
         pairs += equal
         alone += [("BASE", line) for line in left] + [("HEAD", line) for line in right]
     return pairs, alone
-
-
-def _describe(line: SizeLine) -> str:
-    """Name a line by all that it is, as `name_lines` does where lines share everything."""
-    common, (name,) = name_lines([line])
-    return common or name
 
 
 def _compare(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.measure.private import open_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 MAX_RUNS = 1000  # the file keeps at most about so many runs, the newest; one line is some 120 bytes
 
@@ -101,7 +101,12 @@ class History:
 
     def runs(self, key: str) -> tuple[FormerRun, ...]:
         """Read the newest runs of a model, oldest first, at most `RUNS_OF_ONE`."""
-        return tuple(run for run in self._read() if run.key == key)[-RUNS_OF_ONE:]
+        runs = []
+        for line in self._lines():
+            with suppress(ValueError, TypeError):
+                # Without a device it is a line of a former release, which may have run on any.
+                runs.append(FormerRun(**{"device": ""} | json.loads(line)))
+        return tuple(run for run in runs if run.key == key)[-RUNS_OF_ONE:]
 
     def add(self, run: FormerRun) -> None:
         """Keep a run; drop the oldest ones where the file has grown too long."""
@@ -122,12 +127,6 @@ class History:
         ):
             return file.read(_MAX_CHARACTERS).splitlines()
         return []
-
-    def _read(self) -> Iterator[FormerRun]:
-        for line in self._lines():
-            with suppress(ValueError, TypeError):
-                # Without a device it is a line of a former release, which may have run on any.
-                yield FormerRun(**{"device": ""} | json.loads(line))
 
 
 def measured_runs(reference: str, path: Path | str | None = None) -> tuple[FormerRun, ...]:

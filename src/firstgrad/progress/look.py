@@ -171,10 +171,6 @@ class UnitCounter:
         return UnitCount(kind=self._kind, compiled=compiled, from_cache=self.from_cache)
 
 
-def _listen_to_numba(counter: UnitCounter) -> Callable[[], None]:
-    return listen_numba(lambda _: None, lambda _: counter.add())  # what comes from a cache sends no event
-
-
 def _listen_to_jax(counter: UnitCounter) -> Callable[[], None]:
     counter.from_cache = 0
     return listen_jax(
@@ -188,7 +184,7 @@ def make_counters() -> tuple[UnitCounter, UnitCounter]:
     numba = UnitCounter(
         UnitKind.JITTED_FUNCTION,
         probes.NUMBA_LISTENER,
-        _listen_to_numba,
+        lambda counter: listen_numba(lambda _: None, lambda _: counter.add()),  # what is cached sends no event
         "this release of Numba does not tell of its compiles",
     )
     jax = UnitCounter(

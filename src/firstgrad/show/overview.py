@@ -157,7 +157,7 @@ def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
             "newest": groups["started_at"].max(),
             "status": groups["status"].agg(_count_statuses),
             "verdict": groups["verdict"].agg(lambda verdicts: min(verdicts, key=_WORST_FIRST.index)),
-            "doubts": groups["doubts"].agg(lambda doubts: _in_order(" ".join(doubts).split())),
+            "doubts": groups["doubts"].agg(_in_order),
             "first_gradients": counted[_FIRST_GRADIENT].agg(lambda numbers: tuple(numbers.dropna())),
             "evaluations": counted["evaluation"].agg(lambda numbers: tuple(numbers.dropna())),
         }
@@ -182,8 +182,9 @@ def _count_statuses(statuses: Iterable[str]) -> str:
     return ", ".join(f"{count} {status}" for status, count in counts.most_common())
 
 
-def _in_order(doubts: Collection[str]) -> str:
-    return ", ".join(str(doubt) for doubt in Doubt if doubt in doubts)
+def _in_order(texts: Iterable[str]) -> str:
+    doubts = " ".join(texts).split()
+    return ", ".join(doubt for doubt in Doubt if doubt in doubts)
 
 
 def _case_names(samples: pd.DataFrame) -> pd.Series[str]:

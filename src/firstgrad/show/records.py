@@ -25,7 +25,7 @@ from firstgrad.show.result import (
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from firstgrad.record import Failure, GroupFiniteness, Record, Slope
     from firstgrad.show.result import Part
@@ -63,9 +63,22 @@ def why_parts(how: str, failure: Failure) -> Iterator[Part]:
 
 def samples_table(records: Sequence[Record]) -> Table:
     """Return the medians over several samples of one case, with their intervals."""
+    good = [record for record in records if record.status in (Status.OK, Status.MISMATCH)]
+    timed: dict[str, list[float | None]] = {
+        "time to first gradient": [record.time_to_first_gradient_seconds for record in good],
+        **{
+            str(phase): [spent.wall_seconds if (spent := record.phase(phase)) else None for record in good]
+            for phase in Phase
+            if phase is not Phase.EVALUATE
+        },
+        # One number a sample: the calls of one process are no independent samples of the case.
+        "evaluation": [statistics.median(calls) for record in good if (calls := record.evaluation_seconds)],
+        "peak memory": [float(record.memory.peak_rss_bytes) for record in good if record.memory],
+    }
     rows = []
-    for name, write, values in _sampled(records):
-        if values:
+    for name, numbers in timed.items():
+        write = format_bytes if name == "peak memory" else format_seconds
+        if values := [number for number in numbers if number is not None]:
             one = estimate_median(values)
             rows.append((name, write(one.value), f"{write(one.low)} to {write(one.high)} ({one.confidence:.0%})"))
     title = f"{len(records)} samples: median [interval]"
@@ -207,17 +220,3 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         )
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
-
-
-def _sampled(records: Sequence[Record]) -> Iterable[tuple[str, Callable[[float], str], list[float]]]:
-    good = [record for record in records if record.status in (Status.OK, Status.MISMATCH)]
-    whole = [record.time_to_first_gradient_seconds for record in good]
-    yield "time to first gradient", format_seconds, [seconds for seconds in whole if seconds is not None]
-    for phase in Phase:
-        if phase is not Phase.EVALUATE:
-            timed = [record.phase(phase) for record in good]
-            yield str(phase), format_seconds, [one.wall_seconds for one in timed if one is not None]
-    # One number a sample: the calls of one process are no independent samples of the case.
-    calls = [record.evaluation_seconds for record in good if record.evaluation_seconds]
-    yield "evaluation", format_seconds, [statistics.median(seconds) for seconds in calls]
-    yield "peak memory", format_bytes, [float(record.memory.peak_rss_bytes) for record in good if record.memory]
