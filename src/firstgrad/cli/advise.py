@@ -18,7 +18,6 @@ from firstgrad.units import parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.advise.advice import Advice
     from firstgrad.advise.samples import AdviceSamples, WantedChoice
     from firstgrad.model import Model
 
