@@ -256,6 +256,25 @@ def test_a_users_mistake_fails_with_its_reason(tmp_path, body, message):
     assert record.failure.phase is (Phase.IMPORT if message == "syntax error" else Phase.BUILD)
 
 
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "SystemExit", "Own"])
+@pytest.mark.parametrize("is_in_factory", [True, False])
+def test_what_no_except_clause_takes_is_a_models_failure_and_no_signal(tmp_path, raised, is_in_factory):
+    body = f"""
+class Own(BaseException): pass
+def fail(*_): raise {raised}("no")
+if {is_in_factory}: fail()
+Model.compile_fn = property(fail)
+return Model()
+"""
+    record = run(tmp_path, body)
+    assert (record.status, record.failure.phase) == (Status.FAILED, Phase.BUILD)
+    if is_in_factory:
+        assert record.failure.kind == "ModelError"
+        assert f"raised {raised}: no" in record.failure.message
+    else:
+        assert (record.failure.kind, record.failure.message) == (raised, "no")
+
+
 def test_a_file_that_is_not_there_fails(tmp_path):
     (record,) = measure(make_case(str(tmp_path / "absent.py:build")))
     assert record.status is Status.FAILED

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from firstgrad.errors import SpecError
 from firstgrad.measure.private import (
     PREFIX,
     PrivateCaches,
@@ -58,6 +62,30 @@ def test_the_users_own_flags_are_kept_but_for_the_caches_place():
     assert user_flags({"PYTENSOR_FLAGS": given}) == ["floatX=float32", "optimizer_verbose=True"]
     assert user_flags({}) == []
     assert user_flags({"PYTENSOR_FLAGS": "compiledir_format=x"}) == ["compiledir_format=x"]  # only begins like it
+
+
+def pytensor_reads(flags):
+    """As PyTensor's `parse_config_string` does."""
+    reader = shlex.shlex(flags, posix=True)
+    reader.whitespace, reader.whitespace_split = ",", True
+    return dict(flag.strip().split("=", 1) for flag in reader)
+
+
+@given(st.text(st.sampled_from("""ab,\\'"# =%$~:;\n\tµ"""), min_size=1), st.sampled_from(["", "a", "a b", "a,b", "'"]))
+def test_pytensor_reads_whatever_path_and_flags_are_written(name, flag):
+    inherited = {"PYTENSOR_FLAGS": "gcc__cxxflags=" + _quoted_by_hand(flag)} if flag else {}
+    written = worker_variables(Path(f"/{name}"), inherited)["PYTENSOR_FLAGS"]
+    expected = {"gcc__cxxflags": flag} if flag else {}
+    assert pytensor_reads(written) == expected | {"base_compiledir": str(Path(f"/{name}") / "caches" / "pytensor")}
+
+
+def _quoted_by_hand(flag):
+    return '"' + flag + '"'
+
+
+def test_flags_that_pytensor_could_not_read_are_refused():
+    with pytest.raises(SpecError, match="PYTENSOR_FLAGS: PyTensor can't read it"):
+        user_flags({"PYTENSOR_FLAGS": "a='b"})
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -162,7 +162,7 @@ def _explaining(what: str, *, is_import: bool = False, file: str = "") -> Iterat
         yield
     except MemoryError:
         raise  # says something about the machine, not about the model
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if os.getpid() != process:
             raise  # a child that the model forked ends as it likes
         if is_import and isinstance(error, SyntaxError):

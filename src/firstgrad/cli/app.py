@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,3 +63,24 @@ def run() -> None:
         except FirstgradError as error:
             say(f"firstgrad: {error}")
             sys.exit(ExitCode.WRONG_USE)
+        except OSError as error:
+            if not (lack := _lack(error)):
+                raise
+            say(f"firstgrad: {lack}")
+            sys.exit(ExitCode.WRONG_USE)
+
+
+def _lack(error: OSError) -> str:
+    """Say what the surroundings lack; '' where that isn't the reason."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "this shell lets a process open too few files (ulimit -n). Raise it: ulimit -n 1024"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = error.filename or "a disk"
+        return (
+            f"{place}: {error.strerror}. Make room (df tells of bytes, df -i of files), or set TMPDIR to another disk"
+        )
+    try:
+        Path.cwd()
+    except OSError:
+        return "the working folder is gone. Go to one that is there (cd)"
+    return ""

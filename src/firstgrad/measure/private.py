@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from firstgrad.backends import all_facts
-from firstgrad.errors import FirstgradError
+from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measure.starter import Starter
 from firstgrad.measure.watcher import kill_all, make_tree
 
@@ -42,24 +44,7 @@ class PrivateCaches:
         self.folder = make_private_folder()
         self.caches = self.folder / _CACHES
         self._filled = self.folder / _FILLED  # the state from which each warm sample starts
-        self.starter = Starter()
-        script, far = Path(__file__).with_name("watcher.py"), self.starter.far
-        self._watcher = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                script,
-                self.folder,
-                *map(str, (WATCH_INTERVAL_SECONDS, far.fileno(), os.getpgrp())),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            pass_fds=[far.fileno()],
-            # A group of its own: who kills this process's group must not kill the one that cleans up.
-            process_group=0,
-        )
-        far.close()
+        self.starter, self._watcher = self._start_watcher()
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +68,30 @@ class PrivateCaches:
         if self._watcher.stdout is None:  # pragma: no cover - it was asked for above
             raise RuntimeError("the watcher has no output")
         return self._watcher.stdout
+
+    def _start_watcher(self) -> tuple[Starter, subprocess.Popen[bytes]]:
+        """Start the watcher with the other end of a starter."""
+        starter: Starter | None = None
+        try:
+            starter = Starter()
+            script, far = Path(__file__).with_name("watcher.py"), starter.far.fileno()
+            words = map(str, (script, self.folder, WATCH_INTERVAL_SECONDS, far, os.getpgrp()))
+            watcher = subprocess.Popen(
+                [sys.executable, "-I", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=[far],
+                # A group of its own: who kills this process's group must not kill the one that cleans up.
+                process_group=0,
+            )
+        except BaseException:
+            if starter is not None:
+                starter.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        starter.far.close()
+        return starter, watcher
 
     def watch(self, pid: int, mark: str, limit_bytes: int | None) -> None:
         """Begin to watch a worker; `mark` is an environment variable that only its tree has."""
@@ -142,12 +151,21 @@ def _copy(caches: Path, to: Path) -> None:
 
 def make_private_folder() -> Path:
     """Make an empty private folder that names its owner, and remove those whose owners are dead."""
-    base = Path(tempfile.gettempdir())
+    try:
+        base = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise FirstgradError(
+            f"{error.strerror}. Make room in one of them, or set TMPDIR to a folder on another disk"
+        ) from None
     remove_abandoned(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
-    (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())} {_place()}")
-    for place in (folder / _CACHES, Path(_temporary(folder))):
-        place.mkdir()
+    try:
+        (folder / _OWNER).write_text(f"{os.getpid()} {_start_time(os.getpid())} {_place()}")
+        for place in (folder / _CACHES, Path(_temporary(folder))):
+            place.mkdir()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folder
 
 
@@ -194,7 +212,7 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
         Threads of BLAS and OpenMP.
     """
     caches = folder / _CACHES
-    flags = [*user_flags(inherited), f"base_compiledir={caches / 'pytensor'}"]
+    flags = [*user_flags(inherited), _quoted(f"base_compiledir={caches / 'pytensor'}")]
     variables = {
         "PYTENSOR_FLAGS": ",".join(flags),
         "TMPDIR": _temporary(folder),
@@ -214,9 +232,19 @@ def _temporary(folder: Path) -> str:
 
 
 def user_flags(inherited: Mapping[str, str]) -> list[str]:
-    """List the PyTensor flags that the user set, without the place of the cache."""
-    given = [flag.strip() for flag in inherited.get("PYTENSOR_FLAGS", "").split(",")]
-    return [flag for flag in given if flag and flag.partition("=")[0].strip() not in _OWN_FLAGS]
+    """List the PyTensor flags that the user set, as PyTensor reads them, without the place of the cache."""
+    reader = shlex.shlex(inherited.get("PYTENSOR_FLAGS", ""), posix=True)
+    reader.whitespace, reader.whitespace_split = ",", True
+    try:
+        given = [flag.strip() for flag in reader]
+    except ValueError as error:
+        raise SpecError("PYTENSOR_FLAGS", f"PyTensor can't read it ({error}). Close the quotation") from None
+    return [_quoted(flag) for flag in given if flag and flag.partition("=")[0].strip() not in _OWN_FLAGS]
+
+
+def _quoted(flag: str) -> str:
+    """Quote a flag with letters that mean something to PyTensor, which reads flags as a shell reads words."""
+    return flag if re.fullmatch(r"[^,\\'\"#\n]*", flag) else "'" + flag.replace("'", "'\"'\"'") + "'"
 
 
 def _place() -> str:

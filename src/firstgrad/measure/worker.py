@@ -63,9 +63,12 @@ def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
         status=Status.FAILED,
         environment=task.environment,
     )
+    process = os.getpid()
     try:
         return _measure(task, base, timer, emit)
-    except Exception as error:  # noqa: BLE001 - whatever a model or compiler raises becomes a record
+    except BaseException as error:  # whatever a model or compiler raises becomes a record
+        if isinstance(error, SystemExit) and os.getpid() != process:
+            raise  # a child that the model forked ends as it likes
         if not isinstance(error, FirstgradError):
             sys.excepthook(type(error), error, error.__traceback__)
         status = Status.OUT_OF_MEMORY if isinstance(error, MemoryError) else Status.FAILED

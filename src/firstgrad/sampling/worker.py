@@ -5,6 +5,7 @@ As `firstgrad.measure.worker` it takes its task through a private pipe; its last
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -39,9 +40,12 @@ def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> Sa
         status=Status.OK,
         environment=task.environment,
     )
+    process = os.getpid()
     try:
         run = _sample(task, watch, run)
-    except Exception as error:  # noqa: BLE001 - whatever a model or sampler raises is told
+    except BaseException as error:  # whatever a model or sampler raises is told
+        if isinstance(error, SystemExit) and os.getpid() != process:
+            raise  # a child that the model forked ends as it likes
         if not isinstance(error, FirstgradError):
             sys.excepthook(type(error), error, error.__traceback__)
         watch.clock.end()
