@@ -17,7 +17,7 @@ from firstgrad.case import Scenario
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
 from firstgrad.model import Model
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.record import FIRST_GRADIENT_PHASES, Doubt, Phase, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -272,7 +272,7 @@ def find_known(record: Record) -> Known:
     """Find what is known of a sample that its time or memory limit stopped; empty for all others.
 
     Processor seconds have no bounds: nobody asked for them when it was stopped. Wall seconds are true to within what
-    lies between two phases, some hundredths of a second.
+    lies between two phases, some hundredths of a second. Of one that stood still for a while only memory is known.
     """
     failure, end = record.failure, end_seconds(record)
     if record.status not in (Status.TIMEOUT, Status.OUT_OF_MEMORY) or failure is None:
@@ -282,6 +282,8 @@ def find_known(record: Record) -> Known:
     known = Known()
     if (bytes_seen := _peak_bytes(record)) is not None:
         known.bounds[_PEAK_MEMORY] = bytes_seen
+    if Doubt.SUSPENDED in record.doubts:
+        return known
     if record.time_to_first_gradient_seconds is None:
         seconds = _first_gradient_seconds(record, end)
         is_over = record.phase(Phase.FIRST_CALL) is not None

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from firstgrad.record import Doubt, Phase, Status
-from firstgrad.units import clean_line
+from firstgrad.units import clean_line, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,8 @@ CLOCKS_DIFFER_SECONDS, CLOCKS_DIFFER_FRACTION = 0.1, 0.05
 between two readings."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
+SUSPENDED_SECONDS = 0.05
+"""Less than this is no doubt: some looks of the watcher's, as while a profiler attaches."""
 
 ADVICE = {
     Doubt.SCENARIO_CONTRADICTED: "the cache counters contradict the scenario, so this is no such measurement",
@@ -35,6 +37,10 @@ ADVICE = {
         "gradient or log-density have NaN or infinite values; `firstgrad check` names the groups and the terms"
     ),
     Doubt.FEW_EVALUATIONS: "few evaluations were timed, so their interval is wide; raise --evaluations",
+    Doubt.SUSPENDED: (
+        "the sample's processes stood still for a while (stopped by Ctrl-Z or a signal, or the machine slept or was "
+        "paused), so its times are not the model's; measure again, and let it run"
+    ),
     Doubt.DISCRETE_FIXED: (
         "the model has discrete variables. They were held at their start values: the gradient is that of the "
         "continuous ones, and what a sampler does for the others is not in these numbers"
@@ -59,6 +65,7 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
         Doubt.NO_BYTECODE: environment.bytecode is False,
         Doubt.NOT_FINITE: record.check.n_not_finite > 0 or bool(record.check.logp_not_finite),
         Doubt.FEW_EVALUATIONS: evaluated and len(record.evaluation_seconds) < FEW_EVALUATIONS,
+        Doubt.SUSPENDED: record.suspended_seconds >= SUSPENDED_SECONDS,
         Doubt.DISCRETE_FIXED: bool(record.check.held),
         Doubt.GRADIENT_SUSPECT: record.check.slope is not None and record.check.slope.differs,
     }
@@ -135,6 +142,8 @@ def _why(record: Record) -> str:
         return f"mismatch: {describe_mismatch(record.check.mismatches[0])}"
     if record.status is not Status.OK:
         return str(record.status)
+    if Doubt.SUSPENDED in record.doubts:
+        return f"it stood still for {format_seconds(record.suspended_seconds)} (stopped, or the machine slept)"
     contradiction = caches.contradiction if caches else None
     if contradiction is not None or Doubt.SCENARIO_CONTRADICTED in record.doubts:
         return f"this was no {record.case.scenario} compile" + (f": {contradiction}" if contradiction else "")

@@ -75,6 +75,7 @@ class Doubt(StrEnum):
     NO_BYTECODE = "no_bytecode"
     NOT_FINITE = "not_finite"
     FEW_EVALUATIONS = "few_evaluations"
+    SUSPENDED = "suspended"
     DISCRETE_FIXED = "discrete_fixed"
     GRADIENT_SUSPECT = "gradient_suspect"
 
@@ -275,6 +276,17 @@ class Environment:
         return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
 
 
+_KIND_CHARACTERS, _MESSAGE_CHARACTERS = 200, 20_000
+
+
+def _cut(text: str, most: int) -> str:
+    """Leave the middle of a text out where it is longer: what happened stands at its beginning or its end."""
+    if len(text) <= most:
+        return text
+    head, tail = text[: most // 2], text[-most // 4 :]
+    return f"{head} [... {len(text) - len(head) - len(tail)} characters left out ...] {tail}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a sample gave no full result."""
@@ -283,6 +295,20 @@ class Failure:
     message: str  # what happened and what to do next
     phase: Phase | None = None  # in which phase
     stderr_tail: tuple[str, ...] = ()  # the last lines the worker wrote
+
+    def __post_init__(self) -> None:
+        """Cut what is too long to be read by anybody, before it is sent and where it is read alike."""
+        for name, most in (("kind", _KIND_CHARACTERS), ("message", _MESSAGE_CHARACTERS)):
+            object.__setattr__(self, name, _cut(getattr(self, name), most))
+
+    @classmethod
+    def of_error(cls, error: BaseException, phase: Phase | None = None) -> Failure:
+        """Describe an error, also one whose text can't be had."""
+        try:
+            message = str(error).strip()
+        except Exception as unreadable:  # noqa: BLE001 - it runs the model's own code
+            message = f"its message can't be read: that raises {type(unreadable).__name__}"
+        return cls(kind=type(error).__name__, message=message, phase=phase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +326,10 @@ class Record:
     time_to_first_gradient_cpu_seconds: float | None = None  # processor time of the same window, children included
     initial_point_seconds: float = 0.0  # spent on finding a start point of a user's model; outside of the window above
     gc_seconds: float = 0.0  # spent in Python's garbage collector within the window
+    suspended_seconds: float = 0.0
+    """For how long the sample's processes, from their start to their end, stood still: they were stopped (Ctrl-Z), or
+    the machine slept or was paused. It is in the other seconds, too, where the clock went on.
+    """
     instructions: int | None = None
     """Executed in user mode within the window, by the process and its children; none where the machine has no such
     counter (`firstgrad.observe.instructions`).

@@ -137,7 +137,7 @@ def test_any_record_has_a_line_with_its_reason_and_its_metrics(record):
     assert cells["question"] == record.case.question
     for metric in METRICS:
         read, number = metric.read(record), cells[metric.name]
-        assert read is None or number == read or (math.isnan(read) and math.isnan(number))
+        assert read is None or number == float(read) or (math.isnan(read) and math.isnan(number))
 
 
 def test_a_question_is_the_digest_of_the_case_without_limits_and_evaluations():
@@ -283,6 +283,14 @@ def test_the_memory_limit_stops_like_the_time_limit_and_is_a_bound_itself():
     assert bounds_of(record) == {"peak_memory": 1000, "phase_import": 9.5}
     refused = replace(record, failure=replace(failure, kind="MemoryError"))  # by the system, below the limit
     assert bounds_of(refused) == {"peak_memory": 700, "phase_import": 9.5}
+
+
+def test_of_one_that_stood_still_no_seconds_are_known():
+    limited = replace(POSE, memory_limit_bytes=1000)
+    failure = Failure(kind="MemoryLimit", message="over", phase=Phase.IMPORT)
+    record = stopped(Phase.IMPORT, after=None, at=9.5, case=limited, status=Status.OUT_OF_MEMORY, failure=failure)
+    suspended = replace(record, suspended_seconds=8.0, doubts=(Doubt.SUSPENDED,))
+    assert bounds_of(suspended) == {"peak_memory": 1000}
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.FAILED, Status.CRASHED, Status.MISMATCH])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from builders import make_environment, make_record, phase
-from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, find_doubts, why_impossible
+from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import StoreError
 from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, Slope, Status, Verdict
 from firstgrad.store import export_jsonl, import_jsonl
@@ -43,6 +43,7 @@ SPOILED = {
     Doubt.NO_BYTECODE: [{"environment": make_environment(bytecode=False)}],
     Doubt.NOT_FINITE: [finite(1, 0), finite(0, 1), checked(logp_not_finite=("y",))],
     Doubt.FEW_EVALUATIONS: [evaluated(FEW_EVALUATIONS - 1), evaluated(0)],
+    Doubt.SUSPENDED: [{"suspended_seconds": SUSPENDED_SECONDS}, {"suspended_seconds": 3600.0}],
     Doubt.DISCRETE_FIXED: [checked(held=("k",))],
     Doubt.GRADIENT_SUSPECT: [checked(slope=Slope(expected=2.0, got=2.5, allowed=0.4))],
 }
@@ -57,6 +58,7 @@ GOOD = [
     checked(slope=Slope(expected=2.0, got=2.5, allowed=0.5)),
     checked(slope=Slope(skipped="why")),
     evaluated(FEW_EVALUATIONS),
+    {"suspended_seconds": SUSPENDED_SECONDS / 2},
     {"phases": (phase(Phase.BUILD, 1.0),)},  # none were asked for
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import batched
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.errors import SpecError
-from firstgrad.record import Status
+from firstgrad.record import Doubt, Status
 from firstgrad.sweep.rounds import Duel, DuelSide, Ending, SampleEnded, SidesExecutor, run_duel
 from helpers import FakeClock, make_case, make_environment, make_record
 
@@ -18,10 +19,14 @@ CASE = make_case()
 
 
 class FakeExecutor:
-    """Gives records at once; the samples named in `bad` time out, and each sample takes `seconds`."""
+    """Gives records at once; the samples named in `bad` time out, and each sample takes `seconds`.
 
-    def __init__(self, bad=(), clock=None, seconds=0.0):
+    Those named in `suspended` stand still as often as they are named.
+    """
+
+    def __init__(self, bad=(), clock=None, seconds=0.0, suspended=()):
         self.bad, self.clock, self.seconds = bad, clock, seconds
+        self.suspended = list(suspended)
         self.asked = []
 
     def run(self, jobs, tell):  # noqa: ARG002 - an executor's signature
@@ -30,11 +35,16 @@ class FakeExecutor:
             if self.clock:
                 self.clock.tick(self.seconds)
             status = Status.TIMEOUT if (job.side, job.number) in self.bad else Status.OK
-            environment = make_environment(label=job.side)
-            yield (
-                job,
-                make_record(record_id=f"{len(self.asked)}", case=job.case, status=status, environment=environment),
+            record = make_record(
+                record_id=f"{len(self.asked)}",
+                case=job.case,
+                status=status,
+                environment=make_environment(label=job.side),
             )
+            if (job.side, job.number) in self.suspended:
+                self.suspended.remove((job.side, job.number))
+                record = replace(record, suspended_seconds=8.0, doubts=(Doubt.SUSPENDED,))
+            yield job, record
 
 
 def make_duel(*, done=(0, 0), **fields):
@@ -92,6 +102,17 @@ def test_it_ends_with_the_look_that_decides():
 def test_nobody_looks_where_no_looks_are_asked_for():
     summary, _ = run(make_duel(), FakeExecutor(), is_decided=lambda: pytest.fail("looked"))
     assert summary.ending is Ending.ALL_ROUNDS
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_sample_that_stood_still_is_measured_again_at_once_and_ends_nothing(times):
+    executor = FakeExecutor(suspended=[("a", 2)] * times)
+    summary, kept = run(make_duel(), executor)
+    assert (summary.ending, summary.rounds, summary.measured) == (Ending.ALL_ROUNDS, 4, 8 + min(times, 2))
+    assert len(kept) == summary.measured
+    assert executor.asked.count(("a", 2)) == 1 + min(times, 2)
+    first = executor.asked.index(("a", 2))
+    assert executor.asked[first : first + 1 + min(times, 2)] == [("a", 2)] * (1 + min(times, 2))
 
 
 @pytest.mark.parametrize("side", ["a", "b"])

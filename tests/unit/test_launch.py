@@ -63,6 +63,17 @@ def test_the_time_limit_is_named_with_what_to_do():
     assert "--time-limit" in message
 
 
+def test_a_time_limit_of_one_that_stood_still_says_nothing_about_the_model():
+    status, kind, message = end_of(timed_out=True, suspended_seconds=8.0, return_code=-signal.SIGKILL)
+    assert (status, kind) == (Status.FAILED, "Suspended")
+    assert [
+        word for word in ("limit of 60.0 s", "stood still for 8.00 s", "Measure again") if word not in message
+    ] == []
+    record = conclude(TASK, heard(timed_out=True, suspended_seconds=8.0))
+    assert (record.suspended_seconds, record.doubts) == (8.0, (Doubt.SUSPENDED,))
+    assert end_of(timed_out=True, suspended_seconds=0.01)[0] is Status.TIMEOUT
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "kind", "words"),
     [
@@ -237,10 +248,10 @@ def test_a_short_time_line_is_kept_whole(samples):
 
 
 def test_a_line_of_the_watchers_is_read():
-    assert read_sample("12.500000 300 100 3") == TreeSample(12.5, 300, 100, 3)
+    assert read_sample("12.500000 300 100 3 8.25 4.5") == TreeSample(12.5, 300, 100, 3, 8.25, 4.5)
 
 
-@pytest.mark.parametrize("line", ["", "1 2 3", "1 2 3 4 5", "a 2 3 4", "1 2.5 3 4"])
+@pytest.mark.parametrize("line", ["", "1 2 3 4", "1 2 3 4 5 6 7", "a 2 3 4 5 6", "1 2.5 3 4 5 6"])
 def test_any_other_line_is_refused(line):
     with pytest.raises(ValueError, match=r".+"):
         read_sample(line)

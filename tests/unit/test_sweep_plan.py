@@ -17,7 +17,7 @@ from firstgrad.columns import cells_of
 from firstgrad.errors import SpecError
 from firstgrad.measure.events import PhaseBegan
 from firstgrad.model import make_model
-from firstgrad.record import Failure, Phase, Status
+from firstgrad.record import Doubt, Failure, Phase, Status
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import Done, Durations, Job, Plan, count_done, plan_sweep
@@ -167,6 +167,10 @@ def test_what_is_done_is_counted_by_question():
         cells_of(make_record(record_id=f"{number}", case=case, status=status))
         for number, status in enumerate([Status.OK, Status.TIMEOUT])
     ]
+    samples += [
+        cells_of(make_record(record_id="3", case=case, status=status, doubts=(Doubt.SUSPENDED,)))
+        for status in (Status.OK, Status.FAILED)
+    ]
     assert count_done(samples) == {
         case.question: Done(samples=2, without_numbers=1, seconds_waited=case.time_limit_seconds, bytes_allowed=0)
     }
@@ -215,17 +219,23 @@ def test_a_warm_sample_without_a_cold_one_before_it_fills_its_cache_itself():
 
 
 class FakeExecutor:
-    """Gives records at once; `bad` cases give that status."""
+    """Gives records at once; `bad` cases give that status, and samples in `suspended` stand still."""
 
-    def __init__(self, bad=None):
-        self.bad = bad or {}
+    def __init__(self, bad=None, suspended=()):
+        self.bad, self.suspended = bad or {}, list(suspended)
         self.asked = []
 
-    def run(self, jobs, tell):  # noqa: ARG002 - an executor's signature
+    def run(self, jobs, tell):
         for job in jobs:
             self.asked.append(job)
-            status = self.bad.get(job.case, Status.OK)
-            yield job, make_record(record_id=f"{len(self.asked)}", case=job.case, status=status)
+            tell(SampleBegan(job=job))
+            record = make_record(
+                record_id=f"{len(self.asked)}", case=job.case, status=self.bad.get(job.case, Status.OK)
+            )
+            if job in self.suspended:
+                self.suspended.remove(job)
+                record = replace(record, status=Status.FAILED, suspended_seconds=8.0, doubts=(Doubt.SUSPENDED,))
+            yield job, record
 
 
 def test_every_record_is_kept_before_the_next_job_is_taken_and_one_that_cannot_be_ends_the_sweep():
@@ -247,6 +257,17 @@ def test_every_record_is_kept_before_the_next_job_is_taken_and_one_that_cannot_b
     with pytest.raises(OSError, match="full"):
         run_sweep(plan, executor, keep=full, tell=lambda _: None)
     assert len(executor.asked) == 1
+
+
+@pytest.mark.parametrize(("times", "measured", "failed"), [(1, 7, 0), (2, 8, 0), (3, 8, 1), (9, 8, 1)])
+def test_a_sample_that_stood_still_is_measured_again_at_the_end_and_skips_no_other(times, measured, failed):
+    plan, kept = plan_sweep(pose_cases(3), samples=2, done={}), []
+    state, executor = SweepState(plan, Durations()), FakeExecutor(suspended=[plan.jobs[1]] * times)
+    summary = run_sweep(plan, executor, keep=kept.append, tell=state.apply)
+    assert (len(kept), summary.skipped, executor.asked.count(plan.jobs[1])) == (measured, 0, measured - 5)
+    assert executor.asked[:6] == list(plan.jobs)
+    assert (summary.statuses[Status.OK], summary.statuses[Status.FAILED]) == (6 - failed, failed)
+    assert state.fraction() == 1.0
 
 
 def test_a_case_that_failed_is_skipped_from_then_on_and_told():

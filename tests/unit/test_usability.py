@@ -40,6 +40,10 @@ def disagreeing(*mismatches):
         ({"caches": CONTRADICTED, "doubts": (Doubt.SCENARIO_CONTRADICTED,)}, "this was no cold compile: 3 were read"),
         ({"caches": CONTRADICTED}, "this was no cold compile: 3 were read"),
         ({"doubts": (Doubt.SCENARIO_CONTRADICTED,)}, "this was no cold compile"),
+        (
+            {"doubts": (Doubt.SUSPENDED,), "suspended_seconds": 8.0},
+            "it stood still for 8.00 s (stopped, or the machine slept)",
+        ),
     ],
 )
 def test_the_reason_names_what_went_wrong(fields, reason):
@@ -69,7 +73,7 @@ def test_the_reason_is_one_line_and_empty_only_for_good_records(record):
         record.status is not Status.OK
         or record.failure is not None
         or contradiction is not None
-        or Doubt.SCENARIO_CONTRADICTED in record.doubts
+        or {Doubt.SCENARIO_CONTRADICTED, Doubt.SUSPENDED} & set(record.doubts)
     )
-    assert bool(reason) == is_bad
-    assert len(reason.splitlines()) == is_bad
+    assert bool(reason) == bool(is_bad)
+    assert len(reason.splitlines()) == bool(is_bad)

@@ -191,6 +191,9 @@ class SweepState:
             case SampleBegan(job=job, worker=worker):
                 side = f"{job.side}: " if job.side else ""
                 title = f"{side}{job.case}, sample {job.number}" + (f" on {worker}" if worker else "")
+                if job not in self._left:  # it stood still, and is measured again
+                    self._left[job] = None
+                    self.total += 1
                 self.running[job] = Progress(title, self._clock)
                 self._started[job] = self._clock()
                 self.notice = ""

@@ -12,6 +12,7 @@ import typer
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
+from firstgrad.doubts import SUSPENDED_SECONDS
 from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
@@ -177,6 +178,8 @@ def _facts(run: SamplingRun) -> Iterator[tuple[str, str]]:
         yield "sampling", "tuning and drawing together: the run is too short to tell them apart"
     if run.memory is not None and run.memory.peak_rss_bytes:
         yield "memory", f"peak {format_bytes(run.memory.peak_rss_bytes)}"
+    if run.suspended_seconds >= SUSPENDED_SECONDS:
+        yield "suspended", f"{format_seconds(run.suspended_seconds)}: its times are not the sampler's, so run it again"
     if run.environment.device not in ("", "cpu"):
         yield "device", run.environment.device
     if run.caches is not None and run.caches.contradiction is not None:

@@ -290,7 +290,7 @@ def _is_new_failure(base: Sequence[Record], head: Sequence[Record]) -> bool:
 
 
 def _bad(records: Sequence[Record]) -> list[Record]:
-    return [record for record in records if record.status is not Status.OK]
+    return [record for record in records if record.status is not Status.OK and Doubt.SUSPENDED not in record.doubts]
 
 
 def _why(records: Sequence[Record]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.compare.places import SidePlace, make_ready
 from firstgrad.errors import SpecError
+from firstgrad.record import Doubt
 from firstgrad.sources import check_reference, read_source
 from firstgrad.units import format_count
 
@@ -83,10 +84,11 @@ def measure_sides(
         for request, case, suffix in zip(requests, cases, suffixes, strict=True):
             side_label = f"{request.short_name}{suffix}@{name}"
             stored = [one for one in opened.records(label=side_label) if one.case.question == case.question]
+            done = sum(Doubt.SUSPENDED not in one.doubts for one in stored)
             interpreter = make_ready(request, case.backend, stack=stack, tell=tell)
             _refuse_other_code(request, side_label, stored, interpreter)
             check_reference(case.model.reference, (interpreter.folder or Path.cwd()) if interpreter else None)
-            duel_sides.append(DuelSide(label=side_label, case=case, done=len(stored)))
+            duel_sides.append(DuelSide(label=side_label, case=case, done=done))
             executors[side_label] = LocalExecutor(label=side_label, interpreter=interpreter)
             interpreters.append(interpreter)
             records += stored

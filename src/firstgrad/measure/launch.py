@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
-from firstgrad.doubts import find_doubts, why_impossible
+from firstgrad.doubts import SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.measure.environment import describe_environment
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
@@ -122,7 +122,12 @@ def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
         return replace(filled, case=case, failure=reason)
-    private.save()
+    try:
+        private.save()
+    except OSError as error:
+        message = f"{WHILE_FILLING}it can't be kept for the sample: {error}. Is there room on the disk of TMPDIR?"
+        reason = Failure(kind=type(error).__name__, message=message)
+        return replace(filled, case=case, status=Status.FAILED, failure=reason)
     return None
 
 
@@ -185,7 +190,8 @@ def conclude(task: Task, transcript: Transcript) -> Record:
     whole = phases if record.status in (Status.OK, Status.MISMATCH) else ()
     memory = summarise_memory(whole, transcript.samples, transcript.zero, retained)
     environment = with_conditions(record.environment, transcript)
-    record = replace(record, environment=environment, phases=phases, memory=memory)
+    suspended_seconds = round(transcript.suspended_seconds, 3)
+    record = replace(record, environment=environment, phases=phases, memory=memory, suspended_seconds=suspended_seconds)
     if why := why_impossible(record, lasted_seconds=transcript.lasted_seconds):
         message = (
             f"{why}: no clock shows that. Does the model's code change clocks, or what it imported of firstgrad? Where "
@@ -221,12 +227,7 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
             f"{format_bytes(case.memory_limit_bytes)},{where}. Raise --memory-limit or make the model smaller",
         )
     if transcript.timed_out and case.time_limit_seconds:
-        return (
-            Status.TIMEOUT,
-            "TimeLimit",
-            f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}. Raise --time-limit "
-            "or make the model smaller",
-        )
+        return _explain_time(transcript, f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}")
     if transcript.garbage:
         return (
             Status.CRASHED,
@@ -238,8 +239,9 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
         return (
             Status.CRASHED,
             "WatcherEnded",
-            f"firstgrad's own watcher process was ended{where}, so the worker was stopped. Measure again; if it "
-            "recurs, look for what kills processes here (the system's out-of-memory killer does that)",
+            f"firstgrad's own watcher process was ended{where}, or didn't speak any more, so the worker was stopped. "
+            "Measure again; if it recurs, look for what kills or stops processes here (the system's out-of-memory "
+            "killer does that)",
         )
     if transcript.return_code < 0:
         name = _signal_name(-transcript.return_code)
@@ -249,6 +251,18 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
         Status.CRASHED,
         "WorkerExit",
         f"the worker ended with code {transcript.return_code} and without a record{where}",
+    )
+
+
+def _explain_time(transcript: Transcript, how: str) -> tuple[Status, str, str]:
+    """Say what it means that a time limit was passed: of one that stood still for a while, nothing."""
+    if transcript.suspended_seconds < SUSPENDED_SECONDS:
+        return Status.TIMEOUT, "TimeLimit", f"{how}. Raise --time-limit or make the model smaller"
+    return (
+        Status.FAILED,
+        "Suspended",
+        f"{how}, but it stood still for {format_seconds(transcript.suspended_seconds)} (stopped by Ctrl-Z or a signal, "
+        "or the machine slept): this says nothing about the model. Measure again, and let it run",
     )
 
 

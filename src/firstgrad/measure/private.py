@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
+CLOSE_SECONDS = 30.0
 _OWNER, _CACHES, _FILLED = "owner", "caches", "filled"
 _LONGEST_OWNER = 1024
 _OWN_FLAGS = ("base_compiledir", "compiledir")
@@ -44,7 +45,7 @@ class PrivateCaches:
         self.folder = make_private_folder()
         self.caches = self.folder / _CACHES
         self._filled = self.folder / _FILLED  # the state from which each warm sample starts
-        self.starter, self._watcher = self._start_watcher()
+        self.printed, self.starter, self._watcher = self._start_watcher()
 
     def __enter__(self) -> Self:
         return self
@@ -54,13 +55,21 @@ class PrivateCaches:
 
     def close(self) -> None:
         """Kill what is left of a worker and remove the folder."""
-        for pipe in (self._watcher.stdin, self._watcher.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
-        self._watcher.wait()
+        self._hang_up()
+        self.printed.close()
+        try:
+            self._watcher.wait(timeout=CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill_watcher()
         self.starter.close()
         shutil.rmtree(self.folder, ignore_errors=True)  # where the watcher itself was killed
+
+    def kill_watcher(self) -> None:
+        """End a watcher that doesn't answer, and all that is below it."""
+        if self._watcher.poll() is None:
+            kill_all(make_tree(), self._watcher.pid, "")
+            with suppress(subprocess.TimeoutExpired):  # killed, and yet there: it waits for a disk
+                self._watcher.wait(timeout=1.0)
 
     @property
     def output(self) -> IO[bytes]:
@@ -69,29 +78,28 @@ class PrivateCaches:
             raise RuntimeError("the watcher has no output")
         return self._watcher.stdout
 
-    def _start_watcher(self) -> tuple[Starter, subprocess.Popen[bytes]]:
-        """Start the watcher with the other end of a starter."""
-        starter: Starter | None = None
-        try:
-            starter = Starter()
+    def _start_watcher(self) -> tuple[IO[bytes], Starter, subprocess.Popen[bytes]]:
+        """Start the watcher with what a worker's tree is to print to, and the other end of a starter."""
+        with ExitStack() as undoing:
+            undoing.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            path = self.folder / "printed"
+            printed = undoing.enter_context(path.open("a+b", buffering=0))
+            path.unlink()  # without a name, so that nobody can take it away
+            starter = undoing.enter_context(closing(Starter()))
             script, far = Path(__file__).with_name("watcher.py"), starter.far.fileno()
-            words = map(str, (script, self.folder, WATCH_INTERVAL_SECONDS, far, os.getpgrp()))
+            words = map(str, (script, self.folder, WATCH_INTERVAL_SECONDS, printed.fileno(), far, os.getpgrp()))
             watcher = subprocess.Popen(
                 [sys.executable, "-I", *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                pass_fds=[far],
+                pass_fds=[printed.fileno(), far],
                 # A group of its own: who kills this process's group must not kill the one that cleans up.
                 process_group=0,
             )
-        except BaseException:
-            if starter is not None:
-                starter.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+            undoing.pop_all()
         starter.far.close()
-        return starter, watcher
+        return printed, starter, watcher
 
     def watch(self, pid: int, mark: str, limit_bytes: int | None) -> None:
         """Begin to watch a worker; `mark` is an environment variable that only its tree has."""
@@ -125,11 +133,19 @@ class PrivateCaches:
 
     def restore(self) -> None:
         """Bring back what was saved, with its times (compilers look at them), or nothing."""
-        shutil.rmtree(self.caches)
+        if self.caches.exists():
+            shutil.rmtree(self.caches)
+        Path(_temporary(self.folder)).mkdir(parents=True, exist_ok=True)  # a model may have taken the whole folder away
         if self._filled.is_dir():
             _copy(self._filled, self.caches)
         else:
             self.caches.mkdir()
+
+    def _hang_up(self) -> None:
+        for pipe in (self._watcher.stdin, self._watcher.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def _tell(self, line: str) -> None:
         if self._watcher.stdin is not None:

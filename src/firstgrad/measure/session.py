@@ -6,6 +6,7 @@ import math
 import os
 import selectors
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,10 +27,11 @@ from firstgrad.measure.events import (
 )
 from firstgrad.measure.private import worker_variables
 from firstgrad.measure.starter import PIPES, StartedWorker, StarterGoneError
-from firstgrad.measure.watcher import kill_all, make_tree
+from firstgrad.measure.watcher import STDERR_BYTES, kill_all, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import IO
 
     from firstgrad.measure.events import Task
     from firstgrad.measure.interpreter import Interpreter
@@ -38,9 +40,10 @@ if TYPE_CHECKING:
     from firstgrad.record import Phase, PhaseRecord, Record
 
 STDERR_LINES = 40
-_STDERR_BYTES = 64 * 1024
 _LISTEN_SECONDS = 0.2
 _STOP_SECONDS = 30.0
+_SILENT_SECONDS = 30.0
+"""The watcher speaks ten times a second; after so long it won't any more."""
 _END_SECONDS = 5.0
 _EXIT_SECONDS = 1.0
 _MARK = "FIRSTGRAD_RUN"
@@ -48,18 +51,23 @@ _MARK = "FIRSTGRAD_RUN"
 
 @dataclass(frozen=True, slots=True)
 class TreeSample:
-    """One look of the watcher's: when (by the machine's monotonic clock), and what it saw of a worker's tree."""
+    """One look of the watcher's: when (by the machine's monotonic clock), and what it saw of a worker's tree.
+
+    With it, for how long the tree could run so far, and for how long it stood still (`firstgrad.measure.watcher`).
+    """
 
     monotonic_seconds: float
     rss_bytes: int
     children_rss_bytes: int
     processes: int
+    ran_seconds: float = 0.0
+    stood_seconds: float = 0.0
 
 
 def read_sample(line: str) -> TreeSample:
     """Read a line of the watcher's; raises ValueError where it is none."""
-    when, total, children, processes = line.split()
-    return TreeSample(float(when), int(total), int(children), int(processes))
+    when, total, children, processes, ran, stood = line.split()
+    return TreeSample(float(when), int(total), int(children), int(processes), float(ran), float(stood))
 
 
 @dataclass(slots=True)
@@ -84,8 +92,10 @@ class Transcript:
     over_limit_bytes: int = 0
     """Size of the tree when it passed its memory limit; 0 where it didn't."""
     timed_out: bool = False
+    suspended_seconds: float = 0.0
+    """For how long the tree stood still."""
     watcher_ended: bool = False
-    """Whether the watcher ended before it was told to."""
+    """Whether the watcher ended before it was told to, or didn't speak any more."""
     return_code: int = 0
     stderr_tail: tuple[str, ...] = ()
 
@@ -172,6 +182,7 @@ class _WorkerSession:
         self._event_bytes = bytearray()
         self._watcher_bytes = b""
         self._stopped = False
+        self._ran_seconds = 0.0
 
     def run(self) -> None:
         try:
@@ -179,7 +190,6 @@ class _WorkerSession:
         except StarterGoneError:
             self._heard.watcher_ended = True
             return
-        stderr = self._private.folder / "stderr"
         try:
             self._private.watch(worker.pid, self._mark, self._task.case.memory_limit_bytes)
             self._listen(events, worker)
@@ -188,35 +198,32 @@ class _WorkerSession:
             self._private.stop()
             self._await_stopped(worker)
             os.close(events)
-            self._heard.return_code = worker.wait()
-        self._heard.stderr_tail = _tail(stderr.read_bytes()[-_STDERR_BYTES:])
+            with suppress(TimeoutError):  # killed, and yet there: it waits for a disk or a device
+                self._heard.return_code = worker.wait(timeout=_EXIT_SECONDS)
+        self._heard.stderr_tail = _tail(self._private.printed.fileno())
 
     def _start(self) -> tuple[int, StartedWorker]:
-        task_read, task_write = os.pipe()
         event_read, event_write = os.pipe()
         variables = worker_variables(self._private.folder, os.environ, threads=self._task.environment.threads)
         python, folder = sys.executable, None
         if self._interpreter is not None:
             python, folder = str(self._interpreter.python), self._interpreter.folder
             variables = self._interpreter.variables(self._private.folder, variables)
+        self._private.printed.truncate(0)
         try:
-            with (self._private.folder / "stderr").open("wb") as stderr:
+            with _task_file(self._task) as task:
                 worker = self._private.starter.start(
                     [python, "-m", self._worker, *map(str, PIPES)],
                     variables | {_MARK: self._task.record_id},
                     folder=folder,
                     mark=self._mark,
-                    files=(stderr.fileno(), task_read, event_write),
+                    files=(self._private.printed.fileno(), task.fileno(), event_write),
                 )
         except BaseException:
-            os.close(task_write)
             os.close(event_read)
             raise
         finally:
-            os.close(task_read)
             os.close(event_write)
-        with suppress(BrokenPipeError), os.fdopen(task_write, "wb") as tasks:
-            tasks.write(to_json(self._task).encode())
         return event_read, worker
 
     @property
@@ -225,22 +232,30 @@ class _WorkerSession:
 
     def _listen(self, events: int, worker: StartedWorker) -> None:
         """Hear both pipes until the worker's closes, its last word comes, or a limit is passed."""
-        limit = self._task.case.time_limit_seconds
-        deadline = None if limit is None else time.monotonic() + limit
+        heard, limit = self._heard, self._task.case.time_limit_seconds
         with selectors.DefaultSelector() as selector:
             selector.register(events, selectors.EVENT_READ, self._hear_worker)
             selector.register(self._private.output, selectors.EVENT_READ, self._hear_watcher)
+            silent_seconds = idle_seconds = ran_seconds = 0.0
             while True:
                 # Asked before listening: what the worker wrote before it ended is heard to its end.
-                is_over = worker.poll() is not None
+                is_over, began = worker.poll() is not None, time.monotonic()
                 ready = [key for key, _ in selector.select(0.0 if is_over else _LISTEN_SECONDS)]
                 for key in ready:
                     if not key.data(os.read(key.fd, 1 << 16)):
                         return
                 if is_over and all(key.fd != events for key in ready):
                     return  # a child that it forked still holds its pipe open
-                if deadline is not None and time.monotonic() > deadline:
-                    self._heard.timed_out = True
+                # A turn takes no longer, so where it did, this process was stopped, too.
+                passed = min(time.monotonic() - began, 2 * _LISTEN_SECONDS)
+                silent_seconds = 0.0 if any(key.fd != events for key in ready) else silent_seconds + passed
+                idle_seconds = 0.0 if self._ran_seconds > ran_seconds else idle_seconds + passed
+                ran_seconds = self._ran_seconds
+                if silent_seconds > _SILENT_SECONDS:
+                    heard.watcher_ended = True
+                    return
+                if limit is not None and (self._ran_seconds > limit or idle_seconds > max(limit, _SILENT_SECONDS)):
+                    heard.timed_out = True
                     return
 
     def _hear_worker(self, data: bytes) -> bool:
@@ -278,6 +293,7 @@ class _WorkerSession:
             else:
                 sample = read_sample(text)
                 self._heard.samples.append(sample)
+                self._ran_seconds, self._heard.suspended_seconds = sample.ran_seconds, sample.stood_seconds
                 self._on_event(
                     MemoryNow(
                         at_seconds=sample.monotonic_seconds - self._heard.zero,
@@ -300,15 +316,30 @@ class _WorkerSession:
                 heard.garbage = "it closed its pipe and went on"
 
     def _await_stopped(self, worker: StartedWorker) -> None:
-        """Wait until the watcher has killed the tree; where the watcher is gone, kill the tree here."""
-        until = time.monotonic() + _STOP_SECONDS
-        while not self._stopped and time.monotonic() < until:
-            self._hear_watcher(os.read(self._private.output.fileno(), 1 << 16))
-            if self._heard.watcher_ended:
-                break
+        """Wait until the watcher has killed the tree; where it is gone or doesn't answer, kill the tree here."""
+        output, until = self._private.output.fileno(), time.monotonic() + _STOP_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(output, selectors.EVENT_READ)
+            while not (self._stopped or self._heard.watcher_ended) and (left := until - time.monotonic()) > 0:
+                if selector.select(left):
+                    self._hear_watcher(os.read(output, 1 << 16))
         if not self._stopped:
+            self._private.kill_watcher()
             kill_all(make_tree(), worker.pid, self._mark)
 
 
-def _tail(text: bytes) -> tuple[str, ...]:
-    return tuple(text.decode(errors="replace").splitlines()[-STDERR_LINES:])
+def _task_file(task: Task) -> IO[bytes]:
+    """Write a task into a file without a name: it is whole before the worker starts, so nobody waits for a reader."""
+    if hasattr(os, "memfd_create"):
+        file: IO[bytes] = os.fdopen(os.memfd_create("task"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file.write(to_json(task).encode())
+    file.seek(0)
+    return file
+
+
+def _tail(file: int) -> tuple[str, ...]:
+    """Read the last lines of what was printed, whatever its size."""
+    begin = max(os.fstat(file).st_size - STDERR_BYTES, 0)
+    return tuple(os.pread(file, STDERR_BYTES, begin).decode(errors="replace").splitlines()[-STDERR_LINES:])

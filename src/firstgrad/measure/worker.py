@@ -72,7 +72,7 @@ def measure_task(task: Task, emit: Callable[[WorkerEvent], None]) -> Record:
         if not isinstance(error, FirstgradError):
             sys.excepthook(type(error), error, error.__traceback__)
         status = Status.OUT_OF_MEMORY if isinstance(error, MemoryError) else Status.FAILED
-        failure = Failure(kind=type(error).__name__, message=str(error), phase=timer.current)
+        failure = Failure.of_error(error, timer.current)
         return replace(base, status=status, phases=tuple(timer.records), failure=failure)
 
 

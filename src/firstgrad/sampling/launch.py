@@ -124,4 +124,5 @@ def conclude_sampling(task: SamplingTask, heard: SamplingTranscript) -> Sampling
             failure=Failure(kind=kind, message=message, stderr_tail=heard.stderr_tail),
         )
     memory = summarise_memory((), heard.samples, heard.zero, None)
-    return replace(run, environment=with_conditions(run.environment, heard), memory=memory)
+    environment, suspended_seconds = with_conditions(run.environment, heard), round(heard.suspended_seconds, 3)
+    return replace(run, environment=environment, memory=memory, suspended_seconds=suspended_seconds)

@@ -142,6 +142,7 @@ class SamplingRun:
     start: StartGradient | None = None  # where it came that far
     caches: CacheUse | None = None  # whether the scenario was what its name says
     memory: Memory | None = None  # of the process tree
+    suspended_seconds: float = 0.0  # how long its processes stood still, as in `firstgrad.record.Record`
     failed_stage: SamplingStage | None = None
     failure: Failure | None = None
     schema_version: int = SCHEMA_VERSION  # of the records' classes, which are within

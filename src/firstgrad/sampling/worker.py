@@ -50,7 +50,7 @@ def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> Sa
             sys.excepthook(type(error), error, error.__traceback__)
         watch.clock.end()
         status = Status.OUT_OF_MEMORY if isinstance(error, MemoryError) else Status.FAILED
-        failure = Failure(kind=type(error).__name__, message=str(error).strip())
+        failure = Failure.of_error(error)
         run = replace(run, status=status, failure=failure, stages=watch.clock.times(), failed_stage=watch.clock.stage)
     tally = watch.tally
     return replace(

@@ -63,6 +63,7 @@ class LocalExecutor:
         self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None], folder: Path
     ) -> Iterator[tuple[Job, Record]]:
         running: dict[Future[Record | None], tuple[Job, Generator[Record]]] = {}
+        self._stop.clear()
         with ThreadPoolExecutor(self.at_once) as pool:
 
             def go_on(job: Job, samples: Generator[Record]) -> None:

@@ -16,7 +16,7 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measure.environment import is_expected_device, measured_here
 from firstgrad.model import Model, make_model
 from firstgrad.pose.spec import PARAMETERS
-from firstgrad.record import Status
+from firstgrad.record import Doubt, Status
 from firstgrad.sources import read_source
 
 if TYPE_CHECKING:
@@ -134,9 +134,11 @@ def current_samples(samples: Iterable[Sample], reference: str) -> list[Sample]:
 
 
 def count_done(samples: Iterable[Sample]) -> dict[str, Done]:
-    """Count stored samples by question."""
+    """Count stored samples by question; those that stood still for a while are to be measured again."""
     done: dict[str, Done] = defaultdict(Done)
     for sample in samples:
+        if _is_suspended(sample):
+            continue
         so_far = done[sample["question"]]
         seconds = sample["time_limit_seconds"] if sample["status"] == Status.TIMEOUT else None
         allowed = sample["memory_limit_bytes"] if sample["status"] == Status.OUT_OF_MEMORY else None
@@ -147,6 +149,10 @@ def count_done(samples: Iterable[Sample]) -> dict[str, Done]:
             bytes_allowed=max(so_far.bytes_allowed, allowed or 0),
         )
     return dict(done)
+
+
+def _is_suspended(sample: Sample) -> bool:
+    return Doubt.SUSPENDED in sample["doubts"].split()
 
 
 class Durations:
@@ -164,7 +170,7 @@ class Durations:
         is_expected = functools.cache(is_expected_device)
         for sample in samples:
             backend, question = BackendName(sample["backend"]), sample["question"]
-            if is_expected(sample["device"], backend):
+            if is_expected(sample["device"], backend) and not _is_suspended(sample):
                 if question not in self._same:
                     model = make_model(sample["reference"], dict(json.loads(sample["parameters"])))
                     self._place(question, model, backend, Scenario(sample["scenario"]))

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 from firstgrad.case import Scenario
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
+from firstgrad.record import Doubt
 from firstgrad.sweep.plan import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
     from firstgrad.record import Record, Status
     from firstgrad.sweep.plan import Plan
+
+_TRIES_AGAIN = 2  # of a sample that stood still for a while
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +101,20 @@ def run_sweep(
 ) -> SweepSummary:
     """Measure what a plan has left to measure; a case that gave no numbers once gets no further sample.
 
-    `keep` puts a record where it lasts; only then does the sample count as done.
+    `keep` puts a record where it lasts; only then does the sample count as done. One that stood still for a while says
+    nothing: it is kept, and measured again at the end.
     """
     statuses: Counter[Status] = Counter()
     settled: set[str] = set()
     skipped = 0
-    # Of warm samples, which begin with a filled cache: how many are still to come, and how many run
-    to_come = Counter(job.case.question for job in plan.jobs if job.case.scenario is Scenario.WARM)
+    # Of warm samples, which begin with a filled cache: how many run
     running: Counter[str] = Counter()
 
-    def wanted() -> Iterator[Job]:
+    def wanted(jobs: Sequence[Job]) -> Iterator[Job]:
         nonlocal skipped
-        for job in plan.jobs:
+        # Of them again: how many are still to come
+        to_come = Counter(job.case.question for job in jobs if job.case.scenario is Scenario.WARM)
+        for job in jobs:
             question, is_warm = job.case.question, job.case.scenario is Scenario.WARM
             to_come[question] -= is_warm
             if question in settled:
@@ -119,13 +124,23 @@ def run_sweep(
             yield replace(job, needed=frozenset(+to_come).difference(settled).union(+running))
             running[question] += is_warm
 
-    for job, record in executor.run(wanted(), tell):
-        keep(record)
-        running[job.case.question] -= job.case.scenario is Scenario.WARM
-        statuses[record.status] += 1
-        if why_unusable(record):
-            settled.add(job.case.question)
-        tell(SampleEnded(job=job, record=record))
+    jobs: Sequence[Job] = plan.jobs
+    for tries_left in reversed(range(1 + _TRIES_AGAIN)):
+        again: list[Job] = []
+        for job, record in executor.run(wanted(jobs), tell):
+            keep(record)
+            running[job.case.question] -= job.case.scenario is Scenario.WARM
+            is_suspended = Doubt.SUSPENDED in record.doubts
+            if is_suspended and tries_left:
+                again.append(job)
+            else:
+                statuses[record.status] += 1
+            if why_unusable(record) and not is_suspended:
+                settled.add(job.case.question)
+            tell(SampleEnded(job=job, record=record))
+        jobs = again
+        if not jobs:
+            break
     return SweepSummary(statuses=statuses, skipped=skipped)
 
 
@@ -203,7 +218,7 @@ def run_duel(
     began = clock()
     ending = Ending.ALL_ROUNDS
     rounds = measured = 0
-    has_failed = False
+    has_failed = is_suspended = False
 
     def wanted() -> Iterator[Job]:
         nonlocal ending, rounds
@@ -215,7 +230,11 @@ def run_duel(
             if jobs and longest_seconds and duel.budget_seconds is not None and would_end > duel.budget_seconds:
                 ending = Ending.OUT_OF_TIME
                 return
-            yield from jobs  # the last of them is kept when this goes on
+            for job in jobs:
+                yield job  # it is kept when this goes on
+                for _ in range(_TRIES_AGAIN):
+                    if is_suspended:
+                        yield job
             rounds = number
             longest_seconds = max(longest_seconds, clock() - round_began)
             if has_failed:
@@ -229,7 +248,8 @@ def run_duel(
     for job, record in executor.run(wanted(), tell):
         keep(record)
         measured += 1
-        has_failed |= bool(why_unusable(record))
+        is_suspended = Doubt.SUSPENDED in record.doubts
+        has_failed |= bool(why_unusable(record)) and not is_suspended
         tell(SampleEnded(job=job, record=record))
     return DuelSummary(ending=ending, rounds=rounds, measured=measured)
 
