@@ -122,12 +122,11 @@ def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
         return replace(filled, case=case, failure=reason)
-    try:
-        private.save()
-    except OSError as error:
-        message = f"{WHILE_FILLING}it can't be kept for the sample: {error}. Is there room on the disk of TMPDIR?"
-        reason = Failure(kind=type(error).__name__, message=message)
+    if not private.caches.is_dir():
+        message = f"{WHILE_FILLING}somebody removed it, {private.caches}. Does the model remove folders not its own?"
+        reason = Failure(kind="CacheRemoved", message=message)
         return replace(filled, case=case, status=Status.FAILED, failure=reason)
+    private.save()
     return None
 
 
