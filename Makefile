@@ -10,7 +10,7 @@ WORKERS ?= 2
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust headline format clean
+.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -62,6 +62,10 @@ bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Nu
 bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of a small case (40 minutes; again: goes on where it stopped)
 	$(PY) -m benchmarks.trust.collect docs/data/trust.jsonl --rounds 200 --slower-rounds 60 --minutes 40
 	$(PY) -m benchmarks.trust.judge docs/data/trust.jsonl --page docs/method.md --data docs/data/trust-report.json
+
+attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random faults; some 10 minutes (ONLY=13,14: these kinds alone)
+	$(PY) -m benchmarks.attack.run --faults $(if $(ONLY),$(or $(FAULTS),0),$(or $(FAULTS),500)) \
+		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json --page docs/method.md)
 
 headline: $(STAMP)  ## Measure the fastest verified first gradient against PyMC's default, interleaved (some 30 minutes)
 	$(PY) -m benchmarks.headline.run --page docs/findings.md
