@@ -236,11 +236,27 @@ class HostFingerprint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """A package that is imported from a folder of its sources, and not from where an installer puts it."""
+
+    name: str
+    folder: str  # of the package itself
+    git_commit: str = ""  # of its sources; empty where git doesn't have them
+    changes: str = ""  # digest of the files where they aren't as in that commit; empty where they are
+
+    @property
+    def state(self) -> str:
+        """What tells these sources from others, wherever they lie."""
+        changes = f"changes {self.changes}" if self.changes else ""
+        return " with ".join(filter(None, (f"git {self.git_commit}" if self.git_commit else "", changes)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """Where and with what it was measured."""
 
     python: str  # version of the interpreter
-    versions: tuple[tuple[str, str], ...]  # installed versions of the packages that matter, sorted by name
+    versions: tuple[tuple[str, str], ...]  # of the packages that matter, sorted by name; a clone's own, once imported
     flags: str  # ``PYTENSOR_FLAGS`` that the user had set, without firstgrad's own
     compiler: str  # first line of ``g++ --version``; empty where there is none
     threads: int  # threads of BLAS and OpenMP
@@ -255,11 +271,16 @@ class Environment:
     label: str = ""  # what the user called this run
     source_digest: str = ""
     """Of the user's model file and the local modules that it imports (`firstgrad.sources`); empty for ``pose``."""
+    clones: tuple[Clone, ...] = ()  # those of `versions` that are imported from sources
 
     @property
     def packages(self) -> tuple[tuple[str, str], ...]:
-        """Those whose versions are a condition: all but firstgrad, whose measuring costs next to nothing."""
-        return tuple(version for version in self.versions if version[0] != "firstgrad")
+        """Those whose versions are a condition: all but firstgrad, whose measuring costs next to nothing.
+
+        A clone's version says little, so its state stands there.
+        """
+        states = {clone.name: clone.state for clone in self.clones}
+        return tuple((name, states.get(name, version)) for name, version in self.versions if name != "firstgrad")
 
     @property
     def conditions(self) -> str:

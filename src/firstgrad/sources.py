@@ -17,7 +17,8 @@ from firstgrad.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_OWN = "firstgrad"
+MEASURED = frozenset(("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", "pytensor", "scipy"))
+"""Packages whose versions a record keeps: they are never a part of a model, even if one lies beside it."""
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _MAKERS = frozenset({"globals", "locals", "vars", "exec", "setattr", "modules", "__dict__"})
 """Where a module uses one of these, it may make names that stand nowhere."""
@@ -154,7 +155,7 @@ def _find_files(place: str, folder: Path | None) -> dict[str, Path]:
         for wanted in imported:
             absolute = _absolute(wanted, parent)
             top = absolute.partition(".")[0]
-            if not top or top == _OWN:
+            if not top or top in MEASURED or top in sys.stdlib_module_names:
                 continue
             for found, file in _locate(absolute, everywhere if top == package else local):
                 if found not in files:

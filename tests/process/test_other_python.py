@@ -42,14 +42,14 @@ def other(tmp_path_factory):
 
 def test_another_pythons_packages_are_described_and_this_firstgrad_measures(other, tmp_path):
     interpreter = ask_interpreter(other)
-    assert dict(interpreter.versions)["numba"] == "0.0.7"
+    assert dict(interpreter.describe().versions)["numba"] == "0.0.7"
     log = tmp_path / "log"
     (tmp_path / "elsewhere").mkdir()
     write_model(tmp_path / "elsewhere", WHERE.format(log=str(log)))
     case = make_case("user_model.py:build")  # seen from the side's folder
     (record,) = measure(case, label="other", interpreter=interpreter.in_folder(tmp_path / "elsewhere"))
     assert (record.status, record.failure) == (Status.OK, None)
-    assert record.environment.versions == interpreter.versions
+    assert record.environment.versions == interpreter.describe().versions
     assert record.environment.label == "other"
     assert record.memory.peak_rss_bytes > 0
     prefix, seen, own, cattrs, folder = log.read_text().splitlines()
@@ -90,7 +90,7 @@ def test_what_is_no_python_is_refused(tmp_path):
 
 def test_an_older_python_is_refused(tmp_path):
     old = tmp_path / "python"
-    old.write_text('#!/bin/sh\necho \'{"version": "3.9.1", "is_old": true, "versions": {}, "missing": []}\'\n')
+    old.write_text('#!/bin/sh\necho \'{"version": "3.9.1", "is_old": true, "packages": {}, "missing": []}\'\n')
     old.chmod(0o755)
     with pytest.raises(PythonEnvironmentError, match=r"is Python 3\.9\.1.*python3\.12"):
         ask_interpreter(old)

@@ -54,6 +54,13 @@ def test_a_change_of_what_it_imports_is_a_change(write, text, files, changed):
     assert digest() != before
 
 
+def test_what_a_worker_does_not_import_from_here_is_no_part_of_the_model(write):
+    write({"model": "import random, pymc.math, helper", "helper": ""})
+    before = digest()
+    write({"random": "", "pymc/__init__": "import inner", "pymc/math": "", "inner": ""})
+    assert digest() == before
+
+
 def test_the_file_itself_counts_and_its_place_does_not(write, tmp_path):
     write({"model": "x = 1", "elsewhere/model": "x = 1", "elsewhere/helper": ""})
     before = digest()

@@ -33,7 +33,6 @@ class BackendFacts:
     programs: tuple[str, ...] = ()  # one of them must be there
     missing: str = ""  # what to call it where it is missing
     install: str = ""  # the command that installs it
-    distributions: tuple[str, ...] = ()  # whose versions a record keeps, beside PyMC's and PyTensor's
     cache_suffixes: tuple[str, ...] = ()  # of the files in its cache that are one compiled unit each
     variables: Mapping[str, str] = field(default_factory=dict)
     """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""

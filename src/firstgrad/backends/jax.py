@@ -49,7 +49,6 @@ class JaxBackend(PyTensorBackend):
         package="jax",
         missing="the package jax",
         install='pip install "firstgrad[jax]"',
-        distributions=("jax", "jaxlib"),
         cache_suffixes=("-cache",),
         variables={
             "JAX_COMPILATION_CACHE_DIR": "{caches}/jax",

@@ -23,7 +23,6 @@ class NumbaBackend(PyTensorBackend):
         package="numba",
         missing="the package numba",
         install='pip install "firstgrad[numba]"',
-        distributions=("llvmlite", "numba"),
         cache_suffixes=(".nbc",),
         keeps="PyTensor keeps Numba's and C's in base_compiledir",
         variables={"NUMBA_CACHE_DIR": "{caches}/numba", "NUMBA_NUM_THREADS": "{threads}"},

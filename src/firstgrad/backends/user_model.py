@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from firstgrad.backends.base import BuiltModel, OracleAnswer
 from firstgrad.errors import ModelError
+from firstgrad.sources import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -143,14 +144,37 @@ def _load_file(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     # The file's own folder, as when Python runs it: its neighbours can be imported.
-    sys.path.insert(0, str(path.parent.resolve()))
+    _look_into(path.parent.resolve())
     with _explaining(f"importing {path}", is_import=True, file=str(path)):
         spec.loader.exec_module(module)
     return module
 
 
+def _look_into(folder: Path) -> None:
+    """Let modules be imported from a folder, before all others but for those that more than the model needs."""
+    sys.path.insert(0, str(folder))
+    sys.meta_path.insert(0, _Elsewhere(str(folder)))
+
+
+class _Elsewhere:
+    """Finds modules that a neighbour of the model's file must not replace: Python's own and measured ones."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Ask all others, as if the folder were not in front of the path."""
+        if path is not None or not (name in MEASURED or name in sys.stdlib_module_names):
+            return None
+        rest = sys.path.copy()
+        if self._folder in rest:
+            rest.remove(self._folder)
+        others = (finder.find_spec(name, rest, target) for finder in sys.meta_path if finder is not self)
+        return next((spec for spec in others if spec is not None), None)
+
+
 def _load_module(name: str) -> Any:
-    sys.path.insert(0, str(Path.cwd()))
+    _look_into(Path.cwd())
     with _explaining(f"importing {name}", is_import=True):
         return importlib.import_module(name)
 

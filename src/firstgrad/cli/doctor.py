@@ -85,12 +85,14 @@ def _diagnose(what: str, found: str, advice: str, *, is_good: bool, worse: Healt
 
 
 def _packages() -> Iterator[Diagnosis]:
-    from firstgrad.measure.environment import installed_version
+    from firstgrad.measure.environment import find_clones, packages_here
 
+    packages = packages_here()
+    there = {package.name: package.version for package in packages}
+    there |= {clone.name: f"{clone.folder}: {clone.state}" for clone in find_clones(packages)}
     for name in ("pymc", "pytensor", "numpy"):
-        version = installed_version(name)
-        found = version or "not installed"
-        yield _diagnose(name, found, f"pip install {name}", is_good=bool(version), worse=Health.BAD)
+        found = there.get(name, "")
+        yield _diagnose(name, found or "not installed", f"pip install {name}", is_good=bool(found), worse=Health.BAD)
 
 
 def _backends() -> Iterator[Diagnosis]:

@@ -113,8 +113,8 @@ def make_environment(
         _run([uv, "venv", "--quiet", *(["--seed"] if seed else []), "--python", str(python), str(folder)])
         install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(made)]
     else:
-        _run([str(python), "-m", "venv", str(folder)])
-        install = [str(made), "-m", "pip", "install", "--quiet"]
+        _run([str(python), "-I", "-m", "venv", str(folder)])
+        install = [str(made), "-I", "-m", "pip", "install", "--quiet"]
     if constraints:
         file = folder / "constraints.txt"
         file.write_text("\n".join(constraints) + "\n")

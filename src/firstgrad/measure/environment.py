@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,32 +19,196 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from firstgrad.backends import all_facts, facts_of
-from firstgrad.measure.private import user_flags
-from firstgrad.record import Environment, HostFingerprint
+from firstgrad.backends import facts_of
+from firstgrad.errors import PythonEnvironmentError
+from firstgrad.measure.private import search_path, user_flags
+from firstgrad.record import Clone, Environment, HostFingerprint
+from firstgrad.sources import MEASURED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from firstgrad.case import BackendName
 
-PACKAGES = tuple(
-    sorted({"firstgrad", "numpy", "pymc", "pytensor", "scipy"}.union(*(facts.distributions for facts in all_facts())))
-)
+PACKAGES = tuple(sorted(MEASURED))
 """Packages whose versions a record keeps."""
+_OWN = "firstgrad"
+_LONGEST_SECONDS = 120
+_BESIDES = ("__pycache__/*", ".*", "#*", "*~")
+"""What Python and editors put beside sources."""
+_ASK = """
+import json, os, platform, sys
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+def look(name):
+    spec = find_spec(name)
+    try:
+        installed = distribution(name)
+    except PackageNotFoundError:
+        installed = None
+    version = installed.version if installed else ""
+    if spec is None:
+        return {"version": version, "folder": "", "is_clone": False}
+    place = next(iter(spec.submodule_search_locations or [spec.origin or ""]))
+    folder = os.path.realpath(place) if place else ""
+    # Some systems' packages have no list of their files; what is made from sources has none beside them.
+    is_installed = installed is not None and (
+        not {"site-packages", "dist-packages"}.isdisjoint(place.split(os.sep))
+        or (installed.read_text("RECORD") is not None and os.path.realpath(installed.locate_file(name)) == folder)
+    )
+    return {"version": version if is_installed else "", "folder": folder, "is_clone": not is_installed}
+asked = json.loads(sys.argv[1])
+is_old = sys.version_info[:2] < tuple(asked["oldest"])
+print(json.dumps({
+    "version": platform.python_version(),
+    "is_old": is_old,
+    "packages": {name: look(name) for name in asked["packages"]},
+    "missing": [name for name in asked["needs"] if find_spec(name) is None],
+}))
+sys.stdout.flush()
+# Another version of Python than the one that installed firstgrad has no bytecode of it yet.
+if asked["source"] and not is_old:
+    import compileall
+    compileall.compile_dir(asked["source"], quiet=2)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package as a worker finds it."""
+
+    name: str
+    version: str  # that is installed; '' of a clone, which says its own when it is imported
+    folder: str  # or its file, where it is but one; '' where it can't be imported
+    is_clone: bool  # as `firstgrad.record.Clone`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonFacts:
+    """What a Python says of itself."""
+
+    version: str
+    is_old: bool  # too old for a worker
+    packages: tuple[Package, ...]  # those of `PACKAGES` that are there
+    missing: tuple[str, ...]  # of what a worker needs
+
+
+def ask_python(
+    python: Path, *, folder: Path | None = None, needs: Sequence[str] = (), source: str = "", oldest: Sequence[int] = ()
+) -> PythonFacts:
+    """Ask a Python what a worker would find there, in a folder or here; nothing that is measured is imported.
+
+    Parameters
+    ----------
+    needs, oldest
+        Packages that a worker needs, and the least version of Python.
+    source : str
+        A package that it is to compile to bytecode; '' for none.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError, ValueError
+        Where it doesn't run, or says something else.
+    """
+    asked = {"packages": PACKAGES, "needs": needs, "oldest": oldest, "source": source}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [str(python), "-c", _ASK, json.dumps(asked)],
+        capture_output=True,
+        text=True,
+        timeout=_LONGEST_SECONDS,
+        check=True,
+        cwd=folder,
+        # A variable, since a Python that is too old doesn't know the option and is to say so itself.
+        env=variables | search_path(variables) | {"PYTHONSAFEPATH": "1"},
+    )
+    facts = json.loads(done.stdout)
+    packages = (Package(name=name, **seen) for name, seen in facts.pop("packages").items())
+    there = tuple(package for package in packages if package.version or package.is_clone)
+    return PythonFacts(**facts | {"packages": there, "missing": tuple(facts["missing"])})
+
+
+def packages_here() -> tuple[Package, ...]:
+    """List the packages that a worker of this process's Python would import: this process's path may be another."""
+    path = search_path(os.environ).get("PYTHONPATH", "")
+    return with_own(_packages_here(path, str(Path.cwd()), tuple(map(installed_version, PACKAGES))))
+
+
+def with_own(packages: Iterable[Package]) -> tuple[Package, ...]:
+    """Put this process's firstgrad among packages: it is what measures, whatever else is installed there."""
+    own = Package(name=_OWN, version=installed_version(_OWN), folder=str(source_folder()), is_clone=False)
+    others = (package for package in packages if package.name != _OWN)
+    return tuple(sorted((own, *others), key=lambda package: package.name))
+
+
+def source_folder() -> Path:
+    """Find the folder of this process's firstgrad package."""
+    return Path(__file__).resolve().parents[1]
+
+
+@functools.lru_cache(maxsize=16)
+def _packages_here(_path: str, _folder: str, _versions: tuple[str, ...]) -> tuple[Package, ...]:
+    """Ask again only where something has changed."""
+    try:
+        return ask_python(Path(sys.executable)).packages
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise PythonEnvironmentError(
+            f"{sys.executable} can't say which packages it has ({error}). Does it run: {sys.executable} -c 0"
+        ) from error
+
+
+def find_clones(packages: Iterable[Package]) -> tuple[Clone, ...]:
+    """Look in which state the sources of packages are, of those that are imported from sources."""
+    return tuple(look_at_clone(package.name, Path(package.folder)) for package in packages if package.is_clone)
+
+
+def look_at_clone(name: str, folder: Path) -> Clone:
+    """Look in which state a package's sources are, by git; by its files where git doesn't know them as they are."""
+    root = folder if folder.is_dir() else folder.parent
+    is_known = bool(_git(root, "ls-files", "--", str(folder)))
+    commit = (_git(root, "rev-parse", "HEAD") or "").strip() if is_known else ""
+    besides = [f":(exclude,glob)**/{pattern}" for pattern in _BESIDES]
+    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--", str(folder), *besides)
+    changes = "" if commit and status == "" else _digest(folder)
+    return Clone(name=name, folder=str(folder), git_commit=commit, changes=changes)
+
+
+def _digest(folder: Path) -> str:
+    """Digest of a package's files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+        if path.is_file() and not any(path.match(pattern) for pattern in _BESIDES):
+            digest.update(f"{path.relative_to(folder.parent)} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """Return what git says; None where there is none, or it refuses."""
+    git = shutil.which("git")
+    command = [git or "git", "--no-optional-locks", "-C", str(folder), *words]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return done.stdout if done.returncode == 0 else None
+    return None
 
 
 def describe_environment(
-    *, threads: int = 1, label: str = "", inherited: Mapping[str, str] | None = None
+    *,
+    threads: int = 1,
+    label: str = "",
+    inherited: Mapping[str, str] | None = None,
+    packages: Sequence[Package] | None = None,
 ) -> Environment:
-    """Describe this machine and this process's packages; another Python's: `Interpreter.describe`.
+    """Describe this machine and the packages that a worker would import; another Python's: `Interpreter.describe`.
 
     What only the worker can see (`device`, `bytecode`) is left out. `inherited` are the environment variables, the
-    process's own where left out.
+    process's own where left out; `packages` those of `packages_here`.
     """
+    packages = packages_here() if packages is None else packages
     return Environment(
         python=platform.python_version(),
-        versions=tuple((name, number) for name in PACKAGES if (number := installed_version(name))),
+        versions=tuple((package.name, package.version) for package in packages),
+        clones=find_clones(packages),
         flags=",".join(user_flags(os.environ if inherited is None else inherited)),
         compiler=compiler_version(),
         threads=threads,
@@ -50,6 +217,17 @@ def describe_environment(
         git_commit=git_commit(Path.cwd()),
         label=label,
     )
+
+
+def is_same_version(one: str, other: str) -> bool:
+    """Whether two texts name one version, as far as they name any; the local build may stand in one alone."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        known = {Version(text).public for text in (one, other)}
+    except InvalidVersion:
+        return True
+    return len(known) == 1 or "0" in known  # which is what tools write that don't know
 
 
 def installed_version(package: str) -> str:

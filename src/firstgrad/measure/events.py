@@ -27,6 +27,8 @@ class Task:
     environment: Environment
     cache_folder: str
     """Root of the private caches."""
+    packages: tuple[tuple[str, str], ...] = ()
+    """Where each package is that the environment tells of: from there it is to be imported."""
     profile: bool = False
     """Whether to switch instruments on and tell where the time went."""
     allocations_file: str = ""
@@ -41,11 +43,21 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A package that was imported: what it says of its version ('' where it says nothing), and where it is."""
+
+    name: str
+    version: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What only the worker sees of its environment, told once its modules are imported."""
+    """What only the worker sees of its environment, told once its modules are imported, and again at its end."""
 
     device: str
     bytecode: bool | None
+    imported: tuple[Imported, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ Where its own firstgrad measures, one task goes there and back first, to see whe
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass, replace
@@ -14,7 +13,14 @@ from pathlib import Path
 from firstgrad.case import BackendName, Case
 from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.environment import PACKAGES, describe_environment, git_commit, installed_version
+from firstgrad.measure.environment import (
+    Package,
+    ask_python,
+    describe_environment,
+    git_commit,
+    source_folder,
+    with_own,
+)
 from firstgrad.measure.events import Task
 from firstgrad.model import POSE, make_model
 from firstgrad.record import Environment, Record, Status
@@ -24,30 +30,8 @@ WORKER_NEEDS = ("cattrs", "numpy", "psutil")
 
 _OWN = "firstgrad"
 _OLDEST = (3, 12)
-_LONGEST_SECONDS, _LONGEST_ANSWER_SECONDS = 120, 60
+_LONGEST_ANSWER_SECONDS = 60
 _LINES_SHOWN = 8
-_ASK = """
-import compileall, json, platform, sys
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-asked = json.loads(sys.argv[1])
-def found(name):
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-is_old = sys.version_info[:2] < tuple(asked["oldest"])
-print(json.dumps({
-    "version": platform.python_version(),
-    "is_old": is_old,
-    "versions": {name: found(name) for name in asked["packages"]},
-    "missing": [name for name in asked["needs"] if find_spec(name) is None],
-}))
-sys.stdout.flush()
-# Another version of Python than the one that installed firstgrad has no bytecode of it yet.
-if not is_old:
-    compileall.compile_dir(asked["source"], quiet=2)
-"""
 _ANSWER = """
 import sys
 from firstgrad.codec import from_json, to_json
@@ -66,8 +50,8 @@ class Interpreter:
     python: Path
     """Its executable; not resolved, since that of a virtual environment is a link."""
     version: str
-    versions: tuple[tuple[str, str], ...]
-    """Of packages, as in `firstgrad.record.Environment`."""
+    packages: tuple[Package, ...]
+    """That its workers import."""
     folder: Path | None = None
     """In which workers run: references to a model's file are seen from there. None: where this process runs."""
     has_own_firstgrad: bool = False
@@ -80,8 +64,8 @@ class Interpreter:
 
     def describe(self, *, threads: int = 1, label: str = "") -> Environment:
         """Describe this machine, and the packages of this Python."""
-        here = describe_environment(threads=threads, label=label)
-        return replace(here, python=self.version, versions=self.versions, git_commit=self.git_commit)
+        here = describe_environment(threads=threads, label=label, packages=self.packages)
+        return replace(here, python=self.version, git_commit=self.git_commit)
 
     def in_folder(self, folder: Path) -> Interpreter:
         """Return the same Python, running in another folder."""
@@ -120,43 +104,30 @@ def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgr
         Where it doesn't run, is too old, or lacks what a worker needs; with the next step.
     """
     executable = python / "bin" / "python" if python.is_dir() else python
-    asked = {
-        "packages": PACKAGES,
-        "needs": (*WORKER_NEEDS, _OWN) if has_own_firstgrad else WORKER_NEEDS,
-        "oldest": _OLDEST,
-        "source": str(source_folder()),
-    }
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [str(executable), "-c", _ASK, json.dumps(asked)]
+    needs = (*WORKER_NEEDS, _OWN) if has_own_firstgrad else WORKER_NEEDS
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=True, cwd=folder, env=variables
-        )
-        facts = json.loads(done.stdout)
+        facts = ask_python(executable, folder=folder, needs=needs, source=str(source_folder()), oldest=_OLDEST)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise PythonEnvironmentError(
             f"{executable} does not run as a Python ({_why(error)}). Name the folder of a virtual environment or its "
             "bin/python"
         ) from error
-    if facts["is_old"]:
+    if facts.is_old:
         oldest = ".".join(map(str, _OLDEST))
         raise PythonEnvironmentError(
-            f"{executable} is Python {facts['version']}, and a worker needs {oldest} or newer. Make the environment "
+            f"{executable} is Python {facts.version}, and a worker needs {oldest} or newer. Make the environment "
             f"anew with python{oldest}"
         )
-    if facts["missing"]:
-        missing = " ".join(facts["missing"])
+    if facts.missing:
+        missing = " ".join(facts.missing)
         raise PythonEnvironmentError(
-            f"{executable} lacks {', '.join(facts['missing'])}, which a worker needs. Install it: {executable} -m pip "
+            f"{executable} lacks {', '.join(facts.missing)}, which a worker needs. Install it: {executable} -m pip "
             f"install {missing} (or: uv pip install --python {executable} {missing})"
         )
-    versions: dict[str, str] = facts["versions"]
-    if not has_own_firstgrad:
-        versions[_OWN] = installed_version(_OWN)
     return Interpreter(
         python=executable,
-        version=facts["version"],
-        versions=tuple((name, versions[name]) for name in PACKAGES if versions[name]),
+        version=facts.version,
+        packages=facts.packages if has_own_firstgrad else with_own(facts.packages),
         folder=folder,
         has_own_firstgrad=has_own_firstgrad,
     )
@@ -179,7 +150,7 @@ def require_same_protocol(interpreter: Interpreter) -> None:
     )
     try:
         done = subprocess.run(
-            [str(interpreter.python), "-c", _ANSWER],
+            [str(interpreter.python), "-P", "-c", _ANSWER],
             input=to_json(task),
             capture_output=True,
             text=True,
@@ -198,11 +169,6 @@ def require_same_protocol(interpreter: Interpreter) -> None:
         raise PythonEnvironmentError(
             f"the firstgrad in {interpreter.python} answers another question than it was asked"
         )
-
-
-def source_folder() -> Path:
-    """Find the folder of this process's firstgrad package."""
-    return Path(__file__).resolve().parents[1]
 
 
 def _why(error: Exception) -> str:

@@ -8,12 +8,13 @@ import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import SUSPENDED_SECONDS, find_doubts, why_impossible
-from firstgrad.measure.environment import describe_environment
+from firstgrad.measure.environment import describe_environment, is_same_version, look_at_clone, packages_here
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
@@ -23,7 +24,6 @@ from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
 
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
@@ -148,6 +148,7 @@ def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOption
     interpreter = options.get("interpreter")
     describe = interpreter.describe if interpreter else describe_environment
     environment = describe(threads=options.get("threads", 1), label=options.get("label", ""))
+    packages = interpreter.packages if interpreter else packages_here()
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
     return Task(
         case=case,
@@ -155,6 +156,7 @@ def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOption
         started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         environment=replace(environment, source_digest=source.digest),
         cache_folder=str(private.caches),
+        packages=tuple((package.name, package.folder) for package in packages),
     )
 
 
@@ -191,14 +193,49 @@ def conclude(task: Task, transcript: Transcript) -> Record:
     environment = with_conditions(record.environment, transcript)
     suspended_seconds = round(transcript.suspended_seconds, 3)
     record = replace(record, environment=environment, phases=phases, memory=memory, suspended_seconds=suspended_seconds)
-    if why := why_impossible(record, lasted_seconds=transcript.lasted_seconds):
-        message = (
-            f"{why}: no clock shows that. Does the model's code change clocks, or what it imported of firstgrad? Where "
-            "it doesn't, please report it with this record"
-        )
-        failure = Failure(kind="ImpossibleNumbers", message=message, stderr_tail=transcript.stderr_tail)
+    failure = find_other_import(task, transcript) or find_impossible(record, transcript)
+    if failure is not None:
         record = replace(record, status=Status.FAILED, failure=failure)
     return replace(record, doubts=find_doubts(record))
+
+
+def find_impossible(record: Record, transcript: Transcript) -> Failure | None:
+    """Find what no clock can have shown."""
+    why = why_impossible(record, lasted_seconds=transcript.lasted_seconds)
+    message = (
+        f"{why}: no clock shows that. Does the model's code change clocks, or what it imported of firstgrad? Where it "
+        "doesn't, please report it with this record"
+    )
+    return Failure(kind="ImpossibleNumbers", message=message, stderr_tail=transcript.stderr_tail) if why else None
+
+
+def find_other_import(task: Task, transcript: Transcript) -> Failure | None:
+    """Find a package that was imported from elsewhere than announced, in another version, or from changed sources."""
+    folders, environment = dict(task.packages), task.environment
+    versions, clones = dict(environment.versions), {clone.name: clone for clone in environment.clones}
+    reasons = []
+    for package in transcript.conditions.imported if transcript.conditions and folders else ():
+        name, announced, version = package.name, folders.get(package.name), versions.get(package.name, "")
+        if package.folder != announced:
+            reasons.append(
+                f"{name} {package.version} was imported from {package.folder}, and announced was "
+                f"{announced or 'none'}: these are no numbers of {name} {version or 'as announced'}. Does the model "
+                "change sys.path, or what is installed? To measure a clone, install it (pip install -e) or name its "
+                "folder in PYTHONPATH"
+            )
+        elif name != "firstgrad" and name not in clones and not is_same_version(package.version, version):
+            reasons.append(
+                f"{name} in {package.folder} says that it is {package.version}, and {version} is installed there. "
+                f"Install {name} anew, and measure again"
+            )
+    reasons += [
+        f"the sources of {clone.name} in {clone.folder} were changed while they were measured. Measure again"
+        for clone in clones.values()
+        if look_at_clone(clone.name, Path(clone.folder)) != clone
+    ]
+    if not reasons:
+        return None
+    return Failure(kind="OtherImport", message=". ".join(reasons), stderr_tail=transcript.stderr_tail)
 
 
 def with_conditions(environment: Environment, transcript: Transcript) -> Environment:
@@ -206,7 +243,10 @@ def with_conditions(environment: Environment, transcript: Transcript) -> Environ
     conditions = transcript.conditions
     if conditions is None:
         return environment
-    return replace(environment, device=conditions.device, bytecode=conditions.bytecode)
+    own = {package.name: package.version for package in conditions.imported}
+    clones = {clone.name for clone in environment.clones}
+    versions = ((name, own.get(name, number) if name in clones else number) for name, number in environment.versions)
+    return replace(environment, device=conditions.device, bytecode=conditions.bytecode, versions=tuple(versions))
 
 
 def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:

@@ -239,7 +239,13 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
     for facts in all_facts():
         variables |= {name: value.format(caches=caches, threads=threads) for name, value in facts.variables.items()}
         defaults |= facts.default_variables
-    return defaults | dict(inherited) | variables
+    return defaults | dict(inherited) | search_path(inherited) | variables
+
+
+def search_path(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Write the user's ``PYTHONPATH`` without empty entries, which are the present folder to Python and an accident."""
+    path = inherited.get("PYTHONPATH")
+    return {} if path is None else {"PYTHONPATH": os.pathsep.join(filter(None, path.split(os.pathsep)))}
 
 
 def _temporary(folder: Path) -> str:

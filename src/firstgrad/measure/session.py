@@ -213,7 +213,7 @@ class _WorkerSession:
         try:
             with _task_file(self._task) as task:
                 worker = self._private.starter.start(
-                    [python, "-m", self._worker, *map(str, PIPES)],
+                    [python, "-P", "-m", self._worker, *map(str, PIPES)],
                     variables | {_MARK: self._task.record_id},
                     folder=folder,
                     mark=self._mark,

@@ -24,8 +24,18 @@ from firstgrad.backends import cache_suffixes, facts_of, load_backend
 from firstgrad.case import Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
-from firstgrad.measure.environment import has_bytecode
-from firstgrad.measure.events import Conditions, Finished, PassBegan, Profiled, Started, Task, UnitsNow, write_event
+from firstgrad.measure.environment import PACKAGES, has_bytecode
+from firstgrad.measure.events import (
+    Conditions,
+    Finished,
+    Imported,
+    PassBegan,
+    Profiled,
+    Started,
+    Task,
+    UnitsNow,
+    write_event,
+)
 from firstgrad.measure.first_gradient import first_gradient
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
@@ -38,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from firstgrad.backends.base import Answer
+    from firstgrad.backends.base import Answer, Backend
     from firstgrad.measure.events import WorkerEvent
     from firstgrad.points import Point
 
@@ -89,7 +99,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         backend.import_modules()
         build = backend.load(case.model)
     require_private_cache(folder)
-    emit(Conditions(device=backend.device(), bytecode=had_bytecode if "pymc" in sys.modules else None))
+    emit(find_conditions(backend, had_bytecode=had_bytecode))
     if case.scenario is Scenario.HOT:
         silent = PhaseTimer(lambda _: None)
         first_gradient(backend, build, case.target, silent, lambda *_: None)
@@ -126,6 +136,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         return make_terms()(point)
 
     check = check_answers(first.built, groups, answers, logp_terms)
+    emit(find_conditions(backend, had_bytecode=had_bytecode))
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
@@ -230,6 +241,24 @@ def _tell_units(
             emit(UnitsNow(compiled=units - before))
 
     return compiled
+
+
+def find_conditions(backend: Backend, *, had_bytecode: bool) -> Conditions:
+    """Look where things run, and from where they were imported."""
+    modules = {name: sys.modules[name] for name in PACKAGES if name in sys.modules}
+    places = {
+        name: next(iter(getattr(module, "__path__", ())), getattr(module, "__file__", None))
+        for name, module in modules.items()
+    }
+    return Conditions(
+        device=backend.device(),
+        bytecode=had_bytecode if "pymc" in sys.modules else None,
+        imported=tuple(
+            Imported(name=name, version=str(getattr(modules[name], "__version__", "")), folder=os.path.realpath(place))
+            for name, place in places.items()
+            if place
+        ),
+    )
 
 
 def require_private_cache(folder: Path) -> None:

@@ -152,7 +152,7 @@ def draw_flame_graph(file: Path, page: Path) -> None:
     """Have memray draw its flame graph of the peak as one page that loads nothing; raise `WorkerError` in its words."""
     page.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],
+        [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],
         capture_output=True,
         text=True,
         check=False,

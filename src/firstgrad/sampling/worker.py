@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from firstgrad.backends import cache_suffixes, load_backend
 from firstgrad.errors import FirstgradError
 from firstgrad.measure.environment import has_bytecode
-from firstgrad.measure.events import Conditions, Started
-from firstgrad.measure.worker import open_pipes, require_private_cache
+from firstgrad.measure.events import Started
+from firstgrad.measure.worker import find_conditions, open_pipes, require_private_cache
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import Sampled, SamplingRun, SamplingStage, SamplingTask
@@ -77,13 +77,14 @@ def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> Sampli
 
     build = backend.load(case.model)
     require_private_cache(folder)
-    watch.emit(Conditions(device=backend.device(), bytecode=had_bytecode))
+    watch.emit(find_conditions(backend, had_bytecode=had_bytecode))
     caches.begin()
     clock.begin(SamplingStage.BUILD)
     problem = build()
     clock.begin(SamplingStage.COMPILE)
     unsure_seconds = SAMPLERS[task.plan.sampler](backend, problem, watch)
     clock.end()
+    watch.emit(find_conditions(backend, had_bytecode=had_bytecode))
     return replace(run, stages=clock.times(unsure_seconds=unsure_seconds), caches=caches.end(case.scenario))
 
 

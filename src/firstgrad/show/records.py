@@ -27,7 +27,7 @@ from firstgrad.units import format_bytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.record import Failure, GroupFiniteness, Record, Slope
+    from firstgrad.record import Environment, Failure, GroupFiniteness, Record, Slope
     from firstgrad.show.result import Part
 
 _PASSES_SHOWN = 3
@@ -208,8 +208,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
     passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)[:_PASSES_SHOWN]
     if passes:
         yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
-    if record.environment.device not in ("", "cpu"):
-        yield "device", record.environment.device
+    yield from _places(record.environment)
     if record.caches is not None:
         caches = record.caches
         proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"
@@ -220,3 +219,11 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         )
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
+
+
+def _places(environment: Environment) -> Iterator[tuple[str, str]]:
+    versions = dict(environment.versions)
+    for clone in environment.clones:
+        yield clone.name, f"{versions[clone.name]} from {clone.folder}: {clone.state}"
+    if environment.device not in ("", "cpu"):
+        yield "device", environment.device
