@@ -12,9 +12,9 @@ import pytest
 import firstgrad
 from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.progress import compile_progress as public
-from firstgrad.progress.board import BOARDS, THREAD_NAME, Board, WatchedThread
+from firstgrad.progress.board import BOARDS, THREAD_NAME, Board
 from firstgrad.progress.history import FormerRun
-from firstgrad.progress.look import StackLook, UnitCount
+from firstgrad.progress.look import StackLook, UnitCount, WatchedThread
 from helpers import FakeClock, wait_for
 
 
@@ -94,7 +94,7 @@ def test_helpers_written_in_c_do_not_hide_the_backend():
 
 @pytest.mark.parametrize(("backend", "device"), [("numba", "cpu"), ("jax", "cuda, NVIDIA H100")])
 def test_a_run_is_kept_with_its_device(monkeypatch, backend, device):
-    monkeypatch.setattr("firstgrad.progress.board.jax_device", lambda: "cuda, NVIDIA H100")
+    monkeypatch.setattr("firstgrad.progress.look.jax_device", lambda: "cuda, NVIDIA H100")
     run = watch(StackLook(stage=Stage.LINK, backend=backend)).to_run("m", 3.00049)
     assert run == FormerRun(key="m", seconds=3.0, backend=backend, device=device)
 

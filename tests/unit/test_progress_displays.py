@@ -10,7 +10,6 @@ import pyte
 import pytest
 
 from firstgrad.observe.events import Stage, UnitKind
-from firstgrad.progress.board import CompileSummary
 from firstgrad.progress.displays import (
     STAGES,
     Log,
@@ -23,7 +22,7 @@ from firstgrad.progress.displays import (
     one_line,
 )
 from firstgrad.progress.history import ExpectedTime
-from firstgrad.progress.look import StackLook, UnitCount
+from firstgrad.progress.look import CompileSummary, StackLook, UnitCount
 from helpers import MIB, FakeClock
 
 CANONICALIZE = StackLook(

@@ -10,9 +10,10 @@ from contextlib import ContextDecorator, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from firstgrad.progress.board import BOARDS, CompileSummary, WatchedThread
+from firstgrad.progress.board import BOARDS
 from firstgrad.progress.displays import LOG_SECONDS, choose_display
 from firstgrad.progress.history import FormerRun, History, default_path, measured_runs, model_key, place_key
+from firstgrad.progress.look import CompileSummary, WatchedThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from firstgrad.progress.board import CompileSummary, WatchedThread
     from firstgrad.progress.history import ExpectedTime
-    from firstgrad.progress.look import StackLook, UnitCount
+    from firstgrad.progress.look import CompileSummary, StackLook, UnitCount, WatchedThread
 
 LOG_SECONDS = 10.0
 

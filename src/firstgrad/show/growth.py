@@ -11,7 +11,8 @@ from firstgrad.case import Target
 from firstgrad.estimates import estimate_median
 from firstgrad.growth.contrasts import Contrast
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
-from firstgrad.growth.lines import name_lines
+from firstgrad.growth.lines import NODES, name_lines
+from firstgrad.pose.spec import PARAMETERS
 from firstgrad.show import drawing
 from firstgrad.show.result import Picture
 from firstgrad.show.words import capitalised, shown, write_fitted
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
     from firstgrad.growth.lines import FittedLine, MetricGrowth, SizeLine
     from firstgrad.show.drawing import Look, Scale, Strokes
 
-SIZE_TITLES = {
-    "timesteps": ("timesteps T", "T"),
-    "directions": ("direction vectors K", "K"),
-    "cameras": ("cameras C", "C"),
-    "states": ("hidden states S", "S"),
-    "nodes": ("graph nodes after rewriting N", "N"),
-}
-"""What an axis is called on a figure, and its letter in laws; others go by their own name."""
-
 MOST_LINES = 8
 """In a panel; those with most sizes and samples are drawn, and the title says how many are not."""
 
@@ -46,6 +38,7 @@ _CONTRAST_TITLES = {
     Contrast.FORMULATION: "vectorised / per_joint",
     Contrast.SCENARIO: "warm / cold",
 }
+_WORDS = {"directions": "direction vectors"}
 _WIDTH_INCHES, _PANEL_INCHES, _RATIO_INCHES = 9.0, 3.1, 4.4
 _PLACES = 30
 _MOST_DOTS = 25
@@ -54,6 +47,16 @@ _LONGEST_TITLE, _LONGEST_END = 110, 40
 _TOLD = (GrowthVerdict.DOES_NOT_GROW, GrowthVerdict.UNDECIDED)  # by `tell_law` already
 
 type NamedCurve = tuple[str, RatioCurve]
+
+
+def name_size(axis: str) -> tuple[str, str]:
+    """Name an axis for a figure, and its letter for laws; what is no size of the pose model goes by its own name."""
+    if axis == NODES:
+        return "graph nodes after rewriting N", "N"
+    parameter = PARAMETERS.get(axis)
+    if parameter is None or not parameter.symbol:
+        return axis, axis
+    return f"{_WORDS.get(axis, parameter.text.lower())} {parameter.symbol}", parameter.symbol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
             left_out = max(left_out, len(every) - len(chosen))
             common, names = name_lines([grown.line for grown in chosen])
             panels.append(GrowthPanel.of(growth, chosen, names))
-        size, symbol = SIZE_TITLES.get(axis, (axis, axis))
+        size, symbol = name_size(axis)
         title = f"{common} ({left_out} more lines are not drawn)" if left_out else common
         name = f"scaling-{axis}-{place.replace(', ', '-')}"
         pictures.append(growth_picture(panels, size=size, symbol=symbol, title=title, name=name))
@@ -286,7 +289,7 @@ def ratio_pictures(contrasts: Iterable[ContrastCurve]) -> tuple[Picture, ...]:
     for (contrast, axis, metric), curves in members.items():
         lines = [(curve.name, curve.curve) for curve in curves[:MOST_LINES]]
         title = f"{_CONTRAST_TITLES[contrast]}: {curves[0].metric.title}"
-        size = SIZE_TITLES.get(axis, (axis, axis))[0]
+        size = name_size(axis)[0]
         pictures.append(ratio_picture(lines, title=title, size=size, name=f"ratio-{contrast}-{axis}-{metric}"))
     return tuple(pictures)
 

@@ -481,7 +481,7 @@ def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
 
     from firstgrad.growth.law import NoLaw
     from firstgrad.growth.lines import find_growth
-    from firstgrad.show.growth import SIZE_TITLES, GrowthPanel, growth_picture
+    from firstgrad.show.growth import GrowthPanel, growth_picture, name_size
 
     chosen = sorted(lines, key=lambda line: (-line.n_sizes, -len(line.sizes)))[:_GROWTH_LINES]
     metrics = [metric_named(metric) for metric in _GROWTH_METRICS]
@@ -489,13 +489,15 @@ def _growth(axis: str, lines: Sequence[SizeLine], name: str) -> Section | None:
     if not growths:
         return None
     panels = [GrowthPanel.of(growth, growth.lines, [line.name for line in growth.lines]) for growth in growths]
-    size, symbol, common = shown(axis), SIZE_TITLES.get(axis, ("", "n"))[1], growths[0].common
+    size, letter, common = shown(axis), name_size(axis)[1], growths[0].common
     which = f"The {len(chosen)} lines with most sizes, of {len(lines)}"
     which = which if len(chosen) < len(lines) else "All lines of three sizes or more"
     of_what = f": {shown(common, _LONGEST_CAPTION)}" if common else ""
     caption = f"{which}{of_what}. Of each size the {_MOST_A_SIZE} newest samples. Arrows: stopped by a limit."
     title = shown(common, _LONGEST_CAPTION)
-    picture = growth_picture(panels, size=size, symbol=symbol, title=title, name=name, caption=caption)
+    picture = growth_picture(
+        panels, size=size, symbol="n" if letter == axis else letter, title=title, name=name, caption=caption
+    )
     laws = [
         (shown(line.name, _LONGEST_NAME), growth.metric.title, shown(sentence, _LONGEST_REASON))
         for growth in growths
