@@ -7,7 +7,6 @@ import platform
 import shutil
 import sys
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -70,35 +69,25 @@ def make_result(diagnoses: list[Diagnosis]) -> Result:
 
 def examine() -> Iterator[Diagnosis]:
     """Look at everything, without importing what is measured."""
-    yield Diagnosis("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
-    yield from _packages()
-    yield from _backends()
-    yield _load()
-    yield _frequency()
-    yield _bytecode()
-    yield _counter()
-    yield _room()
+    yield from _installed()
+    yield from _machine()
 
 
 def _diagnose(what: str, found: str, advice: str, *, is_good: bool, worse: Health = Health.DOUBT) -> Diagnosis:
     return Diagnosis(what, Health.GOOD, found) if is_good else Diagnosis(what, worse, found, advice)
 
 
-def _packages() -> Iterator[Diagnosis]:
-    from firstgrad.measure.environment import find_clones, packages_here
+def _installed() -> Iterator[Diagnosis]:
+    from firstgrad.backends import all_facts
+    from firstgrad.measure.environment import backend_version, find_clones, packages_here
 
+    yield Diagnosis("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
     packages = packages_here()
     there = {package.name: package.version for package in packages}
     there |= {clone.name: f"{clone.folder}: {clone.state}" for clone in find_clones(packages)}
     for name in ("pymc", "pytensor", "numpy"):
         found = there.get(name, "")
         yield _diagnose(name, found or "not installed", f"pip install {name}", is_good=bool(found), worse=Health.BAD)
-
-
-def _backends() -> Iterator[Diagnosis]:
-    from firstgrad.backends import all_facts
-    from firstgrad.measure.environment import backend_version
-
     compilers = [facts for facts in all_facts() if facts.is_real and facts.name is facts.compiler]
     versions = [backend_version(facts.name) for facts in compilers]
     for facts, version in zip(compilers, versions, strict=True):
@@ -107,53 +96,36 @@ def _backends() -> Iterator[Diagnosis]:
         yield Diagnosis("backends", Health.BAD, "none is available", "install one of the above")
 
 
-def _load() -> Diagnosis:
+def _machine() -> Iterator[Diagnosis]:
+    import sysconfig
+
     import psutil
 
     from firstgrad.doubts import LOAD_PER_CORE
-    from firstgrad.measure.environment import host_fingerprint
-
-    cores, load = host_fingerprint().cores, psutil.getloadavg()[0]
-    memory = psutil.virtual_memory()
-    found = f"{load:.2f} on {cores} cores; {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
-    advice = "wait until the machine is idle, or compare CPU seconds"
-    return _diagnose("load", found, advice, is_good=load <= LOAD_PER_CORE * cores)
-
-
-def _frequency() -> Diagnosis:
-    with suppress(OSError):
-        governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
-        advice = "sudo cpupower frequency-set -g performance"
-        return _diagnose("frequency", f"governor {governor}", advice, is_good=governor == "performance")
-    return Diagnosis("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
-
-
-def _bytecode() -> Diagnosis:
-    import sysconfig
-
-    from firstgrad.measure.environment import has_bytecode
-
-    if os.environ.get("PYTHONDONTWRITEBYTECODE") and not has_bytecode("pymc"):
-        return Diagnosis(
-            "bytecode",
-            Health.DOUBT,
-            "PYTHONDONTWRITEBYTECODE is set and PyMC isn't compiled: each import takes many seconds",
-            f"env -u PYTHONDONTWRITEBYTECODE {sys.executable} -m compileall -q {sysconfig.get_paths()['purelib']}",
-        )
-    return Diagnosis("bytecode", Health.GOOD, "compiled, or will be at the first import")
-
-
-def _counter() -> Diagnosis:
+    from firstgrad.measure.environment import has_bytecode, host_fingerprint
     from firstgrad.observe.instructions import InstructionCounter
 
+    cores, load, memory = host_fingerprint().cores, psutil.getloadavg()[0], psutil.virtual_memory()
+    found = f"{load:.2f} on {cores} cores; {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    advice = "wait until the machine is idle, or compare CPU seconds"
+    yield _diagnose("load", found, advice, is_good=load <= LOAD_PER_CORE * cores)
+    try:
+        governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        yield Diagnosis("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
+    else:
+        advice = "sudo cpupower frequency-set -g performance"
+        yield _diagnose("frequency", f"governor {governor}", advice, is_good=governor == "performance")
+    is_compiled = not os.environ.get("PYTHONDONTWRITEBYTECODE") or has_bytecode("pymc")
+    found = "PYTHONDONTWRITEBYTECODE is set and PyMC isn't compiled: each import takes many seconds"
+    found = "compiled, or will be at the first import" if is_compiled else found
+    compiling = f"{sys.executable} -m compileall -q {sysconfig.get_paths()['purelib']}"
+    yield _diagnose("bytecode", found, f"env -u PYTHONDONTWRITEBYTECODE {compiling}", is_good=is_compiled)
     found = "no counter here (virtual machine, or /proc/sys/kernel/perf_event_paranoid above 2): records go without"
     if InstructionCounter().read() is not None:
         found = "the processor's counter can be read"
-    return Diagnosis("instructions", Health.GOOD, found)
-
-
-def _room() -> Diagnosis:
+    yield Diagnosis("instructions", Health.GOOD, found)
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     found = f"{free / 2**30:.1f} GiB free in {folder}, where private caches go"
-    return _diagnose("disk", found, "make room, or set TMPDIR to a larger disk", is_good=free >= MIN_FREE_BYTES)
+    yield _diagnose("disk", found, "make room, or set TMPDIR to a larger disk", is_good=free >= MIN_FREE_BYTES)

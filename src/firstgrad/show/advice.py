@@ -185,18 +185,16 @@ def _offers_table(advice: ScenarioAdvice) -> Part:
     return Table(
         title=f"{advice.scenario} caches, least total first",
         columns=(*left("choice"), *right(*names)),
-        rows=[(*_cells(offer), against.get(offer.choice, "")) for offer in advice.offers],
-    )
-
-
-def _cells(offer: Offer) -> tuple[str, ...]:
-    return (
-        offer.choice.name,
-        str(len(offer.totals)),
-        interval_text(offer.option.first_gradient),
-        interval_text(offer.option.evaluation),
-        interval_text(offer.total),
-        format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
+        rows=[
+            (
+                offer.choice.name,
+                str(len(offer.totals)),
+                *map(interval_text, (offer.option.first_gradient, offer.option.evaluation, offer.total)),
+                format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
+                against.get(offer.choice, ""),
+            )
+            for offer in advice.offers
+        ],
     )
 
 
@@ -227,21 +225,19 @@ def advice_document(
         "assumptions": [*advice.workload.assumptions(), *samples.notes],
         "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
         "left_out": [
-            {
-                "backend": choice.choice.backend,
-                "formulation": choice.choice.formulation,
-                "scenario": choice.scenario,
-                "trouble": choice.trouble,
-                "reason": choice.reason,
-            }
+            _fields(choice.choice, "backend", "formulation") | _fields(choice, "scenario", "trouble", "reason")
             for choice in advice.left_out
         ],
         "remedies": [
-            {name: getattr(remedy, name) for name in ("remedy", "because", "how", "instead")}
-            | {"savings": [{name: getattr(saving, name) for name in _SAVING} for saving in remedy.savings]}
+            _fields(remedy, "remedy", "because", "how", "instead")
+            | {"savings": [_fields(saving, *_SAVING) for saving in remedy.savings]}
             for remedy in remedies
         ],
     }
+
+
+def _fields(thing: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(thing, name) for name in names}
 
 
 def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
@@ -250,9 +246,8 @@ def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
         "scenario": advice.scenario,
         "is_decided": advice.is_decided,
         "offers": [
-            {
-                "backend": offer.choice.backend,
-                "formulation": offer.choice.formulation,
+            _fields(offer.choice, "backend", "formulation")
+            | {
                 "first_gradient_seconds": offer.option.first_gradient,
                 "evaluation_seconds": offer.option.evaluation,
                 "total_seconds": offer.total,
