@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TextIO
 
-    from firstgrad.progress.history import ExpectedTime
     from firstgrad.progress.look import CompileSummary, StackLook, UnitCount, WatchedThread
 
 LOG_SECONDS = 10.0
@@ -65,7 +64,9 @@ class CompileDisplay(Protocol):
 
 def choose_display(stream: TextIO | None, every_seconds: float) -> CompileDisplay:
     """Choose by where the text goes: where the user wants it, else to the notebook's cell or standard error."""
-    if stream is None and _is_notebook():
+    ipython = sys.modules.get("IPython")  # a program that has not imported it runs in no Jupyter kernel
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    if stream is None and getattr(shell, "kernel", None) is not None:
         return Notebook()
     target = stream or sys.stderr
     if target is None:  # a program without a console
@@ -86,13 +87,6 @@ def _is_terminal(stream: TextIO) -> bool:
     with suppress(AttributeError, ValueError, OSError):
         return stream.isatty()
     return False
-
-
-def _is_notebook() -> bool:
-    """Whether a Jupyter kernel runs this; a program that has not imported IPython runs in none."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    return getattr(shell, "kernel", None) is not None
 
 
 class Nobody:
@@ -279,7 +273,10 @@ def account(thread: WatchedThread) -> str:
     if thread.processes > 1:
         parts.append(f"{thread.processes} processes")
     if (expected := thread.expected) is not None:
-        parts.append(_left(expected))
+        left = f"about {_rough(expected.seconds)}"
+        if expected.high_seconds > _APART * max(expected.low_seconds, 1.0):
+            left = f"{_rough(expected.low_seconds)} to {_rough(expected.high_seconds)}"
+        parts.append(f"{left} s left ({format_count(expected.runs, 'former run')})")
     return " · ".join(parts)
 
 
@@ -306,13 +303,6 @@ def _count_units(counts: Sequence[UnitCount]) -> list[str]:
         what = f"{cached:,}" if compiled else format_count(cached, kind)
         texts.append(", ".join(filter(None, (compiled, f"{what} from cache" if cached else ""))))
     return [text for text in texts if text]
-
-
-def _left(expected: ExpectedTime) -> str:
-    runs = format_count(expected.runs, "former run")
-    if expected.high_seconds > _APART * max(expected.low_seconds, 1.0):
-        return f"{_rough(expected.low_seconds)} to {_rough(expected.high_seconds)} s left ({runs})"
-    return f"about {_rough(expected.seconds)} s left ({runs})"
 
 
 def _rough(seconds: float) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.advise.advice import Advice, ScenarioAdvice
+    from firstgrad.advise.advice import Advice
     from firstgrad.advise.breakeven import BreakEven, Crossing, Option
     from firstgrad.show.drawing import Look, Strokes
 
@@ -91,16 +91,10 @@ def _draw_advice(advice: Advice) -> Figure:
             _note_crossings(axes, panel.breakeven, looks, n_max)
             _mark_planned(axes, advice.workload.in_a_row)
             axes.set_xlabel("gradient evaluations, one after the other")
-            axes.set_title(_panel_title(panel))
+            leader = panel.leader.choice.name if panel.is_decided else "undecided at the planned number"
+            axes.set_title(f"{panel.scenario} caches{f': {leader}' if panel.rivals else ''}")
         grid[0].set_ylabel("total seconds, first gradient included, import not")
     return figure
-
-
-def _panel_title(panel: ScenarioAdvice) -> str:
-    if not panel.rivals:
-        return f"{panel.scenario} caches"
-    leader = panel.leader.choice.name if panel.is_decided else "undecided at the planned number"
-    return f"{panel.scenario} caches: {leader}"
 
 
 def _headline(result: BreakEven) -> str:
