@@ -102,6 +102,20 @@ def test_unlike_conditions_are_never_put_together(tmp_path):
     assert "Python 3.13.0" in done.stdout
 
 
+def test_backends_without_devices_stand_beside_jax_on_one_device_only(tmp_path):
+    gpu, cpu = "cuda, NVIDIA H100", "cpu"
+    records = [*planted_samples({"numba": (30.0, 0.5e-3)}), *planted_samples({"jax": (10.0, 1e-3)}, device=gpu)]
+    export_jsonl(records, tmp_path / "gpu.jsonl")
+    done = run(MODEL.reference, "--evaluations", "10", "--from", str(tmp_path / "gpu.jsonl"))
+    assert "jax is ahead up to 40,000" in done.stdout
+    assert "unlike conditions" not in done.stdout
+    both = [*records, *planted_samples({"jax": (50.0, 1e-3)}, device=cpu, scenarios=[Scenario.COLD])]
+    export_jsonl(both, tmp_path / "both.jsonl")
+    done = run(MODEL.reference, "--evaluations", "10", "--from", str(tmp_path / "both.jsonl"))
+    assert "jax is ahead up to 40,000" in done.stdout
+    assert "3 samples of unlike conditions are left out." in done.stdout
+
+
 def test_a_store_without_measuring_answers_or_says_what_is_missing(tmp_path):
     from firstgrad.measure import environment
 

@@ -76,22 +76,32 @@ def from_export(records: Iterable[Record], wanted: Sequence[WantedChoice], place
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.case.question in questions:
-            groups.setdefault(record.environment.conditions, []).append(record)
+            groups.setdefault(replace(record.environment, device="").conditions, []).append(record)
     if not groups:
         return AdviceSamples(records=(), place=place)
+    # Backends that know no devices stand beside JAX's on each of its own.
+    alike = [
+        [record for record in group if not _knows_devices(record) or record.environment.device == device]
+        for group in groups.values()
+        for device in dict.fromkeys(one.environment.device for one in group if _knows_devices(one)) or ("",)
+    ]
 
     def answers(group: Sequence[Record]) -> tuple[int, str]:
         """Rank by how much it answers; the newest of those that tell equally much."""
         return len({record.case.question for record in group}), max(record.started_at for record in group)
 
-    best = max(groups.values(), key=answers)
+    best = max(alike, key=answers)
     environment = best[-1].environment
     packages = ", ".join(f"{name} {version}" for name, version in environment.versions if name != "firstgrad")
     where = f"{environment.host.cores} cores of {environment.host.processor}"
     notes = [f"Measured on {where}, Python {environment.python}, {packages}."]
-    if len(groups) > 1:
-        notes.append(f"{sum(map(len, groups.values())) - len(best)} samples of unlike conditions are left out.")
+    if unlike := sum(map(len, groups.values())) - len(best):
+        notes.append(f"{unlike} samples of unlike conditions are left out.")
     return AdviceSamples(records=tuple(best), place=place, notes=tuple(notes))
+
+
+def _knows_devices(record: Record) -> bool:
+    return str(record.case.backend).startswith("jax")
 
 
 def from_store(store: Store, wanted: Sequence[WantedChoice], notes: tuple[str, ...] = ()) -> AdviceSamples:
