@@ -16,6 +16,7 @@ import pytest
 
 from firstgrad.measure.launch import measure
 from firstgrad.measure.private import PREFIX, make_private_folder, remove_abandoned
+from firstgrad.measure.starter import remove_folder
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytestmark = linux_only
@@ -297,6 +298,27 @@ def test_a_folder_of_another_user_is_left_alone(tmp_path, theirs):
     os.chown(folder, 0, 0)
     os.chown(folder / "owner", 0, 0)
     assert remove_abandoned(tmp_path) == [folder]
+
+
+def test_a_folder_whose_rights_a_model_took_away_is_removed():
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    inner = folder / "cache" / "below"
+    inner.mkdir(parents=True)
+    (inner / "file").touch()
+    own, places = os.geteuid(), (inner, folder / "cache", folder)
+    user = own or 12345
+    try:
+        for place in places:
+            os.chown(place, user, -1)
+            place.chmod(0o500)
+        inner.chmod(0)
+        os.seteuid(user)  # rights mean nothing to root
+        remove_folder(folder)
+        os.seteuid(own)
+        assert [place for place in places[:2] if place.exists()] == []
+    finally:
+        os.seteuid(own)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 CACHE_VARIABLES = ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "PYTENSOR_FLAGS")

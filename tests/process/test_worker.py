@@ -287,6 +287,18 @@ def test_a_file_that_is_not_there_fails(tmp_path):
     assert f"no file {tmp_path}/absent.py" in record.failure.message
 
 
+@pytest.mark.parametrize("puts_another_there", [False, True])
+def test_a_private_folder_that_a_model_moves_is_removed_where_it_is(tmp_path, base, puts_another_there):
+    body = f"""
+private = Path(os.environ["TMPDIR"]).parent
+private.rename(private.with_name("moved"))
+if {puts_another_there}: private.mkdir()
+return Model()
+"""
+    assert run(tmp_path, body).status is Status.OK, "the fake backend makes the folder of its cache anew"
+    assert list(base.iterdir()) == []
+
+
 def test_samples_go_on_after_a_failed_one(tmp_path):
     body = f"""
 first = Path({str(tmp_path / "first")!r})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from firstgrad.backends import all_facts
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.measure.starter import Starter
+from firstgrad.measure.starter import Starter, remove_folder
 from firstgrad.measure.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PrivateCaches:
         except subprocess.TimeoutExpired:
             self.kill_watcher()
         self.starter.close()
-        shutil.rmtree(self.folder, ignore_errors=True)  # where the watcher itself was killed
+        remove_folder(self.folder)  # where the watcher itself was killed
 
     def kill_watcher(self) -> None:
         """End a watcher that doesn't answer, and all that is below it."""
@@ -81,7 +81,7 @@ class PrivateCaches:
     def _start_watcher(self) -> tuple[IO[bytes], Starter, subprocess.Popen[bytes]]:
         """Start the watcher with what a worker's tree is to print to, and the other end of a starter."""
         with ExitStack() as undoing:
-            undoing.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            undoing.callback(remove_folder, self.folder)
             path = self.folder / "printed"
             printed = undoing.enter_context(path.open("a+b", buffering=0))
             path.unlink()  # without a name, so that nobody can take it away
@@ -89,7 +89,8 @@ class PrivateCaches:
             script, far = Path(__file__).with_name("watcher.py"), starter.far.fileno()
             words = map(str, (script, self.folder, WATCH_INTERVAL_SECONDS, printed.fileno(), far, os.getpgrp()))
             watcher = subprocess.Popen(
-                [sys.executable, "-I", *words],
+                # Where there is no /proc it needs psutil, which is no part of the standard library.
+                [sys.executable, "-IS" if Path("/proc/self/task").is_dir() else "-I", *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -180,7 +181,7 @@ def make_private_folder() -> Path:
         for place in (folder / _CACHES, Path(_temporary(folder))):
             place.mkdir()
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         raise
     return folder
 
@@ -198,7 +199,7 @@ def remove_abandoned(base: Path) -> list[Path]:
             continue  # another's, or only just being made
         if is_abandoned:
             kill_all(make_tree(), None, f"TMPDIR={_temporary(folder.resolve())}")
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             removed.append(folder)
     return removed
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -106,7 +105,7 @@ class Starter:
         StarterGoneError
             Where nobody is there who could.
         """
-        words = [mark, str(folder or os.getcwd()), str(len(command)), *command]  # noqa: PTH109 - not to be made absolute
+        words = [mark, str(folder or os.getcwd()), str(len(command)), *command]
         body = b"\0".join(map(os.fsencode, [*words, *(f"{name}={value}" for name, value in variables.items())]))
         self._near.settimeout(_ANSWER_SECONDS)
         try:
@@ -143,7 +142,29 @@ class Starter:
 # --- the other end ------------------------------------------------------------------------------------------------
 
 
-def fork_starter(far: int, group: int, folder: str, kill: Callable[[int, str], None]) -> int:
+def remove_folder(folder: str | Path, opened: int | None = None) -> None:
+    """Remove a private folder, whatever a model did to it; `opened` is a descriptor of it, wherever it is now."""
+    import shutil  # takes long, for a watcher that is only to start
+
+    places = [str(folder)]
+    with suppress(OSError, TypeError):  # not on Linux, say, or not open
+        place = os.readlink(f"/proc/self/fd/{opened}")
+        if os.path.samestat(os.stat(opened), os.lstat(place)):  # type: ignore[arg-type]  # raises as said
+            places.append(place)
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
+        if not os.path.isdir(place) or os.path.islink(place):
+            continue
+        with suppress(OSError):  # gone in between
+            os.chmod(place, 0o700)
+            for inner, folders, _ in os.walk(place):  # some take away the right to look into a folder, or to change it
+                for path in (os.path.join(inner, name) for name in folders):
+                    if not os.path.islink(path):
+                        os.chmod(path, 0o700)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def fork_starter(far: int, group: int, kill: Callable[[int, str], None], remove: Callable[[], None]) -> int:
     """Fork the starter from the watcher, whose orphans it shares; return its number.
 
     Parameters
@@ -152,10 +173,10 @@ def fork_starter(far: int, group: int, folder: str, kill: Callable[[int, str], N
         Its end of the socket.
     group : int
         The parent's process group.
-    folder : str
-        To be removed when the parent is gone.
     kill : callable
         Kills what is below a process, and what carries a mark.
+    remove : callable
+        Removes the private folder, when the parent is gone.
     """
     _prctl(_SET_SUBREAPER, 1)
     ignored = frozenset(number for number in _OF_GROUPS if signal.getsignal(number) is signal.SIG_IGN)
@@ -177,7 +198,7 @@ def fork_starter(far: int, group: int, folder: str, kill: Callable[[int, str], N
             os.dup2(null, file)
         _Serving(far, watched, kill, ignored).run()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove()
         os._exit(0)
 
 

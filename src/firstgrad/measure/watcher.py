@@ -18,7 +18,6 @@ are for the starter (`starter.py`).
 
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -384,10 +383,14 @@ def main() -> None:
         os.set_inheritable(file, False)
     os.set_blocking(1, False)
     sys.path.insert(0, os.path.dirname(__file__))
-    from starter import fork_starter  # type: ignore[import-not-found]  # a script is in no package
+    from starter import fork_starter, remove_folder  # type: ignore[import-not-found]  # a script is in no package
 
-    tree = make_tree()
-    starter = fork_starter(far, group, folder, lambda root, mark: kill_all(tree, root, mark, frozenset({root})))
+    tree, opened = make_tree(), os.open(folder, os.O_RDONLY)
+
+    def kill(root: int, mark: str) -> None:
+        kill_all(tree, root, mark, frozenset({root}))
+
+    starter = fork_starter(far, group, kill, lambda: remove_folder(folder, opened))
     watcher = Watcher(tree, interval_seconds, printed, starter)
     try:
         watcher.run()
@@ -396,7 +399,7 @@ def main() -> None:
     finally:
         watcher.clean_up()
         os.close(printed)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder, opened)
         kill_all(tree, starter, "")
         os.waitpid(starter, 0)
 
