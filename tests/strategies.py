@@ -148,7 +148,7 @@ def records() -> st.SearchStrategy[Record]:
         Memory,
         peak_rss_bytes=_counts,
         retained_bytes=st.none() | st.integers(-(2**62), 2**62),
-        timeline=tuples(st.builds(MemoryPoint, children_rss_bytes=_counts)),
+        timeline=tuples(st.builds(MemoryPoint, rss_bytes=_counts, children_rss_bytes=_counts)),
     )
     return st.builds(
         Record,
@@ -163,7 +163,8 @@ def records() -> st.SearchStrategy[Record]:
         initial_point_seconds=_seconds,
         gc_seconds=_seconds,
         rewrite_passes=tuples(st.builds(RewritePass, nodes_before=st.none() | _counts)),
-        counts=st.none() | st.builds(Counts, nodes_by_type=tuples(st.tuples(_texts, _counts))),
+        counts=st.none()
+        | st.builds(Counts, groups=_counts, values=_counts, nodes_by_type=tuples(st.tuples(_texts, _counts))),
         evaluation_seconds=tuples(_seconds),
         memory=st.none() | memory,
         caches=st.none() | st.builds(CacheUse, contradiction=st.none() | _texts),
@@ -176,13 +177,17 @@ def records() -> st.SearchStrategy[Record]:
 
 def with_clocks_that_agree(record: Record) -> Record:
     """The same record with seconds as a worker takes them: one phase after the other."""
-    phases, now = [], 0.5
+    phases, now, memory = [], 0.5, record.memory
+    if memory is not None:
+        timeline = tuple(replace(point, at_seconds=float(number)) for number, point in enumerate(memory.timeline))
+        memory = replace(memory, timeline=timeline)
     for phase, wall in zip(record.phases, (0.0, 2.5, 0.25), strict=False):
         phases.append(replace(phase, began_seconds=now, wall_seconds=wall, cpu_seconds=wall))
         now += wall
     return replace(
         record,
         phases=tuple(phases),
+        memory=memory,
         time_to_first_gradient_seconds=None if record.time_to_first_gradient_seconds is None else now,
         time_to_first_gradient_cpu_seconds=None if record.time_to_first_gradient_cpu_seconds is None else now,
         initial_point_seconds=0.25,

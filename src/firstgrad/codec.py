@@ -9,6 +9,7 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from firstgrad.errors import FirstgradError
+from firstgrad.units import MOST_DIGITS
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -47,7 +48,8 @@ def from_json[T](text: str | bytes, kind: type[T]) -> T:
         Where the text is no JSON or does not fit `kind`; unknown keys do not fit.
     """
     try:
-        return _converter().structure(json.loads(text), kind)
+        plain = json.loads(text, parse_int=_whole, parse_constant=_refuse)
+        return _converter().structure(plain, kind)
     except RecursionError as error:
         raise DecodeError(f"not a {kind.__name__}: nested too deeply") from error
     except Exception as error:
@@ -60,6 +62,16 @@ def from_json[T](text: str | bytes, kind: type[T]) -> T:
         grouped = isinstance(error, ExceptionGroup)
         detail = "; ".join(transform_error(error, format_exception=describe)) if grouped else str(error)
         raise DecodeError(f"not a {getattr(kind, '__name__', kind)}: {detail}") from error
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 @functools.cache

@@ -189,7 +189,17 @@ def cells_of(record: Record) -> dict[str, Cell]:
 
 def _cell(column: Column, record: Record) -> Cell:
     value: Cell = column.read(record)
-    return value if value is None or column.unit is Unit.TEXT else float(value)
+    if isinstance(value, str):
+        return cell_text(value)
+    return None if value is None else float(value)
+
+
+def cell_text(text: str) -> str:
+    r"""Write what databases and tables refuse in a text (NUL, halves of surrogate pairs) as ``\x00``, ``\udcff``.
+
+    Such a label comes from a command line that was not UTF-8; the record keeps the original.
+    """
+    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def samples_table(samples: Iterable[Record] | Sequence[Mapping[str, Cell]]) -> pd.DataFrame:
@@ -241,7 +251,8 @@ def parameter_column(name: str) -> str:
 def values_of(reference: str, parameters: str) -> dict[str, Scalar]:
     """Return a model's parameters by name, as `firstgrad.model.Model.values`, from what a samples table has of it."""
     pairs = tuple((name, value) for name, value in json.loads(parameters))
-    return Model(reference=reference, parameters=pairs).values  # noqa: PD011 - a model's, no data frame's
+    values = Model(reference=reference, parameters=pairs).values  # noqa: PD011 - a model's, no data frame's
+    return {name: cell_text(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 # What is known of a sample that a limit stopped: numbers of what had ended, lower bounds of what had not.

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from firstgrad.record import Doubt, Phase, Status
-from firstgrad.units import clean_line, format_seconds
+from firstgrad.units import MOST, clean_line, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,8 @@ UNACCOUNTED_SECONDS = 0.05
 CLOCKS_DIFFER_SECONDS, CLOCKS_DIFFER_FRACTION = 0.1, 0.05
 """Honest clocks contradict each other by less: a child's processor time comes in ticks of 10 ms, and a process may wait
 between two readings."""
+MOST_SECONDS = 1e9
+"""No sample lasts 30 years."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
 SUSPENDED_SECONDS = 0.05
@@ -73,14 +75,14 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
 
 
 def why_impossible(record: Record, *, lasted_seconds: float = math.inf) -> str:
-    """Say which of a record's seconds no clock can have shown.
+    """Say which of a record's numbers nothing can have shown.
 
     Processor seconds are held against all that the cores had to give up to then: those of a child count when it ends.
 
     Parameters
     ----------
     record : Record
-        One whose numbers count; of one that failed or crashed they don't, so nothing is said.
+        One whose numbers count; of one that failed or crashed they don't, so only what no table can hold is said.
     lasted_seconds : float
         How long the sample lasted at most, by its parent's clock.
 
@@ -90,7 +92,29 @@ def why_impossible(record: Record, *, lasted_seconds: float = math.inf) -> str:
         A few words; '' where all of it is possible.
     """
     counts = record.status not in (Status.FAILED, Status.CRASHED)
-    return next(_impossible(record, lasted_seconds), "") if counts else ""
+    impossible = next(_impossible(record, lasted_seconds), "") if counts else ""
+    return impossible or next(_beyond(record), "")
+
+
+def _beyond(record: Record) -> Iterator[str]:
+    """Yield numbers that are beyond all that a computer can have shown, or are none."""
+    memory, counts = record.memory, record.counts
+    points = memory.timeline if memory else ()
+    seconds: list[float | None] = [
+        *(each for phase in record.phases for each in (phase.began_seconds, phase.wall_seconds, phase.cpu_seconds)),
+        *(record.time_to_first_gradient_seconds, record.time_to_first_gradient_cpu_seconds, record.gc_seconds),
+        *(record.initial_point_seconds, *record.evaluation_seconds, *(point.at_seconds for point in points)),
+    ]
+    sizes = [phase.peak_rss_bytes for phase in record.phases] + [phase.self_peak_rss_bytes for phase in record.phases]
+    sizes += [point.rss_bytes for point in points] + [point.children_rss_bytes for point in points]
+    if memory is not None:
+        sizes += [memory.peak_rss_bytes, memory.self_peak_rss_bytes, memory.children_peak_rss_bytes]
+        sizes += [memory.retained_bytes]
+    things = (counts.nodes_before, counts.nodes_after, counts.compiled_units, counts.values) if counts else ()
+    for numbers, unit, most in ((seconds, "s", MOST_SECONDS), (sizes, "bytes", MOST), (things, "things", MOST)):
+        for number in numbers:
+            if number is not None and abs(number) > most:
+                yield f"it has {number:.3g} {unit}"
 
 
 def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError
 from firstgrad.pose.spec import PARAMETERS, PoseSpec, Scalar, read_pose, write_pose
-from firstgrad.units import clean_line
+from firstgrad.units import MOST_DIGITS, clean_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 POSE = "pose"
 """The reference of the model that ships with firstgrad."""
-
-_MOST_DIGITS = 300  # a whole number must fit among the floats of a table
-_LARGEST = 10**_MOST_DIGITS - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +44,8 @@ class Model:
             object.__setattr__(self, "parameters", parameters)
             return
         for name, value in self.parameters:
-            if isinstance(value, int) and abs(value) > _LARGEST:
-                raise SpecError("parameters", f"{name} has more than {_MOST_DIGITS} digits. Give it as a text, or less")
+            if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+                raise SpecError("parameters", f"{name} has more than {MOST_DIGITS} digits. Give it as a text, or less")
         place, colon, function = self.reference.rpartition(":")
         if not (colon and place and function.isidentifier()):
             raise SpecError(

@@ -87,8 +87,10 @@ def clean_line(text: str) -> str:
     return clean(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
-MOST = 10**12
-"""No whole number that is asked for is larger: what comes of them still fits into floats and tables."""
+MOST_DIGITS = 300
+"""A whole number of more digits fits into no float."""
+MOST = 2**62
+"""No whole number that is asked for, or was counted, is larger: databases hold no more."""
 
 
 def require_count(name: str, value: object, *, least: int = 1, most: int = MOST) -> None:

@@ -71,8 +71,8 @@ def phases_picture(records: Sequence[Record], name: str = "phases", caption: str
         raise ValueError("no record has a first gradient that counts: nothing to draw")
     parts = []
     for bar in bars:
-        phase, seconds = max(bar.phases.items(), key=lambda item: item[1])
-        share = f", of it {phase} {seconds / bar.total.value:.0%}" if bar.total.value else ""
+        phase = max(bar.phases, key=lambda phase: bar.phases[phase], default=None)
+        share = f", of it {phase} {bar.phases[phase] / bar.total.value:.0%}" if phase and bar.total.value else ""
         parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
     words = f"Stacked bars of the time to first gradient by phase. {'; '.join(parts)}."
     return Picture(partial(_draw_phases, bars), name, words, caption)

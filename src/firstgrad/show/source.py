@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from firstgrad.columns import cells_of, samples_table
+from firstgrad.columns import cell_text, cells_of, samples_table
 from firstgrad.store.jsonl import import_jsonl, read_document
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class ExportSource:
     def samples(self, label: str | None = None) -> pd.DataFrame:
         """Read all samples, or those of a label; raises StoreError as `firstgrad.store.import_jsonl` does."""
         cells = map(cells_of, import_jsonl(self._path))
-        return samples_table([sample for sample in cells if label in (None, sample["label"])])
+        wanted = None if label is None else cell_text(label)
+        return samples_table([sample for sample in cells if wanted in (None, sample["label"])])
 
     def records(self, record_ids: Collection[str]) -> list[Record]:
         """Read whole records; only those lines are decoded."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from firstgrad.errors import StoreError, StoreUnreachableError
 from firstgrad.store.files import make_folder_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+_FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 _BEGIN = "firstgrad_begin"
 _WAL_RETRY_SECONDS = 0.01
 _POSTGRESQL = {
@@ -47,13 +48,18 @@ def url_of(url_or_path: str | Path) -> URL:
     except (ArgumentError, ValueError) as error:
         raise StoreError(
             # Not the whole: it may hold a password
-            f"{str(url_or_path).partition('://')[0]}://...: not a database URL. Write sqlite:///PATH or "
-            "postgresql://USER@HOST/DATABASE"
+            f"{str(url_or_path).partition('://')[0]}://...: not a database URL. Write {_FORMS}"
         ) from error
     name = url.get_backend_name()
     if name not in {"sqlite", "postgresql"}:
+        raise StoreError(f"{url}: {name!r} is no database that firstgrad keeps records in. Write {_FORMS}")
+    try:
+        is_async = url.get_dialect().is_async
+    except NoSuchModuleError:
+        is_async = None
+    if is_async is not False:
         raise StoreError(
-            f"{url}: {name!r} is no database that firstgrad keeps records in. Write sqlite:///PATH or "
+            f"{url}: {url.get_driver_name()!r} is no driver that firstgrad can use. Leave it out, as in "
             "postgresql://USER@HOST/DATABASE"
         )
     # SQLAlchemy 2.0 and 2.1 differ in the driver they take when none is named
@@ -84,6 +90,8 @@ def make_engine(url: URL, *, busy_timeout_seconds: float) -> Engine:
             is_libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
             return create_engine(url, pool_pre_ping=True, connect_args=options if is_libpq else {})
         engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise StoreError(f"{url}: not a database URL ({error}). Write {_FORMS}") from error
     except ImportError as error:
         raise StoreError(
             f"{url}: needs the driver {error.name!r}, which is not here. Install it: pip install 'psycopg[binary]'"

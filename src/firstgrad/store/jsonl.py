@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from firstgrad.doubts import why_impossible
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Record
 from firstgrad.store.files import write_file
+from firstgrad.units import shorten_middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,12 +61,16 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE), b""), start=1):
+                if len(line) == _LONGEST_LINE:
+                    raise StoreError(
+                        f"{path}: line {number} is longer than a record: no export of firstgrad's. Give another file"
+                    )
                 if line.strip():
                     where = f"{path}: line {number}"
                     record = read_document(line, where=where, next_step="Export the file again, or delete that line")
                     if why := why_impossible(record):
-                        raise StoreError(f"{where}: {why}: no clock shows that. Delete that line")
+                        raise StoreError(f"{where}: {why}, which cannot be. Delete that line")
                     yield record
     except OSError as error:
         raise StoreError(
@@ -73,6 +79,7 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
 
 
 _LONGEST_DETAIL = 500
+_LONGEST_LINE = 64 * 1024 * 1024
 MEASURE_AGAIN = "Measure again, into a store of another name"
 
 
@@ -110,14 +117,15 @@ def decode_stored[T](
 
 def check_version(version: int, where: str, again: str = MEASURE_AGAIN) -> None:
     """Refuse what another version of firstgrad wrote; raise StoreError, or SchemaTooNewError, which says what to do."""
+    claimed = shorten_middle(str(version))
     if version > SCHEMA_VERSION:
         raise SchemaTooNewError(
-            f"{where}: schema version {version} was written by a newer firstgrad; this one reads {SCHEMA_VERSION}. "
+            f"{where}: schema version {claimed} was written by a newer firstgrad; this one reads {SCHEMA_VERSION}. "
             "Upgrade firstgrad (pip install --upgrade firstgrad)"
         )
     if version < SCHEMA_VERSION:
         raise StoreError(
-            f"{where}: schema version {version} is from before firstgrad's first release, and this one reads "
+            f"{where}: schema version {claimed} is from before firstgrad's first release, and this one reads "
             f"{SCHEMA_VERSION}. {again}"
         )
 

@@ -16,7 +16,7 @@ from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Tabl
 from sqlalchemy.exc import IntegrityError
 
 from firstgrad.codec import to_json
-from firstgrad.columns import AT_LEAST, COLUMNS, METRICS, Cell, Unit, cells_of, samples_table
+from firstgrad.columns import AT_LEAST, COLUMNS, METRICS, Cell, Unit, cell_text, cells_of, samples_table
 from firstgrad.errors import RecordExistsError, StoreError
 from firstgrad.record import SCHEMA_VERSION
 from firstgrad.store.database import explained, make_engine, url_of, use_wal, writing
@@ -36,6 +36,7 @@ _APPLICATION = "firstgrad"
 _POSTGRESQL_LOCK = 0x66697273746772
 """Key of the advisory lock under which tables are created ("firstgr")."""
 _PAGE_DOCUMENTS = 100
+_LONGEST_VERSION = 9
 _MOST_NAMES = 500
 """Databases limit how many parameters a statement has."""
 
@@ -120,8 +121,8 @@ class Store:
         StoreError
             Where writing fails.
         """
-        document = {"record_id": _column_text(record.record_id), "document": to_json(record)}
-        cells = {name: _column_text(cell) if isinstance(cell, str) else cell for name, cell in cells_of(record).items()}
+        document = {"record_id": cell_text(record.record_id), "document": to_json(record)}
+        cells = cells_of(record)
         with explained(self.place):
             try:
                 with writing(self._opened) as connection:
@@ -269,22 +270,14 @@ def _is_there(connection: Connection, place: str) -> bool:
         raise other
     values = {line.name: line.value for line in connection.execute(select(_meta.c.name, _meta.c.value))}
     version = str(values.get("schema_version", ""))
-    if values.get("application") != _APPLICATION or not version.isdecimal():
+    if values.get("application") != _APPLICATION or not version.isdecimal() or len(version) > _LONGEST_VERSION:
         raise other
     check_version(int(version), place)
     return True
 
 
-def _column_text(text: str) -> str:
-    r"""Write what databases refuse in a text (NUL, halves of surrogate pairs) as ``\x00``, ``\udcff``.
-
-    Such a label comes from a command line that was not UTF-8; the document keeps the original.
-    """
-    return text.replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode()
-
-
 def _where(equal: dict[str, Any]) -> list[ColumnElement[bool]]:
-    return [_samples.c[name] == _column_text(value) for name, value in equal.items() if value is not None]
+    return [_samples.c[name] == cell_text(value) for name, value in equal.items() if value is not None]
 
 
 def _positions(
@@ -295,7 +288,7 @@ def _positions(
 
     if record_ids is None:
         return list(read())
-    names = {_column_text(record_id) for record_id in record_ids}
+    names = {cell_text(record_id) for record_id in record_ids}
     parts = (read(_samples.c.record_id.in_(part)) for part in batched(names, _MOST_NAMES))
     return sorted(itertools.chain.from_iterable(parts))
 
@@ -312,5 +305,5 @@ def _documents(connection: Connection, positions: Sequence[int]) -> list[tuple[s
 
 def _document(connection: Connection, record_id: str) -> str | None:
     """Read one document, none where this `record_id` is not there."""
-    where = _records.c.record_id == _column_text(record_id)
+    where = _records.c.record_id == cell_text(record_id)
     return connection.execute(select(_records.c.document).where(where)).scalar_one_or_none()
