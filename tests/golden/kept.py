@@ -94,7 +94,7 @@ def masked(text: str, *, durations: bool = False) -> str:
         return text
     text = re.sub(r"\b\d+(\.\d+)?(e-?\d+)? (ns|µs|ms|s|min|h|B|KiB|MiB|GiB)\b", "#", text)
     text = re.sub(r"-?\b\d+(\.\d+)?%", "#%", text)
-    text = re.sub(r"^doubt: the machine was busy.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^doubt: (the machine was busy|more than 3% of the time).*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"[─━]{2,}", "──", re.sub(r" {2,}", " ", text))
 
 
