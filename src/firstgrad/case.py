@@ -10,6 +10,9 @@ from firstgrad.errors import SpecError
 from firstgrad.model import Model, as_model
 from firstgrad.units import require_count
 
+MOST_SAMPLES = 100_000
+"""No sweep, comparison or measurement has more: each is planned, and shown, as a whole."""
+
 
 class BackendName(StrEnum):
     """What the graph is compiled to.

@@ -297,7 +297,8 @@ class Environment:
         return hashlib.sha256(to_json(parts).encode()).hexdigest()[:16]
 
 
-_KIND_CHARACTERS, _MESSAGE_CHARACTERS = 200, 20_000
+STDERR_LINES = 40
+_LINE_CHARACTERS, _MESSAGE_CHARACTERS = 1_000, 20_000
 
 
 def _cut(text: str, most: int) -> str:
@@ -319,8 +320,10 @@ class Failure:
 
     def __post_init__(self) -> None:
         """Cut what is too long to be read by anybody, before it is sent and where it is read alike."""
-        for name, most in (("kind", _KIND_CHARACTERS), ("message", _MESSAGE_CHARACTERS)):
+        for name, most in (("kind", _LINE_CHARACTERS), ("message", _MESSAGE_CHARACTERS)):
             object.__setattr__(self, name, _cut(getattr(self, name), most))
+        lines = (_cut(line, _LINE_CHARACTERS) for line in self.stderr_tail[-STDERR_LINES:])
+        object.__setattr__(self, "stderr_tail", tuple(lines))
 
     @classmethod
     def of_error(cls, error: BaseException, phase: Phase | None = None) -> Failure:

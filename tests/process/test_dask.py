@@ -25,6 +25,7 @@ from firstgrad.errors import FirstgradError
 from firstgrad.model import Model
 from firstgrad.record import Phase, Status
 from firstgrad.store import Store
+from firstgrad.sweep import cluster as cluster_module
 from firstgrad.sweep.cluster import Certificates, DaskExecutor
 from firstgrad.sweep.plan import Job, Plan
 from firstgrad.sweep.rounds import SampleBegan, SampleLost, SampleProgress, run_sweep
@@ -385,6 +386,24 @@ def test_a_scheduler_that_speaks_tls_is_not_reached_without(encrypted):
     executor = DaskExecutor(encrypted.address.replace("tls://", "tcp://"), connect_seconds=1.0)
     with pytest.raises(FirstgradError, match=r"no Dask scheduler can be reached there .* TLS"):
         list(executor.run(iter(jobs_of("a.py:b", 1)), lambda _: None))
+
+
+def test_a_scheduler_that_is_stopped_is_not_waited_for_without_end(encrypted, tmp_path, monkeypatch):
+    for name, seconds in (("_ANSWER_SECONDS", 0.5), ("_SILENT_SECONDS", 1.0), ("_STOP_SECONDS", 0.5)):
+        monkeypatch.setattr(cluster_module, name, seconds)
+    reference = write_model(tmp_path, "time.sleep(1000)")
+    executor = DaskExecutor(encrypted.address, certificates=encrypted.certificates)
+    scheduler = encrypted.scheduler
+
+    def tell(event):
+        if isinstance(event, SampleBegan):
+            scheduler.send_signal(signal.SIGSTOP)
+
+    try:
+        with pytest.raises(FirstgradError, match="the Dask scheduler has not answered for"):
+            next(executor.run(iter(jobs_of(reference, 1)), tell))
+    finally:
+        scheduler.send_signal(signal.SIGCONT)
 
 
 def test_the_sweep_ends_with_an_error_when_the_scheduler_does(encrypted, tmp_path):

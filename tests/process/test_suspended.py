@@ -60,8 +60,8 @@ def test_one_that_is_never_continued_ends_all_the_same_and_is_not_censored(tmp_p
     assert Doubt.SUSPENDED in record.doubts
 
 
-def test_a_sweep_that_is_stopped_and_continued_measures_that_sample_again_and_skips_none(tmp_path):
-    # As Ctrl-Z and fg do, to the whole foreground group.
+@pytest.mark.parametrize("stop", [os.killpg, os.kill], ids=["the group, as Ctrl-Z does", "the parent alone"])
+def test_a_sweep_that_is_stopped_and_continued_measures_that_sample_again_and_skips_none(tmp_path, stop):
     body = f"""
 with open({str(tmp_path / "workers")!r}, "a") as file: file.write(f"{{os.getpid()}}\\n")
 if len(open(file.name).readlines()) == 1:
@@ -75,9 +75,9 @@ return Model()
     ) as sweep:
         try:
             wait_for(lambda: numbers_in(tmp_path / "workers"), seconds=30, what="the first sample")
-            os.killpg(sweep.pid, signal.SIGSTOP)
+            stop(sweep.pid, signal.SIGSTOP)
             time.sleep(STOPPED_SECONDS)
-            os.killpg(sweep.pid, signal.SIGCONT)
+            stop(sweep.pid, signal.SIGCONT)
             _, said = sweep.communicate(timeout=60)
         finally:
             sweep.kill()

@@ -174,6 +174,7 @@ def test_a_warm_sample_begins_with_what_the_cold_one_of_its_model_filled(tmp_pat
 
 
 def test_wrong_use_names_the_option(tmp_path):
+    many = ",".join(map(str, range(1, 321)))
     for arguments, message in (
         (("pose", "--timesteps", "10,x"), "--timesteps: expected a whole number, got 'x'"),
         (("pose", "--hmm=maybe"), "--hmm: expected one of off, on, got 'maybe'"),
@@ -186,6 +187,12 @@ def test_wrong_use_names_the_option(tmp_path):
         (("pose", "--timesteps", "10,10"), "firstgrad: --timesteps: a value is given twice"),
         (("pose", "--at-once", "99"), "--at-once: 99 samples"),
         (("pose", "--store", "none"), "--store: a sweep keeps its records"),
+        (
+            ("pose", "--samples", "99999999999", "--dry-run"),
+            "'--samples': Input should be less than or equal to 100000",
+        ),
+        (("pose", "--samples", "60000", "--timesteps", "1,2", "--dry-run"), "--samples: 60,000 of each of 2 cases"),
+        (("pose", "--timesteps", many, "--directions", many, "--dry-run"), "grid: its axes have 102,400 combinations"),
     ):
         done = subprocess.run(
             [FIRSTGRAD, "sweep", *arguments], capture_output=True, text=True, check=False, cwd=tmp_path

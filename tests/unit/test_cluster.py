@@ -183,8 +183,11 @@ class FakeClient:
     def subscribe_topic(self, topic, handler):
         self.topic, self.handler = topic, handler
 
-    def nthreads(self):
-        return dict.fromkeys(self._looks[0] if len(self._looks) == 1 else self._looks.popleft(), 8)
+    def nthreads(self, callback_timeout):  # noqa: ARG002 - Dask's
+        seen = self._looks[0] if len(self._looks) == 1 else self._looks.popleft()
+        if isinstance(seen, Exception):
+            raise seen
+        return dict.fromkeys(seen, 8)
 
     def cancel(self, futures):
         self.cancelled += futures
@@ -314,6 +317,12 @@ def test_waiting_for_workers_is_told_once_a_time(sweep):
     done, _, warnings = sweep(client, 1)
     assert len(done) == 1
     assert warnings == ["no worker is there to measure on; waiting for one"]
+
+
+def test_a_scheduler_that_is_silent_for_a_while_is_told_and_waited_for(sweep):
+    done, _, warnings = sweep(FakeClient(good, looks=[["a"], TimeoutError(), OSError("lost"), ["a"]]), 3)
+    assert len(done) == 3
+    assert [warning.partition(" for ")[0] for warning in warnings] == ["the Dask scheduler has not answered"]
 
 
 def test_events_of_a_given_up_attempt_are_not_told(sweep):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
+from firstgrad.codec import from_json, to_json
 from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.record import CacheUse, Check, Doubt, Failure, Mismatch, Phase, Status, Verdict
 from helpers import make_record
@@ -77,3 +78,15 @@ def test_the_reason_is_one_line_and_empty_only_for_good_records(record):
     )
     assert bool(reason) == bool(is_bad)
     assert len(reason.splitlines()) == bool(is_bad)
+
+
+def test_what_nobody_can_read_is_cut_wherever_a_failure_comes_from():
+    huge = "begins " + "x" * 2_000_000 + " ends"
+    failure = Failure(kind=huge, message=huge, stderr_tail=(*["first"] * 60, huge))
+    for text in (failure.kind, failure.message, failure.stderr_tail[-1]):
+        assert text.startswith("begins xxx")
+        assert text.endswith("xxx ends")
+        assert "characters left out" in text
+    assert (len(failure.kind), len(failure.stderr_tail)) == (len(failure.stderr_tail[-1]), 40)
+    assert len(failure.kind) < 1_000 < len(failure.message) < 20_000
+    assert from_json(to_json(failure), Failure) == failure == replace(failure)

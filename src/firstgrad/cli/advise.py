@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
-from firstgrad.case import BackendName, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
@@ -61,7 +61,7 @@ class AdviseOptions:
     target: Annotated[Target | None, _samples("--target", "[dlogp with --evaluations, else logp_dlogp, as NUTS.]")] = (
         None
     )
-    samples: Annotated[int, _samples("--samples", "Of each choice.", min=1)] = 3
+    samples: Annotated[int, _samples("--samples", "Of each choice.", min=1, max=MOST_SAMPLES)] = 3
     no_measure: Annotated[bool, _samples("--no-measure", "Only what is stored.")] = False
     time_budget: Annotated[str | None, _samples("--time-budget", "For measuring what is missing, such as 30m.")] = None
     time_limit: Annotated[float, _samples("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from firstgrad.case import MOST_SAMPLES
 from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import (
     CaseOptions,
@@ -81,7 +82,8 @@ class DuelOptions:
         False
     )
     samples: Annotated[
-        int | None, _sides("--samples", "Rounds, a sample of each side [10].", min=1, metavar="ROUNDS")
+        int | None,
+        _sides("--samples", "Rounds, a sample of each side [10].", min=1, max=MOST_SAMPLES, metavar="ROUNDS"),
     ] = None
     until_decided: Annotated[bool, _sides("--until-decided", "Measure on until every verdict is certain.")] = False
     time_budget: Annotated[str | None, _sides("--time-budget", "Begin no round that ends later.", metavar="30m")] = None

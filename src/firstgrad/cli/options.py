@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Case, Scenario, Target
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS
@@ -215,7 +215,7 @@ class CaseOptions:
 class MeasureOptions(CaseOptions):
     """How to measure, and where records go."""
 
-    samples: Annotated[int, _option("--samples", "Measured processes.", min=1)] = 1
+    samples: Annotated[int, _option("--samples", "Measured processes.", min=1, max=MOST_SAMPLES)] = 1
     store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
 
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Scenario, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
 from firstgrad.record import Status
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,7 +72,9 @@ class SweepOptions:
             panel=AxesOptions.panel,
         ),
     ] = None
-    samples: Annotated[int | None, _option("--samples", "Measured processes a case [1].", min=1)] = None
+    samples: Annotated[int | None, _option("--samples", "Measured processes a case [1].", min=1, max=MOST_SAMPLES)] = (
+        None
+    )
     evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
     time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     memory_limit: Annotated[str | None, _option("--memory-limit", "Of a sample's process tree, such as 4GiB.")] = None
@@ -100,7 +103,11 @@ class SweepOptions:
             time_limit_seconds=self.time_limit,
             memory_limit_bytes=memory_limit_bytes(self.memory_limit),
         )
-        return grid, self.samples or (tier.samples if tier else 1)
+        samples = self.samples or (tier.samples if tier else 1)
+        if len(grid.cases) * samples > MOST_SAMPLES:
+            each = f"{samples:,} of each of {format_count(len(grid.cases), 'case')}"
+            raise SpecError("--samples", f"{each} are more than a sweep may have, {MOST_SAMPLES:,}. Sweep parts of it")
+        return grid, samples
 
     def _tier(self, model: AxesOptions) -> Tier | None:
         from firstgrad.sweep.grid import TIERS, TierName

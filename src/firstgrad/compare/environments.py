@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ _OWN = "firstgrad"
 _RECIPE = 1
 _WHOLE = "firstgrad-recipe.json"
 _PREFIX = "firstgrad-checkout-"
-_LONGEST_SECONDS = 600
+_LONGEST_SECONDS, _LONGEST_INSTALL_SECONDS, _LOCK_SECONDS = 600, 7200, 0.2
 _LINES_SHOWN = 12
 
 
@@ -92,7 +93,18 @@ def _lock(folder: Path) -> Iterator[None]:
     """Let one process at a time make this environment; the lock goes with the process."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        until = time.monotonic() + 2 * _LONGEST_INSTALL_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise PythonEnvironmentError(
+                        f"another firstgrad has been making {folder} for hours. Look whether it is stopped, and end it"
+                    ) from None
+                time.sleep(_LOCK_SECONDS)
+            else:
+                break
         yield
 
 
@@ -138,9 +150,10 @@ def find_python(version: str) -> Path | None:
         path = shutil.which(candidate)
         if path is None:
             continue
-        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
-        if done.returncode == 0 and done.stdout.strip() == version:
-            return Path(path)
+        with suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+            if done.returncode == 0 and done.stdout.strip() == version:
+                return Path(path)
     return None
 
 
@@ -148,8 +161,10 @@ def _run(command: list[str]) -> None:
     # Never the user's own setting for bytecode: without it, imports take ten seconds in every measured process.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
-    except OSError as error:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=variables, timeout=_LONGEST_INSTALL_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise PythonEnvironmentError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode:
         tail = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-_LINES_SHOWN:])

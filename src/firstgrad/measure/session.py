@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from firstgrad.observe.events import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
 
-STDERR_LINES = 40
 _LISTEN_SECONDS = 0.2
 _STOP_SECONDS = 30.0
 _SILENT_SECONDS = 30.0
@@ -342,4 +341,4 @@ def _task_file(task: Task) -> IO[bytes]:
 def _tail(file: int) -> tuple[str, ...]:
     """Read the last lines of what was printed, whatever its size."""
     begin = max(os.fstat(file).st_size - STDERR_BYTES, 0)
-    return tuple(os.pread(file, STDERR_BYTES, begin).decode(errors="replace").splitlines()[-STDERR_LINES:])
+    return tuple(os.pread(file, STDERR_BYTES, begin).decode(errors="replace").splitlines())

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FLAME_GRAPH = "allocations.html"
 MAX_SITES = 40  # so many of the largest sites are kept
 
+_LONGEST_DRAWING_SECONDS = 900
 _NAME_CHARACTERS = 100  # names of C++ can be longer than a page
 
 type Frame = tuple[str, str, int]
@@ -151,12 +152,16 @@ def shorten_path(file: str) -> str:
 def draw_flame_graph(file: Path, page: Path) -> None:
     """Have memray draw its flame graph of the peak as one page that loads nothing; raise `WorkerError` in its words."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONGEST_DRAWING_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise WorkerError(f"memray drew no flame graph within {_LONGEST_DRAWING_SECONDS} s") from error
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise WorkerError(f"memray drew no flame graph: {words[-1]}")

@@ -38,6 +38,8 @@ MOST_LOSSES = 3  # a sample that lost so many workers gets a record that says so
 _MOST_FAILURES = 2
 _CONNECT_SECONDS = 15.0
 _LOOK_SECONDS = 1.0
+_ANSWER_SECONDS = 15.0
+_SILENT_SECONDS = 300.0
 _RESULT_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 
@@ -202,7 +204,7 @@ class Dispatch:
         self._waiting: deque[Job] = deque()
         self._losses: dict[Job, list[str]] = defaultdict(list)
         self._attempts: dict[str, Attempt] = {}
-        self._looked = float("-inf")
+        self._looked, self._answered = float("-inf"), time.monotonic()
         self._has_said_waiting = False
 
     def run(self) -> Iterator[tuple[Job, Record]]:
@@ -246,10 +248,12 @@ class Dispatch:
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return []
         try:
-            addresses = self._client.nthreads()
+            addresses = self._client.nthreads(callback_timeout=_ANSWER_SECONDS)
+            self._answered = time.monotonic()
         # ValueError is Tornado's, where a connection ends amid the handshake of TLS.
-        except (OSError, ValueError):
-            return []  # it may come back; Dask's client tries for a while, then closes itself
+        except (OSError, ValueError) as error:
+            self._miss_scheduler(error)
+            return []  # it may come back; without a connection Dask's client tries for a while, then closes itself
         finally:
             self._looked = time.monotonic()
         joined, left = self._workers.update(addresses)
@@ -265,6 +269,18 @@ class Dispatch:
             )
         self._has_said_waiting = not self._workers.has_fit
         return left
+
+    def _miss_scheduler(self, error: Exception) -> None:
+        """Say that the scheduler doesn't answer, and give up where that lasts."""
+        silent_seconds = time.monotonic() - self._answered
+        if not isinstance(error, TimeoutError):
+            return
+        self._executor.warn(f"the Dask scheduler has not answered for {silent_seconds:.0f} s; waiting for it")
+        if silent_seconds > _SILENT_SECONDS:
+            raise FirstgradError(
+                f"the Dask scheduler has not answered for {silent_seconds:.0f} s. What was measured is kept: is it "
+                "stopped or overloaded? Then the same command goes on from there"
+            ) from error
 
     def _hand_out(self, worker: ClusterWorker) -> None:
         """Give a free worker the next sample, where there is one."""

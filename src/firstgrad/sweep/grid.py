@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Case, Scenario, Target
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS, Scalar
@@ -44,6 +45,10 @@ def models_of(
     Without an HMM its own axes don't multiply. With `one_at_a_time` only one of the sizes differs from the base in each
     model: what growth laws need, and a fraction of the whole grid; the other axes are crossed all the same.
     """
+    if (count := math.prod(map(len, axes.values()))) > MOST_SAMPLES:
+        raise SpecError(
+            "grid", f"its axes have {count:,} combinations, and {MOST_SAMPLES:,} is the most. Give fewer values"
+        )
     names = sorted(axes, key=lambda name: _order(reference, axes, name))
     sizes = {name for name in names if _is_size(reference, axes[name], name)}
     models: dict[Model, None] = {}
