@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from builders import make_environment, make_record, phase
-from firstgrad.advise.advice import OfferedChoice
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.model import Model
 from firstgrad.record import Check, Counts, GroupFiniteness, Verdict
@@ -52,8 +51,8 @@ def planted_samples(costs=None, *, noise=(0.99, 1.0, 1.01), scenarios=(Scenario.
 
 
 def asked(records):
-    """What is wanted of these records: every case, as a choice of its backend."""
-    return {each.case.question: (OfferedChoice(backend=each.case.backend), each.case.scenario) for each in records}
+    """What is wanted of these records: every case."""
+    return [each.case for each in records]
 
 
 def group(name, values=1, nan=0):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.advise.advice import OfferedChoice, Trouble, Workload, find_offers, make_advice
+from firstgrad.advise.advice import Trouble, Workload, find_offers, make_advice
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict
@@ -122,7 +122,7 @@ def test_what_failed_or_was_not_checked_has_no_numbers():
 
 def test_what_was_not_measured_is_told():
     records = planted_samples()
-    wanted = asked(records) | {"some other question": (OfferedChoice(backend=BackendName.C), Scenario.COLD)}
+    wanted = [*asked(records), replace(records[0].case, backend=BackendName.C)]
     workload = Workload(evaluations=1000)
     advice = make_advice(find_offers(records, wanted, workload), workload)
     assert "Not measured, so not compared: c." in told(advice)

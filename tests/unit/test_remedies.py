@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.remedies.run import SIDES, find_evidence
-from firstgrad.advise.advice import OfferedChoice, Workload, find_offers, make_advice, ratio_of_times
+from firstgrad.advise.advice import Workload, find_offers, make_advice, ratio_of_times
 from firstgrad.advise.remedies import REMEDIES, find_remedies, looks_unrolled, numbered_groups
 from firstgrad.advise.situation import (
     Basis,
@@ -34,9 +34,9 @@ QUIET = Surroundings(
 )
 
 
-def look(records, model=MODEL, *, evaluations=1000, wanted=None, evidence=None, **around):
+def look(records, model=MODEL, *, evaluations=1000, evidence=None, **around):
     workload = Workload(evaluations=evaluations)
-    advice = make_advice(find_offers(records, wanted or asked(records), workload), workload)
+    advice = make_advice(find_offers(records, asked(records), workload), workload)
     situation = Situation(
         model=as_model(model),
         records=tuple(records),
@@ -87,20 +87,12 @@ def test_on_the_pose_model_the_other_formulation_is_measured():
     groups = tuple(group(f"raw_u_{number}", 300) for number in range(1, 6))
     slow = planted_samples({"jax": (10.0, 1e-3)}, model=given, groups=groups)
     fast = planted_samples({"jax": (4.0, 0.4e-3)}, model=other)
-    wanted = {
-        each.case.question: (
-            OfferedChoice(backend=each.case.backend, formulation=str(each.case.model.pose.formulation)),
-            scenario,
-        )
-        for each in (*slow, *fast)
-        for scenario in (each.case.scenario,)
-    }
-    cold, warm = look([*slow, *fast], given, wanted=wanted)[RemedyName.VECTORISE].savings
+    cold, warm = look([*slow, *fast], given)[RemedyName.VECTORISE].savings
     assert (cold.basis, warm.basis) == (Basis.MEASURED, Basis.MEASURED)
     assert cold.ratio.value == pytest.approx(0.4)
     assert cold.is_sure
     assert cold.saved_seconds[0] == pytest.approx(0.6 * 11.0)
-    assert RemedyName.VECTORISE not in look([*slow, *fast], other, wanted=wanted)
+    assert RemedyName.VECTORISE not in look([*slow, *fast], other)
 
 
 def test_nan_gradients_are_recognised_with_their_groups():

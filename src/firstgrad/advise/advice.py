@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from firstgrad.advise.breakeven import BreakEven, Option, break_even
 from firstgrad.advise.workload import Workload
@@ -20,8 +20,9 @@ from firstgrad.estimates import Estimate, estimate_median
 from firstgrad.record import Doubt, Phase, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from firstgrad.case import Case
     from firstgrad.record import Record
 
 CONFIDENCE = 0.95
@@ -41,6 +42,11 @@ class OfferedChoice:
 
     backend: BackendName
     formulation: str = ""  # of the pose model; '' for a user's own, which is written in one way
+
+    @classmethod
+    def of(cls, case: Case) -> Self:
+        """Return the choice that a case measures."""
+        return cls(backend=case.backend, formulation=str(case.model.pose.formulation) if case.model.pose else "")
 
     @property
     def name(self) -> str:
@@ -103,20 +109,18 @@ class ChoiceLeftOut:
 type Offers = tuple[Sequence[Offer], Sequence[ChoiceLeftOut]]
 
 
-def find_offers(
-    records: Iterable[Record], wanted: Mapping[str, tuple[OfferedChoice, Scenario]], workload: Workload
-) -> Offers:
-    """Sort samples into offers, in the order of what is wanted.
+def find_offers(records: Iterable[Record], wanted: Iterable[Case], workload: Workload) -> Offers:
+    """Sort samples into offers, in the order of the wanted cases.
 
     One sample with a wrong or infinite gradient is enough to leave a choice out. Records are of equal conditions, and
     those of other questions than the wanted ones are passed over.
     """
     samples: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if record.case.question in wanted:
-            samples[record.case.question].append(record)
+        samples[record.case.question].append(record)
     offers, left_out = list[Offer](), list[ChoiceLeftOut]()
-    for question, (choice, scenario) in wanted.items():
+    for question, case in {case.question: case for case in wanted}.items():
+        choice, scenario = OfferedChoice.of(case), case.scenario
         trouble = _find_trouble(samples[question])
         if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
             trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.advice import OfferedChoice, is_complete
+from firstgrad.advise.advice import is_complete
 from firstgrad.case import Case, Scenario
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
@@ -33,14 +33,6 @@ LABEL = "advise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WantedChoice:
-    """A choice in a scenario, and the case that measures it."""
-
-    choice: OfferedChoice
-    case: Case
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AdviceSamples:
     """Records that an advice is made of, under equal conditions."""
 
@@ -51,28 +43,23 @@ class AdviceSamples:
 
 def list_wanted(
     model: Model, backends: Sequence[BackendName], *, target: Target, time_limit_seconds: float
-) -> tuple[WantedChoice, ...]:
+) -> tuple[Case, ...]:
     """List what may be chosen: of the pose model both formulations, the given one first."""
     models = [model]
     if (pose := model.pose) is not None:
         others = (formulation for formulation in Formulation if formulation is not pose.formulation)
         models += [as_model(replace(pose, formulation=formulation)) for formulation in others]
     return tuple(
-        WantedChoice(
-            choice=OfferedChoice(backend=backend, formulation=str(one.pose.formulation) if one.pose else ""),
-            case=Case(
-                model=one, backend=backend, target=target, scenario=scenario, time_limit_seconds=time_limit_seconds
-            ),
-        )
+        Case(model=one, backend=backend, target=target, scenario=scenario, time_limit_seconds=time_limit_seconds)
         for one in models
         for backend in backends
         for scenario in SCENARIOS
     )
 
 
-def from_export(records: Iterable[Record], wanted: Sequence[WantedChoice], place: str) -> AdviceSamples:
+def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -> AdviceSamples:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
-    questions = {one.case.question for one in wanted}
+    questions = {case.question for case in wanted}
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.case.question in questions:
@@ -104,13 +91,13 @@ def _knows_devices(record: Record) -> bool:
     return str(record.case.backend).startswith("jax")
 
 
-def from_store(store: Store, wanted: Sequence[WantedChoice], notes: tuple[str, ...] = ()) -> AdviceSamples:
+def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()) -> AdviceSamples:
     """Take what a store has of this host, these conditions, and the model's files as they are now."""
     from firstgrad.sweep.plan import current_samples, samples_here
 
-    questions = {one.case.question for one in wanted}
+    questions = {case.question for case in wanted}
     here = samples_here(sample for sample in store.cells() if sample["question"] in questions)
-    ids = [sample["record_id"] for sample in current_samples(here, wanted[0].case.model.reference)]
+    ids = [sample["record_id"] for sample in current_samples(here, wanted[0].model.reference)]
     if older := len(here) - len(ids):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()
@@ -118,7 +105,7 @@ def from_store(store: Store, wanted: Sequence[WantedChoice], notes: tuple[str, .
 
 
 def measure_missing(
-    store: Store, wanted: Sequence[WantedChoice], *, samples: int, budget_seconds: float | None, show: Display
+    store: Store, wanted: Sequence[Case], *, samples: int, budget_seconds: float | None, show: Display
 ) -> tuple[str, ...]:
     """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
 
@@ -132,21 +119,20 @@ def measure_missing(
     from firstgrad.sweep.rounds import Notice, run_sweep
 
     stored = store.cells()
-    cases = [one.case for one in wanted]
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
     done = count_done(
         sample
-        for sample in current_samples(samples_here(stored), cases[0].model.reference)
+        for sample in current_samples(samples_here(stored), wanted[0].model.reference)
         if sample["reason"]
         or is_complete("", Verdict(sample["verdict"]), sample["time_to_first_gradient"], sample["evaluation"])
     )
-    plan = plan_sweep(cases, samples=samples, done=done)
+    plan = plan_sweep(wanted, samples=samples, done=done)
     if not plan.jobs:
         return ()
-    check_reference(cases[0].model.reference)
+    check_reference(wanted[0].model.reference)
     durations = Durations(stored)
     executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
-    with show(Grid(cases=tuple(cases)), plan, durations) as display:
+    with show(Grid(cases=tuple(wanted)), plan, durations) as display:
 
         def keep(record: Record) -> None:
             add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))

@@ -18,7 +18,8 @@ from firstgrad.units import parse_seconds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.advise.samples import AdviceSamples, WantedChoice
+    from firstgrad.advise.samples import AdviceSamples
+    from firstgrad.case import Case
     from firstgrad.model import Model
 
 EPILOG = """\b
@@ -117,9 +118,7 @@ class AdviseOptions:
         except SpecError as error:
             raise SpecError("--time-budget", str(error)) from error
 
-    def wanted(
-        self, model: Model, installed: Sequence[BackendName], target: Target | None = None
-    ) -> tuple[WantedChoice, ...]:
+    def wanted(self, model: Model, installed: Sequence[BackendName], target: Target | None = None) -> tuple[Case, ...]:
         """List what may be chosen."""
         from firstgrad.advise.samples import list_wanted
 
@@ -142,8 +141,7 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     options.check()
     workload, described = options.to_workload(), model.to_model()
     wanted, samples = _from_export(described, options) if options.source else _from_store(described, options)
-    questions = {one.case.question: (one.choice, one.case.scenario) for one in wanted}
-    advice = make_advice(find_offers(samples.records, questions, workload), workload)
+    advice = make_advice(find_offers(samples.records, wanted, workload), workload)
     situation = Situation(
         model=described,
         records=samples.records,
@@ -175,7 +173,7 @@ def installed_backends() -> tuple[BackendName, ...]:
     return tuple(name for name in BackendName if backend_version(name))
 
 
-def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
+def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...], AdviceSamples]:
 
     from firstgrad.advise.samples import from_export
     from firstgrad.store import import_jsonl
@@ -193,10 +191,10 @@ def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoi
     if not samples.records:
         raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}")
     there = {record.case.backend for record in samples.records}
-    return tuple(one for one in wanted if options.backend or one.choice.backend in there), samples
+    return tuple(case for case in wanted if options.backend or case.backend in there), samples
 
 
-def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[WantedChoice, ...], AdviceSamples]:
+def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...], AdviceSamples]:
     from firstgrad.advise.samples import from_store, measure_missing
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.store import DEFAULT_PATH, Store
