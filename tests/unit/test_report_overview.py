@@ -37,7 +37,7 @@ from firstgrad.show.overview import (
 )
 from firstgrad.show.page import render_page
 from firstgrad.show.result import Fold, Items, Picture, Span, Style, Table, Text
-from firstgrad.show.source import ExportSource, StoreSource
+from firstgrad.show.source import ExportSource
 from firstgrad.store import Store, export_jsonl
 from helpers import MIB, make_environment
 
@@ -425,12 +425,14 @@ def test_a_store_and_its_export_make_the_same_page(tmp_path):
     with Store.open(tmp_path / "store.sqlite") as store:
         for record in records:
             store.add(record)
-        source = StoreSource(store)
-        pages = [render_page(make_overview(each.samples(), each.records)) for each in (source, export)]
-        assert source.samples("other").equals(export.samples("other"))
-        assert list(export.samples("other")["record_id"]) == [records[-1].record_id]
-        assert source.all_records("other") == export.all_records("other") == records[-1:]
-        assert export.records(["3", "nowhere"]) == [records[3]]
+        pages = [
+            render_page(make_overview(each.samples(), lambda ids, source=each: source.records(record_ids=ids)))
+            for each in (store, export)
+        ]
+        assert store.samples(label="other").equals(export.samples(label="other"))
+        assert list(export.samples(label="other")["record_id"]) == [records[-1].record_id]
+        assert list(store.records(label="other")) == list(export.records(label="other")) == records[-1:]
+        assert list(export.records(record_ids=["3", "nowhere"])) == [records[3]]
     assert pages[0] == pages[1]
 
 

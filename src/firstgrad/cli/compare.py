@@ -225,12 +225,8 @@ def _choose_key(records: Sequence[Record], base: str, head: str) -> Callable[[Ca
             {record.case.question for record in records if record.environment.label == label} for label in (base, head)
         ]
         if all(len(questions) == 1 for questions in sides):
-            return _one_question
+            return lambda _: ""
     return lambda case: case.id
-
-
-def _one_question(_: Case) -> str:
-    return ""
 
 
 def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:
@@ -286,7 +282,7 @@ def _measure_and_judge(
             across=frozenset(across) | sides.across,
             history=history,
             looks=len(looks),
-            key=_one_question,
+            key=lambda _: "",  # one question
         )
 
     try:

@@ -265,7 +265,7 @@ def open_source(store: str | None, export: str | None) -> Iterator[Source]:
     StoreError
         Where there is none.
     """
-    from firstgrad.show.source import ExportSource, StoreSource
+    from firstgrad.show.source import ExportSource
 
     if store is not None and export is not None:
         raise SpecError("--store, --from", "give one of them")
@@ -273,7 +273,7 @@ def open_source(store: str | None, export: str | None) -> Iterator[Source]:
         yield ExportSource(export)
         return
     with open_store(store) as opened:
-        yield StoreSource(opened)
+        yield opened
 
 
 def open_store(place: str | None) -> Store:

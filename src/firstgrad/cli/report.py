@@ -81,13 +81,13 @@ def _overview(
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
-    samples = source.samples(label if sides is None else None)
+    samples = source.samples(label=label if sides is None else None)
     comparison = None if sides is None else _compare(source, samples, sides, across=across, force=force)
     wanted = samples if label is None else samples[samples["label"] == label]
     if wanted.empty:
         which = "" if label is None else f" with the label {label!r}"
         raise SpecError("--store, --from, --label", f"there are no records{which}: nothing to report. Measure first")
-    return make_overview(wanted, source.records, label=label, comparison=comparison)
+    return make_overview(wanted, lambda ids: source.records(record_ids=ids), label=label, comparison=comparison)
 
 
 def _compare(
@@ -98,7 +98,8 @@ def _compare(
 
     base, head = sides
     named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
-    records = source.records({record_id for side in sides for record_id in choose_side(named, side, resolve_commit)})
+    chosen = {record_id for side in sides for record_id in choose_side(named, side, resolve_commit)}
+    records = list(source.records(record_ids=chosen))
     history = samples[samples["question"].isin([record.case.question for record in records])]
     return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=history)
 
@@ -108,7 +109,7 @@ def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.series import make_page
 
-    records: list[Record] = source.all_records(label)
+    records: list[Record] = list(source.records(label=label))
     along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())
     if not along.places:
         other = next(one for one in AxisKind if one is not kind)

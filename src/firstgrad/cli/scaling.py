@@ -74,7 +74,7 @@ def scaling(
 
     out.refuse_both()
     with open_source(store, source) as opened:
-        samples = opened.samples(label)
+        samples = opened.samples(label=label)
     axes = _axes(samples, axis)
     metrics = choose_metrics(metric or list(HEADLINE_METRICS))
     growths = find_growth(samples, axes, metrics)

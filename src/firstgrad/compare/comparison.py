@@ -207,26 +207,18 @@ def _judge_all(
     cases: Sequence[_CaseNumbers], thresholds: Thresholds, looks: int
 ) -> tuple[list[tuple[MetricComparison, ...]], int]:
     """Judge every metric of every case by what all of them together may cost; also how many gating ones were tested."""
-    fits = [[numbers.fit() for numbers in case.metrics] for case in cases]
-    families: defaultdict[str, dict[tuple[int, int], float]] = defaultdict(dict)
-    for place, case in enumerate(cases):
-        for column, numbers in enumerate(case.metrics):
-            fit = fits[place][column]
-            if fit is not None and (family := _family_of(numbers.metric, fit, thresholds)):
-                families[family][place, column] = fit.p_value
-    corrected = {
-        key: p_value
-        for family in families.values()
-        for key, p_value in zip(family, adjust_holm(list(family.values())), strict=True)
-    }
-    judged = [
-        tuple(
-            judge(numbers, fits[place][column], corrected.get((place, column)), thresholds, looks=looks)
-            for column, numbers in enumerate(case.metrics)
-        )
-        for place, case in enumerate(cases)
-    ]
-    return judged, len(families["gating seconds"])
+    every = [(place, numbers, numbers.fit()) for place, case in enumerate(cases) for numbers in case.metrics]
+    families: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for number, (_, numbers, fit) in enumerate(every):
+        if fit is not None and (family := _family_of(numbers.metric, fit, thresholds)):
+            families[family][number] = fit.p_value
+    corrected: dict[int, float] = {}
+    for p_values in families.values():
+        corrected |= zip(p_values, adjust_holm(list(p_values.values())), strict=True)
+    judged: list[list[MetricComparison]] = [[] for _ in cases]
+    for number, (place, numbers, fit) in enumerate(every):
+        judged[place].append(judge(numbers, fit, corrected.get(number), thresholds, looks=looks))
+    return [tuple(metrics) for metrics in judged], len(families["gating seconds"])
 
 
 def _family_of(metric: Column, fit: RatioFit, thresholds: Thresholds) -> str:
