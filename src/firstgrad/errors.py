@@ -5,6 +5,7 @@
     FirstgradError
     ├── SpecError            a field of a spec or of the data is wrong
     ├── ModelError           the user's model reference or factory is wrong
+    │   └── UnknownModelError   there is no such file, function or parameter
     ├── BackendUnavailable   a package or compiler is missing
     ├── UnavailableError     an installed release lacks what is read of it
     ├── PythonEnvironmentError  a Python environment cannot be made or used
@@ -46,6 +47,10 @@ class SpecError(FirstgradError, ValueError):
 
 class ModelError(FirstgradError):
     """The user's model cannot be found, built or used."""
+
+
+class UnknownModelError(ModelError):
+    """There is no such file, module, function or parameter: nothing is said of the model that was meant."""
 
 
 class UnavailableError(FirstgradError):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import FIRSTGRAD, firstgrad, run_firstgrad, store_of
+from builders import FIRSTGRAD, firstgrad, run_firstgrad, sample, store_of
 from firstgrad.store import Store
-from helpers import is_alive, linux_only, make_record, numbers_in, wait_for, write_model
+from helpers import is_alive, linux_only, make_case, make_record, numbers_in, wait_for, write_model
 
 SMALL = ("--backend", "fake", "--timesteps", "4", "--directions", "1", "--evaluations", "20")
 pytestmark = [linux_only, pytest.mark.timeout(100)]
@@ -204,7 +204,7 @@ def hostile(tmp_path, monkeypatch):
     """A store whose record has steering texts wherever a text may be."""
     from firstgrad.model import Model
     from firstgrad.record import Failure, Status
-    from helpers import make_case, make_environment
+    from helpers import make_environment
 
     monkeypatch.chdir(tmp_path)
     model = Model(reference=f"a{STEERING}.py:build", parameters=(("name", STEERING),))
@@ -226,6 +226,11 @@ def hostile(tmp_path, monkeypatch):
         ("profile", "--show", STEERING),
         ("advise", f"a{STEERING}.py:build", "--evaluations", "10", "--no-measure", "--backend", "fake"),
         ("report",),
+        ("measure", "pose", STEERING),
+        (STEERING,),
+        ("measure", "--label", STEERING, "--no-such", STEERING),
+        ("export", f"{STEERING}.jsonl"),
+        ("import", STEERING),
     ],
 )
 def test_texts_from_outside_are_shown_as_escapes(hostile, words):  # noqa: ARG001 - it makes the store
@@ -283,3 +288,64 @@ def test_a_list_is_a_text_however_deep_it_is(tmp_path):
     done = run_firstgrad(*words, cwd=tmp_path)
     assert done.returncode == 3, done.stderr[-1000:]
     assert "str of 100000" in json.loads(done.stdout)["failure"]["message"]
+
+
+# Where nothing can be written
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """Samples of four sizes under two labels, in the folder's own store, and a file beside it."""
+    from firstgrad.model import Model
+
+    monkeypatch.chdir(tmp_path)
+    models = [Model(reference="m.py:build", parameters=(("n", n),)) for n in (1, 2, 4, 8)]
+    cases = [make_case(model=model) for model in models]
+    numbers = iter(range(100))
+    store_of(
+        [
+            sample(float(1 + place), number=next(numbers), case=case, label=label)
+            for label in ("before", "after")
+            for place, case in enumerate(cases)
+            for _ in range(3)
+        ]
+    )
+    (tmp_path / "file").write_text("mine")
+
+
+@pytest.mark.parametrize("place", ["file/x", "/proc/x"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("scaling", "--output", "{}"),
+        ("compare", "before", "after", "--output", "{}.png"),
+        ("report", "--output", "{}"),
+        ("export", "{}"),
+        ("export", "{}", "--format", "csv"),
+        ("measure", *SMALL, "--store", "{}"),
+        ("sweep", *SMALL, "--store", "{}"),
+        ("import", "file", "--store", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_where_nothing_can_be_written_it_is_wrong_use(measured, tmp_path, words, place):  # noqa: ARG001 - the store
+    ended = firstgrad(*(word.format(place) for word in words))
+    assert ended.code == 2, ended.err
+    assert place.partition("/x")[0] in ended.err
+    assert "Traceback" not in ended.err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_base_that_is_not_there_was_not_repaired(tmp_path):
+    write_model(tmp_path, "return Model()", parameters="n=1", name="m")
+    words = ("m.py:build", "--backend", "fake", "--samples", "1")
+    for base, told in (
+        ("model=nope.py:x", "no file nope.py"),
+        ("model=m.py:nope", "m.py has no function 'nope'"),
+        ("param.other=1", "there is no such model"),
+        ("param.n='[]'", ""),
+    ):
+        done = run_firstgrad("compare", base, "param.n=2", *words, cwd=tmp_path)
+        assert done.returncode == (2 if told else 0), done.stderr
+        assert told in done.stdout + done.stderr
+        assert "repaired" not in done.stdout

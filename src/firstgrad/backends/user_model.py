@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from firstgrad.backends.base import BuiltModel, OracleAnswer
-from firstgrad.errors import ModelError
+from firstgrad.errors import ModelError, UnknownModelError
 from firstgrad.sources import MEASURED
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def load_user_model(model: Model) -> UserModel:
     factory, oracle = getattr(module, name, None), getattr(module, "oracle", None)
     if not callable(factory):
         there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise ModelError(f"{place} has no function {name!r}. It has: {', '.join(there) or 'none'}")
+        raise UnknownModelError(f"{place} has no function {name!r}. It has: {', '.join(there) or 'none'}")
     return UserModel(model, factory, oracle if callable(oracle) and oracle is not factory else None)
 
 
@@ -137,7 +137,7 @@ def fit_start(built: BuiltModel, external: Model) -> Point | None:
 
 def _load_file(path: Path) -> Any:
     if not path.is_file():
-        raise ModelError(f"no file {path} (looked from {Path.cwd()})")
+        raise UnknownModelError(f"no file {path} (looked from {Path.cwd()})")
     spec = importlib.util.spec_from_file_location(f"_firstgrad_model_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ModelError(f"{path} cannot be imported as Python")
@@ -213,11 +213,11 @@ def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Sca
     given = dict(external.parameters)
     unknown = [name for name in given if name not in known]
     if unknown and not takes_any:
-        raise ModelError(f"{external.reference} has no parameter {_quoted(unknown)}. It takes: {taken}")
+        raise UnknownModelError(f"{external.reference} has no parameter {_quoted(unknown)}. It takes: {taken}")
     lacking = [name for name, parameter in known.items() if parameter.default is _EMPTY and name not in given]
     if lacking:
         wanted = " ".join(f"--param {name}=VALUE" for name in lacking)
-        raise ModelError(
+        raise UnknownModelError(
             f"{external.reference} needs {_quoted(lacking)}, which has no default. Give it: {wanted}. It takes: {taken}"
         )
     return {name: _fit(external, name, value, hints.get(name, Any)) for name, value in given.items()}
@@ -255,7 +255,7 @@ def _fit(external: Model, name: str, value: Scalar, hint: Any) -> Scalar:
     written = str(value).lower() if isinstance(value, bool) else repr(value)
     wanted = " or ".join(_KINDS.get(kind, repr(kind)) for kind in allowed)
     quoted = f"""; write it in quotes: --param {name}='"{value}"'""" if str in allowed or str(value) in allowed else ""
-    raise ModelError(f"{external.reference}: parameter {name} is {wanted}, got {written}{quoted}")
+    raise UnknownModelError(f"{external.reference}: parameter {name} is {wanted}, got {written}{quoted}")
 
 
 def _allowed(hint: Any) -> tuple[Any, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
 from firstgrad.case import MOST_SAMPLES, BackendName, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
+from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import parse_seconds
@@ -100,8 +101,8 @@ class AdviseOptions:
         if self.store == "none":
             raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
         self.budget_seconds  # noqa: B018 - refuses what is no duration
-        if self.output is not None and not self.output.endswith((".png", ".svg")):
-            raise SpecError("--output", f"expected a file that ends in .png or .svg, got {self.output!r}")
+        if self.output is not None and Path(self.output).suffix not in PICTURES:
+            raise SpecError("--output", f"expected a file that ends in {' or '.join(PICTURES)}, got {self.output!r}")
 
     @property
     def chosen_target(self) -> Target:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +11,9 @@ from firstgrad.cli import advise, carry, check, compare, doctor, measure, profil
 from firstgrad.cli.console import ExitCode, own_process, say
 from firstgrad.cli.options import ModelCommand
 from firstgrad.errors import FirstgradError
+from firstgrad.units import shorten_middle
+
+_LONGEST_MESSAGE = 4000
 
 app = typer.Typer(
     name="firstgrad",
@@ -59,28 +60,18 @@ def run() -> None:
     """Run the application; errors that a person can act on end it with a message, not with a traceback."""
     with own_process():
         try:
-            app()
+            sys.exit(app(standalone_mode=False))
         except FirstgradError as error:
-            say(f"firstgrad: {error}")
-            sys.exit(ExitCode.WRONG_USE)
-        except OSError as error:
-            if not (lack := _lack(error)):
+            say(f"firstgrad: {shorten_middle(str(error), _LONGEST_MESSAGE)}")
+        except Exception as error:
+            # What Typer raises for wrong use has this method; it has brought its own Click since 0.20.
+            explain, context = getattr(error, "format_message", None), getattr(error, "ctx", None)
+            if explain is None:
                 raise
-            say(f"firstgrad: {lack}")
-            sys.exit(ExitCode.WRONG_USE)
-
-
-def _lack(error: OSError) -> str:
-    """Say what the surroundings lack; '' where that isn't the reason."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return "this shell lets a process open too few files (ulimit -n). Raise it: ulimit -n 1024"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        place = error.filename or "a disk"
-        return (
-            f"{place}: {error.strerror}. Make room (df tells of bytes, df -i of files), or set TMPDIR to another disk"
-        )
-    try:
-        Path.cwd()
-    except OSError:
-        return "the working folder is gone. Go to one that is there (cd)"
-    return ""
+            if type(error).__name__ == "NoArgsIsHelpError":
+                say(explain())
+                sys.exit(ExitCode.WRONG_USE)
+            if context is not None:
+                say(f"{context.get_usage()}\nTry '{context.command_path} {context.help_option_names[0]}' for help.\n")
+            say(f"Error: {shorten_middle(explain(), _LONGEST_MESSAGE)}")
+        sys.exit(ExitCode.WRONG_USE)

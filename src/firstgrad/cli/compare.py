@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.case import MOST_SAMPLES
-from firstgrad.cli.console import ExitCode, OutputOptions, open_store, say, show
+from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
@@ -65,7 +65,6 @@ Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wron
 """
 
 DEFAULT_ROUNDS = 10
-_PICTURES = (".png", ".svg")
 _DRAWN = ("time_to_first_gradient", "evaluation")
 _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
@@ -146,8 +145,8 @@ def compare(
     from firstgrad.compare.sides import resolve_commit
 
     out.refuse_both()
-    if output is not None and Path(output).suffix not in _PICTURES:
-        raise SpecError("--output", f"expected a file that ends in {' or '.join(_PICTURES)}, got {output!r}")
+    if output is not None and Path(output).suffix not in PICTURES:
+        raise SpecError("--output", f"expected a file that ends in {' or '.join(PICTURES)}, got {output!r}")
     factors: dict[str, Any] = {
         "seconds_factor": threshold,
         "memory_factor": threshold_memory,

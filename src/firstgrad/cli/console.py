@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 LOG_WIDTH = 140  # columns where there is no terminal to ask: tables in a log keep their lines
 
 
+PICTURES = (".png", ".svg")
+"""Endings of files that a single figure is written to."""
+
+
 class ExitCode(IntEnum):
     """Exit codes of every verb."""
 

@@ -21,6 +21,7 @@ from firstgrad.compare.judge import (
 from firstgrad.compare.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
 from firstgrad.compare.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
 from firstgrad.doubts import why_unusable
+from firstgrad.errors import UnknownModelError
 from firstgrad.record import Doubt, Status
 
 if TYPE_CHECKING:
@@ -267,6 +268,8 @@ def _verdict(
     # Phases explain the times that they make up; where only phases were asked for, they tell.
     telling = {metric.verdict for metric in metrics if metric.is_gating} or {metric.verdict for metric in metrics}
     gravest = next((verdict for verdict in _GRAVEST_FIRST if verdict in telling), None)
+    if all(one.failure is not None and one.failure.kind == UnknownModelError.__name__ for one in base):
+        return ComparisonVerdict.MISSING, f"on BASE there is no such model, {_why(base)}"
     if _is_new_failure(head, base):
         is_grown = gravest is not None and gravest.is_growth
         return gravest if gravest and is_grown else ComparisonVerdict.REPAIRED, f"on BASE {_why(base)}"

@@ -23,6 +23,7 @@ from firstgrad.doubts import why_unusable
 from firstgrad.errors import FirstgradError, StoreError
 from firstgrad.model import Model
 from firstgrad.record import Status
+from firstgrad.units import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -235,7 +236,7 @@ def _keep(record: Record, folder: Path) -> None:
             store.add(record)
     except StoreError as error:
         # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
-        sys.stderr.write(f"firstgrad: this record was not kept: {error}\n")
+        sys.stderr.write(f"firstgrad: this record was not kept: {clean(str(error))}\n")
 
 
 @dataclass(frozen=True, slots=True)

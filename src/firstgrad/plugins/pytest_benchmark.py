@@ -15,6 +15,7 @@ from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import BackendUnavailable, SpecError
 from firstgrad.measure.launch import measure
 from firstgrad.record import Phase
+from firstgrad.units import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ class UnfitError(Exception):
     """
 
     def __init__(self, reason: str, *, is_backend_missing: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(clean(reason))
         self.is_backend_missing = is_backend_missing
 
 
