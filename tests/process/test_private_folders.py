@@ -143,6 +143,18 @@ def test_a_killed_parent_and_watcher_leave_nothing(stuck):
     assert_all_is_gone(stuck)
 
 
+def test_a_killed_parent_and_a_stopped_watcher_leave_nothing(stuck):
+    os.kill(stuck.watcher, signal.SIGSTOP)
+    stuck.kill(stuck.parent.pid)
+    assert_all_is_gone(stuck)
+
+
+def test_a_killed_parent_and_a_stopped_starter_leave_nothing(stuck):
+    os.kill(stuck.starter, signal.SIGSTOP)
+    stuck.kill(stuck.parent.pid)
+    assert_all_is_gone(stuck)
+
+
 def test_a_killed_parent_and_starter_leave_nothing(stuck):
     stuck.kill(stuck.parent.pid, stuck.starter)
     assert_all_is_gone(stuck)

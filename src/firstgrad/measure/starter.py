@@ -115,6 +115,7 @@ class Starter:
             while answer == "ended":  # an earlier one, for which nobody waited any more
                 answer, _, number = self._hear(_ANSWER_SECONDS).partition(" ")
         except (OSError, EOFError) as error:
+            self._near.close()  # or it might answer after all, and a later question would take that for its answer
             raise StarterGoneError from error
         if answer != "started":
             raise OSError(int(number), os.strerror(int(number)), command[0])
@@ -183,7 +184,7 @@ def fork_starter(far: int, group: int, kill: Callable[[int, str], None], remove:
     for number in _OF_GROUPS:
         signal.signal(number, signal.SIG_IGN)
     watched, watcher = os.pipe()
-    pid = os.fork()
+    watcher_pid, pid = os.getpid(), os.fork()
     if pid:
         os.close(watched)
         os.close(far)
@@ -199,6 +200,8 @@ def fork_starter(far: int, group: int, kill: Callable[[int, str], None], remove:
         _Serving(far, watched, kill, ignored).run()
     finally:
         remove()
+        if os.getppid() == watcher_pid:  # all is done; it may be stopped, and would stay
+            os.kill(watcher_pid, signal.SIGKILL)
         os._exit(0)
 
 
