@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from firstgrad.case import BackendName, Case
-from firstgrad.cli.console import make_console
+from firstgrad.cli.console import ExitCode, make_console, say
 from firstgrad.cli.display import show_progress
+from firstgrad.errors import StoreError
 from firstgrad.estimates import estimate_median
 from firstgrad.measure.launch import measure
 from firstgrad.model import as_model
@@ -26,7 +27,7 @@ from firstgrad.show.bars import phases_picture
 from firstgrad.show.records import failure_parts, record_parts
 from firstgrad.show.result import print_parts
 from firstgrad.show.style import save_picture
-from firstgrad.store import DEFAULT_PATH, Store
+from firstgrad.store import DEFAULT_PATH, Keeper
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -71,13 +72,17 @@ def main() -> None:
         console.print("No g++ here, so the C backend is skipped and Numba takes its place: apt-get install g++")
     plots = Path("plots")
     records: list[Record] = []
-    with Store.open(DEFAULT_PATH) as store:
-        for case in demo_cases():
-            with show_progress(str(case)) as display:
-                for record in measure(case, label="demo", on_event=display):
-                    store.add(record)
-                    records.append(record)
-                    print_parts(console, record_parts(record))
+    unkept: StoreError | None = None
+    try:
+        with Keeper() as keeper:
+            for case in demo_cases():
+                with show_progress(str(case)) as display:
+                    for record in measure(case, label="demo", on_event=display):
+                        records.append(record)
+                        print_parts(console, record_parts(record))
+                        keeper.keep(record)
+    except StoreError as error:  # after what was measured, which is shown all the same
+        unkept = error
     good = [record for record in records if record.status is Status.OK]
     if good:
         console.print(_summary(good))
@@ -87,6 +92,9 @@ def main() -> None:
     failed = [record for record in records if record.status is not Status.OK]
     for record in failed:
         print_parts(console, failure_parts(record))
+    if unkept is not None:
+        say(f"firstgrad: {unkept}")
+        sys.exit(ExitCode.WRONG_USE)
     sys.exit(1 if failed else 0)
 
 

@@ -104,15 +104,15 @@ def sweep_of(references, scenarios, *, samples=1, at_once=1):
 
 @pytest.fixture
 def models(tmp_path, monkeypatch):
-    """Four models, and a folder for temporary files that nobody else has."""
+    """Three models, and a folder for temporary files that nobody else has."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    return [write_model(tmp_path, "return Model()", name=f"model_{number}") for number in range(4)]
+    return [write_model(tmp_path, "return Model()", name=f"model_{number}") for number in range(3)]
 
 
 def test_a_sweep_keeps_a_filled_cache_no_longer_than_a_later_sample_needs_it(models):
     kept, records = sweep_of(models, [Scenario.COLD, Scenario.WARM])
-    assert kept == [0, 1, 1, 1, 1, 1, 1, 1]  # one that was used is removed when the next sample begins
+    assert kept == [0, 1, 1, 1, 1, 1]  # one that was used is removed when the next sample begins
     assert all(record.caches.is_proven for record in records)
 
 
@@ -123,15 +123,14 @@ def test_with_several_rounds_a_model_fills_its_cache_once(models):
 
 
 def test_a_sweep_without_warm_samples_keeps_none(models):
-    kept, _ = sweep_of(models, [Scenario.COLD, Scenario.HOT])
+    kept, _ = sweep_of(models[:2], [Scenario.COLD, Scenario.HOT])
     assert set(kept) == {0}
 
 
 def test_side_by_side_no_cache_is_taken_from_a_sample_that_runs(models):
-    kept, records = sweep_of(models, [Scenario.COLD, Scenario.WARM], samples=2, at_once=2)
-    assert len(records) == 16
+    _, records = sweep_of(models[:2], [Scenario.COLD, Scenario.WARM], samples=2, at_once=2)
+    assert len(records) == 8
     assert all(record.caches.is_proven for record in records)
-    assert max(kept) <= len(models)
     assert filled_caches() == []
 
 

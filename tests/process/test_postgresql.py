@@ -24,10 +24,11 @@ import pytest
 import store_writer
 from test_store_kill import begin, whole_lines, writer
 
+from builders import FIRSTGRAD
 from firstgrad.columns import samples_table
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.store import Store, add_patiently, import_into
-from helpers import FakeClock, make_environment, make_record, wait_for
+from firstgrad.store import Keeper, Store, import_into
+from helpers import FakeClock, make_environment, make_record, wait_for, write_model
 from strategies import same
 
 START_SECONDS = 60.0
@@ -255,16 +256,10 @@ def test_restarts_in_the_middle_of_writing_lose_nothing_and_keep_nothing_twice(s
     waits, added = [], []
 
     def write():
-        with Store.open(url) as store:
+        how = {"patience_seconds": 60, "folder": tmp_path, "tell": waits.append}
+        with Keeper(url, **how, sleep=lambda _: time.sleep(0.02)) as keeper:
             for name in names:
-                add_patiently(
-                    store,
-                    store_writer.sample(name),
-                    patience_seconds=60,
-                    folder=tmp_path,
-                    sleep=lambda _: time.sleep(0.02),
-                    on_wait=lambda error, _: waits.append(str(error)),
-                )
+                keeper.keep(store_writer.sample(name))
                 added.append(name)
 
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -322,16 +317,11 @@ def test_a_commit_whose_answer_was_lost_counts_and_is_not_repeated(server, url, 
     name = url.partition("?")[0].rpartition("/")[2]
     through = f"postgresql://tester@127.0.0.1:{proxy.port}/{name}?sslmode=disable&gssencmode=disable"
     try:
-        with Store.open(through) as store:
+        with Keeper(through, folder=tmp_path, sleep=lambda _: None, tell=waits.append) as keeper:
+            keeper.store.cells()
             proxy.cuts = 3
             for number in range(5):
-                add_patiently(
-                    store,
-                    store_writer.sample(f"{number}"),
-                    folder=tmp_path,
-                    sleep=lambda _: None,
-                    on_wait=lambda error, _: waits.append(str(error)),
-                )
+                keeper.keep(store_writer.sample(f"{number}"))
     finally:
         proxy.close()
     assert (len(waits), proxy.cuts) == (3, 0)
@@ -346,7 +336,7 @@ def test_a_server_that_stays_away_leaves_a_file_that_can_be_imported(server, url
         server.stop()
         try:
             with pytest.raises(StoreUnreachableError, match=r"unsaved-one\.jsonl"):
-                add_patiently(store, kept, patience_seconds=60, folder=tmp_path, clock=clock, sleep=clock.tick)
+                Keeper(store, patience_seconds=60, folder=tmp_path, clock=clock, sleep=clock.tick).keep(kept)
             with pytest.raises(StoreUnreachableError, match="See that it runs"):
                 store.get("before")
             with pytest.raises(StoreUnreachableError, match="See that it runs"):
@@ -357,3 +347,64 @@ def test_a_server_that_stays_away_leaves_a_file_that_can_be_imported(server, url
         assert ids(store.records()) == ["before"]
         assert import_into(store, tmp_path / "unsaved-one.jsonl") == (1, 0)
         assert same(store.get("one"), kept)
+
+
+# What is said of it
+
+
+def start(folder, *words):
+    """Start the command line; what it says goes to a file."""
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen([FIRSTGRAD, *words, "--backend", "fake"], cwd=folder, stdout=said, stderr=said)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """A model that says that it is being built, and waits for a file before it goes on."""
+    body = f"""
+folder = Path({str(tmp_path)!r})
+(folder / "begun").touch()
+until = time.monotonic() + 60
+while not (folder / "go").exists() and time.monotonic() < until: time.sleep(0.01)
+return Model()
+"""
+    return write_model(tmp_path, body)
+
+
+def test_an_interrupted_wait_says_where_the_sample_is_and_not_the_password(server, url, tmp_path, held):
+    process = start(tmp_path, "measure", held, "--store", url.replace("tester@", "tester:s3cret@"))
+    said = tmp_path / "said"
+    try:
+        wait_for((tmp_path / "begun").exists, seconds=60)
+        server.stop()
+        (tmp_path / "go").touch()
+        wait_for(lambda: "its server is not reached" in said.read_text(), seconds=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.wait()
+        server.start()
+    (unsaved,) = (tmp_path / ".firstgrad").glob("unsaved-*.jsonl")
+    text = said.read_text()
+    assert f"safe in {unsaved}" in text
+    assert "interrupted after 1 of 1 samples, in postgresql://tester:***@" in text
+    assert "s3cret" not in text
+    with Store.open(url) as store:
+        assert len(store) == 0
+        assert import_into(store, unsaved) == (1, 0)
+
+
+@pytest.mark.parametrize("words", [("compare", ".", "."), ("sweep",)])
+def test_interrupted_it_says_how_to_go_on_and_not_the_password(url, tmp_path, held, words):
+    process = start(tmp_path, *words, held, "--store", url.replace("tester@/", "tester:s3cret@/"))
+    try:
+        wait_for((tmp_path / "begun").exists, seconds=60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.wait()
+    text = (tmp_path / "said").read_text()
+    assert "postgresql://tester:***@/" in text
+    assert "s3cret" not in text

@@ -24,8 +24,8 @@ from firstgrad.columns import cells_of, samples_table
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import SCHEMA_VERSION, Status
-from firstgrad.store import Store, export_jsonl, import_into, import_jsonl
-from firstgrad.store.database import make_engine, url_of, writing
+from firstgrad.store import Store, StoreAddress, export_jsonl, import_into, import_jsonl
+from firstgrad.store.database import make_engine, writing
 from strategies import records, same, with_clocks_that_agree
 
 NOBODY = 65534
@@ -397,7 +397,7 @@ def test_what_is_read_only_is_an_error_that_says_so(unprivileged):
 def engine(path):
     with Store.open(path) as store:
         store.add(record("one", label="main"))
-    made = make_engine(url_of(path), busy_timeout_seconds=1)
+    made = make_engine(StoreAddress.of(path), busy_timeout_seconds=1)
     yield made
     made.dispose()
 

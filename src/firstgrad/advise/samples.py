@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
-    from firstgrad.store import Store
+    from firstgrad.store import Keeper, Store
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.plan import Durations, Job, Plan
     from firstgrad.sweep.rounds import Executor, SweepEvent
@@ -101,24 +101,23 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
     if older := len(here) - len(ids):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()
-    return AdviceSamples(records=records, place=store.place, notes=notes)
+    return AdviceSamples(records=records, place=str(store.address), notes=notes)
 
 
 def measure_missing(
-    store: Store, wanted: Sequence[Case], *, samples: int, budget_seconds: float | None, show: Display
+    keeper: Keeper, wanted: Sequence[Case], *, samples: int, budget_seconds: float | None, show: Display
 ) -> tuple[str, ...]:
     """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
 
     So many samples of each, with `show` to open the display of the plan. Returns what there was no time for.
     """
     from firstgrad.sources import check_reference
-    from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.local import LocalExecutor
     from firstgrad.sweep.plan import Durations, count_done, current_samples, plan_sweep, samples_here
     from firstgrad.sweep.rounds import Notice, run_sweep
 
-    stored = store.cells()
+    stored = keeper.store.cells()
     # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
     done = count_done(
         sample
@@ -133,11 +132,8 @@ def measure_missing(
     durations = Durations(stored)
     executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
     with show(Grid(cases=tuple(wanted)), plan, durations) as display:
-
-        def keep(record: Record) -> None:
-            add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))
-
-        run_sweep(plan, executor, keep=keep, tell=display)
+        keeper.tell = lambda line: display(Notice(message=line))
+        run_sweep(plan, executor, keep=keeper.keep, tell=display)
     return executor.notes()
 
 

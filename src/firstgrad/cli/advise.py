@@ -198,22 +198,22 @@ def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...]
 def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...], AdviceSamples]:
     from firstgrad.advise.samples import from_store, measure_missing
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
-    from firstgrad.store import DEFAULT_PATH, Store
+    from firstgrad.store import Keeper
 
     wanted = options.wanted(model, installed_backends())
-    opened = open_store(options.store) if options.no_measure else Store.open(options.store or DEFAULT_PATH)
-    notes: tuple[str, ...] = ()
+    if options.no_measure:
+        with open_store(options.store) as store:
+            return wanted, from_store(store, wanted)
     try:
-        with opened as store:
-            if not options.no_measure:
-                notes = measure_missing(
-                    store,
-                    wanted,
-                    samples=options.samples,
-                    budget_seconds=options.budget_seconds,
-                    show=lambda grid, plan, known: show_sweep(SweepState(plan, known), describe_plan(grid, plan)),
-                )
-            return wanted, from_store(store, wanted, notes)
+        with Keeper(options.store) as keeper:
+            notes = measure_missing(
+                keeper,
+                wanted,
+                samples=options.samples,
+                budget_seconds=options.budget_seconds,
+                show=lambda grid, plan, known: show_sweep(SweepState(plan, known), describe_plan(grid, plan)),
+            )
+            return wanted, from_store(keeper.store, wanted, notes)
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "

@@ -102,11 +102,11 @@ def import_records(
     store: StoreToRead = None,
 ) -> None:
     """Add the records of a file to a store; those that are there already are passed over."""
-    from firstgrad.store import DEFAULT_PATH, Store, import_into
+    from firstgrad.store import Store, import_into
 
-    with Store.open(store or DEFAULT_PATH) as opened:
+    with Store.open(store) as opened:
         added, skipped = import_into(opened, path)
-        say(f"{format_count(added, 'record')} added to {opened.place}, {skipped} were there")
+        say(f"{format_count(added, 'record')} added to {opened.address}, {skipped} were there")
 
 
 def thinned(record: Record) -> Record:

@@ -288,10 +288,9 @@ def open_store(place: str | None) -> Store:
     StoreError
         Where there is none: opening would make an empty one.
     """
-    from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.store.jsonl import is_url
+    from firstgrad.store import Store, StoreAddress
 
-    where = place or DEFAULT_PATH
-    if not is_url(where) and not Path(where).exists():
-        raise StoreError(f"{where}: there is no store here. Give --store or --from, or measure first")
-    return Store.open(where)
+    address = StoreAddress.of(place)
+    if address.path is not None and not address.path.exists():
+        raise StoreError(f"{address}: there is no store here. Give --store or --from, or measure first")
+    return Store.open(address)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say, show
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
+from firstgrad.errors import StoreError
 from firstgrad.record import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
@@ -38,7 +41,8 @@ def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOpti
     """Measure one case: time to first gradient phase by phase, evaluation time, memory, verdict."""
     output.refuse_both()
     case = measurement.to_case(model.to_model())
-    finish(make_result(measure_and_store(case, measurement)), output)
+    records = measure_and_store(case, measurement, lambda records: show(make_result(records), output))
+    finish(make_result(records), output)
 
 
 def make_result(records: list[Record]) -> Result:
@@ -52,26 +56,37 @@ def make_result(records: list[Record]) -> Result:
     return Result(parts=parts, document=JsonLines(records), exit_code=exit_code(records))
 
 
-def measure_and_store(case: Case, options: MeasureOptions) -> list[Record]:
-    """Measure a case with live progress; each record is in the store before the next sample starts."""
+def measure_and_store(
+    case: Case, options: MeasureOptions, show_unkept: Callable[[list[Record]], object] = lambda _: None
+) -> list[Record]:
+    """Measure a case with live progress; each record is in the store before the next sample starts.
+
+    Where one can't be stored, `show_unkept` shows what was measured before the error ends it.
+    """
     from firstgrad.cli.display import show_progress
     from firstgrad.measure import launch
     from firstgrad.sources import check_reference
-    from firstgrad.store import DEFAULT_PATH, Store
+    from firstgrad.store import Keeper
 
     check_reference(case.model.reference)
-    store = nullcontext() if options.store == "none" else Store.open(options.store or DEFAULT_PATH)
+    keeper = None if options.store == "none" else Keeper(options.store, tell=lambda line: say(f"firstgrad: {line}"))
     records: list[Record] = []
     try:
-        with store as opened, show_progress(str(case), expected_seconds=expect(case, opened)) as display:
-            for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
-                if opened is not None:
-                    opened.add(record)
-                records.append(record)
+        with keeper or nullcontext():
+            expected = expect(case, keeper.store if keeper else None)
+            with show_progress(str(case), expected_seconds=expected) as display:
+                for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
+                    records.append(record)
+                    if keeper is not None:
+                        keeper.keep(record)
     except KeyboardInterrupt:
-        kept = "not kept" if options.store == "none" else f"in {options.store or DEFAULT_PATH}"
+        kept = f"in {keeper.address}" if keeper else "not kept"
         say(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except StoreError:
+        if records:
+            show_unkept(records)
+        raise
     return records
 
 

@@ -161,8 +161,7 @@ def sweep(
     from firstgrad.codec import to_json
     from firstgrad.show.result import print_parts
     from firstgrad.sources import check_reference
-    from firstgrad.store import DEFAULT_PATH, Store
-    from firstgrad.store.patient import add_patiently
+    from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
     from firstgrad.sweep.local import LocalExecutor
     from firstgrad.sweep.plan import Durations, count_done, plan_sweep
@@ -176,8 +175,8 @@ def sweep(
     grid, samples = options.to_grid(model)
     if scheduler is None:  # the workers of a cluster may have what isn't here
         check_reference(model.model)
-    with Store.open(store or DEFAULT_PATH) as opened:
-        stored = opened.cells()
+    with Keeper(store) as keeper:
+        stored = keeper.store.cells()
         durations = Durations(stored)
         # The hosts of a cluster may be of any kind.
         current, outdated = _current(stored, model.model, label, threads=threads if scheduler is None else None)
@@ -190,9 +189,10 @@ def sweep(
 
         try:
             with show_sweep(SweepState(plan, durations, at_once=at_once), opening) as display:
+                keeper.tell = lambda line: display(Notice(message=line))
 
                 def keep(record: Record) -> None:
-                    add_patiently(opened, record, on_wait=lambda error, _: display(Notice(message=str(error))))
+                    keeper.keep(record)
                     ended.append((str(record.case), describe_sample(record)))
                     if output.json:
                         say(to_json(record), out=True)
@@ -208,9 +208,10 @@ def sweep(
                     )
                 summary = run_sweep(plan, executor, keep=keep, tell=display)
         except KeyboardInterrupt:
-            say(f"firstgrad: interrupted. What was measured is in {opened.place}; the same command goes on from there")
+            place = keeper.make_sure()
+            say(f"firstgrad: interrupted. What was measured is in {place}; the same command goes on from there")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
-    result = sweep_result(plan, summary, ended, place=opened.place)
+    result = sweep_result(plan, summary, ended, place=str(keeper.address))
     if output.markdown:
         finish(result, output)
     print_parts(make_console(stderr=True), result.parts)
@@ -287,6 +288,8 @@ def _check_machines(
         if certificates is not None:
             raise SpecError("--tls-ca-file, --tls-cert, --tls-key", "are for --scheduler tls://HOST:PORT")
         check_cores(at_once=at_once, threads=threads, cores=os.cpu_count() or 1, allowed=overload)
+    elif "@" in scheduler:  # not repeated: before it there may be a password
+        raise SpecError("--scheduler", "has no user and no password. Write tcp://HOST:PORT, or tls://HOST:PORT")
     elif at_once != 1:
         raise SpecError("--at-once", "is for this machine; a cluster measures one sample a worker at a time")
 

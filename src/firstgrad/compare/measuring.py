@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.compare.places import SidePlace, make_ready
-from firstgrad.errors import SpecError
+from firstgrad.errors import SpecError, StoreError
 from firstgrad.record import Doubt
 from firstgrad.sources import check_reference, read_source
 from firstgrad.units import format_count
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from firstgrad.compare.places import SideRequest
     from firstgrad.measure.interpreter import Interpreter
     from firstgrad.record import Record
-    from firstgrad.store import Store
+    from firstgrad.store import Keeper, StoreAddress
     from firstgrad.sweep.plan import Durations, Plan
     from firstgrad.sweep.rounds import Duel, DuelSummary, SidesExecutor, SweepEvent
 
@@ -64,7 +64,7 @@ def measure_sides(
     Raises SpecError where a side cannot be measured so, or `label` has samples of something else;
     PythonEnvironmentError where a side's environment can't be made or used.
     """
-    from firstgrad.store import DEFAULT_PATH, Store
+    from firstgrad.store import Keeper
     from firstgrad.sweep.local import LocalExecutor
     from firstgrad.sweep.rounds import Duel, DuelSide, Ending, SidesExecutor
 
@@ -78,12 +78,12 @@ def measure_sides(
     # A side against itself (is this machine quiet enough?) has two labels, too.
     suffixes = (".a", ".b") if requests[0].short_name == requests[1].short_name else ("", "")
     with ExitStack() as stack:
-        opened = stack.enter_context(Store.open(store or DEFAULT_PATH))
+        keeper = stack.enter_context(Keeper(store))
         duel_sides, executors, interpreters = [], {}, []
         records: list[Record] = []
         for request, case, suffix in zip(requests, cases, suffixes, strict=True):
             side_label = f"{request.short_name}{suffix}@{name}"
-            stored = [one for one in opened.records(label=side_label) if one.case.question == case.question]
+            stored = [one for one in keeper.store.records(label=side_label) if one.case.question == case.question]
             done = sum(Doubt.SUSPENDED not in one.doubts for one in stored)
             interpreter = make_ready(request, case.backend, stack=stack, tell=tell)
             _refuse_other_code(request, side_label, stored, interpreter)
@@ -103,9 +103,12 @@ def measure_sides(
             records=sorted(records, key=lambda record: record.started_at),
         )
         try:
-            summary = _run(duel, executor, opened, sides, is_decided, show)
+            summary = _run(duel, executor, keeper, sides, is_decided, show)
         except KeyboardInterrupt:
-            tell(f"interrupted. {_go_on(sides, opened.place, name, store)}")
+            tell(f"interrupted. {_go_on(sides, keeper.make_sure(), name)}")
+            raise
+        except StoreError:
+            tell(f"a sample can't be stored. {_go_on(sides, keeper.address, name)}")
             raise
     reasons = {
         Ending.ALL_ROUNDS: "all rounds were measured",
@@ -120,21 +123,21 @@ def measure_sides(
 def _run(
     duel: Duel,
     executor: SidesExecutor,
-    store: Store,
+    keeper: Keeper,
     sides: MeasuredSides,
     is_decided: Callable[[MeasuredSides], bool],
     show: Display,
 ) -> DuelSummary:
-    from firstgrad.store.patient import add_patiently
     from firstgrad.sweep.plan import Durations, Plan
     from firstgrad.sweep.rounds import Notice, run_duel
 
     questions = {duel.base.case.question, duel.head.case.question}
-    samples = [sample for question in questions for sample in store.cells(question=question)]
+    samples = [sample for question in questions for sample in keeper.store.cells(question=question)]
     with show(Plan(jobs=duel.jobs()), Durations(samples), _opening(duel)) as display:
+        keeper.tell = lambda line: display(Notice(message=line))
 
         def keep(record: Record) -> None:
-            add_patiently(store, record, on_wait=lambda error, _: display(Notice(message=str(error))))
+            keeper.keep(record)
             sides.records.append(record)
 
         return run_duel(duel, executor, keep=keep, tell=display, is_decided=lambda: is_decided(sides))
@@ -181,9 +184,8 @@ def _refuse_other_code(
             )
 
 
-def _go_on(sides: MeasuredSides, place: str, name: str, store: str | None) -> str:
+def _go_on(sides: MeasuredSides, address: StoreAddress, name: str) -> str:
     across = "".join(f" --across {condition}" for condition in sorted(sides.across))
-    where = f" --store {shlex.quote(store)}" if store else ""
-    judge = f"firstgrad compare {shlex.quote(sides.base)} {shlex.quote(sides.head)}{across}{where}"
-    there = f"{format_count(len(sides.records), 'sample')} of both sides are in {place}"
+    judge = f"firstgrad compare {shlex.quote(sides.base)} {shlex.quote(sides.head)}{across}{address.option}"
+    there = f"{format_count(len(sides.records), 'sample')} of both sides are in {address}"
     return f"{there}. Judge them: {judge}. Go on measuring: the same command with --label {shlex.quote(name)}"

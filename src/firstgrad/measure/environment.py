@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -209,13 +210,35 @@ def describe_environment(
         python=platform.python_version(),
         versions=tuple((package.name, package.version) for package in packages),
         clones=find_clones(packages),
-        flags=",".join(user_flags(os.environ if inherited is None else inherited)),
+        flags=_recorded_flags(os.environ if inherited is None else inherited),
         compiler=compiler_version(),
         threads=threads,
         host=host_fingerprint(),
         load_before=round(psutil.getloadavg()[0], 2),
         git_commit=git_commit(Path.cwd()),
         label=label,
+    )
+
+
+_FLAGS_THAT_MATTER = re.compile(
+    r"'?(?:floatX|cast_policy|mode|linker|allow_gc|cxx|device|cycle_detection|exception_verbosity|profile|optimizer|openmp"
+    r"|(?:optimizer|optdb|gcc|cmodule|compile|compiler|blas|numba|scan|openmp|tensor|vm|lib|metaopt|conv|profile"
+    r"|NanGuardMode|DebugMode|check|on|warn)_\w+)=.*",
+    re.DOTALL,
+)
+"""Flags of PyTensor by which samples differ: what is compiled, by what, and how it is run."""
+
+
+def _recorded_flags(inherited: Mapping[str, str]) -> str:
+    """Write the user's PyTensor flags as a record keeps them: those that matter to a measurement, as they are.
+
+    Of any other, such as a folder's name, or a token that came there by mistake, only a digest: it tells samples apart.
+    """
+    return ",".join(
+        flag
+        if _FLAGS_THAT_MATTER.fullmatch(flag)
+        else f"#{hashlib.sha256(flag.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        for flag in user_flags(inherited)
     )
 
 

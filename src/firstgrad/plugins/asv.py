@@ -211,7 +211,11 @@ def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> Cell
     each.
     """
     from firstgrad.measure.launch import measure
+    from firstgrad.store import DEFAULT_PATH, Keeper
 
+    own = asv_run.folder / DEFAULT_PATH
+    place = os.environ.get(STORE_VARIABLE) or own
+    keeper = None if place == "none" else Keeper(place, folder=own.parent)
     share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
     limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
     # A cold sample leaves its cache to the warm ones of the same model: it is what fills theirs.
@@ -221,22 +225,16 @@ def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> Cell
     for measured in measure(limited, label=asv_run.environment, keep_filled=kept):
         # The asked-for case, so that all of its records have one id whatever asv's limit was.
         record = replace(measured, case=case, environment=replace(measured.environment, git_commit=asv_run.commit))
-        _keep(record, asv_run.folder)
+        try:
+            if keeper is not None:  # which opens the store only now: also one that can't be opened costs no numbers
+                keeper.keep(record)
+        except StoreError as error:
+            # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
+            sys.stderr.write(f"firstgrad: this record was not stored: {clean(str(error))}\n")
+        finally:
+            if keeper is not None:
+                keeper.close()
     return CellSample.of(record)
-
-
-def _keep(record: Record, folder: Path) -> None:
-    from firstgrad.store import DEFAULT_PATH, Store
-
-    place = os.environ.get(STORE_VARIABLE) or folder / DEFAULT_PATH
-    if place == "none":
-        return
-    try:
-        with Store.open(place) as store:
-            store.add(record)
-    except StoreError as error:
-        # asv has the numbers; a store that is locked or written by a newer firstgrad must not cost them.
-        sys.stderr.write(f"firstgrad: this record was not kept: {clean(str(error))}\n")
 
 
 @dataclass(frozen=True, slots=True)

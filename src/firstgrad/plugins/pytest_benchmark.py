@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from firstgrad.columns import METRICS, Unit
 from firstgrad.doubts import describe_mismatch, why_unusable
-from firstgrad.errors import BackendUnavailable, SpecError
+from firstgrad.errors import BackendUnavailable, SpecError, StoreError
 from firstgrad.measure.launch import measure
 from firstgrad.record import Phase
+from firstgrad.store import Keeper
 from firstgrad.units import clean
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def bench(
     metric : str
         Name of one of `firstgrad.columns.METRICS` that is in seconds, such as ``phase_link``.
     store : Store, optional
-        Keeps every record, also of bad samples, before the next one starts.
+        Keeps every record, also of bad samples, before the next one starts. Where it can't, the records are saved as
+        `firstgrad.store.Keeper` does it.
     label : str
         The user's name for this run, in the records.
 
@@ -131,7 +133,7 @@ def bench(
     SpecError
         Where `metric` is unknown or not in seconds, or `rounds` is less than 1.
     StoreError
-        Where a record cannot be kept.
+        Where a record cannot be kept: at the end, when pytest-benchmark has the numbers.
 
     Notes
     -----
@@ -143,6 +145,8 @@ def bench(
         raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
     benchmark.group = benchmark.group or _group(case, chosen)
     records: list[Record] = []
+    keeper = None if store is None else Keeper(store)
+    unkept: list[StoreError] = []
     # Closing it removes the private folder also when a round is unfit.
     samples = measure(case, samples=rounds, label=label)
 
@@ -156,14 +160,19 @@ def bench(
                 "marks meet, the closest one needs the timer"
             )
         record = next(samples)
-        if store is not None:
-            store.add(record)
+        if keeper is not None:
+            try:
+                keeper.keep(record)
+            except StoreError as error:
+                unkept.append(error)
         worker_clock.advance(_fit_seconds(record, chosen))
         records.append(record)
 
     with closing(samples):
         _run(benchmark, measure_one, rounds)
     benchmark.extra_info.update(_describe_rounds(case, chosen, records))
+    if unkept:
+        raise unkept[0]
     return tuple(records)
 
 

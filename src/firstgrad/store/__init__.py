@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.store.jsonl import DEFAULT_PATH, export_jsonl, import_jsonl
-from firstgrad.store.patient import add_patiently, import_into
+from firstgrad.store.address import DEFAULT_PATH, StoreAddress
+from firstgrad.store.jsonl import export_jsonl, import_jsonl
+from firstgrad.store.keeping import Keeper, import_into
 
 if TYPE_CHECKING:
     from firstgrad.store.store import Store
 
 __all__ = [
     "DEFAULT_PATH",
+    "Keeper",
     "Store",
-    "add_patiently",
+    "StoreAddress",
     "export_jsonl",
     "import_into",
     "import_jsonl",

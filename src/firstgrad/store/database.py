@@ -5,21 +5,21 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from firstgrad.errors import StoreError, StoreUnreachableError
+from firstgrad.store.address import FORMS
 from firstgrad.store.files import make_folder_of
-from firstgrad.store.jsonl import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-_FORMS = "sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+    from firstgrad.store.address import StoreAddress
+
 _BEGIN = "firstgrad_begin"
 _WAL_RETRY_SECONDS = 0.01
 _POSTGRESQL = {
@@ -32,69 +32,36 @@ _POSTGRESQL = {
 """After a minute of silence a connection is lost; by libpq's defaults, that takes hours where a network is cut."""
 
 
-def url_of(url_or_path: str | Path) -> URL:
-    """Find the SQLAlchemy URL of a store.
-
-    Raises
-    ------
-    StoreError
-        Where it is neither a path nor the URL of a SQLite or PostgreSQL database.
-    """
-    if not is_url(url_or_path):
-        # Made from parts: a path may hold characters that mean something in a URL
-        return URL.create("sqlite", database=str(Path(url_or_path).expanduser().absolute()))
-    try:
-        url = make_url(str(url_or_path))
-    except (ArgumentError, ValueError) as error:
-        raise StoreError(
-            # Not the whole: it may hold a password
-            f"{str(url_or_path).partition('://')[0]}://...: not a database URL. Write {_FORMS}"
-        ) from error
-    name = url.get_backend_name()
-    if name not in {"sqlite", "postgresql"}:
-        raise StoreError(f"{url}: {name!r} is no database that firstgrad keeps records in. Write {_FORMS}")
-    try:
-        is_async = url.get_dialect().is_async
-    except NoSuchModuleError:
-        is_async = None
-    if is_async is not False:
-        raise StoreError(
-            f"{url}: {url.get_driver_name()!r} is no driver that firstgrad can use. Leave it out, as in "
-            "postgresql://USER@HOST/DATABASE"
-        )
-    # SQLAlchemy 2.0 and 2.1 differ in the driver they take when none is named
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
-
-
-def make_engine(url: URL, *, busy_timeout_seconds: float) -> Engine:
+def make_engine(address: StoreAddress, *, busy_timeout_seconds: float) -> Engine:
     """Prepare connections to a store, and the folder of its file.
 
     Parameters
     ----------
-    url : URL
-        What `url_of` found.
+    address : StoreAddress
+        Where it is.
     busy_timeout_seconds : float
-        How long SQLite waits for another writer.
+        How long SQLite waits for another writer, where the address has no ``timeout`` of its own.
 
     Raises
     ------
     StoreError
         Where the folder cannot be created or the database's driver is not installed.
     """
+    url = address.url
     is_sqlite = url.get_backend_name() == "sqlite"
-    if is_sqlite and url.database and url.database != ":memory:" and "uri" not in url.query:
-        make_folder_of(Path(url.database))
+    if address.path is not None:
+        make_folder_of(address.path)
     try:
         if not is_sqlite:
             options = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
             is_libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
             return create_engine(url, pool_pre_ping=True, connect_args=options if is_libpq else {})
-        engine = create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+        engine = create_engine(url, connect_args={} if "timeout" in url.query else {"timeout": busy_timeout_seconds})
     except (ArgumentError, TypeError, ValueError) as error:
-        raise StoreError(f"{url}: not a database URL ({error}). Write {_FORMS}") from error
+        raise StoreError(f"{address}: not a database URL ({address.scrub(str(error))}). Write {FORMS}") from error
     except ImportError as error:
         raise StoreError(
-            f"{url}: needs the driver {error.name!r}, which is not here. Install it: pip install 'psycopg[binary]'"
+            f"{address}: needs the driver {error.name!r}, which is not here. Install it: pip install 'psycopg[binary]'"
         ) from error
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -171,27 +138,28 @@ _REFUSALS = (
 
 
 @contextmanager
-def explained(place: str) -> Iterator[None]:
+def explained(address: StoreAddress) -> Iterator[None]:
     """Turn the database's errors into `StoreError`, or `StoreUnreachableError` where its server is away.
 
     Parameters
     ----------
-    place : str
-        The store's path or URL (without password), which every message begins with.
+    address : StoreAddress
+        The store's, which every message begins with; what else is said of it is without its secrets, too.
     """
     try:
         yield
     except SQLAlchemyError as error:
         # Never str(error): it repeats the statement and the whole document
         detail = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+        detail = address.scrub(detail)
         for fragment, problem in _CATALOGUE:
             if fragment in detail:
-                raise StoreError(f"{place}: {problem}") from error
+                raise StoreError(f"{address}: {problem}") from error
         if isinstance(error, DBAPIError) and _is_away(error):
             raise StoreUnreachableError(
-                f"{place}: its server is not reached, or went away ({detail}). See that it runs, then try again"
+                f"{address}: its server is not reached, or went away ({detail}). See that it runs, then try again"
             ) from error
-        raise StoreError(f"{place}: {detail}. Check the path or URL, and that its server runs") from error
+        raise StoreError(f"{address}: {detail}. Check the path or URL, and that its server runs") from error
 
 
 def _is_away(error: DBAPIError) -> bool:

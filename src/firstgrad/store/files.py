@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from firstgrad.errors import StoreError
+from firstgrad.store.address import refuse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,7 @@ def write_file(path: str | Path, content: bytes | Iterable[bytes], *, is_new: bo
     StoreError
         Where it cannot be written; the error names it.
     """
+    refuse_address(path)
     parts = (content,) if isinstance(content, bytes) else content
     try:
         descriptor = _descriptor_of(path)

@@ -11,20 +11,12 @@ from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.doubts import why_impossible
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Record
+from firstgrad.store.address import refuse_address
 from firstgrad.store.files import write_file
 from firstgrad.units import shorten_middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-
-DEFAULT_PATH = ".firstgrad/results.sqlite"
-"""The store of a project, seen from the project's root."""
-
-
-def is_url(url_or_path: str | Path) -> bool:
-    """Whether this is an SQLAlchemy URL; everything else is a path."""
-    return isinstance(url_or_path, str) and "://" in url_or_path
 
 
 def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
@@ -58,6 +50,7 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
         Where the file cannot be read, a line is no record, or has impossible numbers; the error names the file and the
         line's number.
     """
+    refuse_address(path)
     path = Path(path)
     try:
         with path.open("rb") as file:

@@ -8,7 +8,7 @@ which is forty times as long, on its way to them.
 from __future__ import annotations
 
 import itertools
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,8 +19,9 @@ from firstgrad.codec import to_json
 from firstgrad.columns import AT_LEAST, COLUMNS, METRICS, Cell, Unit, cell_text, cells_of, samples_table
 from firstgrad.errors import RecordExistsError, StoreError
 from firstgrad.record import SCHEMA_VERSION
-from firstgrad.store.database import explained, make_engine, url_of, use_wal, writing
-from firstgrad.store.jsonl import DEFAULT_PATH, check_version, read_document
+from firstgrad.store.address import StoreAddress
+from firstgrad.store.database import explained, make_engine, use_wal, writing
+from firstgrad.store.jsonl import check_version, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,22 +72,24 @@ class Store:
     ----------
     engine : Engine
         Connections to tables of the right version.
-    place : str
-        Path or URL without password, for messages.
+    address : StoreAddress
+        Where it is.
     """
 
-    def __init__(self, engine: Engine, place: str) -> None:
+    def __init__(self, engine: Engine, address: StoreAddress) -> None:
         self._engine: Engine | None = engine
-        self.place = place
+        self.address = address
+        self._file, *self._logs = map(_identify, _files_of(address))
 
     @classmethod
-    def open(cls, url_or_path: str | Path = DEFAULT_PATH, *, busy_timeout_seconds: float = 60.0) -> Self:
+    def open(cls, place: StoreAddress | str | Path | None = None, *, busy_timeout_seconds: float = 60.0) -> Self:
         """Open a store, creating it (and its folder) where there is none.
 
         Parameters
         ----------
-        url_or_path : str or Path
-            A path of a SQLite file, ``sqlite:///PATH`` or ``postgresql://USER@HOST/DATABASE``.
+        place : StoreAddress, str or Path, optional
+            A path of a SQLite file, ``sqlite:///PATH`` or ``postgresql://USER@HOST/DATABASE``; `DEFAULT_PATH` where
+            left out.
         busy_timeout_seconds : float
             How long to wait while another process writes to the same SQLite file.
 
@@ -97,17 +100,20 @@ class Store:
         StoreError
             Where it cannot be opened or is something else.
         """
-        url = url_of(url_or_path)
-        is_file = url.get_backend_name() == "sqlite" and url.database
-        place = str(url.database if is_file else url.render_as_string(hide_password=True))
-        engine = make_engine(url, busy_timeout_seconds=busy_timeout_seconds)
+        address = StoreAddress.of(place)
+        engine = make_engine(address, busy_timeout_seconds=busy_timeout_seconds)
         try:
-            with explained(place):
-                _prepare(engine, place)
+            with explained(address):
+                _prepare(engine, address)
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, place)
+        return cls(engine, address)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file was removed or replaced since it was opened: what is added goes to where nobody finds it."""
+        return self._file is not None and _identify(self.address.path) != self._file
 
     def add(self, record: Record) -> None:
         """Keep a record: on the disk, in one transaction, when this returns.
@@ -123,7 +129,7 @@ class Store:
         """
         document = {"record_id": cell_text(record.record_id), "document": to_json(record)}
         cells = cells_of(record)
-        with explained(self.place):
+        with explained(self.address):
             try:
                 with writing(self._opened) as connection:
                     added = _records.insert().values(document).returning(_records.c.position)
@@ -131,7 +137,7 @@ class Store:
                     connection.execute(_samples.insert().values(position=position, **cells))
             except IntegrityError as error:
                 raise RecordExistsError(
-                    f"{self.place}: record {record.record_id!r} is already there, and nothing is ever "
+                    f"{self.address}: record {record.record_id!r} is already there, and nothing is ever "
                     "overwritten. Give the new sample its own record_id"
                 ) from error
 
@@ -196,7 +202,7 @@ class Store:
         with self._reading() as connection:
             document = _document(connection, record_id)
         if document is None:
-            raise StoreError(f"{self.place}: no record {record_id!r}. `records()` has those that are there")
+            raise StoreError(f"{self.address}: no record {record_id!r}. `records()` has those that are there")
         return self._decode(record_id, document)
 
     def __contains__(self, record_id: str) -> bool:
@@ -212,9 +218,15 @@ class Store:
 
     def close(self) -> None:
         """Close all connections; closing twice does nothing."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        if self._engine is None:
+            return
+        self._engine.dispose()
+        self._engine = None
+        if self.is_lost:
+            # What SQLite leaves of a lost file it would take for a part of the one that is there now
+            for path, log in zip(_files_of(self.address)[1:], self._logs, strict=True):
+                if path is not None and log is not None and _identify(path) == log:
+                    path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -225,45 +237,60 @@ class Store:
     @property
     def _opened(self) -> Engine:
         if self._engine is None:
-            raise StoreError(f"{self.place}: this store was closed. Open it again with Store.open")
+            raise StoreError(f"{self.address}: this store was closed. Open it again with Store.open")
         return self._engine
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with explained(self.place), self._opened.connect() as connection:
+        with explained(self.address), self._opened.connect() as connection:
             yield connection
 
     def _decode(self, record_id: str, document: str) -> Record:
         return read_document(
             document,
-            where=f"{self.place}: record {record_id!r}",
+            where=f"{self.address}: record {record_id!r}",
             next_step="Its row is damaged: restore a copy of the store, or delete that row",
         )
 
 
-def _prepare(engine: Engine, place: str) -> None:
+def _files_of(address: StoreAddress) -> list[Path | None]:
+    """List where SQLite has a database, its log and the log's index; none where it is no file's."""
+    path = address.path
+    return [path and path.with_name(path.name + ending) for ending in ("", "-wal", "-shm")]
+
+
+def _identify(path: Path | None) -> tuple[int, int] | None:
+    """Say which file is there now; none where there is none."""
+    with suppress(OSError):
+        if path is not None:
+            status = path.stat()
+            return status.st_dev, status.st_ino
+    return None
+
+
+def _prepare(engine: Engine, address: StoreAddress) -> None:
     """Create the tables in an empty database; refuse any that aren't a store's of this version."""
     with engine.connect() as connection:
-        if _is_there(connection, place):
+        if _is_there(connection, address):
             return
     use_wal(engine)
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
-        if _is_there(connection, place):
+        if _is_there(connection, address):
             return  # another process did it while this one waited for the lock
         _metadata.create_all(connection)
         lines = {"application": _APPLICATION, "schema_version": str(SCHEMA_VERSION)}
         connection.execute(_meta.insert(), [{"name": name, "value": value} for name, value in lines.items()])
 
 
-def _is_there(connection: Connection, place: str) -> bool:
+def _is_there(connection: Connection, address: StoreAddress) -> bool:
     look = inspect(connection)
     tables = set(look.get_table_names())
     if not tables:
         return False
     other = StoreError(
-        f"{place}: this database holds other tables than a firstgrad store's. Nothing was changed; give a "
+        f"{address}: this database holds other tables than a firstgrad store's. Nothing was changed; give a "
         "path or a database of its own"
     )
     if not {"meta", "records"} <= tables or {one["name"] for one in look.get_columns("meta")} != set(_meta.c.keys()):
@@ -272,7 +299,7 @@ def _is_there(connection: Connection, place: str) -> bool:
     version = str(values.get("schema_version", ""))
     if values.get("application") != _APPLICATION or not version.isdecimal() or len(version) > _LONGEST_VERSION:
         raise other
-    check_version(int(version), place)
+    check_version(int(version), str(address))
     return True
 
 

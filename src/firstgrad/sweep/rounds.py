@@ -53,7 +53,7 @@ class SampleLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleEnded:
-    """A sample ended, and its record is kept."""
+    """A sample ended, and its record is kept; or it can't be, and whoever keeps it says so."""
 
     job: Job
     record: Record
@@ -128,7 +128,10 @@ def run_sweep(
     for tries_left in reversed(range(1 + _TRIES_AGAIN)):
         again: list[Job] = []
         for job, record in executor.run(wanted(jobs), tell):
-            keep(record)
+            try:
+                keep(record)
+            finally:
+                tell(SampleEnded(job=job, record=record))
             running[job.case.question] -= job.case.scenario is Scenario.WARM
             is_suspended = Doubt.SUSPENDED in record.doubts
             if is_suspended and tries_left:
@@ -137,7 +140,6 @@ def run_sweep(
                 statuses[record.status] += 1
             if why_unusable(record) and not is_suspended:
                 settled.add(job.case.question)
-            tell(SampleEnded(job=job, record=record))
         jobs = again
         if not jobs:
             break
@@ -246,11 +248,13 @@ def run_duel(
                 return
 
     for job, record in executor.run(wanted(), tell):
-        keep(record)
+        try:
+            keep(record)
+        finally:
+            tell(SampleEnded(job=job, record=record))
         measured += 1
         is_suspended = Doubt.SUSPENDED in record.doubts
         has_failed |= bool(why_unusable(record)) and not is_suspended
-        tell(SampleEnded(job=job, record=record))
     return DuelSummary(ending=ending, rounds=rounds, measured=measured)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.store import Store, add_patiently, import_into
+from firstgrad.store import Keeper, Store, StoreAddress, import_into
 from firstgrad.store.database import explained
 from helpers import FakeClock, make_environment, make_record
 from strategies import same
@@ -63,18 +63,18 @@ def flaky(tmp_path):
 
 @pytest.fixture
 def add(tmp_path):
-    """Adds patiently, by a clock that goes on only while it waits; `waits` has the pauses."""
+    """Keeps a record by a clock that goes on only while it waits; `waits` has the pauses, `told` what was said."""
     clock = FakeClock()
 
-    def run(store, record=RECORD, **options):
-        add_patiently(
-            store,
-            record,
-            **{"folder": tmp_path / "spill", "clock": clock, "sleep": clock.tick} | options,
-            on_wait=lambda error, seconds: run.waits.append((str(error), seconds)),
-        )
+    def sleep(seconds):
+        run.waits.append(seconds)
+        clock.tick(seconds)
 
-    run.waits, run.clock = [], clock
+    def run(store, record=RECORD, **options):
+        known = {"folder": tmp_path / "spill", "clock": clock, "sleep": sleep, "tell": run.told.append}
+        Keeper(store, **known | options).keep(record)
+
+    run.waits, run.told = [], []
     return run
 
 
@@ -89,8 +89,8 @@ def test_a_store_that_is_there_is_asked_once(flaky, add, tmp_path):
 def test_it_tries_again_with_growing_pauses_until_the_server_is_back(flaky, add):
     store = flaky(*["away"] * 9)
     add(store)
-    assert [seconds for _, seconds in add.waits] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
-    assert "its server is not reached, or went away (connection failed: Connection refused)" in add.waits[0][0]
+    assert add.waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    assert "its server is not reached, or went away (connection failed: Connection refused)" in add.told[0]
     assert [each.record_id for each in store.records()] == ["one"]
 
 
@@ -114,9 +114,10 @@ def test_another_record_of_the_same_id_is_refused_as_ever(flaky, add, tmp_path):
 def test_after_its_patience_the_record_is_in_a_file_that_can_be_imported(flaky, add, tmp_path):
     store = flaky(*["away"] * 6)
     path = tmp_path / "spill" / "unsaved-one.jsonl"
-    with pytest.raises(StoreUnreachableError, match=r"Connection refused.*safe in .*unsaved-one\.jsonl.*import_into"):
+    with pytest.raises(StoreUnreachableError, match=r"Connection refused.*1 sample of this run: safe in ") as caught:
         add(store, patience_seconds=10)
-    assert [seconds for _, seconds in add.waits] == [0.5, 1.0, 2.0, 4.0, 2.5]  # the last try is at the very end
+    assert str(caught.value).endswith(f": firstgrad import {path} --store {store.address}")
+    assert add.waits == [0.5, 1.0, 2.0, 4.0, 2.5]  # the last try is at the very end
     assert store._engine.attempts == 6
     assert import_into(store, path) == (1, 0)
     assert same(store.get("one"), RECORD)
@@ -137,7 +138,7 @@ def test_the_file_is_in_its_folder_whatever_the_id_is(flaky, add, tmp_path, reco
 def test_without_a_folder_the_file_is_beside_the_projects_store(flaky, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreUnreachableError):
-        add_patiently(flaky("away"), RECORD, patience_seconds=0)
+        Keeper(flaky("away"), patience_seconds=0).keep(RECORD)
     assert (tmp_path / ".firstgrad" / "unsaved-one.jsonl").is_file()
 
 
@@ -147,7 +148,9 @@ def test_who_stops_the_waiting_keeps_the_record(flaky, add, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         add(flaky("away"), sleep=interrupted)
-    assert (tmp_path / "spill" / "unsaved-one.jsonl").is_file()
+    path = tmp_path / "spill" / "unsaved-one.jsonl"
+    assert path.is_file()
+    assert f"safe in {path}" in add.told[-1]
 
 
 def test_what_waiting_does_not_cure_is_told_at_once_and_the_record_is_safe(flaky, add, tmp_path):
@@ -186,6 +189,6 @@ def with_state(state):
     ids=lambda value: str(getattr(value, "orig", value))[:40],
 )
 def test_a_server_that_is_away_is_told_from_one_that_says_no(error, is_away):
-    with pytest.raises(StoreError) as caught, explained("here"):
+    with pytest.raises(StoreError) as caught, explained(StoreAddress.of("here")):
         raise error
     assert isinstance(caught.value, StoreUnreachableError) == is_away
