@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from firstgrad.case import Scenario
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
 from helpers import linux_only, make_case, write_model
@@ -108,3 +109,18 @@ return Model()
     record = run(tmp_path, body)
     assert (record.status, record.failure.kind) == (Status.FAILED, "ImpossibleNumbers")
     assert reason in record.failure.message
+
+
+@pytest.mark.parametrize("scenario", Scenario)
+def test_a_file_that_the_model_puts_into_the_private_cache_does_not_count(tmp_path, scenario):
+    def caches(body):
+        return run(tmp_path, f"{body}\nreturn Model()", scenario=scenario).caches
+
+    plant = """
+folder = Path(os.environ["NUMBA_CACHE_DIR"])
+folder.mkdir(parents=True, exist_ok=True)
+(folder / f"foreign-{os.getpid()}.nbc").write_bytes(b"foreign")
+(folder / f"foreign-{os.getpid()}.1.nbc").write_bytes(b"foreign")
+(folder / f"foreign-{os.getpid()}.so").write_bytes(b"foreign")
+"""
+    assert caches(plant) == caches("")

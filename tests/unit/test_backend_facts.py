@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from firstgrad.backends import all_facts, cache_suffixes, facts_of, load_backend
+from firstgrad.backends import all_facts, cache_entries, facts_of, load_backend
 from firstgrad.backends.base import BuiltModel, Hooks
 from firstgrad.backends.c import CBackend
 from firstgrad.backends.jax import JaxBackend
@@ -41,8 +41,8 @@ def test_what_compiles_says_what_it_needs_and_what_it_leaves(facts):
     assert bool(facts.package) != bool(facts.programs)
     assert facts.missing
     assert facts.install
-    assert facts.cache_suffixes
-    assert set(facts.cache_suffixes) <= set(cache_suffixes())
+    assert facts.cache_entries
+    assert set(facts.cache_entries) <= set(cache_entries())
     assert facts.package in ("", *environment.PACKAGES)
 
 

@@ -16,8 +16,9 @@ from firstgrad.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from firstgrad.backends.base import Backend, BackendFacts
+    from firstgrad.observe.disk_cache import CacheEntry
 
-__all__ = ["all_facts", "cache_suffixes", "facts_of", "load_backend"]
+__all__ = ["all_facts", "cache_entries", "facts_of", "load_backend"]
 
 _MODULES = ("c", "numba", "jax", "fake")  # each has a tuple ``BACKENDS``
 
@@ -39,9 +40,9 @@ def facts_of(name: BackendName) -> BackendFacts:
     return _backends()[name].facts
 
 
-def cache_suffixes() -> tuple[str, ...]:
-    """List how the names of cache entries end, of all backends."""
-    return tuple(suffix for facts in all_facts() for suffix in facts.cache_suffixes)
+def cache_entries() -> tuple[CacheEntry, ...]:
+    """List the kinds of cache entries, of all backends."""
+    return tuple(dict.fromkeys(entry for facts in all_facts() for entry in facts.cache_entries))
 
 
 def load_backend(name: BackendName) -> Backend:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from firstgrad.case import BackendName, Target
     from firstgrad.model import Model
+    from firstgrad.observe.disk_cache import CacheEntry
     from firstgrad.points import Group, Point
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.spec import PoseSpec
@@ -33,7 +34,7 @@ class BackendFacts:
     programs: tuple[str, ...] = ()  # one of them must be there
     missing: str = ""  # what to call it where it is missing
     install: str = ""  # the command that installs it
-    cache_suffixes: tuple[str, ...] = ()  # of the files in its cache that are one compiled unit each
+    cache_entries: tuple[CacheEntry, ...] = ()  # in its cache, each one compiled unit
     variables: Mapping[str, str] = field(default_factory=dict)
     """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""
     default_variables: Mapping[str, str] = field(default_factory=dict)  # the same, where the user has set nothing else

@@ -5,6 +5,7 @@ from __future__ import annotations
 from firstgrad.backends.base import BackendFacts
 from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
+from firstgrad.observe.disk_cache import CacheEntry
 
 
 class CBackend(PyTensorBackend):
@@ -20,7 +21,7 @@ class CBackend(PyTensorBackend):
         missing="a C++ compiler (g++)",
         install="apt-get install g++ (Debian, Ubuntu), or conda install gxx",
         keeps="PyTensor keeps Numba's and C's in base_compiledir",
-        cache_suffixes=(".so", ".pyd", ".dylib"),
+        cache_entries=(CacheEntry(name=r".+\.(so|pyd|dylib)", beside="mod.cpp"),),
     )
 
 

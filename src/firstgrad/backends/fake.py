@@ -92,7 +92,7 @@ class FakeBackend:
         hooks.passing("fake_pass", 1, 1, 1)
         hooks.rewrite_ended()
         if folder := os.environ.get("NUMBA_CACHE_DIR"):
-            self._use_cache(Path(folder) / "fake.nbc")
+            self._use_cache(Path(folder) / "fake.1.nbc")
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
             if not isinstance(built.model, tuple):
@@ -129,6 +129,7 @@ class FakeBackend:
         else:
             entry.parent.mkdir(parents=True, exist_ok=True)
             entry.write_bytes(b"compiled by nobody")
+            entry.with_name("fake.nbi").touch()  # as Numba, whose cache it pretends to fill
             self._units += 1
             self._tell(self._units)
 

@@ -18,6 +18,7 @@ from firstgrad.backends.base import Answer, BackendFacts, Compiled
 from firstgrad.backends.pytensor import PyTensorBackend, first_line
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
+from firstgrad.observe.disk_cache import CacheEntry
 from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 from firstgrad.observe.rewriting import read_passes
@@ -49,7 +50,7 @@ class JaxBackend(PyTensorBackend):
         package="jax",
         missing="the package jax",
         install='pip install "firstgrad[jax]"',
-        cache_suffixes=("-cache",),
+        cache_entries=(CacheEntry(name=r".+-[0-9a-f]{64}-cache"),),
         variables={
             "JAX_COMPILATION_CACHE_DIR": "{caches}/jax",
             # By default JAX keeps only what took a second to compile; a proof needs every entry.

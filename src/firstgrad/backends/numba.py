@@ -8,6 +8,7 @@ from firstgrad.backends.base import BackendFacts
 from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
 from firstgrad.errors import UnavailableError
+from firstgrad.observe.disk_cache import CacheEntry
 from firstgrad.observe.listeners import listen_numba
 
 
@@ -23,7 +24,7 @@ class NumbaBackend(PyTensorBackend):
         package="numba",
         missing="the package numba",
         install='pip install "firstgrad[numba]"',
-        cache_suffixes=(".nbc",),
+        cache_entries=(CacheEntry(name=r"(.+)\.\d+\.nbc", beside=r"\1.nbi"),),
         keeps="PyTensor keeps Numba's and C's in base_compiledir",
         variables={"NUMBA_CACHE_DIR": "{caches}/numba", "NUMBA_NUM_THREADS": "{threads}"},
     )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.backends import cache_suffixes, facts_of, load_backend
+from firstgrad.backends import cache_entries, facts_of, load_backend
 from firstgrad.case import Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
@@ -90,7 +90,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     case, folder = task.case, Path(task.cache_folder)
     # The first of its kind makes the codec write its code, some 10 ms that no model should be charged with.
     write_event(PassBegan(name="", number=0, total=0, nodes=0))
-    watch = CacheWatch(folder, cache_suffixes())
+    watch = CacheWatch(folder, cache_entries())
     watch.remember()
     had_bytecode = has_bytecode("pymc")
     tracer = Tracer(facts_of(case.backend).compiler, timer.now) if task.profile else None

@@ -9,8 +9,9 @@ keeps no access times.)
 from __future__ import annotations
 
 import os
+import re
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,19 @@ from firstgrad.record import CacheUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """How a compiler keeps a unit in its cache; another file there isn't the compiler's."""
+
+    name: str  # a regular expression, of the whole name of its file
+    beside: str = ""  # the file that the compiler puts beside it, with groups of `name` as `re.Match.expand` takes them
+
+    def is_at(self, path: Path) -> bool:
+        """Whether an entry lies there."""
+        match = re.fullmatch(self.name, path.name)
+        return match is not None and (not self.beside or path.with_name(match.expand(self.beside)).is_file())
 
 
 class AccessTimes:
@@ -97,10 +111,13 @@ def _access_time(name: str) -> int:
 
 
 class CacheWatch:
-    """Watches a folder of caches from within its process; `suffixes` end the names of compiled units."""
+    """Watches a folder of caches from within its process; `kinds` say what in it is a compiled unit.
 
-    def __init__(self, root: Path, suffixes: tuple[str, ...]) -> None:
-        self._root, self._suffixes = root.resolve(), suffixes
+    A file that a model puts there is none, unless it is made up like one, with all that a compiler puts beside it.
+    """
+
+    def __init__(self, root: Path, kinds: tuple[CacheEntry, ...]) -> None:
+        self._root, self._kinds = root.resolve(), kinds
         self._reads = AccessTimes() if keeps_access_times(self._root) else AuditedReads()
         self._known: dict[str, int] = {}
         self._before: dict[str, int] = {}
@@ -128,8 +145,9 @@ class CacheWatch:
         return replace(use, contradiction=contradiction(scenario, use))
 
     def _entries(self) -> dict[str, int]:
-        paths = (path for path in self._root.rglob("*") if path.name.endswith(self._suffixes))
-        return {str(path): path.stat().st_size for path in paths if path.is_file()}
+        paths = (path for path in self._root.rglob("*") if any(kind.is_at(path) for kind in self._kinds))
+        sizes = {str(path): path.stat().st_size for path in paths if path.is_file()}
+        return {name: size for name, size in sizes.items() if size}
 
 
 def contradiction(scenario: Scenario, use: CacheUse) -> str | None:

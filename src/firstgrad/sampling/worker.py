@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.backends import cache_suffixes, load_backend
+from firstgrad.backends import cache_entries, load_backend
 from firstgrad.errors import FirstgradError
 from firstgrad.measure.environment import has_bytecode
 from firstgrad.measure.events import Started
@@ -65,7 +65,7 @@ def sample_task(task: SamplingTask, emit: Callable[[SamplingEvent], None]) -> Sa
 
 def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> SamplingRun:
     case, folder, clock = task.case, Path(task.cache_folder), watch.clock
-    caches = CacheWatch(folder, cache_suffixes())
+    caches = CacheWatch(folder, cache_entries())
     caches.remember()
     had_bytecode = has_bytecode("pymc")
     clock.begin(SamplingStage.IMPORT)
