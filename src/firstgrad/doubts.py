@@ -9,7 +9,7 @@ from firstgrad.record import Doubt, Phase, Status
 from firstgrad.units import MOST, clean_line, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from firstgrad.record import Mismatch, Record
 
@@ -120,28 +120,38 @@ def _beyond(record: Record) -> Iterator[str]:
 def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:
     whole, cores = record.time_to_first_gradient_seconds, record.environment.host.cores
     durations = (
-        *((f"phase {phase.phase}", (phase.wall_seconds, phase.cpu_seconds)) for phase in record.phases),
         ("the time to first gradient", (whole or 0.0, record.time_to_first_gradient_cpu_seconds or 0.0)),
         ("what was timed", (record.gc_seconds, record.initial_point_seconds, *record.evaluation_seconds)),
     )
     for what, values in durations:
         # NaN is neither.
         yield from (f"{what} has {one:.3f} s" for one in values if not -CLOCKS_DIFFER_SECONDS <= one < math.inf)
-    wall_seconds = cpu_seconds = 0.0
+    spans = []
     for phase in record.phases:
-        # Of `link` a part may have passed before `rewrite`, so its end is no border, but all phases need their time.
         end = phase.began_seconds + phase.wall_seconds
-        wall_seconds, cpu_seconds = wall_seconds + phase.wall_seconds, cpu_seconds + phase.cpu_seconds
-        latest = min(end, lasted_seconds) + CLOCKS_DIFFER_SECONDS
-        if not -CLOCKS_DIFFER_SECONDS <= phase.began_seconds <= latest or wall_seconds > latest:
+        if not -CLOCKS_DIFFER_SECONDS <= phase.began_seconds <= lasted_seconds + CLOCKS_DIFFER_SECONDS:
             yield f"phase {phase.phase} lies outside of the sample: from {phase.began_seconds:.3f} to {end:.3f} s"
-        if cpu_seconds > cores * latest * (1 + CLOCKS_DIFFER_FRACTION):
-            yield f"phases up to {phase.phase} took {cpu_seconds:.3f} s of {cores} processor cores in {latest:.3f} s"
+        # Of `link` a part may have passed before `rewrite`, so its end is no border, but all phases need their time.
+        spans.append((str(phase.phase), phase.wall_seconds, phase.cpu_seconds, min(end, lasted_seconds)))
+    yield from impossible_spans(spans, cores)
     if (record.unaccounted_seconds or 0.0) < -CLOCKS_DIFFER_SECONDS:
         yield f"the time to first gradient is {whole:.3f} s, and its phases took longer"
     evaluate, evaluations = record.phase(Phase.EVALUATE), sum(record.evaluation_seconds)
     if evaluate is not None and evaluations > evaluate.wall_seconds + CLOCKS_DIFFER_SECONDS:
         yield f"evaluations took {evaluations:.3f} s of the {evaluate.wall_seconds:.3f} s of their phase"
+
+
+def impossible_spans(spans: Iterable[tuple[str, float, float, float]], cores: int) -> Iterator[str]:
+    """Yield what is impossible in stages that follow each other: names, wall and processor seconds, latest ends."""
+    wall_seconds = cpu_seconds = 0.0
+    for name, wall, cpu, latest in spans:
+        if not all(-CLOCKS_DIFFER_SECONDS <= seconds < math.inf for seconds in (wall, cpu)):
+            yield f"{name} has {wall:.3f} s, {cpu:.3f} s of them on the processor"
+        wall_seconds, cpu_seconds = wall_seconds + wall, cpu_seconds + cpu
+        if wall_seconds > latest + CLOCKS_DIFFER_SECONDS:
+            yield f"{name} lies outside of the sample: up to its end {wall_seconds:.3f} s passed of {latest:.3f} s"
+        if cpu_seconds > cores * (latest + CLOCKS_DIFFER_SECONDS) * (1 + CLOCKS_DIFFER_FRACTION):
+            yield f"up to {name} it took {cpu_seconds:.3f} s of {cores} processor cores in {latest:.3f} s"
 
 
 def why_unusable(record: Record) -> str:

@@ -92,7 +92,7 @@ return Model()
 @pytest.mark.parametrize(
     ("meddling", "reason"),
     [
-        ("PhaseTimer.now = lambda self: -1000.0", "phase build"),
+        ("PhaseTimer.now = lambda self: -1000.0", "the time to first gradient"),
         ("PhaseTimer.read = lambda self: phases.Reading(-2.0, 1.0)", "the time to first gradient"),
         ("phases.PhaseRecord = lambda **known: made(**known | {'cpu_seconds': 1e6})", "processor cores"),
         ("phases.PhaseRecord = lambda **known: made(**known | {'began_seconds': 1e6})", "outside of the sample"),

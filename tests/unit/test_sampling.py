@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,20 @@ from hypothesis import strategies as st
 
 from firstgrad.backends.base import BuiltModel
 from firstgrad.errors import ModelError
-from firstgrad.sampling.plan import DrawCounts, DrawsNow, SamplingPlan, SamplingStage, StageBegan, StageTime, add_up
+from firstgrad.measure.events import Conditions, Imported
+from firstgrad.record import Status
+from firstgrad.sampling.launch import SamplingTranscript, conclude_sampling
+from firstgrad.sampling.plan import (
+    DrawCounts,
+    DrawsNow,
+    SamplingPlan,
+    SamplingRun,
+    SamplingStage,
+    SamplingTask,
+    StageBegan,
+    StageTime,
+    add_up,
+)
 from firstgrad.sampling.samplers import (
     NutpieProgress,
     _nutpie_reason,
@@ -21,7 +35,7 @@ from firstgrad.sampling.samplers import (
     sample_with_nutpie,
 )
 from firstgrad.sampling.watch import Draw, DrawTally, StageClock
-from helpers import FakeClock
+from helpers import FakeClock, make_task
 
 IMPORT, COMPILE, TUNING, DRAWING, SAMPLING, OTHER = (
     SamplingStage(name) for name in ("import", "compile", "tuning", "drawing", "sampling", "other")
@@ -333,3 +347,37 @@ def test_the_reason_of_a_refusal_is_one_line_without_addresses():
         "All points failed\n\nCaused by:\n    bad gradient\n    \n    Stack backtrace:\n  0: <unknown>\n"
     )
     assert _nutpie_reason(error) == "All points failed, caused by: bad gradient"
+
+
+# What a run that isn't true becomes
+
+
+@pytest.mark.parametrize(
+    ("kind", "stages", "folder"),
+    [
+        ("", spent((COMPILE, 8.0), (TUNING, 1.0)), "/site-packages/pymc"),
+        ("OtherImport", spent((COMPILE, 8.0)), "/clone/pymc"),
+        ("ImpossibleNumbers", spent((COMPILE, -8.0)), "/site-packages/pymc"),
+        ("ImpossibleNumbers", spent((COMPILE, 8.0), (TUNING, 3.0)), "/site-packages/pymc"),
+        ("ImpossibleNumbers", (StageTime(stage=COMPILE, wall_seconds=0.1, cpu_seconds=41.8),), "/site-packages/pymc"),
+    ],
+)
+def test_a_run_of_other_packages_or_of_impossible_seconds_is_a_failure(kind, stages, folder):
+    known = make_task(packages=(("pymc", "/site-packages/pymc"),))
+    task = SamplingTask(plan=SamplingPlan(), **{field.name: getattr(known, field.name) for field in fields(known)})
+    told = SamplingRun(
+        run_id="r1",
+        started_at="",
+        case=task.case,
+        plan=task.plan,
+        status=Status.OK,
+        environment=task.environment,
+        stages=stages,
+    )
+    imported = (Imported(name="pymc", version="6.4.0", folder=folder),)
+    heard = SamplingTranscript(
+        run=told, conditions=Conditions(device="cpu", bytecode=True, imported=imported), lasted_seconds=10.0
+    )
+    concluded = conclude_sampling(task, heard)
+    assert (concluded.failure.kind if concluded.failure else "") == kind
+    assert (concluded.status is Status.OK) == (not kind)

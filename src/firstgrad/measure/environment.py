@@ -179,7 +179,10 @@ def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
         if path.is_file() and not any(path.match(pattern) for pattern in _BESIDES):
-            digest.update(f"{path.relative_to(folder.parent)} {path.stat().st_size}\n".encode() + path.read_bytes())
+            content = b"can't be read"
+            with suppress(OSError):
+                content = path.read_bytes()
+            digest.update(f"{path.relative_to(folder.parent)} {len(content)}\n".encode(errors="replace") + content)
     return digest.hexdigest()[:16]
 
 
@@ -188,7 +191,9 @@ def _git(folder: Path, *words: str) -> str | None:
     git = shutil.which("git")
     command = [git or "git", "--no-optional-locks", "-C", str(folder), *words]
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_LONGEST_SECONDS, check=False
+        )
         return done.stdout if done.returncode == 0 else None
     return None
 

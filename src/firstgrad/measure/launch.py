@@ -193,23 +193,26 @@ def conclude(task: Task, transcript: Transcript) -> Record:
     environment = with_conditions(record.environment, transcript)
     suspended_seconds = round(transcript.suspended_seconds, 3)
     record = replace(record, environment=environment, phases=phases, memory=memory, suspended_seconds=suspended_seconds)
-    failure = find_other_import(task, transcript) or find_impossible(record, transcript)
+    why = why_impossible(record, lasted_seconds=transcript.lasted_seconds)
+    failure = find_untrue(task, transcript, why)
     if failure is not None:
         record = replace(record, status=Status.FAILED, failure=failure)
     return replace(record, doubts=find_doubts(record))
 
 
-def find_impossible(record: Record, transcript: Transcript) -> Failure | None:
-    """Find what no clock can have shown."""
-    why = why_impossible(record, lasted_seconds=transcript.lasted_seconds)
-    message = (
-        f"{why}: no clock shows that. Does the model's code change clocks, or what it imported of firstgrad? Where it "
-        "doesn't, please report it with this record"
-    )
-    return Failure(kind="ImpossibleNumbers", message=message, stderr_tail=transcript.stderr_tail) if why else None
+def find_untrue(task: Task, transcript: Transcript, impossible: str) -> Failure | None:
+    """Find why what a worker told isn't true: of what it imported, or for numbers that are impossible ('' for none)."""
+    kind, message = "OtherImport", _find_other_import(task, transcript)
+    if impossible and not message:
+        kind, message = (
+            "ImpossibleNumbers",
+            f"{impossible}: no clock shows that. Does the model's code change clocks, or firstgrad's own "
+            "modules? Where it doesn't, please report it with this record",
+        )
+    return Failure(kind=kind, message=message, stderr_tail=transcript.stderr_tail) if message else None
 
 
-def find_other_import(task: Task, transcript: Transcript) -> Failure | None:
+def _find_other_import(task: Task, transcript: Transcript) -> str:
     """Find a package that was imported from elsewhere than announced, in another version, or from changed sources."""
     folders, environment = dict(task.packages), task.environment
     versions, clones = dict(environment.versions), {clone.name: clone for clone in environment.clones}
@@ -228,14 +231,11 @@ def find_other_import(task: Task, transcript: Transcript) -> Failure | None:
                 f"{name} in {package.folder} says that it is {package.version}, and {version} is installed there. "
                 f"Install {name} anew, and measure again"
             )
-    reasons += [
-        f"the sources of {clone.name} in {clone.folder} were changed while they were measured. Measure again"
-        for clone in clones.values()
-        if look_at_clone(clone.name, Path(clone.folder)) != clone
-    ]
-    if not reasons:
-        return None
-    return Failure(kind="OtherImport", message=". ".join(reasons), stderr_tail=transcript.stderr_tail)
+    for clone in clones.values():
+        if (now := look_at_clone(clone.name, Path(clone.folder))) != clone:
+            where = f"the sources of {clone.name} in {clone.folder}"
+            reasons.append(f"{where} were {clone.state} before the sample, and {now.state} after it. Measure again")
+    return ". ".join(reasons)
 
 
 def with_conditions(environment: Environment, transcript: Transcript) -> Environment:

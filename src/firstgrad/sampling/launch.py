@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from firstgrad.case import Scenario
 from firstgrad.codec import DecodeError
 from firstgrad.columns import WHILE_FILLING
+from firstgrad.doubts import impossible_spans
 from firstgrad.measure.events import Conditions, Started, kinds_by_name
-from firstgrad.measure.launch import explain_end, make_task, summarise_memory, with_conditions
+from firstgrad.measure.launch import explain_end, find_untrue, make_task, summarise_memory, with_conditions
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
-from firstgrad.record import Failure
+from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import (
     DrawsNow,
     Sampled,
@@ -123,6 +124,10 @@ def conclude_sampling(task: SamplingTask, heard: SamplingTranscript) -> Sampling
             failed_stage=heard.stages[-1].stage if heard.stages else None,
             failure=Failure(kind=kind, message=message, stderr_tail=heard.stderr_tail),
         )
+    spans = ((str(spent.stage), spent.wall_seconds, spent.cpu_seconds, heard.lasted_seconds) for spent in run.stages)
+    untrue = find_untrue(task, heard, next(impossible_spans(spans, run.environment.host.cores), ""))
+    if untrue is not None:
+        run = replace(run, status=Status.FAILED, failure=untrue)
     memory = summarise_memory((), heard.samples, heard.zero, None)
     environment, suspended_seconds = with_conditions(run.environment, heard), round(heard.suspended_seconds, 3)
     return replace(run, environment=environment, memory=memory, suspended_seconds=suspended_seconds)
