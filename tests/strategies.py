@@ -111,7 +111,7 @@ def cases() -> st.SearchStrategy[Case]:
         backend=st.sampled_from(BackendName),
         target=st.sampled_from(Target),
         scenario=st.sampled_from(Scenario),
-        evaluations=_counts,
+        evaluations=st.integers(0, 10**12),
         time_limit_seconds=st.none() | _positive,
         memory_limit_bytes=st.none() | _counts.map(lambda size: size + 1),
     )
