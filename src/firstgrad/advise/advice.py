@@ -274,11 +274,6 @@ class ScenarioAdvice:
         """Whether the leader surely takes the least time."""
         return not self.open_rivals
 
-    @property
-    def leader_with_import(self) -> Offer:
-        """The one with the least time where the import counts, too."""
-        return min(self.offers, key=lambda offer: offer.median_total + offer.import_or_zero_seconds)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:

@@ -69,11 +69,6 @@ def listen_jax(
     return undo
 
 
-def count_c_modules() -> tuple[int, int] | None:
-    """Count the C modules that PyTensor compiled and loaded here; never opens its cache, as that scans a folder."""
-    return probes.module_counts(probes.MODULE_CACHE.peek())
-
-
 def jax_device() -> str:
     """Name the device that JAX computes on (``cpu``, ``cuda, NVIDIA H100``); '' where none is started, nor will be."""
     client = probes.JAX_CLIENT.peek()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.events import Stage, UnitKind
-from firstgrad.observe.listeners import count_c_modules, jax_device, listen_jax, listen_numba
+from firstgrad.observe.listeners import jax_device, listen_jax, listen_numba
 from firstgrad.progress.history import FormerRun, expect
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ def make_counters() -> tuple[UnitCounter, UnitCounter]:
 
 def c_modules() -> UnitCount | None:
     """Count the C modules of PyTensor's cache: they are looked at, not listened to."""
-    counts = count_c_modules()
+    counts = probes.module_counts(probes.MODULE_CACHE.peek())
     return None if counts is None else UnitCount(kind=UnitKind.C_MODULE, compiled=counts[0], from_cache=counts[1])
 
 

@@ -48,7 +48,8 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
     for scenario in advice.scenarios:
         yield lead_sentence(scenario)
         yield _decision(scenario, f"{advice.workload.in_a_row:,.0f}")
-        leader, other = scenario.leader, scenario.leader_with_import
+        leader = scenario.leader
+        other = min(scenario.offers, key=lambda offer: offer.median_total + offer.import_or_zero_seconds)
         if other is not leader:
             imports = " and ".join(format_seconds(offer.import_or_zero_seconds) for offer in (leader, other))
             yield (

@@ -16,7 +16,7 @@ from firstgrad.show.words import shorten, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from firstgrad.profile import Profile
     from firstgrad.profile.difference import ProfileChange, ProfileDifference
@@ -80,41 +80,25 @@ def profile_parts(profile: Profile, *, top: int) -> Iterator[Part]:
 
 def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:
     record, attribution = profile.record, profile.attribution
-
-    def listed[T](
-        title: str, names: str, numbers: str, items: Sequence[T], cells: Callable[[T], tuple[str, ...]], telling: int
-    ) -> Iterator[tuple[str, Table]]:
-        if telling:
-            yield _title(title, top, telling), _table(names, numbers, [cells(one) for one in items[:top]])
-
     passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)
-    yield from listed(
-        "slowest rewrite passes",
-        "pass",
-        "wall|of rewrite|nodes before|after",
-        passes,
-        lambda one: (
+    rows: list[tuple[str, ...]] = [
+        (
             shorten(one.name),
             format_seconds(one.wall_seconds),
             _share(one.wall_seconds, record, Phase.REWRITE),
             *("" if nodes is None else f"{nodes:,}" for nodes in (one.nodes_before, one.nodes_after)),
-        ),
-        sum(one.wall_seconds >= _LEAST_SECONDS for one in passes),
-    )
+        )
+        for one in passes[:top]
+    ]
+    if shown := sum(one.wall_seconds >= _LEAST_SECONDS for one in passes):
+        yield _title("slowest rewrite passes", top, shown), _table("pass", "wall|of rewrite|nodes before|after", rows)
     rewriters = sorted(attribution.rewriters, key=lambda one: (-one.wall_seconds, one.name))
-    yield from listed(
-        "slowest single rewriters",
-        "rewriter|pass",
-        "wall|applied",
-        rewriters,
-        lambda one: (
-            shorten(one.name),
-            shorten(one.pass_name, 32),
-            format_seconds(one.wall_seconds),
-            f"{one.applied:,}",
-        ),
-        sum(one.wall_seconds >= _LEAST_SECONDS or one.applied > 0 for one in rewriters),
-    )
+    rows = [
+        (shorten(one.name), shorten(one.pass_name, 32), format_seconds(one.wall_seconds), f"{one.applied:,}")
+        for one in rewriters[:top]
+    ]
+    if shown := sum(one.wall_seconds >= _LEAST_SECONDS or one.applied > 0 for one in rewriters):
+        yield _title("slowest single rewriters", top, shown), _table("rewriter|pass", "wall|applied", rows)
     if types := attribution.node_types:
         yield _title("nodes by type of operation", top, len(types)), _node_types(profile, top)
     if patterns := merge_patterns(attribution.units):
@@ -122,32 +106,28 @@ def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:
         every = "" if others else f", each {'an' if kind[0] in 'aeiox' else 'a'} {kind}"
         table = _units(profile, patterns[:top], is_mixed=bool(others))
         yield _title(f"slowest compiled units{every}", top, len(patterns)), table
-    imports = sorted(attribution.imports, key=lambda one: -one.own_seconds)
-    yield from listed(
-        "slowest imports",
-        "package",
-        "own|with what it imports|of import",
-        imports,
-        lambda one: (
-            shorten(one.name),
-            *map(format_seconds, (one.own_seconds, one.wall_seconds)),
-            _share(one.own_seconds, record, Phase.IMPORT),
-        ),
-        len(imports),
-    )
-    sites = sorted(profile.allocations, key=lambda site: -site.size_bytes)
-    yield from listed(
-        "memory at the peak, by where it was allocated",
-        "function|file|native function below it",
-        "alive|allocations",
-        sites,
-        lambda site: (
-            *map(shorten, (site.function, f"{site.file}:{site.line}" if site.line else site.file, site.native)),
-            format_bytes(site.size_bytes),
-            f"{site.allocations:,}",
-        ),
-        len(sites),
-    )
+    if imports := sorted(attribution.imports, key=lambda one: -one.own_seconds):
+        rows = [
+            (
+                shorten(one.name),
+                *map(format_seconds, (one.own_seconds, one.wall_seconds)),
+                _share(one.own_seconds, record, Phase.IMPORT),
+            )
+            for one in imports[:top]
+        ]
+        table = _table("package", "own|with what it imports|of import", rows)
+        yield _title("slowest imports", top, len(imports)), table
+    if sites := sorted(profile.allocations, key=lambda site: -site.size_bytes):
+        rows = [
+            (
+                *map(shorten, (site.function, f"{site.file}:{site.line}" if site.line else site.file, site.native)),
+                format_bytes(site.size_bytes),
+                f"{site.allocations:,}",
+            )
+            for site in sites[:top]
+        ]
+        table = _table("function|file|native function below it", "alive|allocations", rows)
+        yield _title("memory at the peak, by where it was allocated", top, len(sites)), table
 
 
 def _node_types(profile: Profile, top: int) -> Table:
