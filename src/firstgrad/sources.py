@@ -155,7 +155,7 @@ def _find_files(place: str, folder: Path | None) -> dict[str, Path]:
         for wanted in imported:
             absolute = _absolute(wanted, parent)
             top = absolute.partition(".")[0]
-            if not top or top in MEASURED or top in sys.stdlib_module_names:
+            if not top or (top != package and (top in MEASURED or top in sys.stdlib_module_names)):
                 continue
             for found, file in _locate(absolute, everywhere if top == package else local):
                 if found not in files:

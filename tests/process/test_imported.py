@@ -97,11 +97,13 @@ def test_the_present_folder_is_not_searched_by_accident(traps, tmp_path, monkeyp
 
 
 def test_a_module_of_the_present_folder_is_found_beside_what_must_not_be(traps, monkeypatch):
-    (traps / "of_mine").mkdir()
-    write_model(traps / "of_mine", "import json; json.dumps(1); return Model()", name="models")
     monkeypatch.chdir(traps)
-    record = run("of_mine.models:build")
-    assert (record.status, record.failure, (traps / "told").exists()) == (Status.OK, None, False)
+    for name in ("of_mine", "code"):  # the second is one of Python's own, too
+        (traps / name).mkdir()
+        (traps / name / "__init__.py").touch()
+        write_model(traps / name, "import json; json.dumps(1); return Model()", name="models")
+        record = run(f"{name}.models:build")
+        assert (record.status, record.failure, (traps / "told").exists()) == (Status.OK, None, False)
 
 
 @pytest.mark.compiles

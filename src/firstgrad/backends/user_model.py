@@ -150,21 +150,21 @@ def _load_file(path: Path) -> Any:
     return module
 
 
-def _look_into(folder: Path) -> None:
+def _look_into(folder: Path, *, named: str = "") -> None:
     """Let modules be imported from a folder, before all others but for those that more than the model needs."""
     sys.path.insert(0, str(folder))
-    sys.meta_path.insert(0, _Elsewhere(str(folder)))
+    sys.meta_path.insert(0, _Elsewhere(str(folder), named))
 
 
 class _Elsewhere:
     """Finds modules that a neighbour of the model's file must not replace: Python's own and measured ones."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, named: str) -> None:
+        self._folder, self._names = folder, (MEASURED | sys.stdlib_module_names) - {named}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """Ask all others, as if the folder were not in front of the path."""
-        if path is not None or not (name in MEASURED or name in sys.stdlib_module_names):
+        if path is not None or name not in self._names:
             return None
         rest = sys.path.copy()
         if self._folder in rest:
@@ -174,7 +174,7 @@ class _Elsewhere:
 
 
 def _load_module(name: str) -> Any:
-    _look_into(Path.cwd())
+    _look_into(Path.cwd(), named=name.partition(".")[0])  # which is asked for, whatever it is called
     with _explaining(f"importing {name}", is_import=True):
         return importlib.import_module(name)
 
