@@ -15,10 +15,11 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import psycopg
 import pytest
 import store_writer
@@ -27,7 +28,7 @@ from test_store_kill import begin, whole_lines, writer
 from builders import FIRSTGRAD
 from firstgrad.columns import samples_table
 from firstgrad.errors import RecordExistsError, StoreError, StoreUnreachableError
-from firstgrad.store import Keeper, Store, import_into
+from firstgrad.store import Keeper, Store, database, import_into
 from helpers import FakeClock, make_environment, make_record, wait_for, write_model
 from strategies import same
 
@@ -86,6 +87,19 @@ class Server:
     def restart(self):
         self.stop()
         self.start()
+
+    @contextmanager
+    def stopped(self):
+        """Stop the server and all that serves its clients, as with a paused container, while the block runs."""
+        here = psutil.Process(self._process.pid)
+        processes = [here, *here.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def make_database(self):
         """URL of a new, empty database."""
@@ -347,6 +361,29 @@ def test_a_server_that_stays_away_leaves_a_file_that_can_be_imported(server, url
         assert ids(store.records()) == ["before"]
         assert import_into(store, tmp_path / "unsaved-one.jsonl") == (1, 0)
         assert same(store.get("one"), kept)
+
+
+def test_a_server_that_is_stopped_is_not_waited_for_without_end(server, url, monkeypatch):
+    monkeypatch.setattr(database, "_ANSWER_SECONDS", 0.5)
+    began = time.monotonic()
+    with Store.open(f"{url}&connect_timeout=2") as store:
+        with server.stopped(), pytest.raises(StoreUnreachableError, match="not reached, or went away"):
+            store.add(make_record())
+        assert time.monotonic() - began < 20
+        wait_for(server._answers, seconds=START_SECONDS, what="PostgreSQL's going on")
+        monkeypatch.undo()
+        store.add(make_record())
+        assert len(store) == 1
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for_without_end(url, monkeypatch):
+    monkeypatch.setattr(database, "_LOCK_WAIT", "300ms")
+    with Store.open(url) as store, psycopg.connect(url) as other:
+        other.execute("LOCK TABLE records IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreUnreachableError, match="lock timeout"):
+            store.add(make_record())
+        other.rollback()
+        store.add(make_record())
 
 
 # What is said of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ _POSTGRESQL = {
     "tcp_user_timeout": 60_000,
 }
 """After a minute of silence a connection is lost; by libpq's defaults, that takes hours where a network is cut."""
+_ANSWER_SECONDS = 600.0
+"""So long may a server that is there take for one answer: one that is stopped answers never."""
+_LOCK_WAIT = "60s"
 
 
 def make_engine(address: StoreAddress, *, busy_timeout_seconds: float) -> Engine:
@@ -55,7 +59,12 @@ def make_engine(address: StoreAddress, *, busy_timeout_seconds: float) -> Engine
         if not is_sqlite:
             options = {name: value for name, value in _POSTGRESQL.items() if name not in url.query}
             is_libpq = url.get_driver_name() in {"psycopg", "psycopg2"}
-            return create_engine(url, pool_pre_ping=True, connect_args=options if is_libpq else {})
+            engine = create_engine(url, pool_pre_ping=True, connect_args=options if is_libpq else {})
+            event.listen(engine, "connect", _limit_locks)
+            if url.get_driver_name() == "psycopg":
+                kind = _impatient_connection()
+                event.listen(engine, "do_connect", lambda _dialect, _, words, known: kind.connect(*words, **known))
+            return engine
         engine = create_engine(url, connect_args={} if "timeout" in url.query else {"timeout": busy_timeout_seconds})
     except (ArgumentError, TypeError, ValueError) as error:
         raise StoreError(f"{address}: not a database URL ({address.scrub(str(error))}). Write {FORMS}") from error
@@ -96,6 +105,31 @@ def use_wal(engine: Engine) -> None:
                 return
 
 
+def _limit_locks(connection: Any, _: object) -> None:
+    """Let nobody who holds a table's lock keep this one waiting for ever."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{_LOCK_WAIT}'")
+    connection.commit()
+
+
+def _impatient_connection() -> Any:
+    """Make psycopg's connections give up where a server is stopped; old releases of it can't."""
+    from psycopg import Connection, OperationalError
+
+    class Impatient(Connection[Any]):
+        def wait(self, *given: Any, **known: Any) -> Any:
+            until = time.monotonic() + _ANSWER_SECONDS
+            try:
+                return super().wait(*given, **{"timeout": _ANSWER_SECONDS} | known)
+            except OperationalError as error:
+                if time.monotonic() < until:
+                    raise
+                self.close()  # or rolling back would wait again
+                raise OperationalError(f"no answer within {_ANSWER_SECONDS:g} s") from error
+
+    return Impatient if "timeout" in inspect.signature(Connection.wait).parameters else Connection
+
+
 def _set_up_sqlite(connection: Any, _: object) -> None:
     # Off: the driver's own idea of when to begin; `_begin_sqlite` says it
     connection.isolation_level = None
@@ -122,9 +156,10 @@ _CATALOGUE = (
 )
 """What SQLite says, and what we say instead: the problem and the next step."""
 
-_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300")
+_AWAY_STATES = ("08", "57P01", "57P02", "57P03", "57P05", "53300", "55P03")
 """How the SQLSTATE begins where a PostgreSQL server is away for a while: class 08 is of connections, 57P of shutdowns
-and starts, 53300 says that it has too many connections (PostgreSQL's documentation, appendix A)."""
+and starts, 53300 says that it has too many connections, 55P03 that somebody keeps a lock (PostgreSQL's documentation,
+appendix A)."""
 _REFUSALS = (
     "authentication failed",
     "no password supplied",
