@@ -247,3 +247,12 @@ def test_a_terminal_has_bars():
     drawn = file.getvalue()
     for expected in ("pymc on jax: drawing", "100 MiB", "100/100", "4 diverging", "7/20"):
         assert expected in drawn
+
+
+def test_a_run_that_stood_still_says_so_and_one_that_did_not_says_nothing():
+    texts = [
+        " ".join(render(make_result(make_run(suspended_seconds=seconds)).parts, Form.TERMINAL).split())
+        for seconds in (8.0, 0.0)
+    ]
+    assert "suspended 8.00 s: its times are not the sampler's, so run it again" in texts[0]
+    assert "suspended" not in texts[1]

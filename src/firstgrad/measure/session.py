@@ -188,6 +188,7 @@ class _WorkerSession:
             events, worker = self._start()
         except StarterGoneError:
             self._heard.watcher_ended = True
+            self._private.kill_watcher()
             return
         try:
             self._private.watch(worker.pid, self._mark, self._task.case.memory_limit_bytes)
