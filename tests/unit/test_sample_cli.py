@@ -251,7 +251,7 @@ def test_a_terminal_has_bars():
 
 def test_a_run_that_stood_still_says_so_and_one_that_did_not_says_nothing():
     texts = [
-        " ".join(render(make_result(make_run(suspended_seconds=seconds)).parts, Form.TERMINAL).split())
+        " ".join(render(make_result(make_run(suspended_seconds=seconds)), Form.TERMINAL).split())
         for seconds in (8.0, 0.0)
     ]
     assert "suspended 8.00 s: its times are not the sampler's, so run it again" in texts[0]
