@@ -151,7 +151,7 @@ def find_python(version: str) -> Path | None:
         if path is None:
             continue
         with suppress(OSError, subprocess.TimeoutExpired):
-            done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+            done = subprocess.run([path, "-c", code], capture_output=True, errors="replace", check=False, timeout=60)
             if done.returncode == 0 and done.stdout.strip() == version:
                 return Path(path)
     return None
@@ -162,7 +162,7 @@ def _run(command: list[str]) -> None:
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=variables, timeout=_LONGEST_INSTALL_SECONDS
+            command, capture_output=True, errors="replace", check=False, env=variables, timeout=_LONGEST_INSTALL_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PythonEnvironmentError(f"{command[0]} cannot be run: {error}") from error
@@ -270,7 +270,7 @@ def _git(here: Path, *words: str) -> str:
         raise PythonEnvironmentError("git is not installed, and a commit's files come from it")
     try:
         done = subprocess.run(
-            [git, "-C", str(here), *words], capture_output=True, text=True, check=False, timeout=_LONGEST_SECONDS
+            [git, "-C", str(here), *words], capture_output=True, errors="replace", check=False, timeout=_LONGEST_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PythonEnvironmentError(f"git {words[0]} cannot be run: {error}") from error

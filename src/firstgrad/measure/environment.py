@@ -116,12 +116,12 @@ def ask_python(
     done = subprocess.run(
         [str(python), "-c", _ASK, json.dumps(asked)],
         capture_output=True,
-        text=True,
+        errors="replace",
         timeout=_LONGEST_SECONDS,
         check=True,
         cwd=folder,
         # A variable, since a Python that is too old doesn't know the option and is to say so itself.
-        env=variables | search_path(variables) | {"PYTHONSAFEPATH": "1"},
+        env=variables | search_path(variables) | {"PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8"},
     )
     facts = json.loads(done.stdout)
     packages = (Package(name=name, **seen) for name, seen in facts.pop("packages").items())
@@ -191,9 +191,7 @@ def _git(folder: Path, *words: str) -> str | None:
     git = shutil.which("git")
     command = [git or "git", "--no-optional-locks", "-C", str(folder), *words]
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_LONGEST_SECONDS, check=False
-        )
+        done = subprocess.run(command, capture_output=True, errors="replace", timeout=_LONGEST_SECONDS, check=False)
         return done.stdout if done.returncode == 0 else None
     return None
 
@@ -357,7 +355,7 @@ def _container_limits() -> str:
 
 def _first_line(command: list[str]) -> str:
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, errors="replace", timeout=10, check=False)
         if done.returncode == 0:
             return done.stdout.strip().partition("\n")[0]
     return ""

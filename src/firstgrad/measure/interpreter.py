@@ -153,7 +153,7 @@ def require_same_protocol(interpreter: Interpreter) -> None:
             [str(interpreter.python), "-P", "-c", _ANSWER],
             input=to_json(task),
             capture_output=True,
-            text=True,
+            errors="replace",
             check=False,
             timeout=_LONGEST_ANSWER_SECONDS,
         )

@@ -156,7 +156,7 @@ def draw_flame_graph(file: Path, page: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "memray", "flamegraph", "--no-web", "--force", "-o", str(page), str(file)],
             capture_output=True,
-            text=True,
+            errors="replace",
             check=False,
             timeout=_LONGEST_DRAWING_SECONDS,
         )
