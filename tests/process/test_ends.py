@@ -12,8 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.main import get_command
 
 from builders import FIRSTGRAD, firstgrad, run_firstgrad, sample, store_of
+from firstgrad.cli.app import app
 from firstgrad.store import Store
 from helpers import is_alive, linux_only, make_case, make_record, numbers_in, wait_for, write_model
 
@@ -349,3 +353,34 @@ def test_a_base_that_is_not_there_was_not_repaired(tmp_path):
         assert done.returncode == (2 if told else 0), done.stderr
         assert told in done.stdout + done.stderr
         assert "repaired" not in done.stdout
+
+
+# Whatever words come
+
+VALUES = (
+    *("", "0", "-1", MANY, "1e999", "nan", "inf", "x", ",", "1,2", "1,1", "=", "a=b", "n=1,2,4", "n=", "pose", ":"),
+    *("before", "after", ".", "/", "/proc/x", "file", "~x/y", STEERING, "\udcff", "a" * 5000, "[red]", "-", "--"),
+    *("none", "all", "on", "cold", "jax", "hmm", "timesteps", "n", "commit", "HEAD", "pymc==", "env:", "evaluation"),
+    *("sqlite:///y", "sqlite://", "postgresql://", "zzz://", "x.png", ".png", "true", "[1]", "\\", "'", "30m", "a.b:c"),
+)
+READING = ("report", "scaling", "compare", "export", "import", "profile", "sweep")
+"""Verbs that, as they are called here, measure nothing."""
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_words_end_with_an_exit_code_and_a_line(measured, data):  # noqa: ARG001 - the store
+    verb = data.draw(st.sampled_from(READING))
+    words = [verb, *{"sweep": ("--dry-run",), "profile": ("--show", "none")}.get(verb, ())]
+    parameters, values = get_command(app).commands[verb].params, st.sampled_from(VALUES)
+    arguments = sum(one.param_type_name == "argument" for one in parameters)
+    words += data.draw(st.lists(values, min_size=max(arguments - 1, 0), max_size=arguments))
+    measuring = {"--scheduler", "--measure"}
+    options = [one for one in parameters if one.param_type_name == "option" and not measuring & {*one.opts}]
+    for option in data.draw(st.lists(st.sampled_from(options), max_size=3)):
+        words.append(data.draw(st.sampled_from(option.opts)))
+        words += [data.draw(values) for _ in range(0 if option.is_flag else option.nargs)]
+    ended = firstgrad(*words)
+    assert ended.code in (0, 1, 2, 3), ended.err
+    assert not FORBIDDEN & set(ended.out + ended.err)
+    assert len(ended.err) < 20_000

@@ -291,6 +291,9 @@ def open_store(place: str | None) -> Store:
     from firstgrad.store import Store, StoreAddress
 
     address = StoreAddress.of(place)
-    if address.path is not None and not address.path.exists():
+    is_file_there = False
+    with suppress(OSError):  # a name that no file can have
+        is_file_there = address.path is not None and address.path.exists()
+    if address.path is not None and not is_file_there:
         raise StoreError(f"{address}: there is no store here. Give --store or --from, or measure first")
     return Store.open(address)
