@@ -92,6 +92,14 @@ class Run:
             self.readers.append(threading.Thread(target=read, daemon=True))
             self.readers[-1].start()
 
+    def await_end(self) -> None:
+        """Wait for its end, as long as samples come."""
+        seen, until = -1, 0.0
+        while self.process.poll() is None and (time.monotonic() < until or len(self.reported) > seen):
+            if len(self.reported) > seen:
+                seen, until = len(self.reported), time.monotonic() + END_SECONDS
+            time.sleep(0.02)
+
     def _read_records(self) -> None:
         for line in self.process.stdout or ():
             if line.endswith("\n"):
@@ -155,8 +163,7 @@ class Story:
             time.sleep(pause)
             if run.process.poll() is None:
                 self.hit(run, undo)
-        with contextlib.suppress(Exception):
-            run.process.wait(END_SECONDS)
+        run.await_end()
         for again in undo:
             with contextlib.suppress(OSError):
                 again()
@@ -165,7 +172,11 @@ class Story:
     def hit(self, run: Run, undo: list[Callable[[], object]]) -> None:
         """Do one thing that is drawn by chance."""
         draw, seconds = self.chance.choice, self.chance.choice((0.3, 0.6, 1.2))
-        whom, number, pick = draw(("parent", "watcher", "worker", "child")), draw(SIGNALS), self.chance.random()
+        whom, number, pick = (
+            draw(("parent", "watcher", "starter", "worker", "child")),
+            draw(SIGNALS),
+            self.chance.random(),
+        )
         what = draw([name for name in ON_FILES if self.disks or not name.endswith("full")])
         if self.chance.random() < SHARE_OF_SIGNALS:
             members = Tree(run.process.pid).look().members
@@ -233,7 +244,7 @@ class Story:
         story = "; ".join(f"{what} {whom}".strip() for _, what, whom in run.faults) or "in peace"
         hurt = {kind: partial_add(self.harm[kind], story) for kind in WORDS}
         if (code := run.process.poll()) is None:
-            hurt["unclear"](f"not ended after {END_SECONDS:g} s")
+            hurt["unclear"](f"not ended {END_SECONDS:g} s after its last sample")
             for pid in (*descendants(run.process.pid), run.process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -302,7 +313,7 @@ class Story:
         """Expect of the last sweep that each model has its sample now, and none too many."""
         counts: dict[int, Counter[str]] = {n: Counter() for n in range(1, most + 1)}
         for record in self.place.records():
-            if record["case"]["scenario"] == "cold":
+            if record["case"]["scenario"] == "cold" and "suspended" not in record["doubts"]:  # that is measured again
                 counts[dict(record["case"]["model"]["parameters"])["n"]][record["status"]] += 1
         for n, statuses in counts.items():
             if statuses.total() != 1:

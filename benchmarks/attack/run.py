@@ -129,7 +129,10 @@ def main() -> None:
     with ThreadPoolExecutor(chosen.at_once) as pool:
         results = list(pool.map(run_attack, attacks))
         seen = faults.run_many(chosen.seed, chosen.faults, pool, isolated) if chosen.faults else {}
-    data = {"where": faults.where(), "attacks": results, "faults": seen}
+    data = (
+        json.loads(chosen.data.read_text()) if chosen.data and chosen.data.exists() else {"attacks": [], "faults": {}}
+    )
+    data |= {"where": faults.where()} | ({"attacks": results} if results else {}) | ({"faults": seen} if seen else {})
     print(to_markdown(data))
     if chosen.data:
         chosen.data.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")

@@ -215,9 +215,9 @@ def _detached(place: Place, entry: dict[str, Any]) -> None:
     process = place.start(
         "measure", place.model(f"{body}\n(HERE / 'begun').touch()" + "\ntime.sleep(30)" * bool(kill)), *FAKE
     )
-    wait_for((place.here / "begun").exists, "the build's begin")
-    tree = Tree(process.pid).look()
     if kill:
+        wait_for((place.here / "begun").exists, "the build's begin")
+        tree = Tree(process.pid).look()
         tree.kill("parent", signal.SIGSTOP)  # or it would act in between
         for kind in kill:
             tree.kill(kind, signal.SIGKILL)
