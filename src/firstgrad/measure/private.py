@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
 CLOSE_SECONDS = 30.0
-_OWNER, _CACHES, _FILLED = "owner", "caches", "filled"
+_OWNER, _CACHES, _FILLED, _PRINTED = "owner", "caches", "filled", "printed"
 _LONGEST_OWNER = 1024
 _OWN_FLAGS = ("base_compiledir", "compiledir")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -82,7 +82,7 @@ class PrivateCaches:
         """Start the watcher with what a worker's tree is to print to, and the other end of a starter."""
         with ExitStack() as undoing:
             undoing.callback(remove_folder, self.folder)
-            path = self.folder / "printed"
+            path = self.folder / _PRINTED
             printed = undoing.enter_context(path.open("a+b", buffering=0))
             path.unlink()  # without a name, so that nobody can take it away
             starter = undoing.enter_context(closing(Starter()))
@@ -199,9 +199,21 @@ def remove_abandoned(base: Path) -> list[Path]:
             continue  # another's, or only just being made
         if is_abandoned:
             kill_all(make_tree(), None, f"TMPDIR={_temporary(folder.resolve())}")
+            for pid in _printers(folder.resolve()):
+                kill_all(make_tree(), pid, "")
             remove_folder(folder)
             removed.append(folder)
     return removed
+
+
+def _printers(folder: Path) -> list[int]:
+    """List who prints into a private folder, as a worker's tree does, whatever environment it has."""
+    printers = set()
+    for output in Path("/proc").glob("[0-9]*/fd/[12]"):
+        with suppress(OSError):  # gone, or another's
+            if str(output.readlink()) == f"{folder / _PRINTED} (deleted)":
+                printers.add(int(output.parts[2]))
+    return sorted(printers)
 
 
 def open_regular(path: str, flags: int) -> int:
