@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import Scenario
-from firstgrad.errors import PythonEnvironmentError
+from firstgrad.errors import PythonEnvironmentError, SpecError
 from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol, source_folder
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
@@ -73,6 +73,8 @@ def test_the_users_search_path_stays_behind_firstgrad(other, tmp_path, monkeypat
     assert [entry.name for entry in (tmp_path / "path").iterdir()] == ["firstgrad"]
     own = replace(ask_interpreter(other), has_own_firstgrad=True)
     assert own.variables(tmp_path, {"HOME": "/h"}) == {"HOME": "/h"}
+    with pytest.raises(SpecError, match="TMPDIR: .* has a ':'"):
+        ask_interpreter(other).variables(tmp_path / "a:b" / "firstgrad-x", {})
 
 
 def test_a_python_without_what_a_worker_needs_is_refused_with_the_next_step(tmp_path):

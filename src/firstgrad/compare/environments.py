@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.codec import to_json
 from firstgrad.errors import PythonEnvironmentError
+from firstgrad.measure.private import make_private_folder
 from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ KEPT = Path(".firstgrad/envs")  # folder of kept environments, seen from the pro
 _OWN = "firstgrad"
 _RECIPE = 1
 _WHOLE = "firstgrad-recipe.json"
-_PREFIX = "firstgrad-checkout-"
 _LONGEST_SECONDS, _LONGEST_INSTALL_SECONDS, _LOCK_SECONDS = 600, 7200, 0.2
 _LINES_SHOWN = 12
 
@@ -236,7 +235,7 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
     """
     here = here or Path.cwd()
     below = _git(here, "rev-parse", "--show-prefix")
-    private = Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
+    private = make_private_folder()  # the next run removes it where this one is killed
     root = private / "tree"
     try:
         _git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)

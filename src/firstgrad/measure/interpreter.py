@@ -12,7 +12,7 @@ from pathlib import Path
 
 from firstgrad.case import BackendName, Case
 from firstgrad.codec import DecodeError, from_json, to_json
-from firstgrad.errors import PythonEnvironmentError
+from firstgrad.errors import PythonEnvironmentError, SpecError
 from firstgrad.measure.environment import (
     Package,
     ask_python,
@@ -80,6 +80,10 @@ class Interpreter:
         if self.has_own_firstgrad:
             return inherited
         front = private / "path"
+        if os.pathsep in str(front):
+            raise SpecError(
+                "TMPDIR", f"{private.parent} has a {os.pathsep!r}, which no folder on Python's path can have"
+            )
         front.mkdir(exist_ok=True)
         link = front / _OWN
         if not link.is_symlink():

@@ -199,8 +199,8 @@ def remove_abandoned(base: Path) -> list[Path]:
             continue  # another's, or only just being made
         if is_abandoned:
             kill_all(make_tree(), None, f"TMPDIR={_temporary(folder.resolve())}")
-            for pid in _printers(folder.resolve()):
-                kill_all(make_tree(), pid, "")
+            for printer in _printers(folder.resolve()):
+                kill_all(make_tree(), printer, "")
             remove_folder(folder)
             removed.append(folder)
     return removed
