@@ -73,7 +73,7 @@ def test_the_users_search_path_stays_behind_firstgrad(other, tmp_path, monkeypat
     assert [entry.name for entry in (tmp_path / "path").iterdir()] == ["firstgrad"]
     own = replace(ask_interpreter(other), has_own_firstgrad=True)
     assert own.variables(tmp_path, {"HOME": "/h"}) == {"HOME": "/h"}
-    with pytest.raises(SpecError, match="TMPDIR: .* has a ':'"):
+    with pytest.raises(SpecError, match=r"TMPDIR: .* has a ':'"):
         ask_interpreter(other).variables(tmp_path / "a:b" / "firstgrad-x", {})
 
 
