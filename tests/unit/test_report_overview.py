@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import Reader, read
 
+import builders
 import planted
 from firstgrad.case import Scenario
-from firstgrad.cli import main
 from firstgrad.columns import samples_table
 from firstgrad.compare.comparison import compare
 from firstgrad.compare.sides import choose_side
@@ -437,21 +436,16 @@ def test_a_store_and_its_export_make_the_same_page(tmp_path):
 
 
 @pytest.fixture
-def firstgrad(tmp_path, monkeypatch, capsys):
+def firstgrad(tmp_path, monkeypatch):
     """Run `firstgrad report` in a folder with a store of the planted records; returns code, page and errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with Store.open() as store:
-        for record in planted.along_commits():
-            store.add(record)
+    builders.store_of(planted.along_commits())
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["firstgrad", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        page = tmp_path / said.out.strip()
-        return ended.value.code or 0, page.read_text() if page.is_file() else "", said.err
+        code, out, err = builders.firstgrad("report", *arguments)
+        page = tmp_path / out.strip()
+        return code, page.read_text() if page.is_file() else "", err
 
     return run
 

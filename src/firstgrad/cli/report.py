@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from firstgrad.cli.console import open_source, say
 from firstgrad.cli.options import ExportToRead, StoreToRead, declare
@@ -11,9 +11,6 @@ from firstgrad.errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    import pandas as pd
-
-    from firstgrad.compare.comparison import Comparison
     from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
     from firstgrad.show.page import Page
@@ -78,30 +75,25 @@ def report(
 def _overview(
     source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
 ) -> Page:
+    from firstgrad.compare.comparison import compare
+    from firstgrad.compare.sides import choose_side, resolve_commit
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
     samples = source.samples(label=label if sides is None else None)
-    comparison = None if sides is None else _compare(source, samples, sides, across=across, force=force)
+    comparison = None
+    if sides is not None:
+        named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
+        chosen = {record_id for side in sides for record_id in choose_side(named, side, resolve_commit)}
+        records = list(source.records(record_ids=chosen))
+        history = samples[samples["question"].isin([record.case.question for record in records])]
+        how: dict[str, Any] = {"across": frozenset(across), "force": force, "resolve": resolve_commit}
+        comparison = compare(records, *sides, history=history, **how)
     wanted = samples if label is None else samples[samples["label"] == label]
     if wanted.empty:
         which = "" if label is None else f" with the label {label!r}"
         raise SpecError("--store, --from, --label", f"there are no records{which}: nothing to report. Measure first")
     return make_overview(wanted, lambda ids: source.records(record_ids=ids), label=label, comparison=comparison)
-
-
-def _compare(
-    source: Source, samples: pd.DataFrame, sides: tuple[str, str], *, across: Collection[str], force: bool
-) -> Comparison:
-    from firstgrad.compare.comparison import compare
-    from firstgrad.compare.sides import choose_side, resolve_commit
-
-    base, head = sides
-    named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
-    chosen = {record_id for side in sides for record_id in choose_side(named, side, resolve_commit)}
-    records = list(source.records(record_ids=chosen))
-    history = samples[samples["question"].isin([record.case.question for record in records])]
-    return compare(records, base, head, across=frozenset(across), force=force, resolve=resolve_commit, history=history)
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:

@@ -148,7 +148,8 @@ class Boards:
 
     def join(self, thread: WatchedThread, make_display: Callable[[], CompileDisplay]) -> Board | None:
         """Watch the calling thread; none where it is watched already. The first one's display is made."""
-        self._after_fork()
+        if self._pid != os.getpid():  # a forked child: its parent's thread is not there, nor anyone to open its lock
+            self.__init__()  # type: ignore[misc]
         with self._lock:
             board = self._board
             if board is None:
@@ -178,11 +179,6 @@ class Boards:
         """Throw a board away that nobody is on."""
         if self._board is board and not board.watched:
             self._board = None
-
-    def _after_fork(self) -> None:
-        """Begin anew in a forked child: its parent's thread is not there, nor anyone to open its lock."""
-        if self._pid != os.getpid():
-            self.__init__()  # type: ignore[misc]
 
 
 BOARDS = Boards()

@@ -106,7 +106,11 @@ def _draw_forest(comparison: Comparison, metrics: Sequence[str], every: Sequence
         axes.axvline(1.0, color="#888888", linewidth=1.2)
         axes.set_yticks(range(len(rows)), names, fontsize=8.5)
         axes.tick_params(axis="y", length=0)
-        _set_ticks(axes)
+        low, high = axes.get_xlim()
+        fitting = next((ticks for ticks in _TICKS if low >= ticks[0] / 1.4 and high <= ticks[-1] * 1.4), None)
+        write_ticks(axes.xaxis, fitting, digits=3)
+        add_grid(axes, "x")
+        axes.set_xlim(low, high)
         left_out = len(every) - len(rows)
         more = f"\n{left_out} more rows are left out, none of them worse than these" if left_out else ""
         axes.set_xlabel(f"HEAD / BASE, right of 1 is costlier; shaded: noise, no change{more}")
@@ -200,11 +204,3 @@ def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:
         ends += [ratio.value, max(ratio.low, ratio.value / _WIDEST), min(ratio.high, ratio.value * _WIDEST)]
     room = 1.08
     return min(ends) / room, max(ends) * room
-
-
-def _set_ticks(axes: Axes) -> None:
-    low, high = axes.get_xlim()
-    fitting = next((ticks for ticks in _TICKS if low >= ticks[0] / 1.4 and high <= ticks[-1] * 1.4), None)
-    write_ticks(axes.xaxis, fitting, digits=3)
-    add_grid(axes, "x")
-    axes.set_xlim(low, high)
