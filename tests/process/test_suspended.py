@@ -16,10 +16,11 @@ from firstgrad.case import Scenario
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
 from firstgrad.measure import session
+from firstgrad.measure.events import PhaseBegan
 from firstgrad.measure.interpreter import Interpreter
 from firstgrad.measure.launch import measure
 from firstgrad.model import Model
-from firstgrad.record import Doubt, Status
+from firstgrad.record import Doubt, Phase, Status
 from firstgrad.store import Store
 from helpers import MIB, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
@@ -88,6 +89,19 @@ return Model()
     assert [record.status for record in records] == [Status.OK] * 3
     assert "it stood still for" in said
     assert "2 ok" in said
+
+
+def test_a_display_that_is_stuck_beyond_the_limit_costs_no_record_that_is_there(tmp_path):
+    # As with Ctrl-S on a terminal: the worker has more to say than its pipe holds, and waits to be heard.
+    stuck = iter([2.5])
+    case = make_case(write_model(tmp_path, "return Model()"), evaluations=20_000, time_limit_seconds=2.0)
+    (record,) = measure(case, on_event=lambda event: time.sleep(next(stuck, 0)) if is_build(event) else None)
+    assert (record.status, record.suspended_seconds) == (Status.OK, 0.0)
+    assert len(record.evaluation_seconds) == 20_000
+
+
+def is_build(event):
+    return isinstance(event, PhaseBegan) and event.phase is Phase.BUILD
 
 
 def test_a_busy_machine_is_no_suspension(tmp_path):
@@ -213,6 +227,6 @@ def test_a_worker_that_never_reads_its_task_passes_its_limit(tmp_path):
     python.write_text("#!/bin/sh\nexec sleep 1000\n")
     python.chmod(0o755)
     model = Model(reference=write_model(tmp_path, "return Model()"), parameters=(("s", "x" * (1 << 20)),))
-    interpreter = Interpreter(python=python, version="3.13.0", versions=())
+    interpreter = Interpreter(python=python, version="3.13.0", packages=())
     (record,) = measure(make_case(model=model, time_limit_seconds=1.0), interpreter=interpreter)
     assert (record.status, record.failure.kind) == (Status.TIMEOUT, "TimeLimit")

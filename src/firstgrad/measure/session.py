@@ -232,11 +232,11 @@ class _WorkerSession:
 
     def _listen(self, events: int, worker: StartedWorker) -> None:
         """Hear both pipes until the worker's closes, its last word comes, or a limit is passed."""
-        heard, limit = self._heard, self._task.case.time_limit_seconds
+        heard, limit, started = self._heard, self._task.case.time_limit_seconds, time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(events, selectors.EVENT_READ, self._hear_worker)
             selector.register(self._private.output, selectors.EVENT_READ, self._hear_watcher)
-            silent_seconds = idle_seconds = ran_seconds = 0.0
+            silent_seconds = idle_seconds = ran_seconds = hear_until = 0.0
             while True:
                 # Asked before listening: what the worker wrote before it ended is heard to its end.
                 is_over, began = worker.poll() is not None, time.monotonic()
@@ -246,17 +246,22 @@ class _WorkerSession:
                         return
                 if is_over and all(key.fd != events for key in ready):
                     return  # a child that it forked still holds its pipe open
-                # A turn takes no longer, so where it did, this process was stopped, too.
-                passed = min(time.monotonic() - began, 2 * _LISTEN_SECONDS)
+                now = time.monotonic()
+                # A turn takes no longer, so where it did, this process was stopped, too, or its terminal.
+                passed = min(now - began, 2 * _LISTEN_SECONDS)
+                if limit is not None and now - began > passed and now - started > limit:
+                    # In time or not, it may have had more to say than its pipe holds.
+                    hear_until = hear_until or now + _END_SECONDS
                 silent_seconds = 0.0 if any(key.fd != events for key in ready) else silent_seconds + passed
                 idle_seconds = 0.0 if self._ran_seconds > ran_seconds else idle_seconds + passed
                 ran_seconds = self._ran_seconds
                 if silent_seconds > _SILENT_SECONDS:
                     heard.watcher_ended = True
                     return
-                if limit is not None and (self._ran_seconds > limit or idle_seconds > max(limit, _SILENT_SECONDS)):
-                    heard.timed_out = True
-                    return
+                if limit is not None and (ran_seconds > limit or idle_seconds > max(limit, _SILENT_SECONDS)):
+                    heard.timed_out = now > hear_until
+                    if heard.timed_out:
+                        return
 
     def _hear_worker(self, data: bytes) -> bool:
         """Take bytes of the worker's; false when there is nothing more to hear."""
