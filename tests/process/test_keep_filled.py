@@ -11,6 +11,7 @@ import pytest
 
 from builders import run_firstgrad
 from firstgrad.case import Scenario
+from firstgrad.errors import FirstgradError
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
 from firstgrad.store import Store
@@ -134,22 +135,39 @@ def test_side_by_side_no_cache_is_taken_from_a_sample_that_runs(models):
     assert filled_caches() == []
 
 
-def test_a_full_disk_of_temporary_files_costs_no_sample_that_ended(tmp_path):
-    body = """
+BIG = """
 flags = dict(part.partition("=")[::2] for part in os.environ["PYTENSOR_FLAGS"].split(","))
 folder = Path(flags["base_compiledir"])
-folder.mkdir(parents=True)
+folder.mkdir(parents=True, exist_ok=True)
 (folder / "compiled").write_bytes(bytes(3 * 2**20))
 return Model()
 """
-    reference = write_model(tmp_path, body, parameters="n")
-    with small_disk(tmp_path / "disk", kib=5 * 2**10) as disk:
-        # Room for one cache of 3 MiB, not for the copy of it that a warm sample begins with
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_where_there_is_room_for_one_filled_cache_a_sweep_is_measured_all_the_same(tmp_path, samples):
+    reference = write_model(tmp_path, BIG, parameters="n")
+    with small_disk(tmp_path / "disk", kib=7 * 2**10 if samples == 2 else 5 * 2**10) as disk:
         words = ("sweep", reference, "--param", "n=1,2", "--backend", "fake", "--scenario", "cold,warm")
-        done = run_firstgrad(*words, cwd=tmp_path, env=os.environ | {"TMPDIR": str(disk)})
-        assert done.returncode == 2, done.stderr
-        assert "can't be copied there (No space left on device). Free some space" in done.stderr
-        assert "Traceback" not in done.stderr
+        done = run_firstgrad(*words, "--samples", samples, cwd=tmp_path, env=os.environ | {"TMPDIR": str(disk)})
+        assert done.returncode == 0, done.stderr
         with Store.open(tmp_path / ".firstgrad" / "results.sqlite") as store:
-            assert [record.status for record in store.records()] == [Status.OK]
+            records = list(store.records())
+        assert len(records) == 4 * samples
+        assert all(record.status is Status.OK and record.caches.is_proven for record in records)
         assert list(disk.glob("firstgrad-*")) == []
+
+
+def test_a_kept_cache_that_can_be_neither_copied_nor_moved_is_one_line_and_costs_no_sample_that_ended(tmp_path):
+    reference = write_model(tmp_path, BIG)
+    (case, kept) = make_case(reference, scenario=Scenario.WARM), tmp_path / "kept"
+    (kept / "pytensor").mkdir(parents=True)
+    (kept / "pytensor" / "compiled").write_bytes(bytes(3 * 2**20))
+    with small_disk(tmp_path / "disk", kib=2 * 2**10) as disk, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(
+            FirstgradError, match=r"can't be copied there \(No space left on device\)\. Free some space"
+        ):
+            list(measure(case, keep_filled=kept))
+        assert list(disk.iterdir()) == []
+    assert (kept / "pytensor" / "compiled").exists()

@@ -162,6 +162,7 @@ def flags(text):
         "mode=FAST_COMPILE,optimizer_excluding=fusion:inplace,linker=cvm",
         "gcc__cxxflags=-O3 -march=native,blas__ldflags=-lopenblas,cxx=/opt/bin/g++",
         "numba__cache=False,scan__allow_gc=True,openmp=True,exception_verbosity=high",
+        "'gcc__cxxflags=-O3 -Wl,-z,now',optimizer_including=local_remove_all_assert",
     ],
 )
 def test_flags_that_matter_to_a_measurement_are_kept_as_they_are(text):
@@ -172,7 +173,14 @@ def test_other_flags_are_kept_as_a_digest_that_tells_them_apart():
     kept = [flags(f"floatX=float32,token={value}") for value in (SECRET, SECRET, "another")]
     assert kept[0] == kept[1] != kept[2]
     assert kept[0].startswith("floatX=float32,#")
-    for text in (f"token={SECRET}", SECRET, f"{SECRET}=1", f"floatX=float32,{SECRET}", f"'token=a,{SECRET}'"):
+    for text in (
+        f"gcc__cxxflags=-O2 --password={SECRET} -DKEY={SECRET}",
+        f"token={SECRET}",
+        SECRET,
+        f"{SECRET}=1",
+        f"floatX=float32,{SECRET}",
+        f"'token=a,{SECRET}'",
+    ):
         assert not tells(flags(text))
         assert flags(text)
 

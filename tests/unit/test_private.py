@@ -179,6 +179,7 @@ def test_saved_caches_come_back_as_they_were(base):  # noqa: ARG001 - they are m
         os.utime(entry, ns=(10**18, 10**18))
         (private.caches / "latest").symlink_to("numba/a.nbc")
         private.save()
+        assert private.restore()
 
         for _ in range(2):
             entry.write_bytes(b"overwritten")
@@ -195,6 +196,6 @@ def test_caches_of_which_nothing_was_saved_are_empty_again(base):  # noqa: ARG00
     with PrivateCaches() as private:
         (private.caches / "numba").mkdir()
         (private.caches / "numba" / "a.nbc").write_bytes(b"compiled")
-        private.restore()
+        assert not private.restore()
         assert list(private.caches.iterdir()) == []
         assert (private.folder / "tmp").is_dir()

@@ -226,23 +226,33 @@ def describe_environment(
 _FLAGS_THAT_MATTER = re.compile(
     r"'?(?:floatX|cast_policy|mode|linker|allow_gc|cxx|device|cycle_detection|exception_verbosity|profile|optimizer|openmp"
     r"|(?:optimizer|optdb|gcc|cmodule|compile|compiler|blas|numba|scan|openmp|tensor|vm|lib|metaopt|conv|profile"
-    r"|NanGuardMode|DebugMode|check|on|warn)_\w+)=.*",
-    re.DOTALL,
+    r"|NanGuardMode|DebugMode|check|on|warn)_\w+)"
 )
-"""Flags of PyTensor by which samples differ: what is compiled, by what, and how it is run."""
+"""Names of PyTensor's flags by which samples differ: what is compiled, by what, and how it is run."""
+_PLAIN_WORD = re.compile(r"-[OfmgWl][\w=.,+-]*'?|-std=[\w+]+'?|[\w./:;|&!+-]*'?")
+"""A number, a name, a path, or a compiler's option such as ``-march=native``."""
 
 
 def _recorded_flags(inherited: Mapping[str, str]) -> str:
     """Write the user's PyTensor flags as a record keeps them: those that matter to a measurement, as they are.
 
-    Of any other, such as a folder's name, or a token that came there by mistake, only a digest: it tells samples apart.
+    Of any other, and of what is no plain word in one (a macro, a token that came there by mistake), only a digest: it
+    tells samples apart.
     """
-    return ",".join(
-        flag
-        if _FLAGS_THAT_MATTER.fullmatch(flag)
-        else f"#{hashlib.sha256(flag.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-        for flag in user_flags(inherited)
+    return ",".join(map(_recorded_flag, user_flags(inherited)))
+
+
+def _recorded_flag(flag: str) -> str:
+    name, _, value = flag.partition("=")
+    if not _FLAGS_THAT_MATTER.fullmatch(name):
+        return _short_digest(flag)
+    return (
+        f"{name}={' '.join(word if _PLAIN_WORD.fullmatch(word) else _short_digest(word) for word in value.split(' '))}"
     )
+
+
+def _short_digest(text: str) -> str:
+    return f"#{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def is_same_version(one: str, other: str) -> bool:

@@ -91,20 +91,20 @@ def measure(
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():
             private.load_from(keep_filled)
-        elif case.scenario is Scenario.WARM:
-            failed = fill(case, private, **options)
-            if failed is not None:
-                yield failed
-                return
         record = None
         for _ in range(samples):
-            private.restore()
+            if not private.restore() and case.scenario is Scenario.WARM:
+                failed = fill(case, private, **options)
+                if failed is not None:
+                    yield failed
+                    return
+                private.restore()
             record = run_sample(case, private, **options)
             yield record
         # Last: whoever takes a record has stored it before anything else can go wrong
         if keep_filled is not None and record is not None and record.failure is None:
             try:
-                private.keep(keep_filled)
+                private.keep(keep_filled, was_saved=case.scenario is Scenario.WARM)
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 warn(f"the cache that {case} filled can't be kept ({why}): warm samples of it fill their own")

@@ -111,20 +111,21 @@ class PrivateCaches:
         self._tell("stop")
 
     def save(self) -> None:
-        """Keep the caches as they are now; every `restore` brings them back."""
-        _copy(self.caches, self._filled)
+        """Set the caches aside as they are now; every `restore` brings them back."""
+        self.caches.rename(self._filled)
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: Path, *, was_saved: bool) -> None:
         """Move what was saved, or else the caches as they are, to a folder that outlives this object.
 
         Whole, once, or not at all; nothing is measured with this object after that.
         """
-        if folder.exists():
+        filled = self._filled if was_saved else self.caches
+        if folder.exists() or not filled.is_dir():
             return
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as half:
             whole = Path(half) / "caches"
-            shutil.move(self._filled if self._filled.is_dir() else self.caches, whole)  # on one disk it needs no room
+            shutil.move(filled, whole)  # on one disk it needs no room
             with suppress(OSError):  # another process was faster: its caches are as good
                 whole.rename(folder)
 
@@ -132,15 +133,39 @@ class PrivateCaches:
         """Take what `keep` left there for what was saved."""
         self._filled = folder
 
-    def restore(self) -> None:
-        """Bring back what was saved, with its times (compilers look at them), or nothing."""
+    def restore(self) -> bool:
+        """Bring back what was saved, with its times (compilers look at them), or nothing; say which.
+
+        Where there is no room for a copy, what was saved is used up.
+        """
         if self.caches.exists():
             shutil.rmtree(self.caches)
         Path(_temporary(self.folder)).mkdir(parents=True, exist_ok=True)  # a model may have taken the whole folder away
-        if self._filled.is_dir():
-            _copy(self._filled, self.caches)
-        else:
+        if not self._filled.is_dir():
             self.caches.mkdir()
+            return False
+        try:
+            shutil.copytree(self._filled, self.caches, symlinks=True)
+        except OSError:
+            shutil.rmtree(self.caches, ignore_errors=True)
+            return self._use_up()
+        return True
+
+    def _use_up(self) -> bool:
+        try:
+            shutil.move(self._filled, self.caches)
+        except OSError as error:
+            if not self._filled.is_dir():  # a sample beside this one was faster
+                self.caches.mkdir()
+                return False
+            # Of many files it tells the trouble of each, as "[Errno 28] No space left on device: ..."
+            whole = str(error.args[0][0][2]) if isinstance(error, shutil.Error) else str(error)
+            why = whole.partition("] ")[2].partition(": ")[0] or whole
+            raise FirstgradError(
+                f"{self.caches}: a filled cache can't be copied there ({why}). Free some space, or name another folder "
+                "by TMPDIR"
+            ) from error
+        return True
 
     def _hang_up(self) -> None:
         for pipe in (self._watcher.stdin, self._watcher.stdout):
@@ -152,18 +177,6 @@ class PrivateCaches:
         if self._watcher.stdin is not None:
             with suppress(BrokenPipeError):
                 self._watcher.stdin.write(f"{line}\n".encode())
-
-
-def _copy(caches: Path, to: Path) -> None:
-    try:
-        shutil.copytree(caches, to, symlinks=True)
-    except OSError as error:
-        # Of many files it tells the trouble of each, as "[Errno 28] No space left on device: ..."
-        why = str(error.args[0][0][2]) if isinstance(error, shutil.Error) else str(error)
-        raise FirstgradError(
-            f"{to}: a filled cache can't be copied there ({why.partition('] ')[2].partition(': ')[0] or why}). Free "
-            "some space, or name another folder by TMPDIR"
-        ) from error
 
 
 def make_private_folder() -> Path:

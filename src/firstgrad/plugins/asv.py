@@ -38,6 +38,7 @@ STORE_VARIABLE = "FIRSTGRAD_STORE"
 """Environment variable that names the store for the records; ``none`` keeps none."""
 _RESERVE_SECONDS = 30.0
 """firstgrad stops a sample this long before asv would: only then is there a record of it."""
+_PATIENCE_SECONDS = 10.0  # with a store that is away: asv waits, too
 
 
 class CellFailedError(FirstgradError):
@@ -215,7 +216,7 @@ def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> Cell
 
     own = asv_run.folder / DEFAULT_PATH
     place = os.environ.get(STORE_VARIABLE) or own
-    keeper = None if place == "none" else Keeper(place, folder=own.parent)
+    keeper = None if place == "none" else Keeper(place, folder=own.parent, patience_seconds=_PATIENCE_SECONDS)
     share = max(limit_seconds - _RESERVE_SECONDS, limit_seconds / 2) / (2 if case.scenario is Scenario.WARM else 1)
     limited = replace(case, time_limit_seconds=min(case.time_limit_seconds or share, share))
     # A cold sample leaves its cache to the warm ones of the same model: it is what fills theirs.
