@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from firstgrad.measure.private import (
     user_flags,
     worker_variables,
 )
+from firstgrad.measure.watcher import ProcTree, kill_all
 from helpers import linux_only
 
 PLACES = ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TMPDIR")
@@ -169,6 +171,22 @@ def as_if_by(private, pid):
     place = (private / "owner").read_text().split()[2]
     started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return f"{pid} {started} {place}"
+
+
+@linux_only
+def test_a_number_that_another_process_took_is_not_killed():
+    class Tree(ProcTree):
+        looks = 0
+
+        def members(self, root):
+            Tree.looks += 1
+            return [root] if Tree.looks == 1 else []  # from then on the number is somebody else's
+
+    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as other:
+        kill_all(Tree(), other.pid, "")
+        assert (Tree.looks, other.poll()) == (3, None)
+        kill_all(ProcTree(), other.pid, "")
+        assert other.wait(timeout=5) == -signal.SIGKILL
 
 
 def test_saved_caches_come_back_as_they_were(base):  # noqa: ARG001 - they are made there

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,6 +65,10 @@ def run() -> None:
             sys.exit(app(standalone_mode=False))
         except FirstgradError as error:
             say(f"firstgrad: {shorten_middle(str(error), _LONGEST_MESSAGE)}")
+        except OSError as error:
+            if not (lack := _lack(error)):
+                raise
+            say(f"firstgrad: {lack}")
         except Exception as error:
             # What Typer raises for wrong use has this method; it has brought its own Click since 0.20.
             explain, context = getattr(error, "format_message", None), getattr(error, "ctx", None)
@@ -75,3 +81,21 @@ def run() -> None:
                 say(f"{context.get_usage()}\nTry '{context.command_path} {context.help_option_names[0]}' for help.\n")
             say(f"Error: {shorten_middle(explain(), _LONGEST_MESSAGE)}")
         sys.exit(ExitCode.WRONG_USE)
+
+
+def _lack(error: OSError) -> str:
+    """Say what the surroundings lack; '' where that isn't the reason."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "this shell lets a process open too few files (ulimit -n). Raise it: ulimit -n 1024"
+    if error.errno == errno.EAGAIN:
+        return "this shell lets a user start too few processes (ulimit -u). End some, or raise it"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = error.filename or "a disk"
+        return (
+            f"{place}: {error.strerror}. Make room (df tells of bytes, df -i of files), or set TMPDIR to another disk"
+        )
+    try:
+        Path.cwd()
+    except OSError:
+        return "the working folder is gone. Go to one that is there (cd)"
+    return ""

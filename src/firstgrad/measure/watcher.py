@@ -189,17 +189,34 @@ def kill_all(
     tree: "ProcTree | PsutilTree", root: int | None, mark: str, spared: "frozenset[int]" = frozenset()
 ) -> None:
     """Kill a tree, but for those spared, and everything that carries its mark, until none is left."""
+
+    def members() -> set[int]:
+        return {*(tree.marked(mark) if mark else ()), *(tree.members(root) if root else ())} - spared
+
     for _ in range(50):
-        members = {*(tree.marked(mark) if mark else ()), *(tree.members(root) if root else ())} - spared
-        alive = [pid for pid in members if tree.is_alive(pid)]
+        alive = {pid: _hold(pid) for pid in members() if tree.is_alive(pid)}
         if not alive:
             return
-        for pid in alive:
+        still = members()  # now that they are held: a number that is free may be anybody's a moment later
+        for pid, held in alive.items():
             try:
-                os.kill(pid, signal.SIGKILL)
+                if held is None:
+                    os.kill(pid, signal.SIGKILL)
+                elif pid in still:
+                    signal.pidfd_send_signal(held, signal.SIGKILL)
             except ProcessLookupError:
-                continue
+                pass
+            if held is not None:
+                os.close(held)
         time.sleep(0.02)
+
+
+def _hold(pid: int) -> int | None:
+    """Open a process, so that its number can't be taken for another's; None where the system has no such thing."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 class Stillness:
