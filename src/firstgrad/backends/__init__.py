@@ -1,4 +1,4 @@
-"""Backends: what the graph is compiled to. A file each, or a few ways through one compiler, with all their facts.
+"""Backends: what the graph is compiled to. A file each with a tuple ``BACKENDS``, and with all facts of them.
 
 Importing a backend's file imports nothing that it compiles with: facts are read on the parent's side too.
 """
@@ -9,6 +9,7 @@ import shutil
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["all_facts", "cache_entries", "facts_of", "load_backend"]
 
-_MODULES = ("c", "numba", "jax", "fake")  # each has a tuple ``BACKENDS``
-
 
 @cache
 def _backends() -> dict[BackendName, Backend]:
-    modules = (import_module(f"firstgrad.backends.{name}") for name in _MODULES)
-    known = {backend.facts.name: backend for module in modules for backend in module.BACKENDS}
+    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+    known = {backend.facts.name: backend for module in modules for backend in getattr(module, "BACKENDS", ())}
     return {name: known[name] for name in BackendName}
 
 
