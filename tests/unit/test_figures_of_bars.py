@@ -239,6 +239,7 @@ def test_a_profile_in_words_names_phases_and_the_slowest():
     assert "first_call 5.00 s (50%)" in text
     assert "raw_u_3" in text
     assert "inplace" not in text
+    assert "Slowest within: " in text
 
 
 def test_the_difference_has_pairs_of_bars_by_unit():
