@@ -179,6 +179,15 @@ def test_a_starter_that_was_killed_leaves_nothing(stuck):
     assert_all_is_gone(stuck)
 
 
+def test_a_killed_watcher_and_starter_leave_nothing(stuck):
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in (stuck.watcher, stuck.starter):
+            os.kill(pid, number)
+    output, _ = stuck.parent.communicate(timeout=20)
+    assert output.startswith(b"crashed None ")
+    assert_all_is_gone(stuck)
+
+
 FORKING_PARENT = """
 import os, sys, time
 from firstgrad.case import BackendName, Case

@@ -287,15 +287,18 @@ def test_a_file_that_is_not_there_fails(tmp_path):
     assert f"no file {tmp_path}/absent.py" in record.failure.message
 
 
-@pytest.mark.parametrize("puts_another_there", [False, True])
-def test_a_private_folder_that_a_model_moves_is_removed_where_it_is(tmp_path, base, puts_another_there):
+@pytest.mark.parametrize(
+    "puts_there", ["", "private.mkdir()", "private.touch()", "private.symlink_to(private.with_name('moved'))"]
+)
+def test_a_private_folder_that_a_model_moves_is_removed_where_it_is(tmp_path, base, puts_there):
     body = f"""
 private = Path(os.environ["TMPDIR"]).parent
 private.rename(private.with_name("moved"))
-if {puts_another_there}: private.mkdir()
+{puts_there}
 return Model()
 """
-    assert run(tmp_path, body).status is Status.OK, "the fake backend makes the folder of its cache anew"
+    is_folder_of_a_cache = "touch" not in puts_there  # then the fake backend makes it anew
+    assert (run(tmp_path, body).status is Status.OK) == is_folder_of_a_cache
     assert list(base.iterdir()) == []
 
 

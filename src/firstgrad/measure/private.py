@@ -62,6 +62,8 @@ class PrivateCaches:
         except subprocess.TimeoutExpired:
             self.kill_watcher()
         self.starter.close()
+        if self._watcher.returncode != 0:
+            _end_printers(self.folder)
         remove_folder(self.folder)  # where the watcher itself was killed
 
     def kill_watcher(self) -> None:
@@ -212,21 +214,18 @@ def remove_abandoned(base: Path) -> list[Path]:
             continue  # another's, or only just being made
         if is_abandoned:
             kill_all(make_tree(), None, f"TMPDIR={_temporary(folder.resolve())}")
-            for printer in _printers(folder.resolve()):
-                kill_all(make_tree(), printer, "")
+            _end_printers(folder.resolve())
             remove_folder(folder)
             removed.append(folder)
     return removed
 
 
-def _printers(folder: Path) -> list[int]:
-    """List who prints into a private folder, as a worker's tree does, whatever environment it has."""
-    printers = set()
+def _end_printers(folder: Path) -> None:
+    """End who prints into a private folder, as a worker's tree does, whatever environment it has."""
     for output in Path("/proc").glob("[0-9]*/fd/[12]"):
         with suppress(OSError):  # gone, or another's
             if str(output.readlink()) == f"{folder / _PRINTED} (deleted)":
-                printers.add(int(output.parts[2]))
-    return sorted(printers)
+                kill_all(make_tree(), int(output.parts[2]), "")
 
 
 def open_regular(path: str, flags: int) -> int:

@@ -153,10 +153,10 @@ def remove_folder(folder: str | Path, opened: int | None = None) -> None:
         if os.path.samestat(os.stat(opened), os.lstat(place)):  # type: ignore[arg-type]  # raises as said
             places.append(place)
     for place in places:
+        with suppress(OSError):  # a folder, as it should be; else a link, and what it leads to is another's
+            os.unlink(place)
         shutil.rmtree(place, ignore_errors=True)
-        if not os.path.isdir(place) or os.path.islink(place):
-            continue
-        with suppress(OSError):  # gone in between
+        with suppress(OSError):  # gone, as it should be
             os.chmod(place, 0o700)
             for inner, folders, _ in os.walk(place):  # some take away the right to look into a folder, or to change it
                 for path in (os.path.join(inner, name) for name in folders):
