@@ -100,6 +100,21 @@ def test_signals_that_are_ignored_stay_so(tmp_path, slow):
         process.communicate()
 
 
+def test_ctrl_c_amid_imports_ends_it_without_a_word(tmp_path):
+    seen = tmp_path / "seen"
+    (tmp_path / "typer.py").write_text(f"import time\nopen({str(seen)!r}, 'w').close()\ntime.sleep(60)\n")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    process = subprocess.Popen([FIRSTGRAD, "--version"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_for(seen.exists, seconds=30, what="the import")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
+        assert process.stdout.read() == b""
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_full_disk_behind_standard_error_costs_nothing(tmp_path):
     with Path("/dev/full").open("w") as full:
         words = [FIRSTGRAD, "measure", *SMALL]

@@ -7,6 +7,17 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, turning errors that a person can act on into exit codes."""
-    from firstgrad.cli.app import run
+    import signal
+    import threading
 
-    run()
+    taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    taken = taken and threading.current_thread() is threading.main_thread()
+    if taken:  # Ctrl-C amid imports ends it without a word; the application then takes it itself
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        from firstgrad.cli.app import run
+
+        run()
+    finally:
+        if taken:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -137,9 +137,10 @@ def own_process() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait
         raise KeyboardInterrupt
 
-    taken = _take_signals(end)
+    taken: list[int] = []
     code: Any = ExitCode.GOOD
     try:
+        taken += _take_signals(end)
         yield
     except SystemExit as leaving:
         code = leaving.code
