@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -131,8 +132,9 @@ def ask_python(
 
 def packages_here() -> tuple[Package, ...]:
     """List the packages that a worker of this process's Python would import: this process's path may be another."""
-    path = search_path(os.environ).get("PYTHONPATH", "")
-    return with_own(_packages_here(path, str(Path.cwd()), tuple(map(installed_version, PACKAGES))))
+    path, installed = search_path(os.environ).get("PYTHONPATH", ""), sysconfig.get_path("purelib")
+    changed = Path(installed).stat().st_mtime_ns if Path(installed).is_dir() else 0
+    return with_own(_packages_here(path, str(Path.cwd()), changed, tuple(map(installed_version, PACKAGES))))
 
 
 def with_own(packages: Iterable[Package]) -> tuple[Package, ...]:
@@ -148,7 +150,7 @@ def source_folder() -> Path:
 
 
 @functools.lru_cache(maxsize=16)
-def _packages_here(_path: str, _folder: str, _versions: tuple[str, ...]) -> tuple[Package, ...]:
+def _packages_here(_path: str, _folder: str, _changed: int, _versions: tuple[str, ...]) -> tuple[Package, ...]:
     """Ask again only where something has changed."""
     try:
         return ask_python(Path(sys.executable)).packages
