@@ -138,21 +138,28 @@ def jobs_of(reference, count, **parameters):
     return [Job(case=make_case(model=Model(reference=reference, parameters=those)), number=1) for those in given]
 
 
+MEASURING = 'measuring = int((Path(os.environ["TMPDIR"]).parent / "owner").read_text().split()[0])'
+"""The process that owns a worker's private folder, in the words of a model: on a cluster the Dask worker."""
+
+
 class Swept:
     """Twelve cases on three workers; one is killed in its first case, and another joins."""
 
-    MODEL = """
+    MODEL = (
+        MEASURING
+        + """
 with open(f"{folder}/log", "a") as file:
-    file.write(f"{os.getppid()} {n}\\n")
+    file.write(f"{measuring} {n}\\n")
 if n == 0 and not os.path.exists(f"{folder}/pids"):
     other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     with open(f"{folder}/pids", "a") as file:
-        file.write(f"{os.getpid()}\\n{other.pid}\\n{os.getppid()}\\n")
+        file.write(f"{os.getpid()}\\n{other.pid}\\n{measuring}\\n")
     time.sleep(1000)
 while n in (1, 2) and not os.path.exists(f"{folder}/joined"):
     time.sleep(0.02)
 return Model()
 """
+    )
 
     def __init__(self, cluster, folder):
         self.events, self.records, self.warnings = [], [], []
@@ -269,7 +276,7 @@ def test_samples_stop_when_the_client_is_killed(cluster, swept, tmp_path):  # no
 
 
 def test_a_sample_that_kills_three_workers_becomes_a_crashed_record(cluster, swept, tmp_path):  # noqa: ARG001 - last
-    body = f"assert os.getppid() != {os.getpid()}\ntime.sleep(0.5)\nos.kill(os.getppid(), signal.SIGKILL)"
+    body = f"{MEASURING}\nassert measuring != {os.getpid()}\ntime.sleep(0.5)\nos.kill(measuring, signal.SIGKILL)"
     (job,) = jobs_of(write_model(tmp_path, f"{body}\ntime.sleep(1000)", parameters="n"), 1)
     events, warnings = [], []
     executor = DaskExecutor(cluster.address, label="a label", warn=warnings.append)
