@@ -106,6 +106,7 @@ def main() -> None:
         "--only", default="", help="kinds, such as 13,14, or a part of an attack's name; none: no attack"
     )
     parser.add_argument("--faults", type=int, default=0, help="so many random faults over sweeps")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for the faults")
     parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--story", type=int, help="only this sweep of the faults")
     parser.add_argument("--at-once", type=int, default=2)
@@ -128,7 +129,7 @@ def main() -> None:
     ]
     with ThreadPoolExecutor(chosen.at_once) as pool:
         results = list(pool.map(run_attack, attacks))
-        seen = faults.run_many(chosen.seed, chosen.faults, pool, isolated) if chosen.faults else {}
+        seen = faults.run_many(chosen.seed, chosen.faults, chosen.minutes, pool, isolated) if chosen.faults else {}
     data = (
         json.loads(chosen.data.read_text()) if chosen.data and chosen.data.exists() else {"attacks": [], "faults": {}}
     )

@@ -140,13 +140,13 @@ def _parent_stopped(place: Place) -> None:
     expect(record["status"] == "ok" or record["doubts"], f"{record['status']}")
 
 
-@attack(2, "A machine with four busy processes a core", "no doubt about a suspension that was none")
+@attack(2, "A machine with two busy processes a core", "no doubt about a suspension that was none")
 def _busy_machine(place: Place) -> None:
     calm = place.fake("measure", place.model("time.sleep(0.3)")) and set(place.record()["doubts"])
     spin = [sys.executable, "-c", "import time\nwhile True: pass"]
-    busy = [subprocess.Popen(spin) for _ in range(4 * (os.cpu_count() or 1))]
+    busy = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1))]
     try:
-        place.fake("measure", "m.py:build", "--samples", "3").expect(0)
+        place.fake("measure", "m.py:build", "--samples", "3", limit=120).expect(0)
     finally:
         for process in busy:
             process.kill()
