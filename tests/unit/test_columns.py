@@ -4,6 +4,7 @@ import json
 import math
 from contextlib import nullcontext
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given, settings
@@ -305,7 +306,7 @@ def test_a_filling_that_was_stopped_tells_nothing_of_the_warm_sample(monkeypatch
         return stopped(Phase.REWRITE, after=Phase.GRAD_GRAPH, at=9.5, case=case)
 
     monkeypatch.setattr(launch, "run_sample", run_sample)
-    monkeypatch.setattr(launch, "PrivateCaches", nullcontext)
+    monkeypatch.setattr(launch, "PrivateCaches", lambda: nullcontext(SimpleNamespace(restore=lambda: False)))
     (record,) = launch.measure(replace(POSE, scenario=Scenario.WARM))
     assert record.case.scenario is Scenario.WARM
     assert bounds_of(record) == {}
