@@ -24,6 +24,8 @@ MOST_SECONDS = 1e9
 """No sample lasts 30 years."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
+NEVER_CONTINUED = "NeverContinued"
+"""Kind of failure of a sample that stood still until it was ended: another one may do the same."""
 SUSPENDED_SECONDS = 0.05
 """Less than this is no doubt: some looks of the watcher's, as while a profiler attaches."""
 
@@ -152,6 +154,12 @@ def impossible_spans(spans: Iterable[tuple[str, float, float, float]], cores: in
             yield f"{name} lies outside of the sample: up to its end {wall_seconds:.3f} s passed of {latest:.3f} s"
         if cpu_seconds > cores * (latest + CLOCKS_DIFFER_SECONDS) * (1 + CLOCKS_DIFFER_FRACTION):
             yield f"up to {name} it took {cpu_seconds:.3f} s of {cores} processor cores in {latest:.3f} s"
+
+
+def is_to_be_repeated(record: Record) -> bool:
+    """Whether a sample says nothing about its case, good or bad: it stood still for a while, and went on."""
+    is_alike = record.failure is not None and record.failure.kind == NEVER_CONTINUED
+    return Doubt.SUSPENDED in record.doubts and not is_alike
 
 
 def why_unusable(record: Record) -> str:

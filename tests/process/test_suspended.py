@@ -14,7 +14,7 @@ import pytest
 from builders import FIRSTGRAD
 from firstgrad.case import Scenario
 from firstgrad.codec import to_json
-from firstgrad.doubts import why_unusable
+from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.measure import session
 from firstgrad.measure.events import PhaseBegan
 from firstgrad.measure.interpreter import Interpreter
@@ -56,8 +56,9 @@ def test_a_worker_or_one_of_its_compilers_that_was_stopped_is_no_timeout(tmp_pat
 def test_one_that_is_never_continued_ends_all_the_same_and_is_not_censored(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "_SILENT_SECONDS", 1.0)
     record = run(tmp_path, "os.kill(os.getpid(), signal.SIGSTOP)", time_limit_seconds=1.0)
-    assert (record.status, record.failure.kind) == (Status.FAILED, "Suspended")
-    assert "Measure again" in record.failure.message
+    assert (record.status, record.failure.kind) == (Status.FAILED, "NeverContinued")
+    assert "nobody let it go on" in record.failure.message
+    assert not is_to_be_repeated(record)
     assert Doubt.SUSPENDED in record.doubts
 
 

@@ -20,7 +20,7 @@ from firstgrad.compare.judge import (
 )
 from firstgrad.compare.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
 from firstgrad.compare.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
-from firstgrad.doubts import why_unusable
+from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.errors import UnknownModelError
 from firstgrad.record import Doubt, Status
 
@@ -285,7 +285,7 @@ def _is_new_failure(base: Sequence[Record], head: Sequence[Record]) -> bool:
 
 
 def _bad(records: Sequence[Record]) -> list[Record]:
-    return [record for record in records if record.status is not Status.OK and Doubt.SUSPENDED not in record.doubts]
+    return [record for record in records if record.status is not Status.OK and not is_to_be_repeated(record)]
 
 
 def _why(records: Sequence[Record]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
-from firstgrad.doubts import SUSPENDED_SECONDS, find_doubts, why_impossible
+from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.measure.environment import describe_environment, is_same_version, look_at_clone, packages_here
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
@@ -297,6 +297,13 @@ def _explain_time(transcript: Transcript, how: str) -> tuple[Status, str, str]:
     """Say what it means that a time limit was passed: of one that stood still for a while, nothing."""
     if transcript.suspended_seconds < SUSPENDED_SECONDS:
         return Status.TIMEOUT, "TimeLimit", f"{how}. Raise --time-limit or make the model smaller"
+    if transcript.never_continued:
+        return (
+            Status.FAILED,
+            NEVER_CONTINUED,
+            f"{how}: one of its processes was stopped for {format_seconds(transcript.suspended_seconds)}, and nobody "
+            "let it go on. Does the model stop itself, or read from a terminal in the background?",
+        )
     return (
         Status.FAILED,
         "Suspended",

@@ -93,6 +93,8 @@ class Transcript:
     timed_out: bool = False
     suspended_seconds: float = 0.0
     """For how long the tree stood still."""
+    never_continued: bool = False
+    """Whether it stood still until it was ended."""
     watcher_ended: bool = False
     """Whether the watcher ended before it was told to, or didn't speak any more."""
     return_code: int = 0
@@ -259,7 +261,7 @@ class _WorkerSession:
                     heard.watcher_ended = True
                     return
                 if limit is not None and (ran_seconds > limit or idle_seconds > max(limit, _SILENT_SECONDS)):
-                    heard.timed_out = now > hear_until
+                    heard.timed_out, heard.never_continued = now > hear_until, ran_seconds <= limit
                     if heard.timed_out:
                         return
 

@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from firstgrad.case import Scenario
-from firstgrad.doubts import why_unusable
+from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.errors import SpecError
-from firstgrad.record import Doubt
 from firstgrad.sweep.plan import Job
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def run_sweep(
             finally:
                 tell(SampleEnded(job=job, record=record))
             running[job.case.question] -= job.case.scenario is Scenario.WARM
-            is_suspended = Doubt.SUSPENDED in record.doubts
+            is_suspended = is_to_be_repeated(record)
             if is_suspended and tries_left:
                 again.append(job)
             else:
@@ -253,7 +252,7 @@ def run_duel(
         finally:
             tell(SampleEnded(job=job, record=record))
         measured += 1
-        is_suspended = Doubt.SUSPENDED in record.doubts
+        is_suspended = is_to_be_repeated(record)
         has_failed |= bool(why_unusable(record)) and not is_suspended
     return DuelSummary(ending=ending, rounds=rounds, measured=measured)
 
