@@ -300,14 +300,17 @@ def _locked_store(place: Place) -> None:
 @attack(6, "pytest-benchmark with a store whose disk is full", "the sample is in a file that is named")
 def _pytest_benchmark_full(place: Place) -> None:
     (place.work / "test_it.py").write_text(
-        "from firstgrad.case import BackendName, Case\nfrom firstgrad.model import Model\n"
-        "import os\ndef test_it(benchmark_gradient):\n"
-        "    benchmark_gradient(Case(model=Model(reference=f'{os.getcwd()}/m.py:build'), backend=BackendName.FAKE))\n"
+        "import os, pytest\nfrom firstgrad import BackendName, Case, Model, Store\n"
+        "from firstgrad.pytest_benchmark import bench, worker_clock\n"
+        "@pytest.mark.benchmark(timer=worker_clock)\ndef test_it(benchmark):\n"
+        "    case = Case(model=Model(reference=f'{os.getcwd()}/m.py:build'), backend=BackendName.FAKE)\n"
+        "    with Store.open(os.environ['STORE']) as store:\n"
+        "        bench(benchmark, case, rounds=1, store=store)\n"
     )
-    with _full_store(place) as store:
-        pytest = str(Path(sys.executable).with_name("pytest"))
-        done = place.run(pytest, "-q", "-p", "no:cacheprovider", f"--firstgrad-store={store}", "test_it.py")
-        expect(len(place.unsaved()) == 1, f"no file with the sample; exit {done.code}: {done.last}")
+    store = _full_store(place)
+    pytest = str(Path(sys.executable).with_name("pytest"))
+    done = place.run(pytest, "-q", "-p", "no:cacheprovider", "test_it.py", variables={"STORE": str(store)})
+    expect(len(place.unsaved()) == 1, f"no file with the sample; exit {done.code}: {done.last}")
 
 
 @attack(6, "An asv benchmark with a store whose disk is full", "the sample is in a file that is named")
@@ -317,10 +320,9 @@ def _asv_full(place: Place) -> None:
         "class B(GradientBenchmarks):\n    model = os.getcwd() + '/m.py:build'\n    backends = ('fake',)\n"
         "print(B().track_time_to_first_gradient('fake', 'cold'))\n"
     )
-    with _full_store(place) as store:
-        (place.work / "run.py").write_text(code)
-        done = place.run(sys.executable, "run.py", variables={"FIRSTGRAD_STORE": str(store)})
-        expect(len(place.unsaved()) == 1, f"no file with the sample; exit {done.code}: {done.last}")
+    (place.work / "run.py").write_text(code)
+    done = place.run(sys.executable, "run.py", variables={"FIRSTGRAD_STORE": str(_full_store(place))})
+    expect(len(place.unsaved()) == 1, f"no file with the sample; exit {done.code}: {done.last}")
 
 
 def _tests_module(name: str) -> object:
