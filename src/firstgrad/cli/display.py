@@ -20,7 +20,7 @@ from firstgrad.doubts import why_unusable
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
-from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 REFRESH_PER_SECOND = 8
 LOG_SECONDS = 10.0
 _BAR_CELLS = 30
+_LONGEST_TITLE = 300
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
@@ -56,7 +57,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         expected_seconds: Sequence[float | None] = (),
     ) -> None:
-        self._title, self._clock = title, clock
+        self._title, self._clock = shorten_middle(title, _LONGEST_TITLE), clock
         self._to_come = list(expected_seconds)
         self._expected_seconds: float | None = None
         self._began = clock()
