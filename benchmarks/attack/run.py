@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.attack import faults, singles  # noqa: F401 - it fills the catalogue
-from benchmarks.attack.place import ROOT, Failed, Place, Skipped, adopt, descendants
+from benchmarks.attack.place import PATIENCE, ROOT, Failed, Place, Skipped, adopt, descendants
 from benchmarks.attack.tables import ATTACKS, KINDS, Attack
 from benchmarks.markers import write_between_markers
 
-LIMIT_SECONDS = 150.0
+LIMIT_SECONDS = 150.0 * PATIENCE
 
 
 def try_one(one: Attack) -> dict[str, Any]:
