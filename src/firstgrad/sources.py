@@ -75,6 +75,13 @@ def check_reference(reference: str, folder: Path | None = None) -> None:
     place, _, name = reference.rpartition(":")
     if not place:
         return
+    try:
+        _check_place(place, name, folder)
+    except OSError as error:
+        raise SpecError("MODEL", f"nothing can be found under such a name ({error.strerror}): {place}") from error
+
+
+def _check_place(place: str, name: str, folder: Path | None) -> None:
     here = (folder or Path.cwd()).absolute()
     if place.endswith(".py"):
         path = here / place

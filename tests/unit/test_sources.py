@@ -158,6 +158,8 @@ def test_a_name_that_may_be_there_passes(write, text, name):
         ("model.py:build", r"model\.py has no function 'build'\. It has: another, make"),
         ("model.py:hidden", r"model\.py has no function 'hidden'"),
         ("package.models:build", r"package\.models has no function 'build'\. It has: none"),
+        (f"{'9' * 5000}.py:build", r"nothing can be found under such a name \(File name too long\): 99"),
+        (f"{'9' * 5000}.x:build", r"nothing can be found under such a name"),
     ],
 )
 def test_what_is_not_there_is_wrong_use(write, reference, message):
