@@ -260,8 +260,9 @@ class Story:
         for file in self.place.tmp.glob("error-*.txt"):  # of the last door, which none of these faults should reach
             hurt["unclear"](f"exit {code}: {' '.join(file.read_text().split()[-60:])}")
             file.unlink()
-        is_pythons = code == -signal.SIGINT and "/src/firstgrad/" not in said  # Ctrl-C before its first line ran
-        if code in (1, 4) or ("Traceback (most recent" in said and not is_pythons):
+        # Ctrl-C before the first line of firstgrad ran, be it that Python was starting.
+        is_pythons = "KeyboardInterrupt" in said and "/src/firstgrad/" not in said and code in (1, -signal.SIGINT)
+        if (code in (1, 4) or "Traceback (most recent" in said) and not is_pythons:
             hurt["unclear"](f"exit {code}: {said.strip()[-200:]}")
         kept = self.kept()
         self.judge_losses(run, kept, said, hurt["lost"])
