@@ -38,7 +38,7 @@ class FlakyEngine:
         trouble = next(self._plan, None)
         if trouble == "away":
             raise refused()
-        if isinstance(trouble, Exception):
+        if isinstance(trouble, BaseException):
             raise trouble
         with self._engine.begin() as connection:
             yield connection
@@ -151,6 +151,14 @@ def test_who_stops_the_waiting_keeps_the_record(flaky, add, tmp_path):
     path = tmp_path / "spill" / "unsaved-one.jsonl"
     assert path.is_file()
     assert f"safe in {path}" in add.told[-1]
+
+
+def test_who_is_stopped_while_a_record_is_stored_keeps_it_all_the_same(flaky, add, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        add(flaky(KeyboardInterrupt()))
+    assert f"safe in {tmp_path / 'spill' / 'unsaved-one.jsonl'}" in add.told[-1]
+    with Store.open(tmp_path / "other.sqlite") as other:
+        assert import_into(other, tmp_path / "spill" / "unsaved-one.jsonl") == (1, 0)
 
 
 def test_what_waiting_does_not_cure_is_told_at_once_and_the_record_is_safe(flaky, add, tmp_path):

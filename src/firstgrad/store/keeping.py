@@ -114,6 +114,9 @@ class Keeper:
                     pause_seconds = min(pause_seconds, left_seconds)
                     self._wait(record, error, pause_seconds)
                     pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            except BaseException:  # Ctrl-C or SIGTERM amid the transaction: whether it is done, nobody knows
+                self.tell(self._save([record]))
+                raise
             else:
                 self._kept.append(record.record_id)
                 self.make_sure()
