@@ -490,6 +490,7 @@ for _signal in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         code, shown = place.terminal(*MEASURE, during=during)
         expect(b"\x1b[2K" in shown, f"no live display was there: exit {code}")
         expect(shown.rfind(b"\x1b[?25h") >= shown.rfind(b"\x1b[?25l"), f"the cursor stays hidden; exit {code}")
+        expect(how != signal.SIGINT or code == 130, f"exit {code}, and 130 is Ctrl-C's")  # noqa: PLR2004
         expect(b"Traceback" not in shown and code not in (0, 1), f"exit {code}: {shown[-200:]!r}")
 
 

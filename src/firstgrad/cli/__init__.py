@@ -12,12 +12,11 @@ def main() -> None:
 
     taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     taken = taken and threading.current_thread() is threading.main_thread()
-    if taken:  # Ctrl-C amid imports ends it without a word; the application then takes it itself
+    if taken:  # Ctrl-C amid imports ends it without a word; amid the application as it says
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from firstgrad.cli.app import run
-
-        run()
     finally:
         if taken:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+    run()
