@@ -406,8 +406,8 @@ def in_words(seen: dict[str, Any]) -> str:
     times = ", ".join(f"{len(harm[kind])} times {what}" for kind, what in WORDS.items())
     return (
         f"{faults.total()} random faults over sweeps with the fake backend (seed {seen['seed']}; signals go to "
-        f"the parent, watchers, workers and their children): {times}. The faults: {kinds}."
-    )
+        f"the parent, watchers, starters, workers and their children): {times}. The faults: {kinds}."
+    ) + "".join(f"\n- {kind}: `{what}`" for kind, found in harm.items() for what in found)
 
 
 def where() -> str:
