@@ -75,21 +75,22 @@ def check_reference(reference: str, folder: Path | None = None) -> None:
     place, _, name = reference.rpartition(":")
     if not place:
         return
+    here = (folder or Path.cwd()).absolute()
     try:
-        _check_place(place, name, folder)
+        _check_place(place, name, here, is_elsewhere=folder is not None)
     except OSError as error:
         raise SpecError("MODEL", f"nothing can be found under such a name ({error.strerror}): {place}") from error
 
 
-def _check_place(place: str, name: str, folder: Path | None) -> None:
-    here = (folder or Path.cwd()).absolute()
+def _check_place(place: str, name: str, here: Path, *, is_elsewhere: bool) -> None:
+    """Refuse what isn't there; OSError where nothing can have such a name."""
     if place.endswith(".py"):
         path = here / place
         if not path.is_file():
             raise SpecError("MODEL", f"no file {place} (looked from {here})")
     else:
-        located = dict(_locate(place, [here, *([] if folder else map(Path, filter(None, sys.path)))]))
-        if not located and folder:
+        located = dict(_locate(place, [here, *([] if is_elsewhere else map(Path, filter(None, sys.path)))]))
+        if not located and is_elsewhere:
             return  # another Python may have it
         if place not in located:
             _refuse_module(place, here, located)

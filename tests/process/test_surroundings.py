@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,10 +16,12 @@ from helpers import linux_only, make_case, write_model
 pytestmark = linux_only
 
 
-def firstgrad(folder, *words, **options):
-    """Run the command line with its temporary files in ``folder/tmp``."""
+def firstgrad(folder, *words, before="", **options):
+    """Run the command line with its temporary files in ``folder/tmp``, after a line of shell."""
     environment = os.environ | {"TMPDIR": str(folder / "tmp")}
     command = [sys.executable, "-m", "firstgrad", *words, "--samples", "1", "--store", str(folder / "s.sqlite")]
+    if before:
+        command = ["sh", "-c", f'{before} && exec "$@"', "sh", *command]
     return subprocess.run(
         command,
         **{"env": environment, "cwd": folder} | options,
@@ -45,10 +46,7 @@ def assert_one_line(done, what):
 
 @pytest.mark.parametrize(("verb", "files"), [("measure", 8), ("measure", 11), ("measure", 14), ("sweep", 13)])
 def test_too_few_files_that_may_be_open_are_said_in_one_line(tmp_path, reference, verb, files):
-    def limit():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-    done = firstgrad(tmp_path, verb, reference, "--backend", "fake", preexec_fn=limit)
+    done = firstgrad(tmp_path, verb, reference, "--backend", "fake", before=f"ulimit -n {files}")
     assert_one_line(done, "ulimit -n 1024")
     assert list((tmp_path / "tmp").iterdir()) == []
 
@@ -57,7 +55,7 @@ def test_too_few_files_that_may_be_open_are_said_in_one_line(tmp_path, reference
 def test_a_working_folder_that_is_gone_is_said_in_one_line(tmp_path, reference, verb):
     gone = tmp_path / "gone"
     gone.mkdir()
-    done = firstgrad(tmp_path, verb, reference, "--backend", "fake", cwd=gone, preexec_fn=gone.rmdir)
+    done = firstgrad(tmp_path, verb, reference, "--backend", "fake", cwd=gone, before=f"rmdir '{gone}'")
     assert_one_line(done, "the working folder is gone")
 
 
