@@ -260,8 +260,8 @@ class Story:
         for file in self.place.tmp.glob("error-*.txt"):  # of the last door, which none of these faults should reach
             hurt["unclear"](f"exit {code}: {' '.join(file.read_text().split()[-60:])}")
             file.unlink()
-        # Ctrl-C before the first line of firstgrad ran, be it that Python was starting.
-        is_pythons = "KeyboardInterrupt" in said and "/src/firstgrad/" not in said and code in (1, -signal.SIGINT)
+        # Ctrl-C before firstgrad took it, while Python was starting or imported what the script names.
+        is_pythons = "KeyboardInterrupt" in said and ", in main" not in said and code in (1, -signal.SIGINT)
         if (code in (1, 4) or "Traceback (most recent" in said) and not is_pythons:
             hurt["unclear"](f"exit {code}: {said.strip()[-200:]}")
         kept = self.kept()

@@ -59,6 +59,14 @@ def slow(tmp_path):
     return write_model(tmp_path, SLOW, parameters="pids"), tmp_path / "pids"
 
 
+@pytest.fixture
+def heeded():
+    """SIGHUP as it is where nobody ignores it: these tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize(
     ("verb", "number"),
     [
@@ -69,6 +77,7 @@ def slow(tmp_path):
         ("profile", signal.SIGTERM),
     ],
 )
+@pytest.mark.usefixtures("heeded")
 def test_a_signal_leaves_the_cursor_and_nothing_that_runs(tmp_path, slow, verb, number):
     reference, pids = slow
     words = (verb, reference, "--param", f"pids={pids}", "--backend", "fake")
