@@ -261,7 +261,8 @@ class Story:
             hurt["unclear"](f"exit {code}: {' '.join(file.read_text().split()[-60:])}")
             file.unlink()
         # Ctrl-C before firstgrad took it, while Python was starting or imported what the script names.
-        is_pythons = "KeyboardInterrupt" in said and ", in main" not in said and code in (1, -signal.SIGINT)
+        is_taken = re.search(r'firstgrad/cli/__init__\.py", line \d+, in main', said) is not None
+        is_pythons = "KeyboardInterrupt" in said and not is_taken and code in (1, -signal.SIGINT)
         if (code in (1, 4) or "Traceback (most recent" in said) and not is_pythons:
             hurt["unclear"](f"exit {code}: {said.strip()[-200:]}")
         kept = self.kept()
