@@ -171,14 +171,6 @@ def test_where_all_are_killed_the_worker_ends_and_the_next_measurement_removes_t
     assert stuck.alive == []
 
 
-def test_a_starter_that_was_killed_leaves_nothing(stuck):
-    os.kill(stuck.starter, signal.SIGKILL)
-    output, _ = stuck.parent.communicate(timeout=20)
-    assert output.startswith(b"crashed None ")
-    assert b"the worker was ended by SIGKILL" in output
-    assert_all_is_gone(stuck)
-
-
 def test_a_killed_watcher_and_starter_leave_nothing(stuck):
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in (stuck.watcher, stuck.starter):
@@ -251,11 +243,14 @@ def test_a_living_parents_folder_is_left_alone(stuck, monkeypatch):
     assert_all_is_gone(stuck)
 
 
-def test_a_watcher_that_was_killed_is_missed_by_its_parent(stuck):
-    os.kill(stuck.watcher, signal.SIGKILL)
+@pytest.mark.parametrize(
+    ("killed", "said"), [("starter", b"the worker was ended by SIGKILL"), ("watcher", b"WatcherEnded")]
+)
+def test_who_was_killed_is_missed_by_its_parent_and_leaves_nothing(stuck, killed, said):
+    os.kill(getattr(stuck, killed), signal.SIGKILL)
     output, _ = stuck.parent.communicate(timeout=20)
     assert output.startswith(b"crashed None ")
-    assert b"WatcherEnded" in output
+    assert said in output
     assert_all_is_gone(stuck)
 
 

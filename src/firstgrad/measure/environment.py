@@ -190,12 +190,8 @@ def _digest(folder: Path) -> str:
 
 def _git(folder: Path, *words: str) -> str | None:
     """Return what git says; None where there is none, or it refuses."""
-    git = shutil.which("git")
-    command = [git or "git", "--no-optional-locks", "-C", str(folder), *words]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, errors="replace", timeout=_LONGEST_SECONDS, check=False)
-        return done.stdout if done.returncode == 0 else None
-    return None
+    git = shutil.which("git") or "git"
+    return _said([git, "--no-optional-locks", "-C", str(folder), *words], seconds=_LONGEST_SECONDS)
 
 
 def describe_environment(
@@ -366,8 +362,12 @@ def _container_limits() -> str:
 
 
 def _first_line(command: list[str]) -> str:
+    return (_said(command, seconds=10) or "").strip().partition("\n")[0]
+
+
+def _said(command: list[str], *, seconds: float) -> str | None:
+    """Return what a program prints; None where there is none, it fails, or it takes longer."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, errors="replace", timeout=10, check=False)
-        if done.returncode == 0:
-            return done.stdout.strip().partition("\n")[0]
-    return ""
+        done = subprocess.run(command, capture_output=True, errors="replace", timeout=seconds, check=False)
+        return done.stdout if done.returncode == 0 else None
+    return None

@@ -146,9 +146,12 @@ def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptio
 def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Task:
     """Make the task of one sample, with the environment and the model's files as they are now."""
     interpreter = options.get("interpreter")
-    describe = interpreter.describe if interpreter else describe_environment
-    environment = describe(threads=options.get("threads", 1), label=options.get("label", ""))
-    packages = interpreter.packages if interpreter else packages_here()
+    threads, label = options.get("threads", 1), options.get("label", "")
+    if interpreter:
+        packages, environment = interpreter.packages, interpreter.describe(threads=threads, label=label)
+    else:
+        packages = packages_here()
+        environment = describe_environment(threads=threads, label=label, packages=packages)
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
     return Task(
         case=case,
