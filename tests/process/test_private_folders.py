@@ -172,8 +172,9 @@ def test_where_all_are_killed_the_worker_ends_and_the_next_measurement_removes_t
 
 
 def test_a_killed_watcher_and_starter_leave_nothing(stuck):
+    # The starter first: without a watcher its group is an orphan, and such a one with a stopped member gets SIGHUP.
     for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in (stuck.watcher, stuck.starter):
+        for pid in (stuck.starter, stuck.watcher):
             os.kill(pid, number)
     output, _ = stuck.parent.communicate(timeout=20)
     assert output.startswith(b"crashed None ")
