@@ -217,11 +217,16 @@ class Place:
             time.sleep(0.02)
         left += [f"folder {path.name}" for path in self.tmp.iterdir() if path not in self.planted]
         left += [f"in the home folder {path.name}" for path in self.home.iterdir() if path.name not in _OF_MATPLOTLIB]
-        for line in Path("/proc/mounts").read_text().splitlines():
-            if (path := line.split()[1]).startswith(f"{self.here}/"):
-                subprocess.run(["umount", "-l", path], check=False)
-        shutil.rmtree(self.here, ignore_errors=True)
+        remove(self.here)
         return left
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is mounted in it."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if (path := line.split()[1]).startswith(f"{folder}/"):
+            subprocess.run(["umount", "-l", path], check=False)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def adopt() -> None:

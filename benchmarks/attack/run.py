@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.attack import faults, singles  # noqa: F401 - it fills the catalogue
-from benchmarks.attack.place import PATIENCE, ROOT, Failed, Place, Skipped, adopt, descendants
+from benchmarks.attack.place import PATIENCE, ROOT, Failed, Place, Skipped, adopt, descendants, remove
 from benchmarks.attack.tables import ATTACKS, KINDS, Attack
 from benchmarks.markers import write_between_markers
 
@@ -52,8 +53,11 @@ def describe(one: Attack) -> dict[str, Any]:
 
 def isolated(*words: str, limit: float = LIMIT_SECONDS) -> dict[str, Any] | None:
     """Run a part of this script in a process of its own; None where that passed its limit, and everything is ended."""
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen([sys.executable, "-m", "benchmarks.attack.run", *words], stdout=out, cwd=ROOT)
+    with tempfile.TemporaryFile("w+") as out, ExitStack() as at_last:
+        folder = Path(tempfile.mkdtemp(prefix="attack-")).resolve()
+        at_last.callback(remove, folder)  # also what an attack leaves that is killed at its limit
+        command = [sys.executable, "-m", "benchmarks.attack.run", *words]
+        process = subprocess.Popen(command, stdout=out, cwd=ROOT, env=os.environ | {"TMPDIR": str(folder)})
         try:
             process.wait(limit)
         except subprocess.TimeoutExpired:

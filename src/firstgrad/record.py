@@ -257,7 +257,7 @@ class Environment:
 
     python: str  # version of the interpreter
     versions: tuple[tuple[str, str], ...]  # of the packages that matter, sorted by name; a clone's own, once imported
-    flags: str  # ``PYTENSOR_FLAGS`` that the user had set, without firstgrad's own; of unknown ones a digest
+    flags: str  # of ``PYTENSOR_FLAGS`` and ``~/.pytensorrc``, without firstgrad's own; of unknown ones a digest
     compiler: str  # first line of ``g++ --version``; empty where there is none
     threads: int  # threads of BLAS and OpenMP
     host: HostFingerprint  # the machine

@@ -11,7 +11,6 @@ import pytest
 
 from builders import run_firstgrad
 from firstgrad.case import Scenario
-from firstgrad.errors import FirstgradError
 from firstgrad.measure.launch import measure
 from firstgrad.record import Status
 from firstgrad.store import Store
@@ -158,16 +157,15 @@ def test_where_there_is_room_for_one_filled_cache_a_sweep_is_measured_all_the_sa
         assert list(disk.glob("firstgrad-*")) == []
 
 
-def test_a_kept_cache_that_can_be_neither_copied_nor_moved_is_one_line_and_costs_no_sample_that_ended(tmp_path):
+def test_a_kept_cache_that_can_be_neither_copied_nor_moved_is_a_failed_record(tmp_path):
     reference = write_model(tmp_path, BIG)
     (case, kept) = make_case(reference, scenario=Scenario.WARM), tmp_path / "kept"
     (kept / "pytensor").mkdir(parents=True)
     (kept / "pytensor" / "compiled").write_bytes(bytes(3 * 2**20))
     with small_disk(tmp_path / "disk", kib=2 * 2**10) as disk, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(
-            FirstgradError, match=r"can't be copied there \(No space left on device\)\. Free some space"
-        ):
-            list(measure(case, keep_filled=kept))
+        (record,) = measure(case, samples=2, keep_filled=kept)
+        assert (record.status, record.case, record.failure.kind) == (Status.FAILED, case, "NoRoom")
+        assert "can't be copied there (No space left on device). Free some space" in record.failure.message
         assert list(disk.iterdir()) == []
     assert (kept / "pytensor" / "compiled").exists()

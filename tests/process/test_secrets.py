@@ -185,6 +185,32 @@ def test_other_flags_are_kept_as_a_digest_that_tells_them_apart():
         assert flags(text)
 
 
+def test_pytensors_files_of_settings_are_flags_too(tmp_path):
+    """They act on every worker: samples under unlike files must not be pooled."""
+    (tmp_path / ".pytensorrc").write_text(
+        "[global]\nfloatX = float32\ntoken = " + SECRET + "\nbase_compiledir = /somewhere\n"
+        "[gcc]\ncxxflags = -O3 -march=native\n[optimizer]\nexcluding = fusion\n"
+    )
+    (tmp_path / "other").write_text("[global]\nfloatX = float64\n")
+    home = {"HOME": str(tmp_path)}
+
+    def described(**variables):
+        return describe_environment(inherited=home | variables)
+
+    plain = described()
+    assert plain.flags.startswith("floatX=float32,#")
+    assert plain.flags.endswith(",gcc__cxxflags=-O3 -march=native,optimizer__excluding=fusion")
+    assert not tells(plain.flags)
+    assert "somewhere" not in plain.flags
+    assert described(PYTENSOR_FLAGS="floatX=float64").flags.endswith(",optimizer__excluding=fusion,floatX=float64")
+    assert "float32" not in described(PYTENSOR_FLAGS="floatX=float64").flags  # PyTensor puts the variable above
+    assert described(PYTENSORRC=f"~/.pytensorrc{os.pathsep}{tmp_path / 'other'}").flags.startswith("floatX=float64,#")
+    assert described(PYTENSORRC=str(tmp_path / "none")).flags == ""
+    assert described(PYTENSORRC=str(tmp_path / "none")).conditions != plain.conditions
+    (tmp_path / "other").write_text("nothing that can be read\n")
+    assert described(PYTENSORRC=str(tmp_path / "other")).flags.startswith("#")
+
+
 def test_a_record_of_a_run_has_no_secret_of_the_flags(project, monkeypatch):
     monkeypatch.setenv("PYTENSOR_FLAGS", f"floatX=float64,token={SECRET}")
     assert firstgrad("measure", "model.py:build", "--backend", "fake").code == 0

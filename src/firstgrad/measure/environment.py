@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +25,7 @@ import psutil
 
 from firstgrad.backends import facts_of
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.private import search_path, user_flags
+from firstgrad.measure.private import OWN_FLAGS, search_path, user_flags
 from firstgrad.record import Clone, Environment, HostFingerprint
 from firstgrad.sources import MEASURED
 
@@ -235,9 +237,31 @@ def _recorded_flags(inherited: Mapping[str, str]) -> str:
     """Write the user's PyTensor flags as a record keeps them: those that matter to a measurement, as they are.
 
     Of any other, and of what is no plain word in one (a macro, a token that came there by mistake), only a digest: it
-    tells samples apart.
+    tells samples apart. What PyTensor reads from the user's files of settings stands before those of the variable,
+    which it puts above them.
     """
-    return ",".join(map(_recorded_flag, user_flags(inherited)))
+    given = user_flags(inherited)
+    names = {flag.strip("'").partition("=")[0].strip() for flag in given}
+    filed = (f"{name}={value}" for name, value in _filed_settings(inherited).items() if name not in names)
+    return ",".join(map(_recorded_flag, (*filed, *given)))
+
+
+def _filed_settings(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Read PyTensor's files of settings, ``~/.pytensorrc`` or those of ``PYTENSORRC``, as flags."""
+    reader = RawConfigParser()
+    reader.optionxform = str  # type: ignore[method-assign,assignment]  # as configparser's documentation has it
+    home = inherited.get("HOME", "~")
+    files = inherited.get("PYTENSORRC", "~/.pytensorrc").split(os.pathsep)
+    try:
+        reader.read([f"{home}{file[1:]}" if file.startswith("~/") else file for file in files])
+    except (ConfigParserError, UnicodeDecodeError) as error:  # PyTensor can't read it either: its import fails
+        return {"PYTENSORRC": type(error).__name__}
+    return {
+        name if section == "global" else f"{section}__{name}": value.replace("\n", " ")
+        for section in reader.sections()
+        for name, value in reader.items(section)
+        if name not in OWN_FLAGS
+    }
 
 
 def _recorded_flag(flag: str) -> str:

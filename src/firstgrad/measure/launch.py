@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
+from firstgrad.errors import FirstgradError
 from firstgrad.measure.environment import describe_environment, is_same_version, look_at_clone, packages_here
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
@@ -93,12 +94,10 @@ def measure(
             private.load_from(keep_filled)
         record = None
         for _ in range(samples):
-            if not private.restore() and case.scenario is Scenario.WARM:
-                failed = fill(case, private, **options)
-                if failed is not None:
-                    yield failed
-                    return
-                private.restore()
+            failed = _prepare(case, private, **options)
+            if failed is not None:
+                yield failed
+                return
             record = run_sample(case, private, **options)
             yield record
         # Last: whoever takes a record has stored it before anything else can go wrong
@@ -108,6 +107,19 @@ def measure(
             except OSError as error:
                 why = error.strerror or type(error).__name__
                 warn(f"the cache that {case} filled can't be kept ({why}): warm samples of it fill their own")
+
+
+def _prepare(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Record | None:
+    """Bring the caches into the state from which a sample starts; a record of the failure where that can't be."""
+    try:
+        if not private.restore() and case.scenario is Scenario.WARM:
+            failed = fill(case, private, **options)
+            if failed is not None:
+                return failed
+            private.restore()
+    except FirstgradError as error:  # this cache has no room; those of other cases may have
+        return _unmeasured(make_task(case, private, **options), Failure(kind="NoRoom", message=str(error)))
+    return None
 
 
 def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Record | None:
@@ -183,14 +195,8 @@ def conclude(task: Task, transcript: Transcript) -> Record:
         record = replace(transcript.record, failure=failure)
     else:
         status, kind, message = explain_end(task.case, transcript)
-        record = Record(
-            record_id=task.record_id,
-            started_at=task.started_at,
-            case=task.case,
-            status=status,
-            environment=task.environment,
-            failure=Failure(kind=kind, message=message, phase=transcript.phase, stderr_tail=transcript.stderr_tail),
-        )
+        failure = Failure(kind=kind, message=message, phase=transcript.phase, stderr_tail=transcript.stderr_tail)
+        record = _unmeasured(task, failure, status)
     whole = phases if record.status in (Status.OK, Status.MISMATCH) else ()
     memory = summarise_memory(whole, transcript.samples, transcript.zero, retained)
     environment = with_conditions(record.environment, transcript)
@@ -201,6 +207,18 @@ def conclude(task: Task, transcript: Transcript) -> Record:
     if failure is not None:
         record = replace(record, status=Status.FAILED, failure=failure)
     return replace(record, doubts=find_doubts(record))
+
+
+def _unmeasured(task: Task, failure: Failure, status: Status = Status.FAILED) -> Record:
+    """Make the record of a sample that told none itself."""
+    return Record(
+        record_id=task.record_id,
+        started_at=task.started_at,
+        case=task.case,
+        status=status,
+        environment=task.environment,
+        failure=failure,
+    )
 
 
 def find_untrue(task: Task, transcript: Transcript, impossible: str) -> Failure | None:

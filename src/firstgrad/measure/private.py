@@ -30,7 +30,7 @@ WATCH_INTERVAL_SECONDS = 0.01
 CLOSE_SECONDS = 30.0
 _OWNER, _CACHES, _FILLED, _PRINTED = "owner", "caches", "filled", "printed"
 _LONGEST_OWNER = 1024
-_OWN_FLAGS = ("base_compiledir", "compiledir")
+OWN_FLAGS = ("base_compiledir", "compiledir")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -286,7 +286,7 @@ def user_flags(inherited: Mapping[str, str]) -> list[str]:
         given = [flag.strip() for flag in reader]
     except ValueError as error:
         raise SpecError("PYTENSOR_FLAGS", f"PyTensor can't read it ({error}). Close the quotation") from None
-    return [_quoted(flag) for flag in given if flag and flag.partition("=")[0].strip() not in _OWN_FLAGS]
+    return [_quoted(flag) for flag in given if flag and flag.partition("=")[0].strip() not in OWN_FLAGS]
 
 
 def _quoted(flag: str) -> str:
