@@ -59,6 +59,7 @@ class CacheCounts:
     written: int = 0  # compiled, and there for the next process
     never_kept: int = 0  # compiled, and no cache takes them: each process compiles them again
     unknown: int = 0  # compiled; the backend does not tell what its cache did
+    never_kept_seconds: float = 0.0  # own seconds of those that are never kept
     misses: tuple[CacheMiss, ...] = ()  # with the reasons
 
     @property
@@ -79,6 +80,7 @@ class TracedCompile:
     backend: str = ""  # "numba", "c", "jax", "python"
     asked_by: CodeLine | None = None  # the user's innermost line; none where no line of the user's was on the stack
     library_calls: tuple[str, ...] = ()  # public functions within that line, outermost first: ("pymc.sample", ...)
+    call: int = 0  # which call of the first of these, from 1 within its process; 0 where unknown
     within: int | None = None  # number of the compile in which it happened: its seconds are in that one's, too
     graph_digest: str = ""  # equal for equal graphs, names of variables left out; '' where there is no graph
     structure_digest: str = ""  # the same without the values of constants
@@ -94,6 +96,7 @@ class TracedCompile:
     cpu_seconds: float  # of the process in these phases, with the compilers that it started
     phases: tuple[TimeSpan, ...] = ()  # in order; their names are those of `CompilePhase`
     units: tuple[CompiledUnit, ...] = ()  # slowest first; those compiled within an inner compile are there
+    unit_spans: tuple[TimeSpan, ...] = ()  # when the slowest of them were compiled or read
     cache: CacheCounts = CacheCounts()
     rss_before_bytes: int | None = None  # resident memory when it began
     peak_rss_bytes: int | None = None  # highest within its phases, compilers included; none where nobody looked
