@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from firstgrad.observe import calls
-from firstgrad.observe.calls import FunctionEvents, on_first_return
+from firstgrad.observe.calls import CallCounter, FunctionEvents, on_first_return
 
 IDS = range(6)
 
@@ -101,3 +101,59 @@ def test_the_first_return_is_told_once_and_again_in_a_later_context():
         assert events.problems == []
         double(5)
     assert heard == [0, 0]
+
+
+def test_an_exception_that_leaves_is_told_and_others_are_not():
+    heard = []
+    events = FunctionEvents()
+    events.watch(fail, unwound=lambda frame, error: heard.append((frame.f_code.co_name, str(error))))
+    with events:
+        for function in (fail, {}.popitem):
+            with pytest.raises((ValueError, KeyError)):
+                function()
+    with pytest.raises(ValueError, match="as planned"):
+        fail()
+    assert heard == [("fail", "as planned")]
+
+
+class Called:
+    class Part:
+        pass
+
+    def __init__(self):
+        self.part = self.Part()
+
+    def __call__(self, number):
+        if number < 0:
+            raise ValueError("as planned")
+        return number * 2
+
+
+def test_calls_are_counted_by_object_and_the_first_is_told():
+    told = []
+
+    def began(key, frame):
+        told.append(("began", key, frame.f_locals["number"]))
+        return f"{key}!"
+
+    counter = CallCounter(Called.__call__, began, lambda key: told.append(("ended", key)))
+    known, other, never = Called(), Called(), Called()
+    counter.add(known, known.part, "known")
+    counter.add(never, never.part, "never")
+    counter.attach()
+    try:
+        assert [known(number) for number in range(1000)] == [2 * number for number in range(1000)]
+        other(1)
+        (counted,) = counter.counts()
+        assert (counted.key, counted.calls) == ("known", 999)
+        assert 100 < counted.timed < 200
+        assert counted.seconds > counted.timed_seconds > 0
+        assert told == [("began", "known", 0), ("ended", "known!")]
+        del known, counted
+        assert [gone.calls for gone in counter.counts()] == [999]
+        counter.restart()
+        never(1)
+        assert told[2:] == [("began", "never", 1), ("ended", "never!")]
+        assert counter.counts() == []
+    finally:
+        counter.detach()

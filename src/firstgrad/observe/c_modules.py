@@ -11,7 +11,7 @@ from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import WHOLE_GRAPH, describe_op, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -25,7 +25,6 @@ _MODULE, _COMPILER = "module", "compiler"
 _COMPILER_SPAN = "C++ compiler"
 _NO_KEY = "PyTensor has no cache key for it: it is compiled anew for every function"
 _NO_VERSION = "its operation has no c_code_cache_version: it is compiled anew in every process"
-_NO_ENTRY = "the cache had no entry; the next process finds one"
 
 
 class MadeModule(NamedTuple):
@@ -106,10 +105,10 @@ class CModuleListener:
         """Put the stretches of each module together."""
         modules = _gather(roots, facts)
         reasons = [
-            (made.name, _NO_KEY if made.key is None else _NO_ENTRY if made.key[0] else _NO_VERSION)
+            (made.name, _NO_KEY if made.key is None else NO_ENTRY if made.key[0] else _NO_VERSION)
             for made in (module.made for module in modules if module.compiled)
         ]
-        unkept = {name: reason for name, reason in reasons if reason is not _NO_ENTRY}
+        unkept = {name: reason for name, reason in reasons if reason is not NO_ENTRY}
         missed = [name for name, _ in reasons if name not in unkept]
         spans = [
             stretch.as_span(SpanKind.STEP, _COMPILER_SPAN)
@@ -123,7 +122,7 @@ class CModuleListener:
             spans=tuple(spans),
             cache_misses=(
                 *(CacheMiss(name=name, reason=why) for name, why in unkept.items()),
-                *sum_up_misses(missed, _NO_ENTRY, "C modules"),
+                *sum_up_misses(missed, NO_ENTRY, "C modules"),
             ),
             unavailable=tuple(self._unavailable),
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from firstgrad.observe.calls import frames_around
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.listeners import listen_numba
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,30 +25,33 @@ if TYPE_CHECKING:
     from firstgrad.observe.units import CompileFacts
     from firstgrad.record import Phase
 
-_COMPILE, _LOAD, _MISS, _SAVE = "compile", "load", "load missed", "save"
+COMPILE, _LOAD, _MISS, _SAVE = "compile", "load", "load missed", "save"
 _LOCALS = ".<locals>."
 _NO_KEY = "PyTensor gives this operation no cache key: it and the whole graph are compiled anew in every process"
 _NOT_KEPT = "Numba would not keep it (it refers to data that a cache cannot hold)"
-_NO_ENTRY = "the cache had no entry; the next process finds one"
 
 
 @dataclass(slots=True, eq=False)
 class MadeFor:
     """What a function was made for."""
 
-    function: Any  # held, so that its id stays its own
     name: str  # of PyTensor's implementation, also where `function` is the wrapper that PyTensor caches in its place
     op: Any  # the operation; the whole graph is one as well
     chains: list[tuple[Any, ...]] = field(default_factory=list)
     """The nodes it serves, each followed by those around it, innermost first."""
-    is_keyed: bool = True  # whether PyTensor gave it a cache key
 
 
 class FunctionBook:
-    """Notes what PyTensor makes functions for, as `probes.MAKE_NUMBA_FUNCTION` starts and returns."""
+    """Notes what PyTensor makes functions for, as `probes.MAKE_NUMBA_FUNCTION` starts and returns.
 
-    def __init__(self) -> None:
+    It holds no function alive, and the nodes of their graphs only where asked to.
+    """
+
+    def __init__(self, *, keeps_nodes: bool = True) -> None:
+        self._keeps_nodes = keeps_nodes
         self._made: dict[int, MadeFor] = {}
+        self._alive: dict[int, object] = {}
+        self._unkeyed: dict[str, None] = {}
         self._around: list[tuple[FrameType, Any]] = []
 
     def started(self, frame: FrameType) -> None:
@@ -69,19 +74,26 @@ class FunctionBook:
         function, key = value
         inner = plain_function(known["jitable_func"])
         for one in (plain_function(function), inner):
-            made = self._made.setdefault(id(one), MadeFor(one, short_name(inner), known["op"]))
-            made.is_keyed = key is not None
-            if not is_whole_graph:
+            made = self._made.setdefault(id(one), MadeFor(short_name(inner), known["op"]))
+            self._alive.setdefault(id(one), weakref.ref(one, partial(self._forget, id(one))))
+            if not is_whole_graph and self._keeps_nodes:
                 made.chains.append(nodes)
+
+        if key is None and not hasattr(known["op"], "apply_nodes"):
+            self._unkeyed[describe_op(known["op"])] = None
+
+    def take_unkeyed(self) -> list[str]:
+        """Return operations without a cache key that came since the last time, each once; not whole graphs."""
+        unkeyed, self._unkeyed = list(self._unkeyed), {}
+        return unkeyed
+
+    def _forget(self, place: int, _: object) -> None:
+        self._made.pop(place, None)
+        self._alive.pop(place, None)
 
     def find(self, function: Any) -> MadeFor | None:
         """Look up what a function was made for; none where PyTensor did not make it for an operation."""
         return self._made.get(id(function))
-
-    def unkeyed_operations(self) -> list[Any]:
-        """Operations without a cache key, each once, in the order in which they came; not whole graphs."""
-        ops = [made.op for made in self._made.values() if not made.is_keyed and not hasattr(made.op, "apply_nodes")]
-        return list({str(op): op for op in ops}.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +130,7 @@ class _Function:
             nodes=facts.nodes if is_whole else len(nodes),
             sources=() if is_whole else facts.sources_of(nodes.values()),
             within=names[self.within] if self.within is not None else "",
-            from_cache=not self.has(_COMPILE),
+            from_cache=not self.has(COMPILE),
             code_bytes=sum(sizes) if sizes else None,
         )
 
@@ -132,22 +144,30 @@ class NumbaFunctionListener:
     seconds include saving to the cache and loading from it.
     """
 
-    def __init__(self) -> None:
-        self._book = FunctionBook()
+    def __init__(self, *, keeps_nodes: bool = True) -> None:
+        self._book = FunctionBook(keeps_nodes=keeps_nodes)
         self._unavailable: list[str] = []
         self._undo: Callable[[], None] | None = None
 
     def attach(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
         """Register with Numba, and watch three functions of its cache and one of PyTensor."""
+        self.attach_numba(events, recorder)
+        self.attach_pytensor(events)
+
+    def attach_pytensor(self, events: FunctionEvents) -> None:
+        """Watch PyTensor make functions."""
+        try:
+            events.watch(probes.MAKE_NUMBA_FUNCTION.find(), self._book.started, self._book.returned)
+        except UnavailableError as error:
+            self._unavailable.append(str(error))
+
+    def attach_numba(self, events: FunctionEvents, recorder: StretchRecorder) -> None:
+        """Register with Numba, and watch its cache."""
         self._undo = listen_numba(
-            lambda data: recorder.open(_COMPILE, data, probes.jitted_function(data)), recorder.close
+            lambda data: recorder.open(COMPILE, data, probes.jitted_function(data)), recorder.close
         )
         try:
             self._watch_cache(events, recorder)
-        except UnavailableError as error:
-            self._unavailable.append(str(error))
-        try:
-            events.watch(probes.MAKE_NUMBA_FUNCTION.find(), self._book.started, self._book.returned)
         except UnavailableError as error:
             self._unavailable.append(str(error))
 
@@ -193,9 +213,9 @@ class NumbaFunctionListener:
                 for stretch in function.outermost
             ),
             cache_misses=(
-                *(CacheMiss(name=describe_op(op), reason=_NO_KEY) for op in self._book.unkeyed_operations()),
+                *(CacheMiss(name=name, reason=_NO_KEY) for name in self._book.take_unkeyed()),
                 *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.is_refused),
-                *sum_up_misses(missed, _NO_ENTRY, "jitted functions"),
+                *sum_up_misses(missed, NO_ENTRY, "jitted functions"),
             ),
             unavailable=tuple(self._unavailable),
         )

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,15 @@ MAKE_NUMBA_FUNCTION = Probe(
     reads=("jitable_func", "op", "node|kwargs"),
     since="pytensor 3",
 )
+_MAKER = ("pytensor.compile.maker:FunctionMaker", "pytensor.compile.function.types:FunctionMaker")
+_FUNCTION = ("pytensor.compile.executor:Function", "pytensor.compile.function.types:Function")
+_COMPILES = "compiles of PyTensor"
+MAKER_BEGIN = Probe(_COMPILES, tuple(f"{place}.__init__" for place in _MAKER), reads=("self", "inputs"))
+MAKER_REWRITE = Probe(_COMPILES, tuple(f"{place}.prepare_fgraph" for place in _MAKER), reads=("fgraph",))
+MAKER_LINK = Probe(_COMPILES, tuple(f"{place}.create" for place in _MAKER), reads=("self",))
+FUNCTION_CALL = Probe("calls of compiled functions", tuple(f"{place}.__call__" for place in _FUNCTION), reads=("self",))
+FUNCTION_COPY = Probe("copies of compiled functions", tuple(f"{place}.copy" for place in _FUNCTION), reads=("self",))
+GRADIENT = Probe("seconds of the gradient's graph", ("pytensor.gradient:grad",))
 JAX_LINKER = Probe("firstgrad.fast_mode()", ("pytensor.link.jax.linker:JAXLinker",))
 JAX_FUNCIFY = Probe("graphs as functions of JAX", ("pytensor.link.jax.dispatch:jax_funcify",))
 JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
@@ -101,6 +110,9 @@ LEAPFROG_STATE = Probe(
     ("pymc.step_methods.hmc.integration:CpuLeapfrogIntegrator.compute_state",),
 )
 
+MODEL = Probe("models", ("pymc:Model",))
+MODEL_LOGP = Probe("seconds of the log-density's graph", ("pymc:Model.logp",))
+
 # Numba
 NUMBA_LISTENER = Probe("jitted functions as they are compiled", ("numba.core.event:Listener",))
 NUMBA_REGISTER = Probe(NUMBA_LISTENER.gives, ("numba.core.event:register",))
@@ -109,6 +121,11 @@ _CACHE = "functions from Numba's cache, and their sizes"
 NUMBA_LOAD = Probe(_CACHE, ("numba.core.caching:Cache.load_overload",), reads=("self",))
 NUMBA_SAVE = Probe(_CACHE, ("numba.core.caching:Cache.save_overload",), reads=("self",))
 NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_path",))
+NUMBA_WRAPPER = Probe(
+    "wrappers of Numba",
+    ("numba.core.ccallback:CFunc.compile.__wrapped__", "numba.core.ccallback:CFunc._compile_uncached"),
+    reads=("self",),
+)
 
 # JAX
 JAX_ON_DURATION = Probe("modules of XLA", ("jax.monitoring:register_event_duration_secs_listener",))
@@ -159,6 +176,20 @@ def module_being_imported(frame: FrameType) -> tuple[Any, str]:
 def cached_function(frame: FrameType) -> Any:
     """Read the Python function of a frame of `NUMBA_LOAD` or `NUMBA_SAVE`."""
     return frame.f_locals["self"]._py_func  # noqa: SLF001 - it has no public name
+
+
+def wrapped_function(frame: FrameType) -> Any:
+    """Read the Python function of a frame of `NUMBA_WRAPPER`."""
+    return frame.f_locals["self"]._pyfunc  # noqa: SLF001 - it has no public name
+
+
+def linker_backend(maker: Any) -> str:
+    """Say for which backend a maker of functions links; '' where it doesn't tell."""
+    module = type(maker.linker).__module__.removeprefix("pytensor.link.")
+    if module.partition(".")[0] in ("numba", "jax", "pytorch", "mlx"):
+        return module.partition(".")[0]
+    has_c = getattr(maker.linker, "c_thunks", module.startswith("c."))
+    return "c" if has_c else "python"
 
 
 def jitted_function(event_data: Mapping[str, Any]) -> Any:
@@ -234,6 +265,7 @@ class KnownFrame:
 
     stage: Stage | None = None  # the stage it begins, unless an outer frame began one
     weak: bool = False  # whether its stage counts only where no other frame tells
+    purpose: str = ""  # what is compiled within it is for, as `firstgrad.observe.compiles.Purpose` has it
     kind: UnitKind | None = None  # what is being compiled in it
     backend: str = ""  # whose it is
     reads_cache: bool = False  # whether it loads from a disk cache
@@ -288,7 +320,8 @@ def _imported_package(names: Locals) -> dict[str, Any]:
     return {"package": str(names["name"]).partition(".")[0]}
 
 
-_CORE, _MCMC = "pymc/model/core.py", "pymc/sampling/mcmc.py"
+_CORE, _MCMC, _JAX = "pymc/model/core.py", "pymc/sampling/mcmc.py", "pymc/sampling/jax.py"
+_NUTPIE = "nutpie/compile_pymc.py"
 _JITTED = KnownFrame(kind=UnitKind.JITTED_FUNCTION, stage=Stage.LINK, backend="numba", innermost=_jitted_function)
 _XLA = KnownFrame(kind=UnitKind.XLA_MODULE, stage=Stage.LINK, backend="jax")
 
@@ -299,7 +332,7 @@ _STRONG = (
     (Stage.BUILD, "pymc/model/transform/optimization.py", "freeze_dims_and_data"),
     (Stage.INITIAL_POINT, _CORE, "initial_point"),
     (Stage.INITIAL_POINT, "pymc/initial_point.py", "make_initial_point_fn make_initial_point_fns_per_chain"),
-    (Stage.INITIAL_POINT, "nutpie/compile_pymc.py", "_compute_shapes"),
+    (Stage.INITIAL_POINT, _NUTPIE, "_compute_shapes"),
     (Stage.LOGP_GRAPH, _CORE, "logp"),
     (Stage.LOGP_GRAPH, "pymc/logprob/basic.py", "conditional_logp transformed_conditional_logp"),
     (Stage.GRAD_GRAPH, "pymc/pytensorf.py", "rewrite_pregrad gradient"),
@@ -313,18 +346,18 @@ _STRONG = (
     (Stage.CALL, "pytensor/compile/function/types.py", "Function.__call__"),
     (Stage.SAMPLE, _MCMC, "_sample_many _mp_sample _iter_sample _sample_return _sample_population"),
     (Stage.SAMPLE, "pymc/sampling/population.py", "_sample_population"),
-    (Stage.SAMPLE, "pymc/sampling/jax.py", "_sample_numpyro_nuts _sample_blackjax_nuts"),
+    (Stage.SAMPLE, _JAX, "_sample_numpyro_nuts _sample_blackjax_nuts"),
     (Stage.SAMPLE, "nutpie/sample.py", "sample wait"),
 )
 _WEAK = (
     (Stage.BUILD, _CORE, "__exit__"),
     (Stage.GRAD_GRAPH, _CORE, "dlogp logp_dlogp_function"),
     (Stage.GRAD_GRAPH, _MCMC, "assign_step_methods"),
-    (Stage.GRAD_GRAPH, "nutpie/compile_pymc.py", "_make_functions"),
+    (Stage.GRAD_GRAPH, _NUTPIE, "_make_functions"),
     (Stage.LINK, "pytensor/compile/maker.py", "function"),
     (Stage.LINK, "pytensor/compile/function/__init__.py", "function"),
     (Stage.LINK, "pymc/pytensorf.py", "compile compile_pymc"),
-    (Stage.LINK, "nutpie/compile_pymc.py", "compile_pymc_model"),
+    (Stage.LINK, _NUTPIE, "compile_pymc_model"),
     (Stage.CALL, "pymc/pytensorf.py", "__call__"),
 )
 # A name with a dot is a qualified one.
@@ -359,6 +392,37 @@ FRAMES: dict[tuple[str, str], KnownFrame] = {
     ("jax/_src/pjit.py", "_pjit_call_impl_python"): KnownFrame(innermost=_xla_program),
     ("jax/_src/compiler.py", "compile_or_get_cached"): _XLA,
 }
+
+# What is compiled within a function is for: the innermost such function on the stack tells.
+_PURPOSES = (
+    ("start_point", "pymc/initial_point.py", "make_initial_point_fn make_initial_point_fns_per_chain"),
+    ("start_point", _CORE, "initial_point eval_rv_shapes"),
+    ("start_point", _MCMC, "_init_jitter"),
+    ("start_point", _JAX, "_get_batched_jittered_initial_points"),
+    ("start_point", _NUTPIE, "_compute_shapes"),
+    ("logp", _CORE, "compile_logp point_logps check_start_vals"),
+    ("logp", "pymc/step_methods/metropolis.py", "delta_logp"),
+    ("gradient", _CORE, "compile_dlogp compile_d2logp logp_dlogp_function"),
+    ("gradient", _JAX, "_sample_numpyro_nuts _sample_blackjax_nuts"),
+    ("gradient", _NUTPIE, "_make_functions logp_fn_jax_grad logp"),
+    ("gradient", "pymc/variational/opvi.py", "step_function"),
+    ("expand", "pymc/backends/base.py", "__init__"),
+    ("expand", "pymc/backends/zarr.py", "__init__"),
+    ("expand", "pymc/sampling/deterministic.py", "compute_deterministics"),
+    ("expand", _JAX, "_postprocess_samples"),
+    ("expand", _NUTPIE, "expand"),
+    ("predictive", "pymc/sampling/forward.py", "compile_forward_sampling_function draw"),
+    ("predictive", "pymc/sampling/forward.py", "sample_prior_predictive sample_posterior_predictive"),
+    ("log_likelihood", "pymc/stats/log_density.py", "compute_log_density compute_log_likelihood"),
+    ("log_likelihood", "pymc/stats/log_likelihood.py", "compute_log_likelihood"),
+    ("log_likelihood", _JAX, "_get_log_likelihood"),
+    ("smc", "pymc/smc/kernels.py", "_logp_forw"),
+)
+for _purpose, _file, _names in _PURPOSES:
+    for _name in _names.split():
+        FRAMES[_file, _name] = replace(FRAMES.get((_file, _name), KnownFrame()), purpose=_purpose)
+LATER_PURPOSES = {("_make_functions", "logp_fn_pt"): "expand"}
+"""By function and local: what it compiles for once it has that local."""
 
 _BY_NAME: dict[str, list[tuple[str, str, KnownFrame]]] = {}
 for (_file, _name), _known in FRAMES.items():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firstgrad.record import Phase
 
 MOST_MISSES = 20  # more units that no cache had are summed up: that is what an empty cache looks like
+NO_ENTRY = "the cache had no entry; the next process finds one"  # why a unit was missed that is kept from then on
 WHOLE_GRAPH = "FunctionGraph"  # the operation of a unit that computes the whole graph
 MOST_SOURCES = 3
 _LONGEST_OP = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,17 +14,16 @@ from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
 from firstgrad.observe.events import Attribution, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
-from firstgrad.observe.units import WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from firstgrad.observe.calls import FunctionEvents
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.observe.units import CompileFacts
 
 _NO_CACHE = "no persistent cache is set (jax_compilation_cache_dir)"
-_NO_ENTRY = "the persistent cache had no entry; the next process finds one"
 _NOT_KEPT = "too quick or too small for the persistent cache (jax_persistent_cache_min_compile_time_secs)"
 
 
@@ -75,7 +74,7 @@ class XlaModule(NamedTuple):
         events = self.steps[-1].cache_events
         if probes.JAX_CACHE_HIT in events:
             return ""
-        return (_NO_ENTRY if probes.JAX_CACHE_KEPT in events else _NOT_KEPT) if has_cache else _NO_CACHE
+        return (NO_ENTRY if probes.JAX_CACHE_KEPT in events else _NOT_KEPT) if has_cache else _NO_CACHE
 
 
 class XlaModuleListener:
@@ -117,37 +116,41 @@ class XlaModuleListener:
 
     def report(self, roots: tuple[Stretch, ...], facts: CompileFacts) -> Attribution:  # noqa: ARG002 - the steps are here
         """Put steps together to modules."""
-        modules = gather_modules(outermost(self._steps))
-        names = number_names([module.name for module in modules])
-        setting = probes.JAX_CONFIG.find().jax_compilation_cache_dir
-        folder = Path(setting) if setting else None
-        sizes = _entry_sizes(folder, modules)
-        reasons = [module.why_missed(has_cache=folder is not None) for module in modules]
-        times = [
-            (SpanKind.UNIT, name, module.steps[0].began_seconds, module.steps[-1].ended_seconds)
-            for module, name in zip(modules, names, strict=True)
-        ]
-        times += [
-            (SpanKind.STEP, f"{one.step} {_plain(one.function)}".rstrip(), one.began_seconds, one.ended_seconds)
-            for one in self._steps
-        ]
-        return Attribution(
-            units=order_units(
-                module.to_unit(name, sizes.get(module.name), facts) for module, name in zip(modules, names, strict=True)
-            ),
-            spans=tuple(
-                TimeSpan(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
-                for kind, name, began, ended in times
-            ),
-            cache_misses=tuple(
-                miss
-                for reason in (_NO_CACHE, _NOT_KEPT, _NO_ENTRY)
-                for miss in sum_up_misses(
-                    [name for name, why in zip(names, reasons, strict=True) if why == reason], reason, "XLA modules"
-                )
-            ),
-            unavailable=tuple(self._unavailable),
-        )
+        return replace(report_steps(self._steps, facts), unavailable=tuple(self._unavailable))
+
+
+def report_steps(steps: Sequence[XlaStep], facts: CompileFacts) -> Attribution:
+    """Put steps together to modules, with what JAX's cache had of them."""
+    modules = gather_modules(outermost(steps))
+    names = number_names([module.name for module in modules])
+    setting = probes.JAX_CONFIG.find().jax_compilation_cache_dir
+    folder = Path(setting) if setting else None
+    sizes = _entry_sizes(folder, modules)
+    reasons = [module.why_missed(has_cache=folder is not None) for module in modules]
+    times = [
+        (SpanKind.UNIT, name, module.steps[0].began_seconds, module.steps[-1].ended_seconds)
+        for module, name in zip(modules, names, strict=True)
+    ]
+    times += [
+        (SpanKind.STEP, f"{one.step} {_plain(one.function)}".rstrip(), one.began_seconds, one.ended_seconds)
+        for one in steps
+    ]
+    return Attribution(
+        units=order_units(
+            module.to_unit(name, sizes.get(module.name), facts) for module, name in zip(modules, names, strict=True)
+        ),
+        spans=tuple(
+            TimeSpan(kind=kind, name=name, began_seconds=began, wall_seconds=ended - began)
+            for kind, name, began, ended in times
+        ),
+        cache_misses=tuple(
+            miss
+            for reason in (_NO_CACHE, _NOT_KEPT, NO_ENTRY)
+            for miss in sum_up_misses(
+                [name for name, why in zip(names, reasons, strict=True) if why == reason], reason, "XLA modules"
+            )
+        ),
+    )
 
 
 def outermost(steps: Iterable[XlaStep]) -> list[XlaStep]:

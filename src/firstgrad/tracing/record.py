@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firstgrad.observe.compiles import CodeLine, TracedCompile
+from firstgrad.observe.compiles import TracedCompile
 from firstgrad.observe.events import TimeSpan
+from firstgrad.observe.stacks import CodeLine
 from firstgrad.record import SCHEMA_VERSION, Environment
 
 
