@@ -103,6 +103,11 @@ JAX_FUNCIFY = Probe("graphs as functions of JAX", ("pytensor.link.jax.dispatch:j
 JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
 GRAPH_TO_PYTHON = Probe("graphs as functions of JAX", ("pytensor.link.utils:fgraph_to_python",), reads=("node",))
 ANCESTORS = Probe("walks through a graph", ("pytensor.graph.traversal:ancestors", "pytensor.graph.basic:ancestors"))
+NUMBA_CONSTANT_LIMIT = Probe(
+    "how large a constant may be for Numba's cache",
+    ("pytensor.link.numba.dispatch.basic:NUMBA_CONSTANT_SIZE_LIMIT",),
+    since="pytensor 3.3.8",
+)
 
 # PyMC
 LEAPFROG_STATE = Probe(

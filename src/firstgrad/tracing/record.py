@@ -66,5 +66,6 @@ class ScriptTrace:
     stages: tuple[ProcessStage, ...] = ()
     draws_began: tuple[DrawsBegan, ...] = ()
     sources: tuple[SourceFile, ...] = ()
+    constant_limit_bytes: int | None = None  # of the largest constant that PyTensor's cache of Numba takes; as it says
     unavailable: tuple[str, ...] = ()  # what could not be seen here, each with the reason
     schema_version: int = SCHEMA_VERSION

@@ -1,0 +1,374 @@
+"""Find what a script compiled needlessly: the lines, the seconds, and what to type instead.
+
+Nothing is said that was not seen, and nothing is advised that was not tried on the releases that have it
+(`tests/process/test_redundant_scripts.py`): where no remedy is known, there is no finding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from firstgrad.observe import probes
+from firstgrad.observe.compiles import CompileKind, Purpose
+from firstgrad.observe.events import UnitKind
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.observe.compiles import CodeLine, TracedCompile
+
+LEAST_SECONDS = 0.1
+"""Less is nobody's trouble, and no finding."""
+FREEZE_SINCE = (6, 4)
+"""PyMC's first release with ``freeze_model``."""
+
+PURPOSES = {
+    Purpose.START_POINT: "start points",
+    Purpose.LOGP: "log-density",
+    Purpose.GRADIENT: "gradient",
+    Purpose.EXPAND: "values that draws keep",
+    Purpose.PREDICTIVE: "predictive draws",
+    Purpose.LOG_LIKELIHOOD: "log-likelihood",
+    Purpose.SMC: "SMC",
+    Purpose.WRAPPER: "nutpie's wrapper",
+    Purpose.OTHER: "other",
+}
+"""Purposes as people read them."""
+
+
+class RedundantKind(StrEnum):
+    """Why work was needless."""
+
+    SAME_GRAPH = "same_graph"  # compiled before, in the same process
+    OTHER_CONSTANTS = "other_constants"  # the same line compiled it before, with other values of constants
+    LARGE_CONSTANT = "large_constant"  # no cache takes the function, since one of its constants is too large
+    C_COMPILER = "c_compiler"  # a C compiler for start points, where all else is compiled otherwise
+    NEVER_KEPT = "never_kept"  # no cache takes it: each process compiles it again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedundantWork:
+    """Work that the script could do without."""
+
+    kind: RedundantKind
+    seconds: float  # that the remedy saves: of this run, or of the next one where `kind` is about caches
+    compiles: tuple[tuple[int, int], ...]  # process and number of those that are needless
+    lines: tuple[CodeLine, ...]  # of the user's: first the one that compiled it first, then those that did it again
+    fact: str  # a sentence without its full stop; code stands between back ticks
+    remedy: str  # what to type, in the same way
+
+    @property
+    def sentence(self) -> str:
+        """Fact and remedy."""
+        fact = f"L{self.fact[1:]}" if self.fact.startswith("line ") else self.fact
+        return f"{fact}. {self.remedy}."
+
+
+_SAMPLE, _COMPILE_NUTPIE = "pymc.sample", "nutpie.compile_pymc_model"
+# What a frozen model keeps, tried on PyMC 6.4; log-likelihood, SMC, find_MAP and fit compile again all the same.
+_KEPT_BY_FROZEN = frozenset({Purpose.START_POINT, Purpose.LOGP, Purpose.GRADIENT, Purpose.PREDICTIVE})
+_FROZEN_CALLS = ("pymc.sample", "pymc.sample_prior_predictive", "pymc.sample_posterior_predictive")
+_OWN_FUNCTIONS = ("pytensor.function", "pymc.compile", "pymc.Model.compile_", "pymc.Model.logp_dlogp_function")
+
+_NUTPIE_ONCE = (
+    "Compile once, `compiled = nutpie.compile_pymc_model(model{options})`, and draw each time with "
+    "`nutpie.sample(compiled)`; for other values of a `pm.Data`, `nutpie.sample(compiled.with_data(name=values))`"
+)
+_NUTPIE_DATA = (
+    "Make what changes a `pm.Data`, compile once, `compiled = nutpie.compile_pymc_model(model{options})`, and draw "
+    "with `nutpie.sample(compiled.with_data(name=values))` in the loop"
+)
+_FREEZE = (
+    "A frozen model keeps its functions: `frozen = pm.model.transform.freeze_model(model)` once, then `with frozen:`"
+)
+_FREEZE_DATA = (
+    "Make the data that change a `pm.Data` and freeze the model once, "
+    "`frozen = pm.model.transform.freeze_model(model)`; "
+    '`with frozen: pm.set_data({{"name": values}})` in the loop (not for data that a free variable depends on)'
+)
+_HOLD = "Keep the function that the first call returned, and call that one again"
+_HOLD_DATA = "Make what changes a `pm.Data`, compile the function once, and `pm.set_data` before each call"
+
+
+def find_redundant(
+    compiles: Iterable[TracedCompile], *, constant_limit: int | None = None, pymc: str = ""
+) -> tuple[RedundantWork, ...]:
+    """Find the needless work among compiles of one or several processes, the dearest first.
+
+    Parameters
+    ----------
+    compiles : iterable of TracedCompile
+        All that were made.
+    constant_limit : int, optional
+        Bytes of the largest constant that Numba's cache takes; left out: what this process's PyTensor says, if any.
+    pymc : str
+        Release of PyMC: what it does not have is not advised. Unknown where empty; then it is taken for a new one.
+    """
+    known = sorted(compiles, key=lambda compiled: (compiled.process, compiled.began_seconds, compiled.number))
+    place = make_placer(known)
+    limit = probes.NUMBA_CONSTANT_LIMIT.peek() if constant_limit is None else constant_limit
+    repeats = list(_repeats([compiled for compiled in known if compiled.within is None], place, pymc))
+    needless = {key for work in repeats for key in work.compiles}
+    others = [compiled for compiled in known if _key(compiled) not in needless]
+    found = [*repeats, *_c_compiler(others, place), *_never_kept(others, place, limit)]
+    return tuple(sorted((work for work in found if work.seconds >= LEAST_SECONDS), key=lambda work: -work.seconds))
+
+
+def count_same(compiles: Iterable[TracedCompile]) -> int:
+    """Count the compiles of a graph that the same process had compiled before, for the same backend."""
+    graphs = Counter(_graph(compiled) for compiled in compiles if compiled.within is None and compiled.graph_digest)
+    return sum(number - 1 for number in graphs.values())
+
+
+def make_placer(compiles: Iterable[TracedCompile]) -> Callable[[TracedCompile | CodeLine | None], str]:
+    """Make the function that says where: ``line 12``, or ``model.py:12`` where several files asked for compiles."""
+    several = len({compiled.asked_by.file for compiled in compiles if compiled.asked_by is not None}) > 1
+
+    def place(where: TracedCompile | CodeLine | None) -> str:
+        line = where if where is None or hasattr(where, "line") else where.asked_by
+        if line is None:
+            return "a library"
+        return f"{clean_line(PurePath(line.file).name)}:{line.line}" if several else f"line {line.line}"
+
+    return place
+
+
+def name_call(compiled: TracedCompile) -> str:
+    """Name the user's call, as users write it: ``pm.sample``; '' where no public function was called."""
+    return short_name(compiled.library_calls[0]) if compiled.library_calls else ""
+
+
+def short_name(call: str) -> str:
+    """Write a public function as users do: ``pm.sample`` for ``pymc.sample``."""
+    return clean_line(f"pm.{call.removeprefix('pymc.')}" if call.startswith("pymc.") else call)
+
+
+def _key(compiled: TracedCompile) -> tuple[int, int]:
+    return compiled.process, compiled.number
+
+
+def _graph(compiled: TracedCompile) -> tuple[object, ...]:
+    return compiled.process, compiled.kind, compiled.backend, compiled.graph_digest
+
+
+def _root(compiled: TracedCompile) -> str:
+    return compiled.library_calls[0] if compiled.library_calls else ""
+
+
+def _is_nutpie(compiled: TracedCompile) -> bool:
+    return compiled.kind is CompileKind.NUMBA_WRAPPER or any(
+        call.startswith("nutpie.") for call in compiled.library_calls
+    )
+
+
+def _where(compiled: TracedCompile, place: Callable[[TracedCompile], str]) -> str:
+    call = name_call(compiled)
+    return f"{place(compiled)} (`{call}`)" if call else place(compiled)
+
+
+# Compiled again: the same graph, or the same but for the values of its constants
+
+
+def _repeats(tops: Sequence[TracedCompile], place: Callable[..., str], pymc: str) -> Iterator[RedundantWork]:
+    firsts: dict[object, TracedCompile] = {}
+    again: list[tuple[TracedCompile, TracedCompile, bool]] = []  # the first, the later one, equal constants?
+    for compiled in (compiled for compiled in tops if not compiled.failure):
+        graph = _graph(compiled) if compiled.graph_digest else None
+        line = compiled.asked_by
+        shape = (
+            (*_graph(compiled)[:-1], compiled.structure_digest, line.file, line.line, _root(compiled))
+            if compiled.structure_digest and line is not None
+            else None
+        )
+        first = firsts.get(graph) or firsts.get(shape)
+        if first is not None and not (first.call and first.call == compiled.call):  # not the library's own repetition
+            again.append((first, compiled, first.graph_digest == compiled.graph_digest))
+        for key in (graph, shape):
+            if key is not None:
+                firsts.setdefault(key, compiled)
+    again += _wrappers_of(again, tops)
+    buckets: dict[object, list[tuple[TracedCompile, TracedCompile, bool]]] = {}
+    for first, later, is_same in again:
+        if first.asked_by is not None and later.asked_by is not None:
+            at = first.process, _root(first), first.asked_by.file, first.asked_by.line, _root(later)
+            buckets.setdefault(at, []).append((first, later, is_same))
+    for bucket in buckets.values():
+        work = _repeated_work(bucket, place, pymc)
+        if work is not None:
+            yield work
+
+
+def _wrappers_of(
+    again: Sequence[tuple[TracedCompile, TracedCompile, bool]], tops: Sequence[TracedCompile]
+) -> list[tuple[TracedCompile, TracedCompile, bool]]:
+    """Add what has no graph of its own, and was made around functions that were compiled again: nutpie's wrappers."""
+    known = {_key(later) for _, later, _ in again}
+    calls = {
+        (later.process, later.call): (first, is_same)
+        for first, later, is_same in again
+        if later.call and later.purpose in {Purpose.GRADIENT, Purpose.LOGP}
+    }
+    return [
+        (calls[call][0], compiled, calls[call][1])
+        for compiled in tops
+        if compiled.kind is CompileKind.NUMBA_WRAPPER
+        and _key(compiled) not in known
+        and (call := (compiled.process, compiled.call)) in calls
+    ]
+
+
+def _repeated_work(
+    bucket: Sequence[tuple[TracedCompile, TracedCompile, bool]], place: Callable[..., str], pymc: str
+) -> RedundantWork | None:
+    first = bucket[0][0]
+    is_other = any(not is_same for _, _, is_same in bucket)
+    laters = [later for _, later, _ in bucket]
+    remedy, saved = _remedy([first, *laters], is_other=is_other, pymc=pymc)
+    saved = [compiled for compiled in saved if compiled is not first]
+    if not remedy or not saved:
+        return None
+    seconds = sum(compiled.wall_seconds for compiled in saved)
+    lines = tuple(dict.fromkeys(compiled.asked_by for compiled in (first, *saved) if compiled.asked_by is not None))
+    calls = len({compiled.call or -compiled.number for compiled in saved})
+    functions = format_count(len(saved), "function")
+    took = f"{format_seconds(seconds)}"
+    if len({(line.file, line.line) for line in lines}) == 1:
+        what = "the same but for the values of constants" if is_other else "the same graphs"
+        fact = (
+            f"{_where(first, place)} was called {calls + 1} times and compiled {what} each time: {functions}, {took} "
+            "after the first call"
+        )
+    else:
+        later_lines = " and ".join(dict.fromkeys(_where(compiled, place) for compiled in saved if compiled.asked_by))
+        what = "that but for the values of constants " if is_other else "that "
+        fact = f"{later_lines} compiled {functions} again {what}{place(first)} had compiled: {took}"
+    return RedundantWork(
+        kind=RedundantKind.OTHER_CONSTANTS if is_other else RedundantKind.SAME_GRAPH,
+        seconds=seconds,
+        compiles=tuple(map(_key, saved)),
+        lines=lines,
+        fact=fact,
+        remedy=remedy,
+    )
+
+
+def _remedy(compiles: Sequence[TracedCompile], *, is_other: bool, pymc: str) -> tuple[str, Sequence[TracedCompile]]:
+    """Say what to type, and which compiles that saves; '' where nothing is known to help."""
+    roots = {_root(compiled) for compiled in compiles}
+    if all(map(_is_nutpie, compiles)) and roots <= {_SAMPLE, _COMPILE_NUTPIE}:
+        is_jax = any(compiled.backend == "jax" for compiled in compiles)
+        # By itself nutpie's JAX way makes constants of all data.
+        options = ', backend="jax", freeze_model=False' if is_jax else ""
+        return (_NUTPIE_DATA if is_other else _NUTPIE_ONCE).format(options=options), compiles
+    if any(map(_is_nutpie, compiles)):
+        return "", ()
+    if all(root.startswith(_OWN_FUNCTIONS) for root in roots):
+        return _HOLD_DATA if is_other else _HOLD, compiles
+    if roots <= set(_FROZEN_CALLS) and _can_freeze(pymc):
+        kept = [compiled for compiled in compiles if compiled.purpose in _KEPT_BY_FROZEN]
+        return _FREEZE_DATA.format() if is_other else _FREEZE, kept
+    return "", ()
+
+
+def _can_freeze(pymc: str) -> bool:
+    numbers = tuple(int(part) for part in pymc.split(".")[:2] if part.isdigit())
+    return not numbers or numbers >= FREEZE_SINCE
+
+
+# What a C compiler did, and what no cache keeps
+
+
+def _c_compiler(compiles: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[RedundantWork]:
+    is_needed = any(
+        unit.kind is UnitKind.C_MODULE
+        for compiled in compiles
+        if compiled.purpose is not Purpose.START_POINT
+        for unit in compiled.units
+    )
+    started = [
+        (compiled, sum(unit.compiler_seconds for unit in compiled.units))
+        for compiled in compiles
+        if compiled.purpose is Purpose.START_POINT
+    ]
+    started = [(compiled, seconds) for compiled, seconds in started if seconds]
+    if is_needed or not started:
+        return
+    seconds = sum(took for _, took in started)
+    at = " and ".join(dict.fromkeys(_where(compiled, place) for compiled, _ in started))
+    yield RedundantWork(
+        kind=RedundantKind.C_COMPILER,
+        seconds=seconds,
+        compiles=tuple(_key(compiled) for compiled, _ in started),
+        lines=_lines(compiled for compiled, _ in started),
+        fact=f"{format_seconds(seconds)} are the C compiler's, for start points in {at}; nothing else needs it",
+        remedy="`PYTENSOR_FLAGS=cxx=` before `python` does without; a cache that is kept has it from the second run on",
+    )
+
+
+def _never_kept(
+    compiles: Sequence[TracedCompile], place: Callable[..., str], limit: int | None
+) -> Iterator[RedundantWork]:
+    wrappers, jax, large, others = [], [], [], []
+    for compiled in compiles:
+        if not compiled.cache.never_kept:
+            continue
+        if compiled.kind is CompileKind.NUMBA_WRAPPER:
+            wrappers.append(compiled)
+        elif compiled.backend == "jax":
+            jax.append(compiled)
+        elif compiled.backend == "numba" and limit is not None and compiled.largest_constant_bytes > limit:
+            large.append(compiled)
+        else:
+            others.append(compiled)
+    if wrappers:
+        functions = format_count(len(wrappers), "wrapper")
+        yield _never(
+            RedundantKind.NEVER_KEPT,
+            wrappers,
+            f"nutpie's {functions} in {_places(wrappers, place)}",
+            'Type `nuts_sampler="pymc"`, whose functions a cache keeps, or `backend="jax"`; which of them has all '
+            "draws first, `firstgrad advise` measures",
+        )
+    if jax:
+        yield _never(
+            RedundantKind.NEVER_KEPT,
+            jax,
+            f"{format_count(len(jax), 'function')} of JAX in {_places(jax, place)}",
+            "Give JAX a cache: `JAX_COMPILATION_CACHE_DIR=~/.cache/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0` "
+            "before `python`",
+        )
+    if large:
+        size = format_bytes(max(compiled.largest_constant_bytes for compiled in large))
+        yield _never(
+            RedundantKind.LARGE_CONSTANT,
+            large,
+            f"{format_count(len(large), 'function')} in {_places(large, place)} with a constant of {size}, more than "
+            f"the {limit:,} bytes that Numba's cache takes",
+            'Write `pm.Data("name", values)` where the array stands now',
+        )
+    # Why not is known, and what to type is not: sentences on the caches tell it.
+
+
+def _never(kind: RedundantKind, compiles: Sequence[TracedCompile], what: str, remedy: str) -> RedundantWork:
+    seconds = sum(compiled.cache.never_kept_seconds for compiled in compiles)
+    return RedundantWork(
+        kind=kind,
+        seconds=seconds,
+        compiles=tuple(map(_key, compiles)),
+        lines=_lines(compiles),
+        fact=f"{format_seconds(seconds)} are compiled in every process, since no cache keeps them: {what}",
+        remedy=remedy,
+    )
+
+
+def _places(compiles: Iterable[TracedCompile], place: Callable[..., str]) -> str:
+    return " and ".join(dict.fromkeys(_where(compiled, place) for compiled in compiles))
+
+
+def _lines(compiles: Iterable[TracedCompile]) -> tuple[CodeLine, ...]:
+    return tuple(dict.fromkeys(compiled.asked_by for compiled in compiles if compiled.asked_by is not None))

@@ -1,0 +1,174 @@
+"""Say in a few sentences what was compiled: when draws began, what took long, and what to type to be sooner.
+
+A function of the compiles alone, so that a script's trace and a live display end in the same words. What is code stands
+between back ticks. Nothing is said about what was not seen, and nothing at all where there is nothing to say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firstgrad.tracing.redundant import PURPOSES, count_same, find_redundant, make_placer, name_call, short_name
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.observe.compiles import Purpose, TracedCompile
+    from firstgrad.tracing.record import DrawsBegan, ScriptTrace
+    from firstgrad.tracing.redundant import RedundantWork
+
+_MUCH_MEMORY = 500 * 2**20
+_DEAREST, _LEAST_SHARE = 3, 0.05
+_LONGEST_FAILURE = 200
+
+
+def trace_sentences(trace: ScriptTrace) -> list[str]:
+    """Say what a script compiled, and what it could do without."""
+    return tell_compiles(
+        trace.compiles, draws_began=trace.draws_began, wall_seconds=trace.wall_seconds, redundant=redundant_of(trace)
+    )
+
+
+def redundant_of(trace: ScriptTrace) -> tuple[RedundantWork, ...]:
+    """Find the needless work of a script."""
+    versions = dict(trace.environment.versions) if trace.environment else {}
+    return find_redundant(trace.compiles, constant_limit=trace.constant_limit_bytes, pymc=versions.get("pymc", ""))
+
+
+def tell_compiles(
+    compiles: Sequence[TracedCompile],
+    *,
+    draws_began: Sequence[DrawsBegan] = (),
+    wall_seconds: float | None = None,
+    redundant: Sequence[RedundantWork] | None = None,
+) -> list[str]:
+    """Say how long compiling took, on what, and what to type to be sooner.
+
+    Parameters
+    ----------
+    compiles : sequence of TracedCompile
+        All that were made.
+    draws_began : sequence of DrawsBegan
+        When samplers began to draw, as far as that was seen.
+    wall_seconds : float, optional
+        Of the whole script.
+    redundant : sequence of RedundantWork, optional
+        What is needless, where that was looked for with what is known of the backend; it is looked for otherwise.
+    """
+    found = find_redundant(compiles) if redundant is None else redundant
+    tops = [compiled for compiled in compiles if compiled.within is None]
+    if not tops:
+        return []
+    place = make_placer(compiles)
+    return [
+        *_tell_time(tops, draws_began, wall_seconds, place),
+        *_tell_purposes(tops),
+        *_tell_caches(compiles),
+        *_tell_memory(tops, place),
+        *_tell_failures(tops, place),
+        *(work.sentence for work in found),
+    ]
+
+
+def _tell_time(
+    tops: Sequence[TracedCompile],
+    draws_began: Sequence[DrawsBegan],
+    wall_seconds: float | None,
+    place: Callable[..., str],
+) -> Iterator[str]:
+    own = [compiled for compiled in tops if compiled.process == 0]
+    began = sorted((draws for draws in draws_began if draws.process == 0), key=lambda draws: draws.at_seconds)
+    if began:
+        at = began[0].at_seconds
+        before = [compiled for compiled in own if compiled.began_seconds < at]
+        by = ", ".join(filter(None, (began[0].sampler, place(began[0].line) if began[0].line else "")))
+        yield (
+            f"Draws began after {format_seconds(at)} ({by}): {format_seconds(_seconds_before(before, at))} of it were "
+            f"{format_count(len(before), 'compile')}{_same(before)}."
+        )
+        after = [compiled for compiled in own if compiled.began_seconds >= at]
+        if after:
+            calls = dict.fromkeys(filter(None, map(name_call, after)))
+            by = f" ({', '.join(f'`{call}`' for call in calls)})" if calls else ""
+            yield (
+                f"{format_count(len(after), 'further compile')}{by} took {format_seconds(_seconds(after))} after draws "
+                f"had begun{_same(own) if not _same(before) else ''}."
+            )
+    elif own:
+        whole = f" of the {format_seconds(wall_seconds)} that the script ran" if wall_seconds else ""
+        yield f"{format_count(len(own), 'compile')} took {format_seconds(_seconds(own))}{whole}{_same(own)}."
+    others = [compiled for compiled in tops if compiled.process != 0]
+    if others:
+        number = len({compiled.process for compiled in others})
+        processes = "Another process" if number == 1 else f"{number:,} other processes"
+        yield f"{processes} made {format_count(len(others), 'compile')}, {format_seconds(_seconds(others))}."
+
+
+def _same(compiles: Sequence[TracedCompile]) -> str:
+    same = count_same(compiles)
+    return "" if not same else f"; {same} of them {'is' if same == 1 else 'are'} of a graph compiled before"
+
+
+def _seconds(compiles: Iterable[TracedCompile]) -> float:
+    return sum(compiled.wall_seconds for compiled in compiles)
+
+
+def _seconds_before(compiles: Iterable[TracedCompile], at: float) -> float:
+    """Add up what was done by then: a first call may come later."""
+    total = 0.0
+    for compiled in compiles:
+        if compiled.phases:
+            total += sum(min(span.wall_seconds, max(at - span.began_seconds, 0.0)) for span in compiled.phases)
+        else:
+            total += min(compiled.wall_seconds, at - compiled.began_seconds)
+    return total
+
+
+def _tell_purposes(tops: Sequence[TracedCompile]) -> Iterator[str]:
+    """Say what the seconds were for, where there is more than one answer."""
+    seconds: dict[Purpose, float] = {}
+    for compiled in tops:
+        seconds[compiled.purpose] = seconds.get(compiled.purpose, 0.0) + compiled.wall_seconds
+    whole = sum(seconds.values())
+    dearest = sorted(seconds.items(), key=lambda item: -item[1])[:_DEAREST]
+    told = [f"{PURPOSES[purpose]} {format_seconds(took)}" for purpose, took in dearest if took >= _LEAST_SHARE * whole]
+    if len(seconds) > 1 and len(told) > 1:
+        yield f"By purpose: {', '.join(told)}."
+
+
+def _tell_caches(compiles: Sequence[TracedCompile]) -> Iterator[str]:
+    """Say what caches had, and why not, where a reason was told and is in no finding."""
+    read = sum(compiled.cache.read for compiled in compiles)
+    written = sum(compiled.cache.written for compiled in compiles)
+    never = sum(compiled.cache.never_kept for compiled in compiles)
+    if read or written or never:
+        missed = sum(compiled.cache.missed for compiled in compiles)
+        told = [f"{format_count(read, 'unit')} came from caches", f"{missed:,} were compiled"]
+        if missed:
+            told.append(f"{written:,} of these are kept for the next process" if written else "none of these is kept")
+        yield f"{', '.join(told[:2])}{f': {told[2]}' if missed else ''}."
+
+
+def _tell_memory(tops: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[str]:
+    seen = [
+        (compiled.peak_rss_bytes - compiled.rss_before_bytes, compiled)
+        for compiled in tops
+        if compiled.peak_rss_bytes is not None and compiled.rss_before_bytes is not None
+    ]
+    if not seen:
+        return
+    rise, highest = max(seen, key=lambda item: item[0])
+    if rise >= _MUCH_MEMORY and highest.peak_rss_bytes is not None:
+        yield (
+            f"Memory rose most, by {format_bytes(rise)} to {format_bytes(highest.peak_rss_bytes)}, in the compile of "
+            f"{PURPOSES[highest.purpose]} in {place(highest)}."
+        )
+
+
+def _tell_failures(tops: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[str]:
+    for compiled in tops:
+        if compiled.failure:
+            call = f" (`{short_name(compiled.library_calls[0])}`)" if compiled.library_calls else ""
+            why = clean_line(compiled.failure)[:_LONGEST_FAILURE].replace("`", "'")
+            yield f"A compile in {place(compiled)}{call} ended without a function: {why}."
