@@ -41,6 +41,9 @@ PURPOSES = {
 """Purposes as people read them."""
 
 
+type Placer = Callable[[CodeLine | None], str]
+
+
 class RedundantKind(StrEnum):
     """Why work was needless."""
 
@@ -125,12 +128,11 @@ def count_same(compiles: Iterable[TracedCompile]) -> int:
     return sum(number - 1 for number in graphs.values())
 
 
-def make_placer(compiles: Iterable[TracedCompile]) -> Callable[[TracedCompile | CodeLine | None], str]:
+def make_placer(compiles: Iterable[TracedCompile]) -> Placer:
     """Make the function that says where: ``line 12``, or ``model.py:12`` where several files asked for compiles."""
     several = len({compiled.asked_by.file for compiled in compiles if compiled.asked_by is not None}) > 1
 
-    def place(where: TracedCompile | CodeLine | None) -> str:
-        line = where if where is None or hasattr(where, "line") else where.asked_by
+    def place(line: CodeLine | None) -> str:
         if line is None:
             return "a library"
         return f"{clean_line(PurePath(line.file).name)}:{line.line}" if several else f"line {line.line}"
@@ -166,15 +168,15 @@ def _is_nutpie(compiled: TracedCompile) -> bool:
     )
 
 
-def _where(compiled: TracedCompile, place: Callable[[TracedCompile], str]) -> str:
+def _where(compiled: TracedCompile, place: Placer) -> str:
     call = name_call(compiled)
-    return f"{place(compiled)} (`{call}`)" if call else place(compiled)
+    return f"{place(compiled.asked_by)} (`{call}`)" if call else place(compiled.asked_by)
 
 
 # Compiled again: the same graph, or the same but for the values of its constants
 
 
-def _repeats(tops: Sequence[TracedCompile], place: Callable[..., str], pymc: str) -> Iterator[RedundantWork]:
+def _repeats(tops: Sequence[TracedCompile], place: Placer, pymc: str) -> Iterator[RedundantWork]:
     firsts: dict[object, TracedCompile] = {}
     again: list[tuple[TracedCompile, TracedCompile, bool]] = []  # the first, the later one, equal constants?
     for compiled in (compiled for compiled in tops if not compiled.failure):
@@ -223,7 +225,7 @@ def _wrappers_of(
 
 
 def _repeated_work(
-    bucket: Sequence[tuple[TracedCompile, TracedCompile, bool]], place: Callable[..., str], pymc: str
+    bucket: Sequence[tuple[TracedCompile, TracedCompile, bool]], place: Placer, pymc: str
 ) -> RedundantWork | None:
     first = bucket[0][0]
     is_other = any(not is_same for _, _, is_same in bucket)
@@ -246,7 +248,7 @@ def _repeated_work(
     else:
         later_lines = " and ".join(dict.fromkeys(_where(compiled, place) for compiled in saved if compiled.asked_by))
         what = "that but for the values of constants " if is_other else "that "
-        fact = f"{later_lines} compiled {functions} again {what}{place(first)} had compiled: {took}"
+        fact = f"{later_lines} compiled {functions} again {what}{place(first.asked_by)} had compiled: {took}"
     return RedundantWork(
         kind=RedundantKind.OTHER_CONSTANTS if is_other else RedundantKind.SAME_GRAPH,
         seconds=seconds,
@@ -283,7 +285,7 @@ def _can_freeze(pymc: str) -> bool:
 # What a C compiler did, and what no cache keeps
 
 
-def _c_compiler(compiles: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[RedundantWork]:
+def _c_compiler(compiles: Sequence[TracedCompile], place: Placer) -> Iterator[RedundantWork]:
     is_needed = any(
         unit.kind is UnitKind.C_MODULE
         for compiled in compiles
@@ -310,9 +312,7 @@ def _c_compiler(compiles: Sequence[TracedCompile], place: Callable[..., str]) ->
     )
 
 
-def _never_kept(
-    compiles: Sequence[TracedCompile], place: Callable[..., str], limit: int | None
-) -> Iterator[RedundantWork]:
+def _never_kept(compiles: Sequence[TracedCompile], place: Placer, limit: int | None) -> Iterator[RedundantWork]:
     wrappers, jax, large, others = [], [], [], []
     for compiled in compiles:
         if not compiled.cache.never_kept:
@@ -366,7 +366,7 @@ def _never(kind: RedundantKind, compiles: Sequence[TracedCompile], what: str, re
     )
 
 
-def _places(compiles: Iterable[TracedCompile], place: Callable[..., str]) -> str:
+def _places(compiles: Iterable[TracedCompile], place: Placer) -> str:
     return " and ".join(dict.fromkeys(_where(compiled, place) for compiled in compiles))
 
 

@@ -12,11 +12,11 @@ from firstgrad.tracing.redundant import PURPOSES, count_same, find_redundant, ma
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from firstgrad.observe.compiles import Purpose, TracedCompile
     from firstgrad.tracing.record import DrawsBegan, ScriptTrace
-    from firstgrad.tracing.redundant import RedundantWork
+    from firstgrad.tracing.redundant import Placer, RedundantWork
 
 _MUCH_MEMORY = 500 * 2**20
 _DEAREST, _LEAST_SHARE = 3, 0.05
@@ -75,7 +75,7 @@ def _tell_time(
     tops: Sequence[TracedCompile],
     draws_began: Sequence[DrawsBegan],
     wall_seconds: float | None,
-    place: Callable[..., str],
+    place: Placer,
 ) -> Iterator[str]:
     own = [compiled for compiled in tops if compiled.process == 0]
     began = sorted((draws for draws in draws_began if draws.process == 0), key=lambda draws: draws.at_seconds)
@@ -150,7 +150,7 @@ def _tell_caches(compiles: Sequence[TracedCompile]) -> Iterator[str]:
         yield f"{', '.join(told[:2])}{f': {told[2]}' if missed else ''}."
 
 
-def _tell_memory(tops: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[str]:
+def _tell_memory(tops: Sequence[TracedCompile], place: Placer) -> Iterator[str]:
     seen = [
         (compiled.peak_rss_bytes - compiled.rss_before_bytes, compiled)
         for compiled in tops
@@ -162,13 +162,13 @@ def _tell_memory(tops: Sequence[TracedCompile], place: Callable[..., str]) -> It
     if rise >= _MUCH_MEMORY and highest.peak_rss_bytes is not None:
         yield (
             f"Memory rose most, by {format_bytes(rise)} to {format_bytes(highest.peak_rss_bytes)}, in the compile of "
-            f"{PURPOSES[highest.purpose]} in {place(highest)}."
+            f"{PURPOSES[highest.purpose]} in {place(highest.asked_by)}."
         )
 
 
-def _tell_failures(tops: Sequence[TracedCompile], place: Callable[..., str]) -> Iterator[str]:
+def _tell_failures(tops: Sequence[TracedCompile], place: Placer) -> Iterator[str]:
     for compiled in tops:
         if compiled.failure:
             call = f" (`{short_name(compiled.library_calls[0])}`)" if compiled.library_calls else ""
             why = clean_line(compiled.failure)[:_LONGEST_FAILURE].replace("`", "'")
-            yield f"A compile in {place(compiled)}{call} ended without a function: {why}."
+            yield f"A compile in {place(compiled.asked_by)}{call} ended without a function: {why}."
