@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 
 from builders import MIB, make_environment
-from firstgrad.observe.compiles import CacheCounts, CodeLine, CompileKind, Purpose, TracedCompile
+from firstgrad.observe.compiles import CacheCounts, CompileKind, Purpose, TracedCompile
 from firstgrad.observe.events import CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.stacks import CodeLine
 from firstgrad.record import Phase
 from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, SourceFile, TracedProcess
 

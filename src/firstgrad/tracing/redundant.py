@@ -20,7 +20,8 @@ from firstgrad.units import clean_line, format_bytes, format_count, format_secon
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from firstgrad.observe.compiles import CodeLine, TracedCompile
+    from firstgrad.observe.compiles import TracedCompile
+    from firstgrad.observe.stacks import CodeLine
 
 LEAST_SECONDS = 0.1
 """Less is nobody's trouble, and no finding."""
