@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.model import Model
 from firstgrad.pose.spec import (
@@ -26,8 +26,10 @@ from firstgrad.record import (
     Check,
     Counts,
     Doubt,
+    DrawCheck,
     Environment,
     Failure,
+    FirstDraw,
     GroupFiniteness,
     HostFingerprint,
     Memory,
@@ -105,11 +107,29 @@ def external_models() -> st.SearchStrategy[Model]:
 
 def cases() -> st.SearchStrategy[Case]:
     """Draw cases."""
+    return gradients() | draws()
+
+
+def draws() -> st.SearchStrategy[Case]:
+    """Draw cases in which a sampler draws."""
+    jax = st.just(BackendName.JAX)
+    known = {"model": pose_specs() | external_models(), "target": st.just(Target.FIRST_DRAW), "chains": _small}
+    return st.builds(Case, backend=jax, sampler=st.sampled_from(Sampler), **known) | st.builds(
+        Case,
+        backend=jax,
+        sampler=st.sampled_from([Sampler.AUTO, Sampler.NUTPIE]),
+        gradient_backend=st.sampled_from(GradientBackend),
+        **known,
+    )
+
+
+def gradients() -> st.SearchStrategy[Case]:
+    """Draw cases of a gradient."""
     return st.builds(
         Case,
         model=pose_specs() | external_models(),
         backend=st.sampled_from(BackendName),
-        target=st.sampled_from(Target),
+        target=st.sampled_from([Target.DLOGP, Target.LOGP_DLOGP]),
         scenario=st.sampled_from(Scenario),
         evaluations=st.integers(0, 10**12),
         time_limit_seconds=st.none() | _positive,
@@ -138,6 +158,7 @@ def checks() -> st.SearchStrategy[Check]:
         mismatches=tuples(st.builds(Mismatch, index=tuples(_counts), expected=_seconds, got=_seconds)),
         finiteness=tuples(st.builds(GroupFiniteness, values=_counts)),
         points=_counts,
+        draws=st.none() | st.builds(DrawCheck, not_finite=tuples(_texts), moved=st.none() | _counts),
     )
 
 
@@ -160,6 +181,8 @@ def records() -> st.SearchStrategy[Record]:
         phases=tuples(phases),
         time_to_first_gradient_seconds=st.none() | _seconds,
         time_to_first_gradient_cpu_seconds=st.none() | _seconds,
+        time_to_first_draw_seconds=st.none() | _seconds,
+        draw=st.none() | st.builds(FirstDraw, seconds=tuples(_seconds)),
         initial_point_seconds=_seconds,
         gc_seconds=_seconds,
         rewrite_passes=tuples(st.builds(RewritePass, nodes_before=st.none() | _counts)),
@@ -190,6 +213,7 @@ def with_clocks_that_agree(record: Record) -> Record:
         memory=memory,
         time_to_first_gradient_seconds=None if record.time_to_first_gradient_seconds is None else now,
         time_to_first_gradient_cpu_seconds=None if record.time_to_first_gradient_cpu_seconds is None else now,
+        time_to_first_draw_seconds=None if record.time_to_first_draw_seconds is None else now,
         initial_point_seconds=0.25,
         gc_seconds=0.0,
         evaluation_seconds=tuple(0.0 for _ in record.evaluation_seconds),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from firstgrad.codec import LATER
 from firstgrad.errors import SpecError
 from firstgrad.model import Model, as_model
 from firstgrad.units import require_count
@@ -32,10 +33,31 @@ class BackendName(StrEnum):
 
 
 class Target(StrEnum):
-    """What is compiled: the gradient, or value and gradient together, as NUTS does."""
+    """What is waited for: the gradient, value and gradient together, as NUTS uses, or each chain's first draw."""
 
     DLOGP = "dlogp"
     LOGP_DLOGP = "logp_dlogp"
+    FIRST_DRAW = "first_draw"
+
+
+class Sampler(StrEnum):
+    """Who draws: PyMC itself, in Python; nutpie, in Rust; NumPyro or BlackJAX, in JAX.
+
+    ``auto``: whom ``pm.sample`` takes where nobody is named.
+    """
+
+    AUTO = "auto"
+    PYMC = "pymc"
+    NUTPIE = "nutpie"
+    NUMPYRO = "numpyro"
+    BLACKJAX = "blackjax"
+
+
+class GradientBackend(StrEnum):
+    """Who differentiates the log-density that nutpie takes from JAX."""
+
+    JAX = "jax"
+    PYTENSOR = "pytensor"
 
 
 class Scenario(StrEnum):
@@ -61,14 +83,53 @@ class Case:
     evaluations: int = 200  # how many steady-state calls are timed; 0 for none
     time_limit_seconds: float | None = 3600.0  # after this the worker's process tree is killed
     memory_limit_bytes: int | None = None  # above this resident size of the process tree, the tree is killed
+    sampler: Sampler = field(default=Sampler.AUTO, metadata=LATER)  # this and the next two: of ``first_draw`` alone
+    gradient_backend: GradientBackend | None = field(default=None, metadata=LATER)  # none: nutpie's own default
+    chains: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
         require_count("evaluations", self.evaluations, least=0)
+        require_count("chains", self.chains, least=1)
+        self._check_draw()
         for name in ("time_limit_seconds", "memory_limit_bytes"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
                 raise SpecError(name, f"expected a positive number or none, got {limit!r}")
+
+    def _check_draw(self) -> None:
+        """Refuse what no sampler can do, and a sampler where nothing is drawn."""
+        if not self.is_draw:
+            given = {
+                "--sampler": self.sampler is not Sampler.AUTO,
+                "--gradient-backend": self.gradient_backend is not None,
+                "--chains": self.chains != 1,
+            }
+            for name in (name for name, is_given in given.items() if is_given):
+                raise SpecError(name, "is for --target first_draw")
+            return
+        check_sampler(self.sampler, self.backend)
+        if self.gradient_backend is not None:
+            if self.sampler not in (Sampler.AUTO, Sampler.NUTPIE):
+                raise SpecError("--gradient-backend", f"is nutpie's; {self.sampler} has no such choice")
+            if self.backend not in (BackendName.JAX, BackendName.FAKE):
+                raise SpecError(
+                    "--gradient-backend", f"is a choice of nutpie with backend jax, not with {self.backend}"
+                )
+
+    @property
+    def is_draw(self) -> bool:
+        """Whether it is a sampler that is waited for."""
+        return self.target is Target.FIRST_DRAW
+
+    @property
+    def wanted(self) -> str:
+        """Say what is waited for: the target, and of a draw whose it is."""
+        if not self.is_draw:
+            return str(self.target)
+        gradient = f" with {self.gradient_backend}'s gradient" if self.gradient_backend else ""
+        chains = f", {self.chains} chains" if self.chains > 1 else ""
+        return f"{self.target} by {self.sampler}{gradient}{chains}"
 
     @property
     def id(self) -> str:
@@ -86,4 +147,21 @@ class Case:
         return replace(self, evaluations=0, time_limit_seconds=None, memory_limit_bytes=None).id
 
     def __str__(self) -> str:
-        return f"{self.model}, {self.backend}, {self.target}, {self.scenario}"
+        return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}"
+
+
+_BACKENDS_OF = {
+    Sampler.AUTO: (BackendName.C, BackendName.NUMBA, BackendName.JAX),
+    Sampler.PYMC: (BackendName.C, BackendName.NUMBA, BackendName.JAX),
+    Sampler.NUTPIE: (BackendName.NUMBA, BackendName.JAX),
+    Sampler.NUMPYRO: (BackendName.JAX,),
+    Sampler.BLACKJAX: (BackendName.JAX,),
+}
+
+
+def check_sampler(sampler: Sampler, backend: BackendName) -> None:
+    """Refuse a backend that a sampler doesn't draw with; raises SpecError."""
+    known = _BACKENDS_OF[sampler]
+    if backend not in (*known, BackendName.FAKE):
+        who = "pm.sample" if sampler is Sampler.AUTO else sampler
+        raise SpecError("--backend", f"{who} takes {' or '.join(known)}, not {backend}")

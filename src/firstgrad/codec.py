@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from firstgrad.errors import FirstgradError
@@ -14,6 +14,8 @@ from firstgrad.units import MOST_DIGITS
 if TYPE_CHECKING:
     from cattrs import Converter
 
+LATER = {"later": True}
+"""Metadata of a dataclass's field that came after others were stored: it is written only where it isn't its default."""
 _PLAIN = {bool, int, float, str}
 _SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -84,10 +86,22 @@ def _converter() -> Converter:
     for kind in (bool, int, str):
         # By class: cattrs asks its own hooks for these, which convert, before any that goes by a condition.
         converter.register_structure_hook(kind, _exact(kind))
+    converter.register_unstructure_hook_factory(_has_later, functools.partial(_without_defaults, converter))
     converter.register_structure_hook_factory(_is_flat, functools.partial(_flat_from_dict, converter))
     converter.register_structure_hook_func(_is_tuple, functools.partial(_tuple_from_list, converter))
     converter.register_structure_hook_func(_is_scalar, _scalar_from_plain)
     return converter
+
+
+def _has_later(kind: Any) -> bool:
+    return is_dataclass(kind) and any("later" in field.metadata for field in fields(kind))
+
+
+def _without_defaults(converter: Converter, kind: Any) -> Any:
+    from cattrs.gen import make_dict_unstructure_fn, override
+
+    later: Any = {field.name: override(omit_if_default=True) for field in fields(kind) if "later" in field.metadata}
+    return make_dict_unstructure_fn(kind, converter, **later)
 
 
 def _is_scalar(kind: Any) -> bool:

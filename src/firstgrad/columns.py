@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import Scenario
+from firstgrad.case import Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
 from firstgrad.model import Model
-from firstgrad.record import FIRST_GRADIENT_PHASES, Doubt, Phase, Status
+from firstgrad.record import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Doubt, Phase, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,6 +70,8 @@ class Column:
     """Of its numbers."""
     version: str = "1"
     """Of a metric: changes only when the number's meaning does; numbers of different versions are never compared."""
+    targets: frozenset[Target] = frozenset(Target)
+    """Of a metric: for which targets there can be one."""
 
     @property
     def is_deterministic(self) -> bool:
@@ -77,8 +79,23 @@ class Column:
         return self.unit is not Unit.SECONDS
 
 
-def _column(role: Role, name: str, read: Callable[[Record], Any], title: str = "", unit: Unit = Unit.TEXT) -> Column:
-    return Column(name=name, title=title or name.replace("_", " "), role=role, read=read, unit=unit)
+_GRADIENTS, _DRAWS = frozenset(Target) - {Target.FIRST_DRAW}, frozenset({Target.FIRST_DRAW})
+
+
+def _column(
+    role: Role,
+    name: str,
+    read: Callable[[Record], Any],
+    title: str = "",
+    unit: Unit = Unit.TEXT,
+    targets: frozenset[Target] = frozenset(Target),
+) -> Column:
+    return Column(name=name, title=title or name.replace("_", " "), role=role, read=read, unit=unit, targets=targets)
+
+
+def _targets_of(phase: Phase) -> frozenset[Target]:
+    draws, gradients = phase in FIRST_DRAW_PHASES, phase in FIRST_GRADIENT_PHASES
+    return frozenset(Target) if draws is gradients or phase is Phase.BUILD else _DRAWS if draws else _GRADIENTS
 
 
 def _phase(phase: Phase) -> Callable[[Record], float | None]:
@@ -101,7 +118,7 @@ def _evaluation_seconds(record: Record) -> float | None:
     return statistics.median(record.evaluation_seconds) if record.evaluation_seconds else None
 
 
-_FIRST_GRADIENT, _PEAK_MEMORY = "time_to_first_gradient", "peak_memory"
+_FIRST_GRADIENT, _FIRST_DRAW, _PEAK_MEMORY = "time_to_first_gradient", "time_to_first_draw", "peak_memory"
 _identity, _axis, _condition, _limit, _mark, _metric = (functools.partial(_column, role) for role in Role)
 
 COLUMNS: tuple[Column, ...] = (
@@ -115,6 +132,9 @@ COLUMNS: tuple[Column, ...] = (
     _axis("backend", lambda record: str(record.case.backend)),
     _axis("target", lambda record: str(record.case.target)),
     _axis("scenario", lambda record: str(record.case.scenario)),
+    _axis("sampler", lambda record: str(record.case.sampler) if record.case.is_draw else None),
+    _axis("gradient_backend", lambda record: record.case.gradient_backend and str(record.case.gradient_backend)),
+    _axis("chains", lambda record: record.case.chains if record.case.is_draw else None, unit=Unit.COUNT),
     _condition("conditions", lambda record: record.environment.conditions),
     _condition("host", lambda record: record.environment.host.digest),
     _condition("device", lambda record: record.environment.device or "cpu"),
@@ -127,6 +147,7 @@ COLUMNS: tuple[Column, ...] = (
     _mark("status", lambda record: str(record.status)),
     _mark("reason", why_unusable, "why its numbers don't count"),
     _mark("verdict", lambda record: str(record.check.verdict)),
+    _mark("drew", lambda record: record.draw and str(record.draw.sampler), "sampler that drew"),
     _mark("doubts", lambda record: " ".join(record.doubts)),
     _mark("label", lambda record: record.environment.label),
     _mark("git_commit", lambda record: record.environment.git_commit),
@@ -138,19 +159,29 @@ COLUMNS: tuple[Column, ...] = (
         lambda record: record.time_to_first_gradient_seconds,
         "time to first gradient",
         Unit.SECONDS,
+        _GRADIENTS,
     ),
     _metric(
         "time_to_first_gradient_cpu",
         lambda record: record.time_to_first_gradient_cpu_seconds,
         "CPU time to first gradient",
         Unit.SECONDS,
+        _GRADIENTS,
+    ),
+    _metric(_FIRST_DRAW, lambda record: record.time_to_first_draw_seconds, "time to first draw", Unit.SECONDS, _DRAWS),
+    _metric(
+        "time_to_first_draw_cpu",
+        lambda record: record.time_to_first_draw_cpu_seconds,
+        "CPU time to first draw",
+        Unit.SECONDS,
+        _DRAWS,
     ),
     *(
-        _metric(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS)
+        _metric(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS, _targets_of(phase))
         for phase in Phase
         if phase is not Phase.EVALUATE  # that one's length is how many calls were asked for
     ),
-    _metric("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS),
+    _metric("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS, _GRADIENTS),
     _metric(_PEAK_MEMORY, _part("memory", "peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
     _metric("retained_memory", _part("memory", "retained_bytes"), "retained memory", Unit.BYTES),
     _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT),
@@ -178,6 +209,16 @@ FRAME_COLUMNS: tuple[str, ...] = (
 def metric_named(name: str) -> Column:
     """Return a metric by its name; raises KeyError where there is none."""
     return {metric.name: metric for metric in METRICS}[name]
+
+
+def first_metric(target: Target) -> Column:
+    """Return the metric that a target is named after: the time to it."""
+    return metric_named(_FIRST_DRAW if target is Target.FIRST_DRAW else _FIRST_GRADIENT)
+
+
+def metrics_of(target: Target) -> tuple[Column, ...]:
+    """Return the metrics that there can be of a target, in the order of `METRICS`."""
+    return tuple(metric for metric in METRICS if target in metric.targets)
 
 
 def cells_of(record: Record) -> dict[str, Cell]:
@@ -275,7 +316,7 @@ def end_seconds(record: Record) -> float | None:
     if record.memory is not None and record.memory.timeline:
         ends.append(record.memory.timeline[-1].at_seconds)
     if record.phases:
-        ends.append(_ended(record, record.phases[-1].phase))
+        ends.append(record.phases[-1].began_seconds + record.phases[-1].wall_seconds)
     return max(ends, default=None)
 
 
@@ -294,6 +335,11 @@ def find_known(record: Record) -> Known:
     if (bytes_seen := _peak_bytes(record)) is not None:
         known.bounds[_PEAK_MEMORY] = bytes_seen
     if Doubt.SUSPENDED in record.doubts:
+        return known
+    if record.case.is_draw:
+        build = record.phase(Phase.BUILD)
+        if record.time_to_first_draw_seconds is None and build is not None and end is not None:
+            _keep_positive(known.bounds, _FIRST_DRAW, end - _ended(record, Phase.BUILD))
         return known
     if record.time_to_first_gradient_seconds is None:
         seconds = _first_gradient_seconds(record, end)

@@ -31,7 +31,7 @@ SUSPENDED_SECONDS = 0.05
 
 ADVICE = {
     Doubt.SCENARIO_CONTRADICTED: "the cache counters contradict the scenario, so this is no such measurement",
-    Doubt.UNACCOUNTED_TIME: "more than 3% of the time to first gradient belongs to no phase; please report it",
+    Doubt.UNACCOUNTED_TIME: "more than 3% of the measured window belongs to no phase; please report it",
     Doubt.HIGH_LOAD: "the machine was busy before the sample; compare processor seconds, or measure again",
     Doubt.NO_BYTECODE: (
         "PyMC was imported without compiled bytecode, which makes importing slow. Unset "
@@ -60,14 +60,16 @@ ADVICE = {
 def find_doubts(record: Record) -> tuple[Doubt, ...]:
     """Find what may spoil a record, in the order of the catalogue."""
     environment = record.environment
-    unaccounted, whole = record.unaccounted_seconds, record.time_to_first_gradient_seconds
+    unaccounted, whole, draws = record.unaccounted_seconds, record.window_seconds, record.check.draws
     evaluated = record.phase(Phase.EVALUATE) is not None
     found = {
         Doubt.SCENARIO_CONTRADICTED: record.caches is not None and not record.caches.is_proven,
         Doubt.UNACCOUNTED_TIME: (unaccounted or 0.0) > max(UNACCOUNTED_FRACTION * (whole or 0.0), UNACCOUNTED_SECONDS),
         Doubt.HIGH_LOAD: environment.load_before > LOAD_PER_CORE * environment.host.cores,
         Doubt.NO_BYTECODE: environment.bytecode is False,
-        Doubt.NOT_FINITE: record.check.n_not_finite > 0 or bool(record.check.logp_not_finite),
+        Doubt.NOT_FINITE: (
+            record.check.n_not_finite > 0 or bool(record.check.logp_not_finite) or bool(draws and draws.not_finite)
+        ),
         Doubt.FEW_EVALUATIONS: evaluated and len(record.evaluation_seconds) < FEW_EVALUATIONS,
         Doubt.SUSPENDED: record.suspended_seconds >= SUSPENDED_SECONDS,
         Doubt.DISCRETE_FIXED: bool(record.check.held),
@@ -105,6 +107,7 @@ def _beyond(record: Record) -> Iterator[str]:
     seconds: list[float | None] = [
         *(each for phase in record.phases for each in (phase.began_seconds, phase.wall_seconds, phase.cpu_seconds)),
         *(record.time_to_first_gradient_seconds, record.time_to_first_gradient_cpu_seconds, record.gc_seconds),
+        *(record.time_to_first_draw_seconds, record.time_to_first_draw_cpu_seconds),
         *(record.initial_point_seconds, *record.evaluation_seconds, *(point.at_seconds for point in points)),
     ]
     sizes = [phase.peak_rss_bytes for phase in record.phases] + [phase.self_peak_rss_bytes for phase in record.phases]
@@ -120,9 +123,10 @@ def _beyond(record: Record) -> Iterator[str]:
 
 
 def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:
-    whole, cores = record.time_to_first_gradient_seconds, record.environment.host.cores
+    whole, cores = record.window_seconds, record.environment.host.cores
+    name = "the time to first draw" if record.case.is_draw else "the time to first gradient"
     durations = (
-        ("the time to first gradient", (whole or 0.0, record.time_to_first_gradient_cpu_seconds or 0.0)),
+        (name, (whole or 0.0, record.window_cpu_seconds or 0.0)),
         ("what was timed", (record.gc_seconds, record.initial_point_seconds, *record.evaluation_seconds)),
     )
     for what, values in durations:
@@ -137,7 +141,7 @@ def _impossible(record: Record, lasted_seconds: float) -> Iterator[str]:
         spans.append((str(phase.phase), phase.wall_seconds, phase.cpu_seconds, min(end, lasted_seconds)))
     yield from impossible_spans(spans, cores)
     if (record.unaccounted_seconds or 0.0) < -CLOCKS_DIFFER_SECONDS:
-        yield f"the time to first gradient is {whole:.3f} s, and its phases took longer"
+        yield f"{name} is {whole:.3f} s, and its phases took longer"
     evaluate, evaluations = record.phase(Phase.EVALUATE), sum(record.evaluation_seconds)
     if evaluate is not None and evaluations > evaluate.wall_seconds + CLOCKS_DIFFER_SECONDS:
         yield f"evaluations took {evaluations:.3f} s of the {evaluate.wall_seconds:.3f} s of their phase"

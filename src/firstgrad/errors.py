@@ -7,6 +7,7 @@
     ├── ModelError           the user's model reference or factory is wrong
     │   └── UnknownModelError   there is no such file, function or parameter
     ├── BackendUnavailable   a package or compiler is missing
+    ├── SamplerUnavailable   a sampler's package is missing
     ├── UnavailableError     an installed release lacks what is read of it
     ├── PythonEnvironmentError  a Python environment cannot be made or used
     ├── WorkerError          a worker said something that cannot be understood
@@ -75,6 +76,26 @@ class BackendUnavailable(FirstgradError):  # noqa: N818 - the name users meet in
         self.backend = backend
         self.missing = missing
         self.install = install
+
+
+class SamplerUnavailable(FirstgradError):  # noqa: N818 - as BackendUnavailable
+    """A sampler's package is missing.
+
+    Parameters
+    ----------
+    sampler : str
+        Its name, which is its package's.
+    """
+
+    def __init__(self, sampler: str) -> None:
+        super().__init__(
+            f"sampler {str(sampler)!r} needs the package {sampler}, which is not here. "
+            f'Install it: pip install "firstgrad[{sampler}]"'
+        )
+
+
+MISSING_KINDS = frozenset({BackendUnavailable.__name__, SamplerUnavailable.__name__})
+"""Kinds of failure that say what isn't installed: nothing is wrong with the case."""
 
 
 class PythonEnvironmentError(FirstgradError):

@@ -7,10 +7,15 @@ One module although it is long: it is one schema under one version, and most of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from firstgrad.case import Case
+from firstgrad.case import Case, Sampler
+from firstgrad.codec import LATER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCHEMA_VERSION = 3
 """Version of what is stored: records, the store's tables, profiles and sampling runs. Formats of other versions are
@@ -34,11 +39,15 @@ class Phase(StrEnum):
 
     IMPORT = "import"
     BUILD = "build"
+    START_POINT = "start_point"
     LOGP_GRAPH = "logp_graph"
     GRAD_GRAPH = "grad_graph"
     REWRITE = "rewrite"
     LINK = "link"
+    WRAPPERS = "wrappers"
+    OTHER_FUNCTIONS = "other_functions"
     FIRST_CALL = "first_call"
+    FIRST_DRAW = "first_draw"
     EVALUATE = "evaluate"
 
 
@@ -52,17 +61,37 @@ FIRST_GRADIENT_PHASES = (
 )
 """The phases between the start of `build` and the first gradient."""
 
+FIRST_DRAW_PHASES = (
+    Phase.START_POINT,
+    Phase.LOGP_GRAPH,
+    Phase.GRAD_GRAPH,
+    Phase.REWRITE,
+    Phase.LINK,
+    Phase.WRAPPERS,
+    Phase.OTHER_FUNCTIONS,
+    Phase.FIRST_CALL,
+    Phase.FIRST_DRAW,
+)
+"""The phases between the built model and the first draw of every chain.
+
+Those of the log-density's function are called as in a first gradient; ``start_point``, ``wrappers`` and
+``other_functions`` are whole compiles, and ``first_draw`` is what the sampler itself does. A sampler goes back and
+forth between them, so a record may have several stretches of one phase.
+"""
+
 
 class Verdict(StrEnum):
     """What the check of the results said.
 
     ``no_oracle``: a user's own model, whose file offers none: finiteness and a slope were looked at.
+    ``drew``: every chain drew; `DrawCheck` says what was looked at.
     ``unchecked``: nothing came that far.
     """
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
     NO_ORACLE = "no_oracle"
+    DREW = "drew"
     UNCHECKED = "unchecked"
 
 
@@ -189,6 +218,25 @@ class Slope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawCheck:
+    """What was looked at of the chains' first draws."""
+
+    not_finite: tuple[str, ...] = ()  # variables with a NaN or infinite value in some chain's draws
+    moved: int | None = None  # chains whose draws stand at different places; none where only one draw is told
+    diverging: int = 0  # chains whose draws diverged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstDraw:
+    """Who drew, and when each chain had its first draw."""
+
+    sampler: Sampler  # of `auto`, the one that was taken
+    reason: str  # why that one; '' where it was asked for
+    seconds: tuple[float, ...] = ()  # from the built model to the first draw of each chain, in the order of the chains
+    unavailable: tuple[str, ...] = ()  # what this release doesn't tell, each with the reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What the results are worth."""
 
@@ -201,6 +249,7 @@ class Check:
     """Terms of the log-density that are NaN or infinite at the start point: free and observed variables, potentials."""
     held: tuple[str, ...] = ()  # discrete variables, which have no gradient and stay at their start values
     slope: Slope | None = None  # of a user's own model, for which there is no oracle
+    draws: DrawCheck | None = field(default=None, metadata=LATER)  # of a first draw
 
     @property
     def n_not_finite(self) -> int:
@@ -348,6 +397,10 @@ class Record:
     time_to_first_gradient_seconds: float | None = None
     """From the start of `build` to the end of `first_call`, by one clock."""
     time_to_first_gradient_cpu_seconds: float | None = None  # processor time of the same window, children included
+    time_to_first_draw_seconds: float | None = field(default=None, metadata=LATER)
+    """From the built model to the first draw of the last chain."""
+    time_to_first_draw_cpu_seconds: float | None = field(default=None, metadata=LATER)
+    draw: FirstDraw | None = field(default=None, metadata=LATER)
     initial_point_seconds: float = 0.0  # spent on finding a start point of a user's model; outside of the window above
     gc_seconds: float = 0.0  # spent in Python's garbage collector within the window
     suspended_seconds: float = 0.0
@@ -371,19 +424,53 @@ class Record:
     schema_version: int = SCHEMA_VERSION  # `SCHEMA_VERSION` of the writer
 
     def phase(self, phase: Phase) -> PhaseRecord | None:
-        """Find a phase; none where the sample did not get that far."""
-        return next((each for each in self.phases if each.phase is phase), None)
+        """Find a phase, its stretches put together; none where the sample did not get that far."""
+        stretches = [each for each in self.phases if each.phase is phase]
+        if len(stretches) < 2:  # noqa: PLR2004 - nothing to put together
+            return next(iter(stretches), None)
+        return replace(
+            stretches[0],
+            wall_seconds=sum(each.wall_seconds for each in stretches),
+            cpu_seconds=sum(each.cpu_seconds for each in stretches),
+            peak_rss_bytes=_most(each.peak_rss_bytes for each in stretches),
+            self_peak_rss_bytes=_most(each.self_peak_rss_bytes for each in stretches),
+        )
+
+    @property
+    def whole_phases(self) -> tuple[PhaseRecord, ...]:
+        """The phases, each once, in the order in which they began."""
+        names = dict.fromkeys(each.phase for each in self.phases)
+        return tuple(found for name in names if (found := self.phase(name)) is not None)
+
+    @property
+    def window_phases(self) -> tuple[Phase, ...]:
+        """The phases that the time to the case's target is made of."""
+        return FIRST_DRAW_PHASES if self.case.is_draw else FIRST_GRADIENT_PHASES
+
+    @property
+    def window_seconds(self) -> float | None:
+        """The time to the case's target: the first gradient, or the first draw."""
+        return self.time_to_first_draw_seconds if self.case.is_draw else self.time_to_first_gradient_seconds
+
+    @property
+    def window_cpu_seconds(self) -> float | None:
+        """Processor time of the same window."""
+        return self.time_to_first_draw_cpu_seconds if self.case.is_draw else self.time_to_first_gradient_cpu_seconds
 
     @property
     def longest_phase(self) -> PhaseRecord:
-        """The longest of the phases up to the first gradient; raises ValueError where none ended."""
-        counted = (each for each in self.phases if each.phase in FIRST_GRADIENT_PHASES)
+        """The longest of the phases up to the target; raises ValueError where none ended."""
+        counted = (each for each in self.whole_phases if each.phase in self.window_phases)
         return max(counted, key=lambda each: each.wall_seconds)
 
     @property
     def unaccounted_seconds(self) -> float | None:
-        """Part of the time to first gradient that no phase explains."""
-        if self.time_to_first_gradient_seconds is None:
+        """Part of the time to the target that no phase explains."""
+        if self.window_seconds is None:
             return None
-        explained = sum(each.wall_seconds for each in self.phases if each.phase in FIRST_GRADIENT_PHASES)
-        return self.time_to_first_gradient_seconds - explained
+        explained = sum(each.wall_seconds for each in self.phases if each.phase in self.window_phases)
+        return self.window_seconds - explained
+
+
+def _most(sizes: Iterable[int | None]) -> int | None:
+    return max((size for size in sizes if size is not None), default=None)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.case import BackendName, Case, Target
+from firstgrad.case import BackendName, Case, Sampler, Target
 from firstgrad.model import Model
 from firstgrad.pose.spec import Missing, PoseSpec
 from firstgrad.record import Status
 from firstgrad.sampling.launch import sample_case
-from firstgrad.sampling.plan import DrawsNow, Sampler, SamplingPlan, SamplingStage, StageBegan
+from firstgrad.sampling.plan import DrawsNow, SamplingPlan, SamplingStage, StageBegan
 from helpers import MIB, linux_only, wait_for
 
 pytestmark = linux_only

@@ -12,7 +12,7 @@ from builders import firstgrad, make_case, make_environment, memory
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli.sample import make_result, show_sampling
 from firstgrad.codec import from_json, to_json
-from firstgrad.errors import SpecError
+from firstgrad.errors import SamplerUnavailable, SpecError
 from firstgrad.measure.events import MemoryNow, Started
 from firstgrad.record import CacheUse, Failure, GroupFiniteness, Status
 from firstgrad.sampling import launch
@@ -20,7 +20,6 @@ from firstgrad.sampling.plan import (
     DrawCounts,
     DrawsNow,
     Sampler,
-    SamplerUnavailable,
     SamplingPlan,
     SamplingRun,
     SamplingStage,
@@ -135,7 +134,7 @@ def test_without_options_pymc_draws_twenty_after_a_hundred_on_numba(sample):
         (make_run(start=StartGradient(logp=float("nan"), finiteness=FINITE)), 1),
         (make_run(stuck_chains=1), 1),
         (SpecError("backend", "nutpie takes numba or jax"), 2),
-        (SamplerUnavailable("nutpie is not here"), 2),
+        (SamplerUnavailable("nutpie"), 2),
         (failed_run(), 3),
         (stuck_run(status=Status.TIMEOUT, failure=Failure(kind="TimeLimit", message="stopped")), 3),
         (KeyboardInterrupt(), 130),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.backends.base import BuiltModel
+from firstgrad.backends.draws import nutpie_reason
 from firstgrad.errors import ModelError
 from firstgrad.measure.events import Conditions, Imported
 from firstgrad.record import Status
@@ -29,7 +30,6 @@ from firstgrad.sampling.plan import (
 )
 from firstgrad.sampling.samplers import (
     NutpieProgress,
-    _nutpie_reason,
     _read_nutpie_trace,
     _read_pymc_draw,
     sample_with_nutpie,
@@ -346,7 +346,7 @@ def test_the_reason_of_a_refusal_is_one_line_without_addresses():
     error = RuntimeError(
         "All points failed\n\nCaused by:\n    bad gradient\n    \n    Stack backtrace:\n  0: <unknown>\n"
     )
-    assert _nutpie_reason(error) == "All points failed, caused by: bad gradient"
+    assert nutpie_reason(error) == "All points failed, caused by: bad gradient"
 
 
 # What a run that isn't true becomes

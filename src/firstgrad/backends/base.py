@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.case import BackendName, Target
+    from firstgrad.case import BackendName, Case, Sampler, Target
     from firstgrad.model import Model
     from firstgrad.observe.disk_cache import CacheEntry
     from firstgrad.points import Group, Point
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.spec import PoseSpec
-    from firstgrad.record import RewritePass
+    from firstgrad.record import DrawCheck, RewritePass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,9 @@ class Backend(Protocol):
     def start_point(self, built: BuiltModel) -> Point:
         """Find a start point for a model whose factory gave none."""
 
+    def any_point(self, built: BuiltModel) -> Point:
+        """Find a point for its shapes, without a compiler."""
+
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write the graph of the log-density."""
 
@@ -133,6 +136,21 @@ class Backend(Protocol):
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite and link."""
+
+    def import_sampler(self, sampler: Sampler) -> None:
+        """Import a sampler; called before `import_modules`. Raises SamplerUnavailable where it is missing."""
+
+    def choose_sampler(self, built: BuiltModel, case: Case) -> tuple[Sampler, str]:
+        """Say who is to draw, and why where that was left open."""
+
+    def draw(
+        self, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
+    ) -> tuple[DrawCheck, tuple[str, ...]]:
+        """Compile all that a sampler needs, and draw; `drew` is told each chain's number with its first draw.
+
+        It may be told from another thread, and more than once. Returned is what the draws are worth, and what this
+        release doesn't tell.
+        """
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density callable without the compiled function and without a compiler; slow.

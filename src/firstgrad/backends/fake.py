@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled, pose_oracle
-from firstgrad.case import BackendName, Target
-from firstgrad.record import RewritePass
+from firstgrad.case import BackendName, Sampler, Target
+from firstgrad.record import DrawCheck, RewritePass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import Hooks
+    from firstgrad.case import Case
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
 
@@ -75,6 +76,8 @@ class FakeBackend:
         """Never needed: `load` gives one."""
         return dict(built.initial or {})
 
+    any_point = start_point
+
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write no graph."""
         return built
@@ -91,8 +94,7 @@ class FakeBackend:
 
         hooks.passing("fake_pass", 1, 1, 1)
         hooks.rewrite_ended()
-        if folder := os.environ.get("NUMBA_CACHE_DIR"):
-            self._use_cache(Path(folder) / "fake.1.nbc")
+        self._use_cache()
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
             if not isinstance(built.model, tuple):
@@ -105,6 +107,25 @@ class FakeBackend:
 
         passes = (RewritePass(name="fake_pass", wall_seconds=0.0, nodes_before=1, nodes_after=1),)
         return Compiled(call=call, nodes_before=1, nodes_after=1, nodes_by_type=(("Fake", 1),), rewrite_passes=passes)
+
+    def import_sampler(self, sampler: Sampler) -> None:
+        """Import nothing."""
+
+    def choose_sampler(self, built: BuiltModel, case: Case) -> tuple[Sampler, str]:  # noqa: ARG002 - the protocol's
+        """Take PyMC's own where nobody is named."""
+        return (Sampler.PYMC, "there is no other") if case.sampler is Sampler.AUTO else (case.sampler, "")
+
+    def draw(
+        self, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
+    ) -> tuple[DrawCheck, tuple[str, ...]]:
+        """Use the cache as `compile` does, and draw nothing; a user's object may have a `sample` of its own."""
+        self._use_cache()
+        sample = getattr(built.model, "sample", None)
+        if sample is not None:
+            return sample(case, sampler, drew), ()
+        for chain in range(case.chains):
+            drew(chain)
+        return DrawCheck(moved=case.chains), ()
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Ask the oracle; a user's model has a log-density of zero, as its gradient is."""
@@ -123,7 +144,11 @@ class FakeBackend:
         """Tell of the file once written."""
         self._tell = tell
 
-    def _use_cache(self, entry: Path) -> None:
+    def _use_cache(self) -> None:
+        folder = os.environ.get("NUMBA_CACHE_DIR")
+        if not folder:
+            return
+        entry = Path(folder) / "fake.1.nbc"
         if entry.exists():
             entry.read_bytes()
         else:

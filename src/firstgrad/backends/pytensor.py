@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Answer, BuiltModel, Compiled, pose_oracle
-from firstgrad.case import Target
-from firstgrad.errors import ModelError, UnavailableError
+from firstgrad.case import Sampler, Target
+from firstgrad.errors import ModelError, SamplerUnavailable, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_call
 from firstgrad.observe.rewriting import MarkedMode, read_passes
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import BackendFacts, Hooks
+    from firstgrad.case import Case
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
+    from firstgrad.record import DrawCheck
 
 
 class PyTensorBackend:
@@ -133,6 +135,14 @@ class PyTensorBackend:
             self._start = built.model, point
         return self._start[1]
 
+    def any_point(self, built: BuiltModel) -> Point:
+        """Ask PyTensor's interpreter where the factory gave no start point."""
+        import pytensor
+        from pytensor.compile.mode import Mode
+
+        with pytensor.config.change_flags(cxx="", mode=Mode("py", None)):
+            return built.initial if built.initial is not None else self.start_point(built)
+
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write the log-density, Jacobians included."""
         return built.model.logp()
@@ -221,6 +231,28 @@ class PyTensorBackend:
                 "(and JAX_ENABLE_X64=0) for the measurement"
             )
         return array
+
+    def import_sampler(self, sampler: Sampler) -> None:
+        """Import a sampler; for `auto` the one that may be taken."""
+        from firstgrad.backends.draws import require_sampler
+
+        with nullcontext() if sampler is not Sampler.AUTO else suppress(SamplerUnavailable):
+            require_sampler(Sampler.NUTPIE if sampler is Sampler.AUTO else sampler)
+
+    def choose_sampler(self, built: BuiltModel, case: Case) -> tuple[Sampler, str]:
+        """Take the one that was asked for, or else whom ``pm.sample`` takes."""
+        from firstgrad.backends.draws import choose_sampler
+
+        return choose_sampler(built.model, case) if case.sampler is Sampler.AUTO else (case.sampler, "")
+
+    def draw(
+        self, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
+    ) -> tuple[DrawCheck, tuple[str, ...]]:
+        """Run ``pm.sample``."""
+        from firstgrad.backends.draws import draw_once
+
+        self._has_compiled = True
+        return draw_once(self, built, case, sampler, drew)
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part."""

@@ -18,7 +18,7 @@ from rich.text import Text
 from firstgrad.cli.console import make_console
 from firstgrad.doubts import why_unusable
 from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
-from firstgrad.record import Phase
+from firstgrad.record import FIRST_DRAW_PHASES, Phase
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
 
@@ -38,6 +38,8 @@ REFRESH_PER_SECOND = 8
 LOG_SECONDS = 10.0
 _BAR_CELLS = 30
 _LONGEST_TITLE = 300
+_CALLED = (Phase.FIRST_CALL, Phase.FIRST_DRAW, Phase.EVALUATE)
+_COMPILING = (*FIRST_DRAW_PHASES, Phase.LINK, Phase.FIRST_CALL)
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
@@ -83,7 +85,7 @@ class Progress:
             case PhaseBegan(phase=phase):
                 self.phase, self._detail, self._phase_began = phase, "", self._clock()
             case PhaseEnded(record=record):
-                self._is_called = self._is_called or record.phase in (Phase.FIRST_CALL, Phase.EVALUATE)
+                self._is_called = self._is_called or record.phase in _CALLED
                 self._done.append(f"{record.phase} {format_seconds(record.wall_seconds)}")
                 self.phase, self._detail, self._phase_began = None, "", self._clock()
             case PassBegan(name=name, number=number, total=total, nodes=nodes):
@@ -103,7 +105,7 @@ class Progress:
         parts = [f"{phase} {now - self._phase_began:.1f} s"]
         if self._detail:
             parts.append(self._detail)
-        if self._units and self.phase in (Phase.LINK, Phase.FIRST_CALL):
+        if self._units and self.phase in _COMPILING:
             parts.append(f"{format_count(self._units, 'unit')} compiled")
         parts += [f"{now - self._began:.1f} s in all", *self._left(now), format_bytes(self._rss_bytes)]
         if self._processes > 1:
@@ -322,8 +324,9 @@ def describe_sample(record: Record) -> str:
     if reason := why_unusable(record):
         return reason
     parts = []
-    if record.time_to_first_gradient_seconds is not None:
-        parts.append(f"first gradient {format_seconds(record.time_to_first_gradient_seconds)}")
+    if record.window_seconds is not None:
+        what = "first draw" if record.case.is_draw else "first gradient"
+        parts.append(f"{what} {format_seconds(record.window_seconds)}")
     if record.memory is not None:
         parts.append(f"peak {format_bytes(record.memory.peak_rss_bytes)}")
     return ", ".join(parts) or str(record.status)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from firstgrad.case import MOST_SAMPLES, BackendName, Case, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Case, GradientBackend, Sampler, Scenario, Target
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS
@@ -189,10 +189,19 @@ class CaseOptions:
     """What is asked of the model."""
 
     backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA
-    target: Annotated[Target, _option("--target", "Gradient alone, or value and gradient as NUTS uses.")] = Target.DLOGP
+    target: Annotated[
+        Target, _option("--target", "Gradient alone, value and gradient as NUTS uses, or the first draw.")
+    ] = Target.DLOGP
     scenario: Annotated[Scenario, _option("--scenario", "cold: empty caches; warm: filled; hot: compiled twice.")] = (
         Scenario.COLD
     )
+    sampler: Annotated[
+        Sampler, _option("--sampler", "Who draws, with --target first_draw; auto: whom pm.sample takes.")
+    ] = Sampler.AUTO
+    gradient_backend: Annotated[
+        GradientBackend | None, _option("--gradient-backend", "Who differentiates for nutpie with jax [pytensor].")
+    ] = None
+    chains: Annotated[int, _option("--chains", "How many draw, with --target first_draw.", min=1)] = 1
     evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
     time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None
@@ -205,6 +214,9 @@ class CaseOptions:
             backend=self.backend,
             target=self.target,
             scenario=self.scenario,
+            sampler=self.sampler,
+            gradient_backend=self.gradient_backend,
+            chains=self.chains,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit,
             memory_limit_bytes=memory_limit_bytes(self.memory_limit),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.case import MOST_SAMPLES, BackendName, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, GradientBackend, Sampler, Scenario, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
@@ -63,7 +63,14 @@ class SweepOptions:
     ] = None
     backend: Annotated[str | None, _axis("--backend", "c, numba, jax [numba].")] = None
     scenario: Annotated[str | None, _axis("--scenario", "cold, warm, hot [cold].")] = None
-    target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp [dlogp].")] = None
+    target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp, first_draw [dlogp].")] = None
+    sampler: Annotated[
+        str | None, _axis("--sampler", "Of first_draw: auto, pymc, nutpie, numpyro, blackjax [auto].")
+    ] = None
+    gradient_backend: Annotated[
+        GradientBackend | None, _option("--gradient-backend", "Who differentiates for nutpie with jax [pytensor].")
+    ] = None
+    chains: Annotated[int, _option("--chains", "How many draw, with --target first_draw.", min=1)] = 1
     one_at_a_time: Annotated[
         bool | None,
         declare(
@@ -98,6 +105,9 @@ class SweepOptions:
             or (tier.backends if tier else (BackendName.NUMBA,)),
             scenarios=_members("--scenario", self.scenario, Scenario) or (tier.scenarios if tier else (Scenario.COLD,)),
             targets=_members("--target", self.target, Target) or (Target.DLOGP,),
+            samplers=_members("--sampler", self.sampler, Sampler) or (Sampler.AUTO,),
+            gradient_backend=self.gradient_backend,
+            chains=self.chains,
             omitted=omitted,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit,

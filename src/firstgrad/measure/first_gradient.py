@@ -60,7 +60,7 @@ def first_gradient(
     passing : callable
         Told before each rewrite pass.
     """
-    with _collector_seconds() as collections:
+    with collector_seconds() as collections:
         began = timer.read()
         with timer.phase(Phase.BUILD):
             built = build()
@@ -118,7 +118,7 @@ def _move_early_link(timer: PhaseTimer, seconds: float) -> None:
 
 
 @contextmanager
-def _collector_seconds(clock: Callable[[], float] = time.perf_counter) -> Iterator[list[float]]:
+def collector_seconds(clock: Callable[[], float] = time.perf_counter) -> Iterator[list[float]]:
     """List the seconds of each garbage collection."""
     seconds: list[float] = []
     began = 0.0

@@ -107,9 +107,9 @@ class PhaseTimer:
         self._high_water.reset()
         self._began_cpu, self._began = self._cpu(), self.now()
 
-    def end(self) -> None:
-        """End the present phase, and keep it in `records`."""
-        ended, ended_cpu = self.now(), self._cpu()
+    def end(self, at: Reading | None = None) -> None:
+        """End the present phase, now or as of a moment that another thread has read; keep it in `records`."""
+        ended, ended_cpu = (self.now(), self._cpu()) if at is None else (at.wall_seconds, at.cpu_seconds)
         if self.current is None:
             raise RuntimeError("no phase has begun")
         record = PhaseRecord(

@@ -36,13 +36,14 @@ from firstgrad.measure.events import (
     UnitsNow,
     write_event,
 )
-from firstgrad.measure.first_gradient import first_gradient
+from firstgrad.measure.first_draw import DrawWindow, first_draw
+from firstgrad.measure.first_gradient import FirstGradient, first_gradient
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
-from firstgrad.record import Counts, Failure, Memory, Phase, Record, Status, Verdict
+from firstgrad.record import Check, Counts, Failure, Memory, Phase, Record, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,32 +97,72 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     tracer = Tracer(facts_of(case.backend).compiler, timer.now) if task.profile else None
     with timer.phase(Phase.IMPORT), tracer.imports() if tracer else nullcontext():
         backend = load_backend(case.backend)
+        if case.is_draw:
+            backend.import_sampler(case.sampler)
         backend.import_modules()
         build = backend.load(case.model)
     require_private_cache(folder)
     emit(find_conditions(backend, had_bytecode=had_bytecode))
-    if case.scenario is Scenario.HOT:
-        silent = PhaseTimer(lambda _: None)
-        first_gradient(backend, build, case.target, silent, lambda *_: None)
-        watch.remember()
 
     def passing(name: str, number: int, total: int, nodes: int) -> None:
         emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
 
+    def window(timer: PhaseTimer) -> FirstGradient | DrawWindow:
+        if case.is_draw:
+            return first_draw(backend, build, case, timer)
+        return first_gradient(backend, build, case.target, timer, passing)
+
+    if case.scenario is Scenario.HOT:
+        window(PhaseTimer(lambda _: None))
+        watch.remember()
     gc.collect()
     rss_before, units_before = _rss_bytes(), backend.compiled_units()
     backend.tell_units(_tell_units(emit, units_before))
     watch.begin()
     with _watched_window(task, tracer):
-        first = first_gradient(backend, build, case.target, timer, passing)
+        first = window(timer)
     caches = watch.end(case.scenario)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
     if tracer is not None:
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
+    if isinstance(first, DrawWindow):
+        record = _tell_draw(base, backend, first)
+    else:
+        record = _tell_gradient(base, backend, first, timer)
+    record = replace(
+        record,
+        gc_seconds=first.gc_seconds,
+        instructions=first.spent.instructions,
+        # The peaks are the parent's to fill in: it has what the watcher saw.
+        memory=Memory(peak_rss_bytes=0, retained_bytes=retained_bytes),
+        caches=caches,
+        phases=tuple(timer.records),
+    )
+    if record.counts is not None:
+        record = replace(record, counts=replace(record.counts, compiled_units=units))
+    emit(find_conditions(backend, had_bytecode=had_bytecode))
+    return record
 
-    compiled, near = first.compiled, nearby_points(first.point)
+
+def _tell_draw(base: Record, backend: Backend, window: DrawWindow) -> Record:
+    """Add to a record what a first draw gave."""
+    groups = backend.groups(window.built, backend.any_point(window.built))
+    return replace(
+        base,
+        status=Status.OK,
+        time_to_first_draw_seconds=window.spent.wall_seconds,
+        time_to_first_draw_cpu_seconds=window.spent.cpu_seconds,
+        draw=window.draw,
+        counts=Counts(groups=len(groups), values=sum(group.size for group in groups)),
+        check=Check(verdict=Verdict.DREW, draws=window.check),
+    )
+
+
+def _tell_gradient(base: Record, backend: Backend, first: FirstGradient, timer: PhaseTimer) -> Record:
+    """Add to a record what a first gradient gave, its evaluation time and its check."""
+    case, compiled, near = base.case, first.compiled, nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
     if case.evaluations:
         with timer.phase(Phase.EVALUATE):
@@ -136,16 +177,12 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         return make_terms()(point)
 
     check = check_answers(first.built, groups, answers, logp_terms)
-    emit(find_conditions(backend, had_bytecode=had_bytecode))
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,
-        phases=tuple(timer.records),
         time_to_first_gradient_seconds=first.spent.wall_seconds,
         time_to_first_gradient_cpu_seconds=first.spent.cpu_seconds,
         initial_point_seconds=first.initial_point_seconds,
-        gc_seconds=first.gc_seconds,
-        instructions=first.spent.instructions,
         pytensor_rewriting_seconds=compiled.rewriting_seconds,
         pytensor_linker_seconds=compiled.linker_seconds,
         rewrite_passes=compiled.rewrite_passes,
@@ -155,12 +192,8 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
             nodes_before=compiled.nodes_before,
             nodes_after=compiled.nodes_after,
             nodes_by_type=compiled.nodes_by_type,
-            compiled_units=units,
         ),
         evaluation_seconds=evaluations,
-        # The peaks are the parent's to fill in: it has what the watcher saw.
-        memory=Memory(peak_rss_bytes=0, retained_bytes=retained_bytes),
-        caches=caches,
         check=check,
     )
 

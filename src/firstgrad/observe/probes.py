@@ -117,6 +117,21 @@ LEAPFROG_STATE = Probe(
 
 MODEL = Probe("models", ("pymc:Model",))
 MODEL_LOGP = Probe("seconds of the log-density's graph", ("pymc:Model.logp",))
+NUTPIE_IS_NEW = Probe(
+    "whether nutpie is as new as PyMC asks for",
+    ("pymc.sampling.mcmc:_nutpie_meets_min_version",),
+    since="pymc 6.1",
+)
+NUTPIE_PROGRESS = Probe(
+    "the moment of nutpie's first draws (they are noted at the end of the run)",
+    ("pymc.progress_bar:NutpieProgressBarManager.update",),
+    reads=("chain_progresses",),
+    since="pymc 6.1",
+)
+JAX_DRAWS = Probe(
+    "the moment of NumPyro's and BlackJAX's first draws (they are noted at the end of the run)",
+    ("pymc.sampling.jax:_postprocess_samples",),
+)
 
 # Numba
 NUMBA_LISTENER = Probe("jitted functions as they are compiled", ("numba.core.event:Listener",))
@@ -176,6 +191,11 @@ def module_being_imported(frame: FrameType) -> tuple[Any, str]:
     """Read the import lock of a frame of `IMPORT_LOCK_ENTER` or `IMPORT_LOCK_EXIT`, and the module's name."""
     lock = frame.f_locals["self"]
     return lock, lock._name  # noqa: SLF001 - it has no other name
+
+
+def nutpie_chains(frame: FrameType) -> Any:
+    """Read how far each of nutpie's chains is, from a frame of `NUTPIE_PROGRESS`."""
+    return frame.f_locals["chain_progresses"]
 
 
 def cached_function(frame: FrameType) -> Any:

@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.columns import METRICS
+from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
+from firstgrad.columns import metrics_of
 from firstgrad.doubts import why_unusable
-from firstgrad.errors import FirstgradError, StoreError
+from firstgrad.errors import MISSING_KINDS, FirstgradError, StoreError
 from firstgrad.model import Model
 from firstgrad.record import Status
 from firstgrad.units import clean
@@ -48,10 +48,10 @@ class CellFailedError(FirstgradError):
 class GradientBenchmarks:
     """Measure the gradient compilation of a model with asv: derive a class and name the model.
 
-    Every metric of `firstgrad.columns.METRICS` becomes a ``track_`` benchmark. All metrics of a sample come from
-    one measured process: the first metric that asv asks for measures, the others read what was measured. Each asv
-    round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's statistics have
-    all samples.
+    Every metric of `firstgrad.columns.METRICS` that there can be of the target becomes a ``track_`` benchmark. All
+    metrics of a sample come from one measured process: the first one that asv asks for measures, the others read what
+    was measured. Each asv round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's
+    statistics have all samples.
 
     Notes
     -----
@@ -67,6 +67,9 @@ class GradientBenchmarks:
     """Keyword arguments of that function and the values to measure; an axis each."""
     backends: ClassVar[Sequence[str]] = ("jax",)  # an axis: ``"c"``, ``"numba"``, ``"jax"``
     scenarios: ClassVar[Sequence[str]] = ("cold",)  # an axis: ``"cold"``, ``"warm"``, ``"hot"``
+    target: ClassVar[str] = "dlogp"  # or ``"logp_dlogp"``, ``"first_draw"``
+    samplers: ClassVar[Sequence[str]] = ()
+    """An axis of ``first_draw`` where there are several: ``"auto"`` (where left out), ``"pymc"``, ``"nutpie"``, ..."""
     evaluations: ClassVar[int] = 200  # steady-state calls that are timed
     rounds: ClassVar[int] = 3
     """Samples; with 3 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ."""
@@ -83,13 +86,14 @@ class GradientBenchmarks:
         if abstract:
             return
         axes = {**cls.parameters, "backend": cls.backends, "scenario": cls.scenarios}
+        axes |= {"sampler": cls.samplers} if cls.samplers else {}
         cls.param_names = list(axes)
         cls.params = [list(values) for values in axes.values()]
-        for metric in METRICS:
+        for metric in metrics_of(Target(cls.target)):
             setattr(cls, f"track_{metric.name}", _make_track(metric, cls.title or cls.__name__, cls.rounds))
 
     def case(self, **values: Scalar) -> Case:
-        """Describe what one cell of the grid measures; override it for other targets or limits.
+        """Describe what one cell of the grid measures; override it for other limits.
 
         Parameters
         ----------
@@ -102,11 +106,14 @@ class GradientBenchmarks:
             To skip a cell that makes no sense; asv shows ``n/a``.
         """
         backend, scenario = values.pop("backend"), values.pop("scenario")
+        sampler = values.pop("sampler") if self.samplers else Sampler.AUTO
         return Case(
             model=Model(reference=self.asv_run.reference(self.model), parameters=tuple(sorted(values.items()))),
             backend=BackendName(str(backend)),
+            target=Target(self.target),
             scenario=Scenario(str(scenario)),
             evaluations=self.evaluations,
+            sampler=Sampler(str(sampler)),
         )
 
     @property
@@ -153,7 +160,7 @@ class CellSample:
     failure: str = ""
     """Why there are none; empty where there are."""
     is_unavailable: bool = False
-    """Whether the failure is that the backend isn't installed here."""
+    """Whether the failure is that the backend or the sampler isn't installed here."""
     taken: list[str] = field(default_factory=list)
     """Names of the metrics that have taken this sample."""
 
@@ -163,9 +170,9 @@ class CellSample:
         reason = why_unusable(record)
         hint = ". Look at it: firstgrad check" if record.status is Status.MISMATCH else ""
         return cls(
-            values={} if reason else {metric.name: metric.read(record) for metric in METRICS},
+            values={} if reason else {metric.name: metric.read(record) for metric in metrics_of(record.case.target)},
             failure=reason and f"{record.case}: {reason}{hint}",
-            is_unavailable=record.failure is not None and record.failure.kind == "BackendUnavailable",
+            is_unavailable=record.failure is not None and record.failure.kind in MISSING_KINDS,
         )
 
     def value_of(self, metric: str) -> float | None:

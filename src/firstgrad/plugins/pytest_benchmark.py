@@ -10,9 +10,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
-from firstgrad.columns import METRICS, Unit
+from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
 from firstgrad.doubts import describe_mismatch, why_unusable
-from firstgrad.errors import BackendUnavailable, SpecError, StoreError
+from firstgrad.errors import MISSING_KINDS, SpecError, StoreError
 from firstgrad.measure.launch import measure
 from firstgrad.record import Phase
 from firstgrad.store import Keeper
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
     from firstgrad.store import Store
 
-_DEFAULT_METRIC = "time_to_first_gradient"
 _MEMORY = ("peak_rss_bytes", "self_peak_rss_bytes", "children_peak_rss_bytes", "retained_bytes")
 _CACHES = ("is_proven", "entries_before", "entries_read", "entries_written", "bytes_written")
 
@@ -97,7 +96,7 @@ def bench(
     case: Case,
     *,
     rounds: int = 3,
-    metric: str = _DEFAULT_METRIC,
+    metric: str | None = None,
     store: Store | None = None,
     label: str = "",
 ) -> tuple[Record, ...]:
@@ -115,8 +114,9 @@ def bench(
         What to measure.
     rounds : int
         Samples, each in a fresh process. Under ``--benchmark-disable`` there is only one.
-    metric : str
-        Name of one of `firstgrad.columns.METRICS` that is in seconds, such as ``phase_link``.
+    metric : str, optional
+        Name of one of `firstgrad.columns.METRICS` that is in seconds, such as ``phase_link``; where left out, the time
+        to the case's target.
     store : Store, optional
         Keeps every record, also of bad samples, before the next one starts. Where it can't, the records are saved as
         `firstgrad.store.Keeper` does it.
@@ -140,7 +140,7 @@ def bench(
     `extra_info` gets the case's id and description, seconds of each phase, every metric, memory, verdict, the
     scenario's proof, doubts, versions and the host's digest. Lists have one entry a round.
     """
-    chosen = _metric_in_seconds(metric)
+    chosen = _metric_in_seconds(metric or first_metric(case.target).name)
     if rounds < 1:
         raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
     benchmark.group = benchmark.group or _group(case, chosen)
@@ -202,14 +202,14 @@ def _group(case: Case, metric: Column) -> str:
     """Name what stands together: numbers of one size, scenario and metric."""
     model = case.model
     size = f"pose T={pose.n_timesteps} K={pose.n_directions}" if (pose := model.pose) is not None else str(model)
-    parts = (size, case.scenario) if metric.name == _DEFAULT_METRIC else (size, case.scenario, metric.title)
+    parts = (size, case.scenario) if metric == first_metric(case.target) else (size, case.scenario, metric.title)
     return ", ".join(parts)
 
 
 def _fit_seconds(record: Record, metric: Column) -> float:
     """Read a metric in seconds from a record that may be believed; of any other raise an `UnfitError`."""
     failure = record.failure
-    if failure is not None and failure.kind == BackendUnavailable.__name__:
+    if failure is not None and failure.kind in MISSING_KINDS:
         raise UnfitError(failure.message, is_backend_missing=True)
     if reason := why_unusable(record):
         # Further lines say what the reason had no room for.
@@ -246,7 +246,7 @@ def _describe_rounds(case: Case, metric: Column, records: Sequence[Record]) -> d
         "metric_version": metric.version,
         "record_ids": [record.record_id for record in records],
         "phases": of_phases("wall_seconds"),
-        "metrics": {metric.name: [metric.read(record) for record in records] for metric in METRICS},
+        "metrics": {metric.name: [metric.read(record) for record in records] for metric in metrics_of(case.target)},
         "memory": {
             **{name: _values([record.memory for record in records], name) for name in _MEMORY},
             "phase_peak_rss_bytes": of_phases("peak_rss_bytes"),

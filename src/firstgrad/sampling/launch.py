@@ -10,6 +10,7 @@ from firstgrad.case import Scenario
 from firstgrad.codec import DecodeError
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import impossible_spans
+from firstgrad.errors import SamplerUnavailable
 from firstgrad.measure.events import Conditions, Started, kinds_by_name
 from firstgrad.measure.launch import explain_end, find_untrue, make_task, summarise_memory, with_conditions
 from firstgrad.measure.private import PrivateCaches
@@ -18,7 +19,6 @@ from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import (
     DrawsNow,
     Sampled,
-    SamplerUnavailable,
     SamplingPlan,
     SamplingRun,
     SamplingTask,
@@ -84,10 +84,7 @@ def sample_case(
     """
     check_sampling(case, plan)
     if find_spec(plan.sampler) is None:
-        raise SamplerUnavailable(
-            f"sampler '{plan.sampler}' needs the package {plan.sampler}, which is not here. "
-            f'Install it: pip install "firstgrad[{plan.sampler}]"'
-        )
+        raise SamplerUnavailable(plan.sampler)
 
     def run(case: Case, plan: SamplingPlan) -> SamplingRun:
         plain = make_task(case, private, label=label, threads=threads)

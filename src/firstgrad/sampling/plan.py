@@ -11,25 +11,14 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.errors import FirstgradError, SpecError
+from firstgrad.case import BackendName, Case, Sampler, Scenario, check_sampler
+from firstgrad.errors import SpecError
 from firstgrad.measure.events import Conditions, MemoryNow, Started, Task
 from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
 from firstgrad.units import require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class SamplerUnavailable(FirstgradError):  # noqa: N818 - as BackendUnavailable
-    """A sampler's package is missing."""
-
-
-class Sampler(StrEnum):
-    """Who runs NUTS: PyMC itself, in Python, or nutpie, in Rust."""
-
-    PYMC = "pymc"
-    NUTPIE = "nutpie"
 
 
 class SamplingStage(StrEnum):
@@ -81,8 +70,9 @@ def check_sampling(case: Case, plan: SamplingPlan) -> None:
         raise SpecError("backend", f"{case.backend} is for measure; sample takes c, numba or jax")
     if case.scenario is Scenario.HOT:
         raise SpecError("scenario", "a sampling run is cold or warm; hot is for measure")
-    if plan.sampler is Sampler.NUTPIE and case.backend is BackendName.C:
-        raise SpecError("backend", "nutpie takes numba or jax")
+    if plan.sampler not in (Sampler.PYMC, Sampler.NUTPIE):
+        raise SpecError("--sampler", f"sample takes pymc or nutpie; {plan.sampler} is for measure --target first_draw")
+    check_sampler(plan.sampler, case.backend)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

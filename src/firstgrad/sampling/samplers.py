@@ -6,17 +6,19 @@ import inspect
 import math
 import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from firstgrad.agreement import finiteness
+from firstgrad.backends.draws import mode_options, nutpie_reason, refuse_discrete, require_nuts
+from firstgrad.case import Sampler
 from firstgrad.errors import ModelError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import on_first_return
 from firstgrad.points import unflatten
-from firstgrad.sampling.plan import Sampler, SamplingStage, StartGradient
+from firstgrad.sampling.plan import SamplingStage, StartGradient
 from firstgrad.sampling.watch import Draw
 
 if TYPE_CHECKING:
@@ -61,17 +63,11 @@ def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: Sampl
         clock.begin(SamplingStage.TUNING)
         watch.start = _read_pymc_start(backend, problem, state)
 
-    accepted, options, flags = inspect.signature(pm.sample).parameters, dict[str, Any](), nullcontext()
+    options, flags = mode_options(backend)
     if plan.target_accept is not None:
         options["target_accept"] = plan.target_accept
-    if "nuts_sampler" in accepted:
+    if "nuts_sampler" in inspect.signature(pm.sample).parameters:
         options["nuts_sampler"] = "pymc"  # newer releases take nutpie where it is installed
-    if "compile_kwargs" in accepted:
-        options["compile_kwargs"] = {"mode": backend.mode()}
-    else:  # before PyMC 5.19
-        import pytensor
-
-        flags = pytensor.config.change_flags(mode=backend.mode())
     listening = on_first_return(probes.LEAPFROG_STATE.find(), evaluated)
     with flags, listening:
         _raise_first(listening.problems)
@@ -110,12 +106,7 @@ def _start_gradient(groups: Sequence[Group], logp: Any, gradient: Any) -> StartG
 
 
 def _read_pymc_draw(draw: Any) -> Draw:
-    stats: dict[str, Any] = {name: value for step in draw.stats for name, value in step.items()}
-    if "diverging" not in stats:
-        raise ModelError(
-            "PyMC gave no variable to NUTS, so there is no gradient to sample with: an operation without one is in the "
-            "model. Give it one (`pullback`, `L_op` before PyTensor 3), or write it in PyTensor"
-        )
+    stats = require_nuts(draw.stats)
     values = [np.asarray(value) for value in draw.point.values()]
     return Draw(
         chain=draw.chain,
@@ -138,12 +129,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: BuiltModel, watch: Sam
 
     Raises ModelError where the model has discrete variables, or nutpie accepts no start point.
     """
-    discrete = [var.name for var in problem.model.discrete_value_vars]
-    if discrete:
-        raise ModelError(
-            f"nutpie samples continuous variables only, and the model has discrete ones ({', '.join(discrete)}). "
-            "Take --sampler pymc, or marginalise them out (pymc_extras.marginalize)"
-        )
+    refuse_discrete(problem.model, Sampler.NUTPIE)
     import nutpie
 
     plan = watch.plan
@@ -157,7 +143,7 @@ def sample_with_nutpie(backend: PyTensorBackend, problem: BuiltModel, watch: Sam
     except RuntimeError as error:
         with suppress(Exception):  # it explains the failure and must not hide it
             watch.start = _interpreted_start(backend, problem)
-        raise ModelError(f"nutpie cannot start: {_nutpie_reason(error)}") from error
+        raise ModelError(f"nutpie cannot start: {nutpie_reason(error)}") from error
     # It begins nowhere else than where log-density and gradient are finite.
     groups = backend.groups(problem, _start_point(backend, problem))
     zeros = {group.value_name: np.zeros(group.shape) for group in groups}
@@ -246,12 +232,6 @@ def _read_nutpie_trace(trace: Any) -> Iterator[Draw]:
                 step_size=float(step_size[chain, draw]),
                 position=b"".join(value[chain, draw].tobytes() for value in values),
             )
-
-
-def _nutpie_reason(error: RuntimeError) -> str:
-    """Take the words out of an error that has a stack of nameless addresses behind it."""
-    words = str(error).partition("Stack backtrace")[0]
-    return " ".join(words.split()).replace(" Caused by:", ", caused by:")
 
 
 def _start_point(backend: PyTensorBackend, problem: BuiltModel) -> Point:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict
+from firstgrad.record import Phase, Status, Verdict
 from firstgrad.show.result import (
     BLANK,
     Facts,
@@ -22,12 +22,12 @@ from firstgrad.show.result import (
     left,
     right,
 )
-from firstgrad.units import format_bytes, format_seconds
+from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.record import Environment, Failure, GroupFiniteness, Record, Slope
+    from firstgrad.record import Environment, Failure, FirstDraw, GroupFiniteness, Record, Slope
     from firstgrad.show.result import Part
 
 _PASSES_SHOWN = 3
@@ -65,7 +65,7 @@ def samples_table(records: Sequence[Record]) -> Table:
     """Return the medians over several samples of one case, with their intervals."""
     good = [record for record in records if record.status in (Status.OK, Status.MISMATCH)]
     timed: dict[str, list[float | None]] = {
-        "time to first gradient": [record.time_to_first_gradient_seconds for record in good],
+        _what(records[0]): [record.window_seconds for record in good],
         **{
             str(phase): [spent.wall_seconds if (spent := record.phase(phase)) else None for record in good]
             for phase in Phase
@@ -83,6 +83,10 @@ def samples_table(records: Sequence[Record]) -> Table:
             rows.append((name, write(one.value), f"{write(one.low)} to {write(one.high)} ({one.confidence:.0%})"))
     title = f"{len(records)} samples: median [interval]"
     return Table(title=title, columns=(*left("metric"), *right("median", "interval")), rows=rows)
+
+
+def _what(record: Record) -> str:
+    return "time to first draw" if record.case.is_draw else "time to first gradient"
 
 
 def check_parts(record: Record) -> Iterator[Part]:
@@ -119,6 +123,7 @@ def verdict_text(record: Record) -> str:
         Verdict.AGREES: f"agrees: log-density and gradient equal the oracle's at {check.points} points",
         Verdict.DISAGREES: "DISAGREES with the oracle",
         Verdict.NO_ORACLE: "no oracle for this model; finiteness was checked",
+        Verdict.DREW: _drew_text(record),
         Verdict.UNCHECKED: "",
     }[check.verdict]
     lines = [text]
@@ -146,6 +151,17 @@ def verdict_text(record: Record) -> str:
     return "\n".join(lines)
 
 
+def _drew_text(record: Record) -> str:
+    """Say what was looked at of the first draws."""
+    draws, chains = record.check.draws, format_count(record.case.chains, "chain")
+    if draws is None:
+        return ""
+    finite = f"NOT FINITE: {_listed(draws.not_finite)}" if draws.not_finite else "every value is finite"
+    moved = "" if draws.moved is None else f"; {draws.moved} of {chains} moved between two draws"
+    diverging = f"; {draws.diverging} of {chains} had a diverging draw" if draws.diverging else ""
+    return f"{chains} drew: {finite}{moved}{diverging}; a first draw has no oracle"
+
+
 def _listed(names: Sequence[str]) -> str:
     others = len(names) - _NAMES_SHOWN
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {others} more" if others > 0 else "")
@@ -160,10 +176,12 @@ def _slope_text(slope: Slope) -> str:
 
 
 def _phase_table(record: Record) -> Table:
-    whole = record.time_to_first_gradient_seconds
+    whole, counted, phases = record.window_seconds, record.window_phases, record.whole_phases
+    last = next((phase.phase for phase in reversed(phases) if phase.phase in counted), None)
+    begins = (Phase.IMPORT, Phase.BUILD) if record.case.is_draw else (Phase.IMPORT,)
     rows = []
-    for phase in record.phases:
-        share = phase.wall_seconds / whole if whole and phase.phase in FIRST_GRADIENT_PHASES else None
+    for phase in phases:
+        share = phase.wall_seconds / whole if whole and phase.phase in counted else None
         cells = (
             str(phase.phase),
             format_seconds(phase.wall_seconds),
@@ -172,18 +190,20 @@ def _phase_table(record: Record) -> Table:
             "" if phase.peak_rss_bytes is None else format_bytes(phase.peak_rss_bytes),
         )
         style = Style.BOLD if share is not None and share > _MOST_OF_IT else Style.PLAIN
-        rows.append(TableRow(cells, style, ends_section=phase.phase in (Phase.IMPORT, Phase.FIRST_CALL)))
+        rows.append(TableRow(cells, style, ends_section=phase.phase in (*begins, last)))
     if whole is not None:
-        cpu = record.time_to_first_gradient_cpu_seconds or 0.0
+        cpu = record.window_cpu_seconds or 0.0
         unaccounted = record.unaccounted_seconds or 0.0
         rows.append(TableRow(("unaccounted", format_seconds(unaccounted), f"{unaccounted / whole:.1%}", "", "")))
         peak = format_bytes(record.memory.peak_rss_bytes) if record.memory else ""
-        total = ("time to first gradient", format_seconds(whole), "100%", format_seconds(cpu), peak)
+        total = (_what(record), format_seconds(whole), "100%", format_seconds(cpu), peak)
         rows.append(TableRow(total, Style.BOLD))
     return Table(columns=(*left("phase"), *right("wall", "share", "CPU", "peak memory")), rows=rows)
 
 
 def _facts(record: Record) -> Iterator[tuple[str, str]]:
+    if record.draw is not None:
+        yield from _draw_facts(record.draw)
     if record.evaluation_seconds:
         one = estimate_median(record.evaluation_seconds)
         interval = f"[{format_seconds(one.low)}, {format_seconds(one.high)}]"
@@ -198,10 +218,11 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         yield "start point", f"{format_seconds(record.initial_point_seconds)}, not part of the above"
     if record.counts is not None:
         counts = record.counts
+        nodes = f"{counts.nodes_before} nodes before rewriting, {counts.nodes_after} after, "
+        nodes = "" if record.case.is_draw else nodes
         yield (
             "counts",
-            f"{counts.groups} groups, {counts.values} values, {counts.nodes_before} nodes before rewriting, "
-            f"{counts.nodes_after} after, {counts.compiled_units} compiled units",
+            f"{counts.groups} groups, {counts.values} values, {nodes}{counts.compiled_units} compiled units",
         )
     if record.instructions is not None:
         yield "instructions", f"{record.instructions:,} in user mode, to the first gradient"
@@ -219,6 +240,13 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         )
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
+
+
+def _draw_facts(draw: FirstDraw) -> Iterator[tuple[str, str]]:
+    yield "sampler", f"{draw.sampler}: {draw.reason}" if draw.reason else str(draw.sampler)
+    if len(draw.seconds) > 1:
+        yield "first draws", ", ".join(format_seconds(seconds) for seconds in draw.seconds)
+    yield from (("not told", reason) for reason in draw.unavailable)
 
 
 def _places(environment: Environment) -> Iterator[tuple[str, str]]:

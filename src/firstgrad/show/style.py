@@ -22,15 +22,20 @@ if TYPE_CHECKING:
 
     from firstgrad.show.result import Picture
 
-# Okabe and Ito's palette (2008, Color Universal Design), one colour a phase.
+# Okabe and Ito's palette (2008, Color Universal Design), one colour a phase; those of draws alone are from Paul Tol's
+# muted scheme, which is made for colour-blind readers, too.
 PHASE_COLOURS = {
     Phase.IMPORT: "#999999",
     Phase.BUILD: "#F0E442",
+    Phase.START_POINT: "#999933",
     Phase.LOGP_GRAPH: "#56B4E9",
     Phase.GRAD_GRAPH: "#009E73",
     Phase.REWRITE: "#E69F00",
     Phase.LINK: "#CC79A7",
+    Phase.WRAPPERS: "#882255",
+    Phase.OTHER_FUNCTIONS: "#DDCC77",
     Phase.FIRST_CALL: "#D55E00",
+    Phase.FIRST_DRAW: "#332288",
     Phase.EVALUATE: "#0072B2",
 }
 """Colour of each phase, the same in every figure."""

@@ -271,17 +271,26 @@ def _identify(path: Path | None) -> tuple[int, int] | None:
 def _prepare(engine: Engine, address: StoreAddress) -> None:
     """Create the tables in an empty database; refuse any that aren't a store's of this version."""
     with engine.connect() as connection:
-        if _is_there(connection, address):
+        if _is_there(connection, address) and not _missing_columns(connection):
             return
     use_wal(engine)
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))
-        if _is_there(connection, address):
-            return  # another process did it while this one waited for the lock
+        if _is_there(connection, address):  # what another process did while this one waited for the lock is done
+            for column in _missing_columns(connection):
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {_samples.name} ADD COLUMN {column.name} {kind}")
+            return
         _metadata.create_all(connection)
         lines = {"application": _APPLICATION, "schema_version": str(SCHEMA_VERSION)}
         connection.execute(_meta.insert(), [{"name": name, "value": value} for name, value in lines.items()])
+
+
+def _missing_columns(connection: Connection) -> list[Column[Any]]:
+    """List the columns that a table of samples was made without: none of its samples has anything there."""
+    known = {one["name"] for one in inspect(connection).get_columns(_samples.name)}
+    return [column for column in _samples.columns if column.name not in known]
 
 
 def _is_there(connection: Connection, address: StoreAddress) -> bool:

@@ -6,9 +6,9 @@ import itertools
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import MOST_SAMPLES, BackendName, Case, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS, Scalar
@@ -94,20 +94,38 @@ def make_grid(
     backends: Sequence[BackendName],
     scenarios: Sequence[Scenario] = (Scenario.COLD,),
     targets: Sequence[Target] = (Target.DLOGP,),
+    samplers: Sequence[Sampler] = (Sampler.AUTO,),
+    gradient_backend: GradientBackend | None = None,
+    chains: int = 1,
     omitted: Sequence[OmittedModel] = (),
     evaluations: int = 200,
     time_limit_seconds: float | None = 3600.0,
     memory_limit_bytes: int | None = None,
 ) -> Grid:
-    """Cross models with backends, targets and scenarios.
+    """Cross models with backends, targets and scenarios, and samplers where they draw.
 
     Raises SpecError where a limit or the number of evaluations is wrong, or an axis is empty.
     """
-    for name, values in (("--backend", backends), ("--scenario", scenarios), ("--target", targets)):
+    axes = (("--backend", backends), ("--scenario", scenarios), ("--target", targets), ("--sampler", samplers))
+    for name, values in axes:
         if not values:
             raise SpecError(name, "give at least one value")
-    cases = {
-        Case(
+    if Target.FIRST_DRAW not in targets and (tuple(samplers) != (Sampler.AUTO,) or gradient_backend or chains != 1):
+        raise SpecError("--sampler, --gradient-backend, --chains", "are for --target first_draw")
+    cases: dict[Case, None] = {}
+    left_out = list(omitted)
+    for model, backend, target, sampler, scenario in itertools.product(models, backends, targets, samplers, scenarios):
+        draw: dict[str, Any] = {}
+        if target is Target.FIRST_DRAW:
+            takes = backend is BackendName.JAX and sampler in (Sampler.AUTO, Sampler.NUTPIE)
+            gradient = gradient_backend if takes else None
+            draw = {"sampler": sampler, "gradient_backend": gradient, "chains": chains}
+            try:
+                check_sampler(sampler, backend)
+            except SpecError as error:
+                left_out.append(OmittedModel(what=f"{sampler} on {backend}", reason=error.problem))
+                continue
+        case = Case(
             model=model,
             backend=backend,
             target=target,
@@ -115,12 +133,12 @@ def make_grid(
             evaluations=evaluations,
             time_limit_seconds=time_limit_seconds,
             memory_limit_bytes=memory_limit_bytes,
-        ): None
-        for model, backend, target, scenario in itertools.product(models, backends, targets, scenarios)
-    }
+            **draw,
+        )
+        cases[case] = None
     if not cases:
         raise SpecError("grid", "it has no case: every combination was left out")
-    return Grid(cases=tuple(cases), omitted=tuple(omitted))
+    return Grid(cases=tuple(cases), omitted=tuple(dict.fromkeys(left_out)))
 
 
 class TierName(StrEnum):

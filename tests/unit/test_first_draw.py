@@ -1,0 +1,217 @@
+"""A first draw as a target: what can be asked, what is kept of it, and the window by a planted sampler's clock."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from builders import make_case, make_record, phase, phases, store_of
+from firstgrad.backends.base import BuiltModel
+from firstgrad.backends.draws import check_draws
+from firstgrad.backends.fake import FakeBackend
+from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Target
+from firstgrad.codec import from_json, to_json
+from firstgrad.columns import cells_of, first_metric, metrics_of
+from firstgrad.doubts import find_doubts
+from firstgrad.errors import SpecError, WorkerError
+from firstgrad.measure.first_draw import first_draw
+from firstgrad.measure.phases import PhaseTimer
+from firstgrad.record import Check, Doubt, DrawCheck, FirstDraw, Phase, Record, Verdict
+from firstgrad.show.records import record_parts, verdict_text
+from firstgrad.show.result import Facts
+from firstgrad.store import Store
+from firstgrad.sweep.grid import make_grid, models_of
+from helpers import FakeClock
+
+DRAW = {"target": Target.FIRST_DRAW}
+
+
+def drawn(**fields) -> Record:
+    """A record of a first draw that took nine seconds, in two stretches of linking."""
+    known = {
+        "case": make_case(**DRAW, sampler=Sampler.NUTPIE, chains=2),
+        "phases": (
+            *phases({Phase.IMPORT: 1.0, Phase.BUILD: 0.5, Phase.START_POINT: 2.0, Phase.LINK: 1.0}),
+            phase(Phase.WRAPPERS, 3.0, began=4.5),
+            phase(Phase.LINK, 2.0, began=7.5),
+            phase(Phase.FIRST_DRAW, 1.0, began=9.5),
+        ),
+        "time_to_first_draw_seconds": 9.0,
+        "time_to_first_draw_cpu_seconds": 9.0,
+        "draw": FirstDraw(sampler=Sampler.NUTPIE, reason="it is there", seconds=(8.5, 9.0)),
+        "check": Check(verdict=Verdict.DREW, draws=DrawCheck(moved=2)),
+    }
+    return make_record(**known | fields)
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"sampler": Sampler.PYMC}, "--sampler: is for --target first_draw"),
+        ({"chains": 2}, "--chains: is for --target first_draw"),
+        ({"gradient_backend": GradientBackend.JAX}, "--gradient-backend: is for --target first_draw"),
+        (DRAW | {"backend": BackendName.C, "sampler": Sampler.NUTPIE}, "nutpie takes numba or jax, not c"),
+        (DRAW | {"backend": BackendName.NUMBA, "sampler": Sampler.NUMPYRO}, "numpyro takes jax, not numba"),
+        (DRAW | {"backend": BackendName.JAX_FAST}, "pm.sample takes c or numba or jax, not jax_fast"),
+        (DRAW | {"backend": BackendName.NUMBA, "gradient_backend": GradientBackend.JAX}, "not with numba"),
+        (
+            DRAW | {"backend": BackendName.JAX, "sampler": Sampler.PYMC, "gradient_backend": GradientBackend.JAX},
+            "is nutpie's; pymc has no such choice",
+        ),
+        (DRAW | {"chains": 0}, "chains: expected a whole number >= 1"),
+    ],
+)
+def test_what_no_sampler_can_do_is_refused_by_its_option(asked, problem):
+    with pytest.raises(SpecError, match=problem):
+        make_case(**asked)
+
+
+def test_a_case_says_who_draws():
+    case = make_case(**DRAW, sampler=Sampler.NUTPIE, gradient_backend=GradientBackend.JAX, chains=2)
+    assert str(case) == "some/file.py:build, fake, first_draw by nutpie with jax's gradient, 2 chains, cold"
+
+
+def test_a_gradients_case_is_written_as_before_there_were_draws():
+    written = json.loads(to_json(make_case()))
+    assert not {"sampler", "chains", "gradient_backend"} & written.keys()
+    assert make_case().id == "6079871b1d0e658b"
+    assert from_json(to_json(make_case()), Case) == make_case()
+
+
+def test_a_gradients_record_is_written_as_before_and_read():
+    written = json.loads(to_json(make_record()))
+    assert not {"draw", "time_to_first_draw_seconds"} & written.keys()
+    assert "draws" not in written["check"]
+    assert from_json(to_json(drawn()), Record) == drawn()
+
+
+def test_stretches_of_a_phase_are_put_together():
+    record = drawn()
+    assert record.phase(Phase.LINK).wall_seconds == 3.0
+    assert [one.phase for one in record.whole_phases][3:] == [Phase.LINK, Phase.WRAPPERS, Phase.FIRST_DRAW]
+    assert record.longest_phase.phase in (Phase.WRAPPERS, Phase.LINK)
+    assert record.unaccounted_seconds == 0.0
+
+
+def test_a_draws_line_has_its_time_and_no_gradients():
+    cells = cells_of(drawn())
+    assert (cells["time_to_first_draw"], cells["time_to_first_gradient"]) == (9.0, None)
+    assert (cells["sampler"], cells["drew"], cells["chains"]) == ("nutpie", "nutpie", 2.0)
+    assert cells_of(make_record())["sampler"] is None
+
+
+def test_metrics_are_those_of_the_target():
+    draws, gradients = ({one.name for one in metrics_of(target)} for target in (Target.FIRST_DRAW, Target.DLOGP))
+    assert draws - gradients >= {"time_to_first_draw", "phase_wrappers", "phase_start_point"}
+    assert gradients - draws == {"time_to_first_gradient", "time_to_first_gradient_cpu", "evaluation"}
+    assert first_metric(Target.FIRST_DRAW).name == "time_to_first_draw"
+
+
+def test_time_without_a_phase_and_values_that_are_not_finite_are_doubted():
+    assert find_doubts(drawn()) == ()
+    assert find_doubts(drawn(time_to_first_draw_seconds=9.5)) == (Doubt.UNACCOUNTED_TIME,)
+    bad = Check(verdict=Verdict.DREW, draws=DrawCheck(not_finite=("twice",)))
+    assert find_doubts(drawn(check=bad)) == (Doubt.NOT_FINITE,)
+    assert "NOT FINITE: twice" in verdict_text(drawn(check=bad))
+
+
+def test_a_record_says_who_drew_and_why():
+    (facts,) = [part for part in record_parts(drawn()) if isinstance(part, Facts)]
+    shown = dict(facts.facts)
+    assert shown["sampler"] == "nutpie: it is there"
+    assert shown["first draws"] == "8.50 s, 9.00 s"
+    assert "2 chains drew: every value is finite" in shown["verdict"]
+
+
+def test_samplers_are_an_axis_where_they_draw_and_none_elsewhere():
+    models, _ = models_of("pose", {})
+    grid = make_grid(
+        models,
+        backends=(BackendName.C, BackendName.JAX),
+        targets=(Target.DLOGP, Target.FIRST_DRAW),
+        samplers=(Sampler.PYMC, Sampler.NUTPIE),
+        gradient_backend=GradientBackend.JAX,
+    )
+    assert [(case.backend, case.sampler, case.gradient_backend) for case in grid.cases if case.is_draw] == [
+        ("c", "pymc", None),
+        ("jax", "pymc", None),
+        ("jax", "nutpie", "jax"),
+    ]
+    assert sum(not case.is_draw for case in grid.cases) == 2
+    assert [(one.what, one.reason) for one in grid.omitted] == [("nutpie on c", "nutpie takes numba or jax, not c")]
+    with pytest.raises(SpecError, match="first_draw"):
+        make_grid(models, backends=(BackendName.JAX,), samplers=(Sampler.PYMC,))
+
+
+def test_a_store_of_before_takes_draws(tmp_path):
+    path = store_of([make_record()], tmp_path / "old.sqlite")
+    with sqlite3.connect(path) as old:
+        for column in ("sampler", "chains", "time_to_first_draw"):
+            old.execute(f"ALTER TABLE samples DROP COLUMN {column}")
+    old.close()
+    with Store.open(path) as store:
+        store.add(drawn(record_id="r2"))
+        table = store.samples()
+        assert list(table["time_to_first_draw"].fillna(0)) == [0, 9.0]
+        assert list(table["sampler"].fillna("")) == ["", "nutpie"]
+
+
+def window_of(sample, clock, **asked):
+    """The window of a planted sampler, and the phases that were timed."""
+    timer = PhaseTimer(lambda _: None, wall=clock, cpu=clock)
+    case = make_case(**DRAW, **asked)
+    model = SimpleNamespace(sample=lambda _case, _sampler, drew: sample(drew))
+    return first_draw(FakeBackend(), lambda: BuiltModel(model, {}), case, timer), timer.records
+
+
+def test_the_window_ends_with_the_last_chains_first_draw_and_not_with_the_run():
+    clock = FakeClock()
+
+    def sample(drew):
+        clock.tick(4.0)
+        drew(1)
+        clock.tick(1.0)
+        drew(0)
+        clock.tick(0.5)
+        drew(1)  # its second draw
+        clock.tick(10.0)  # packs the trace
+        return DrawCheck(moved=2)
+
+    window, timed = window_of(sample, clock, chains=2)
+    assert window.spent.wall_seconds == 5.0
+    assert window.draw.seconds == (5.0, 4.0)
+    assert [(one.phase, one.wall_seconds) for one in timed] == [(Phase.BUILD, 0.0), (Phase.FIRST_DRAW, 5.0)]
+
+
+def test_a_chain_that_nobody_told_of_is_no_first_draw():
+    with pytest.raises(WorkerError, match="1 of 2 chains"):
+        window_of(lambda drew: drew(0), FakeClock(), chains=2)
+
+
+def traced(**groups):
+    """What ``pm.sample`` returns, as far as it is looked at: groups of variables by chain and draw."""
+    made = {
+        name: {var: np.asarray(value, dtype=float) for var, value in variables.items()}
+        for name, variables in groups.items()
+    }
+
+    class Group(dict):
+        data_vars = property(dict.keys)
+
+    trace = {name: Group(variables) for name, variables in made.items()}
+    return type("Trace", (dict,), {"groups": property(tuple)})(trace)
+
+
+def test_draws_are_looked_at_by_chain():
+    stuck = traced(
+        warmup_posterior={"a": [[1.0], [2.0]], "b": [[[0.0, 0.0]], [[0.0, 0.0]]]},
+        posterior={"a": [[1.0], [3.0]], "b": [[[0.0, 0.0]], [[0.0, np.inf]]]},
+        sample_stats={"diverging": [[0], [1]]},
+    )
+    assert check_draws(stuck) == DrawCheck(not_finite=("b",), moved=1, diverging=1)
+    alone = traced(posterior={"a": [[1.0]]})
+    assert check_draws(alone) == DrawCheck(not_finite=(), moved=None, diverging=0)
