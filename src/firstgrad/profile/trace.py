@@ -1,4 +1,4 @@
-"""A profile as a file for a trace viewer: speedscope, or Chrome's trace events, which Perfetto reads."""
+"""Spans as a file for a trace viewer: speedscope, or Chrome's trace events, which Perfetto reads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from firstgrad.profile import Profile
+    from firstgrad.record import MemoryPoint
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_PLACE = {"pid": 1, "tid": 1}
 
 
 class TraceFormat(StrEnum):
@@ -33,65 +33,93 @@ class TraceFormat(StrEnum):
         return f"trace.{self}.json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """The spans of one thread, as a viewer shows them."""
+
+    name: str  # of the thread
+    process_name: str
+    spans: Sequence[TimeSpan]
+    name_span: Callable[[TimeSpan], str]
+    process: int = 1
+    thread: int = 1
+    memory: Sequence[MemoryPoint] = ()
+
+
 def write_trace(profile: Profile, trace_format: TraceFormat) -> str:
     """Write a profile's spans, seconds counted from the start of the worker's clock, as JSON."""
-    document = to_speedscope(profile) if trace_format is TraceFormat.SPEEDSCOPE else to_chrome_trace(profile)
-    return json.dumps(document, allow_nan=False)
-
-
-def to_speedscope(profile: Profile) -> dict[str, object]:
-    """Make a document of speedscope's (https://www.speedscope.app): one profile of the type "evented"."""
-    nested = nest_spans(spans_of(profile))
-    name = _make_namer(profile)
-    frames: dict[str, int] = {}
-    events = [
-        {
-            "type": "O" if opens else "C",
-            "frame": frames.setdefault(name(one.span), len(frames)),
-            "at": one.began_seconds if opens else one.ended_seconds,
-        }
-        for opens, one in walk_nested(nested)
-    ]
     title = f"{profile.record.case} ({profile.record.record_id[:8]})"
+    track = Track(
+        name="compile" if trace_format is TraceFormat.CHROME else title,
+        process_name=str(profile.record.case),
+        spans=spans_of(profile),
+        name_span=_make_namer(profile),
+        memory=() if profile.record.memory is None else profile.record.memory.timeline,
+    )
+    return write_tracks(title, (track,), trace_format)
+
+
+def write_tracks(title: str, tracks: Sequence[Track], trace_format: TraceFormat) -> str:
+    """Write the spans of threads as JSON."""
+    is_speedscope = trace_format is TraceFormat.SPEEDSCOPE
+    return json.dumps(_speedscope(title, tracks) if is_speedscope else _chrome(tracks), allow_nan=False)
+
+
+def _speedscope(title: str, tracks: Sequence[Track]) -> dict[str, object]:
+    """Make a document of speedscope's (https://www.speedscope.app): a profile of the type "evented" for each track."""
+    frames: dict[str, int] = {}
+    profiles = []
+    for track in tracks:
+        nested = nest_spans(track.spans)
+        events = [
+            {
+                "type": "O" if opens else "C",
+                "frame": frames.setdefault(track.name_span(one.span), len(frames)),
+                "at": one.began_seconds if opens else one.ended_seconds,
+            }
+            for opens, one in walk_nested(nested)
+        ]
+        profiles.append(
+            {
+                "type": "evented",
+                "name": track.name,
+                "unit": "seconds",
+                "startValue": min((one.began_seconds for one in nested), default=0.0),
+                "endValue": max((one.ended_seconds for one in nested), default=0.0),
+                "events": events,
+            }
+        )
     return {
         "$schema": SCHEMA,
         "exporter": "firstgrad",
         "name": title,
         "activeProfileIndex": 0,
         "shared": {"frames": [{"name": frame} for frame in frames]},
-        "profiles": [
-            {
-                "type": "evented",
-                "name": title,
-                "unit": "seconds",
-                "startValue": min((one.began_seconds for one in nested), default=0.0),
-                "endValue": max((one.ended_seconds for one in nested), default=0.0),
-                "events": events,
-            }
-        ],
+        "profiles": profiles,
     }
 
 
-def to_chrome_trace(profile: Profile) -> dict[str, object]:
+def _chrome(tracks: Sequence[Track]) -> dict[str, object]:
     """Make complete events ("X") in microseconds, and a counter ("C") of resident bytes with the children's."""
-    name = _make_namer(profile)
-    events: list[dict[str, object]] = [
-        {"ph": "M", "name": "process_name", "args": {"name": str(profile.record.case)}, **_PLACE},
-        {"ph": "M", "name": "thread_name", "args": {"name": "compile"}, **_PLACE},
-    ]
-    events += [
-        {
-            "ph": "X",
-            "name": name(one.span),
-            "cat": str(one.span.kind),
-            "ts": _microseconds(one.began_seconds),
-            "dur": _microseconds(one.ended_seconds) - _microseconds(one.began_seconds),
-            **_PLACE,
-        }
-        for opens, one in walk_nested(nest_spans(spans_of(profile)))
-        if opens
-    ]
-    if profile.record.memory is not None:
+    events: list[dict[str, object]] = []
+    for track in tracks:
+        place = {"pid": track.process, "tid": track.thread}
+        events += [
+            {"ph": "M", "name": "process_name", "args": {"name": track.process_name}, **place},
+            {"ph": "M", "name": "thread_name", "args": {"name": track.name}, **place},
+        ]
+        events += [
+            {
+                "ph": "X",
+                "name": track.name_span(one.span),
+                "cat": str(one.span.kind),
+                "ts": _microseconds(one.began_seconds),
+                "dur": _microseconds(one.ended_seconds) - _microseconds(one.began_seconds),
+                **place,
+            }
+            for opens, one in walk_nested(nest_spans(track.spans))
+            if opens
+        ]
         events += [
             {
                 "ph": "C",
@@ -101,9 +129,9 @@ def to_chrome_trace(profile: Profile) -> dict[str, object]:
                     "process": max(point.rss_bytes - point.children_rss_bytes, 0),
                     "children": point.children_rss_bytes,
                 },
-                **_PLACE,
+                **place,
             }
-            for point in profile.record.memory.timeline
+            for point in track.memory
             if point.at_seconds >= 0  # the watcher looks before the worker's clock starts; viewers begin at zero
         ]
     return {"traceEvents": events, "displayTimeUnit": "ms"}

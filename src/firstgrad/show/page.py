@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import importlib.resources
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.units import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jinja2 import Environment
+    from rich.text import Text as RichText
 
     from firstgrad.show.result import Part
 
@@ -34,29 +38,62 @@ class Page:
     sections: tuple[Section, ...]
     is_sortable: bool = False
     """Whether tables can be sorted and filtered: the page then runs ``tables.js``, otherwise nothing at all."""
+    has_time_line: bool = False  # the page then runs ``timeline.js``, too
+    made_by: str = "firstgrad report"
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """A part that only a page has: a template of ours with its values, all of which are escaped."""
+
+    template: str
+    values: Mapping[str, Any]
+
+    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - as `Part` has it
+        """Yield nothing."""
+        return iter(())
+
+    def to_markdown(self) -> str:
+        """Return nothing."""
+        return ""
+
+    def to_html(self) -> str:
+        """Return an element of a page."""
+        return _environment().get_template(self.template).render(self.values)
 
 
 def render_page(page: Page) -> str:
     """Write a page as HTML that needs nothing else; all texts are escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup as Safe
 
     from firstgrad.show.result import parts_html
 
+    # Not templates: what runs are the files as they are, and nothing that was measured gets into them.
+    names = ["tables.js"] * page.is_sortable + ["timeline.js"] * page.has_time_line
+    folder = importlib.resources.files("firstgrad.show").joinpath("templates")
+    script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in names)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            page=page,
+            bodies=[Safe(parts_html(section.parts)) for section in page.sections],  # noqa: S704 - parts escape all texts
+            script=Safe(script),  # noqa: S704 - files of ours
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     # Not select_autoescape: that one asks for the file's ending, and everything here goes into HTML.
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("firstgrad.show"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: clean(value) if type(value) is str else value,  # not what is HTML already
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    # Not a template: what runs is the file as it is, and nothing that was measured gets into it.
-    script = importlib.resources.files("firstgrad.show").joinpath("templates/tables.js").read_text("utf-8")
-    return environment.get_template("page.html").render(
-        page=page,
-        bodies=[Markup(parts_html(section.parts)) for section in page.sections],  # noqa: S704 - parts escape all texts
-        script=Markup(script),  # noqa: S704 - a file of ours
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

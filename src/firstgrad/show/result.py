@@ -318,6 +318,7 @@ class Fold:
     summary: Inline
     parts: Sequence[Part]
     is_open: bool = False
+    id: str = ""  # on a page: its anchor
 
     def to_terminal(self, width: int) -> Iterator[RichText | RichTable]:
         yield _rich_text(self.summary, Style.BOLD)
@@ -328,7 +329,7 @@ class Fold:
         return f"<details><summary>{_html_text(self.summary)}</summary>\n\n{_markdown(self.parts)}\n\n</details>"
 
     def to_html(self) -> str:
-        state = " open" if self.is_open else ""
+        state = f' id="{_escape_html(self.id)}"' * bool(self.id) + " open" * self.is_open
         return f"<details{state}><summary>{_html_text(self.summary)}</summary>\n{parts_html(self.parts)}\n</details>"
 
 
