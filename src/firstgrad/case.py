@@ -86,11 +86,13 @@ class Case:
     sampler: Sampler = field(default=Sampler.AUTO, metadata=LATER)  # this and the next two: of ``first_draw`` alone
     gradient_backend: GradientBackend | None = field(default=None, metadata=LATER)  # none: nutpie's own default
     chains: int = field(default=1, metadata=LATER)
+    timed_draws: int = field(default=0, metadata=LATER)  # of each chain, timed after the first one, in a second run
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
         require_count("evaluations", self.evaluations, least=0)
         require_count("chains", self.chains, least=1)
+        require_count("timed_draws", self.timed_draws, least=0)
         self._check_draw()
         for name in ("time_limit_seconds", "memory_limit_bytes"):
             limit = getattr(self, name)
@@ -104,6 +106,7 @@ class Case:
                 "--sampler": self.sampler is not Sampler.AUTO,
                 "--gradient-backend": self.gradient_backend is not None,
                 "--chains": self.chains != 1,
+                "timed_draws": self.timed_draws != 0,
             }
             for name in (name for name, is_given in given.items() if is_given):
                 raise SpecError(name, "is for --target first_draw")
@@ -140,11 +143,11 @@ class Case:
 
     @property
     def question(self) -> str:
-        """Digest of what is asked: the case without its limits and its number of evaluations.
+        """Digest of what is asked: the case without its limits and its numbers of evaluations and timed draws.
 
         Samples of one question under equal conditions belong together, however long one was ready to wait.
         """
-        return replace(self, evaluations=0, time_limit_seconds=None, memory_limit_bytes=None).id
+        return replace(self, evaluations=0, timed_draws=0, time_limit_seconds=None, memory_limit_bytes=None).id
 
     def __str__(self) -> str:
         return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}"

@@ -176,6 +176,13 @@ COLUMNS: tuple[Column, ...] = (
         Unit.SECONDS,
         _DRAWS,
     ),
+    _metric(
+        "seconds_a_draw",
+        lambda record: record.draw and record.draw.pace and record.draw.pace.seconds_a_draw,
+        "time of a draw after the first",
+        Unit.SECONDS,
+        _DRAWS,
+    ),
     *(
         _metric(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS, _targets_of(phase))
         for phase in Phase

@@ -61,7 +61,7 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
     """Find what may spoil a record, in the order of the catalogue."""
     environment = record.environment
     unaccounted, whole, draws = record.unaccounted_seconds, record.window_seconds, record.check.draws
-    evaluated = record.phase(Phase.EVALUATE) is not None
+    evaluated = record.phase(Phase.EVALUATE) is not None and not record.case.is_draw
     found = {
         Doubt.SCENARIO_CONTRADICTED: record.caches is not None and not record.caches.is_proven,
         Doubt.UNACCOUNTED_TIME: (unaccounted or 0.0) > max(UNACCOUNTED_FRACTION * (whole or 0.0), UNACCOUNTED_SECONDS),

@@ -227,6 +227,15 @@ class DrawCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What draws cost after the first: of a second run in the same process, after all else was measured."""
+
+    draws: int  # of each chain, half of them tuning
+    seconds_a_draw: float  # of the chain that took longest, all of them side by side
+    steps_a_draw: float | None = None  # leapfrog steps; none where the sampler doesn't tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirstDraw:
     """Who drew, and when each chain had its first draw."""
 
@@ -234,6 +243,7 @@ class FirstDraw:
     reason: str  # why that one; '' where it was asked for
     seconds: tuple[float, ...] = ()  # from the built model to the first draw of each chain, in the order of the chains
     unavailable: tuple[str, ...] = ()  # what this release doesn't tell, each with the reason
+    pace: Pace | None = None  # where the case asks for it, and the sampler tells of its draws one by one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ def test_scaling(firstgrad, golden):
     ("name", "more"),
     [
         ("evaluations", ("--evaluations", 20000)),
-        ("chains", ("--chains", 4, "--cores", 2, "--target", "dlogp", "--hmm")),
+        ("chains", ("--chains", 4, "--cores", 2, "--leapfrog", 370, "--target", "dlogp", "--hmm")),
     ],
 )
 def test_advise(firstgrad, golden, name, more):

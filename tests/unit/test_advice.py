@@ -144,9 +144,10 @@ def test_samples_of_a_busy_machine_are_counted():
 
 
 def test_chains_that_run_side_by_side_wait_for_fewer_evaluations():
-    one = Workload.of_sampling(chains=4, tune=100, draws=100, leapfrog=10)
-    four = Workload.of_sampling(chains=4, tune=100, draws=100, leapfrog=10, cores=4)
-    three = Workload.of_sampling(chains=4, tune=100, draws=100, leapfrog=10, cores=3)
+    one, four, three = (
+        Workload.of_sampling(here=1, chains=4, tune=100, draws=100, leapfrog=10, cores=cores).in_evaluations()
+        for cores in (1, 4, 3)
+    )
     assert (one.evaluations, one.in_a_row, four.in_a_row, three.in_a_row) == (8000, 8000, 2000, 4000)
     assert [four.compiles(each) for each in (BackendName.C, BackendName.NUMBA, BackendName.JAX)] == [1, 1, 2]
     assert one.compiles(BackendName.JAX) == 1
@@ -159,7 +160,7 @@ def test_chains_that_run_side_by_side_wait_for_fewer_evaluations():
 )
 def test_no_work_is_refused(fields, named):
     with pytest.raises(SpecError, match=named):
-        Workload.of_sampling(**fields)
+        Workload.of_sampling(here=1, **fields)
 
 
 costs = st.tuples(st.floats(0.01, 1e4), st.floats(1e-7, 10.0))

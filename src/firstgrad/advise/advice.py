@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from firstgrad.advise.breakeven import BreakEven, Option, break_even
-from firstgrad.advise.workload import Workload
-from firstgrad.case import BackendName, Scenario
+from firstgrad.advise.workload import DRAWS, TUNE, Counted, Workload
+from firstgrad.case import BackendName, Sampler, Scenario
 from firstgrad.columns import metric_named
 from firstgrad.compare.ratio import PooledScatter, fit_ratio, pool_scatter
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
 from firstgrad.record import Doubt, Phase, Status, Verdict
+from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
 
 CONFIDENCE = 0.95
-_GOOD_VERDICTS = (Verdict.AGREES, Verdict.NO_ORACLE)
+_GOOD_VERDICTS = (Verdict.AGREES, Verdict.NO_ORACLE, Verdict.DREW)
 _OF_ONE_PROCESS = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _LEAST_EVALUATIONS, _MOST_EVALUATIONS = 1e4, 1e9
 _BEYOND = 30.0  # how far beyond the last crossing and the planned number is looked
@@ -38,20 +39,41 @@ _MOST_SAMPLES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class OfferedChoice:
-    """A backend and a way of writing the model."""
+    """A backend and a way of writing the model; or a sampler and what it compiles to."""
 
     backend: BackendName
-    formulation: str = ""  # of the pose model; '' for a user's own, which is written in one way
+    formulation: str = ""  # of the pose model; '' for a user's own, which is written in one way, and for a sampler's
+    sampler: str = ""  # '' where gradients are planned
+    gradient_backend: str = ""  # '' for the sampler's own default
 
     @classmethod
     def of(cls, case: Case) -> Self:
         """Return the choice that a case measures."""
+        if case.is_draw:
+            return cls(
+                backend=case.backend, sampler=str(case.sampler), gradient_backend=str(case.gradient_backend or "")
+            )
         return cls(backend=case.backend, formulation=str(case.model.pose.formulation) if case.model.pose else "")
 
     @property
     def name(self) -> str:
         """As tables and figures show it."""
-        return f"{self.backend} {self.formulation}" if self.formulation else str(self.backend)
+        own = f"{self.gradient_backend}'s gradient" if self.gradient_backend else ""
+        return " ".join(filter(None, (self.sampler, str(self.backend), self.formulation, own)))
+
+    def call(self, workload: Workload) -> str:
+        """Write the ``pm.sample(...)`` that takes it; '' where no sampler is chosen."""
+        if not self.sampler:
+            return ""
+        arguments = [f"draws={workload.draws}"] * (workload.draws != DRAWS)
+        arguments += [f"tune={workload.tune}"] * (workload.tune != TUNE)
+        arguments += [f"chains={workload.chains}, cores={workload.cores}"]
+        arguments += [f'nuts_sampler="{self.sampler}"']
+        if self.sampler in (Sampler.PYMC, Sampler.NUTPIE):
+            arguments += [f'backend="{self.backend}"']
+        if self.gradient_backend:
+            arguments += [f'compile_kwargs={{"gradient_backend": "{self.gradient_backend}"}}']
+        return f"pm.sample({', '.join(arguments)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +87,7 @@ class Offer:
     firsts: tuple[float, ...]  # seconds to the first gradient, one a sample, as often as it is compiled
     totals: tuple[float, ...]  # seconds of the planned work, one a sample
     n_busy: int  # how many of the samples have the doubt `high_load`
+    steps: float | None = None  # leapfrog steps a draw, as counted
 
     @property
     def median_total(self) -> float:
@@ -117,11 +140,11 @@ def find_offers(records: Iterable[Record], wanted: Iterable[Case], workload: Wor
     """
     samples: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        samples[record.case.question].append(record)
+        samples[question_of(record)].append(record)
     offers, left_out = list[Offer](), list[ChoiceLeftOut]()
     for question, case in {case.question: case for case in wanted}.items():
         choice, scenario = OfferedChoice.of(case), case.scenario
-        trouble = _find_trouble(samples[question])
+        trouble = _find_trouble(samples[question], workload)
         if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
             trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"
         if trouble is None:
@@ -131,39 +154,70 @@ def find_offers(records: Iterable[Record], wanted: Iterable[Case], workload: Wor
     return offers, left_out
 
 
+def question_of(record: Record) -> str:
+    """Return what a sample answers: where `auto` was asked for, what was asked of the sampler that was taken."""
+    case = record.case
+    if record.draw is not None and case.sampler is Sampler.AUTO:
+        case = replace(case, sampler=record.draw.sampler)
+    return case.question
+
+
 def is_complete(reason: str, verdict: str, first_seconds: float | None, call_seconds: float | None) -> bool:
-    """Whether a sample's check holds and it tells both what a first gradient and what an evaluation costs."""
+    """Whether a sample's check holds and it tells what the first gradient or draw costs, and what one after it."""
     return not reason and verdict in _GOOD_VERDICTS and (first_seconds or 0.0) > 0 and (call_seconds or 0.0) > 0
 
 
-def _find_trouble(records: Sequence[Record]) -> tuple[Trouble, str] | None:
+def _find_trouble(records: Sequence[Record], workload: Workload) -> tuple[Trouble, str] | None:
     for record in records:
         if record.status is Status.MISMATCH or record.check.verdict is Verdict.DISAGREES:
             return Trouble.WRONG, why_unusable(record) or "the oracle disagrees"
     doubts = {doubt for record in records for doubt in record.doubts}
     if Doubt.NOT_FINITE in doubts:
-        return Trouble.NOT_FINITE, "gradient or log-density have NaN or infinite values"
+        of = "draws" if workload.counted is not Counted.EVALUATIONS else "gradient or log-density"
+        return Trouble.NOT_FINITE, f"{of} have NaN or infinite values"
     if Doubt.GRADIENT_SUSPECT in doubts:
         return Trouble.WRONG, "the gradient differs from finite differences of the log-density"
-    if any(_costs(record) for record in records):
+    if any(_costs(record, workload) for record in records):
         return None
     if not records:
         return Trouble.NOT_MEASURED, "no samples"
     reason = next(filter(None, map(why_unusable, records)), "")
+    firsts = [first for record in records if (first := metric_named(workload.counted.metrics[0]).read(record))]
+    if not reason and firsts and workload.counted is Counted.DRAWS:
+        after = format_seconds(statistics.median(firsts))
+        reason = f"its first draw comes after {after}, but what the next ones cost isn't known"
     return Trouble.NO_NUMBERS, reason or "no steady-state calls were timed, or nothing was checked"
 
 
-def _costs(record: Record) -> tuple[float, float] | None:
-    """Return the seconds to the first gradient and of an evaluation, of a complete sample."""
-    first, call = (metric_named(name).read(record) for name in ("time_to_first_gradient", "evaluation"))
-    return (first, call) if is_complete(why_unusable(record), record.check.verdict, first, call) else None
+def has_pace(record: Record) -> bool:
+    """Whether a sample tells what draws cost after the first."""
+    return record.draw is not None and record.draw.pace is not None
+
+
+def _costs(record: Record, workload: Workload) -> tuple[float, float] | None:
+    """Return the seconds to the first gradient and of an evaluation, or of draws, of a complete sample."""
+    first, call = (metric_named(name).read(record) for name in workload.counted.metrics)
+    is_first_alone = workload.counted is Counted.FIRST_DRAW
+    if not is_complete(why_unusable(record), record.check.verdict, first, 1.0 if is_first_alone else call):
+        return None
+    if is_first_alone:
+        return first, 0.0
+    steps = _steps(record)
+    if workload.leapfrog is not None and workload.counted is Counted.DRAWS and steps:
+        call *= workload.leapfrog / steps
+    return first, call
+
+
+def _steps(record: Record) -> float | None:
+    return record.draw.pace.steps_a_draw if record.draw is not None and record.draw.pace is not None else None
 
 
 def _offer(choice: OfferedChoice, scenario: Scenario, records: Sequence[Record], workload: Workload) -> Offer:
-    good = [(record, costs) for record in records if (costs := _costs(record))]
+    good = [(record, costs) for record in records if (costs := _costs(record, workload))]
     firsts = [workload.compiles(choice.backend) * first for _, (first, _) in good]
     calls = [call for _, (_, call) in good]
     imports = [phase.wall_seconds for record, _ in good if (phase := record.phase(Phase.IMPORT))]
+    steps = [number for record, _ in good if (number := _steps(record)) is not None]
     return Offer(
         choice=choice,
         scenario=scenario,
@@ -172,6 +226,7 @@ def _offer(choice: OfferedChoice, scenario: Scenario, records: Sequence[Record],
         firsts=tuple(firsts),
         totals=tuple(first + workload.in_a_row * call for first, call in zip(firsts, calls, strict=True)),
         n_busy=sum(Doubt.HIGH_LOAD in record.doubts for record, _ in good),
+        steps=statistics.median(steps) if steps else None,
     )
 
 

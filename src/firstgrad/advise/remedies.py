@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advise.advice import ratio_of_times, ratio_text
 from firstgrad.advise.situation import EVALUATION, FIRST_GRADIENT, Basis, RemedyName, Saving
+from firstgrad.advise.workload import Counted
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 
@@ -219,7 +220,7 @@ def _keep_caches(situation: Situation) -> ProposedRemedy | None:
                         basis=Basis.MEASURED,
                         ratio=ratio_of_times(warm.firsts, cold.firsts),
                         whole_seconds=cold.option.first_gradient.value,
-                        of_what=f"first gradient with {cold.choice.name}, at every start",
+                        of_what=f"{situation.advice.workload.counted.first} with {cold.choice.name}, at every start",
                     ),
                 )
     return ProposedRemedy(
@@ -264,7 +265,8 @@ def _fewer_rewrites(situation: Situation, *, name: RemedyName, mark: str, mode: 
     first = situation.evidence_of(name, FIRST_GRADIENT)
     call = situation.evidence_of(name, EVALUATION)
     own = situation.own_offer()
-    if first is None or call is None or own is None or f", {own.choice.backend}, " not in first.case:
+    is_gradient = situation.advice.workload.counted is Counted.EVALUATIONS  # a sampler takes the linker of a mode alone
+    if not is_gradient or first is None or call is None or own is None or f", {own.choice.backend}, " not in first.case:
         return None
     call_seconds = situation.advice.workload.in_a_row * own.option.evaluation.value
     saved = (1 - first.ratio.value) * own.option.first_gradient.value + (1 - call.ratio.value) * call_seconds

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.advice import is_complete
-from firstgrad.case import Case, Scenario
+from firstgrad.advise.advice import is_complete, question_of
+from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
+from firstgrad.errors import SpecError
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.record import Record, Verdict
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from firstgrad.case import BackendName, Target
+    from firstgrad.advise.workload import Counted, Workload
     from firstgrad.model import Model
     from firstgrad.store import Keeper, Store
     from firstgrad.sweep.grid import Grid
@@ -57,9 +59,50 @@ def list_wanted(
     )
 
 
+def list_wanted_draws(
+    model: Model,
+    backends: Sequence[BackendName],
+    samplers: Sequence[Sampler],
+    *,
+    workload: Workload,
+    timed: int,
+    time_limit_seconds: float,
+) -> tuple[Case, ...]:
+    """List the samplers that may be chosen, each with what it compiles to; `timed` draws are made after the first."""
+    choices: list[tuple[Sampler, BackendName, GradientBackend | None]] = []
+    for sampler, backend in itertools.product(samplers, backends):
+        try:
+            check_sampler(sampler, backend)
+        except SpecError:
+            continue
+        has_own = sampler is Sampler.NUTPIE and backend is BackendName.JAX
+        choices += [(sampler, backend, own) for own in (None, GradientBackend.JAX)[: 1 + has_own]]
+    return tuple(
+        Case(
+            model=model,
+            backend=backend,
+            target=Target.FIRST_DRAW,
+            scenario=scenario,
+            sampler=sampler,
+            gradient_backend=own,
+            chains=workload.cores,
+            timed_draws=timed,
+            time_limit_seconds=time_limit_seconds,
+        )
+        for sampler, backend, own in choices
+        for scenario in SCENARIOS
+    )
+
+
+def _questions(wanted: Iterable[Case]) -> set[str]:
+    """List what may answer: a sample of ``auto`` does, where it says that the wanted sampler was taken."""
+    autos = (replace(case, sampler=Sampler.AUTO) for case in wanted if case.is_draw)
+    return {case.question for case in (*wanted, *autos)}
+
+
 def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -> AdviceSamples:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
-    questions = {case.question for case in wanted}
+    questions = _questions(wanted)
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.case.question in questions:
@@ -75,7 +118,7 @@ def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -
 
     def answers(group: Sequence[Record]) -> tuple[int, str]:
         """Rank by how much it answers; the newest of those that tell equally much."""
-        return len({record.case.question for record in group}), max(record.started_at for record in group)
+        return len({question_of(record) for record in group}), max(record.started_at for record in group)
 
     best = max(alike, key=answers)
     environment = best[-1].environment
@@ -95,7 +138,7 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
     """Take what a store has of this host, these conditions, and the model's files as they are now."""
     from firstgrad.sweep.plan import current_samples, samples_here
 
-    questions = {case.question for case in wanted}
+    questions = _questions(wanted)
     here = samples_here(sample for sample in store.cells() if sample["question"] in questions)
     ids = [sample["record_id"] for sample in current_samples(here, wanted[0].model.reference)]
     if older := len(here) - len(ids):
@@ -105,7 +148,13 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
 
 
 def measure_missing(
-    keeper: Keeper, wanted: Sequence[Case], *, samples: int, budget_seconds: float | None, show: Display
+    keeper: Keeper,
+    wanted: Sequence[Case],
+    *,
+    counted: Counted,
+    samples: int,
+    budget_seconds: float | None,
+    show: Display,
 ) -> tuple[str, ...]:
     """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
 
@@ -123,7 +172,7 @@ def measure_missing(
         sample
         for sample in current_samples(samples_here(stored), wanted[0].model.reference)
         if sample["reason"]
-        or is_complete("", Verdict(sample["verdict"]), sample["time_to_first_gradient"], sample["evaluation"])
+        or is_complete("", Verdict(sample["verdict"]), *(sample[metric] for metric in counted.metrics))
     )
     plan = plan_sweep(wanted, samples=samples, done=done)
     if not plan.jobs:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from firstgrad.advise.workload import Counted
 from firstgrad.case import Scenario
 from firstgrad.estimates import Estimate
 
@@ -184,7 +185,7 @@ class Situation:
         for scenario in (Scenario.COLD, Scenario.WARM):
             advice = self.advice.of_scenario(scenario)
             for offer in advice.offers if advice else ():
-                if offer.choice.formulation == formulation:
+                if offer.choice.sampler or offer.choice.formulation == formulation:
                     return offer
         return None
 
@@ -200,7 +201,9 @@ class Situation:
                 continue
             whole = None
             # What helps one backend need not help another: no seconds where the case was measured on one.
-            if own is not None and f", {own.choice.backend}, " in evidence.case:
+            # Nor does it leave as much of a first draw, in which more is compiled.
+            is_gradient = self.advice.workload.counted is Counted.EVALUATIONS
+            if own is not None and is_gradient and f", {own.choice.backend}, " in evidence.case:
                 calls = self.advice.workload.in_a_row * own.option.evaluation.value
                 whole = own.option.first_gradient.value if metric == FIRST_GRADIENT else calls
             savings.append(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from firstgrad.points import Group, Point
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.spec import PoseSpec
-    from firstgrad.record import DrawCheck, RewritePass
+    from firstgrad.record import DrawCheck, Pace, RewritePass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +151,9 @@ class Backend(Protocol):
         It may be told from another thread, and more than once. Returned is what the draws are worth, and what this
         release doesn't tell.
         """
+
+    def time_draws(self, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
+        """Run the sampler once more, for the case's timed draws; none where it doesn't tell what they cost."""
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density callable without the compiled function and without a compiler; slow.

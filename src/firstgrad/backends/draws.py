@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from firstgrad.case import BackendName, Sampler
 from firstgrad.errors import ModelError, SamplerUnavailable, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
-from firstgrad.record import DrawCheck
+from firstgrad.record import DrawCheck, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,6 +90,51 @@ def draw_once(
 
     Raises ModelError where the sampler refuses the model.
     """
+    trace, unavailable = _sample(backend, built, case, sampler, lambda chain, _: drew(chain), tune=1, draws=1)
+    for chain in range(case.chains):
+        drew(chain)  # where nobody told earlier
+    return check_draws(trace), tuple(unavailable)
+
+
+def time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
+    """Run ``pm.sample`` for as many draws as the case asks for, half of them tuning, and time those after the first.
+
+    None where the sampler doesn't tell of its draws before the last.
+    """
+    looks: dict[int, list[tuple[float, int]]] = {chain: [] for chain in range(case.chains)}
+
+    def drew(chain: int, made: int) -> None:
+        looks[chain][1:] = [(time.monotonic(), made)]  # the first look, and the last
+
+    tune = max(case.timed_draws // 2, 1)
+    trace, _ = _sample(backend, built, case, sampler, drew, tune=tune, draws=max(case.timed_draws - tune, 1))
+    paces = [
+        (ended - began) / (last - first)
+        for (began, first), (ended, last) in (chain for chain in looks.values() if len(chain) > 1)
+        if last > first
+    ]
+    if len(paces) < case.chains:
+        return None
+    stats = [trace[name] for name in ("warmup_sample_stats", "sample_stats") if _has(trace, name)]
+    steps = [np.asarray(part[name]) for part in stats for name in ("n_steps", "tree_size") if name in part.data_vars]
+    return Pace(
+        draws=case.timed_draws,
+        seconds_a_draw=max(paces),
+        steps_a_draw=float(np.mean(np.concatenate(steps, axis=1))) if steps else None,
+    )
+
+
+def _sample(
+    backend: PyTensorBackend,
+    built: BuiltModel,
+    case: Case,
+    sampler: Sampler,
+    drew: Callable[[int, int], None],
+    *,
+    tune: int,
+    draws: int,
+) -> tuple[Any, list[str]]:
+    """Run it; `drew` is told of each chain how many draws it has made, from whatever thread."""
     import pymc as pm
 
     model, unavailable = built.model, list[str]()
@@ -110,8 +156,8 @@ def draw_once(
                 around.enter_context(_hear_jax(case.chains, drew, unavailable))
         with _explained(sampler):
             trace = pm.sample(
-                draws=1,
-                tune=1,
+                draws=draws,
+                tune=tune,
                 chains=case.chains,
                 random_seed=0,
                 progressbar=False,
@@ -122,9 +168,7 @@ def draw_once(
                 nuts_sampler=str(sampler),
                 **options,
             )
-    for chain in range(case.chains):
-        drew(chain)  # where nobody told earlier
-    return check_draws(trace), tuple(unavailable)
+    return trace, unavailable
 
 
 def mode_options(backend: PyTensorBackend) -> tuple[dict[str, Any], AbstractContextManager[Any]]:
@@ -182,34 +226,35 @@ def require_nuts(stats: Any) -> dict[str, Any]:
     return known
 
 
-def _tell_pymc(drew: Callable[[int], None]) -> Callable[..., None]:
+def _tell_pymc(drew: Callable[[int, int], None]) -> Callable[..., None]:
     seen: set[int] = set()
 
     def callback(*, trace: Any, draw: Any) -> None:  # noqa: ARG001 - PyMC's signature
+        drew(draw.chain, draw.draw_idx + 1)
         if draw.chain not in seen:
             seen.add(draw.chain)
-            drew(draw.chain)
             require_nuts(draw.stats)
 
     return callback
 
 
 @contextmanager
-def _hear_nutpie(chains: int, drew: Callable[[int], None], unavailable: list[str]) -> Iterator[None]:
+def _hear_nutpie(chains: int, drew: Callable[[int, int], None], unavailable: list[str]) -> Iterator[None]:
     """Hear what nutpie tells PyMC's progress bar of its chains."""
-    waiting = set(range(chains))
+    known = [0] * chains
 
     def looked(frame: FrameType) -> None:
-        for chain in [one for one in waiting if probes.nutpie_chains(frame)[one].finished_draws]:
-            waiting.discard(chain)
-            drew(chain)
+        for chain, progress in enumerate(probes.nutpie_chains(frame)):
+            if progress.finished_draws > known[chain]:
+                known[chain] = progress.finished_draws
+                drew(chain, known[chain])
 
     with _hearing(probes.NUTPIE_PROGRESS, unavailable, started=looked):
         yield
 
 
 @contextmanager
-def _hear_jax(chains: int, drew: Callable[[int], None], unavailable: list[str]) -> Iterator[None]:
+def _hear_jax(chains: int, drew: Callable[[int, int], None], unavailable: list[str]) -> Iterator[None]:
     """Hear the end of the jitted loop's draws: brought to the model's variables, which is when PyMC has them."""
 
     def computed(_frame: FrameType, samples: Any) -> None:
@@ -217,7 +262,7 @@ def _hear_jax(chains: int, drew: Callable[[int], None], unavailable: list[str]) 
 
         jax.block_until_ready(samples)
         for chain in range(chains):
-            drew(chain)
+            drew(chain, 1)
 
     with _hearing(probes.JAX_DRAWS, unavailable, returned=computed):
         yield

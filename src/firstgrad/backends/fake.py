@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Answer, BackendFacts, BuiltModel, Compiled, pose_oracle
 from firstgrad.case import BackendName, Sampler, Target
-from firstgrad.record import DrawCheck, RewritePass
+from firstgrad.record import DrawCheck, Pace, RewritePass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,6 +126,11 @@ class FakeBackend:
         for chain in range(case.chains):
             drew(chain)
         return DrawCheck(moved=case.chains), ()
+
+    def time_draws(self, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
+        """Make none; a user's object may tell a `pace` of its own."""
+        tell = getattr(built.model, "pace", None)
+        return tell(case, sampler) if tell is not None else None
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Ask the oracle; a user's model has a log-density of zero, as its gradient is."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
-    from firstgrad.record import DrawCheck
+    from firstgrad.record import DrawCheck, Pace
 
 
 class PyTensorBackend:
@@ -253,6 +253,12 @@ class PyTensorBackend:
 
         self._has_compiled = True
         return draw_once(self, built, case, sampler, drew)
+
+    def time_draws(self, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
+        """Run ``pm.sample`` again."""
+        from firstgrad.backends.draws import time_draws
+
+        return time_draws(self, built, case, sampler)
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
         """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part."""

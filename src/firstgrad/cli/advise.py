@@ -1,16 +1,17 @@
-"""``firstgrad advise``: which backend and formulation cost least for what is planned, and what else would help."""
+"""``firstgrad advise``: which sampler, backend and formulation cost least for what is planned, and what would help."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.advise.workload import CHAINS, DRAWS, LEAPFROG, TUNE, Workload
-from firstgrad.case import MOST_SAMPLES, BackendName, Target
+from firstgrad.advise.workload import DRAWS, TUNE, Counted, Workload
+from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
@@ -23,20 +24,22 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.model import Model
 
+    type Taken = tuple[Workload, tuple[Case, ...], AdviceSamples]
+
 EPILOG = """\b
 Examples:
+  firstgrad advise mymodel.py:build --draws 2000 --time-budget 20m
+      which sampler draws first, which one has drawn all of it first: measures what is not stored yet
   firstgrad advise pose --evaluations 20000
-      measures what is not stored yet: every installed backend, both formulations, cold and warm
-  firstgrad advise mymodel.py:build --chains 4 --tune 1000 --draws 1000 --leapfrog 15 --cores 4
-      your own model, and the number of evaluations as sampling makes it
+      gradients alone: every installed backend, both formulations, cold and warm
   firstgrad advise pose --evaluations 20000 --from docs/data/growth.jsonl --output advice.png
       from an export; the chart as a file
 
 \b
-Exit codes: 0 good; 1 a choice gives wrong or infinite gradients; 2 wrong use; 3 no choice has numbers; 4 broke off;
-130 interrupted.
+Exit codes: 0 good; 1 a choice gives wrong or infinite gradients or draws; 2 wrong use; 3 no choice has numbers; 4 broke
+off; 130 interrupted.
 """
-_SAMPLING = ("chains", "tune", "draws", "leapfrog", "cores")
+_SAMPLING = ("draws", "tune", "chains", "cores", "leapfrog")
 
 
 _plan = functools.partial(declare, panel="What is planned")
@@ -45,24 +48,22 @@ _samples = functools.partial(declare, panel="The samples")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdviseOptions:
-    """How many gradient evaluations are planned, and from which samples."""
+    """What is planned, and from which samples."""
 
-    evaluations: Annotated[int | None, _plan("--evaluations", "Gradient evaluations that you plan.", min=1)] = None
-    chains: Annotated[int | None, _plan("--chains", f"Or: chains [{CHAINS}].", min=1)] = None
+    draws: Annotated[int | None, _plan("--draws", f"Draws of each chain after tuning [{DRAWS}].", min=0)] = None
     tune: Annotated[int | None, _plan("--tune", f"Tuning draws of each [{TUNE}].", min=0)] = None
-    draws: Annotated[int | None, _plan("--draws", f"Draws of each after tuning [{DRAWS}].", min=0)] = None
-    leapfrog: Annotated[
-        float | None,
-        _plan(
-            "--leapfrog",
-            text=f"Leapfrog steps a draw, on average [{LEAPFROG:g}: the pose model's]; firstgrad sample counts them.",
-        ),
-    ] = None
-    cores: Annotated[int | None, _plan("--cores", "Chains at a time [1: one after the other].", min=1)] = None
-    backend: Annotated[str | None, _samples("--backend", "Only these [all installed].", metavar="A,B,...")] = None
-    target: Annotated[Target | None, _samples("--target", "[dlogp with --evaluations, else logp_dlogp, as NUTS.]")] = (
+    chains: Annotated[int | None, _plan("--chains", "As many [--cores, at least 2].", min=1)] = None
+    cores: Annotated[int | None, _plan("--cores", "Chains at a time [this machine's, at most 4].", min=1)] = None
+    leapfrog: Annotated[float | None, _plan("--leapfrog", "Leapfrog steps a draw [those that a short run takes].")] = (
         None
     )
+    evaluations: Annotated[int | None, _plan("--evaluations", "Or: gradient evaluations, no draws.", min=1)] = None
+    sampler: Annotated[str | None, _samples("--sampler", "Only these [all installed].", metavar="A,B,...")] = None
+    backend: Annotated[str | None, _samples("--backend", "Only these [all installed].", metavar="A,B,...")] = None
+    target: Annotated[Target | None, _samples("--target", "[first_draw; dlogp with --evaluations.]")] = None
+    timed: Annotated[
+        int, _samples("--timed", "Draws of the short run after the first draw, half of them tuning.", min=0)
+    ] = 100
     samples: Annotated[int, _samples("--samples", "Of each choice.", min=1, max=MOST_SAMPLES)] = 3
     no_measure: Annotated[bool, _samples("--no-measure", "Only what is stored.")] = False
     time_budget: Annotated[str | None, _samples("--time-budget", "For measuring what is missing, such as 30m.")] = None
@@ -75,24 +76,18 @@ class AdviseOptions:
 
     def to_workload(self) -> Workload:
         """Make what is planned; raises SpecError naming the options that don't fit together."""
+        from firstgrad.measure.environment import host_fingerprint
+
         given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
         if self.evaluations is None:
-            return Workload.of_sampling(**given)
+            planned = Workload.of_sampling(here=host_fingerprint().cores, **given)
+            return planned if self.chosen_target is Target.FIRST_DRAW else planned.in_evaluations()
         if given:
             listed = ", ".join(f"--{name}" for name in given)
             raise SpecError(listed, "says what --evaluations says: give one of them")
+        if self.chosen_target is Target.FIRST_DRAW:
+            raise SpecError("--target", "first_draw is for draws: leave --evaluations out")
         return Workload(evaluations=self.evaluations)
-
-    def to_backends(self, installed: Sequence[BackendName]) -> tuple[BackendName, ...]:
-        """Choose the backends, of those that can be measured or are in the export; raises SpecError."""
-        if self.backend is None:
-            if not installed:
-                raise SpecError("--backend", "none is available here. See: firstgrad doctor")
-            return tuple(installed)
-        try:
-            return tuple(dict.fromkeys(BackendName(part.strip()) for part in self.backend.split(",")))
-        except ValueError:
-            raise SpecError("--backend", f"expected some of {', '.join(BackendName)}, got {self.backend!r}") from None
 
     def check(self) -> None:
         """Refuse what doesn't go together, before anything is measured; raises SpecError naming the options."""
@@ -106,8 +101,8 @@ class AdviseOptions:
 
     @property
     def chosen_target(self) -> Target:
-        """What is compiled: the gradient for a number of them, value and gradient for a sampling run."""
-        return self.target or (Target.DLOGP if self.evaluations is not None else Target.LOGP_DLOGP)
+        """What is waited for: the gradient for a number of them, else the first draw."""
+        return self.target or (Target.DLOGP if self.evaluations is not None else Target.FIRST_DRAW)
 
     @property
     def budget_seconds(self) -> float | None:
@@ -119,20 +114,48 @@ class AdviseOptions:
         except SpecError as error:
             raise SpecError("--time-budget", str(error)) from error
 
-    def wanted(self, model: Model, installed: Sequence[BackendName], target: Target | None = None) -> tuple[Case, ...]:
-        """List what may be chosen."""
-        from firstgrad.advise.samples import list_wanted
+    def wanted(
+        self,
+        model: Model,
+        backends: Sequence[BackendName],
+        samplers: Sequence[Sampler],
+        workload: Workload,
+        target: Target,
+    ) -> tuple[Case, ...]:
+        """List what may be chosen; raises SpecError where a name is none, or nothing is left."""
+        from firstgrad.advise.samples import list_wanted, list_wanted_draws
 
         limit = min(self.time_limit, self.budget_seconds or self.time_limit)
-        return list_wanted(
-            model, self.to_backends(installed), target=target or self.chosen_target, time_limit_seconds=limit
+        backends = _chosen("--backend", self.backend, BackendName, backends)
+        if target is not Target.FIRST_DRAW:
+            return list_wanted(model, backends, target=target, time_limit_seconds=limit)
+        samplers = _chosen("--sampler", self.sampler, Sampler, samplers)
+        wanted = list_wanted_draws(
+            model, backends, samplers, workload=workload, timed=self.timed, time_limit_seconds=limit
         )
+        if not wanted:
+            raise SpecError("--sampler, --backend", "no such sampler takes such a backend")
+        return wanted
+
+
+def _chosen[Name: (BackendName, Sampler)](
+    option: str, given: str | None, kind: type[Name], installed: Sequence[Name]
+) -> tuple[Name, ...]:
+    """Choose among those that can be measured, or are in the export."""
+    if given is None:
+        if not installed:
+            raise SpecError(option, "none is available here. See: firstgrad doctor")
+        return tuple(installed)
+    try:
+        return tuple(dict.fromkeys(kind(part.strip()) for part in given.split(",")))
+    except ValueError:
+        raise SpecError(option, f"expected some of {', '.join(kind)}, got {given!r}") from None
 
 
 @spread
 def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> None:
-    """Say which backend and formulation take the least time for N gradient evaluations, and what else would help."""
-    from firstgrad.advise.advice import find_offers, make_advice
+    """Say which sampler draws first, which is done first, and what else would help; or which gradient is cheapest."""
+    from firstgrad.advise.advice import find_offers, has_pace, make_advice
     from firstgrad.advise.remedies import find_remedies
     from firstgrad.advise.situation import Situation, load_evidence, look_around
     from firstgrad.show.advice import advice_document, advice_parts
@@ -141,7 +164,10 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     out.refuse_both()
     options.check()
     workload, described = options.to_workload(), model.to_model()
-    wanted, samples = _from_export(described, options) if options.source else _from_store(described, options)
+    take = _from_export if options.source else _from_store
+    workload, wanted, samples = take(described, options, workload)
+    if workload.counted is Counted.DRAWS and not any(map(has_pace, samples.records)):
+        workload = replace(workload, counted=Counted.FIRST_DRAW)
     advice = make_advice(find_offers(samples.records, wanted, workload), workload)
     situation = Situation(
         model=described,
@@ -174,46 +200,63 @@ def installed_backends() -> tuple[BackendName, ...]:
     return tuple(name for name in BackendName if backend_version(name))
 
 
-def _from_export(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...], AdviceSamples]:
+def installed_samplers() -> tuple[Sampler, ...]:
+    """List the samplers whose package is here; ``auto`` is one of them."""
+    names = (name for name in Sampler if name is not Sampler.AUTO)
+    return tuple(name for name in names if find_spec(name) is not None)
 
+
+def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
+    """Take the samples of an export: first draws, else those of one chain, else those of gradients, and say which."""
     from firstgrad.advise.samples import from_export
     from firstgrad.store import import_jsonl
 
-    source = str(options.source)
+    source, backends, samplers = str(options.source), tuple(BackendName), tuple(Sampler)[1:]
     records = list(import_jsonl(source))
-    wanted = options.wanted(model, tuple(BackendName))
-    samples = from_export(records, wanted, source)
-    if not samples.records and options.target is None and options.chosen_target is Target.LOGP_DLOGP:
-        # Better the gradient alone than nothing; its samples say which they are.
-        wanted = options.wanted(model, tuple(BackendName), Target.DLOGP)
+    tries = [(workload, options.chosen_target, "")]
+    if workload.counted is Counted.DRAWS:
+        alone = f"These samples are of one chain; {workload.cores} at a time may wait for each other."
+        tries.append((replace(workload, cores=1, chains=1), Target.FIRST_DRAW, alone))
+        if options.target is None and workload.leapfrog is not None:
+            missing = (
+                "No first draws are among these samples, so this is about gradients ({target}): what a sampler "
+                "compiles beside them, and its own time, is missing."
+            )
+            targets = (Target.LOGP_DLOGP, Target.DLOGP)
+            tries += [(workload.in_evaluations(), target, missing.format(target=target)) for target in targets]
+    for planned, target, note in tries:
+        wanted = options.wanted(model, backends, samplers, planned, target)
         samples = from_export(records, wanted, source)
-        note = "These samples are of the gradient alone (dlogp); NUTS compiles value and gradient (logp_dlogp)."
-        samples = replace(samples, notes=(*samples.notes, note))
-    if not samples.records:
-        raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}")
-    there = {record.case.backend for record in samples.records}
-    return tuple(case for case in wanted if options.backend or case.backend in there), samples
+        if samples.records:
+            known = {record.case.backend for record in samples.records}
+            there = tuple(case for case in wanted if options.backend or case.backend in known)
+            notes = (*samples.notes, note) if note else samples.notes
+            return (workload if planned.counted is Counted.DRAWS else planned), there, replace(samples, notes=notes)
+    others = sorted({str(record.case.target) for record in records if record.case.model == model})
+    hint = f". It has {', '.join(others)}: ask with --target, or --evaluations" if others else ""
+    raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}{hint}")
 
 
-def _from_store(model: Model, options: AdviseOptions) -> tuple[tuple[Case, ...], AdviceSamples]:
+def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
     from firstgrad.advise.samples import from_store, measure_missing
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.store import Keeper
 
-    wanted = options.wanted(model, installed_backends())
+    wanted = options.wanted(model, installed_backends(), installed_samplers(), workload, options.chosen_target)
     if options.no_measure:
         with open_store(options.store) as store:
-            return wanted, from_store(store, wanted)
+            return workload, wanted, from_store(store, wanted)
     try:
         with Keeper(options.store) as keeper:
             notes = measure_missing(
                 keeper,
                 wanted,
+                counted=workload.counted,
                 samples=options.samples,
                 budget_seconds=options.budget_seconds,
                 show=lambda grid, plan, known: show_sweep(SweepState(plan, known), describe_plan(grid, plan)),
             )
-            return wanted, from_store(keeper.store, wanted, notes)
+            return workload, wanted, from_store(keeper.store, wanted, notes)
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "

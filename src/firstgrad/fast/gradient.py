@@ -161,7 +161,8 @@ class FastGradient:
     """A model's log-density and gradient as one compiled JAX function; made by `fast_gradient`.
 
     Call it with a flat vector (or what PyMC's samplers pass) and get ``(logp, gradient)``. It also has what PyMC's step
-    methods ask of ``logp_dlogp_func``: ``pm.sample(step=pm.NUTS(logp_dlogp_func=fast_gradient(model)), cores=1)``.
+    methods ask of ``logp_dlogp_func``; but with a step of one's own ``pm.sample`` leaves nutpie, and starts all chains
+    at one point. ``pm.sample(backend="jax", compile_kwargs={"gradient_backend": "jax"})`` differentiates alike.
 
     Attributes
     ----------

@@ -128,7 +128,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     if tracer is not None:
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
     if isinstance(first, DrawWindow):
-        record = _tell_draw(base, backend, first)
+        record = _tell_draw(base, backend, first, timer)
     else:
         record = _tell_gradient(base, backend, first, timer)
     record = replace(
@@ -146,15 +146,19 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     return record
 
 
-def _tell_draw(base: Record, backend: Backend, window: DrawWindow) -> Record:
-    """Add to a record what a first draw gave."""
+def _tell_draw(base: Record, backend: Backend, window: DrawWindow, timer: PhaseTimer) -> Record:
+    """Add to a record what a first draw gave, and what the next ones cost."""
+    draw = window.draw
+    if base.case.timed_draws:
+        with timer.phase(Phase.EVALUATE):
+            draw = replace(draw, pace=backend.time_draws(window.built, base.case, draw.sampler))
     groups = backend.groups(window.built, backend.any_point(window.built))
     return replace(
         base,
         status=Status.OK,
         time_to_first_draw_seconds=window.spent.wall_seconds,
         time_to_first_draw_cpu_seconds=window.spent.cpu_seconds,
-        draw=window.draw,
+        draw=draw,
         counts=Counts(groups=len(groups), values=sum(group.size for group in groups)),
         check=Check(verdict=Verdict.DREW, draws=window.check),
     )

@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.advise.advice import Trouble, ratio_text
+from firstgrad.advise.advice import CONFIDENCE, Trouble, ratio_of_times, ratio_text
+from firstgrad.advise.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
+from firstgrad.compare.ratio import pool_scatter
 from firstgrad.show.result import BLANK, Heading, Items, Style, Table, Text, left, right
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.advise.advice import Advice, Offer, ScenarioAdvice
+    from firstgrad.advise.advice import Advice, Offer, OfferedChoice, ScenarioAdvice
     from firstgrad.advise.remedies import ProposedRemedy
     from firstgrad.advise.samples import AdviceSamples
     from firstgrad.advise.situation import Saving
+    from firstgrad.advise.workload import Workload
     from firstgrad.estimates import Estimate
     from firstgrad.model import Model
     from firstgrad.show.result import Part
@@ -33,7 +36,8 @@ _IF = {
 def alarm_sentences(advice: Advice) -> Iterator[str]:
     """Yield a sentence for each choice that gives wrong gradients; nothing where all are right."""
     for alarm in advice.alarms:
-        what = "a gradient that is not finite" if alarm.trouble is Trouble.NOT_FINITE else "WRONG numbers"
+        of = "draws that are" if alarm.choice.sampler else "a gradient that is"
+        what = f"{of} not finite" if alarm.trouble is Trouble.NOT_FINITE else "WRONG numbers"
         yield (
             f"WARNING: {alarm.choice.name}, {alarm.scenario}, gives {what}, and is not offered: {alarm.reason}. "
             "Mend that before anything else: firstgrad check names the groups"
@@ -45,9 +49,14 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
     if not advice.scenarios:
         yield "There is nothing to advise: no choice has samples whose check holds."
         return
+    workload = advice.workload
     for scenario in advice.scenarios:
-        yield lead_sentence(scenario)
-        yield _decision(scenario, f"{advice.workload.in_a_row:,.0f}")
+        if workload.counted is not Counted.FIRST_DRAW:
+            yield lead_sentence(scenario, workload.counted)
+        if workload.counted is not Counted.EVALUATIONS:
+            yield _soonest(scenario)
+        if workload.counted is not Counted.FIRST_DRAW:
+            yield _decision(scenario, f"{workload.in_a_row:,.0f} {workload.counted}")
         leader = scenario.leader
         other = min(scenario.offers, key=lambda offer: offer.median_total + offer.import_or_zero_seconds)
         if other is not leader:
@@ -68,18 +77,42 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
         yield f"Not measured, so not compared: {'; '.join(dict.fromkeys(missing))}."
 
 
-def lead_sentence(advice: ScenarioAdvice) -> str:
-    """Say who is ahead up to how many evaluations, by the medians."""
+def call_sentences(advice: Advice) -> Iterator[str]:
+    """Yield what to type, a line for each state of the caches where they don't agree; nothing for gradients."""
+    calls = {one.scenario: one.leader.choice.call(advice.workload) for one in advice.scenarios}
+    if len(set(calls.values())) == 1:
+        yield from (f"Type: {call}" for call in list(calls.values())[:1] if call)
+        return
+    for scenario, call in calls.items():
+        yield f"{_IF[scenario]}, type: {call}"
+
+
+def _soonest(advice: ScenarioAdvice) -> str:
+    """Say whose first draw comes first, and whether that is sure."""
+    first, *others = sorted(advice.offers, key=lambda offer: offer.option.first_gradient.value)
+    says = f"{first.choice.name} draws first, after {interval_text(first.option.first_gradient)}"
+    if not others:
+        return f"{_IF[advice.scenario]}, {says}."
+    confidence, scatter = 1 - (1 - CONFIDENCE) / len(others), pool_scatter(offer.firsts for offer in advice.offers)
+    ratios = [ratio_of_times(first.firsts, other.firsts, confidence=confidence, scatter=scatter) for other in others]
+    after = format_seconds(others[0].option.first_gradient.value)
+    second = f"{ratio_text(ratios[0])} times {others[0].choice.name}'s {after}"
+    sure = "certain to be the soonest" if all(ratio.high < 1 for ratio in ratios) else "which is not certain"
+    return f"{_IF[advice.scenario]}, {says}, {sure}: {second}."
+
+
+def lead_sentence(advice: ScenarioAdvice, counted: Counted = Counted.EVALUATIONS) -> str:
+    """Say who is ahead up to how many evaluations or draws, by the medians."""
     result = advice.breakeven
     parts = [f"{result.leaders[0].name} is ahead"]
     for crossing in result.crossings:
         at = crossing.evaluations
         ends = "" if at.low == at.high else f" [{count(at.low)}, {count(at.high)}]"
-        parts.append(f" up to {count(at.value)}{ends} evaluations, then {crossing.after.name}")
+        parts.append(f" up to {count(at.value)}{ends} {counted}, then {crossing.after.name}")
     if not result.crossings:
         if len(advice.offers) == 1:
             return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is all that can be offered."
-        parts.append(f" all the way, up to {count(result.n_max)} evaluations")
+        parts.append(f" all the way, up to {count(result.n_max)} {counted}")
     never = [offer.choice.name for offer in advice.offers if offer.option not in result.leaders]
     if never:
         parts.append(f"; never ahead: {', '.join(never)}")
@@ -110,16 +143,16 @@ def _decision(advice: ScenarioAdvice, planned: str) -> str:
     leader = advice.leader
     takes = f"{leader.choice.name} takes {interval_text(leader.total)}"
     if not advice.rivals:
-        return f"At {planned} evaluations {takes}."
+        return f"At {planned} {takes}."
     if advice.is_decided:
         second = min(advice.rivals, key=lambda rival: rival.offer.median_total)
         return (
-            f"At {planned} evaluations {takes}, certain to be the least: {ratio_text(second.ratio)} times "
+            f"At {planned} {takes}, certain to be the least: {ratio_text(second.ratio)} times "
             f"{second.offer.choice.name}'s {format_seconds(second.offer.median_total)}."
         )
     rivals = ", ".join(_with_seconds(rival.offer) for rival in advice.open_rivals)
     return (
-        f"At {planned} evaluations the samples do not allow a decision between {_with_seconds(leader)} and {rivals}. "
+        f"At {planned} the samples do not allow a decision between {_with_seconds(leader)} and {rivals}. "
         f"{_more(advice)}"
     )
 
@@ -147,11 +180,12 @@ def advice_parts(
 ) -> Iterator[Part]:
     """Yield an advice in sentences and tables: what is wrong first, the remedies last."""
     workload = advice.workload
+    planned = "gradient evaluations" if workload.counted is Counted.EVALUATIONS else "draws"
     yield Items(list(alarm_sentences(advice)), Style.BAD)
     yield Heading(str(model))
     yield Items(
         [
-            f"Planned: {workload.evaluations:,} gradient evaluations ({workload.origin}).",
+            f"Planned: {workload.evaluations:,} {planned} ({workload.origin}).",
             *workload.assumptions(),
             *samples.notes,
         ]
@@ -159,7 +193,7 @@ def advice_parts(
     yield BLANK
     yield Items(list(advice_sentences(advice)))
     for scenario in advice.scenarios:
-        yield _offers_table(scenario)
+        yield _offers_table(scenario, workload.counted)
     yield Items(
         [
             f"No numbers: {choice.choice.name}, {choice.scenario}: {choice.reason}"
@@ -175,27 +209,33 @@ def advice_parts(
         lines = [f"gains {remedy.instead}"] * bool(remedy.instead)
         lines += [*map(saving_sentence, remedy.savings), f"how: {remedy.how}"]
         yield Items([f"  {line}" for line in lines])
+    if calls := list(call_sentences(advice)):
+        yield BLANK
+        yield Items(calls, Style.BOLD)
 
 
-def _offers_table(advice: ScenarioAdvice) -> Part:
-    names = ("samples", "first gradient", "an evaluation", "total, import not", "import beside", "against the first")
+def _offers_table(advice: ScenarioAdvice, counted: Counted) -> Part:
     against = {
         rival.offer.choice: f"x{1 / rival.ratio.value:.2f}{'' if rival.is_beaten else ', undecided'}"
         for rival in advice.rivals
     }
+    columns: dict[str, Callable[[Offer], str]] = {
+        "samples": lambda offer: str(len(offer.totals)),
+        counted.first: lambda offer: interval_text(offer.option.first_gradient),
+    }
+    if counted is not Counted.FIRST_DRAW:
+        columns[counted.one] = lambda offer: interval_text(offer.option.evaluation)
+    if counted is Counted.DRAWS:
+        columns["steps a draw"] = lambda offer: "" if offer.steps is None else f"{offer.steps:.3g}"
+    if counted is not Counted.FIRST_DRAW:
+        name = "total, import not" if counted is Counted.EVALUATIONS else "last draw, import not"
+        columns[name] = lambda offer: interval_text(offer.total)
+    columns["import beside"] = lambda offer: format_seconds(offer.import_seconds.value) if offer.import_seconds else ""
+    columns["against the first"] = lambda offer: against.get(offer.choice, "")
     return Table(
         title=f"{advice.scenario} caches, least total first",
-        columns=(*left("choice"), *right(*names)),
-        rows=[
-            (
-                offer.choice.name,
-                str(len(offer.totals)),
-                *map(interval_text, (offer.option.first_gradient, offer.option.evaluation, offer.total)),
-                format_seconds(offer.import_seconds.value) if offer.import_seconds else "",
-                against.get(offer.choice, ""),
-            )
-            for offer in advice.offers
-        ],
+        columns=(*left("choice"), *right(*columns)),
+        rows=[(offer.choice.name, *(write(offer) for write in columns.values())) for offer in advice.offers],
     )
 
 
@@ -219,15 +259,13 @@ def advice_document(
     return {
         "model": str(model),
         "place": samples.place,
-        "evaluations": advice.workload.evaluations,
-        "evaluations_in_a_row": advice.workload.in_a_row,
+        **_planned_document(advice.workload),
         "alarms": list(alarm_sentences(advice)),
-        "sentences": list(advice_sentences(advice)),
+        "sentences": [*advice_sentences(advice), *call_sentences(advice)],
         "assumptions": [*advice.workload.assumptions(), *samples.notes],
         "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
         "left_out": [
-            _fields(choice.choice, "backend", "formulation") | _fields(choice, "scenario", "trouble", "reason")
-            for choice in advice.left_out
+            _choice(choice.choice) | _fields(choice, "scenario", "trouble", "reason") for choice in advice.left_out
         ],
         "remedies": [
             _fields(remedy, "remedy", "because", "how", "instead")
@@ -237,8 +275,27 @@ def advice_document(
     }
 
 
+def _planned_document(workload: Workload) -> dict[str, Any]:
+    if workload.counted is Counted.EVALUATIONS:
+        return {"evaluations": workload.evaluations, "evaluations_in_a_row": workload.in_a_row}
+    planned = _fields(workload, "draws", "tune", "chains", "cores", "leapfrog")
+    return planned | {"draws_in_all": workload.evaluations, "draws_in_a_row": workload.in_a_row}
+
+
 def _fields(thing: object, *names: str) -> dict[str, Any]:
     return {name: getattr(thing, name) for name in names}
+
+
+def _choice(choice: OfferedChoice) -> dict[str, Any]:
+    names = ("sampler", "backend", "gradient_backend") if choice.sampler else ("backend", "formulation")
+    return _fields(choice, *names)
+
+
+def _costs(offer: Offer) -> dict[str, Any]:
+    first, after = offer.option.first_gradient, offer.option.evaluation
+    if not offer.choice.sampler:
+        return {"first_gradient_seconds": first, "evaluation_seconds": after}
+    return {"first_draw_seconds": first, "draw_seconds": after, "steps_a_draw": offer.steps}
 
 
 def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
@@ -247,10 +304,9 @@ def _scenario_document(advice: ScenarioAdvice) -> dict[str, Any]:
         "scenario": advice.scenario,
         "is_decided": advice.is_decided,
         "offers": [
-            _fields(offer.choice, "backend", "formulation")
+            _choice(offer.choice)
+            | _costs(offer)
             | {
-                "first_gradient_seconds": offer.option.first_gradient,
-                "evaluation_seconds": offer.option.evaluation,
                 "total_seconds": offer.total,
                 "import_seconds": offer.import_seconds,
                 "leader_over_this": rival.ratio if (rival := rivals.get(offer.choice)) else None,

@@ -7,6 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
+from firstgrad.advise.workload import Counted
 from firstgrad.show import drawing
 from firstgrad.show.advice import advice_sentences, alarm_sentences, count
 from firstgrad.show.result import Picture
@@ -71,7 +72,7 @@ def advice_picture(advice: Advice) -> Picture:
     A panel a scenario, of which there is at least one; scales are logarithmic and equal in all of them. Besides what
     `breakeven_picture` shows, the planned number is a dashed upright.
     """
-    lines = "Lines of total seconds against gradient evaluations."
+    lines = f"Lines of total seconds against {_axis(advice)}."
     words = " ".join((lines, *alarm_sentences(advice), *advice_sentences(advice)))
     return Picture(partial(_draw_advice, advice), "advice", words)
 
@@ -90,11 +91,15 @@ def _draw_advice(advice: Advice) -> Figure:
             _draw_totals(axes, panel.breakeven, looks, n_max, limits, places=120, inches=4.1, few=(0.0, _WIDEST))
             _note_crossings(axes, panel.breakeven, looks, n_max)
             _mark_planned(axes, advice.workload.in_a_row)
-            axes.set_xlabel("gradient evaluations, one after the other")
+            axes.set_xlabel(f"{_axis(advice)}, one after the other")
             leader = panel.leader.choice.name if panel.is_decided else "undecided at the planned number"
             axes.set_title(f"{panel.scenario} caches{f': {leader}' if panel.rivals else ''}")
-        grid[0].set_ylabel("total seconds, first gradient included, import not")
+        grid[0].set_ylabel(f"total seconds, {advice.workload.counted.first} included, import not")
     return figure
+
+
+def _axis(advice: Advice) -> str:
+    return "gradient evaluations" if advice.workload.counted is Counted.EVALUATIONS else "draws, tuning included"
 
 
 def _headline(result: BreakEven) -> str:
