@@ -2,7 +2,7 @@
 
 Each sample is a process of its own that makes one call, by default settings but for what the way says. ``first`` is a
 call for one draw after one, so that it ends with the first draw of every chain; ``whole`` draws more. ``cold`` begins
-with empty caches, ``warm`` with those that an equal call left; JAX is given no folder to keep anything in, as by default.
+with empty caches, ``warm`` with those that an equal call left; JAX has no folder to keep anything in, as by default.
 Ways take turns, every second round backwards.
 
 Usage: ``python -m benchmarks.ways.run [--rounds 3] [--output docs/data/ways.json] [--page docs/how-to.md]``.
@@ -161,10 +161,10 @@ def describe(samples: list[Called]) -> str:
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("pymc", "pytensor", "nutpie", "numba", "jax", "numpyro")
     )
-    host = host_fingerprint()
+    host, python = host_fingerprint(), sys.version.split()[0]
     most = max(len(group) for group in grouped(samples).values())
     return (
-        f"{samples[0].chains} chains, {host.cores} cores of {host.processor}, Python {sys.version.split()[0]}, {packages}, "
+        f"{samples[0].chains} chains, {host.cores} cores of {host.processor}, Python {python}, {packages}, "
         f"{datetime.now(UTC):%Y-%m-%d}; medians of {most} calls each, in turns, each in a process of its own, imports "
         "left out: processor seconds, compilers and all chains included; in brackets the ratio to the first row's."
     )

@@ -58,7 +58,7 @@ class OfferedChoice:
     @property
     def name(self) -> str:
         """As tables and figures show it."""
-        own = f"{self.gradient_backend}'s gradient" if self.gradient_backend else ""
+        own = f"({self.gradient_backend}'s gradient)" if self.gradient_backend else ""
         return " ".join(filter(None, (self.sampler, str(self.backend), self.formulation, own)))
 
     def call(self, workload: Workload) -> str:

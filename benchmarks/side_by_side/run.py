@@ -1,0 +1,129 @@
+"""One script through pyinstrument, memray and ``firstgrad trace``: what each of them tells of its compiles.
+
+Each runs the unchanged script from empty caches, in a process of its own, after a run with none of them.
+
+Usage: ``python -m benchmarks.side_by_side.run [--output docs/data/side-by-side.json] [--page docs/how-to.md]``;
+``--only-page`` writes the page from what is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markers import write_between_markers
+from firstgrad.measure.environment import host_fingerprint
+from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.units import format_seconds
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path("benchmarks/side_by_side/script.py")
+PLAIN = "no tool"
+TOOLS = {
+    PLAIN: ("python {script}", ""),
+    "pyinstrument": (
+        "python -m pyinstrument --show-all -p processor_options.filter_threshold=0.1 -o {folder}/told {script}",
+        "cat {folder}/told",
+    ),
+    "memray": (
+        "python -m memray run -q -o {folder}/memray.bin {script}",
+        "python -m memray stats -n 5 {folder}/memray.bin",
+    ),
+    "firstgrad trace": ("firstgrad trace {script}", ""),
+}
+"""How each is called, and what prints what it found; a tool of one call prints it itself."""
+_LIMIT_SECONDS, _LINES, _WIDTH = 600.0, 32, 116
+
+
+def run(name: str) -> dict[str, Any]:
+    """Run the script with a tool; SystemExit where that fails."""
+    call, show = TOOLS[name]
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    with PrivateCaches() as private, tempfile.TemporaryDirectory() as folder:
+        private.restore()
+        variables = worker_variables(private.folder, os.environ) | {"PATH": path, "NO_COLOR": "1", "COLUMNS": "120"}
+        began, processor = time.monotonic(), sum(os.times()[:4])
+        done = _call(call.format(script=SCRIPT, folder=folder), variables)
+        wall, cpu = time.monotonic() - began, sum(os.times()[:4]) - processor
+        told = _call(show.format(folder=folder), variables).stdout if show else done.stderr + done.stdout
+    return {"call": call, "wall_seconds": wall, "cpu_seconds": cpu, "told": shorten(told)}
+
+
+def _call(command: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command.split(), env=variables, cwd=ROOT, capture_output=True, text=True, check=False, timeout=_LIMIT_SECONDS
+    )
+    if done.returncode:
+        sys.exit(f"{command} failed:\n{done.stderr[-2000:]}")
+    return done
+
+
+def describe() -> str:
+    """Say what it was measured on."""
+    names = ("pymc", "nutpie", "numba", "pyinstrument", "memray")
+    versions, host = ", ".join(f"{name} {version(name)}" for name in names), host_fingerprint()
+    return (
+        f"{versions}, Python {sys.version.split()[0]}, {host.cores} cores of {host.processor}, "
+        f"{datetime.now(UTC):%Y-%m-%d}; one run each, from empty caches."
+    )
+
+
+def markdown(stored: dict[str, Any]) -> str:
+    """Write what each took and told, cut to its first lines."""
+    runs = stored["runs"]
+    plain = runs[PLAIN]["cpu_seconds"]
+    lines = [stored["about"], "", "| | wall | CPU | CPU, of the plain run's |", "| --- | --- | --- | --- |"]
+    for name, one in runs.items():
+        times = format_seconds(one["wall_seconds"]), format_seconds(one["cpu_seconds"])
+        lines.append(f"| {name} | {' | '.join(times)} | x{one['cpu_seconds'] / plain:.2f} |")
+    for name, one in runs.items():
+        if name != PLAIN:
+            lines += [
+                "",
+                f"`{one['call'].format(script='script.py', folder='.')}`:",
+                "",
+                "```",
+                *one["told"],
+                "```",
+            ]
+    return "\n".join(lines)
+
+
+def shorten(told: str) -> list[str]:
+    """Take the first lines, without this machine's folders and memray's histogram of sizes."""
+    plain = [re.sub(r"(?<![\w.])(?:/[\w.+-]+)+/(?=[\w.-]+)", "", line.rstrip()) for line in told.strip().splitlines()]
+    kept = [line for line in plain if line and not re.match(r"\t *(<|-{4}|m..: )|📊", line)]
+    more = [f"[{len(kept) - _LINES} more lines]"] if len(kept) > _LINES else []
+    return [*(line if len(line) <= _WIDTH else f"{line[:_WIDTH]}…" for line in kept[:_LINES]), *more]
+
+
+def main() -> None:
+    """Run, keep, write."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("docs/data/side-by-side.json"))
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--only-page", action="store_true")
+    parser.add_argument("--only", default=",".join(TOOLS), help="tools")
+    chosen = parser.parse_args()
+    if chosen.only_page:
+        stored = json.loads(chosen.output.read_text())
+    else:
+        stored = {"about": describe(), "runs": {name: run(name) for name in chosen.only.split(",")}}
+        chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
+    print(markdown(stored))
+    if chosen.page:
+        write_between_markers(chosen.page, "side-by-side", markdown(stored))
+
+
+if __name__ == "__main__":
+    main()
