@@ -163,9 +163,10 @@ def describe(samples: list[Called]) -> str:
     )
     host, python = host_fingerprint(), sys.version.split()[0]
     most = max(len(group) for group in grouped(samples).values())
+    calls = "one call" if most == 1 else f"medians of {most} calls"
     return (
         f"{samples[0].chains} chains, {host.cores} cores of {host.processor}, Python {python}, {packages}, "
-        f"{datetime.now(UTC):%Y-%m-%d}; medians of {most} calls each, in turns, each in a process of its own, imports "
+        f"{datetime.now(UTC):%Y-%m-%d}; {calls} each, in turns, each in a process of its own, imports "
         "left out: processor seconds, compilers and all chains included; in brackets the ratio to the first row's."
     )
 
