@@ -40,6 +40,7 @@ PAGE_NAME = "trace.html"
 MOST_UNIT_BARS, MOST_UNITS, MOST_COMPILES = 6000, 25, 1500
 """Of a whole page's time line; of one compile's table; of the page's table and details."""
 _MOST_SOURCE_LINES, _CONTEXT = 1500, 4
+_MAIN = "MainThread"
 _LANE = 1.3  # rem
 _TOGETHER_SECONDS = 0.02  # phases closer than that are one bar
 _COLOURS = {
@@ -91,7 +92,7 @@ def write_script_trace(trace: ScriptTrace, trace_format: TraceFormat) -> str:
     tracks = []
     for number, (process, thread, compiles) in enumerate(_threads(trace), 1):
         spans: list[TimeSpan] = [part for compiled in compiles for part in _parts(compiled, has_units=True)]
-        if thread == _first_thread(trace, process):
+        if _is_first(trace, process, thread):
             stages = (stage.span for stage in trace.stages if stage.process == process)
             spans = [*(replace(span, kind=SpanKind.PHASE) for span in stages), *spans]
         tracks.append(
@@ -159,7 +160,7 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
             for part in _parts(compiled, has_units=True, most=budget)
         ]
         stages = [stage for stage in trace.stages if stage.process == process]
-        if thread != _first_thread(trace, process):
+        if not _is_first(trace, process, thread):
             stages = []
         bars = [
             _bar(
@@ -184,7 +185,7 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
                 f"{draws.sampler} begins to draw after {format_seconds(draws.at_seconds)}",
             )
             for draws in trace.draws_began
-            if draws.process == process and thread == _first_thread(trace, process)
+            if draws.process == process and _is_first(trace, process, thread)
         ]
         rows.append(
             {
@@ -214,13 +215,13 @@ def _threads(trace: ScriptTrace) -> Iterator[tuple[int, str, list[TracedCompile]
         for compiled in trace.compiles:
             if compiled.process == process:
                 threads.setdefault(compiled.thread, []).append(compiled)
-        for thread, compiles in (threads or {"MainThread": []}).items():
+        for thread, compiles in sorted((threads or {_MAIN: []}).items(), key=lambda item: item[0] != _MAIN):
             yield process, thread, compiles
 
 
-def _first_thread(trace: ScriptTrace, process: int) -> str:
-    names = [compiled.thread for compiled in trace.compiles if compiled.process == process]
-    return names[0] if names else "MainThread"
+def _is_first(trace: ScriptTrace, process: int, thread: str) -> bool:
+    """Whether this is the row that also has what is known of the process only."""
+    return thread == next(one for number, one, _ in _threads(trace) if number == process)
 
 
 def _parts(compiled: TracedCompile, *, has_units: bool, most: int = MOST_UNIT_BARS) -> Iterator[_Part]:

@@ -35,7 +35,7 @@ MOST_LINES = 20
 """Of the table, on a terminal and in Markdown: the dearest compiles."""
 LEAST_SHARE = 0.005
 """Of all seconds: what is cheaper is left out there."""
-_NARROW = (0, 1, 2, 4)
+_NARROW = (0, 1, 2, 4)  # columns
 
 
 def trace_result(trace: ScriptTrace) -> Result:
@@ -103,10 +103,11 @@ def compile_table(trace: ScriptTrace, compiles: Sequence[TracedCompile], *, is_l
     place = make_placer(trace.compiles)
     columns = (
         TableColumn("compile"),
-        TableColumn("asked for by", is_folded=True),
         TableColumn("for", is_folded=True),
+        *right("seconds", is_kept=True),
         TableColumn("backend", is_filter=True),
-        *right("seconds", "compiled", "from cache", "peak memory", "calls", is_kept=True),
+        TableColumn("asked for by", is_folded=True),
+        *right("compiled", "from cache", "peak memory", "calls", is_kept=True),
     )
     rows: list[list[Inline]] = []
     for compiled in compiles:
@@ -118,10 +119,10 @@ def compile_table(trace: ScriptTrace, compiles: Sequence[TracedCompile], *, is_l
         rows.append(
             [
                 Span(name_of(compiled), link=f"#{anchor_of(compiled)}" if is_linked else ""),
-                (by, f", {call}" if call else ""),
                 (f"{PURPOSES[compiled.purpose]}{inside}", *failed),
-                compiled.backend,
                 _number(format_seconds(compiled.wall_seconds), compiled.wall_seconds),
+                compiled.backend,
+                (by, f", {call}" if call else ""),
                 _number(f"{compiled.cache.missed:,}", compiled.cache.missed),
                 _number(f"{compiled.cache.read:,}", compiled.cache.read),
                 _number(format_bytes(peak), peak) if peak is not None else "",
