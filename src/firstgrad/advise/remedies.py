@@ -65,7 +65,7 @@ def _mask_first(situation: Situation) -> ProposedRemedy | None:
         "0.0). firstgrad check names the groups; the pose model does it with --missing safe",
         savings=situation.estimate_savings(RemedyName.MASK_FIRST),
         instead="a gradient that can be sampled with. Masking first costs nothing, as the measured case shows: "
-        "without it every draw diverges, and pm.sample ends without an error",
+        "without it nutpie refuses to start, and PyMC's own sampler diverges at every draw and ends without an error",
     )
 
 
