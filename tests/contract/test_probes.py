@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,7 +38,7 @@ def package_of(place: str) -> str:
 def test_each_name_is_there_with_what_is_read_of_it(name):
     probe = PROBES[name]
     package = package_of(probe.places[0])
-    release = installed(package) if package != "importlib" else None
+    release = installed(package) if package not in sys.stdlib_module_names else None
     if probe.since and release is not None and release < Version(probe.since.split()[1]):
         with pytest.raises(UnavailableError, match=package):
             probe.find()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TOOL_IDS = (3, 4, 2, 5, 0, 1)
 """In this order: 0, 1, 2 and 5 are by custom those of debuggers, coverage, profilers and optimisers."""
-_TIMED_AT_FIRST, _TIMED_LATER = 100, 16
+_TIMED_AT_FIRST, _TIMED_LATER, _NOW_AND_THEN = 100, 16, 1024
 _PLACES = (sys.monitoring.events.PY_START, sys.monitoring.events.PY_RETURN)
 
 
@@ -207,11 +207,18 @@ class CallCounter:
 
     It costs a third of a microsecond a call, so it has a number of ``sys.monitoring`` of its own. The first call of an
     object isn't counted: `began` is told of it instead, with the object's key, and `ended` of what that returned.
+    `now_and_then` is called every 1024 calls.
     """
 
-    def __init__(self, method: Any, began: Callable[[Any, FrameType], Any], ended: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        method: Any,
+        began: Callable[[Any, FrameType], Any],
+        ended: Callable[[Any], object],
+        now_and_then: Callable[[], object] = lambda: None,
+    ) -> None:
         self._code: CodeType = method.__code__
-        self._began, self._ended = began, ended
+        self._began, self._ended, self._now_and_then = began, ended, now_and_then
         self._counted: dict[int, tuple[CountedCalls, object]] = {}
         self._gone: list[CountedCalls] = []
         self._new: dict[int, Any] = {}  # keys of objects not called yet
@@ -282,6 +289,9 @@ class CallCounter:
             return
         counted.calls += 1
         if counted.calls <= _TIMED_AT_FIRST or not counted.calls % _TIMED_LATER:
+            if not counted.calls % _NOW_AND_THEN:
+                with suppress(Exception):  # as above
+                    self._now_and_then()
             self._running[id(frame)] = counted, perf_counter()
 
     def _on_return(self, _code: CodeType, _offset: int, _value: object) -> None:

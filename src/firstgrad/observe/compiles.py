@@ -20,6 +20,7 @@ from firstgrad.observe.digests import digest_graph, digest_model
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.numba_functions import COMPILE, NumbaFunctionListener
+from firstgrad.observe.processes import resident_bytes
 from firstgrad.observe.spans import Stretch, StretchRecorder
 from firstgrad.observe.stacks import CodeLine, StackFacts, read_stack
 from firstgrad.observe.units import NO_ENTRY, CompileFacts, order_units
@@ -249,7 +250,8 @@ class CompileListener:
 
     It listens to what is imported by the time of `attach`, which is cheap and may be called often. `ended` is told of
     each compile when it is linked and again when its first call is over, by the same number; `began` of its number and
-    who asked for it. Calls are read with `call_counts`. Whatever can't be heard is in `unavailable`.
+    who asked for it. Calls are read with `call_counts`; `now_and_then` is called while functions are. Whatever can't be
+    heard is in `unavailable`.
     """
 
     def __init__(
@@ -258,8 +260,9 @@ class CompileListener:
         began: Callable[[int, StackFacts], object] | None = None,
         *,
         now: Callable[[], float] = time.monotonic,
+        now_and_then: Callable[[], object] = lambda: None,
     ) -> None:
-        self._ended, self._began, self._now = ended, began, now
+        self._ended, self._began, self._now, self._now_and_then = ended, began, now, now_and_then
         self._events: list[FunctionEvents] = []
         self._exits = ExitStack()
         self._problems: dict[str, None] = {}
@@ -276,7 +279,7 @@ class CompileListener:
             (probes.MAKE_C_THUNK, lambda events: self._c.attach(events, _Route(self, "c"))),
             (probes.NUMBA_LOAD, self._attach_numba),
             (probes.MAKE_NUMBA_FUNCTION, self._numba.attach_pytensor),
-            (probes.NUMBA_LOAD, self._attach_wrappers),  # whose own module is imported with the first wrapper
+            (probes.NUMBA, self._attach_wrappers),  # their own module is imported with the first one
             (probes.JAX_ON_DURATION, self._attach_jax),
         ]
         self._begin_process()
@@ -334,7 +337,7 @@ class CompileListener:
         events.watch(probes.MAKER_REWRITE.find(), self._rewrite_began)
         events.watch(probes.MAKER_LINK.find(), self._link_began, self._link_ended, self._compile_unwound)
         call = probes.FUNCTION_CALL.find()
-        counter = CallCounter(call, self._first_call_began, self._first_call_ended)
+        counter = CallCounter(call, self._first_call_began, self._first_call_ended, self._now_and_then)
         events.watch(call, unwound=counter.unwound)
         counter.attach()
         self._exits.callback(counter.detach)
@@ -692,13 +695,3 @@ def _describe(error: BaseException) -> str:
 def _cpu_seconds() -> float:
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
-
-
-def resident_bytes() -> tuple[int, int] | None:
-    """Read this process's resident memory, and the highest that it ever was; none where the system doesn't tell."""
-    try:
-        with open("/proc/self/status", "rb") as file:  # noqa: PTH123 - half the price of pathlib's
-            known = dict(line.split(b":", 1) for line in file.read().splitlines() if line.startswith(b"Vm"))
-        return int(known[b"VmRSS"].split()[0]) * 1024, int(known[b"VmHWM"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError, IndexError):
-        return None

@@ -70,6 +70,7 @@ def _release(place: str) -> str:
 # Python
 IMPORT_LOCK_ENTER = Probe("imports", ("importlib._bootstrap:_ModuleLockManager.__enter__",), reads=("self",))
 IMPORT_LOCK_EXIT = Probe("imports", ("importlib._bootstrap:_ModuleLockManager.__exit__",), reads=("self",))
+PROCESS_BODY = Probe("the end of processes", ("multiprocessing.process:BaseProcess._bootstrap",))
 
 # PyTensor
 PROFILE_STATS = Probe(
@@ -116,6 +117,8 @@ LEAPFROG_STATE = Probe(
 )
 
 MODEL = Probe("models", ("pymc:Model",))
+MODEL_ENTER = Probe("seconds of building models", ("pymc:Model.__enter__",), reads=("self",))
+MODEL_EXIT = Probe("seconds of building models", ("pymc:Model.__exit__",), reads=("self",))
 MODEL_LOGP = Probe("seconds of the log-density's graph", ("pymc:Model.logp",))
 NUTPIE_IS_NEW = Probe(
     "whether nutpie is as new as PyMC asks for",
@@ -141,6 +144,7 @@ _CACHE = "functions from Numba's cache, and their sizes"
 NUMBA_LOAD = Probe(_CACHE, ("numba.core.caching:Cache.load_overload",), reads=("self",))
 NUMBA_SAVE = Probe(_CACHE, ("numba.core.caching:Cache.save_overload",), reads=("self",))
 NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_path",))
+NUMBA = Probe("wrappers of Numba", ("numba:cfunc",))
 NUMBA_WRAPPER = Probe(
     "wrappers of Numba",
     ("numba.core.ccallback:CFunc.compile.__wrapped__", "numba.core.ccallback:CFunc._compile_uncached"),
@@ -168,6 +172,24 @@ JAX_END_EVENT = Probe(
     ),
 )
 JAX_CLIENT = Probe("the device that JAX computes on", ("jax._src.xla_bridge:_default_backend",))
+
+_SAMPLING = "when draws began"
+SAMPLE_PYMC = Probe(_SAMPLING, ("pymc.sampling.mcmc:_sample_many",))
+SAMPLE_PYMC_CORES = Probe(_SAMPLING, ("pymc.sampling.mcmc:_mp_sample",))
+SAMPLE_PYMC_CHAIN = Probe(_SAMPLING, ("pymc.sampling.parallel:_Process.run", "pymc.sampling.parallel:_run_process"))
+SAMPLE_NUTPIE = Probe(_SAMPLING, ("nutpie.sample:sample",))
+SAMPLE_NUMPYRO = Probe(_SAMPLING, ("pymc.sampling.jax:_sample_numpyro_nuts",))
+SAMPLE_BLACKJAX = Probe(_SAMPLING, ("pymc.sampling.jax:_sample_blackjax_nuts",))
+SAMPLE_SMC = Probe(_SAMPLING, ("pymc.smc.sampling:_sample_smc_sequentially", "pymc.smc.sampling:run_chains_sequential"))
+SAMPLE_SMC_CHAIN = Probe(_SAMPLING, ("pymc.smc.parallel:_SMCProcess.run", "pymc.smc.sampling:_sample_smc_int"))
+SAMPLERS = {
+    "pymc": (SAMPLE_PYMC, SAMPLE_PYMC_CORES, SAMPLE_PYMC_CHAIN),
+    "nutpie": (SAMPLE_NUTPIE,),
+    "numpyro": (SAMPLE_NUMPYRO,),
+    "blackjax": (SAMPLE_BLACKJAX,),
+    "smc": (SAMPLE_SMC, SAMPLE_SMC_CHAIN),
+}
+"""The functions in which a sampler draws, when all is compiled but what is compiled at its first call."""
 
 PROBES: dict[str, Probe] = {name: value for name, value in globals().items() if isinstance(value, Probe)}
 """All of them, by name."""

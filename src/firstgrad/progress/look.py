@@ -9,26 +9,25 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.observe.listeners import jax_device, listen_jax, listen_numba
+from firstgrad.observe.processes import PROC, children_of, resident_pages
 from firstgrad.progress.history import FormerRun, expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from firstgrad.observe.probes import KnownFrame, Probe
     from firstgrad.progress.history import ExpectedTime
 
-_PROC = Path("/proc")
 _DEEPEST = 9  # levels of processes
 _ASKED_OFTEN = 5
 
@@ -353,30 +352,15 @@ def c_modules() -> UnitCount | None:
     return None if counts is None else UnitCount(kind=UnitKind.C_MODULE, compiled=counts[0], from_cache=counts[1])
 
 
-def tree_rss_bytes(root: Path = _PROC) -> tuple[int, int] | None:
+def tree_rss_bytes(root: Path = PROC) -> tuple[int, int] | None:
     """Read resident bytes of this process and all below it, and their number; cheap; none where Linux isn't."""
     pages, processes, level = 0, 0, [os.getpid()]
     for _ in range(_DEEPEST):
         below: list[int] = []
         for process in (root / str(pid) for pid in level):
-            if (resident := _resident_pages(process)) is not None:
+            if (resident := resident_pages(process)) is not None:
                 pages, processes = pages + resident, processes + 1
-                below += _children(process)
+                below += children_of(process)
         level = below
     # Not every system has a size of pages.
     return (pages * os.sysconf("SC_PAGE_SIZE"), processes) if processes else None
-
-
-def _resident_pages(process: Path) -> int | None:
-    try:
-        return int((process / "statm").read_bytes().split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def _children(process: Path) -> list[int]:
-    children: list[int] = []
-    with suppress(OSError, ValueError):
-        for task in os.listdir(process / "task"):  # noqa: PTH208 - a third of the price of iterdir()
-            children += [int(pid) for pid in (process / "task" / task / "children").read_bytes().split()]
-    return children

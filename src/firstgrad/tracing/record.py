@@ -29,6 +29,7 @@ class ProcessStage:
 
     process: int
     span: TimeSpan  # its name is one of `firstgrad.observe.events.Stage`; since the trace's start
+    note: str = ""  # the module that is imported, or the sampler
     line: CodeLine | None = None  # the user's line that asked for it
 
 
