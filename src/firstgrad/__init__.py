@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from firstgrad.progress.compile_progress import compile_progress
     from firstgrad.record import Phase, Record, Status, Verdict
     from firstgrad.store import Store
+    from firstgrad.tracing.block import trace
 
 _HOMES = {
     "BackendName": "case",
@@ -54,6 +55,7 @@ _HOMES = {
     "fast_mode": "fast.xla",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
+    "trace": "tracing.block",
 }
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "measure_case",
     "to_per_joint",
     "to_vectorised",
+    "trace",
 ]
 
 

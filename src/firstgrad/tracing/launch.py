@@ -181,16 +181,3 @@ def _is_at_terminal() -> bool:
             return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
     except OSError:
         return False
-
-
-def end_as(exit_code: int) -> int:
-    """End this process by the signal that ended the script; return the exit code where none did."""
-    if exit_code >= 0:
-        return exit_code
-    number = -exit_code
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the script has left its own
-    with suppress(OSError, ValueError):
-        signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    return 128 + number  # a signal that is blocked or ignored

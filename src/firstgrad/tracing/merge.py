@@ -41,6 +41,7 @@ class _Part:
     draws: list[tuple[str, float, CodeLine | None]] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     unavailable: dict[str, None] = field(default_factory=dict)
+    constant_limit: int | None = None
 
     def take(self, kind: str, news: Mapping[str, Any]) -> None:
         """Take one line."""
@@ -59,6 +60,8 @@ class _Part:
                 self.sources[news["file"]] = news["text"]
             case "unavailable":
                 self.unavailable[news["reason"]] = None
+            case "limit":
+                self.constant_limit = news["size"]
             case "end":
                 self.ended = news["at"]
 
@@ -123,7 +126,8 @@ def merge_parts(
     for place, part in enumerate(parts):
         own = [_with_memory(compiled, memory.get(part.pid, ())) for compiled in part.compiles.values()]
         compiles += (
-            _with_calls(replace(compiled, process=place), calls.get((part.pid, compiled.number))) for compiled in own
+            _with_calls(replace(compiled, process=place), calls.get((part.pid, compiled.number)), part)
+            for compiled in own
         )
     compiles = _with_purposes(compiles)
     stages = tuple(
@@ -154,6 +158,7 @@ def merge_parts(
         compiles=tuple(sorted(compiles, key=lambda compiled: (compiled.process, compiled.number))),
         stages=stages,
         sources=_read_sources(parts, compiles, stages),
+        constant_limit_bytes=next((part.constant_limit for part in parts if part.constant_limit is not None), None),
         unavailable=tuple(dict.fromkeys(reason for part in parts for reason in part.unavailable)),
     )
     return replace(trace, draws_began=_find_draws(parts, trace))
@@ -190,11 +195,13 @@ def _within(points: Sequence[tuple[float, int]], began: float, ended: float) -> 
         yield last
 
 
-def _with_calls(compiled: TracedCompile, counted: tuple[int, float] | None) -> TracedCompile:
+def _with_calls(compiled: TracedCompile, counted: tuple[int, float] | None, part: _Part) -> TracedCompile:
     """Add how often it was called; nobody sees calls of machine code, nor of JAX's functions."""
     if compiled.kind is not CompileKind.PYTENSOR_FUNCTION or compiled.failure:
         return compiled
     if counted is None:
+        if part.ended is None:  # what it had counted in its last second is lost
+            return compiled
         was_called = any(span.name == "first_call" for span in compiled.phases)
         # Never called from Python: others take its machine code, if anybody.
         return replace(compiled, calls=0, call_seconds=0.0) if was_called or compiled.backend != "numba" else compiled

@@ -38,6 +38,8 @@ STARTUP = Path(__file__).with_name("startup")
 PARTS = "*.part"
 _SHORTEST_IMPORT_SECONDS = 0.02  # shorter ones are not told
 _COUNTS_SECONDS = 1.0  # counts of calls are written so often, where there are calls
+_NOT_RECORDED = ("multiprocessing.resource_tracker", "firstgrad.measure", "firstgrad/measure/", "firstgrad.sampling")
+"""Processes that compile nothing, and those that measure, which nothing may disturb."""
 _IMPORTS = {
     place.partition(":")[0]
     for probe in (
@@ -128,6 +130,8 @@ class Recorder:
         self._write_counts()
         for reason in self.listener.unavailable:
             self._write("unavailable", reason=reason)
+        if isinstance(limit := probes.NUMBA_CONSTANT_LIMIT.peek(), int):
+            self._write("limit", size=limit)
 
     def _continue_in_fork(self) -> None:
         if self._is_recording:
@@ -188,7 +192,7 @@ class Recorder:
         def began(frame: FrameType) -> None:
             model = frame.f_locals["self"]
             if self._building is None:
-                self._building = self._now(), len(model.basic_RVs), model, read_stack(frame).line
+                self._building = self._now(), _variables_of(model), model, read_stack(frame).line
 
         def ended(frame: FrameType) -> None:
             if self._building is not None and self._building[2] is frame.f_locals["self"]:
@@ -201,7 +205,7 @@ class Recorder:
         """End it with its block, or with the first compile in it; a block that adds nothing built nothing."""
         if self._building is not None:
             (began, before, model, line), self._building = self._building, None
-            if len(model.basic_RVs) > before:
+            if _variables_of(model) > before:
                 self._write_stage(Stage.BUILD, "", began, line)
 
     def _watch_sampler(self, events: FunctionEvents, probe: Probe, sampler: str) -> None:
@@ -243,6 +247,10 @@ class Recorder:
             self._write("calls", process=process, number=number, calls=calls, seconds=seconds)
 
 
+def _variables_of(model: Any) -> int:
+    return len(model.basic_RVs) if hasattr(model, "free_RVs") else 0  # it is entered before it is made
+
+
 def to_plain(value: Any) -> Any:
     """Make what JSON knows of dataclasses and tuples; `firstgrad.codec` would import much."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -262,6 +270,8 @@ def child_variables(folder: Path, zero: float, inherited: Mapping[str, str]) -> 
 
 def record_here() -> None:
     """Record this process from its start, where the environment says so; raises what can't be done."""
+    if any(name in " ".join(sys.orig_argv) for name in _NOT_RECORDED):
+        return
     zero, _, folder = os.environ[VARIABLE].partition(":")
     recorder = Recorder(Path(folder), float(zero), _how_started())
     recorder.start()
