@@ -111,8 +111,8 @@ def test_nests_of_any_depth_are_walked():
     assert sum(1 for _ in walk_nested(found)) == 2 * depth
 
 
-def check_schema(text):
-    """Check what speedscope's file format asks of an evented profile (file-format-schema.json)."""
+def check_tracks(text):
+    """Check what speedscope's file format asks of evented profiles (file-format-schema.json)."""
     document = json.loads(text)
     assert document["$schema"] == SCHEMA
     assert document["exporter"] == "firstgrad"
@@ -120,21 +120,27 @@ def check_schema(text):
     frames = document["shared"]["frames"]
     assert all(set(frame) == {"name"} and isinstance(frame["name"], str) for frame in frames)
     assert len({frame["name"] for frame in frames}) == len(frames)
-    (profile,) = document["profiles"]
-    assert set(profile) == {"type", "name", "unit", "startValue", "endValue", "events"}
-    assert (profile["type"], profile["unit"]) == ("evented", "seconds")
-    now, opened = profile["startValue"], []
-    for event in profile["events"]:
-        assert set(event) == {"type", "frame", "at"}
-        assert 0 <= event["frame"] < len(frames)
-        assert event["at"] >= now
-        now = event["at"]
-        if event["type"] == "O":
-            opened.append(event["frame"])
-        else:
-            assert (event["type"], opened.pop()) == ("C", event["frame"])
-    assert not opened
-    assert now <= profile["endValue"]
+    for profile in document["profiles"]:
+        assert set(profile) == {"type", "name", "unit", "startValue", "endValue", "events"}
+        assert (profile["type"], profile["unit"]) == ("evented", "seconds")
+        now, opened = profile["startValue"], []
+        for event in profile["events"]:
+            assert set(event) == {"type", "frame", "at"}
+            assert 0 <= event["frame"] < len(frames)
+            assert event["at"] >= now
+            now = event["at"]
+            if event["type"] == "O":
+                opened.append(event["frame"])
+            else:
+                assert (event["type"], opened.pop()) == ("C", event["frame"])
+        assert not opened
+        assert now <= profile["endValue"]
+    return document
+
+
+def check_schema(text):
+    document = check_tracks(text)
+    assert len(document["profiles"]) == 1
     return document
 
 

@@ -121,7 +121,8 @@ def trace_page(trace: ScriptTrace) -> Page:
         Section("processes", "Processes and environment", _about(trace)),
     )
     processes = "1 process" if len(trace.processes) == 1 else f"{len(trace.processes):,} processes"
-    ended = "" if trace.exit_code is None else f" It ended with exit code {trace.exit_code}."
+    code = trace.exit_code or 0
+    ended = f" It was ended by signal {-code}." if code < 0 else f" It ended with exit code {code}." if code else ""
     return Page(
         title=f"Compiles of {shown(trace.command, 120) or 'a block'}",
         facts=(

@@ -35,6 +35,7 @@ MOST_LINES = 20
 """Of the table, on a terminal and in Markdown: the dearest compiles."""
 LEAST_SHARE = 0.005
 """Of all seconds: what is cheaper is left out there."""
+_OF_ALL = ("pymc.compile", "pytensor.function")
 _NARROW = (0, 1, 2, 4)  # columns
 
 
@@ -94,8 +95,9 @@ def anchor_of(compiled: TracedCompile) -> str:
 
 
 def calls_of(compiled: TracedCompile) -> str:
-    """Name the library's public functions that asked for a compile, outermost first."""
-    return " → ".join(map(short_name, compiled.library_calls))
+    """Name the library's public functions that asked for a compile, outermost first, but for what all go through."""
+    first, *others = compiled.library_calls or ("",)
+    return " → ".join(map(short_name, (first, *(call for call in others if call not in _OF_ALL))))
 
 
 def compile_table(trace: ScriptTrace, compiles: Sequence[TracedCompile], *, is_linked: bool = False) -> Table:
@@ -149,7 +151,7 @@ def compile_facts(trace: ScriptTrace, compiled: TracedCompile) -> Facts:
     if line is not None:
         facts.append(("asked for by", (f"{shown(line.file, 160)}:{line.line} ", Span(line.text, is_verbatim=True))))
     if compiled.library_calls:
-        facts.append(("through", calls_of(compiled)))
+        facts.append(("through", " → ".join(map(short_name, compiled.library_calls))))
     facts.append(("for", f"{PURPOSES[compiled.purpose]}, {compiled.backend or 'unknown backend'}"))
     phases = ", ".join(f"{span.name} {format_seconds(span.wall_seconds)}" for span in compiled.phases)
     cpu = f"; {format_seconds(compiled.cpu_seconds)} of processors" if compiled.cpu_seconds is not None else ""

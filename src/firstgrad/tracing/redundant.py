@@ -6,7 +6,6 @@ Nothing is said that was not seen, and nothing is advised that was not tried on 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING
 from firstgrad.observe import probes
 from firstgrad.observe.compiles import CompileKind, Purpose
 from firstgrad.observe.events import UnitKind
+from firstgrad.observe.stacks import CodeLine
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from firstgrad.observe.compiles import TracedCompile
-    from firstgrad.observe.stacks import CodeLine
 
 LEAST_SECONDS = 0.1
 """Less is nobody's trouble, and no finding."""
@@ -124,9 +123,14 @@ def find_redundant(
 
 
 def count_same(compiles: Iterable[TracedCompile]) -> int:
-    """Count the compiles of a graph that the same process had compiled before, for the same backend."""
-    graphs = Counter(_graph(compiled) for compiled in compiles if compiled.within is None and compiled.graph_digest)
-    return sum(number - 1 for number in graphs.values())
+    """Count the compiles of a graph that another call in the same process had compiled before, for the same backend."""
+    firsts: dict[object, TracedCompile] = {}
+    number = 0
+    for compiled in compiles:
+        if compiled.within is None and compiled.graph_digest and not compiled.failure and not _is_copy(compiled):
+            first = firsts.setdefault(_graph(compiled), compiled)
+            number += first is not compiled and not _is_one_call(first, compiled)
+    return number
 
 
 def make_placer(compiles: Iterable[TracedCompile]) -> Placer:
@@ -169,6 +173,16 @@ def _is_nutpie(compiled: TracedCompile) -> bool:
     )
 
 
+def _is_copy(compiled: TracedCompile) -> bool:
+    """Whether it is a copy of a function that a frozen model keeps, which costs no rewriting."""
+    return compiled.library_calls[-1:] == ("pymc.BaseModel.logp_dlogp_function",)
+
+
+def _is_one_call(first: TracedCompile, later: TracedCompile) -> bool:
+    """Whether one call of a library made both: then it is the library that repeats itself."""
+    return bool(first.call) and first.call == later.call
+
+
 def _where(compiled: TracedCompile, place: Placer) -> str:
     call = name_call(compiled)
     return f"{place(compiled.asked_by)} (`{call}`)" if call else place(compiled.asked_by)
@@ -180,7 +194,7 @@ def _where(compiled: TracedCompile, place: Placer) -> str:
 def _repeats(tops: Sequence[TracedCompile], place: Placer, pymc: str) -> Iterator[RedundantWork]:
     firsts: dict[object, TracedCompile] = {}
     again: list[tuple[TracedCompile, TracedCompile, bool]] = []  # the first, the later one, equal constants?
-    for compiled in (compiled for compiled in tops if not compiled.failure):
+    for compiled in (compiled for compiled in tops if not compiled.failure and not _is_copy(compiled)):
         graph = _graph(compiled) if compiled.graph_digest else None
         line = compiled.asked_by
         shape = (
@@ -189,7 +203,7 @@ def _repeats(tops: Sequence[TracedCompile], place: Placer, pymc: str) -> Iterato
             else None
         )
         first = firsts.get(graph) or firsts.get(shape)
-        if first is not None and not (first.call and first.call == compiled.call):  # not the library's own repetition
+        if first is not None and not _is_one_call(first, compiled):
             again.append((first, compiled, first.graph_digest == compiled.graph_digest))
         for key in (graph, shape):
             if key is not None:
@@ -273,9 +287,13 @@ def _remedy(compiles: Sequence[TracedCompile], *, is_other: bool, pymc: str) -> 
     if all(root.startswith(_OWN_FUNCTIONS) for root in roots):
         return _HOLD_DATA if is_other else _HOLD, compiles
     if roots <= set(_FROZEN_CALLS) and _can_freeze(pymc):
-        kept = [compiled for compiled in compiles if compiled.purpose in _KEPT_BY_FROZEN]
+        kept = [compiled for compiled in compiles if compiled.purpose in _KEPT_BY_FROZEN and not _is_frozen(compiled)]
         return _FREEZE_DATA.format() if is_other else _FREEZE, kept
     return "", ()
+
+
+def _is_frozen(compiled: TracedCompile) -> bool:
+    return any(call.startswith("pymc.FrozenModel.") for call in compiled.library_calls)
 
 
 def _can_freeze(pymc: str) -> bool:
@@ -332,8 +350,8 @@ def _never_kept(compiles: Sequence[TracedCompile], place: Placer, limit: int | N
             RedundantKind.NEVER_KEPT,
             wrappers,
             f"nutpie's {functions} in {_places(wrappers, place)}",
-            'Type `nuts_sampler="pymc"`, whose functions a cache keeps, or `backend="jax"`; which of them has all '
-            "draws first, `firstgrad advise` measures",
+            'A cache keeps the functions of `pm.sample(nuts_sampler="pymc")`, and `backend="jax"` may compile sooner. '
+            "Which of them has all draws first, `firstgrad advise` measures",
         )
     if jax:
         yield _never(

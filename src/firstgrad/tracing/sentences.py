@@ -133,7 +133,7 @@ def _tell_purposes(tops: Sequence[TracedCompile]) -> Iterator[str]:
     whole = sum(seconds.values())
     dearest = sorted(seconds.items(), key=lambda item: -item[1])[:_DEAREST]
     told = [f"{PURPOSES[purpose]} {format_seconds(took)}" for purpose, took in dearest if took >= _LEAST_SHARE * whole]
-    if len(seconds) > 1 and len(told) > 1:
+    if len(seconds) > 1:
         yield f"By purpose: {', '.join(told)}."
 
 
@@ -144,10 +144,9 @@ def _tell_caches(compiles: Sequence[TracedCompile]) -> Iterator[str]:
     never = sum(compiled.cache.never_kept for compiled in compiles)
     if read or written or never:
         missed = sum(compiled.cache.missed for compiled in compiles)
-        told = [f"{format_count(read, 'unit')} came from caches", f"{missed:,} were compiled"]
-        if missed:
-            told.append(f"{written:,} of these are kept for the next process" if written else "none of these is kept")
-        yield f"{', '.join(told[:2])}{f': {told[2]}' if missed else ''}."
+        had = f"{format_count(read, 'unit')} came from caches"
+        kept = f"{missed:,} had to be compiled, of which caches keep {f'{written:,}' if written else 'none'} for later"
+        yield f"{had}; {kept}." if missed else f"{had}, and none had to be compiled."
 
 
 def _tell_memory(tops: Sequence[TracedCompile], place: Placer) -> Iterator[str]:
