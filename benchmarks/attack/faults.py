@@ -413,5 +413,5 @@ def in_words(seen: dict[str, Any]) -> str:
 
 def where() -> str:
     """Say where and when it was attacked."""
-    system, python = f"{platform.system()} {platform.release()}", platform.python_version()
+    system, python = f"{platform.system()} {platform.release().partition('-')[0]}", platform.python_version()
     return f"On {os.cpu_count()} cores, {system}, Python {python}, {datetime.now(UTC):%Y-%m-%d}."

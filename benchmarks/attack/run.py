@@ -106,9 +106,7 @@ def to_markdown(data: dict[str, Any]) -> str:
 def main() -> None:
     """Attack, print, write the data and the page; exit 1 where anything failed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--only", default="", help="kinds, such as 13,14, or a part of an attack's name; none: no attack"
-    )
+    parser.add_argument("--only", default="", help="kinds, such as 13,14, or a part of an attack's name; 0: no attack")
     parser.add_argument("--faults", type=int, default=0, help="so many random faults over sweeps")
     parser.add_argument("--minutes", type=float, default=60.0, help="for the faults")
     parser.add_argument("--seed", type=int, default=1, help="of the faults")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from firstgrad.errors import FirstgradError
+from firstgrad.measure import private as making
 from firstgrad.measure.launch import measure
 from firstgrad.measure.private import PREFIX, make_private_folder, remove_abandoned
 from firstgrad.measure.starter import remove_folder
@@ -379,3 +381,47 @@ def test_the_users_own_caches_are_neither_read_nor_written(tmp_path, backend):
     assert (status, failure) == ("ok", [])
     assert int(written) >= 1
     assert list(home.iterdir()) == list(own.iterdir()) == list(base.iterdir()) == []
+
+
+class Cleaner:
+    """Somebody who removes private folders while they are made, so often, at the call of what is watched."""
+
+    def __init__(self, times):
+        self.times = times
+
+    def clean_before(self, function):
+        def cleaned(*arguments):
+            if self.times:
+                self.times -= 1
+                for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+                    shutil.rmtree(folder)
+            return function(*arguments)
+
+        return cleaned
+
+
+@pytest.fixture
+def own_tmp(tmp_path, monkeypatch):
+    base = tmp_path / "tmp"
+    base.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(base))
+    return base
+
+
+@pytest.mark.parametrize("moment", ["_start_time", "Starter"])
+def test_a_private_folder_that_is_removed_while_it_is_made_is_made_again(own_tmp, tmp_path, monkeypatch, capfd, moment):
+    case, cleaner = make_case(write_model(tmp_path, "return Model()")), Cleaner(1)
+    monkeypatch.setattr(making, moment, cleaner.clean_before(getattr(making, moment)))
+    (record,) = measure(case)
+    assert (record.status, record.failure) == ("ok", None)
+    assert "Traceback" not in capfd.readouterr().err
+    assert list(own_tmp.iterdir()) == []
+
+
+def test_where_private_folders_are_always_removed_it_is_said(own_tmp, tmp_path, monkeypatch):
+    cleaner = Cleaner(1000)
+    monkeypatch.setattr(making, "_start_time", cleaner.clean_before(making._start_time))
+    with pytest.raises(FirstgradError, match="somebody removes what firstgrad makes in"):
+        list(measure(make_case(write_model(tmp_path, "return Model()"))))
+    assert cleaner.times == 1000 - 3
+    assert list(own_tmp.iterdir()) == []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PREFIX = "firstgrad-"
 WATCH_INTERVAL_SECONDS = 0.01
 CLOSE_SECONDS = 30.0
+_TRIES = 3
 _OWNER, _CACHES, _FILLED, _PRINTED = "owner", "caches", "filled", "printed"
 _LONGEST_OWNER = 1024
 OWN_FLAGS = ("base_compiledir", "compiledir")
@@ -42,10 +43,22 @@ class PrivateCaches:
     """
 
     def __init__(self) -> None:
-        self.folder = make_private_folder()
+        for left in reversed(range(_TRIES)):
+            try:
+                self.folder = make_private_folder()
+                self.printed, self.starter, self._watcher = self._start_watcher()
+                break
+            except FileNotFoundError as error:
+                base = tempfile.gettempdir()
+                if not str(error.filename).startswith(base):
+                    raise
+                if not left:
+                    raise FirstgradError(
+                        f"{error.filename}: somebody removes what firstgrad makes in {base}, or all of it. Stop that, "
+                        "or set TMPDIR to a folder that stays"
+                    ) from error
         self.caches = self.folder / _CACHES
         self._filled = self.folder / _FILLED  # the state from which each warm sample starts
-        self.printed, self.starter, self._watcher = self._start_watcher()
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 STDERR_BYTES = 64 * 1024
 """So much of the end of what a tree prints is never lost."""
@@ -402,7 +403,9 @@ def main() -> None:
     sys.path.insert(0, os.path.dirname(__file__))
     from starter import fork_starter, remove_folder  # type: ignore[import-not-found]  # a script is in no package
 
-    tree, opened = make_tree(), os.open(folder, os.O_RDONLY)
+    tree, opened = make_tree(), None
+    with suppress(OSError):  # a model, or a cleaner of temporary files, was faster
+        opened = os.open(folder, os.O_RDONLY)
 
     def kill(root: int, mark: str) -> None:
         kill_all(tree, root, mark, frozenset({root}))
