@@ -24,7 +24,7 @@ Examples:
       with a page, and files for speedscope.app and Perfetto, in trace/
   firstgrad trace -m package.module
       as `python -m package.module` does
-  firstgrad trace --json script.py >trace.json
+  firstgrad trace --json script.py >compiles.json
       for a program; what the script itself prints goes to standard error
   firstgrad trace --show 3f2a
       print a kept trace again
@@ -69,18 +69,21 @@ def trace(
             say(f"kept: {keep_trace(told)}")
     _print(told, output)
     if folder is not None:
+        from firstgrad.show.trace_page import PAGE_NAME, write_trace_files
+
         write_trace(told, Path(folder) / "trace.json")
-        say(f"written: {folder}")
+        write_trace_files(told, Path(folder))
+        say(f"written: {Path(folder) / PAGE_NAME}")
     raise typer.Exit(_end_as(code))
 
 
 def _print(told: ScriptTrace, output: OutputOptions) -> None:
     """Print to standard error, since standard output is the script's; JSON and Markdown take that instead."""
     from firstgrad.cli.console import show as show_result
-    from firstgrad.show.result import Items, Result, print_parts
-    from firstgrad.tracing.sentences import trace_sentences
+    from firstgrad.show.result import print_parts
+    from firstgrad.show.traces import trace_result
 
-    result = Result(parts=[Items(trace_sentences(told))], document=told)
+    result = trace_result(told)
     if output.json or output.markdown:
         show_result(result, output)
     else:

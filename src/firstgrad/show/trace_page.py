@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.compiles import TracedCompile
     from firstgrad.profile.trace import NestedSpan
     from firstgrad.show.result import Part
-    from firstgrad.tracing.record import ScriptTrace, SourceFile, TracedProcess
+    from firstgrad.tracing.record import ProcessStage, ScriptTrace, SourceFile, TracedProcess
 
 PAGE_NAME = "trace.html"
 MOST_UNIT_BARS, MOST_UNITS, MOST_COMPILES = 6000, 25, 1500
@@ -93,8 +93,12 @@ def write_script_trace(trace: ScriptTrace, trace_format: TraceFormat) -> str:
     for number, (process, thread, compiles) in enumerate(_threads(trace), 1):
         spans: list[TimeSpan] = [part for compiled in compiles for part in _parts(compiled, has_units=True)]
         if _is_first(trace, process, thread):
-            stages = (stage.span for stage in trace.stages if stage.process == process)
-            spans = [*(replace(span, kind=SpanKind.PHASE) for span in stages), *spans]
+            stages = (
+                replace(stage.span, kind=SpanKind.PHASE, name=_name_stage(stage))
+                for stage in trace.stages
+                if stage.process == process
+            )
+            spans = [*stages, *spans]
         tracks.append(
             Track(
                 name=_row_name(trace, process, thread),
@@ -165,8 +169,8 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
             stages = []
         bars = [
             _bar(
-                stage.span.name,
-                f"{stage.span.name}, {format_seconds(stage.span.wall_seconds)}",
+                _name_stage(stage),
+                f"{_name_stage(stage)}: {format_seconds(stage.span.wall_seconds)}",
                 "stage",
                 0,
                 stage.span.began_seconds,
@@ -207,6 +211,10 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
             "said": "Point at a bar, or go to it with the keyboard: what it is stands here; a click shows all of it.",
         },
     )
+
+
+def _name_stage(stage: ProcessStage) -> str:
+    return shown(f"{stage.span.name.replace('_', ' ')} {stage.note}".rstrip(), 120)
 
 
 def _threads(trace: ScriptTrace) -> Iterator[tuple[int, str, list[TracedCompile]]]:

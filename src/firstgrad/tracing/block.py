@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import os
-import re
 import tempfile
 import time
 import uuid
@@ -17,7 +15,7 @@ from firstgrad.tracing.kept import write_trace
 from firstgrad.tracing.launch import TreeWatch, environment_here
 from firstgrad.tracing.merge import merge_parts
 from firstgrad.tracing.recorder import Recorder, child_variables
-from firstgrad.tracing.sentences import trace_sentences
+from firstgrad.tracing.sentences import sentences_html, trace_sentences
 
 if TYPE_CHECKING:
     from firstgrad.tracing.record import ScriptTrace
@@ -90,18 +88,12 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
         return "\n".join(trace_sentences(self._ended()))
 
     def _repr_html_(self) -> str:
-        sentences = "".join(f"<li>{_as_html(sentence)}</li>" for sentence in trace_sentences(self._ended()))
-        return f"<ul>{sentences}</ul>"
+        return sentences_html(trace_sentences(self._ended()))
 
     def _ended(self) -> ScriptTrace:
         if self.result is None:
             raise RuntimeError("the block of firstgrad.trace() has not ended yet: there is nothing to tell before")
         return self.result
-
-
-def _as_html(sentence: str) -> str:
-    """Write what stands between back ticks as code."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(sentence))
 
 
 def _cpu_seconds() -> float:

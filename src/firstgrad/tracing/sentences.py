@@ -6,6 +6,8 @@ between back ticks. Nothing is said about what was not seen, and nothing at all 
 
 from __future__ import annotations
 
+import html
+import re
 from typing import TYPE_CHECKING
 
 from firstgrad.tracing.redundant import PURPOSES, count_same, find_redundant, make_placer, name_call, short_name
@@ -34,6 +36,12 @@ def redundant_of(trace: ScriptTrace) -> tuple[RedundantWork, ...]:
     """Find the needless work of a script."""
     versions = dict(trace.environment.versions) if trace.environment else {}
     return find_redundant(trace.compiles, constant_limit=trace.constant_limit_bytes, pymc=versions.get("pymc", ""))
+
+
+def sentences_html(sentences: Sequence[str]) -> str:
+    """Write sentences as a list for a notebook: what stands between back ticks as code, all else as it is."""
+    lines = (re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(sentence)) for sentence in sentences)
+    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>" if sentences else ""
 
 
 def tell_compiles(
