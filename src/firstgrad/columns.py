@@ -114,6 +114,15 @@ def _part(part: str, name: str) -> Callable[[Record], float | None]:
     return number
 
 
+def _never_kept(name: str) -> Callable[[Record], float | None]:
+    def number(record: Record) -> float | None:
+        if record.caches is None or not record.case.is_draw:
+            return None
+        return float(sum(getattr(one, name) for one in record.caches.never_kept))
+
+    return number
+
+
 def _evaluation_seconds(record: Record) -> float | None:
     return statistics.median(record.evaluation_seconds) if record.evaluation_seconds else None
 
@@ -194,6 +203,8 @@ COLUMNS: tuple[Column, ...] = (
     _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT),
     _metric("nodes", _part("counts", "nodes_after"), "graph nodes after rewriting", Unit.COUNT),
     _metric("compiled_units", _part("counts", "compiled_units"), "compiled units", Unit.COUNT),
+    _metric("never_kept_units", _never_kept("units"), "units that no cache keeps", Unit.COUNT, _DRAWS),
+    _metric("never_kept", _never_kept("seconds"), "compile time of what no cache keeps", Unit.SECONDS, _DRAWS),
     _metric(
         "instructions", lambda record: record.instructions, "instructions to first gradient, user mode", Unit.COUNT
     ),

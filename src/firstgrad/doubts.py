@@ -24,6 +24,8 @@ MOST_SECONDS = 1e9
 """No sample lasts 30 years."""
 LOAD_PER_CORE = 0.75
 FEW_EVALUATIONS = 20
+ENOUGH_DRAWS = 5
+"""A chain that is well may choose the place where it stands again, but hardly so many times in turn."""
 NEVER_CONTINUED = "NeverContinued"
 """Kind of failure of a sample that stood still until it was ended: another one may do the same."""
 SUSPENDED_SECONDS = 0.05
@@ -53,6 +55,10 @@ ADVICE = {
         "the gradient differs from finite differences of the log-density; look at the gradients of the model's own "
         "Ops, and compare backends"
     ),
+    Doubt.STUCK_CHAIN: (
+        "a chain stood at one place in all of its draws, the first one and those after it: `firstgrad sample` shows "
+        "whether it ever moves"
+    ),
 }
 """What each doubt means and what to do."""
 
@@ -73,6 +79,9 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
         Doubt.FEW_EVALUATIONS: evaluated and len(record.evaluation_seconds) < FEW_EVALUATIONS,
         Doubt.SUSPENDED: record.suspended_seconds >= SUSPENDED_SECONDS,
         Doubt.DISCRETE_FIXED: bool(record.check.held),
+        Doubt.STUCK_CHAIN: bool(
+            draws and draws.moved is not None and draws.draws >= ENOUGH_DRAWS and draws.moved < record.case.chains
+        ),
         Doubt.GRADIENT_SUSPECT: record.check.slope is not None and record.check.slope.differs,
     }
     return tuple(doubt for doubt in Doubt if found[doubt])

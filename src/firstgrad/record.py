@@ -107,6 +107,7 @@ class Doubt(StrEnum):
     SUSPENDED = "suspended"
     DISCRETE_FIXED = "discrete_fixed"
     GRADIENT_SUSPECT = "gradient_suspect"
+    STUCK_CHAIN = "stuck_chain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NeverKept:
+    """What was compiled and no cache keeps, so that every process compiles it again; of one compile."""
+
+    purpose: str  # of the compile, as `firstgrad.observe.compiles.Purpose` has it
+    names: tuple[str, ...]  # of the units; the first ones where there are many
+    units: int
+    seconds: float  # the units' own
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUse:
     """What was read from and written to the private caches in the measured window."""
 
@@ -153,6 +165,9 @@ class CacheUse:
     entries_written: int
     bytes_written: int  # size of what was added
     contradiction: str | None = None  # why these numbers contradict the scenario; none where they prove it
+    never_kept: tuple[NeverKept, ...] = field(default=(), metadata=LATER)
+    """Looked for in a first draw. It contradicts no scenario: entries read and none written are proof of a full cache.
+    """
 
     @property
     def is_proven(self) -> bool:
@@ -222,8 +237,9 @@ class DrawCheck:
     """What was looked at of the chains' first draws."""
 
     not_finite: tuple[str, ...] = ()  # variables with a NaN or infinite value in some chain's draws
-    moved: int | None = None  # chains whose draws stand at different places; none where only one draw is told
-    diverging: int = 0  # chains whose draws diverged
+    draws: int = 1  # of each chain that were looked at: the first one, and those after it
+    moved: int | None = None  # chains whose draws stand at different places; none where there is only one draw
+    diverging: int = 0  # chains with a draw that diverged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -448,9 +464,8 @@ class Record:
 
     @property
     def whole_phases(self) -> tuple[PhaseRecord, ...]:
-        """The phases, each once, in the order in which they began."""
-        names = dict.fromkeys(each.phase for each in self.phases)
-        return tuple(found for name in names if (found := self.phase(name)) is not None)
+        """The phases, each once, in the order of `Phase`."""
+        return tuple(found for name in Phase if (found := self.phase(name)) is not None)
 
     @property
     def window_phases(self) -> tuple[Phase, ...]:

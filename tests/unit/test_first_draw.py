@@ -18,9 +18,12 @@ from firstgrad.codec import from_json, to_json
 from firstgrad.columns import cells_of, first_metric, metrics_of
 from firstgrad.doubts import find_doubts
 from firstgrad.errors import SpecError, WorkerError
-from firstgrad.measure.first_draw import first_draw
+from firstgrad.measure.first_draw import DrawStages, carve_jax, find_never_kept, first_draw
 from firstgrad.measure.phases import PhaseTimer
-from firstgrad.record import Check, Doubt, DrawCheck, FirstDraw, Phase, Record, Verdict
+from firstgrad.observe.compiles import WITHOUT_CACHE, CacheCounts, CompileKind, CompilePhase, Purpose, TracedCompile
+from firstgrad.observe.events import CacheMiss, TimeSpan
+from firstgrad.observe.units import NO_ENTRY
+from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, FirstDraw, Phase, Record, Verdict
 from firstgrad.show.records import record_parts, verdict_text
 from firstgrad.show.result import Facts
 from firstgrad.store import Store
@@ -212,6 +215,91 @@ def test_draws_are_looked_at_by_chain():
         posterior={"a": [[1.0], [3.0]], "b": [[[0.0, 0.0]], [[0.0, np.inf]]]},
         sample_stats={"diverging": [[0], [1]]},
     )
-    assert check_draws(stuck) == DrawCheck(not_finite=("b",), moved=1, diverging=1)
+    assert check_draws(stuck) == DrawCheck(not_finite=("b",), draws=2, moved=1, diverging=1)
     alone = traced(posterior={"a": [[1.0]]})
-    assert check_draws(alone) == DrawCheck(not_finite=(), moved=None, diverging=0)
+    assert check_draws(alone) == DrawCheck(not_finite=(), draws=1, moved=None, diverging=0)
+
+
+def test_a_chain_that_stands_still_is_doubted_but_not_after_few_draws():
+    stuck = DrawCheck(draws=11, moved=1)
+    assert find_doubts(drawn(check=Check(verdict=Verdict.DREW, draws=stuck))) == (Doubt.STUCK_CHAIN,)
+    for fine in (DrawCheck(draws=11, moved=2), DrawCheck(draws=2, moved=0), DrawCheck(draws=1)):
+        assert find_doubts(drawn(check=Check(verdict=Verdict.DREW, draws=fine))) == ()
+
+
+STAGES = [
+    (Purpose.GRADIENT, CompilePhase.REWRITE, Phase.REWRITE),
+    (Purpose.LOGP, CompilePhase.FIRST_CALL, Phase.FIRST_CALL),
+    (Purpose.GRADIENT, CompilePhase.COMPILE, Phase.FIRST_CALL),
+    (Purpose.START_POINT, CompilePhase.LINK, Phase.START_POINT),
+    (Purpose.WRAPPER, CompilePhase.COMPILE, Phase.WRAPPERS),
+    (Purpose.EXPAND, CompilePhase.REWRITE, Phase.OTHER_FUNCTIONS),
+    (Purpose.OTHER, CompilePhase.LINK, Phase.OTHER_FUNCTIONS),
+]
+
+
+@pytest.mark.parametrize(("purpose", "stage", "phase"), STAGES)
+def test_the_innermost_stage_is_the_phase_until_it_is_over(purpose, stage, phase):
+    clock = FakeClock()
+    timer = PhaseTimer(lambda _: None, wall=clock, cpu=clock)
+    stages = DrawStages(timer)
+    timer.begin(Phase.FIRST_DRAW)
+    clock.tick(1.0)
+    stages.entered(1, Purpose.START_POINT, CompilePhase.REWRITE)
+    clock.tick(2.0)
+    stages.entered(2, purpose, stage)  # within the first one
+    clock.tick(4.0)
+    stages.entered(2, purpose, None)
+    clock.tick(8.0)
+    stages.entered(1, Purpose.START_POINT, None)
+    clock.tick(16.0)
+    stages.end(timer.read())
+    stages.entered(3, purpose, stage)  # after the window
+    clock.tick(32.0)
+    spent = {}
+    for one in timer.records:
+        spent[one.phase] = spent.get(one.phase, 0.0) + one.wall_seconds
+    wanted = {Phase.FIRST_DRAW: 17.0, Phase.START_POINT: 10.0}
+    assert spent == wanted | {phase: wanted.get(phase, 0.0) + 4.0}
+
+
+def compiled(number=1, **fields) -> TracedCompile:
+    """A compile of JAX that took two seconds."""
+    spans = tuple(TimeSpan(kind="phase", name="compile", began_seconds=at, wall_seconds=1.0) for at in (11.0, 14.0))
+    known = {"kind": CompileKind.JAX_FUNCTION, "purpose": Purpose.GRADIENT, "phases": spans}
+    known |= {"began_seconds": 11.0, "wall_seconds": 2.0, "cpu_seconds": None}
+    return TracedCompile(number=number, **known | fields)
+
+
+def test_what_jax_compiled_is_carved_out_of_the_draw_and_nothing_is_lost():
+    timed = (phase(Phase.START_POINT, 1.0, began=9.0), phase(Phase.FIRST_DRAW, 10.0, began=10.0, cpu=20.0))
+    carved = carve_jax(timed, [compiled()])
+    assert [(str(one.phase), one.began_seconds, one.wall_seconds, one.cpu_seconds) for one in carved] == [
+        ("start_point", 9.0, 1.0, 1.0),
+        ("first_draw", 10.0, 1.0, 2.0),
+        ("first_call", 11.0, 1.0, 2.0),
+        ("first_draw", 12.0, 2.0, 4.0),
+        ("first_call", 14.0, 1.0, 2.0),
+        ("first_draw", 15.0, 5.0, 10.0),
+    ]
+    (alone,) = carve_jax(timed[1:], [])
+    assert alone == timed[1]
+    assert carve_jax(timed, [compiled(kind=CompileKind.PYTENSOR_FUNCTION)]) == list(timed)
+
+
+def test_what_no_cache_keeps_is_named_and_what_is_kept_is_not():
+    kept = CacheMiss(name="exp", reason=NO_ENTRY)
+    refused = CacheMiss(name="_make_c_logp_func", reason=WITHOUT_CACHE)
+    wrapper = compiled(
+        purpose=Purpose.WRAPPER,
+        cache=CacheCounts(read=1, never_kept=1, never_kept_seconds=5.0, misses=(kept, refused)),
+    )
+    plain = compiled(2, cache=CacheCounts(written=1, misses=(kept,)))
+    (one,) = find_never_kept([plain, wrapper])
+    assert (one.names, one.units, one.seconds, one.reason) == (("_make_c_logp_func",), 1, 5.0, WITHOUT_CACHE)
+    record = drawn(
+        caches=CacheUse(entries_before=9, entries_read=2, entries_written=0, bytes_written=0, never_kept=(one,))
+    )
+    (facts,) = [part for part in record_parts(record) if isinstance(part, Facts)]
+    assert dict(facts.facts)["no cache keeps"].startswith("_make_c_logp_func (wrapper, 1 unit), 5.00 s: whoever")
+    assert (cells_of(record)["never_kept_units"], cells_of(record)["never_kept"]) == (1.0, 5.0)

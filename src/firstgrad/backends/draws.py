@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from firstgrad.backends.pytensor import PyTensorBackend
     from firstgrad.case import Case
 
+_IN_ONE_LOOP = (Sampler.NUMPYRO, Sampler.BLACKJAX)
+"""Their draws come all at once, so none is asked for that isn't needed."""
+_TUNE = 10
+"""Of the others: draws after the first one cost it nothing, and show whether the chain moves."""
 _LOOK_MILLISECONDS = 1
 """How often nutpie tells how far its chains are; it tells the end of the last one at once."""
 
@@ -38,7 +42,7 @@ def require_sampler(sampler: Sampler) -> None:
         return
     if find_spec(sampler) is None:
         raise SamplerUnavailable(sampler)
-    if sampler in (Sampler.NUMPYRO, Sampler.BLACKJAX):
+    if sampler in _IN_ONE_LOOP:
         import_module("pymc.sampling.jax")  # first: it says how many devices JAX is to see
     import_module(sampler)
 
@@ -83,14 +87,15 @@ def _takes_nutpie_by_itself() -> bool:
 def draw_once(
     backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
 ) -> tuple[DrawCheck, tuple[str, ...]]:
-    """Run ``pm.sample`` for one draw after one of tuning, as a user calls it.
+    """Run ``pm.sample`` for a few draws, as a user calls it.
 
     `drew` is told each chain's number when its first draw was made, from whatever thread. Returned is what the draws
     are worth, and what this release doesn't tell.
 
     Raises ModelError where the sampler refuses the model.
     """
-    trace, unavailable = _sample(backend, built, case, sampler, lambda chain, _: drew(chain), tune=1, draws=1)
+    tune = 1 if sampler in _IN_ONE_LOOP else _TUNE
+    trace, unavailable = _sample(backend, built, case, sampler, lambda chain, _: drew(chain), tune=tune, draws=1)
     for chain in range(case.chains):
         drew(chain)  # where nobody told earlier
     return check_draws(trace), tuple(unavailable)
@@ -190,11 +195,12 @@ def check_draws(trace: Any) -> DrawCheck:
     values = {name: [np.asarray(part[name]) for part in parts] for name in names}
     draws = {name: np.concatenate(several, axis=1) for name, several in values.items()}
     numbers = {name: value for name, value in draws.items() if value.dtype.kind in "fc"}
-    apart = [np.any(value[:, 0] != value[:, -1], axis=tuple(range(1, value.ndim - 1))) for value in numbers.values()]
+    apart = [(value != value[:, :1]).reshape(len(value), -1).any(axis=1) for value in numbers.values()]
     moved = int(np.any(apart, axis=0).sum()) if apart and next(iter(numbers.values())).shape[1] > 1 else None
     diverging = [np.asarray(part["diverging"]).any(axis=1) for part in stats if "diverging" in part.data_vars]
     return DrawCheck(
         not_finite=tuple(name for name, value in numbers.items() if not np.isfinite(value).all()),
+        draws=next((value.shape[1] for value in draws.values()), 0),
         moved=moved,
         diverging=int(np.any(diverging, axis=0).sum()) if diverging else 0,
     )
@@ -290,7 +296,7 @@ def _explained(sampler: Sampler) -> Iterator[None]:
             raise
         raise ModelError(f"nutpie cannot start: {nutpie_reason(error)}") from error
     except TypeError as error:
-        if sampler not in (Sampler.NUMPYRO, Sampler.BLACKJAX) or "unexpected keyword" not in str(error):
+        if sampler not in _IN_ONE_LOOP or "unexpected keyword" not in str(error):
             raise
         releases = f"PyMC {version('pymc')} and {sampler} {version(sampler)}"
         raise ModelError(

@@ -69,7 +69,7 @@ class Progress:
         self._units = 0
         self._rss_bytes = 0
         self._processes = 1
-        self._done: list[str] = []
+        self._done: dict[Phase, float] = {}
         self._is_called = False
         self._spinner = Spinner("dots")
 
@@ -77,7 +77,7 @@ class Progress:
         """Take an event."""
         match event:
             case Started():
-                self.phase, self._done, self._detail, self._is_called = None, [], "", False
+                self.phase, self._done, self._detail, self._is_called = None, {}, "", False
                 self._units = 0
                 if self._to_come:
                     self._expected_seconds = self._to_come.pop(0) if len(self._to_come) > 1 else self._to_come[0]
@@ -86,7 +86,7 @@ class Progress:
                 self.phase, self._detail, self._phase_began = phase, "", self._clock()
             case PhaseEnded(record=record):
                 self._is_called = self._is_called or record.phase in _CALLED
-                self._done.append(f"{record.phase} {format_seconds(record.wall_seconds)}")
+                self._done[record.phase] = self._done.get(record.phase, 0.0) + record.wall_seconds
                 self.phase, self._detail, self._phase_began = None, "", self._clock()
             case PassBegan(name=name, number=number, total=total, nodes=nodes):
                 self._detail = f"pass {number} of {total}, {name}, {nodes} nodes"
@@ -128,23 +128,26 @@ class Progress:
 
     def done(self) -> str:
         """List the phases that ended, with their times."""
-        return ", ".join(self._done)
+        return ", ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in self._done.items())
 
 
 class ProgressLog:
-    """Writes a line when the phase changes, and every `LOG_SECONDS` in a long one."""
+    """Writes a line when a phase begins that had not been before, and every `LOG_SECONDS`."""
 
     def __init__(self, state: Progress | SamplingState, console: Console, clock: Callable[[], float]) -> None:
         self._state, self._console, self._clock = state, console, clock
-        self._phase: object = None
+        self._phases: set[object] = set()
         self._wrote = clock()
 
     def __call__(self, event: Any) -> None:
         """Take an event."""
         self._state.apply(event)
         now, phase = self._clock(), self._state.phase
-        if (phase is not None and phase is not self._phase) or now - self._wrote >= LOG_SECONDS:
-            self._phase, self._wrote = phase, now
+        if isinstance(event, Started):
+            self._phases.clear()
+        if (phase is not None and phase not in self._phases) or now - self._wrote >= LOG_SECONDS:
+            self._phases.add(phase)
+            self._wrote = now
             self._console.file.write(f"{self._state.line()}\n")
 
 

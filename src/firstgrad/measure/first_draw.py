@@ -1,21 +1,48 @@
-"""The window that users wait for: from the built model to the first draw of every chain."""
+"""The window that users wait for: from the built model to the first draw of every chain, stage by stage."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from firstgrad.errors import WorkerError
+from firstgrad.errors import UnavailableError, WorkerError
 from firstgrad.measure.first_gradient import collector_seconds
-from firstgrad.record import FirstDraw, Phase
+from firstgrad.observe import probes
+from firstgrad.observe.calls import FunctionEvents
+from firstgrad.observe.compiles import CompileKind, CompileListener, CompilePhase, Purpose
+from firstgrad.observe.units import NO_ENTRY
+from firstgrad.record import FirstDraw, NeverKept, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from firstgrad.backends.base import Backend, BuiltModel
     from firstgrad.case import Case
     from firstgrad.measure.phases import PhaseTimer, Reading
-    from firstgrad.record import DrawCheck
+    from firstgrad.observe.compiles import TracedCompile
+    from firstgrad.record import DrawCheck, PhaseRecord
+
+_STAGES = (
+    (probes.ASSIGN_STEPS, Phase.GRAD_GRAPH),
+    (probes.MAKE_START_POINT, Phase.START_POINT),
+    (probes.START_POINTS, Phase.START_POINT),
+    (probes.START_TRACES, Phase.OTHER_FUNCTIONS),
+    (probes.JAX_START_POINTS, Phase.START_POINT),
+    (probes.JAX_LOGP, Phase.REWRITE),
+    (probes.JAX_GRAPH, Phase.OTHER_FUNCTIONS),
+    (probes.JAX_NUMPYRO, Phase.FIRST_CALL),
+    (probes.JAX_BLACKJAX, Phase.FIRST_CALL),
+    (probes.JAX_DRAWS, Phase.OTHER_FUNCTIONS),
+    (probes.NUTPIE_SHAPES, Phase.START_POINT),
+    (probes.NUTPIE_FUNCTIONS, Phase.GRAD_GRAPH),
+)
+"""Functions of a sampler's way, and their phases; what is compiled within them counts as its purpose says."""
+
+_MOST_NAMES = 10
+_WHOLE = {Purpose.START_POINT: Phase.START_POINT, Purpose.WRAPPER: Phase.WRAPPERS}
+_OF_THE_GRADIENT = (Purpose.GRADIENT, Purpose.LOGP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +52,7 @@ class DrawWindow:
     built: BuiltModel
     draw: FirstDraw
     check: DrawCheck
+    compiles: tuple[TracedCompile, ...]
     spent: Reading
     gc_seconds: float
     """Spent in Python's garbage collector."""
@@ -50,20 +78,166 @@ def first_draw(backend: Backend, build: Callable[[], BuiltModel], case: Case, ti
     with timer.phase(Phase.BUILD):
         built = build()
     sampler, reason = backend.choose_sampler(built, case)
+    stages = DrawStages(timer)
     readings: dict[int, Reading] = {}
 
     def drew(chain: int) -> None:
         if chain not in readings:
             readings[chain] = timer.read()
+            if len(readings) == case.chains:
+                stages.end(readings[chain])
 
-    with collector_seconds() as collections:
+    with stages.heard(), collector_seconds() as collections:
         began = timer.read()
         timer.begin(Phase.FIRST_DRAW)
         check, unavailable = backend.draw(built, case, sampler, drew)
     if len(readings) != case.chains:
         raise WorkerError(f"{sampler} told of {len(readings)} of {case.chains} chains")
     last = max(readings.values(), key=lambda reading: reading.wall_seconds)
-    timer.end(last)
+    compiles = stages.compiles_before(last.wall_seconds)
+    timer.records[:] = carve_jax(timer.records, compiles)
     seconds = tuple(readings[chain].wall_seconds - began.wall_seconds for chain in sorted(readings))
-    draw = FirstDraw(sampler=sampler, reason=reason, seconds=seconds, unavailable=unavailable)
-    return DrawWindow(built, draw, check, last - began, sum(collections))
+    unavailable = (*unavailable, *stages.unavailable)
+    draw = FirstDraw(sampler=sampler, reason=reason, seconds=seconds, unavailable=tuple(dict.fromkeys(unavailable)))
+    return DrawWindow(built, draw, check, compiles, last - began, sum(collections))
+
+
+class DrawStages:
+    """Switches a timer's phase as a sampler goes through its stages, in whatever thread; the innermost stage counts."""
+
+    def __init__(self, timer: PhaseTimer) -> None:
+        self._timer = timer
+        self._open: list[tuple[object, Phase]] = []
+        self._switching = threading.RLock()
+        self._is_over = False
+        self._compiles: dict[int, TracedCompile] = {}
+        self._listener = CompileListener(self._ended, entered=self.entered, now=timer.now)
+        self.unavailable: tuple[str, ...] = ()
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen while the block runs."""
+        events = FunctionEvents()
+        for probe, phase in _STAGES:
+            if probe.is_near():
+                try:
+                    self._watch(events, probe, phase)
+                except UnavailableError as error:
+                    self.unavailable += (str(error),)
+        with events:
+            self._listener.attach()
+            try:
+                yield
+            finally:
+                self._listener.detach()
+        self.unavailable += (*self._listener.unavailable, *events.problems)
+
+    def end(self, at: Reading) -> None:
+        """End the last phase as of a moment; what comes later is no stage."""
+        with self._switching:
+            if not self._is_over:
+                self._is_over = True
+                self._timer.end(at)
+
+    def compiles_before(self, seconds: float) -> tuple[TracedCompile, ...]:
+        """List what was compiled up to a moment, in order."""
+        return tuple(one for _, one in sorted(self._compiles.items()) if one.began_seconds <= seconds)
+
+    def _watch(self, events: FunctionEvents, probe: probes.Probe, phase: Phase) -> None:
+        def began(frame: object) -> None:
+            # A graph for JAX is the log-density's where that is being made, else one that draws need beside it.
+            of_logp = probe is probes.JAX_GRAPH and Phase.REWRITE in (one for _, one in self._open)
+            self._enter(frame, Phase.REWRITE if of_logp else phase)
+
+        events.watch(probe.find(), began, self._returned, self._returned)
+
+    def _returned(self, frame: object, _: object) -> None:
+        self._leave(frame)
+
+    def entered(self, number: int, purpose: Purpose, phase: CompilePhase | None) -> None:
+        """Take that a compile began a phase, or ended its last one, as `CompileListener` tells it."""
+        self._leave(number)
+        if phase is not None:
+            self._enter(number, _phase_of(purpose, phase))
+
+    def _ended(self, compile_: TracedCompile) -> None:
+        self._compiles[compile_.number] = compile_
+
+    def _enter(self, token: object, phase: Phase) -> None:
+        with self._switching:
+            self._open.append((token, phase))
+            self._switch()
+
+    def _leave(self, token: object) -> None:
+        with self._switching:
+            self._open = [one for one in self._open if one[0] is not token and one[0] != token]
+            self._switch()
+
+    def _switch(self) -> None:
+        phase = self._open[-1][1] if self._open else Phase.FIRST_DRAW
+        if not self._is_over and self._timer.current is not phase:
+            self._timer.end()
+            self._timer.begin(phase)
+
+
+def _phase_of(purpose: Purpose, phase: CompilePhase) -> Phase:
+    """Say to which phase of a first draw a stage of a compile belongs."""
+    if purpose in _OF_THE_GRADIENT:
+        return Phase.FIRST_CALL if phase is CompilePhase.COMPILE else Phase(phase)
+    return _WHOLE.get(purpose, Phase.OTHER_FUNCTIONS)
+
+
+def find_never_kept(compiles: Iterable[TracedCompile]) -> tuple[NeverKept, ...]:
+    """List what no cache keeps, the dearest first."""
+    kept = []
+    for one in compiles:
+        misses = [miss for miss in one.cache.misses if miss.reason != NO_ENTRY]
+        if one.cache.never_kept and misses:
+            kept.append(
+                NeverKept(
+                    purpose=str(one.purpose),
+                    names=tuple(miss.name for miss in misses[:_MOST_NAMES]),
+                    units=one.cache.never_kept,
+                    seconds=one.cache.never_kept_seconds,
+                    reason=misses[0].reason,
+                )
+            )
+    return tuple(sorted(kept, key=lambda one: -one.seconds))
+
+
+def carve_jax(records: Sequence[PhaseRecord], compiles: Iterable[TracedCompile]) -> list[PhaseRecord]:
+    """Take out of `first_draw` what JAX compiled in it: JAX tells of that only afterwards.
+
+    Processor seconds of such a stretch are shared out by wall time.
+    """
+    spans = sorted(
+        (span.began_seconds, span.began_seconds + span.wall_seconds, _phase_of(one.purpose, CompilePhase.COMPILE))
+        for one in compiles
+        if one.kind is CompileKind.JAX_FUNCTION
+        for span in one.phases
+    )
+    carved: list[PhaseRecord] = []
+    for record in records:
+        if record.phase is not Phase.FIRST_DRAW or not record.wall_seconds:
+            carved.append(record)
+            continue
+        at, ended = record.began_seconds, record.began_seconds + record.wall_seconds
+        pieces: list[tuple[Phase, float, float]] = []
+        for began, end, phase in spans:
+            low, high = max(began, at), min(end, ended)
+            if low < high:
+                pieces += [(Phase.FIRST_DRAW, at, low)] if low > at else []
+                pieces.append((phase, low, high))
+                at = high
+        pieces += [(Phase.FIRST_DRAW, at, ended)] if ended > at or not pieces else []
+        carved += (
+            replace(
+                record,
+                phase=phase,
+                began_seconds=began,
+                wall_seconds=end - began,
+                cpu_seconds=record.cpu_seconds * (end - began) / record.wall_seconds,
+            )
+            for phase, began, end in pieces
+        )
+    return carved

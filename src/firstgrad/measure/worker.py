@@ -36,7 +36,7 @@ from firstgrad.measure.events import (
     UnitsNow,
     write_event,
 )
-from firstgrad.measure.first_draw import DrawWindow, first_draw
+from firstgrad.measure.first_draw import DrawWindow, find_never_kept, first_draw
 from firstgrad.measure.first_gradient import FirstGradient, first_gradient
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.measure.verify import check_answers
@@ -129,6 +129,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
     if isinstance(first, DrawWindow):
         record = _tell_draw(base, backend, first, timer)
+        caches = replace(caches, never_kept=find_never_kept(first.compiles))
     else:
         record = _tell_gradient(base, backend, first, timer)
     record = replace(

@@ -159,6 +159,7 @@ class _Compile:
     steps: list[XlaStep] = field(default_factory=list)
     cache_events: set[str] = field(default_factory=set)
     phase: tuple[CompilePhase, float, float, tuple[int, int] | None] | None = None  # the present one, and its begin
+    entered: Callable[[int, Purpose, CompilePhase | None], object] | None = None
 
     def __post_init__(self) -> None:
         self.rss_before = (resident_bytes() or (None, None))[0]
@@ -180,6 +181,8 @@ class _Compile:
                 if memory[1] > mark[1]:  # the kernel's own high-water mark rose meanwhile
                     self.peak = max(self.peak or 0, memory[1])
         self.phase = None if phase is None else (phase, at, cpu, memory)
+        if self.entered is not None:
+            self.entered(self.number, self.purpose, phase)
 
     def take(self, reports: tuple[Attribution, ...]) -> None:
         """Add what was compiled since the last time."""
@@ -195,15 +198,19 @@ class _Compile:
         names = [str(span.name) for span in spans]
         return next((phase for phase in Phase if phase in names), None)
 
+    @property
+    def purpose(self) -> Purpose:
+        """What it is for."""
+        return Purpose.WRAPPER if self.kind is CompileKind.NUMBA_WRAPPER else Purpose(self.stack.purpose or "other")
+
     def traced(self) -> TracedCompile:
         """Say what is known by now."""
-        purpose = Purpose.WRAPPER if self.kind is CompileKind.NUMBA_WRAPPER else Purpose(self.stack.purpose or "other")
         return TracedCompile(
             number=self.number,
             process=self.process,
             thread=self.thread,
             kind=self.kind,
-            purpose=purpose,
+            purpose=self.purpose,
             backend=self.backend,
             asked_by=self.stack.line,
             library_calls=self.stack.calls,
@@ -250,8 +257,10 @@ class CompileListener:
 
     It listens to what is imported by the time of `attach`, which is cheap and may be called often. `ended` is told of
     each compile when it is linked and again when its first call is over, by the same number; `began` of its number and
-    who asked for it. Calls are read with `call_counts`; `now_and_then` is called while functions are. Whatever can't be
-    heard is in `unavailable`.
+    who asked for it. `entered` is told at once of each phase that begins, with the compile's number, and of none where
+    one ends; 0 is the number of graphs, whose compile is still to come, and JAX's own functions are only told when they
+    are over. Calls are read with `call_counts`; `now_and_then` is called while functions are. Whatever can't be heard
+    is in `unavailable`.
     """
 
     def __init__(
@@ -259,10 +268,12 @@ class CompileListener:
         ended: Callable[[TracedCompile], object],
         began: Callable[[int, StackFacts], object] | None = None,
         *,
+        entered: Callable[[int, Purpose, CompilePhase | None], object] | None = None,
         now: Callable[[], float] = time.monotonic,
         now_and_then: Callable[[], object] = lambda: None,
     ) -> None:
         self._ended, self._began, self._now, self._now_and_then = ended, began, now, now_and_then
+        self._entered = entered
         self._events: list[FunctionEvents] = []
         self._exits = ExitStack()
         self._problems: dict[str, None] = {}
@@ -437,6 +448,8 @@ class CompileListener:
         def began(frame: FrameType) -> None:
             thread = self._thread()
             if not thread.compiles:
+                if self._entered is not None and not thread.making:
+                    self._entered(0, Purpose.GRADIENT, phase)
                 thread.making.append((phase, frame, self._now(), _cpu_seconds()))
 
         def ended(frame: FrameType, _: object) -> None:
@@ -447,6 +460,8 @@ class CompileListener:
                     if token is frame:
                         break
                 if not thread.making:  # the outermost
+                    if self._entered is not None:
+                        self._entered(0, Purpose.GRADIENT, None)
                     line = read_stack(frame).line
                     thread.graphs = [graph for graph in thread.graphs if graph[-1] == line]
                     thread.graphs.append((phase, began, self._now() - began, _cpu_seconds() - cpu, line))
@@ -575,7 +590,9 @@ class CompileListener:
 
     def _make(self, kind: CompileKind, stack: StackFacts, thread: _Thread) -> _Compile:
         within = thread.compiles[-1].number if thread.compiles else None
-        return _Compile(self._next(), self._process, thread.name, kind, stack, self._now, within)
+        compile_ = _Compile(self._next(), self._process, thread.name, kind, stack, self._now, within)
+        compile_.entered = self._entered
+        return compile_
 
     def _open(self, kind: CompileKind, frame: FrameType) -> _Compile:
         thread = self._thread()

@@ -123,7 +123,7 @@ MODEL_LOGP = Probe("seconds of the log-density's graph", ("pymc:Model.logp",))
 NUTPIE_IS_NEW = Probe(
     "whether nutpie is as new as PyMC asks for",
     ("pymc.sampling.mcmc:_nutpie_meets_min_version",),
-    since="pymc 6.1",
+    since="pymc 6",
 )
 NUTPIE_PROGRESS = Probe(
     "the moment of nutpie's first draws (they are noted at the end of the run)",
@@ -131,10 +131,19 @@ NUTPIE_PROGRESS = Probe(
     reads=("chain_progresses",),
     since="pymc 6.1",
 )
-JAX_DRAWS = Probe(
-    "the moment of NumPyro's and BlackJAX's first draws (they are noted at the end of the run)",
-    ("pymc.sampling.jax:_postprocess_samples",),
-)
+_STAGE = "stages of a first draw"
+ASSIGN_STEPS = Probe(_STAGE, ("pymc.sampling.mcmc:assign_step_methods",))
+MAKE_START_POINT = Probe(_STAGE, ("pymc.initial_point:make_initial_point_fn",))
+START_POINTS = Probe(_STAGE, ("pymc.sampling.mcmc:_init_jitter",))
+START_TRACES = Probe(_STAGE, ("pymc.backends:init_traces",))
+JAX_START_POINTS = Probe(_STAGE, ("pymc.sampling.jax:_get_batched_jittered_initial_points",))
+JAX_LOGP = Probe(_STAGE, ("pymc.sampling.jax:get_jaxified_logp",))
+JAX_GRAPH = Probe(_STAGE, ("pymc.sampling.jax:get_jaxified_graph",))
+JAX_NUMPYRO = Probe(_STAGE, ("pymc.sampling.jax:_sample_numpyro_nuts",))
+JAX_BLACKJAX = Probe(_STAGE, ("pymc.sampling.jax:_sample_blackjax_nuts",))
+JAX_DRAWS = Probe(_STAGE, ("pymc.sampling.jax:_postprocess_samples",))
+NUTPIE_SHAPES = Probe(_STAGE, ("nutpie.compile_pymc:_compute_shapes",))
+NUTPIE_FUNCTIONS = Probe(_STAGE, ("nutpie.compile_pymc:_make_functions",))
 
 # Numba
 NUMBA_LISTENER = Probe("jitted functions as they are compiled", ("numba.core.event:Listener",))

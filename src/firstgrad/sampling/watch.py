@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from firstgrad.doubts import ENOUGH_DRAWS
 from firstgrad.measure.phases import tree_cpu_seconds
 from firstgrad.sampling.plan import DrawCounts, DrawsNow, SamplingPlan, SamplingStage, StageBegan, StageTime, add_up
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from firstgrad.sampling.plan import SamplingEvent, StartGradient
 
 TELL_SECONDS = 0.1  # draws are told to the parent at most this often
-
-_ENOUGH_DRAWS = 5  # NUTS that is well may choose the place where it stands again, but hardly so many times in turn
 
 _TOLD_APART = 0.1  # tuning and drawing are told apart where their border is known to this share of the two
 
@@ -133,8 +132,8 @@ class DrawTally:
         plan, stuck = self._plan, 0
         for chain, places in tuned.items():
             after = drawn.get(chain, set())
-            never = len(places | after) == 1 and plan.tune + plan.draws >= _ENOUGH_DRAWS
-            stuck += never or (len(after) == 1 and plan.draws >= _ENOUGH_DRAWS)
+            never = len(places | after) == 1 and plan.tune + plan.draws >= ENOUGH_DRAWS
+            stuck += never or (len(after) == 1 and plan.draws >= ENOUGH_DRAWS)
         return stuck
 
     def count(self, draw: Draw) -> None:

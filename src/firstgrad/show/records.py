@@ -27,7 +27,8 @@ from firstgrad.units import format_bytes, format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.record import Environment, Failure, FirstDraw, GroupFiniteness, Record, Slope
+    from firstgrad.case import Scenario
+    from firstgrad.record import CacheUse, Environment, Failure, FirstDraw, GroupFiniteness, Record, Slope
     from firstgrad.show.result import Part
 
 _PASSES_SHOWN = 3
@@ -157,9 +158,9 @@ def _drew_text(record: Record) -> str:
     if draws is None:
         return ""
     finite = f"NOT FINITE: {_listed(draws.not_finite)}" if draws.not_finite else "every value is finite"
-    moved = "" if draws.moved is None else f"; {draws.moved} of {chains} moved between two draws"
-    diverging = f"; {draws.diverging} of {chains} had a diverging draw" if draws.diverging else ""
-    return f"{chains} drew: {finite}{moved}{diverging}; a first draw has no oracle"
+    moved = "" if draws.moved is None else f"; {draws.moved} of {record.case.chains} moved in {draws.draws} draws"
+    diverging = f"; {draws.diverging} of {record.case.chains} had a diverging draw" if draws.diverging else ""
+    return f"{chains} drew: {finite}{moved}{diverging}; no oracle for draws"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -231,15 +232,21 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
     yield from _places(record.environment)
     if record.caches is not None:
-        caches = record.caches
-        proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"
-        yield (
-            "scenario",
-            f"{record.case.scenario}, {proof}: {caches.entries_before} cache entries before, {caches.entries_read} "
-            f"read, {caches.entries_written} written ({format_bytes(caches.bytes_written)})",
-        )
+        yield from _cache_facts(record.case.scenario, record.caches)
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
+
+
+def _cache_facts(scenario: Scenario, caches: CacheUse) -> Iterator[tuple[str, str]]:
+    proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"
+    yield (
+        "scenario",
+        f"{scenario}, {proof}: {caches.entries_before} cache entries before, {caches.entries_read} read, "
+        f"{caches.entries_written} written ({format_bytes(caches.bytes_written)})",
+    )
+    for one in caches.never_kept:
+        units = f"{_listed(one.names)} ({one.purpose}, {format_count(one.units, 'unit')})"
+        yield "no cache keeps", f"{units}, {format_seconds(one.seconds)}: {one.reason}"
 
 
 def _draw_facts(draw: FirstDraw) -> Iterator[tuple[str, str]]:
