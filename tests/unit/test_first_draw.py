@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -261,6 +262,31 @@ def test_the_innermost_stage_is_the_phase_until_it_is_over(purpose, stage, phase
         spent[one.phase] = spent.get(one.phase, 0.0) + one.wall_seconds
     wanted = {Phase.FIRST_DRAW: 17.0, Phase.START_POINT: 10.0}
     assert spent == wanted | {phase: wanted.get(phase, 0.0) + 4.0}
+
+
+def fails(error):
+    raise error
+
+
+@pytest.mark.parametrize("is_explained", [True, False])
+def test_a_failure_stands_in_the_innermost_stage_that_it_left(monkeypatch, is_explained):
+    near = SimpleNamespace(is_near=lambda: True, find=lambda: fails)
+    monkeypatch.setattr("firstgrad.measure.first_draw._STAGES", ((near, Phase.FIRST_CALL),))
+    timer = PhaseTimer(lambda _: None)
+    stages = DrawStages(timer)
+    timer.begin(Phase.FIRST_DRAW)
+
+    def sample():
+        with suppress(KeyError):
+            fails(KeyError("x"))  # PyMC tried something
+        try:
+            fails(TypeError("no"))
+        except TypeError as error:
+            raise (ValueError("said in other words") if is_explained else error) from (error if is_explained else None)
+
+    with pytest.raises(ValueError if is_explained else TypeError), stages.heard():
+        sample()
+    assert timer.current is Phase.FIRST_CALL
 
 
 def compiled(number=1, **fields) -> TracedCompile:

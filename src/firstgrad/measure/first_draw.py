@@ -112,6 +112,8 @@ class DrawStages:
         self._is_over = False
         self._compiles: dict[int, TracedCompile] = {}
         self._listener = CompileListener(self._ended, entered=self.entered, now=timer.now)
+        self._failure: tuple[BaseException, Phase] | None = None
+        """What left a stage last, and the innermost one that it left."""
         self.unavailable: tuple[str, ...] = ()
 
     @contextmanager
@@ -128,7 +130,12 @@ class DrawStages:
             self._listener.attach()
             try:
                 yield
+            except Exception as error:
+                if self._failure is not None and self._failure[0] in (error, error.__cause__):
+                    self._timer.current = self._failure[1]
+                raise
             finally:
+                self._failure = None
                 self._listener.detach()
         self.unavailable += (*self._listener.unavailable, *events.problems)
 
@@ -149,9 +156,14 @@ class DrawStages:
             of_logp = probe is probes.JAX_GRAPH and Phase.REWRITE in (one for _, one in self._open)
             self._enter(frame, Phase.REWRITE if of_logp else phase)
 
-        events.watch(probe.find(), began, self._returned, self._returned)
+        events.watch(probe.find(), began, self._returned, self._unwound)
 
     def _returned(self, frame: object, _: object) -> None:
+        self._leave(frame)
+
+    def _unwound(self, frame: object, error: BaseException) -> None:
+        if self._open and (self._failure is None or self._failure[0] is not error):
+            self._failure = error, self._open[-1][1]
         self._leave(frame)
 
     def entered(self, number: int, purpose: Purpose, phase: CompilePhase | None) -> None:
@@ -175,9 +187,8 @@ class DrawStages:
 
     def _switch(self) -> None:
         phase = self._open[-1][1] if self._open else Phase.FIRST_DRAW
-        if not self._is_over and self._timer.current is not phase:
-            self._timer.end()
-            self._timer.begin(phase)
+        if not self._is_over:
+            self._timer.switch(phase)
 
 
 def _phase_of(purpose: Purpose, phase: CompilePhase) -> Phase:

@@ -98,14 +98,21 @@ class PhaseTimer:
         """Read all clocks at once."""
         return Reading(self.now(), self._cpu(), self._instructions())
 
-    def begin(self, phase: Phase) -> None:
-        """Begin a phase; the former one must have ended."""
+    def begin(self, phase: Phase, at: Reading | None = None) -> None:
+        """Begin a phase, now or as of a moment; the former one must have ended."""
         if self.current is not None:
             raise RuntimeError(f"phase {self.current} has not ended")
         self.current = phase
-        self._emit(PhaseBegan(phase=phase, at_seconds=self.now()))
+        self._emit(PhaseBegan(phase=phase, at_seconds=self.now() if at is None else at.wall_seconds))
         self._high_water.reset()
-        self._began_cpu, self._began = self._cpu(), self.now()
+        self._began_cpu, self._began = (self._cpu(), self.now()) if at is None else (at.cpu_seconds, at.wall_seconds)
+
+    def switch(self, phase: Phase) -> None:
+        """End the present phase and begin another one at the same moment; nothing where it is the present one."""
+        if phase is not self.current:
+            at = self.read()
+            self.end(at)
+            self.begin(phase, at)
 
     def end(self, at: Reading | None = None) -> None:
         """End the present phase, now or as of a moment that another thread has read; keep it in `records`."""
