@@ -119,7 +119,7 @@ def test_what_a_frozen_model_keeps_is_no_repetition():
 
 
 def test_a_function_of_the_users_own_is_to_be_kept():
-    own = {"library_calls": ("pymc.Model.compile_dlogp",), "graph": "g"}
+    own = {"library_calls": ("pymc.BaseModel.compile_dlogp",), "graph": "g"}
     assert only(compiled(1, 4, **own), compiled(2, 8, **own)).remedy.startswith("Keep the function")
 
 

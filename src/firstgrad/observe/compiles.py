@@ -288,6 +288,7 @@ class CompileListener:
             (probes.MODEL_LOGP, lambda events: self._attach_graph(events, probes.MODEL_LOGP, CompilePhase.LOGP_GRAPH)),
             (probes.GRADIENT, lambda events: self._attach_graph(events, probes.GRADIENT, CompilePhase.GRAD_GRAPH)),
             (probes.MAKE_C_THUNK, lambda events: self._c.attach(events, _Route(self, "c"))),
+            (probes.COMPILE_C_HELPER, self._attach_c_helpers),
             (probes.NUMBA_LOAD, self._attach_numba),
             (probes.MAKE_NUMBA_FUNCTION, self._numba.attach_pytensor),
             (probes.NUMBA, self._attach_wrappers),  # their own module is imported with the first one
@@ -473,6 +474,34 @@ class CompileListener:
     def _attach_numba(self, events: FunctionEvents) -> None:
         self._numba.attach_numba(events, _Route(self, "numba"))
         self._exits.callback(self._numba.detach)
+
+    def _attach_c_helpers(self, events: FunctionEvents) -> None:
+        """Hear of C modules that belong to no node, such as PyTensor's loop: the first start point has it compiled."""
+        begun: dict[FrameType, tuple[_Compile, float]] = {}
+
+        def began(frame: FrameType) -> None:
+            compile_ = self.current()
+            if compile_ is not None and compile_.c.innermost is None:
+                begun[frame] = compile_, self._now()
+
+        def ended(frame: FrameType, _: object) -> None:
+            if frame in begun:
+                compile_, at = begun.pop(frame)
+                name, took = str(frame.f_locals["module_name"]), self._now() - at
+                compile_.units.append(
+                    CompiledUnit(
+                        kind=UnitKind.C_MODULE,
+                        name=name,
+                        phase=Phase.LINK,
+                        own_seconds=took,
+                        wall_seconds=took,
+                        compiler_seconds=took,
+                    )
+                )
+                compile_.spans.append(TimeSpan(kind=SpanKind.UNIT, name=name, began_seconds=at, wall_seconds=took))
+                compile_.cache = replace(compile_.cache, written=compile_.cache.written + 1)
+
+        events.watch(probes.COMPILE_C_HELPER.find(), began, ended, lambda frame, _: begun.pop(frame, None))
 
     def _attach_wrappers(self, events: FunctionEvents) -> None:
         def began(frame: FrameType) -> None:

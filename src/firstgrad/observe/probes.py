@@ -81,6 +81,11 @@ GRAPH_REWRITER = Probe("the border between rewriting and linking", ("pytensor.gr
 COMPILE_C_MODULE = Probe("C modules as they are compiled", ("pytensor.link.c.basic:CLinker.compile_cmodule",))
 MAKE_C_THUNK = Probe("C modules", ("pytensor.link.c.basic:CLinker.cthunk_factory",), reads=("self", "key"))
 RUN_COMPILER = Probe("seconds of the C++ compiler alone", ("pytensor.utils:output_subprocess_Popen",))
+COMPILE_C_HELPER = Probe(
+    "PyTensor's own C helpers as they are compiled",
+    ("pytensor.link.c.cmodule:GCC_compiler.compile_str",),
+    reads=("module_name",),
+)
 GET_MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.basic:get_module_cache",))
 MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.cmodule:_module_cache",))
 LAZY_LINKER = Probe("PyTensor's own C helpers", ("pytensor.link.c.lazylinker_c:CLazyLinker",))

@@ -6,6 +6,7 @@ Nothing is said that was not seen, and nothing is advised that was not tried on 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
@@ -76,7 +77,8 @@ _SAMPLE, _COMPILE_NUTPIE = "pymc.sample", "nutpie.compile_pymc_model"
 # What a frozen model keeps, tried on PyMC 6.4; log-likelihood, SMC, find_MAP and fit compile again all the same.
 _KEPT_BY_FROZEN = frozenset({Purpose.START_POINT, Purpose.LOGP, Purpose.GRADIENT, Purpose.PREDICTIVE})
 _FROZEN_CALLS = ("pymc.sample", "pymc.sample_prior_predictive", "pymc.sample_posterior_predictive")
-_OWN_FUNCTIONS = ("pytensor.function", "pymc.compile", "pymc.Model.compile_", "pymc.Model.logp_dlogp_function")
+_OWN_FUNCTIONS = re.compile(r"pytensor\.function|pymc\.compile|pymc\.(Base)?Model\.(compile_|logp_dlogp_function)")
+_MODEL = re.compile(r"pymc\.(Base|Frozen)?Model\.")
 
 _NUTPIE_ONCE = (
     "Compile once, `compiled = nutpie.compile_pymc_model(model{options})`, and draw each time with "
@@ -151,8 +153,8 @@ def name_call(compiled: TracedCompile) -> str:
 
 
 def short_name(call: str) -> str:
-    """Write a public function as users do: ``pm.sample`` for ``pymc.sample``."""
-    return clean_line(f"pm.{call.removeprefix('pymc.')}" if call.startswith("pymc.") else call)
+    """Write a public function as users do: ``pm.sample`` for ``pymc.sample``, ``model.compile_fn``."""
+    return clean_line(_MODEL.sub("model.", call) if _MODEL.match(call) else re.sub(r"^pymc\.", "pm.", call))
 
 
 def _key(compiled: TracedCompile) -> tuple[int, int]:
@@ -284,7 +286,7 @@ def _remedy(compiles: Sequence[TracedCompile], *, is_other: bool, pymc: str) -> 
         return (_NUTPIE_DATA if is_other else _NUTPIE_ONCE).format(options=options), compiles
     if any(map(_is_nutpie, compiles)):
         return "", ()
-    if all(root.startswith(_OWN_FUNCTIONS) for root in roots):
+    if all(map(_OWN_FUNCTIONS.match, roots)):
         return _HOLD_DATA if is_other else _HOLD, compiles
     if roots <= set(_FROZEN_CALLS) and _can_freeze(pymc):
         kept = [compiled for compiled in compiles if compiled.purpose in _KEPT_BY_FROZEN and not _is_frozen(compiled)]
