@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -39,10 +40,10 @@ TOOLS = {
         "python -m memray run -q -o {folder}/memray.bin {script}",
         "python -m memray stats -n 5 {folder}/memray.bin",
     ),
-    "firstgrad trace": ("firstgrad trace {script}", ""),
+    "firstgrad trace": ("firstgrad trace --no-keep {script}", ""),
 }
 """How each is called, and what prints what it found; a tool of one call prints it itself."""
-_LIMIT_SECONDS, _LINES, _WIDTH = 600.0, 32, 116
+_LIMIT_SECONDS, _LINES, _WIDTH = 600.0, 24, 116
 
 
 def run(name: str) -> dict[str, Any]:
@@ -104,7 +105,14 @@ def shorten(told: str) -> list[str]:
     plain = [re.sub(r"(?<![\w.])(?:/[\w.+-]+)+/(?=[\w.-]+)", "", line.rstrip()) for line in told.strip().splitlines()]
     kept = [line for line in plain if line and not re.match(r"\t *(<|-{4}|m..: )|📊", line)]
     more = [f"[{len(kept) - _LINES} more lines]"] if len(kept) > _LINES else []
-    return [*(line if len(line) <= _WIDTH else f"{line[:_WIDTH]}…" for line in kept[:_LINES]), *more]
+    return [*(part for line in kept[:_LINES] for part in _fit(line)), *more]
+
+
+def _fit(line: str) -> list[str]:
+    """Cut a line of a tree, break one of words."""
+    if line.startswith(("│", "├", "└")):
+        return [line if len(line) <= _WIDTH else f"{line[:_WIDTH]}…"]
+    return textwrap.wrap(line, _WIDTH, subsequent_indent="  ")
 
 
 def main() -> None:
