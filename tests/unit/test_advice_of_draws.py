@@ -216,7 +216,11 @@ def test_samplers_are_chosen_and_each_takes_its_own_backends():
     [
         (("--target", "dlogp"), "--leapfrog: samples of gradients don't tell"),
         (("--target", "first_draw", "--evaluations", "5"), "--target: first_draw is for draws"),
-        (("--sampler", "stan"), "--sampler: expected some of auto, pymc"),
+        (("--sampler", "stan"), "--sampler: expected some of pymc, nutpie"),
+        (("--sampler", "auto"), "--sampler: expected some of pymc, nutpie"),
+        (("--draws", "9" * 20), "--draws: expected a whole number <= "),
+        (("--chains", "9" * 20), "--chains: expected a whole number <= "),
+        (("--timed", "9" * 20), "--timed: expected a whole number <= "),
         (("--sampler", "nutpie", "--backend", "c"), "--sampler, --backend: no such sampler"),
     ],
 )

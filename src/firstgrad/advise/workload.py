@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TUNE, DRAWS, MOST_CORES, LEAST_CHAINS = 1000, 1000, 4, 2
 """As `pm.sample` takes them where nothing is said: chains are its cores, two at least."""
+_MOST = 1_000_000_000  # so that products of two are still counts
 
 
 class Counted(StrEnum):
@@ -82,6 +83,8 @@ class Workload:
             raise SpecError("--leapfrog", f"expected a positive number, got {leapfrog!r}")
         cores = min(MOST_CORES, here) if cores is None else cores
         chains = max(LEAST_CHAINS, cores) if chains is None else chains
+        for name, value in {"--tune": tune, "--draws": draws, "--chains": chains, "--cores": cores}.items():
+            require_count(name, value, least=0, most=_MOST)
         return cls(
             evaluations=chains * (tune + draws),
             chains=chains,

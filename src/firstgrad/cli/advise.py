@@ -15,7 +15,7 @@ from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.units import parse_seconds
+from firstgrad.units import parse_seconds, require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +96,7 @@ class AdviseOptions:
         if self.store == "none":
             raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
         self.budget_seconds  # noqa: B018 - refuses what is no duration
+        require_count("--timed", self.timed, least=0)
         if self.output is not None and Path(self.output).suffix not in PICTURES:
             raise SpecError("--output", f"expected a file that ends in {' or '.join(PICTURES)}, got {self.output!r}")
 
@@ -146,10 +147,11 @@ def _chosen[Name: (BackendName, Sampler)](
         if not installed:
             raise SpecError(option, "none is available here. See: firstgrad doctor")
         return tuple(installed)
+    known = {str(name): name for name in kind if str(name) != Sampler.AUTO}
     try:
-        return tuple(dict.fromkeys(kind(part.strip()) for part in given.split(",")))
-    except ValueError:
-        raise SpecError(option, f"expected some of {', '.join(kind)}, got {given!r}") from None
+        return tuple(dict.fromkeys(known[part.strip()] for part in given.split(",")))
+    except KeyError:
+        raise SpecError(option, f"expected some of {', '.join(known)}, got {given!r}") from None
 
 
 @spread
