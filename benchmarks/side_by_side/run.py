@@ -1,8 +1,8 @@
 """One script through pyinstrument, memray and ``firstgrad trace``: what each of them tells of its compiles.
 
-Each runs the unchanged script from empty caches, in a process of its own, after a run with none of them.
+Each runs the unchanged script from empty caches, in a process of its own, in turns with a run of none of them.
 
-Usage: ``python -m benchmarks.side_by_side.run [--output docs/data/side-by-side.json] [--page docs/how-to.md]``;
+Usage: ``python -m benchmarks.side_by_side.run [--rounds 3] [--output FILE.json] [--page docs/how-to.md]``;
 ``--only-page`` writes the page from what is stored.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,8 +57,14 @@ def run(name: str) -> dict[str, Any]:
         began, processor = time.monotonic(), sum(os.times()[:4])
         done = _call(call.format(script=SCRIPT, folder=folder), variables)
         wall, cpu = time.monotonic() - began, sum(os.times()[:4]) - processor
-        told = _call(show.format(folder=folder), variables).stdout if show else done.stderr + done.stdout
+        told = _call(show.format(folder=folder), variables).stdout if show else done.stderr
+    print(f"{name}: {wall:.1f} s, CPU {cpu:.1f} s", file=sys.stderr, flush=True)
     return {"call": call, "wall_seconds": wall, "cpu_seconds": cpu, "told": shorten(told)}
+
+
+def put_together(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Take the last run's words and every run's times."""
+    return runs[-1] | {key: [one[key] for one in runs] for key in ("wall_seconds", "cpu_seconds")}
 
 
 def _call(command: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -69,24 +76,24 @@ def _call(command: str, variables: dict[str, str]) -> subprocess.CompletedProces
     return done
 
 
-def describe() -> str:
+def describe(rounds: int) -> str:
     """Say what it was measured on."""
     names = ("pymc", "nutpie", "numba", "pyinstrument", "memray")
     versions, host = ", ".join(f"{name} {version(name)}" for name in names), host_fingerprint()
     return (
         f"{versions}, Python {sys.version.split()[0]}, {host.cores} cores of {host.processor}, "
-        f"{datetime.now(UTC):%Y-%m-%d}; one run each, from empty caches."
+        f"{datetime.now(UTC):%Y-%m-%d}; medians of {rounds} runs each, in turns, from empty caches."
     )
 
 
 def markdown(stored: dict[str, Any]) -> str:
     """Write what each took and told, cut to its first lines."""
     runs = stored["runs"]
-    plain = runs[PLAIN]["cpu_seconds"]
+    plain = statistics.median(runs[PLAIN]["cpu_seconds"])
     lines = [stored["about"], "", "| | wall | CPU | CPU, of the plain run's |", "| --- | --- | --- | --- |"]
     for name, one in runs.items():
-        times = format_seconds(one["wall_seconds"]), format_seconds(one["cpu_seconds"])
-        lines.append(f"| {name} | {' | '.join(times)} | x{one['cpu_seconds'] / plain:.2f} |")
+        wall, cpu = (statistics.median(one[key]) for key in ("wall_seconds", "cpu_seconds"))
+        lines.append(f"| {name} | {format_seconds(wall)} | {format_seconds(cpu)} | x{cpu / plain:.2f} |")
     for name, one in runs.items():
         if name != PLAIN:
             lines += [
@@ -120,13 +127,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("docs/data/side-by-side.json"))
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only-page", action="store_true")
     parser.add_argument("--only", default=",".join(TOOLS), help="tools")
     chosen = parser.parse_args()
     if chosen.only_page:
         stored = json.loads(chosen.output.read_text())
     else:
-        stored = {"about": describe(), "runs": {name: run(name) for name in chosen.only.split(",")}}
+        rounds = [{name: run(name) for name in chosen.only.split(",")} for _ in range(chosen.rounds)]
+        runs = {name: put_together([one[name] for one in rounds]) for name in rounds[0]}
+        stored = {"about": describe(chosen.rounds), "runs": runs}
         chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
     print(markdown(stored))
     if chosen.page:
