@@ -175,3 +175,29 @@ def test_seconds_before_the_draws_are_only_those_before_them():
         draws_began=(planted.DrawsBegan(process=0, at_seconds=6.0, sampler="pymc"),),
     )
     assert trace_sentences(trace)[0] == "Draws began after 6.00 s (pymc): 6.00 s of it were 1 compile."
+
+
+def test_functions_that_spawned_processes_were_sent_are_compiled_again_there():
+    sent = {"phases": {"link": 0.75, "first_call": 0.25}, "library_calls": ()}
+    compiles = (
+        compiled(1, 4, 2.0, graph="g"),
+        compiled(1, None, 3.0, process=1, **sent),
+        compiled(1, None, 4.0, process=2, **sent),
+        compiled(2, None, 5.0, process=2, graph="own"),
+    )
+    work = only(*compiles, spawned={1, 2})
+    assert (work.kind, work.seconds) == (RedundantKind.SENT, 4.0)
+    assert work.compiles == ((1, 1), (2, 1))
+    assert work.fact == "2 spawned processes compiled again what had been sent there: 4.00 s in the slowest"
+    assert found(*compiles) == ()
+
+
+def test_draws_in_another_process_are_draws():
+    began = planted.DrawsBegan(process=1, at_seconds=6.0, sampler="pymc", line=planted.line(1, file="<string>"))
+    trace = planted.trace(
+        compiled(1, 4, 2.0, began=1.0),
+        compiled(1, None, 2.0, began=4.0, process=1),
+        compiled(1, None, 2.0, began=4.0, process=2),
+        draws_began=(began,),
+    )
+    assert trace_sentences(trace)[0] == "Draws began after 6.00 s (pymc): 4.00 s of it were 2 compiles."

@@ -13,13 +13,13 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from firstgrad.observe import probes
-from firstgrad.observe.compiles import CompileKind, Purpose
+from firstgrad.observe.compiles import CompileKind, CompilePhase, Purpose
 from firstgrad.observe.events import UnitKind
 from firstgrad.observe.stacks import CodeLine
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from firstgrad.observe.compiles import TracedCompile
 
@@ -53,6 +53,7 @@ class RedundantKind(StrEnum):
     LARGE_CONSTANT = "large_constant"  # no cache takes the function, since one of its constants is too large
     C_COMPILER = "c_compiler"  # a C compiler for start points, where all else is compiled otherwise
     NEVER_KEPT = "never_kept"  # no cache takes it: each process compiles it again
+    SENT = "sent"  # a process that another one spawned links and compiles the functions that it was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +98,15 @@ _FREEZE_DATA = (
     '`with frozen: pm.set_data({{"name": values}})` in the loop (not for data that a free variable depends on)'
 )
 _HOLD = "Keep the function that the first call returned, and call that one again"
-_HOLD_DATA = "Make what changes a `pm.Data`, compile the function once, and `pm.set_data` before each call"
+_HOLD_DATA = "Make what changes an input of the function, or a `pm.Data`, and compile it once"
 
 
 def find_redundant(
-    compiles: Iterable[TracedCompile], *, constant_limit: int | None = None, pymc: str = ""
+    compiles: Iterable[TracedCompile],
+    *,
+    constant_limit: int | None = None,
+    pymc: str = "",
+    spawned: Container[int] = (),
 ) -> tuple[RedundantWork, ...]:
     """Find the needless work among compiles of one or several processes, the dearest first.
 
@@ -113,6 +118,8 @@ def find_redundant(
         Bytes of the largest constant that Numba's cache takes; left out: what this process's PyTensor says, if any.
     pymc : str
         Release of PyMC: what it does not have is not advised. Unknown where empty; then it is taken for a new one.
+    spawned : container of int
+        Processes that began with nothing of their parents', by ``spawn`` or ``forkserver``.
     """
     known = sorted(compiles, key=lambda compiled: (compiled.process, compiled.began_seconds, compiled.number))
     place = make_placer(known)
@@ -120,7 +127,12 @@ def find_redundant(
     repeats = list(_repeats([compiled for compiled in known if compiled.within is None], place, pymc))
     needless = {key for work in repeats for key in work.compiles}
     others = [compiled for compiled in known if _key(compiled) not in needless]
-    found = [*repeats, *_c_compiler(others, place), *_never_kept(others, place, limit)]
+    found = [
+        *repeats,
+        *_sent([compiled for compiled in others if compiled.process in spawned]),
+        *_c_compiler(others, place),
+        *_never_kept(others, place, limit),
+    ]
     return tuple(sorted((work for work in found if work.seconds >= LEAST_SECONDS), key=lambda work: -work.seconds))
 
 
@@ -301,6 +313,34 @@ def _is_frozen(compiled: TracedCompile) -> bool:
 def _can_freeze(pymc: str) -> bool:
     numbers = tuple(int(part) for part in pymc.split(".")[:2] if part.isdigit())
     return not numbers or numbers >= FREEZE_SINCE
+
+
+def _sent(compiles: Sequence[TracedCompile]) -> Iterator[RedundantWork]:
+    sent = [
+        compiled
+        for compiled in compiles
+        if compiled.kind is CompileKind.PYTENSOR_FUNCTION
+        and not compiled.graph_digest
+        and not any(span.name == CompilePhase.REWRITE for span in compiled.phases)
+    ]
+    seconds: dict[int, float] = {}
+    for compiled in sent:
+        seconds[compiled.process] = seconds.get(compiled.process, 0.0) + compiled.wall_seconds
+    if not sent:
+        return
+    slowest = max(seconds.values())  # they run side by side
+    number = (
+        format_count(len(seconds), "spawned process") if len(seconds) == 1 else f"{len(seconds):,} spawned processes"
+    )
+    yield RedundantWork(
+        kind=RedundantKind.SENT,
+        seconds=slowest,
+        compiles=tuple(map(_key, sent)),
+        lines=(),
+        fact=f"{processes} compiled again what had been sent there: {format_seconds(slowest)} in the slowest",
+        remedy='Forked ones have them already: `pm.sample(mp_ctx="fork")`, on Linux and where nothing of JAX was used '
+        "before; nutpie draws all chains in one process",
+    )
 
 
 # What a C compiler did, and what no cache keeps

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from firstgrad.tracing.record import DrawsBegan, ScriptTrace
     from firstgrad.tracing.redundant import Placer, RedundantWork
 
+_SPAWNED = ("spawn", "forkserver")
 _MUCH_MEMORY = 500 * 2**20
 _DEAREST, _LEAST_SHARE = 3, 0.05
 _LONGEST_FAILURE = 200
@@ -35,7 +36,10 @@ def trace_sentences(trace: ScriptTrace) -> list[str]:
 def redundant_of(trace: ScriptTrace) -> tuple[RedundantWork, ...]:
     """Find the needless work of a script."""
     versions = dict(trace.environment.versions) if trace.environment else {}
-    return find_redundant(trace.compiles, constant_limit=trace.constant_limit_bytes, pymc=versions.get("pymc", ""))
+    spawned = {number for number, one in enumerate(trace.processes) if one.how in _SPAWNED}
+    return find_redundant(
+        trace.compiles, constant_limit=trace.constant_limit_bytes, pymc=versions.get("pymc", ""), spawned=spawned
+    )
 
 
 def sentences_html(sentences: Sequence[str]) -> str:
@@ -86,11 +90,14 @@ def _tell_time(
     place: Placer,
 ) -> Iterator[str]:
     own = [compiled for compiled in tops if compiled.process == 0]
-    began = sorted((draws for draws in draws_began if draws.process == 0), key=lambda draws: draws.at_seconds)
+    began = sorted(draws_began, key=lambda draws: draws.at_seconds)
     if began:
-        at = began[0].at_seconds
-        before = [compiled for compiled in own if compiled.began_seconds < at]
-        by = ", ".join(filter(None, (began[0].sampler, place(began[0].line) if began[0].line else "")))
+        first, at = began[0], began[0].at_seconds
+        there = [compiled for compiled in tops if compiled.process in {0, first.process}]
+        before = [compiled for compiled in there if compiled.began_seconds < at]
+        # What a spawned process runs is a line of Python's own.
+        line = None if first.line is None or (first.process and first.line.file == "<string>") else first.line
+        by = ", ".join(filter(None, (first.sampler, place(line) if line else "")))
         yield (
             f"Draws began after {format_seconds(at)} ({by}): {format_seconds(_seconds_before(before, at))} of it were "
             f"{format_count(len(before), 'compile')}{_same(before)}."
