@@ -290,3 +290,18 @@ def test_what_only_writes_and_a_closed_stream_get_a_log_and_no_console_gets_noth
     assert isinstance(choose_display(stream, 10.0), Log)
     monkeypatch.setattr("sys.stderr", None)
     assert isinstance(choose_display(None, 10.0), Nobody)
+
+
+def test_a_notebook_shows_a_summary_as_a_table_of_stages():
+    summary = CompileSummary(
+        seconds=12.5,
+        stage_seconds=((Stage.REWRITE, 2.5), (Stage.CALL, 0.0), (Stage.LINK, 10.0)),
+        units=(UnitCount(kind=UnitKind.JITTED_FUNCTION, compiled=7),),
+        peak_rss_bytes=300 * MIB,
+    )
+    text = summary._repr_html_()
+    assert "done in 12.5 s · 7 jitted functions compiled · up to 300 MiB" in text
+    assert text.count("<tr>") == 2
+    assert "width:25.0%" in text
+    assert "width:100.0%" in text
+    assert CompileSummary()._repr_html_().count("<tr>") == 0

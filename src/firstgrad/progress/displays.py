@@ -294,6 +294,23 @@ def conclude(summary: CompileSummary, title: str = "") -> str:
     return " · ".join([f"{named}done in {format_seconds(summary.seconds)}", *parts])
 
 
+def summary_html(summary: CompileSummary) -> str:
+    """Write how it went as HTML for a notebook: a bar a stage, in the notebook's own colours, and what was compiled."""
+    stages = [(stage, seconds) for stage, seconds in summary.stage_seconds if seconds]
+    most = max((seconds for _, seconds in stages), default=0.0)
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left;font-weight:normal">{STAGES[stage]}</th>'
+        f'<td style="text-align:right">{format_seconds(seconds)}</td><td style="min-width:12em;text-align:left">'
+        f'<div style="width:{100 * seconds / most:.1f}%;height:.8em;background:#E69F00"></div></td></tr>'
+        for stage, seconds in stages
+    )
+    counted = _count_units(summary.units)
+    if summary.peak_rss_bytes is not None:
+        counted.append(f"up to {format_bytes(summary.peak_rss_bytes)}")
+    caption = " · ".join([f"done in {format_seconds(summary.seconds)}", *counted])
+    return f'<table><caption style="text-align:left">{html.escape(caption)}</caption><tbody>{rows}</tbody></table>'
+
+
 def _count_units(counts: Sequence[UnitCount]) -> list[str]:
     """Say of each kind how many units were compiled and how many not."""
     texts = []

@@ -143,6 +143,12 @@ class CompileSummary:
     """Between two looks: a compiler that holds the interpreter's lock stops every thread."""
     cpu_seconds: float = 0.0  # processor time of the watching thread, display included
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: the stages with their seconds, and what was compiled."""
+        from firstgrad.progress.displays import summary_html
+
+        return summary_html(self)
+
 
 class WatchedThread:
     """A thread from its entry into the block, whose frame is `until`, to its exit: what the looks at it add up to."""

@@ -329,9 +329,7 @@ def _sent(compiles: Sequence[TracedCompile]) -> Iterator[RedundantWork]:
     if not sent:
         return
     slowest = max(seconds.values())  # they run side by side
-    number = (
-        format_count(len(seconds), "spawned process") if len(seconds) == 1 else f"{len(seconds):,} spawned processes"
-    )
+    processes = "1 spawned process" if len(seconds) == 1 else f"{len(seconds):,} spawned processes"
     yield RedundantWork(
         kind=RedundantKind.SENT,
         seconds=slowest,
