@@ -153,6 +153,8 @@ class Case:
         return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}"
 
 
+TELL_AT_ONCE = (Sampler.NUMPYRO, Sampler.BLACKJAX)
+"""Samplers whose draws are one program's: nothing is known before all of them are made."""
 _BACKENDS_OF = {
     Sampler.AUTO: (BackendName.C, BackendName.NUMBA, BackendName.JAX),
     Sampler.PYMC: (BackendName.C, BackendName.NUMBA, BackendName.JAX),

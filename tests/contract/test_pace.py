@@ -56,8 +56,14 @@ def test_the_slowest_chain_counts_from_its_first_look_to_its_last(monkeypatch):
 
 
 @pytest.mark.parametrize("looks", [[], [(5.0, 0, 20), (5.0, 1, 20)], [(1.0, 0, 1), (2.0, 0, 20), (3.0, 1, 20)]])
-def test_a_sampler_that_tells_of_all_at_once_has_no_pace(monkeypatch, looks):
-    assert planted(monkeypatch, looks, 7)[0] is None
+def test_draws_that_nobody_saw_being_made_have_no_pace_however_many(monkeypatch, looks):
+    assert planted(monkeypatch, looks, 7) == (None, {"tune": 4000, "draws": 4000})
+
+
+def test_samplers_that_tell_of_all_at_once_are_not_run_again(monkeypatch):
+    monkeypatch.setattr(draws, "_sample", None)
+    case = SimpleNamespace(chains=1, timed_draws=20)
+    assert draws.time_draws(None, None, case, Sampler.NUMPYRO) is None
 
 
 @pytest.mark.compiles

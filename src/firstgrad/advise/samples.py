@@ -7,10 +7,10 @@ import math
 import time
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.advise.advice import is_complete, question_of
-from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
+from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
 from firstgrad.errors import SpecError
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
@@ -18,7 +18,7 @@ from firstgrad.record import Record, Verdict
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from firstgrad.advise.workload import Counted, Workload
@@ -86,7 +86,7 @@ def list_wanted_draws(
             sampler=sampler,
             gradient_backend=own,
             chains=workload.cores,
-            timed_draws=timed,
+            timed_draws=0 if sampler in TELL_AT_ONCE else timed,
             time_limit_seconds=time_limit_seconds,
         )
         for sampler, backend, own in choices
@@ -171,8 +171,7 @@ def measure_missing(
     done = count_done(
         sample
         for sample in current_samples(samples_here(stored), wanted[0].model.reference)
-        if sample["reason"]
-        or is_complete("", Verdict(sample["verdict"]), *(sample[metric] for metric in counted.metrics))
+        if sample["reason"] or is_complete("", Verdict(sample["verdict"]), *_told(sample, counted))
     )
     plan = plan_sweep(wanted, samples=samples, done=done)
     if not plan.jobs:
@@ -184,6 +183,12 @@ def measure_missing(
         keeper.tell = lambda line: display(Notice(message=line))
         run_sweep(plan, executor, keep=keeper.keep, tell=display)
     return executor.notes()
+
+
+def _told(sample: Mapping[str, Any], counted: Counted) -> tuple[float | None, float | None]:
+    """Read what a sample tells of the first and of the next; nothing is missing where nothing more can be known."""
+    first, after = (sample[metric] for metric in counted.metrics)
+    return first, first if sample["sampler"] in TELL_AT_ONCE else after
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.case import BackendName, Sampler
+from firstgrad.case import TELL_AT_ONCE, BackendName, Sampler
 from firstgrad.errors import ModelError, SamplerUnavailable, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
@@ -32,6 +32,7 @@ _IN_ONE_LOOP = (Sampler.NUMPYRO, Sampler.BLACKJAX)
 """Their draws come all at once, so none is asked for that isn't needed."""
 _TUNE = 10
 """Of the others: draws after the first one cost it nothing, and show whether the chain moves."""
+_MORE = (1, 20, 400)  # times as many draws, until their time can be told
 _LOOK_MILLISECONDS = 1
 """How often nutpie tells how far its chains are; it tells the end of the last one at once."""
 
@@ -104,15 +105,22 @@ def draw_once(
 def time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
     """Run ``pm.sample`` for as many draws as the case asks for, half of them tuning, and time those after the first.
 
-    None where the sampler doesn't tell of its draws before the last.
+    For more of them where so few were made before anybody looked. None where the sampler tells of all at once.
     """
+    if sampler in TELL_AT_ONCE:
+        return None
+    paces = (_time_draws(backend, built, case, sampler, more * case.timed_draws) for more in _MORE)
+    return next((pace for pace in paces if pace is not None), None)
+
+
+def _time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler, timed: int) -> Pace | None:
     looks: dict[int, list[tuple[float, int]]] = {chain: [] for chain in range(case.chains)}
 
     def drew(chain: int, made: int) -> None:
         looks[chain][1:] = [(time.monotonic(), made)]  # the first look, and the last
 
-    tune = max(case.timed_draws // 2, 1)
-    trace, _ = _sample(backend, built, case, sampler, drew, tune=tune, draws=max(case.timed_draws - tune, 1))
+    tune = max(timed // 2, 1)
+    trace, _ = _sample(backend, built, case, sampler, drew, tune=tune, draws=max(timed - tune, 1))
     paces = [
         (ended - began) / (last - first)
         for (began, first), (ended, last) in (chain for chain in looks.values() if len(chain) > 1)
@@ -123,7 +131,7 @@ def time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler:
     stats = [trace[name] for name in ("warmup_sample_stats", "sample_stats") if _has(trace, name)]
     steps = [np.asarray(part[name]) for part in stats for name in ("n_steps", "tree_size") if name in part.data_vars]
     return Pace(
-        draws=case.timed_draws,
+        draws=timed,
         seconds_a_draw=max(paces),
         steps_a_draw=float(np.mean(np.concatenate(steps, axis=1))) if steps else None,
     )
