@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from firstgrad.record import Environment
     from firstgrad.tracing.record import ScriptTrace
 
-_LOOK_SECONDS = 0.025
-_LOOKS_A_SEARCH = 4  # so many looks at memory for each search for new processes
+_LOOK_SECONDS = 0.05
+_LOOKS_A_SEARCH = 5  # so many looks at memory for each search for new processes
 _CHANGE_BYTES = 2**20  # smaller changes of memory are not kept
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGWINCH)
 
