@@ -10,26 +10,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from builders import make_case, make_record, phase, phases, store_of
+from builders import make_case, make_environment, make_record, phase, phases, sample, store_of
 from firstgrad.backends.base import BuiltModel
 from firstgrad.backends.draws import check_draws
 from firstgrad.backends.fake import FakeBackend
 from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Target
 from firstgrad.codec import from_json, to_json
-from firstgrad.columns import cells_of, first_metric, metrics_of
+from firstgrad.columns import cells_of, first_metric, metrics_of, samples_table
+from firstgrad.compare.comparison import compare
 from firstgrad.doubts import find_doubts
 from firstgrad.errors import SpecError, WorkerError
 from firstgrad.measure.first_draw import DrawStages, carve_jax, find_never_kept, first_draw
 from firstgrad.measure.phases import PhaseTimer
 from firstgrad.observe.compiles import WITHOUT_CACHE, CacheCounts, CompileKind, CompilePhase, Purpose, TracedCompile
-from firstgrad.observe.events import CacheMiss, TimeSpan
+from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.tracer import report_compiles
 from firstgrad.observe.units import NO_ENTRY
+from firstgrad.plugins.asv import GradientBenchmarks
+from firstgrad.plugins.pytest_benchmark import bench, worker_clock
 from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, FirstDraw, Phase, Record, Verdict
+from firstgrad.show.bars import phases_picture
+from firstgrad.show.overview import _tell_times, make_lines
 from firstgrad.show.records import record_parts, verdict_text
 from firstgrad.show.result import Facts
 from firstgrad.store import Store
 from firstgrad.sweep.grid import make_grid, models_of
-from helpers import FakeClock
+from helpers import FakeClock, write_model
 
 DRAW = {"target": Target.FIRST_DRAW}
 
@@ -291,7 +297,9 @@ def test_a_failure_stands_in_the_innermost_stage_that_it_left(monkeypatch, is_ex
 
 def compiled(number=1, **fields) -> TracedCompile:
     """A compile of JAX that took two seconds."""
-    spans = tuple(TimeSpan(kind="phase", name="compile", began_seconds=at, wall_seconds=1.0) for at in (11.0, 14.0))
+    spans = tuple(
+        TimeSpan(kind=SpanKind.PHASE, name="compile", began_seconds=at, wall_seconds=1.0) for at in (11.0, 14.0)
+    )
     known = {"kind": CompileKind.JAX_FUNCTION, "purpose": Purpose.GRADIENT, "phases": spans}
     known |= {"began_seconds": 11.0, "wall_seconds": 2.0, "cpu_seconds": None}
     return TracedCompile(number=number, **known | fields)
@@ -328,4 +336,83 @@ def test_what_no_cache_keeps_is_named_and_what_is_kept_is_not():
     )
     (facts,) = [part for part in record_parts(record) if isinstance(part, Facts)]
     assert dict(facts.facts)["no cache keeps"].startswith("_make_c_logp_func (wrapper, 1 unit), 5.00 s: whoever")
+    unit = CompiledUnit(kind=UnitKind.JITTED_FUNCTION, name="f", phase=None, own_seconds=1.0, wall_seconds=1.0)
+    span = TimeSpan(kind=SpanKind.UNIT, name="f", began_seconds=5.0, wall_seconds=1.0)
+    told = report_compiles([compiled(units=(unit,), unit_spans=(span,)), wrapper], record.phases)
+    assert ([one.phase for one in told.units], told.spans) == ([Phase.WRAPPERS], (span,))
+    assert told.cache_misses == (kept, refused)
     assert (cells_of(record)["never_kept_units"], cells_of(record)["never_kept"]) == (1.0, 5.0)
+
+
+def test_the_figure_of_phases_has_a_draws_own():
+    picture = phases_picture([drawn()])
+    figure = picture.draw()
+    (axes,) = figure.axes
+    assert axes.get_title(loc="left") == "Time to first draw, by phase"
+    assert {"wrappers", "first_draw"} <= {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert "of it wrappers 33%" in picture.description or "of it link 33%" in picture.description
+
+
+def test_the_page_tells_draws_apart_from_gradients():
+    records = [drawn(), sample(2.0, case=make_case(), number=7)]
+    said = [str(one) for one in _tell_times(make_lines(samples_table(records)))]
+    assert [one.partition(" after ")[0] for one in said] == ["fake, cold: first gradient", "fake, cold: first draw"]
+    assert said[1].endswith("9.00 s (some/file.py:build).")
+
+
+def test_a_slower_first_draw_is_an_alarm_and_its_phases_are_none():
+    def side(label, seconds):
+        return [
+            drawn(
+                record_id=f"{label}{number}",
+                environment=make_environment(label=label),
+                time_to_first_draw_seconds=seconds + number / 1000,
+                time_to_first_draw_cpu_seconds=seconds + number / 1000,
+            )
+            for number in range(8)
+        ]
+
+    comparison = compare((*side("a", 9.0), *side("b", 12.0)), "a", "b", resolve=lambda _: None)
+    (case,) = comparison.cases
+    verdicts = {one.metric: one.verdict for one in case.metrics}
+    assert verdicts["time_to_first_draw"] == verdicts["time_to_first_draw_cpu"] == "slower"
+    assert "time_to_first_gradient" not in verdicts
+    assert comparison.has_regression
+
+
+def test_an_asv_suite_of_draws_has_their_metrics_and_samplers_as_an_axis():
+    class Suite(GradientBenchmarks):
+        model = "some/file.py:build"
+        backends = ("jax",)
+        target = "first_draw"
+        samplers = ("auto", "numpyro")
+
+    assert Suite.param_names == ["backend", "scenario", "sampler"]
+    tracks = {name for name in vars(Suite) if name.startswith("track_")}
+    assert {"track_time_to_first_draw", "track_phase_wrappers", "track_never_kept_units"} <= tracks
+    assert not {"track_time_to_first_gradient", "track_evaluation"} & tracks
+    case = Suite().case(backend="jax", scenario="cold", sampler="numpyro")
+    assert (case.target, case.sampler) == (Target.FIRST_DRAW, Sampler.NUMPYRO)
+
+
+def test_pytest_benchmark_times_a_draws_window_unless_told_otherwise(tmp_path):
+    body = "class Model:\n    free_RVs = [1]\n    def compile_fn(self): ...\nreturn Model()"
+    timed = []
+
+    class Fixture:
+        group, enabled, extra_info = None, True, {}
+
+        def pedantic(self, target, *, setup, rounds, **_):
+            for _ in range(rounds):
+                setup()
+                before = worker_clock()
+                target()
+                timed.append(worker_clock() - before)
+
+    fixture = Fixture()
+    case = make_case(write_model(tmp_path, body), **DRAW, chains=2)
+    (record,) = bench(fixture, case, rounds=1)
+    assert timed == [record.time_to_first_draw_seconds]
+    assert fixture.extra_info["metric"] == "time_to_first_draw"
+    assert "first_draw" in fixture.extra_info["phases"]
+    assert fixture.extra_info["verdict"] == ["drew"]

@@ -158,6 +158,7 @@ def test_memory_that_began_to_grow_is_found():
 def test_the_gating_metrics_are_those_of_cost_not_of_wall_time():
     assert [metric.name for metric in GATING] == [
         "time_to_first_gradient_cpu",
+        "time_to_first_draw_cpu",
         "peak_memory",
         "nodes",
         "compiled_units",

@@ -99,7 +99,7 @@ def test_an_listener_that_fails_costs_its_part_only(planted, step):
 def test_a_result_unlike_any_other_is_described_not_raised(planted):
     told = trace(Tracer(BackendName.C, FakeClock(0.0)), SimpleNamespace())
     whats = {line.partition(":")[0] for line in told.unavailable}
-    assert {"units", "rewriters", "types of nodes", "spans"} <= whats
+    assert {"units", "rewriters", "types of nodes", "passes"} <= whats
     assert planted.calls == ["attach", "detach"]
 
 

@@ -65,7 +65,7 @@ Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wron
 """
 
 DEFAULT_ROUNDS = 10
-_DRAWN = ("time_to_first_gradient", "evaluation")
+_DRAWN = ("time_to_first_gradient", "time_to_first_draw", "evaluation")
 _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
 

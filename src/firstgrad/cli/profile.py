@@ -241,7 +241,6 @@ def _write_files(
     from firstgrad.codec import to_json
     from firstgrad.profile.kept import write_profile
     from firstgrad.profile.trace import write_trace
-    from firstgrad.record import FIRST_GRADIENT_PHASES
     from firstgrad.show.bars import difference_picture, profile_picture
     from firstgrad.show.memory import memory_picture
     from firstgrad.show.style import save_picture
@@ -253,7 +252,7 @@ def _write_files(
         folder, record = options.folder(side), one.record
         write_profile(one, folder / PROFILE_FILE)
         write_file(folder / options.trace_format.file_name, f"{write_trace(one, options.trace_format)}\n".encode())
-        if any(phase.phase in FIRST_GRADIENT_PHASES for phase in record.phases):
+        if any(phase.phase in record.window_phases for phase in record.phases):
             save_picture(profile_picture(one, top=options.top), folder)
         if record.memory is not None and record.memory.timeline:
             save_picture(memory_picture(record), folder)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 HEADLINE_METRICS = (
     "time_to_first_gradient",
     "time_to_first_gradient_cpu",
+    "time_to_first_draw",
+    "time_to_first_draw_cpu",
     "evaluation",
     "peak_memory",
     "nodes",
@@ -53,7 +55,7 @@ def scaling(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", metavar="NAME", help="Only this metric, or all; may be repeated [six headline ones]."),
+        typer.Option("--metric", metavar="NAME", help="Only this metric, or all; may be repeated [headline ones]."),
     ] = None,
     contrast: Annotated[
         str, typer.Option("--contrast", metavar="A,B,...", help="hmm, algorithm, formulation, scenario, or none.")

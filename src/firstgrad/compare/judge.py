@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.columns import Column, Unit
+from firstgrad.case import Target
+from firstgrad.columns import Column, Unit, first_metric
 from firstgrad.compare.noise import Noise
 from firstgrad.compare.ratio import RatioFit, fit_ratio
 from firstgrad.errors import SpecError
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_CONFIDENCE = 0.95
 MOST_FURTHER = 500
-_GATING_SECONDS = ("time_to_first_gradient", "time_to_first_gradient_cpu", "evaluation")
+_TIMES = (first_metric(target).name for target in Target)
+_GATING_SECONDS = frozenset(f"{name}{cpu}" for name in _TIMES for cpu in ("", "_cpu")) | {"evaluation"}
 _FACTORS = {
     "seconds_factor": "--threshold",
     "memory_factor": "--threshold-memory",

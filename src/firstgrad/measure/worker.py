@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.backends import cache_entries, facts_of, load_backend
-from firstgrad.case import Scenario
+from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
 from firstgrad.measure.environment import PACKAGES, has_bytecode
@@ -94,7 +94,9 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     watch = CacheWatch(folder, cache_entries())
     watch.remember()
     had_bytecode = has_bytecode("pymc")
-    tracer = Tracer(facts_of(case.backend).compiler, timer.now) if task.profile else None
+    # A first draw has a listener of its own, which hears all backends.
+    compiler = BackendName.FAKE if case.is_draw else facts_of(case.backend).compiler
+    tracer = Tracer(compiler, timer.now) if task.profile else None
     with timer.phase(Phase.IMPORT), tracer.imports() if tracer else nullcontext():
         backend = load_backend(case.backend)
         if case.is_draw:

@@ -16,14 +16,15 @@ from firstgrad.observe.events import Attribution, ImportTime, SpanKind
 from firstgrad.observe.numba_functions import NumbaFunctionListener
 from firstgrad.observe.rewriting import count_node_types, read_rewriters
 from firstgrad.observe.spans import StretchRecorder, cut_spans, pass_spans, phase_finder, phase_spans, walk_stretches
-from firstgrad.observe.units import CompileFacts, value_names
+from firstgrad.observe.units import CompileFacts, order_units, value_names
 from firstgrad.observe.xla_modules import XlaModuleListener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
+    from firstgrad.observe.compiles import TracedCompile
     from firstgrad.observe.events import TimeSpan
     from firstgrad.observe.spans import Stretch
     from firstgrad.observe.units import UnitListener
@@ -80,22 +81,23 @@ class Tracer:
     def finish(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
         """Put together what was seen of what the window gave (`firstgrad.measure.first_gradient.FirstGradient`)."""
         compiled: Any = getattr(first, "compiled", None)
+        compiles: tuple[TracedCompile, ...] | None = getattr(first, "compiles", None)
         nothing = tuple[Any, ...]()
-        report = self._try("units", lambda: self._report(first, phases), Attribution())
+        if compiles is not None:
+            report = self._try("units", lambda: report_compiles(compiles, phases), Attribution())
+        else:
+            report = self._try("units", lambda: self._report(first, phases), Attribution())
         roots = self._imports.recorder.finish() if self._imports is not None else ()
         seconds = self._imports.seconds if self._imports is not None else 0.0
         imports, modules = self._try(
             "imports", lambda: (sum_imports(roots, seconds), import_spans(roots)), (nothing, nothing)
         )
-        types = self._try("types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing)
-        spans = self._try(
-            "spans",
-            lambda: cut_spans(
-                (*phase_spans(phases), *pass_spans(compiled.rewrite_passes, phases), *modules, *report.spans)
-            ),
-            nothing,
-        )
-        rewriters = self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing)
+        types = rewriters = passes = nothing
+        if compiles is None:
+            types = self._try("types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing)
+            rewriters = self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing)
+            passes = self._try("passes", lambda: pass_spans(compiled.rewrite_passes, phases), nothing)
+        spans = self._try("spans", lambda: cut_spans((*phase_spans(phases), *passes, *modules, *report.spans)), nothing)
         problems = [problem for part in (self._imports, self._window) if part for problem in part.events.problems]
         unavailable = (*getattr(compiled, "unavailable", ()), *self._unavailable, *problems, *report.unavailable)
         return replace(
@@ -122,6 +124,20 @@ class Tracer:
         except Exception as error:  # noqa: BLE001 - an instrument that fails must not cost the sample
             self._unavailable.append(f"{what}: {type(error).__name__}: {error}")
         return otherwise
+
+
+def report_compiles(compiles: Sequence[TracedCompile], phases: Sequence[PhaseRecord]) -> Attribution:
+    """Put together what a `CompileListener` heard: units slowest first, each in the phase in which it was compiled."""
+    phase_at, units = phase_finder(phases), list[Any]()
+    for one in compiles:
+        middles = {span.name: span.began_seconds + span.wall_seconds / 2 for span in one.unit_spans}
+        known = {name: phase_at(middle) for name, middle in middles.items()}
+        units += (replace(unit, phase=known.get(unit.name)) for unit in one.units)
+    return Attribution(
+        units=order_units(units),
+        cache_misses=tuple(miss for one in compiles for miss in one.cache.misses),
+        spans=tuple(span for one in compiles for span in one.unit_spans),
+    )
 
 
 def _make_listener(backend: BackendName, now: Callable[[], float]) -> UnitListener | None:

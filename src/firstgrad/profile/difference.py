@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from firstgrad.columns import Unit
+from firstgrad.columns import Unit, first_metric
 from firstgrad.compare.sides import find_differences
 from firstgrad.errors import ComparisonError
 from firstgrad.profile import Profile
@@ -150,17 +150,19 @@ def make_change(
 def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str, Unit, Mapping[str, float]]]:
     """Yield a profile's numbers by name, table by table; the same tables for the other one."""
     record, attribution = profile.record, profile.attribution
-    counts = record.counts
+    counts, first = record.counts, first_metric(record.case.target).name
     for name, metric, unit, value in (
-        ("time_to_first_gradient", "wall_seconds", Unit.SECONDS, record.time_to_first_gradient_seconds),
-        ("time_to_first_gradient", "cpu_seconds", Unit.SECONDS, record.time_to_first_gradient_cpu_seconds),
+        (first, "wall_seconds", Unit.SECONDS, record.window_seconds),
+        (first, "cpu_seconds", Unit.SECONDS, record.window_cpu_seconds),
         ("garbage_collection", "wall_seconds", Unit.SECONDS, record.gc_seconds),
         *((name, metric, Unit.COUNT, getattr(counts, metric, None)) for name, metric in _COUNTS),
     ):
         yield ChangeKind.TOTAL, metric, unit, _known({name: value})
     for metric in ("wall_seconds", "cpu_seconds"):
         # The length of `evaluate` is how many calls were asked for.
-        phases = {str(one.phase): getattr(one, metric) for one in record.phases if one.phase is not Phase.EVALUATE}
+        phases = {
+            str(one.phase): getattr(one, metric) for one in record.whole_phases if one.phase is not Phase.EVALUATE
+        }
         yield ChangeKind.PHASE, metric, Unit.SECONDS, phases
     passes = record.rewrite_passes
     yield ChangeKind.PASS, "wall_seconds", Unit.SECONDS, _added((one.name, one.wall_seconds) for one in passes)
@@ -185,7 +187,7 @@ def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str,
     yield ChangeKind.UNIT, "code_bytes", Unit.BYTES, sizes
     own, theirs = _memory(profile), _memory(other)
     yield ChangeKind.MEMORY, "bytes", Unit.BYTES, {name: size for name, size in own.items() if name in theirs}
-    peaks = {f"peak in {one.phase}": one.peak_rss_bytes for one in record.phases}
+    peaks = {f"peak in {one.phase}": one.peak_rss_bytes for one in record.whole_phases}
     yield ChangeKind.MEMORY, "bytes", Unit.BYTES, _known(peaks)
 
 

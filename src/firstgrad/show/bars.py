@@ -13,7 +13,7 @@ from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
 from firstgrad.profile.difference import ChangeKind
 from firstgrad.profile.units import merge_patterns
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
+from firstgrad.record import Phase
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.result import Picture
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
@@ -59,12 +59,12 @@ class _CaseBar(NamedTuple):
 
 
 def phases_picture(records: Sequence[Record], name: str = "phases", caption: str = "") -> Picture:
-    """Picture the phases from `build` to `first_call`, one stacked bar a case.
+    """Picture the phases up to the first gradient or draw, one stacked bar a case.
 
-    The case of the first record is at the top. Samples of a case under equal conditions become one bar; those without a
-    first gradient that counts are left out. With several samples each phase is the median of its own, so that a bar
-    may end a little beside the median of the totals, which has a dot and a whisker over its interval. Raises ValueError
-    where no record has a first gradient.
+    The case of the first record is at the top. Samples of a case under equal conditions become one bar; those without
+    a first gradient or draw that counts are left out. With several samples each phase is the median of its own, so that
+    a bar may end a little beside the median of the totals, which has a dot and a whisker over its interval. Raises
+    ValueError where no record has either.
     """
     bars = _case_bars(records)
     if not bars:
@@ -74,11 +74,17 @@ def phases_picture(records: Sequence[Record], name: str = "phases", caption: str
         phase = max(bar.phases, key=lambda phase: bar.phases[phase], default=None)
         share = f", of it {phase} {bar.phases[phase] / bar.total.value:.0%}" if phase and bar.total.value else ""
         parts.append(f"{bar.name.replace(chr(10), ', ')}: {write_estimate(Unit.SECONDS, bar.total)}{share}")
-    words = f"Stacked bars of the time to first gradient by phase. {'; '.join(parts)}."
-    return Picture(partial(_draw_phases, bars), name, words, caption)
+    title = f"Time to first {_waited_for(records)}, by phase"
+    words = f"Stacked bars of the time to first {_waited_for(records)} by phase. {'; '.join(parts)}."
+    return Picture(partial(_draw_phases, bars, title), name, words, caption)
 
 
-def _draw_phases(bars: Sequence[_CaseBar]) -> Figure:
+def _waited_for(records: Sequence[Record]) -> str:
+    draws = [record.case.is_draw for record in records]
+    return "draw" if all(draws) else "gradient or draw" if any(draws) else "gradient"
+
+
+def _draw_phases(bars: Sequence[_CaseBar], title: str) -> Figure:
     longest = max(max(bar.total.value, sum(bar.phases.values())) for bar in bars)
     with new_panels(9.0, 1.4 + 0.62 * len(bars)) as (figure, [axes]):
         for row, bar in enumerate(bars):
@@ -86,7 +92,7 @@ def _draw_phases(bars: Sequence[_CaseBar]) -> Figure:
         most = max(1.4 * longest, 1.05 * max(bar.total.high for bar in bars)) or 1.0
         set_rows(axes, [bar.name for bar in bars], most=most)
         axes.set_xlabel("seconds, wall")
-        axes.set_title("Time to first gradient, by phase")
+        axes.set_title(title)
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=6, frameon=False)
@@ -96,7 +102,7 @@ def _draw_phases(bars: Sequence[_CaseBar]) -> Figure:
 def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        if record.time_to_first_gradient_seconds is not None and not why_unusable(record):
+        if record.window_seconds is not None and not why_unusable(record):
             environment = record.environment
             key = (record.case.question, environment.conditions, environment.label, environment.git_commit)
             groups.setdefault(key, []).append(record)
@@ -109,13 +115,13 @@ def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
 def _case_bar(group: Sequence[Record], apart: str) -> _CaseBar:
     walls = {
         phase: [timed.wall_seconds for record in group if (timed := record.phase(phase)) is not None]
-        for phase in FIRST_GRADIENT_PHASES
+        for phase in group[0].window_phases
     }
     peaks = [record.memory.peak_rss_bytes for record in group if record.memory is not None]
     samples = f"{len(group)} samples" if len(group) > 1 else ""
     return _CaseBar(
         name=", ".join(filter(None, (_case_name(group), shown(apart), samples))),
-        total=estimate_median([record.time_to_first_gradient_seconds or 0.0 for record in group]),
+        total=estimate_median([record.window_seconds or 0.0 for record in group]),
         phases={phase: statistics.median(seconds) for phase, seconds in walls.items() if seconds},
         peak_bytes=statistics.median(peaks) if peaks else None,
     )
@@ -145,7 +151,7 @@ def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
 
 def _case_name(group: Sequence[Record]) -> str:
     case = group[0].case
-    target = "" if case.target is Target.DLOGP else f", {case.target}"
+    target = "" if case.target is Target.DLOGP else f", {case.wanted}"
     return f"{shown(str(case.model))}\n{case.backend}, {case.scenario}{target}"
 
 
@@ -228,8 +234,9 @@ def _profile_title(profile: Profile) -> str:
 
 
 def _phase_bars(profile: Profile) -> list[_ProfileBar]:
-    counted = [timed for timed in profile.record.phases if timed.phase in FIRST_GRADIENT_PHASES]
-    whole = profile.record.time_to_first_gradient_seconds or sum(timed.wall_seconds for timed in counted)
+    record = profile.record
+    counted = [timed for timed in record.whole_phases if timed.phase in record.window_phases]
+    whole = record.window_seconds or sum(timed.wall_seconds for timed in counted)
     shares = [f" ({timed.wall_seconds / whole:.0%})" if whole > 0 else "" for timed in counted]
     return [
         _ProfileBar(str(timed.phase), timed.phase, timed.wall_seconds, format_seconds(timed.wall_seconds) + share)

@@ -5,6 +5,7 @@ A line of it is one case under one set of conditions, one label and one commit: 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from contextlib import suppress
@@ -58,9 +59,9 @@ _CASE = ["backend", "target", "scenario"]
 _KEYS = ["question", "conditions", "label", "git_commit"]
 _QUESTIONS = ["reference", "parameters", "target", "conditions"]
 _LIMITS = ["evaluations", "time_limit_seconds", "memory_limit_bytes"]
-_WORST_FIRST = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.UNCHECKED)
+_WORST_FIRST = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.DREW, Verdict.UNCHECKED)
 _STOPPED = (Status.TIMEOUT, Status.OUT_OF_MEMORY)
-_FIRST_GRADIENT = "time_to_first_gradient"
+_FIRST_GRADIENT, _FIRST_DRAW = "time_to_first_gradient", "time_to_first_draw"
 _SHORT_COMMIT = 10
 _LONGEST_NAME, _LONGEST_LABEL, _LONGEST_CAPTION, _LONGEST_TEXT = 160, 80, 100, 200
 _LONGEST_REASON, _LONGEST_TAIL, _PLACES = 400, 2000, 6
@@ -145,7 +146,7 @@ def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     names, bounds = [metric.name for metric in METRICS], [metric.name + AT_LEAST for metric in METRICS]
-    samples = samples.assign(status=_statuses(samples))
+    samples = _with_draws(samples.assign(status=_statuses(samples)))
     samples[names + bounds] = samples[names + bounds].replace([math.inf, -math.inf], math.nan)
     groups = samples.groupby(_KEYS, sort=False)
     counted = samples[samples["reason"] == ""].groupby(_KEYS, sort=False)
@@ -167,6 +168,13 @@ def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
     for name in ("first_gradients", "evaluations"):
         lines[name] = [numbers if isinstance(numbers, tuple) else () for numbers in lines[name]]
     return lines.reset_index().sort_values("newest", ascending=False, kind="stable", ignore_index=True)
+
+
+def _with_draws(samples: pd.DataFrame) -> pd.DataFrame:
+    """Give samples of first draws their time where others have that to the first gradient; the target tells which."""
+    ends = ("", "_cpu")
+    filled = {_FIRST_GRADIENT + end: samples[_FIRST_GRADIENT + end].fillna(samples[_FIRST_DRAW + end]) for end in ends}
+    return samples.assign(**filled)
 
 
 def _statuses(samples: pd.DataFrame) -> pd.Series[str]:
@@ -213,18 +221,18 @@ def tell_measured(samples: pd.DataFrame, lines: pd.DataFrame) -> str:
 
 
 def _tell_times(lines: pd.DataFrame) -> Iterator[str]:
-    for backend in BackendName:
-        for scenario in Scenario:
-            chosen = lines[(lines["backend"] == backend) & (lines["scenario"] == scenario)]
-            if len(chosen):
-                yield f"{backend}, {scenario}: {_tell_range(chosen)}."
+    is_draw = lines["target"] == Target.FIRST_DRAW
+    for backend, scenario, draws in itertools.product(BackendName, Scenario, (False, True)):
+        chosen = lines[(lines["backend"] == backend) & (lines["scenario"] == scenario) & (is_draw == draws)]
+        if len(chosen):
+            yield f"{backend}, {scenario}: {_tell_range(chosen, 'first draw' if draws else 'first gradient')}."
 
 
-def _tell_range(lines: pd.DataFrame) -> str:
+def _tell_range(lines: pd.DataFrame, first: str) -> str:
     known = lines.dropna(subset=[_FIRST_GRADIENT])
     what = "line" if lines["question"].nunique() < len(lines) else "case"
     if known.empty:
-        return f"no first gradient that counts, in {format_count(len(lines), what)}"
+        return f"no {first} that counts, in {format_count(len(lines), what)}"
     without = len(lines) - len(known)
     more = f"; {format_count(without, f'further {what}')} without one" if without else ""
     times = known[_FIRST_GRADIENT]
@@ -233,8 +241,8 @@ def _tell_range(lines: pd.DataFrame) -> str:
         for place in (times.idxmin(), times.idxmax())
     )
     if len(known) == 1:
-        return f"first gradient after {most}{more}"
-    return f"first gradient after {least} to {most}, in {format_count(len(known), what)}{more}"
+        return f"{first} after {most}{more}"
+    return f"{first} after {least} to {most}, in {format_count(len(known), what)}{more}"
 
 
 def _tell_line(line: Any, lines: pd.DataFrame) -> str:
@@ -273,7 +281,9 @@ def case_section(lines: pd.DataFrame, environments: pd.DataFrame) -> Section:
     parts: list[Part] = []
     if len(lines) > len(rows):
         parts.append(Text(f"The newest {len(rows):,} of {len(lines):,} lines are listed."))
+    draws = lines["target"] == Target.FIRST_DRAW
     explanation: Inline = (
+        *(["With the target first_draw, the times are those to the first draw. "] if draws.any() else []),
         "A line is a case with one label at one commit. What a limit stopped is not part of a median: it is counted "
         "under status, and alone it is shown as over what had been reached. ",
         Span("Environments", link="#environments"),
@@ -354,7 +364,7 @@ def comparison_section(comparison: Comparison) -> Section:
     parts: list[Part] = [Text(f"{capitalised(note)}.") for note in notes]
     caption = "Bars: 95% intervals of the ratios (of counts, their range). Shaded: changes that count as noise."
     with suppress(ValueError):  # no case has it on any side
-        parts.append(forest_picture(comparison, (_FIRST_GRADIENT,), caption=caption))
+        parts.append(forest_picture(comparison, (_FIRST_GRADIENT, _FIRST_DRAW), caption=caption))
     table = comparison_table(comparison, partial(shown, longest=_LONGEST_NAME))
     rows = take_fitting(table.lines(), _MOST_CHANGES, _CHANGES_BYTES, lambda row: _bytes_of(row.cells))
     if rows:
@@ -377,6 +387,7 @@ def choose_bars(lines: pd.DataFrame, samples: pd.DataFrame) -> list[list[str]]:
     """
     known = lines.dropna(subset=[_FIRST_GRADIENT])
     models = [model for _, model in known.groupby(["reference", "parameters"], sort=False)]
+    samples = _with_draws(samples)
     counted = samples[(samples["reason"] == "") & samples[_FIRST_GRADIENT].notna()]
     by_line = dict(list(counted.sort_values("started_at", ascending=False, kind="stable").groupby(_KEYS, sort=False)))
     bars: list[list[str]] = []
