@@ -75,8 +75,10 @@ def forest_picture(
     (failed, missing) say why. Raises ValueError where no case has any of these metrics, or a metric isn't known.
     """
     rows = _find_rows(comparison, metrics)
+    there = {row.metric.metric for row in rows if row.metric is not None}
+    metrics = [name for name in metrics if name in there] or metrics
     counts = Counter(row.verdict for row in rows)
-    common, names = _name_rows(rows, several=_has_several(rows))
+    common, names = _name_rows(rows, several=len(metrics) > 1)
     told = [
         f"{name.replace(chr(10), ', ')}: {_tell(row)} {row.text}".rstrip()
         for name, row in zip(names[:most_told], rows, strict=False)
@@ -93,7 +95,7 @@ def forest_picture(
 
 def _draw_forest(comparison: Comparison, metrics: Sequence[str], every: Sequence[_ForestRow], most_rows: int) -> Figure:
     rows = every[: max(most_rows, 1)]
-    common, names = _name_rows(rows, several=_has_several(rows))
+    common, names = _name_rows(rows, several=len(metrics) > 1)
     height = _TALL_ROW_INCHES if any("\n" in name for name in names) else _ROW_INCHES
     with new_panels(_WIDTH_INCHES, 1.9 + height * len(rows)) as (figure, [axes]):
         axes.set_xscale("log")
@@ -139,10 +141,6 @@ def _find_rows(comparison: Comparison, metrics: Sequence[str]) -> list[_ForestRo
     if not rows:
         raise ValueError(f"no case of this comparison has {' or '.join(metrics) or 'a metric'}: nothing to draw")
     return sorted(rows, key=lambda row: row.rank)
-
-
-def _has_several(rows: Sequence[_ForestRow]) -> bool:
-    return len({row.metric.metric for row in rows if row.metric is not None}) > 1
 
 
 def _why_no_ratio(metric: MetricComparison) -> str:
