@@ -110,11 +110,14 @@ def test_an_end_by_an_exception_leaves_nothing_behind(compiled, how, raised):
 @BACKENDS
 def test_a_log_has_lines_of_stages_and_a_conclusion(compiled, backend, kind):
     del kind
-    lines = [line for line in compiled(backend)[1].splitlines() if line.startswith("tiny: ")]
+    text = compiled(backend)[1]
+    lines = [line for line in text.splitlines() if line.startswith("tiny: ")]
     assert len(lines) >= 2
     assert "s in all" in lines[0]
     assert lines[-1].startswith("tiny: done in ")
     assert "compiled" in lines[-1]
+    _, _, sentences = text.partition(f"{lines[-1]}\n")
+    assert " took " in sentences.partition("\n")[0], "as firstgrad trace says it"
 
 
 def test_a_finished_compile_is_remembered(compiled):
@@ -154,6 +157,7 @@ def test_a_terminal_shows_a_live_line_and_is_left_clean(tmp_path):
     assert any("tiny: link and compile" in row for row in seen)
     assert any("s in all" in row and "MiB" in row for row in seen)
     assert not any("tiny: " in row or "s in all" in row for row in last)
+    assert any(" took " in row for row in last), "as firstgrad trace says it"
 
 
 NOTEBOOK = """

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from firstgrad.observe.compiles import CompileListener, TracedCompile
 from firstgrad.progress.displays import Nobody, conclude
 from firstgrad.progress.look import (
     StackLook,
@@ -19,6 +21,7 @@ from firstgrad.progress.look import (
     stack_of,
     tree_rss_bytes,
 )
+from firstgrad.tracing.sentences import tell_compiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +46,21 @@ class Board:
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._looks = 0
         self._conclusion = ""
+        self._compiles: dict[int, TracedCompile] = {}
+        self._listener = CompileListener(self._take_compile)
+        self._is_listening = True
         self.pid = os.getpid()
         for counter in self._counters:
             counter.attach()
+        self._listen()
+
+    def _take_compile(self, compiled: TracedCompile) -> None:
+        self._compiles[compiled.number] = replace(compiled, process=0)
+
+    def _listen(self) -> None:
+        if self._is_listening:
+            with suppress(Exception):  # then there are no sentences in the end
+                self._listener.attach()
 
     @property
     def watched(self) -> tuple[WatchedThread, ...]:
@@ -77,8 +92,11 @@ class Board:
         try:
             with suppress(Exception):
                 thread.count(self._count())
-                if is_last and thread.is_compile_seen:
-                    self._conclusion = conclude(thread.summary(), thread.title)
+                if is_last:
+                    self._listener.flush()
+                    thread.sentences = tuple(tell_compiles(list(self._compiles.values())))
+                    if thread.is_compile_seen:
+                        self._conclusion = "\n".join((conclude(thread.summary(), thread.title), *thread.sentences))
         finally:
             self._watched.remove(thread)
             if is_last:
@@ -99,9 +117,11 @@ class Board:
             self._close()
 
     def _close(self) -> None:
-        for counter in self._counters:
+        self._is_listening = False
+        detachings = (*(counter.detach for counter in self._counters), self._listener.detach)
+        for detach in detachings:
             with suppress(Exception):
-                counter.detach()
+                detach()
         with suppress(Exception):
             self._display.close(self._conclusion)
 
@@ -116,6 +136,7 @@ class Board:
         del stacks  # frames hold the locals of the user's code alive
         for counter in self._counters:
             counter.attach()
+        self._listen()
         units = self._count()
         rss = tree_rss_bytes() if self._looks % _LOOKS_A_WEIGHING == 1 else None
         for thread in watched:

@@ -30,7 +30,8 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
 
     A thread looks at this thread's stack five times a second. Nothing is patched, results are the same, and at the end
     every listener is gone. In a terminal the bottom rows are used, in Jupyter an output of the cell, in a log lines.
-    The display goes away when a sampler begins. A second block in the same thread does nothing; a block in another
+    The display goes away when a sampler begins; in the end it says in sentences what was compiled and what could be
+    left out, as ``firstgrad trace`` does. A second block in the same thread does nothing; a block in another
     thread gets a row in the same display. It is a decorator, too: ``@firstgrad.compile_progress()``. A warning tells
     once of each thing that this release of a package does not show; the rest goes on.
 

@@ -137,9 +137,12 @@ class Terminal:
         ]
         self._write(f"{_SAVE}{''.join(drawn)}{_RESTORE}")
 
-    def close(self, conclusion: str) -> None:  # noqa: ARG002 - a terminal keeps none
-        """Give the rows back."""
+    def close(self, conclusion: str) -> None:
+        """Give the rows back, and leave what `firstgrad trace` would say; how it went was there to be seen."""
         self._release()
+        _, _, sentences = conclusion.partition("\n")
+        if sentences:
+            self._write(f"{sentences}\n")
 
     def _reserve(self, rows: int, size: os.terminal_size) -> None:
         """Move what stands there up, and let only the rows above scroll."""
@@ -308,7 +311,9 @@ def summary_html(summary: CompileSummary) -> str:
     if summary.peak_rss_bytes is not None:
         counted.append(f"up to {format_bytes(summary.peak_rss_bytes)}")
     caption = " · ".join([f"done in {format_seconds(summary.seconds)}", *counted])
-    return f'<table><caption style="text-align:left">{html.escape(caption)}</caption><tbody>{rows}</tbody></table>'
+    sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in summary.sentences)
+    table = f'<table><caption style="text-align:left">{html.escape(caption)}</caption><tbody>{rows}</tbody></table>'
+    return f"{table}{sentences}"
 
 
 def _count_units(counts: Sequence[UnitCount]) -> list[str]:

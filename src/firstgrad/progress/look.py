@@ -142,6 +142,8 @@ class CompileSummary:
     longest_gap_seconds: float = 0.0
     """Between two looks: a compiler that holds the interpreter's lock stops every thread."""
     cpu_seconds: float = 0.0  # processor time of the watching thread, display included
+    sentences: tuple[str, ...] = ()
+    """What was compiled and what is needless, as ``firstgrad trace`` says it; of all threads, in the last one's."""
 
     def _repr_html_(self) -> str:
         """Show it in a notebook: the stages with their seconds, and what was compiled."""
@@ -175,6 +177,7 @@ class WatchedThread:
         self.is_cache_seen = False
         self.is_cache_first: bool | None = None
         self.cpu_seconds = 0.0
+        self.sentences: tuple[str, ...] = ()
 
     def count_from(self, units: Sequence[UnitCount]) -> None:
         """Take what was compiled before as the zero."""
@@ -267,6 +270,7 @@ class WatchedThread:
             peak_rss_bytes=self._peak,
             longest_gap_seconds=self._gap,
             cpu_seconds=self.cpu_seconds,
+            sentences=self.sentences,
         )
 
     def to_run(self, key: str, seconds: float) -> FormerRun:
