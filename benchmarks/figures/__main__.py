@@ -10,7 +10,7 @@ from benchmarks.figures.findings import findings_pictures
 from benchmarks.figures.finiteness import finiteness_picture
 from benchmarks.figures.headline import headline_picture, read_ways
 from benchmarks.figures.power import power_picture, read_power
-from firstgrad.profile.kept import read_profile
+from firstgrad.profile.make import PROFILES
 from firstgrad.show.bars import phases_picture, profile_picture
 from firstgrad.show.series import releases_picture
 from firstgrad.show.style import save_picture
@@ -39,7 +39,7 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "trust-report.json").exists():
         drawn += save_picture(power_picture(read_power(source)), folder)
     for source in sorted(data.glob("profile-*.json")):
-        drawn += save_picture(profile_picture(read_profile(source), name=source.stem), folder)
+        drawn += save_picture(profile_picture(PROFILES.read(source), name=source.stem), folder)
     for path in drawn:
         print(path)
 

@@ -19,7 +19,7 @@ from firstgrad.observe.events import CacheMiss
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, PoseSpec
 from firstgrad.profile import Profile, make
 from firstgrad.profile.difference import ProfileDifference
-from firstgrad.profile.kept import keep_profile, list_profiles, read_profile, write_profile
+from firstgrad.profile.make import PROFILES
 from firstgrad.record import Check, Phase, Status, Verdict
 from firstgrad.show.profiles import profile_parts
 from firstgrad.show.result import print_parts
@@ -149,10 +149,10 @@ def test_json_is_the_profile_and_nothing_else(firstgrad):
 
 def test_the_profile_is_kept_unless_told_otherwise(firstgrad):
     firstgrad("--label", "mine")
-    (path,) = list_profiles()
-    assert read_profile(path).record.record_id == path.stem
+    (path,) = PROFILES.files()
+    assert PROFILES.read(path).record.record_id == path.stem
     _, _, err = firstgrad("--no-keep")
-    assert len(list_profiles()) == 1
+    assert len(PROFILES.files()) == 1
     assert "kept" not in err
 
 
@@ -198,7 +198,7 @@ def test_exit_codes_are_those_of_measure(firstgrad, profiler, status, code):
     found, out, _ = firstgrad()
     assert found == code
     assert ("g++ ended with 1" in out) == (code == 3)
-    assert len(list_profiles()) == 1
+    assert len(PROFILES.files()) == 1
 
 
 def test_an_interrupt_ends_with_130_and_keeps_nothing(firstgrad, profiler):
@@ -209,7 +209,7 @@ def test_an_interrupt_ends_with_130_and_keeps_nothing(firstgrad, profiler):
     code, out, err = firstgrad()
     assert (code, out) == (130, "")
     assert "interrupted, and no profile made" in err
-    assert list_profiles() == ()
+    assert PROFILES.files() == ()
 
 
 def test_files_are_written_for_output(firstgrad, profiler):
@@ -219,7 +219,7 @@ def test_files_are_written_for_output(firstgrad, profiler):
     figures = {f"{name}.{kind}" for name in ("profile", "memory") for kind in ("png", "svg")}
     files = {"profile.json", "trace.speedscope.json", "flamegraph.html"}
     assert {path.name for path in Path("there").iterdir()} == figures | files
-    assert read_profile("there/profile.json").allocations == planted_sites()
+    assert PROFILES.read("there/profile.json").allocations == planted_sites()
     assert json.loads(Path("there/trace.speedscope.json").read_text())["exporter"] == "firstgrad"
     firstgrad("--output", "there", "--trace-format", "chrome")  # over the old ones
     assert json.loads(Path("there/trace.chrome.json").read_text())["traceEvents"]
@@ -233,7 +233,7 @@ def test_an_output_that_cannot_be_written_is_named(firstgrad, tmp_path):
     code, _, err = firstgrad("--output", "file")
     assert code == 2
     assert "file" in err
-    assert len(list_profiles()) == 1  # what was measured is not lost
+    assert len(PROFILES.files()) == 1  # what was measured is not lost
 
 
 def test_allocations_without_output_use_a_folder_that_goes_away(firstgrad, profiler):
@@ -310,7 +310,7 @@ def test_what_grew_is_shown_after_both(firstgrad, profiler):
     assert "seconds that differ by less than 10% or 50.0 ms are not listed" in told
     names = {str(path.relative_to("there")) for path in Path("there").rglob("*") if path.is_file()}
     assert {"difference.png", "difference.svg", "difference.json", "profile.json", "base/profile.json"} <= names
-    assert read_profile("there/base/profile.json").record.case == profiler.cases[0]
+    assert PROFILES.read("there/base/profile.json").record.case == profiler.cases[0]
 
 
 def test_json_of_two_is_the_difference_with_both(firstgrad, profiler):
@@ -338,8 +338,8 @@ def test_where_one_side_fails_there_is_no_difference_and_a_base_spares_the_head(
 
 
 def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
-    keep_profile(planted_profile("a1b2c3d4"))
-    write_profile(planted_profile("f1f2"), "elsewhere.json")
+    PROFILES.keep(planted_profile("a1b2c3d4"))
+    PROFILES.write(planted_profile("f1f2"), "elsewhere.json")
     for what in ("a1b2", "elsewhere.json", ".firstgrad/profiles/a1b2c3d4.json"):
         code, out, _ = firstgrad("--no-keep", "--against", what)
         assert code == 0
@@ -371,8 +371,8 @@ def test_a_kept_profile_and_a_file_can_be_the_base(firstgrad, profiler):
     ],
 )
 def test_a_base_that_cannot_be_is_refused_before_anything_runs(firstgrad, profiler, against, message):
-    keep_profile(planted_profile("a1b2c3d4"))
-    keep_profile(planted_profile("a1ff"))
+    PROFILES.keep(planted_profile("a1b2c3d4"))
+    PROFILES.keep(planted_profile("a1ff"))
     code, out, err = firstgrad("--against", against)
     assert (code, out) == (2, "")
     assert message in err
@@ -380,18 +380,18 @@ def test_a_base_that_cannot_be_is_refused_before_anything_runs(firstgrad, profil
 
 
 def test_a_kept_profile_is_shown_again_without_running_anything(firstgrad, profiler):
-    path = keep_profile(planted_profile("a1b2c3d4"))
+    path = PROFILES.keep(planted_profile("a1b2c3d4"))
     for what in ("a1b2", str(path)):
         code, out, err = firstgrad("--show", what)
         assert (code, err) == (0, "")
         assert "slowest compiled units, each a jitted function" in out
     assert profiler.cases == []
-    assert list_profiles() == (path,)
+    assert PROFILES.files() == (path,)
 
 
 def test_two_kept_profiles_are_compared(firstgrad, profiler):
-    keep_profile(planted_profile("a1b2c3d4"))
-    keep_profile(grown_profile("e5f6"))
+    PROFILES.keep(planted_profile("a1b2c3d4"))
+    PROFILES.keep(grown_profile("e5f6"))
     code, out, _ = firstgrad("--show", "e5", "--against", "a1", "--output", "there")
     assert code == 0
     assert "base  a1b2c3d4" in out
@@ -416,7 +416,7 @@ def test_two_kept_profiles_are_compared(firstgrad, profiler):
     ],
 )
 def test_wrong_use_ends_with_2_and_names_the_culprit(firstgrad, profiler, arguments, message):
-    keep_profile(planted_profile("a1b2c3d4"))
+    PROFILES.keep(planted_profile("a1b2c3d4"))
     code, out, err = firstgrad(*arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -424,8 +424,8 @@ def test_wrong_use_ends_with_2_and_names_the_culprit(firstgrad, profiler, argume
 
 
 def test_a_kept_failure_can_be_shown_and_not_compared(firstgrad):
-    keep_profile(failed_profile("f0"))
-    keep_profile(planted_profile("a1"))
+    PROFILES.keep(failed_profile("f0"))
+    PROFILES.keep(planted_profile("a1"))
     code, out, _ = firstgrad("--show", "f0", "--against", "a1")
     assert code == 3
     assert "What changed" not in out

@@ -147,7 +147,7 @@ def names_profile(text: str) -> bool:
     file; what begins with ``pose``, or has a colon, is a model; anything else is the beginning of a record id.
     """
     from firstgrad.model import POSE
-    from firstgrad.profile.kept import names_file
+    from firstgrad.store.kept import names_file
 
     if text.startswith("-"):
         return False
@@ -188,9 +188,9 @@ def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> tuple[C
 
 
 def _kept(what: str) -> Profile:
-    from firstgrad.profile.kept import find_profile, read_profile
+    from firstgrad.profile.make import PROFILES
 
-    return read_profile(find_profile(what))
+    return PROFILES.read(PROFILES.find(what))
 
 
 def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profile:
@@ -201,10 +201,9 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     from firstgrad.cli.display import show_progress
     from firstgrad.errors import StoreError
     from firstgrad.profile import make
-    from firstgrad.profile.kept import keep_profile, require_folder
 
     if options.keep:
-        require_folder()  # it may run for an hour: what cannot be kept is said before
+        make.PROFILES.require_folder()  # it may run for an hour: what cannot be kept is said before
     title = f"profile of the {side}, {case}" if side else f"profile, {case}"
     try:
         with tempfile.TemporaryDirectory() as made, show_progress(title) as display:
@@ -217,7 +216,7 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if options.keep:
         try:
-            say(f"kept: {keep_profile(done)}")
+            say(f"kept: {make.PROFILES.keep(done)}")
         except StoreError as error:  # shown at least
             say(f"firstgrad: not kept: {error}")
     return done
@@ -239,7 +238,7 @@ def _write_files(
 ) -> None:
     """Write both and their difference, figures where there is something to draw; earlier files are replaced."""
     from firstgrad.codec import to_json
-    from firstgrad.profile.kept import write_profile
+    from firstgrad.profile.make import PROFILES
     from firstgrad.profile.trace import write_trace
     from firstgrad.show.bars import difference_picture, profile_picture
     from firstgrad.show.memory import memory_picture
@@ -250,7 +249,7 @@ def _write_files(
         if one is None:
             continue
         folder, record = options.folder(side), one.record
-        write_profile(one, folder / PROFILE_FILE)
+        PROFILES.write(one, folder / PROFILE_FILE)
         write_file(folder / options.trace_format.file_name, f"{write_trace(one, options.trace_format)}\n".encode())
         if any(phase.phase in record.window_phases for phase in record.phases):
             save_picture(profile_picture(one, top=options.top), folder)

@@ -51,27 +51,26 @@ def trace(
     """Run a script unchanged, and say what it compiled: who asked, how long, what caches had, what is needless."""
     from pathlib import Path
 
-    from firstgrad.tracing.kept import find_trace, keep_trace, read_trace, require_folder, write_trace
-    from firstgrad.tracing.launch import trace_script
+    from firstgrad.tracing.launch import TRACES, trace_script
 
     output.refuse_both()
     if (show is None) is not bool(script):
         raise SpecError("SCRIPT", "give a script and its arguments, or --show and a kept trace")
     if show is not None:
-        told = read_trace(find_trace(show))
+        told = TRACES.read(TRACES.find(show))
         code = 0
     else:
         if keep:
-            require_folder()  # it may run for an hour: what can't be kept is said before
+            TRACES.require_folder()  # it may run for an hour: what can't be kept is said before
         told = trace_script(script or [], is_module=module, quiet_stdout=output.json or output.markdown)
         code = told.exit_code or 0
         if keep:
-            say(f"kept: {keep_trace(told)}")
+            say(f"kept: {TRACES.keep(told)}")
     _print(told, output)
     if folder is not None:
         from firstgrad.show.trace_page import PAGE_NAME, write_trace_files
 
-        write_trace(told, Path(folder) / "trace.json")
+        TRACES.write(told, Path(folder) / "trace.json")
         write_trace_files(told, Path(folder))
         say(f"written: {Path(folder) / PAGE_NAME}")
     raise typer.Exit(_end_as(code))

@@ -21,6 +21,7 @@ from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.observe.events import Attribution
 from firstgrad.profile import AllocationSite, Profile
+from firstgrad.store.kept import KeptFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.measure.events import Event
 
+PROFILES = KeptFiles(
+    kind=Profile,
+    noun="profile",
+    id_noun="record id",
+    verb="profile",
+    id_of=lambda profile: profile.record.record_id,
+    describe=lambda profile: str(profile.record.case),
+)
 FLAME_GRAPH = "allocations.html"
 MAX_SITES = 40  # so many of the largest sites are kept
 

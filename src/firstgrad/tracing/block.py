@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from firstgrad.tracing.kept import write_trace
-from firstgrad.tracing.launch import TreeWatch, environment_here
+from firstgrad.tracing.launch import TRACES, TreeWatch, environment_here
 from firstgrad.tracing.merge import merge_parts
 from firstgrad.tracing.recorder import Recorder, child_variables
 from firstgrad.tracing.sentences import sentences_html, trace_sentences
@@ -82,7 +81,7 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
 
     def save(self, path: str | Path) -> None:
         """Write the trace to a file, which ``firstgrad trace --show FILE`` prints."""
-        write_trace(self._ended(), path)
+        TRACES.write(self._ended(), path)
 
     def __str__(self) -> str:
         return "\n".join(trace_sentences(self._ended()))

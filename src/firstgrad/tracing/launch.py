@@ -19,15 +19,24 @@ from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError
 from firstgrad.observe.processes import PROC, children_of, resident_pages
+from firstgrad.store.kept import KeptFiles
 from firstgrad.tracing.merge import merge_parts
+from firstgrad.tracing.record import ScriptTrace
 from firstgrad.tracing.recorder import PARTS, child_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from firstgrad.record import Environment
-    from firstgrad.tracing.record import ScriptTrace
 
+TRACES = KeptFiles(
+    kind=ScriptTrace,
+    noun="trace",
+    id_noun="id",
+    verb="trace",
+    id_of=lambda trace: trace.trace_id,
+    describe=lambda trace: trace.command or "a block",
+)
 _LOOK_SECONDS = 0.05
 _LOOKS_A_SEARCH = 5  # so many looks at memory for each search for new processes
 _CHANGE_BYTES = 2**20  # smaller changes of memory are not kept
