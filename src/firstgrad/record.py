@@ -236,7 +236,8 @@ class Slope:
 class DrawCheck:
     """What was looked at of the chains' first draws."""
 
-    not_finite: tuple[str, ...] = ()  # variables with a NaN or infinite value in some chain's draws
+    not_finite: tuple[str, ...] = ()
+    """Variables with a NaN or infinite value in some chain's draws, and ``log-density`` where the sampler's own is."""
     draws: int = 1  # of each chain that were looked at: the first one, and those after it
     moved: int | None = None  # chains whose draws stand at different places; none where there is only one draw
     diverging: int = 0  # chains with a draw that diverged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from packaging.version import Version
@@ -133,6 +134,15 @@ return model
     assert (record.status, record.failure.kind) == (Status.FAILED, "ModelError")
     assert message in record.failure.message
     assert "backtrace" not in record.failure.message
+
+
+@pytest.mark.compiles
+def test_what_has_no_gradient_is_named():
+    pytest.importorskip("nutpie")
+    models = Path(__file__).with_name("odd_models.py")
+    record = draw(f"{models}:without_gradient", backend=BackendName.JAX)
+    assert (record.status, record.failure.kind) == (Status.FAILED, "ModelError")
+    assert "the Op Square has none" in record.failure.message
 
 
 def test_a_planted_sampler_is_measured_and_kept_as_any(tmp_path):

@@ -134,7 +134,7 @@ def test_a_record_says_who_drew_and_why():
     shown = dict(facts.facts)
     assert shown["sampler"] == "nutpie: it is there"
     assert shown["first draws"] == "8.50 s, 9.00 s"
-    assert "2 chains drew: every value is finite" in shown["verdict"]
+    assert "2 chains drew: every value and log-density is finite" in shown["verdict"]
 
 
 def test_samplers_are_an_axis_where_they_draw_and_none_elsewhere():
@@ -220,9 +220,9 @@ def test_draws_are_looked_at_by_chain():
     stuck = traced(
         warmup_posterior={"a": [[1.0], [2.0]], "b": [[[0.0, 0.0]], [[0.0, 0.0]]]},
         posterior={"a": [[1.0], [3.0]], "b": [[[0.0, 0.0]], [[0.0, np.inf]]]},
-        sample_stats={"diverging": [[0], [1]]},
+        sample_stats={"diverging": [[0], [1]], "lp": [[-1.0], [np.nan]]},
     )
-    assert check_draws(stuck) == DrawCheck(not_finite=("b",), draws=2, moved=1, diverging=1)
+    assert check_draws(stuck) == DrawCheck(not_finite=("b", "log-density"), draws=2, moved=1, diverging=1)
     alone = traced(posterior={"a": [[1.0]]})
     assert check_draws(alone) == DrawCheck(not_finite=(), draws=1, moved=None, diverging=0)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.case import TELL_AT_ONCE, BackendName, Sampler
+from firstgrad.case import TELL_AT_ONCE, BackendName, Sampler, Target
 from firstgrad.errors import ModelError, SamplerUnavailable, UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
@@ -35,6 +35,10 @@ _TUNE = 10
 _MORE = (1, 20, 400)  # times as many draws, until their time can be told
 _LOOK_MILLISECONDS = 1
 """How often nutpie tells how far its chains are; it tells the end of the last one at once."""
+
+
+class NoNutsError(ModelError):
+    """PyMC draws without NUTS."""
 
 
 def require_sampler(sampler: Sampler) -> None:
@@ -74,7 +78,7 @@ def _choose(model: Any, backend: BackendName) -> tuple[Sampler, str]:
         return Sampler.PYMC, f"nutpie samples continuous variables only, and the model has discrete ones ({names})"
     if backend not in (BackendName.NUMBA, BackendName.JAX):
         return Sampler.PYMC, f"nutpie compiles to numba or jax, not to {backend}"
-    return Sampler.NUTPIE, f"nutpie {release} is installed, all variables are continuous, and {backend} is one of its"
+    return Sampler.NUTPIE, f"nutpie {release} is installed and takes {backend}, and all variables are continuous"
 
 
 def _takes_nutpie_by_itself() -> bool:
@@ -167,7 +171,7 @@ def _sample(
                 around.enter_context(_hear_nutpie(case.chains, drew, unavailable))
             case _:
                 around.enter_context(_hear_jax(case.chains, drew, unavailable))
-        with _explained(sampler):
+        with _explained(backend, built, sampler):
             trace = pm.sample(
                 draws=draws,
                 tune=tune,
@@ -196,7 +200,7 @@ def mode_options(backend: PyTensorBackend) -> tuple[dict[str, Any], AbstractCont
 
 
 def check_draws(trace: Any) -> DrawCheck:
-    """Look whether draws are finite, and whether chains moved from one to the next."""
+    """Look whether draws and their log-densities are finite, and whether chains moved from one to the next."""
     parts = [trace[name] for name in ("warmup_posterior", "posterior") if _has(trace, name)]
     stats = [trace[name] for name in ("warmup_sample_stats", "sample_stats") if _has(trace, name)]
     names = sorted({name for part in parts for name in part.data_vars})
@@ -205,9 +209,12 @@ def check_draws(trace: Any) -> DrawCheck:
     numbers = {name: value for name, value in draws.items() if value.dtype.kind in "fc"}
     apart = [(value != value[:, :1]).reshape(len(value), -1).any(axis=1) for value in numbers.values()]
     moved = int(np.any(apart, axis=0).sum()) if apart and next(iter(numbers.values())).shape[1] > 1 else None
+    densities = [np.asarray(part[name]) for part in stats for name in ("lp", "logp") if name in part.data_vars]
+    not_finite = [name for name, value in numbers.items() if not np.isfinite(value).all()]
+    not_finite += ["log-density"] * any(not np.isfinite(value).all() for value in densities)
     diverging = [np.asarray(part["diverging"]).any(axis=1) for part in stats if "diverging" in part.data_vars]
     return DrawCheck(
-        not_finite=tuple(name for name, value in numbers.items() if not np.isfinite(value).all()),
+        not_finite=tuple(not_finite),
         draws=next((value.shape[1] for value in draws.values()), 0),
         moved=moved,
         diverging=int(np.any(diverging, axis=0).sum()) if diverging else 0,
@@ -233,7 +240,7 @@ def require_nuts(stats: Any) -> dict[str, Any]:
     """Put together what PyMC tells of a draw; raises ModelError where no variable was drawn by NUTS."""
     known: dict[str, Any] = {name: value for step in stats for name, value in step.items()}
     if "diverging" not in known:
-        raise ModelError(
+        raise NoNutsError(
             "PyMC gave no variable to NUTS, so there is no gradient to sample with: an operation without one is in the "
             "model. Give it one (`pullback`, `L_op` before PyTensor 3), or write it in PyTensor"
         )
@@ -295,10 +302,13 @@ def _hearing(probe: probes.Probe, unavailable: list[str], **listeners: Any) -> I
 
 
 @contextmanager
-def _explained(sampler: Sampler) -> Iterator[None]:
+def _explained(backend: PyTensorBackend, built: BuiltModel, sampler: Sampler) -> Iterator[None]:
     """Say why a sampler refused, in its own words, and what to do."""
     try:
         yield
+    except NoNutsError:
+        backend.grad_graph(built, built.model.logp(), Target.LOGP_DLOGP)  # it names the Op that has none
+        raise
     except RuntimeError as error:
         if sampler is not Sampler.NUTPIE:
             raise
@@ -313,6 +323,7 @@ def _explained(sampler: Sampler) -> Iterator[None]:
     except ValueError as error:
         if "to be differentiable" not in str(error):
             raise
+        backend.grad_graph(built, built.model.logp(), Target.LOGP_DLOGP)  # it names the Op that has none
         raise ModelError(
             f"{sampler} needs the gradient of every variable, and PyMC would give some to another step method: an "
             "operation without a gradient is in the model. Give it one (`pullback`, `L_op` before PyTensor 3), or take "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -109,6 +110,7 @@ class DrawStages:
         self._timer = timer
         self._open: list[tuple[object, Phase]] = []
         self._switching = threading.RLock()
+        self._process = os.getpid()
         self._is_over = False
         self._compiles: dict[int, TracedCompile] = {}
         self._listener = CompileListener(self._ended, entered=self.entered, now=timer.now)
@@ -187,7 +189,7 @@ class DrawStages:
 
     def _switch(self) -> None:
         phase = self._open[-1][1] if self._open else Phase.FIRST_DRAW
-        if not self._is_over:
+        if not self._is_over and os.getpid() == self._process:  # none of the chains' own, forked ones
             self._timer.switch(phase)
 
 

@@ -157,7 +157,7 @@ def _drew_text(record: Record) -> str:
     draws, chains = record.check.draws, format_count(record.case.chains, "chain")
     if draws is None:
         return ""
-    finite = f"NOT FINITE: {_listed(draws.not_finite)}" if draws.not_finite else "every value is finite"
+    finite = f"NOT FINITE: {_listed(draws.not_finite)}" if draws.not_finite else "every value and log-density is finite"
     moved = "" if draws.moved is None else f"; {draws.moved} of {record.case.chains} moved in {draws.draws} draws"
     diverging = f"; {draws.diverging} of {record.case.chains} had a diverging draw" if draws.diverging else ""
     return f"{chains} drew: {finite}{moved}{diverging}; no oracle for draws"
