@@ -63,6 +63,18 @@ def test_another_line_with_the_same_structure_is_another_model():
     assert found(compiled(1, 4, graph="a/1", call=1), compiled(2, 9, graph="a/2", call=2)) == ()
 
 
+def test_who_compares_backends_compiles_start_points_again_and_is_not_advised_on():
+    nutpie = {"library_calls": ("pymc.sample", "nutpie.compile_pymc_model")}
+    start = {"graph": "s", "purpose": Purpose.START_POINT, "backend": "python", **nutpie}
+    compiles = (
+        compiled(1, 4, 2.0, call=1, **start),
+        compiled(2, 4, call=1, graph="g", **nutpie),
+        compiled(3, 4, 2.0, call=2, **start),
+        compiled(4, 4, call=2, graph="g", backend="jax", **nutpie),
+    )
+    assert found(*compiles) == ()
+
+
 def test_what_a_library_repeats_within_one_call_is_its_own_matter():
     once = compiled(1, 4, graph="a", call=1), compiled(2, 4, graph="a", call=1)
     assert found(*once) == ()

@@ -62,7 +62,9 @@ _FOLDERS = tuple(f"{folder}/" for folder in (*_INSTALLED, Path(__file__).parents
 def is_users(file: str, module: str) -> bool:
     """Whether code of this file and module is the user's own: neither Python's nor of an installed package."""
     if file.startswith("<") and not file.startswith("<ipython-input"):
-        return module == "__main__" and file in ("<stdin>", "<string>")
+        # What a spawned process runs is a line of Python's own.
+        spawned = any("multiprocessing" in word for word in sys.orig_argv)
+        return module == "__main__" and file in ("<stdin>", "<string>") and not spawned
     if not module or module.partition(".")[0] in _LIBRARIES:
         return False
     return not (file.startswith(_FOLDERS) or "/site-packages/" in file or "/dist-packages/" in file)

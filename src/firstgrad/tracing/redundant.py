@@ -261,7 +261,8 @@ def _repeated_work(
     laters = [later for _, later, _ in bucket]
     remedy, saved = _remedy([first, *laters], is_other=is_other, pymc=pymc)
     saved = [compiled for compiled in saved if compiled is not first]
-    if not remedy or not saved:
+    # Start points alone: whoever compares backends or samplers compiles these again, and nothing else.
+    if not remedy or all(compiled.purpose is Purpose.START_POINT for compiled in saved):
         return None
     seconds = sum(compiled.wall_seconds for compiled in saved)
     lines = tuple(dict.fromkeys(compiled.asked_by for compiled in (first, *saved) if compiled.asked_by is not None))
