@@ -20,7 +20,7 @@ from benchmarks.markers import write_between_markers
 from firstgrad.show.result import Form, render
 from firstgrad.show.traces import trace_result
 from firstgrad.store.files import write_file
-from firstgrad.tracing.kept import read_trace
+from firstgrad.tracing.launch import TRACES
 from firstgrad.units import format_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def main() -> None:
 
 def page_blocks() -> dict[str, str]:
     """Write the blocks of the how-to that are made from docs/data: a trace's output, and the table."""
-    trace = read_trace(DATA.with_name("trace-loop.json"))
+    trace = TRACES.read(DATA.with_name("trace-loop.json"))
     shown = render(trace_result(trace), Form.TERMINAL, width=118).rstrip()
     wrapped = "\n".join(
         textwrap.fill(line, WIDE, subsequent_indent="  ") if "`" in line or len(line) > WIDE else line
