@@ -1,0 +1,120 @@
+"""The tables of compile memory: peaks by number of terms, and where the growth was."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+NAMES = {
+    ("pymc", "gamma", False): "PyMC's own, Gamma",
+    ("pymc", "lognormal", False): "PyMC's own, LogNormal",
+    ("nutpie", "gamma", False): "nutpie, Gamma",
+    ("nutpie", "lognormal", False): "nutpie, LogNormal",
+    ("nutpie", "gamma", True): "nutpie again, Gamma",
+    ("nutpie", "lognormal", True): "nutpie again, LogNormal",
+    ("nutpie", "lognormal_array", False): "nutpie, LogNormal as one array",
+    ("nutpie_jax", "gamma", False): "nutpie with JAX, Gamma",
+    ("nutpie_jax", "lognormal", False): "nutpie with JAX, LogNormal",
+}
+"""What is compiled, and how, by way, likelihood and whether the cache was there; in the order of the table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One process.
+
+    Attributes
+    ----------
+    releases : str
+        Packages and their versions.
+    way, likelihood, terms
+        As ``panels.py`` takes them.
+    is_again : bool
+        Whether an identical process had filled the cache.
+    began : str
+        When, UTC.
+    failure : str
+        Why there are no numbers; '' where there are.
+    numbers : dict
+        As ``panels.py`` prints them.
+    """
+
+    releases: str
+    way: str
+    likelihood: str
+    terms: int
+    is_again: bool
+    began: str
+    failure: str
+    numbers: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of its line in the table."""
+        return NAMES[self.way, self.likelihood, self.is_again]
+
+    @property
+    def grown_bytes(self) -> int:
+        """By how much the compile raised resident memory at most."""
+        return int(self.numbers["peak_bytes"]) - int(self.numbers["before_bytes"])
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Read the samples of a file; none where there is no file."""
+    return [Sample(**each) for each in json.loads(path.read_text())] if path.exists() else []
+
+
+def markdown(samples: Sequence[Sample], where: str) -> str:
+    """Write where it was measured, a table for each set of releases, and where the memory went."""
+    parts = [where]
+    for releases, own in _by_release(samples).items():
+        terms = sorted({sample.terms for sample in own})
+        parts += [f"**{releases}**", "\n".join(_growth(own, terms)), *_places(own, terms[-1])]
+    return "\n\n".join(parts)
+
+
+def _by_release(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    found: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        found[sample.releases].append(sample)
+    return found
+
+
+def _growth(samples: Sequence[Sample], terms: Sequence[int]) -> Iterator[str]:
+    cells = {(sample.name, sample.terms): _cell(sample) for sample in samples}
+    yield f"| growth of memory, CPU seconds; terms: | {' | '.join(map(str, terms))} |"
+    yield f"|{' --- |' * (len(terms) + 1)}"
+    for name in NAMES.values():
+        row = [cells.get((name, number), "") for number in terms]
+        if any(row):
+            yield f"| {name} | {' | '.join(row)} |"
+
+
+def _cell(sample: Sample) -> str:
+    if sample.failure:
+        return f"failed: {sample.failure}"
+    return f"{format_bytes(sample.grown_bytes)}, {format_seconds(sample.numbers['cpu_seconds'])}"
+
+
+def _places(samples: Sequence[Sample], terms: int) -> Iterator[str]:
+    """Where the growth was at the largest number of terms: a table a way."""
+    lines = []
+    for sample in samples:
+        numba = sample.numbers.get("numba")
+        if sample.terms != terms or not numba or sample.likelihood == "lognormal_array":
+            continue
+        passes = ", ".join(f"{name} {format_bytes(grown)}" for name, grown, _ in numba["passes"][:2])
+        dearest = ", ".join(f"`{name}` {format_bytes(grown)}" for name, grown, _ in numba["dearest"][:4])
+        graph = f"{sample.numbers['nodes']} nodes, at most {sample.numbers['most_inputs']} inputs"
+        lines.append(f"| {sample.name} | {graph} | {numba['functions']} | {passes} | {dearest} |")
+    if lines:
+        head = f"| {terms} terms | graph of value and gradient | functions compiled | passes | functions |"
+        yield "\n".join([head, "| --- | --- | --- | --- | --- |", *lines])
