@@ -10,7 +10,7 @@ WORKERS ?= 2
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline format clean
+.PHONY: help demo test check plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -69,6 +69,9 @@ attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random fa
 
 headline: $(STAMP)  ## Measure the fastest verified first gradient against PyMC's default, interleaved (some 30 minutes)
 	$(PY) -m benchmarks.headline.run --page docs/findings.md
+
+first-draw: $(STAMP)  ## Measure the time to first draw by sampler, backend and PyMC release (some 60 minutes; again: goes on where it stopped)
+	$(PY) -m benchmarks.first_draw.run --page docs/findings.md
 
 format: $(STAMP)  ## Format the code
 	$(VENV)/bin/ruff format .

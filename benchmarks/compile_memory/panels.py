@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Passes:
         from numba.core import event
 
         self.of_pass, self.of_function = Counter[str](), Counter[str]()
-        self.seconds_of_pass, self.seconds_of_function = Counter[str](), Counter[str]()
+        self.seconds_of_pass, self.seconds_of_function = defaultdict[str, float](float), defaultdict[str, float](float)
         self.functions = 0
         self._begun: list[list[float]] = []
         listener = type("Listener", (event.Listener,), {"on_start": self._start, "on_end": self._end})()
@@ -83,7 +83,7 @@ class Passes:
             event.register(kind, listener)
 
     def _start(self, _: Any) -> None:
-        self._begun.append([resident_bytes(), time.perf_counter(), 0.0, 0.0])
+        self._begun.append([float(resident_bytes()), time.perf_counter(), 0.0, 0.0])
 
     def _end(self, ended: Any) -> None:
         before, began, inner_bytes, inner_seconds = self._begun.pop()

@@ -1,8 +1,8 @@
 """Memory of nutpie's Numba compile against PyMC's own, as likelihood terms are added; LogNormal against Gamma.
 
-One sample after the other, each a process of its own with an empty cache; what is measured is in ``panels.py``. nutpie's
-is followed by a second process with the first one's cache. Peaks hardly depend on what else the machine does, seconds
-do. What is in the output is not measured again, so a run goes on where it stopped.
+One sample after the other, each a process of its own with an empty cache; what is measured is in ``panels.py``. That of
+nutpie is followed by a second process with the first one's cache. Peaks hardly depend on what else the machine does,
+seconds do. What is in the output is not measured again, so a run goes on where it stopped.
 
 Usage: ``python -m benchmarks.compile_memory.run [--terms 1,2,4,8,16,32] [--minutes 60] [--python OTHER/bin/python]
 [--output docs/data/compile-memory.json] [--page docs/findings.md]``. ``--python`` may be given more than once: the

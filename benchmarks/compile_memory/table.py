@@ -77,7 +77,7 @@ def markdown(samples: Sequence[Sample], where: str) -> str:
     parts = [where]
     for releases, own in _by_release(samples).items():
         terms = sorted({sample.terms for sample in own})
-        parts += [f"**{releases}**", "\n".join(_growth(own, terms)), *_places(own, terms[-1])]
+        parts += [f"**{releases}**", " ".join(_sentences(own)), "\n".join(_growth(own, terms)), *_places(own)]
     return "\n\n".join(parts)
 
 
@@ -104,8 +104,44 @@ def _cell(sample: Sample) -> str:
     return f"{format_bytes(sample.grown_bytes)}, {format_seconds(sample.numbers['cpu_seconds'])}"
 
 
-def _places(samples: Sequence[Sample], terms: int) -> Iterator[str]:
-    """Where the growth was at the largest number of terms: a table a way."""
+def _sentences(samples: Sequence[Sample]) -> Iterator[str]:
+    """Say what the table shows: LogNormal against Gamma, nutpie against PyMC, and where memory grew."""
+    known = {
+        (each.way, each.likelihood, each.terms): each for each in samples if not each.failure and not each.is_again
+    }
+    for way, name in (("pymc", "PyMC's own function"), ("nutpie", "nutpie's compile")):
+        both = [number for kind, likelihood, number in known if (kind, likelihood) == (way, "lognormal")]
+        both = [number for number in both if (way, "gamma", number) in known]
+        if both:
+            lognormal, gamma = (known[way, kind, max(both)].grown_bytes for kind in ("lognormal", "gamma"))
+            yield (
+                f"With {max(both)} terms {name} takes {format_bytes(lognormal)} for LogNormal and "
+                f"{format_bytes(gamma)} for Gamma, a ratio of {lognormal / gamma:.2f}."
+            )
+    more = [
+        sample.grown_bytes - known["pymc", kind, number].grown_bytes
+        for (way, kind, number), sample in known.items()
+        if way == "nutpie" and ("pymc", kind, number) in known
+    ]
+    if more:
+        least, most = format_bytes(min(more)), format_bytes(max(more))
+        yield f"nutpie takes {least} to {most} more than PyMC, at any number of terms."
+    passes = [{name: grown for name, grown, _ in told["passes"]} for told in _told(samples)]
+    if passes:
+        share = sum(each.get("native_lowering", 0) for each in passes) / sum(sum(each.values()) for each in passes)
+        yield (
+            f"Of the growth within Numba's passes {share:.0%} happened in `native_lowering`, where LLVM's modules and "
+            "machine code are made."
+        )
+
+
+def _told(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
+    yield from (told for sample in samples if (told := sample.numbers.get("numba")))
+
+
+def _places(samples: Sequence[Sample]) -> Iterator[str]:
+    """Write where the growth was at nutpie's largest number of terms."""
+    terms = max((each.terms for each in samples if each.way == "nutpie" and not each.failure), default=0)
     lines = []
     for sample in samples:
         numba = sample.numbers.get("numba")

@@ -6,6 +6,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from benchmarks.compile_memory.table import read_samples
+from benchmarks.figures.compile_memory import compile_memory_picture
 from benchmarks.figures.findings import findings_pictures
 from benchmarks.figures.finiteness import finiteness_picture
 from benchmarks.figures.headline import headline_picture, read_ways
@@ -38,6 +40,8 @@ def main(folder: Path, data: Path) -> None:
         drawn += save_picture(headline_picture(read_ways(data)), folder)
     if (source := data / "trust-report.json").exists():
         drawn += save_picture(power_picture(read_power(source)), folder)
+    if (source := data / "compile-memory.json").exists():
+        drawn += save_picture(compile_memory_picture(read_samples(source)), folder)
     for source in sorted(data.glob("profile-*.json")):
         drawn += save_picture(profile_picture(PROFILES.read(source), name=source.stem), folder)
     for path in drawn:

@@ -17,7 +17,7 @@ HEADER = """\
 // Written by benchmarks/releases/configure.py from benchmarks/releases/pins.toml; change those instead.
 // FIRSTGRAD_TIER=releases asv run --config asv.releases.conf.json HEAD^!
 """
-_NO_REQUIREMENTS = ("python", "default_backend")
+_NO_REQUIREMENTS = ("python", "default_backend", "nutpie")
 
 
 def configuration() -> str:

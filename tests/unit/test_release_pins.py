@@ -27,7 +27,7 @@ def test_releases_are_many_and_go_from_old_to_new():
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda each: each["pymc"])
 def test_a_release_is_pinned_completely(release):
-    assert set(release) == {"python", "default_backend", *PINNED}
+    assert set(release) - {"nutpie"} == {"python", "default_backend", *PINNED}
     for package in PINNED:
         assert len(Version(release[package]).release) >= 3
     assert release["default_backend"] == ("c" if Version(release["pymc"]).major == 5 else "numba")
