@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from builders import git
-from firstgrad.columns import METRICS
+from firstgrad.case import Target
+from firstgrad.columns import metrics_of
 from firstgrad.record import Status
 from firstgrad.store import Store
 from helpers import linux_only, write_model
@@ -172,7 +173,7 @@ def test_a_case_that_lasts_too_long_is_stopped_once_and_says_so(project):
 
 def test_metrics_have_units_titles_and_versions(project):
     known = json.loads((project / ".asv/results/benchmarks.json").read_text())
-    assert {f"bench_fake.Good.track_{metric.name}" for metric in METRICS} <= set(known)
+    assert {f"bench_fake.Good.track_{metric.name}" for metric in metrics_of(Target.DLOGP)} <= set(known)
     one = known["bench_fake.Good.track_peak_memory"]
     assert (one["unit"], one["version"], one["rounds"]) == ("bytes", "1", 2)
     assert one["pretty_name"] == "Good: peak memory, compilers included"
@@ -203,7 +204,7 @@ def test_the_example_of_a_third_party_runs(tmp_path):
     how = {"python": environment_with(tmp_path / "environment", folder / "src")}
     run_here(folder, "--quick", "--launch-method", "forkserver", **how)
     first, kept = git(folder, "rev-parse", "HEAD"), results(folder)
-    for metric in METRICS:
+    for metric in metrics_of(Target.DLOGP):
         numbers = kept[f"bench_gradient.Schools.track_{metric.name}"]["result"]
         assert all(isinstance(number, int | float) for number in numbers)
 
