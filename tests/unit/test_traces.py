@@ -21,7 +21,7 @@ def shown(trace, form=Form.TERMINAL, width=120):
     return render(trace_result(trace), form, width=width)
 
 
-def test_the_terminal_has_the_dearest_compiles_in_order_of_time_and_the_sentences():
+def test_the_terminal_has_the_slowest_compiles_in_order_of_time_and_the_sentences():
     text = shown(planted.twice())
     lines = [line for line in text.splitlines() if "│" in line and "line " in line]
     assert len(lines) == 10
@@ -33,7 +33,7 @@ def test_the_terminal_has_the_dearest_compiles_in_order_of_time_and_the_sentence
 def test_what_is_cheap_is_counted_and_left_out():
     many = [compiled(number, 3, 0.001, began=float(number)) for number in range(2, 40)]
     text = shown(planted.trace(compiled(1, 3, 50.0), *many))
-    assert "38 cheaper compiles left out" in text
+    assert "38 shorter compiles left out" in text
     assert sum("│" in line and "line 3" in line for line in text.splitlines()) == 1
 
 

@@ -201,7 +201,7 @@ def _phase_of(purpose: Purpose, phase: CompilePhase) -> Phase:
 
 
 def find_never_kept(compiles: Iterable[TracedCompile]) -> tuple[NeverKept, ...]:
-    """List what no cache keeps, the dearest first."""
+    """List what no cache keeps, the slowest first."""
     kept = []
     for one in compiles:
         misses = [miss for miss in one.cache.misses if miss.reason != NO_ENTRY]

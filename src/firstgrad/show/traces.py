@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from firstgrad.tracing.record import ScriptTrace
 
 MOST_LINES = 20
-"""Of the table, on a terminal and in Markdown: the dearest compiles."""
+"""Of the table, on a terminal and in Markdown: the slowest compiles."""
 LEAST_SHARE = 0.005
-"""Of all seconds: what is cheaper is left out there."""
+"""Of all seconds: what is shorter is left out there."""
 _OF_ALL = ("pymc.compile", "pytensor.function")
 _NARROW = (0, 1, 2, 4)  # columns
 
@@ -56,12 +56,12 @@ def trace_parts(trace: ScriptTrace) -> list[Part]:
         parts.append(Text("Nothing was compiled."))
     else:
         least = LEAST_SHARE * sum(compiled.wall_seconds for compiled in trace.compiles)
-        dearest = sorted(trace.compiles, key=lambda compiled: -compiled.wall_seconds)[:MOST_LINES]
-        chosen = [compiled for compiled in dearest if compiled.wall_seconds >= least]
+        slowest = sorted(trace.compiles, key=lambda compiled: -compiled.wall_seconds)[:MOST_LINES]
+        chosen = [compiled for compiled in slowest if compiled.wall_seconds >= least]
         chosen.sort(key=lambda compiled: (compiled.process, compiled.began_seconds))
         parts.append(compile_table(trace, chosen))
         if len(trace.compiles) > len(chosen):
-            others = format_count(len(trace.compiles) - len(chosen), "cheaper compile")
+            others = format_count(len(trace.compiles) - len(chosen), "shorter compile")
             parts.append(Text(f"{others} left out", Style.DIM))
         parts += [BLANK, *sentence_parts(trace_sentences(trace))]
     if trace.unavailable:

@@ -108,7 +108,7 @@ def find_redundant(
     pymc: str = "",
     spawned: Container[int] = (),
 ) -> tuple[RedundantWork, ...]:
-    """Find the needless work among compiles of one or several processes, the dearest first.
+    """Find the needless work among compiles of one or several processes, the slowest first.
 
     Parameters
     ----------

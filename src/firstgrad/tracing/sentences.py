@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SPAWNED = ("spawn", "forkserver")
 _MUCH_MEMORY = 500 * 2**20
-_DEAREST, _LEAST_SHARE = 3, 0.05
+_MOST_PURPOSES, _LEAST_SHARE = 3, 0.05
 _LONGEST_FAILURE = 200
 
 
@@ -146,8 +146,8 @@ def _tell_purposes(tops: Sequence[TracedCompile]) -> Iterator[str]:
     for compiled in tops:
         seconds[compiled.purpose] = seconds.get(compiled.purpose, 0.0) + compiled.wall_seconds
     whole = sum(seconds.values())
-    dearest = sorted(seconds.items(), key=lambda item: -item[1])[:_DEAREST]
-    told = [f"{PURPOSES[purpose]} {format_seconds(took)}" for purpose, took in dearest if took >= _LEAST_SHARE * whole]
+    slowest = sorted(seconds.items(), key=lambda item: -item[1])[:_MOST_PURPOSES]
+    told = [f"{PURPOSES[purpose]} {format_seconds(took)}" for purpose, took in slowest if took >= _LEAST_SHARE * whole]
     if len(seconds) > 1:
         yield f"By purpose: {', '.join(told)}."
 
