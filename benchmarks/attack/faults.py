@@ -264,7 +264,8 @@ class Story:
         is_taken = re.search(r'firstgrad/cli/__init__\.py", line \d+, in main', said) is not None
         is_pythons = "KeyboardInterrupt" in said and not is_taken and code in (1, -signal.SIGINT)
         if (code in (1, 4) or "Traceback (most recent" in said) and not is_pythons:
-            hurt["unclear"](f"exit {code}: {said.strip()[-200:]}")
+            told = said[said.find("Traceback (most recent") :]  # where there is none, the end
+            hurt["unclear"](f"exit {code}: {told.strip()[-600:]}")
         kept = self.kept()
         self.judge_losses(run, kept, said, hurt["lost"])
         for name, record in kept.items():

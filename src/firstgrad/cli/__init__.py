@@ -7,13 +7,15 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line, turning errors that a person can act on into exit codes."""
-    import signal
-    import threading
+    # What is behind `signal`, whose own import takes long enough for a Ctrl-C.
+    import _signal as signal  # type: ignore[import-not-found]  # a module of the interpreter itself
 
     taken = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    taken = taken and threading.current_thread() is threading.main_thread()
-    if taken:  # Ctrl-C amid imports ends it without a word; amid the application as it says
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        if taken:  # Ctrl-C amid imports ends it without a word; amid the application as it says
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except ValueError:  # only the main thread may
+        taken = False
     try:
         from firstgrad.cli.app import run
     finally:
