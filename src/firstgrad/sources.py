@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MEASURED = frozenset(("firstgrad", "jax", "jaxlib", "llvmlite", "numba", "numpy", "pymc", "pytensor", "scipy"))
 """Packages whose versions a record keeps: they are never a part of a model, even if one lies beside it."""
+SAMPLERS = frozenset(("blackjax", "numpyro", "nutpie"))
+"""The same of records of draws, each where it may have drawn."""
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _MAKERS = frozenset({"globals", "locals", "vars", "exec", "setattr", "modules", "__dict__"})
 """Where a module uses one of these, it may make names that stand nowhere."""

@@ -13,6 +13,7 @@ from firstgrad.doubts import UNACCOUNTED_FRACTION, UNACCOUNTED_SECONDS
 from firstgrad.measure.launch import measure
 from firstgrad.model import Model
 from firstgrad.record import Phase, Status, Verdict
+from firstgrad.sources import SAMPLERS
 from helpers import write_model
 
 SECONDS = 100.0  # well below the suite's own limit
@@ -79,6 +80,9 @@ def test_whom_pm_sample_takes_draws_with_jax_and_all_is_read_when_warm(tiny):
     assert is_whole(record)
     assert (record.case.sampler, record.draw.sampler) == (Sampler.AUTO, Sampler.NUTPIE)
     assert "nutpie" in record.draw.reason
+    versions = dict(record.environment.versions)
+    assert versions.keys() & SAMPLERS == {"nutpie"}  # samples under two of its releases are not pooled
+    assert versions["nutpie"] == version("nutpie")
     assert record.caches.never_kept == ()
     assert record.phase(Phase.FIRST_CALL).wall_seconds > 0  # of JAX, which tells of it afterwards
 
@@ -143,6 +147,23 @@ def test_what_has_no_gradient_is_named():
     record = draw(f"{models}:without_gradient", backend=BackendName.JAX)
     assert (record.status, record.failure.kind) == (Status.FAILED, "ModelError")
     assert "the Op Square has none" in record.failure.message
+
+
+@pytest.mark.parametrize("target", [Target.FIRST_DRAW, Target.DLOGP])
+def test_a_sampler_that_only_the_model_imports_is_no_condition(tmp_path, target):
+    pytest.importorskip("nutpie")
+    body = """
+import nutpie
+class Model:
+    free_RVs = [1]
+    def compile_fn(self): ...
+return Model()
+"""
+    sampler = {"sampler": Sampler.PYMC} if target is Target.FIRST_DRAW else {}
+    case = Case(model=Model(reference=write_model(tmp_path, body)), backend=BackendName.FAKE, target=target, **sampler)
+    (record,) = measure(case)
+    assert (record.status, record.failure) == (Status.OK, None)
+    assert not dict(record.environment.versions).keys() & SAMPLERS
 
 
 def test_a_planted_sampler_is_measured_and_kept_as_any(tmp_path):

@@ -27,14 +27,14 @@ from firstgrad.backends import facts_of
 from firstgrad.errors import PythonEnvironmentError
 from firstgrad.measure.private import OWN_FLAGS, search_path, user_flags
 from firstgrad.record import Clone, Environment, HostFingerprint
-from firstgrad.sources import MEASURED
+from firstgrad.sources import MEASURED, SAMPLERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from firstgrad.case import BackendName
 
-PACKAGES = tuple(sorted(MEASURED))
+PACKAGES = tuple(sorted(MEASURED | SAMPLERS))
 """Packages whose versions a record keeps."""
 _OWN = "firstgrad"
 _LONGEST_SECONDS = 120

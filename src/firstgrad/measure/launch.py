@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from firstgrad.case import Scenario
+from firstgrad.case import Sampler, Scenario, Target
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError
@@ -20,7 +20,7 @@ from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
-from firstgrad.sources import read_source
+from firstgrad.sources import SAMPLERS, read_source
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -155,14 +155,20 @@ def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptio
     return conclude(task, run_worker(task, private, Transcript(), on_event, interpreter=interpreter))
 
 
-def make_task(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -> Task:
-    """Make the task of one sample, with the environment and the model's files as they are now."""
+def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: Unpack[SampleOptions]) -> Task:
+    """Make the task of one sample, with the environment and the model's files as they are now.
+
+    Of samplers the environment has `sampler`, or whom the case may draw with: another one's version says nothing.
+    """
     interpreter = options.get("interpreter")
     threads, label = options.get("threads", 1), options.get("label", "")
+    if case.target is Target.FIRST_DRAW:
+        sampler = Sampler.NUTPIE if case.sampler is Sampler.AUTO else case.sampler or ""
+    known = interpreter.packages if interpreter else packages_here()
+    packages = tuple(package for package in known if package.name not in SAMPLERS - {sampler})
     if interpreter:
-        packages, environment = interpreter.packages, interpreter.describe(threads=threads, label=label)
+        environment = replace(interpreter, packages=packages).describe(threads=threads, label=label)
     else:
-        packages = packages_here()
         environment = describe_environment(threads=threads, label=label, packages=packages)
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
     return Task(
@@ -239,6 +245,8 @@ def _find_other_import(task: Task, transcript: Transcript) -> str:
     versions, clones = dict(environment.versions), {clone.name: clone for clone in environment.clones}
     reasons = []
     for package in transcript.conditions.imported if transcript.conditions and folders else ():
+        if package.name in SAMPLERS - folders.keys():
+            continue  # which the model imports, and nobody draws with
         name, announced, version = package.name, folders.get(package.name), versions.get(package.name, "")
         if package.folder != announced:
             reasons.append(

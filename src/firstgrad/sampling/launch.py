@@ -87,7 +87,7 @@ def sample_case(
         raise SamplerUnavailable(plan.sampler)
 
     def run(case: Case, plan: SamplingPlan) -> SamplingRun:
-        plain = make_task(case, private, label=label, threads=threads)
+        plain = make_task(case, private, plan.sampler, label=label, threads=threads)
         task = SamplingTask(plan=plan, **{field.name: getattr(plain, field.name) for field in fields(plain)})
         worker = "firstgrad.sampling.worker"
         return conclude_sampling(task, run_worker(task, private, SamplingTranscript(), on_event, worker=worker))
