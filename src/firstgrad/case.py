@@ -126,6 +126,13 @@ class Case:
         return self.target is Target.FIRST_DRAW
 
     @property
+    def sampler_package(self) -> str:
+        """Name of the package beside PyMC that may draw; '' for none."""
+        if not self.is_draw or self.sampler is Sampler.PYMC:
+            return ""
+        return str(Sampler.NUTPIE if self.sampler is Sampler.AUTO else self.sampler)
+
+    @property
     def wanted(self) -> str:
         """Say what is waited for: the target, and of a draw whose it is."""
         if not self.is_draw:

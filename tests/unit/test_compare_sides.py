@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.case import BackendName, Scenario
+from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
 from firstgrad.cli.compare import DuelOptions, refuse_unused, side_case
 from firstgrad.cli.options import CaseOptions, ModelOptions
+from firstgrad.compare import places
 from firstgrad.compare.places import SidePlace, asks_to_measure, read_side
 from firstgrad.errors import SpecError
+from firstgrad.model import Model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, Skeleton
 
 MODEL, CASE = ModelOptions(given={"timesteps": "7", "directions": "2"}), CaseOptions(backend=BackendName.JAX)
@@ -138,3 +140,27 @@ def test_options_of_the_case_are_refused_where_nothing_is_measured():
     ]:
         with pytest.raises(SpecError, match=f"^{name}: "):
             refuse_unused(*given_options)
+
+
+@pytest.mark.parametrize(
+    ("asked", "needs"),
+    [
+        ({"backend": BackendName.JAX}, ("pymc", "jax")),
+        (
+            {"backend": BackendName.JAX, "target": Target.FIRST_DRAW, "sampler": Sampler.NUMPYRO},
+            ("pymc", "jax", "numpyro"),
+        ),
+        ({"backend": BackendName.C, "target": Target.FIRST_DRAW, "sampler": Sampler.PYMC}, ("pymc",)),
+        ({"backend": BackendName.NUMBA, "target": Target.FIRST_DRAW}, ("pymc", "numba", "nutpie")),
+        ({"backend": BackendName.FAKE, "target": Target.FIRST_DRAW}, ()),
+    ],
+)
+def test_environments_have_whoever_draws(monkeypatch, asked, needs):
+    installed = {"nutpie": "0.16.11"}
+    monkeypatch.setattr(places, "installed_version", lambda name: installed.get(name, ""))
+    case = Case(model=Model(reference="m.py:build"), **asked)
+    assert places._needs(case, ("worker",)) == ("worker", *needs)
+    installed.clear()  # where nobody is named, as here
+    if case.sampler is Sampler.AUTO:
+        needs = tuple(name for name in needs if name != "nutpie")
+    assert places._needs(case, ()) == needs

@@ -85,7 +85,7 @@ def measure_sides(
             side_label = f"{request.short_name}{suffix}@{name}"
             stored = [one for one in keeper.store.records(label=side_label) if one.case.question == case.question]
             done = sum(Doubt.SUSPENDED not in one.doubts for one in stored)
-            interpreter = make_ready(request, case.backend, stack=stack, tell=tell)
+            interpreter = make_ready(request, case, stack=stack, tell=tell)
             _refuse_other_code(request, side_label, stored, interpreter)
             check_reference(case.model.reference, (interpreter.folder or Path.cwd()) if interpreter else None)
             duel_sides.append(DuelSide(label=side_label, case=case, done=done))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.backends import facts_of
+from firstgrad.case import Sampler
 from firstgrad.compare.environments import (
     Recipe,
     check_out,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
-    from firstgrad.case import BackendName
+    from firstgrad.case import Case
     from firstgrad.measure.interpreter import Interpreter
 
 HERE = "."
@@ -153,7 +154,7 @@ def _checked_requirements(text: str, where: str) -> str:
 
 
 def make_ready(
-    request: SideRequest, backend: BackendName, *, stack: ExitStack, tell: Callable[[str], None]
+    request: SideRequest, case: Case, *, stack: ExitStack, tell: Callable[[str], None]
 ) -> Interpreter | None:
     """Make ready where a side is measured: a kept environment, a commit's files, or a Python that is there.
 
@@ -169,21 +170,21 @@ def make_ready(
             case SidePlace.ENVIRONMENT:
                 return ask_interpreter(Path(request.where).expanduser().absolute())
             case SidePlace.RELEASE:
-                return ask_interpreter(_release(request, backend, tell))
+                return ask_interpreter(_release(request, case, tell))
             case SidePlace.COMMIT:
-                return _commit(request, backend, stack, tell)
+                return _commit(request, case, stack, tell)
     except PythonEnvironmentError as error:
         raise PythonEnvironmentError(f"{request.field}: {error}{_NEXT_STEPS.get(request.place, '')}") from error
 
 
-def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], None]) -> Path:
+def _release(request: SideRequest, case: Case, tell: Callable[[str], None]) -> Path:
     given = [text for text in request.requirements if name_of(text) != "python"]
     pythons = [text for text in request.requirements if name_of(text) == "python"]
     if not {name_of(text) for text in given} & {"pymc", "pytensor"}:
         # Another package is compared: these two stay as they are here.
         here = {name: installed_version(name) for name in ("pymc", "pytensor")}
         given += [f"{name}=={version}" for name, version in here.items() if version]
-    recipe = Recipe(requirements=(*given, *own_requirements(_needs(backend, WORKER_NEEDS), given=given)))
+    recipe = Recipe(requirements=(*given, *own_requirements(_needs(case, WORKER_NEEDS), given=given)))
     if pythons:
         version = pythons[0].partition("==")[2].strip()
         python = find_python(version)
@@ -197,7 +198,7 @@ def _release(request: SideRequest, backend: BackendName, tell: Callable[[str], N
     return keep_environment(recipe, tell=tell)
 
 
-def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
+def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
     commit = resolve_commit(request.where)
     if not commit:
         raise SpecError(
@@ -211,7 +212,7 @@ def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: 
         return ask_interpreter(Path(sys.executable), folder=checkout.folder)
     is_own = project_name(project) == _OWN
     recipe = Recipe(
-        requirements=own_requirements(_needs(backend, () if is_own else WORKER_NEEDS)),
+        requirements=own_requirements(_needs(case, () if is_own else WORKER_NEEDS)),
         # What is compared is commits: both get the packages that are here, unless a commit asks for others.
         constraints=tuple(
             f"{name}=={version}" for name in PACKAGES if name != _OWN and (version := installed_version(name))
@@ -225,6 +226,9 @@ def _commit(request: SideRequest, backend: BackendName, stack: ExitStack, tell: 
     return interpreter
 
 
-def _needs(backend: BackendName, worker: tuple[str, ...]) -> tuple[str, ...]:
-    facts = facts_of(backend)
-    return (*worker, "pymc", *([facts.package] if facts.package else [])) if facts.is_real else worker
+def _needs(case: Case, worker: tuple[str, ...]) -> tuple[str, ...]:
+    """List what measuring a case takes; where nobody is named who draws, whom there is here."""
+    facts, sampler = facts_of(case.backend), case.sampler_package
+    if case.sampler is Sampler.AUTO and not installed_version(sampler):
+        sampler = ""
+    return (*worker, "pymc", *filter(None, (facts.package, sampler))) if facts.is_real else worker

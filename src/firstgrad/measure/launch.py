@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from firstgrad.case import Sampler, Scenario, Target
+from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError
@@ -162,10 +162,8 @@ def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: 
     """
     interpreter = options.get("interpreter")
     threads, label = options.get("threads", 1), options.get("label", "")
-    if case.target is Target.FIRST_DRAW:
-        sampler = Sampler.NUTPIE if case.sampler is Sampler.AUTO else case.sampler or ""
     known = interpreter.packages if interpreter else packages_here()
-    packages = tuple(package for package in known if package.name not in SAMPLERS - {sampler})
+    packages = tuple(package for package in known if package.name not in SAMPLERS - {sampler or case.sampler_package})
     if interpreter:
         environment = replace(interpreter, packages=packages).describe(threads=threads, label=label)
     else:
