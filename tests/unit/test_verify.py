@@ -73,7 +73,7 @@ def test_a_gradient_of_a_wrong_shape_is_refused(shape):
         finiteness(GROUPS, unflatten(np.zeros(shape), GROUPS))
 
 
-@pytest.mark.parametrize("target", list(Target))
+@pytest.mark.parametrize("target", [Target.DLOGP, Target.LOGP_DLOGP])
 def test_right_answers_agree(target):
     groups, answers, logp_terms = measured(target)
     check = check_answers(POSE, groups, answers, logp_terms)
