@@ -113,6 +113,7 @@ class Cluster:
                 env=os.environ | {"TMPDIR": str(temporary)},
                 stdout=file,
                 stderr=file,
+                process_group=0,  # Linux may end an orphaned group by SIGHUP where one of it is stopped
             )
         self.processes.append(process)
         return process

@@ -229,6 +229,6 @@ def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[
 def _needs(case: Case, worker: tuple[str, ...]) -> tuple[str, ...]:
     """List what measuring a case takes; where nobody is named who draws, whom there is here."""
     facts, sampler = facts_of(case.backend), case.sampler_package
-    if case.sampler is Sampler.AUTO and not installed_version(sampler):
+    if sampler and case.sampler is Sampler.AUTO and not installed_version(sampler):
         sampler = ""
     return (*worker, "pymc", *filter(None, (facts.package, sampler))) if facts.is_real else worker

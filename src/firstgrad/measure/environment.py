@@ -139,6 +139,11 @@ def packages_here() -> tuple[Package, ...]:
     return with_own(_packages_here(path, str(Path.cwd()), changed, tuple(map(installed_version, PACKAGES))))
 
 
+def with_sampler(packages: Iterable[Package], sampler: str = "") -> tuple[Package, ...]:
+    """Leave samplers out but for the one that draws: another one's version says nothing of a sample."""
+    return tuple(package for package in packages if package.name not in SAMPLERS - {sampler})
+
+
 def with_own(packages: Iterable[Package]) -> tuple[Package, ...]:
     """Put this process's firstgrad among packages: it is what measures, whatever else is installed there."""
     own = Package(name=_OWN, version=installed_version(_OWN), folder=str(source_folder()), is_clone=False)
@@ -206,9 +211,9 @@ def describe_environment(
     """Describe this machine and the packages that a worker would import; another Python's: `Interpreter.describe`.
 
     What only the worker can see (`device`, `bytecode`) is left out. `inherited` are the environment variables, the
-    process's own where left out; `packages` those of `packages_here`.
+    process's own where left out; `packages` those of `packages_here`, without samplers where left out.
     """
-    packages = packages_here() if packages is None else packages
+    packages = with_sampler(packages_here()) if packages is None else packages
     return Environment(
         python=platform.python_version(),
         versions=tuple((package.name, package.version) for package in packages),
@@ -319,13 +324,16 @@ def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool
     It takes the sample's backend, device and digest of conditions. Which kind of device it will be isn't known before
     a worker has looked: of the platform that is asked for, any will do.
     """
-    environment, pymc_has_bytecode = describe_environment(threads=threads), has_bytecode("pymc")
+    packages, pymc_has_bytecode = packages_here(), has_bytecode("pymc")
+    environments = [
+        describe_environment(threads=threads, packages=with_sampler(packages, sampler)) for sampler in ("", *SAMPLERS)
+    ]
 
     @functools.cache
     def is_here(backend: BackendName, device: str, conditions: str) -> bool:
         bytecode = pymc_has_bytecode if facts_of(backend).is_real else None
-        now = replace(environment, device=device, bytecode=bytecode).conditions
-        return now == conditions and is_expected_device(device, backend)
+        now = {replace(environment, device=device, bytecode=bytecode).conditions for environment in environments}
+        return conditions in now and is_expected_device(device, backend)
 
     return is_here
 

@@ -15,7 +15,13 @@ from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError
-from firstgrad.measure.environment import describe_environment, is_same_version, look_at_clone, packages_here
+from firstgrad.measure.environment import (
+    describe_environment,
+    is_same_version,
+    look_at_clone,
+    packages_here,
+    with_sampler,
+)
 from firstgrad.measure.events import Task
 from firstgrad.measure.private import PrivateCaches
 from firstgrad.measure.session import Transcript, run_worker
@@ -163,7 +169,7 @@ def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: 
     interpreter = options.get("interpreter")
     threads, label = options.get("threads", 1), options.get("label", "")
     known = interpreter.packages if interpreter else packages_here()
-    packages = tuple(package for package in known if package.name not in SAMPLERS - {sampler or case.sampler_package})
+    packages = with_sampler(known, sampler or case.sampler_package)
     if interpreter:
         environment = replace(interpreter, packages=packages).describe(threads=threads, label=label)
     else:

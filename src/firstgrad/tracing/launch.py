@@ -149,9 +149,9 @@ def trace_script(words: Sequence[str], *, is_module: bool = False, quiet_stdout:
 
 def environment_here() -> Environment:
     """Describe where the script ran, by this process's own Python."""
-    from firstgrad.measure.environment import describe_environment
+    from firstgrad.measure.environment import describe_environment, packages_here
 
-    return describe_environment(threads=0)
+    return describe_environment(threads=0, packages=packages_here())
 
 
 @contextmanager
