@@ -37,7 +37,7 @@ for step in range(3):
 model = build(np.ones(8))
 one = model.compile_dlogp(mode="FAST_COMPILE")
 other = model.compile_dlogp(mode="FAST_COMPILE")  # kept nowhere
-for _ in range(6):
+for _ in range(25):
     with model:
         pm.sample_posterior_predictive(draws, **PREDICT)  # compiled again
 frozen = freeze_model(model)

@@ -143,7 +143,7 @@ def test_the_posterior_is_the_same_to_the_last_bit(tmp_path):
 def test_json_is_alone_on_standard_output_and_modules_run_too(tmp_path):
     (tmp_path / "talking.py").write_text("import sys\nprint('said', sys.argv[1:])\n")
     done = run("-m", "firstgrad", "trace", "--json", "--no-keep", "-m", "talking", "--json", cwd=tmp_path)
-    told = json.loads(done.stdout)
+    told = json.loads(done.stdout)["trace"]
     assert told["command"] == "python -m talking --json"
     assert "said ['--json']" in done.stderr
     assert (told["compiles"], told["exit_code"]) == ([], 0)

@@ -99,7 +99,7 @@ def measure_sides(
         sides = MeasuredSides(
             base=base.label,
             head=head.label,
-            across=_differing(*interpreters),
+            across=_differing(interpreters, cases),
             records=sorted(records, key=lambda record: record.started_at),
         )
         try:
@@ -153,11 +153,17 @@ def _opening(duel: Duel) -> Iterator[str]:
         yield f"{side.label}: {side.case}"
 
 
-def _differing(base: Interpreter | None, head: Interpreter | None) -> frozenset[str]:
+def _differing(interpreters: Sequence[Interpreter | None], cases: Sequence[Case]) -> frozenset[str]:
     """List the conditions in which two sides' environments differ."""
-    from firstgrad.measure.environment import describe_environment
+    from firstgrad.measure.environment import describe_environment, packages_here, with_sampler
 
-    environments = [one.describe() if one else describe_environment() for one in (base, head)]
+    samplers = [case.sampler_package for case in cases]
+    environments = [
+        interpreter.describe(sampler=sampler)
+        if interpreter
+        else describe_environment(packages=with_sampler(packages_here(), sampler))
+        for interpreter, sampler in zip(interpreters, samplers, strict=True)
+    ]
     one, other = ({"python": known.python} | dict(known.packages) for known in environments)
     return frozenset(name for name in one | other if one.get(name) != other.get(name))
 

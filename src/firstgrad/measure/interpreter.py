@@ -20,6 +20,7 @@ from firstgrad.measure.environment import (
     git_commit,
     source_folder,
     with_own,
+    with_sampler,
 )
 from firstgrad.measure.events import Task
 from firstgrad.model import POSE, make_model
@@ -62,9 +63,9 @@ class Interpreter:
         """Commit of the repository that its folder is in; '' outside of one."""
         return git_commit(self.folder or Path.cwd())
 
-    def describe(self, *, threads: int = 1, label: str = "") -> Environment:
-        """Describe this machine, and the packages of this Python."""
-        here = describe_environment(threads=threads, label=label, packages=self.packages)
+    def describe(self, *, threads: int = 1, label: str = "", sampler: str = "") -> Environment:
+        """Describe this machine, and the packages of this Python; of samplers the one that draws."""
+        here = describe_environment(threads=threads, label=label, packages=with_sampler(self.packages, sampler))
         return replace(here, python=self.version, git_commit=self.git_commit)
 
     def in_folder(self, folder: Path) -> Interpreter:

@@ -168,10 +168,10 @@ def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: 
     """
     interpreter = options.get("interpreter")
     threads, label = options.get("threads", 1), options.get("label", "")
-    known = interpreter.packages if interpreter else packages_here()
-    packages = with_sampler(known, sampler or case.sampler_package)
+    sampler = sampler or case.sampler_package
+    packages = with_sampler(interpreter.packages if interpreter else packages_here(), sampler)
     if interpreter:
-        environment = replace(interpreter, packages=packages).describe(threads=threads, label=label)
+        environment = interpreter.describe(threads=threads, label=label, sampler=sampler)
     else:
         environment = describe_environment(threads=threads, label=label, packages=packages)
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
