@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 
 from builders import make_environment, make_record, phase
-from firstgrad.doubts import ADVICE, FEW_EVALUATIONS, SUSPENDED_SECONDS, find_doubts, why_impossible
+from firstgrad.doubts import ADVICE, ENOUGH_DRAWS, FEW_EVALUATIONS, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import StoreError
-from firstgrad.record import CacheUse, Check, Doubt, GroupFiniteness, Phase, Slope, Status, Verdict
+from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, GroupFiniteness, Phase, Slope, Status, Verdict
 from firstgrad.store import export_jsonl, import_jsonl
 from strategies import records, with_clocks_that_agree
 
@@ -36,6 +36,10 @@ def checked(**fields):
     return {"check": Check(verdict=Verdict.NO_ORACLE, **fields)}
 
 
+def drew(**fields):
+    return checked(draws=DrawCheck(**fields))
+
+
 SPOILED = {
     Doubt.SCENARIO_CONTRADICTED: [caches("cold, but ...")],
     Doubt.UNACCOUNTED_TIME: [window(96.0, 100.0), window(0.0, 1.0), window(96.0, 100.0, (phase(Phase.IMPORT, 9),))],
@@ -45,6 +49,7 @@ SPOILED = {
     Doubt.FEW_EVALUATIONS: [evaluated(FEW_EVALUATIONS - 1), evaluated(0)],
     Doubt.SUSPENDED: [{"suspended_seconds": SUSPENDED_SECONDS}, {"suspended_seconds": 3600.0}],
     Doubt.DISCRETE_FIXED: [checked(held=("k",))],
+    Doubt.STUCK_CHAIN: [drew(draws=ENOUGH_DRAWS, moved=0)],
     Doubt.GRADIENT_SUSPECT: [checked(slope=Slope(expected=2.0, got=2.5, allowed=0.4))],
 }
 GOOD = [
@@ -58,6 +63,9 @@ GOOD = [
     checked(slope=Slope(expected=2.0, got=2.5, allowed=0.5)),
     checked(slope=Slope(skipped="why")),
     evaluated(FEW_EVALUATIONS),
+    drew(draws=ENOUGH_DRAWS, moved=1),
+    drew(draws=ENOUGH_DRAWS - 1, moved=0),
+    drew(draws=ENOUGH_DRAWS, moved=None),  # where a sampler tells one draw alone
     {"suspended_seconds": SUSPENDED_SECONDS / 2},
     {"phases": (phase(Phase.BUILD, 1.0),)},  # none were asked for
 ]

@@ -11,8 +11,6 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from firstgrad.case import TELL_AT_ONCE, BackendName, Sampler, Target
 from firstgrad.errors import ModelError, SamplerUnavailable, UnavailableError
 from firstgrad.observe import probes
@@ -118,6 +116,8 @@ def time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler:
 
 
 def _time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler, timed: int) -> Pace | None:
+    import numpy as np
+
     looks: dict[int, list[tuple[float, int]]] = {chain: [] for chain in range(case.chains)}
 
     def drew(chain: int, made: int) -> None:
@@ -201,6 +201,8 @@ def mode_options(backend: PyTensorBackend) -> tuple[dict[str, Any], AbstractCont
 
 def check_draws(trace: Any) -> DrawCheck:
     """Look whether draws and their log-densities are finite, and whether chains moved from one to the next."""
+    import numpy as np
+
     parts = [trace[name] for name in ("warmup_posterior", "posterior") if _has(trace, name)]
     stats = [trace[name] for name in ("warmup_sample_stats", "sample_stats") if _has(trace, name)]
     names = sorted({name for part in parts for name in part.data_vars})
