@@ -324,9 +324,15 @@ def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool
     It takes the sample's backend, device and digest of conditions. Which kind of device it will be isn't known before
     a worker has looked: of the platform that is asked for, any will do.
     """
-    packages, pymc_has_bytecode = packages_here(), has_bytecode("pymc")
+    whole, pymc_has_bytecode = describe_environment(threads=threads, packages=packages_here()), has_bytecode("pymc")
+    others = [SAMPLERS - {sampler} for sampler in ("", *SAMPLERS)]
     environments = [
-        describe_environment(threads=threads, packages=with_sampler(packages, sampler)) for sampler in ("", *SAMPLERS)
+        replace(
+            whole,
+            versions=tuple(one for one in whole.versions if one[0] not in left_out),
+            clones=tuple(clone for clone in whole.clones if clone.name not in left_out),
+        )
+        for left_out in others
     ]
 
     @functools.cache

@@ -20,7 +20,7 @@ from firstgrad.observe.digests import digest_graph, digest_model
 from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.numba_functions import COMPILE, NumbaFunctionListener
-from firstgrad.observe.processes import resident_bytes
+from firstgrad.observe.processes import cpu_seconds, resident_bytes
 from firstgrad.observe.spans import Stretch, StretchRecorder
 from firstgrad.observe.stacks import CodeLine, StackFacts, read_stack
 from firstgrad.observe.units import NO_ENTRY, CompileFacts, order_units
@@ -170,7 +170,7 @@ class _Compile:
 
     def enter(self, phase: CompilePhase | None, at: float | None = None) -> None:
         """Begin a phase, or none, and end the one before."""
-        at, cpu, memory = self.now() if at is None else at, _cpu_seconds(), resident_bytes()
+        at, cpu, memory = self.now() if at is None else at, cpu_seconds(), resident_bytes()
         if self.phase is not None:
             name, began, cpu_began, mark = self.phase
             span = TimeSpan(kind=SpanKind.PHASE, name=name, began_seconds=began, wall_seconds=max(at - began, 0.0))
@@ -451,7 +451,7 @@ class CompileListener:
             if not thread.compiles:
                 if self._entered is not None and not thread.making:
                     self._entered(0, Purpose.GRADIENT, phase)
-                thread.making.append((phase, frame, self._now(), _cpu_seconds()))
+                thread.making.append((phase, frame, self._now(), cpu_seconds()))
 
         def ended(frame: FrameType, _: object) -> None:
             thread = self._thread()
@@ -465,7 +465,7 @@ class CompileListener:
                         self._entered(0, Purpose.GRADIENT, None)
                     line = read_stack(frame).line
                     thread.graphs = [graph for graph in thread.graphs if graph[-1] == line]
-                    thread.graphs.append((phase, began, self._now() - began, _cpu_seconds() - cpu, line))
+                    thread.graphs.append((phase, began, self._now() - began, cpu_seconds() - cpu, line))
 
         events.watch(probe.find(), began, ended, ended)
 
@@ -736,8 +736,3 @@ def _describe(error: BaseException) -> str:
         first = str(error).strip().partition("\n")[0]
         return f"{type(error).__name__}: {first}"[:_LONGEST_FAILURE]
     return type(error).__name__
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system

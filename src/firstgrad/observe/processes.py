@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
+
+
+def cpu_seconds() -> float:
+    """Read the processor seconds of this process and of its children that have ended."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def resident_bytes() -> tuple[int, int] | None:

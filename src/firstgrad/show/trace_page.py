@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from firstgrad.profile.trace import NestedSpan
     from firstgrad.show.result import Part
     from firstgrad.tracing.record import ProcessStage, ScriptTrace, SourceFile, TracedProcess
+    from firstgrad.tracing.redundant import Placer
 
 PAGE_NAME = "trace.html"
 MOST_UNIT_BARS, MOST_UNITS, MOST_COMPILES = 6000, 25, 1500
@@ -154,7 +155,7 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
         *(span.began_seconds + span.wall_seconds for compiled in compiles for span in compiled.phases),
         1e-6,
     )
-    chosen = set(map(anchor_of, compiles))
+    chosen, place = set(map(anchor_of, compiles)), make_placer(trace.compiles)
     budget = MOST_UNIT_BARS // max(len(compiles), 1)
     rows = []
     for process, thread, all_compiles in _threads(trace):
@@ -182,7 +183,7 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
         lanes = int(bool(stages))
         depth = lanes
         for nested, level in _levels(nest_spans(parts)):
-            bars.append(_part_bar(trace, nested, level + lanes, whole))
+            bars.append(_part_bar(place, nested, level + lanes, whole))
             depth = max(depth, level + lanes + 1)
         marks = [
             (
@@ -283,13 +284,13 @@ def _levels(nested: Sequence[NestedSpan], level: int = 0) -> Iterator[tuple[Nest
         waiting += [(inner, depth + 1) for inner in reversed(one.inner)]
 
 
-def _part_bar(trace: ScriptTrace, nested: NestedSpan, lane: int, whole: float) -> _Bar:
+def _part_bar(place: Placer, nested: NestedSpan, lane: int, whole: float) -> _Bar:
     part = nested.span
     assert isinstance(part, _Part)  # noqa: S101 - `nest_spans` keeps the class of what it is given
     compiled, took = part.compiled, format_seconds(part.wall_seconds)
     began, seconds = nested.began_seconds, nested.ended_seconds - nested.began_seconds
     if part.is_whole:
-        title = _sum_up(trace, compiled)
+        title = _sum_up(place, compiled)
         kind = f"whole{' bad' if compiled.failure else ''}"
         label = f"{name_of(compiled)} {part.name} {took}"
         return _bar(label, title, kind, lane, began, seconds, whole, href=f"#{anchor_of(compiled)}")
@@ -301,9 +302,9 @@ def _part_bar(trace: ScriptTrace, nested: NestedSpan, lane: int, whole: float) -
     return _bar(f"{name} {took}", f"{name} {of}: {took}", "phase", lane, began, seconds, whole, colour=colour or "#999")
 
 
-def _sum_up(trace: ScriptTrace, compiled: TracedCompile) -> str:
+def _sum_up(place: Placer, compiled: TracedCompile) -> str:
     """Say in one line what a compile was."""
-    by = make_placer(trace.compiles)(compiled.asked_by)
+    by = place(compiled.asked_by)
     calls = f", {calls_of(compiled)}" if compiled.library_calls else ""
     facts = [f"{name_of(compiled)}: {PURPOSES[compiled.purpose]}, {compiled.backend or 'unknown backend'}"]
     facts.append(f"{format_seconds(compiled.wall_seconds)} for {by}{calls}")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from firstgrad.observe.processes import cpu_seconds
 from firstgrad.tracing.launch import TRACES, TreeWatch, environment_here
 from firstgrad.tracing.merge import merge_parts
 from firstgrad.tracing.recorder import Recorder, child_variables
@@ -44,7 +45,7 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="firstgrad-trace-")
-        self._zero, self._started, self._cpu = time.monotonic(), datetime.now(UTC), _cpu_seconds()
+        self._zero, self._started, self._cpu = time.monotonic(), datetime.now(UTC), cpu_seconds()
         folder = Path(self._folder.name)
         variables = child_variables(folder, self._zero, os.environ)
         self._variables = {name: os.environ.get(name) for name in variables}
@@ -56,7 +57,7 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
         return self
 
     def __exit__(self, *_: object) -> None:
-        wall, cpu = time.monotonic() - self._zero, _cpu_seconds() - self._cpu
+        wall, cpu = time.monotonic() - self._zero, cpu_seconds() - self._cpu
         for name, value in self._variables.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -93,8 +94,3 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
         if self.result is None:
             raise RuntimeError("the block of firstgrad.trace() has not ended yet: there is nothing to tell before")
         return self.result
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return time.process_time() + times.children_user + times.children_system
