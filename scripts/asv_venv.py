@@ -14,7 +14,7 @@ from pathlib import Path
 from asv import environment
 from asv.console import log
 
-from firstgrad.compare.environments import find_python, make_environment
+from firstgrad.comparing.environments import find_python, make_environment
 
 
 class FirstgradVenv(environment.Environment):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from unittest import mock
 
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.measure.events import Task
+from firstgrad.measuring.events import Task
 from firstgrad.model import Model
 from firstgrad.pose.spec import HmmAlgorithm, HmmSpec, PoseSpec
 from firstgrad.record import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firstgrad.measure.private import worker_variables
+from firstgrad.measuring.private import worker_variables
 from golden.kept import Golden
 
 # In-process compiles of the contract tests go into a folder of their own, never into the user's.

@@ -18,7 +18,7 @@ from firstgrad.observe.events import (
     TimeSpan,
     UnitKind,
 )
-from firstgrad.profile import AllocationSite, Profile
+from firstgrad.profiling import AllocationSite, Profile
 from firstgrad.record import CacheUse, Check, Counts, Failure, Phase, RewritePass, Status, Verdict
 
 PHASES = {

@@ -273,7 +273,7 @@ class Tree:
         self.members = {"parent": [self.parent], "watcher": [], "starter": [], "worker": [], "child": []}
         direct = _children(self.parent)
         for pid, words in descendants(self.parent).items():
-            kind = "worker" if "measure.worker" in words else "child"
+            kind = "worker" if "measuring.worker" in words else "child"
             if "watcher.py" in words and "bash" not in words:
                 kind = "watcher" if pid in direct else "starter"
             self.members[kind].append(pid)

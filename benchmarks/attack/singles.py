@@ -205,7 +205,7 @@ while "base" not in frame.f_locals: frame = frame.f_back
 base = frame.f_locals["base"]
 if not os.fork():
     from dataclasses import replace
-    from firstgrad.measure.events import Finished, write_event
+    from firstgrad.measuring.events import Finished, write_event
     from firstgrad.record import Status
     word = write_event(Finished(record=replace(base, status=Status.OK, time_to_first_gradient_seconds=0.125)))
     for fd in range(3, 64):

@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks.compile_memory.table import Sample, markdown, read_samples
 from benchmarks.markers import write_between_markers
-from firstgrad.measure.environment import describe_environment
+from firstgrad.measuring.environment import describe_environment
 from firstgrad.store.files import write_file
 
 SCRIPT = Path(__file__).with_name("panels.py")

@@ -12,7 +12,7 @@ from benchmarks.figures.findings import findings_pictures
 from benchmarks.figures.finiteness import finiteness_picture
 from benchmarks.figures.headline import headline_picture, read_ways
 from benchmarks.figures.power import power_picture, read_power
-from firstgrad.profile.make import PROFILES
+from firstgrad.profiling.make import PROFILES
 from firstgrad.show.bars import phases_picture, profile_picture
 from firstgrad.show.series import releases_picture
 from firstgrad.show.style import save_picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.breakeven import Option, break_even
+from firstgrad.advising.breakeven import Option, break_even
 from firstgrad.case import Scenario
 from firstgrad.columns import metric_named, samples_table
 from firstgrad.estimates import estimate_median
@@ -20,7 +20,7 @@ from firstgrad.show.totals import breakeven_picture
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.advise.breakeven import BreakEven
+    from firstgrad.advising.breakeven import BreakEven
     from firstgrad.record import Record
     from firstgrad.show.result import Picture
 

@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING
 from benchmarks.first_draw.rows import HERE, TITLES, Row, all_rows
 from benchmarks.first_draw.table import markdown, row_of
 from benchmarks.markers import write_between_markers
-from firstgrad.compare.environments import Recipe, find_python, keep_environment
-from firstgrad.measure.interpreter import WORKER_NEEDS, ask_interpreter
-from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.comparing.environments import Recipe, find_python, keep_environment
+from firstgrad.measuring.interpreter import WORKER_NEEDS, ask_interpreter
+from firstgrad.measuring.launch import run_sample
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.measuring.interpreter import Interpreter
     from firstgrad.record import Record
 
 ROOT = Path(__file__).parents[2]

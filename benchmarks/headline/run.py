@@ -27,8 +27,8 @@ from benchmarks.limit.run import ROOT
 from benchmarks.limit.run import measure as measure_by_hand
 from benchmarks.limit.variants import Measured, Setup, read_measured
 from benchmarks.markers import write_between_markers
-from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.launch import run_sample
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.record import Record
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.headline.sides import AS_NUTS, BY_HAND, DEFAULT, DIRECT, LOOPS, QUICK, SIDES
-from firstgrad.compare.ratio import estimate_ratio
+from firstgrad.comparing.ratio import estimate_ratio
 from firstgrad.estimates import estimate_median
 from firstgrad.record import Status
 from firstgrad.units import format_bytes, format_seconds

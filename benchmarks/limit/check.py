@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.agreement import compare_gradient, compare_logp
-from firstgrad.measure.worker import nearby_points
+from firstgrad.measuring.worker import nearby_points
 from firstgrad.points import flatten, unflatten
 from firstgrad.pose.oracle import allowed_rounding, value_and_gradient
 from firstgrad.pose.spec import Formulation

@@ -24,8 +24,8 @@ from pathlib import Path
 from benchmarks.limit.table import markdown, text
 from benchmarks.limit.variants import VARIANTS, Measured, Setup, read_measured, variant_named
 from benchmarks.markers import write_between_markers
-from firstgrad.measure.environment import describe_environment
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.environment import describe_environment
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 
 ROOT = Path(__file__).parents[2]
 STATES = 2

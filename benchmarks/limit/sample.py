@@ -137,7 +137,7 @@ def evaluate(spec: PoseSpec, data: PoseData, call: Call, points: Any) -> float:
     import statistics
 
     from benchmarks.limit.check import mismatches
-    from firstgrad.measure.worker import time_calls
+    from firstgrad.measuring.worker import time_calls
 
     if found := mismatches(spec, data, call, points):
         sys.exit(f"it disagrees with the oracle: {found[:3]}")

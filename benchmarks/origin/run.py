@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measuring.launch import run_sample
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.pose.spec import Missing, PoseSpec, WalkAxis
 from firstgrad.store import export_jsonl
 from firstgrad.units import format_seconds

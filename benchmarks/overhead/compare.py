@@ -20,8 +20,8 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from firstgrad.case import BackendName, Case
-from firstgrad.measure.launch import run_sample
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.launch import run_sample
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import bootstrap
 
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 
 COMPILING = Path(__file__).with_name("compiling.py")
 

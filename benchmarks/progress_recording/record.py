@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pyte
 
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 
 ROOT = Path(__file__).parents[2]
 COLUMNS, ROWS = 100, 8

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from firstgrad.measure.environment import host_fingerprint
+from firstgrad.measuring.environment import host_fingerprint
 from firstgrad.store import DEFAULT_PATH, Store
 
 if TYPE_CHECKING:

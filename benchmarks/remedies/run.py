@@ -2,7 +2,7 @@
 
 A round takes a sample of each cell, in an order of its own, so that what else the machine does falls on all alike. The
 records go to ``docs/data/remedies.jsonl``; those of cells that are not measured now stay. What ``firstgrad advise``
-tells of them is in ``src/firstgrad/advise/measured.json``, and is made anew at the end.
+tells of them is in ``src/firstgrad/advising/measured.json``, and is made anew at the end.
 
 Usage: ``python -m benchmarks.remedies.run [--samples 3] [--only CELL,CELL] [--evidence-only]``, some ten minutes.
 """
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.upstream.rewrites import measure as measure_variant
-from firstgrad.advise.advice import ratio_of_times
-from firstgrad.advise.situation import MEASURED_PATH, WHAT, Evidence, RemedyName
+from firstgrad.advising.advice import ratio_of_times
+from firstgrad.advising.situation import MEASURED_PATH, WHAT, Evidence, RemedyName
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
 from firstgrad.record import Status
 from firstgrad.store import export_jsonl, import_jsonl

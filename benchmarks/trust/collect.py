@@ -25,7 +25,7 @@ from benchmarks.trust.model import turn
 from benchmarks.trust.rounds import SLOWER, A, B, Round, read_rounds
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.doubts import why_unusable
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds

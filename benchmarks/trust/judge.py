@@ -29,8 +29,8 @@ from benchmarks.trust.trials import power_curve, real_unchanged, really_slower, 
 from benchmarks.trust.yardsticks import yardsticks
 from firstgrad.cli.compare import DEFAULT_ROUNDS
 from firstgrad.codec import to_json
-from firstgrad.compare.judge import plan_looks
-from firstgrad.compare.ratio import estimate_ratio
+from firstgrad.comparing.judge import plan_looks
+from firstgrad.comparing.ratio import estimate_ratio
 from firstgrad.store import import_jsonl
 
 if TYPE_CHECKING:

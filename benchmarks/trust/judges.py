@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.trust.trials import Alarms
 from firstgrad.columns import METRICS, metric_named
-from firstgrad.compare.comparison import compare
-from firstgrad.compare.judge import is_gating, plan_looks
+from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.judge import is_gating, plan_looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.trust.rounds import Pair
     from benchmarks.trust.yardsticks import Yardstick
     from firstgrad.columns import Column
-    from firstgrad.compare.comparison import Comparison
+    from firstgrad.comparing.comparison import Comparison
     from firstgrad.record import Record
 
 CPU = metric_named("time_to_first_gradient_cpu")

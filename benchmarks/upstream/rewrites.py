@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.upstream.variants import CHOSEN, VARIANTS
 from firstgrad.case import BackendName, Case
-from firstgrad.measure.launch import conclude, make_task
-from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.measuring.launch import conclude, make_task
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.pose.spec import HmmSpec, PoseSpec
 from firstgrad.record import Phase, Status, Verdict
 from firstgrad.units import format_bytes, format_seconds

@@ -9,7 +9,7 @@ from benchmarks.upstream.variants import CHOSEN, LINKERS, VARIANTS, Variant
 from firstgrad.backends import load_backend
 from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName
-from firstgrad.measure import worker
+from firstgrad.measuring import worker
 
 
 def change(backend: PyTensorBackend, variant: Variant) -> None:

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markers import write_between_markers
-from firstgrad.measure.environment import host_fingerprint
-from firstgrad.measure.private import PrivateCaches, worker_variables
+from firstgrad.measuring.environment import host_fingerprint
+from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.units import format_seconds
 
 ROOT = Path(__file__).parents[2]

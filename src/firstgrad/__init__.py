@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from firstgrad.fast.check import check_gradient
     from firstgrad.fast.gradient import fast_gradient
     from firstgrad.fast.xla import Effort, fast_mode
-    from firstgrad.measure.launch import measure as measure_case
+    from firstgrad.measuring.launch import measure as measure_case
     from firstgrad.model import Model
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.graph import build_pose_model
@@ -93,8 +93,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "measure_case":
-        # Not `measure`: that is the sub-package's name, and an import of it would replace the function.
-        return import_module("firstgrad.measure.launch").measure
+        return import_module("firstgrad.measuring.launch").measure
     if name in _HOMES:
         return getattr(import_module(f"firstgrad.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

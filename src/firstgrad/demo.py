@@ -19,7 +19,7 @@ from firstgrad.cli.console import ExitCode, make_console, say
 from firstgrad.cli.display import show_progress
 from firstgrad.errors import StoreError
 from firstgrad.estimates import estimate_median
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.record import Status

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"pymc", "pytensor", "jax", "numba"}
 PARENT_SIDE = [
     "firstgrad",
-    "firstgrad.measure.launch",
+    "firstgrad.measuring.launch",
     "firstgrad.store.store",
     "firstgrad.estimates",
     "firstgrad.growth.series",
@@ -52,7 +52,7 @@ def test_the_parent_side_imports_nothing_that_is_measured(module):
 
 def test_measuring_imports_nothing_that_is_measured_into_the_parent():
     statement = (
-        "from firstgrad.measure.launch import measure\n"
+        "from firstgrad.measuring.launch import measure\n"
         "from firstgrad.case import Case, BackendName\n"
         "from firstgrad.pose.spec import PoseSpec\n"
         "case = Case(model=PoseSpec(n_timesteps=3, n_directions=1), backend=BackendName.FAKE, evaluations=3)\n"

@@ -14,8 +14,8 @@ import pytest
 
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.doubts import UNACCOUNTED_FRACTION
-from firstgrad.measure.launch import measure, run_sample
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measuring.launch import measure, run_sample
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.model import Model
 from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, Missing, PoseSpec
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict

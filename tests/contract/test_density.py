@@ -14,7 +14,7 @@ from firstgrad.backends import load_backend
 from firstgrad.backends.base import BuiltModel
 from firstgrad.case import BackendName
 from firstgrad.errors import SpecError
-from firstgrad.measure.worker import nearby_points
+from firstgrad.measuring.worker import nearby_points
 from firstgrad.points import add_terms, unflatten
 from firstgrad.pose.data import PoseData, generate
 from firstgrad.pose.oracle import logp, value_and_gradient

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.measure.launch import conclude, make_task
-from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.measuring.launch import conclude, make_task
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.model import Model
 from firstgrad.observe.events import SpanKind, UnitKind
-from firstgrad.profile import Profile
+from firstgrad.profiling import Profile
 from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 
 pytestmark = pytest.mark.compiles

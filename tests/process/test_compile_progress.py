@@ -18,7 +18,7 @@ from pathlib import Path
 import pyte
 import pytest
 
-from firstgrad.measure.private import worker_variables
+from firstgrad.measuring.private import worker_variables
 from firstgrad.observe.events import Stage
 from helpers import linux_only
 

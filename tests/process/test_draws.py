@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
 from firstgrad.doubts import UNACCOUNTED_FRACTION, UNACCOUNTED_SECONDS
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
 from firstgrad.record import Phase, Status, Verdict
 from firstgrad.sources import SAMPLERS

@@ -12,7 +12,7 @@ import pytest
 
 from firstgrad.case import BackendName, Case
 from firstgrad.model import Model
-from firstgrad.profile.make import profile_case
+from firstgrad.profiling.make import profile_case
 from firstgrad.record import Phase, Status, Verdict
 
 pytestmark = [

@@ -12,9 +12,9 @@ import pytest
 
 from builders import git, run_firstgrad
 from firstgrad.case import BackendName
-from firstgrad.measure.environment import describe_environment, packages_here, source_folder
-from firstgrad.measure.interpreter import ask_interpreter
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.environment import describe_environment, packages_here, source_folder
+from firstgrad.measuring.interpreter import ask_interpreter
+from firstgrad.measuring.launch import measure
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import Status
 from firstgrad.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from builders import run_firstgrad
 from firstgrad.case import Scenario
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Status
 from firstgrad.store import Store
 from firstgrad.sweep.local import LocalExecutor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firstgrad.case import Scenario
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Status
 from helpers import linux_only, make_case, write_model
 
@@ -100,7 +100,7 @@ return Model()
 )
 def test_what_no_clock_can_have_shown_is_a_failure(tmp_path, meddling, reason):
     body = f"""
-from firstgrad.measure import phases
+from firstgrad.measuring import phases
 PhaseTimer, made = phases.PhaseTimer, phases.PhaseRecord
 still = iter([1.0])
 {meddling}

@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Phase, Status
 from helpers import MIB, linux_only, make_case, write_model
 

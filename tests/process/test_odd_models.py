@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firstgrad.case import BackendName, Case, Target
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
 from firstgrad.record import Doubt, Phase, Status
 

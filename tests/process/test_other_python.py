@@ -11,8 +11,8 @@ import pytest
 
 from firstgrad.case import Scenario
 from firstgrad.errors import PythonEnvironmentError, SpecError
-from firstgrad.measure.interpreter import ask_interpreter, require_same_protocol, source_folder
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.interpreter import ask_interpreter, require_same_protocol, source_folder
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Status
 from helpers import linux_only, make_case, write_model
 

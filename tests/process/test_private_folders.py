@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from firstgrad.errors import FirstgradError
-from firstgrad.measure import private as making
-from firstgrad.measure.launch import measure
-from firstgrad.measure.private import PREFIX, make_private_folder, remove_abandoned
-from firstgrad.measure.starter import remove_folder
+from firstgrad.measuring import private as making
+from firstgrad.measuring.launch import measure
+from firstgrad.measuring.private import PREFIX, make_private_folder, remove_abandoned
+from firstgrad.measuring.starter import remove_folder
 from helpers import is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytestmark = linux_only
@@ -27,7 +27,7 @@ PARENT = """
 import sys
 from firstgrad.case import BackendName, Case
 from firstgrad.model import Model
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 
 def main():
     model, backend = Model(reference=sys.argv[1]), BackendName(sys.argv[2])
@@ -186,7 +186,7 @@ def test_a_killed_watcher_and_starter_leave_nothing(stuck):
 FORKING_PARENT = """
 import os, sys, time
 from firstgrad.case import BackendName, Case
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
 
 def fork_and_die(event):
@@ -288,7 +288,7 @@ def test_nothing_that_others_put_into_a_shared_folder_is_waited_for_or_removed(t
         plant(place)
     made = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31))\n"
-        "from firstgrad.measure.private import make_private_folder\n"
+        "from firstgrad.measuring.private import make_private_folder\n"
         "from firstgrad.progress.history import FormerRun, History, default_path\n"
         "run = FormerRun(key='k', seconds=1.0); History(default_path()).add(run); History(default_path()).runs('k')\n"
         "print(make_private_folder())"

@@ -18,7 +18,7 @@ PARENT = """
 import sys
 from firstgrad.case import BackendName, Case
 from firstgrad.model import Model
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 
 case = Case(model=Model(reference=sys.argv[1]), backend=BackendName.FAKE)
 try:

@@ -224,7 +224,7 @@ def test_a_mismatch_fails_and_says_where(tmp_path):
     # No backend computes a wrong gradient on demand, so the record is made by hand.
     body = """
 from dataclasses import replace
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Check, Mismatch, Status, Verdict
 
 def wrong(case, **options):

@@ -9,7 +9,7 @@ import pytest
 
 from builders import firstgrad, make_record, store_of
 from firstgrad.errors import StoreError
-from firstgrad.measure.environment import describe_environment
+from firstgrad.measuring.environment import describe_environment
 from firstgrad.store import Keeper, Store, StoreAddress
 from firstgrad.store.database import explained
 from helpers import write_model

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 
 from firstgrad.case import BackendName
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from helpers import linux_only, make_case, write_model
 
 pytestmark = linux_only

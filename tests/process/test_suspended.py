@@ -15,10 +15,10 @@ from builders import FIRSTGRAD
 from firstgrad.case import Scenario
 from firstgrad.codec import to_json
 from firstgrad.doubts import is_to_be_repeated, why_unusable
-from firstgrad.measure import session
-from firstgrad.measure.events import PhaseBegan
-from firstgrad.measure.interpreter import Interpreter
-from firstgrad.measure.launch import measure
+from firstgrad.measuring import session
+from firstgrad.measuring.events import PhaseBegan
+from firstgrad.measuring.interpreter import Interpreter
+from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
 from firstgrad.record import Doubt, Phase, Status
 from firstgrad.store import Store

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.case import Scenario
-from firstgrad.measure import session
-from firstgrad.measure.launch import measure
+from firstgrad.measuring import session
+from firstgrad.measuring.launch import measure
 from firstgrad.record import FIRST_GRADIENT_PHASES, CacheUse, Phase, Status, Verdict
 from helpers import MIB, FakeClock, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstgrad.advise.advice import Trouble, Workload, find_offers, make_advice
+from firstgrad.advising.advice import Trouble, Workload, find_offers, make_advice
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict

@@ -7,9 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from firstgrad.advise.advice import OfferedChoice, find_offers, make_advice
-from firstgrad.advise.samples import list_wanted_draws
-from firstgrad.advise.workload import Counted, Workload
+from firstgrad.advising.advice import OfferedChoice, find_offers, make_advice
+from firstgrad.advising.samples import list_wanted_draws
+from firstgrad.advising.workload import Counted, Workload
 from firstgrad.case import BackendName, Sampler, Scenario, Target
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from firstgrad.advise.advice import more_samples, ratio_of_times, ratio_text
-from firstgrad.compare.ratio import pool_scatter
+from firstgrad.advising.advice import more_samples, ratio_of_times, ratio_text
+from firstgrad.comparing.ratio import pool_scatter
 from firstgrad.errors import SpecError
 
 

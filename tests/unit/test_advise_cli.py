@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from firstgrad.advise.samples import Budgeted
+from firstgrad.advising.samples import Budgeted
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.cli.advise import installed_backends
 from firstgrad.cli.app import app
@@ -118,7 +118,7 @@ def test_backends_without_devices_stand_beside_jax_on_one_device_only(tmp_path):
 
 
 def test_a_store_without_measuring_answers_or_says_what_is_missing(tmp_path):
-    from firstgrad.measure import environment
+    from firstgrad.measuring import environment
 
     place = str(tmp_path / "results.sqlite")
     here = environment.describe_environment()
@@ -169,7 +169,7 @@ def test_wrong_use_is_refused(arguments, message):
 
 
 def test_the_backends_are_those_of_the_registry_that_are_installed(monkeypatch):
-    from firstgrad.measure import environment
+    from firstgrad.measuring import environment
 
     monkeypatch.setattr(environment, "compiler_version", lambda: "")
     monkeypatch.setattr(environment, "installed_version", lambda name: "1.0" if name == "jax" else "")

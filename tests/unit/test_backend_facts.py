@@ -17,8 +17,8 @@ from firstgrad.backends.numba import NumbaBackend
 from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import BackendUnavailable, ModelError
-from firstgrad.measure import environment
-from firstgrad.measure.private import worker_variables
+from firstgrad.measuring import environment
+from firstgrad.measuring.private import worker_variables
 
 FACTS = [pytest.param(facts, id=str(facts.name)) for facts in all_facts()]
 REAL = [pytest.param(facts, id=str(facts.name)) for facts in all_facts() if facts.is_real]

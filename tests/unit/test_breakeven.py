@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.advise.breakeven import Option, break_even
+from firstgrad.advising.breakeven import Option, break_even
 from firstgrad.estimates import Estimate
 
 

@@ -13,7 +13,7 @@ import builders
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.columns import AT_LEAST, FRAME_COLUMNS, METRICS, cells_of, parameters_of, samples_table
 from firstgrad.doubts import why_unusable
-from firstgrad.measure import launch
+from firstgrad.measuring import launch
 from firstgrad.model import Model, as_model, make_model
 from firstgrad.pose.spec import (
     Formulation,

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from builders import phases
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import METRICS, Unit, metric_named, samples_table
-from firstgrad.compare.comparison import compare
-from firstgrad.compare.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
-from firstgrad.compare.noise import Noise
-from firstgrad.compare.sides import Difference, SideKind, find_side
+from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
+from firstgrad.comparing.noise import Noise
+from firstgrad.comparing.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
 from firstgrad.record import Check, Counts, Doubt, Failure, Memory, Mismatch, Phase, Status, Verdict
 from helpers import COVERAGE, MIB, make_case, make_environment, make_record, seeds

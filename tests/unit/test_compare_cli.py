@@ -10,8 +10,8 @@ import pytest
 from builders import MIB, git, make_case, make_environment, make_record, store_of
 from builders import firstgrad as run
 from firstgrad.codec import from_json
-from firstgrad.compare.comparison import Comparison
-from firstgrad.compare.judge import ComparisonVerdict
+from firstgrad.comparing.comparison import Comparison
+from firstgrad.comparing.judge import ComparisonVerdict
 from firstgrad.record import Counts, Failure, Memory, Status
 from firstgrad.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 from firstgrad.cli.compare import comparison_result
 from firstgrad.cli.compare_growth import find_growth, growth_change_parts, is_growth_alarm
 from firstgrad.columns import samples_table
-from firstgrad.compare.comparison import compare
+from firstgrad.comparing.comparison import compare
 from firstgrad.growth.change import find_growth_changes
 from firstgrad.show.result import Form, Result, render
 from planted_sweep import planted_records

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.compare.judge import Thresholds, adjust_holm, count_further, plan_looks
-from firstgrad.compare.noise import Noise, find_rounds
-from firstgrad.compare.ratio import RatioFit
+from firstgrad.comparing.judge import Thresholds, adjust_holm, count_further, plan_looks
+from firstgrad.comparing.noise import Noise, find_rounds
+from firstgrad.comparing.ratio import RatioFit
 from firstgrad.record import Status
 from helpers import make_environment, make_record
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
 from firstgrad.cli.compare import DuelOptions, refuse_unused, side_case
 from firstgrad.cli.options import CaseOptions, ModelOptions
-from firstgrad.compare import places
-from firstgrad.compare.places import SidePlace, asks_to_measure, read_side
+from firstgrad.comparing import places
+from firstgrad.comparing.places import SidePlace, asks_to_measure, read_side
 from firstgrad.errors import SpecError
 from firstgrad.model import Model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, Skeleton

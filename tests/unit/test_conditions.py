@@ -10,12 +10,12 @@ import pytest
 from firstgrad.backends import facts_of, load_backend
 from firstgrad.case import BackendName
 from firstgrad.columns import cells_of
-from firstgrad.compare.sides import _fields
-from firstgrad.measure import environment
-from firstgrad.measure.environment import has_bytecode, is_expected_device, measured_here
-from firstgrad.measure.events import Conditions
-from firstgrad.measure.launch import conclude, with_conditions
-from firstgrad.measure.session import Transcript
+from firstgrad.comparing.sides import _fields
+from firstgrad.measuring import environment
+from firstgrad.measuring.environment import has_bytecode, is_expected_device, measured_here
+from firstgrad.measuring.events import Conditions
+from firstgrad.measuring.launch import conclude, with_conditions
+from firstgrad.measuring.session import Transcript
 from firstgrad.sweep.plan import Durations
 from helpers import make_case, make_environment, make_record, make_task
 

@@ -8,7 +8,7 @@ from rich.live import Live
 
 from firstgrad.cli import display
 from firstgrad.cli.display import LOG_SECONDS, Progress, show_progress
-from firstgrad.measure.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
+from firstgrad.measuring.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase, PhaseRecord
 from helpers import MIB, FakeClock, make_record
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from builders import git
-from firstgrad.compare import environments
-from firstgrad.compare.environments import (
+from firstgrad.comparing import environments
+from firstgrad.comparing.environments import (
     Recipe,
     check_out,
     find_python,
@@ -115,7 +115,7 @@ def test_two_at_a_time_make_it_once(made, tmp_path):
 @pytest.mark.parametrize("with_uv", [True, False])
 def test_a_real_environment_is_apart_from_this_one(tmp_path, monkeypatch, with_uv):
     if not with_uv:
-        monkeypatch.setattr("firstgrad.compare.environments.find_uv", lambda: None)
+        monkeypatch.setattr("firstgrad.comparing.environments.find_uv", lambda: None)
     python = make_environment(tmp_path / "env", Path(sys.executable), [])
     code = "import sys, importlib.util as u; print(sys.prefix, u.find_spec('numpy'))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstgrad.codec import DecodeError, from_json, to_json
-from firstgrad.measure.events import Finished, PassBegan, PhaseBegan, PhaseEnded, Started, Task, read_event, write_event
+from firstgrad.measuring.events import (
+    Finished,
+    PassBegan,
+    PhaseBegan,
+    PhaseEnded,
+    Started,
+    Task,
+    read_event,
+    write_event,
+)
 from firstgrad.record import Phase, PhaseRecord
 from helpers import make_task
 from strategies import records, same

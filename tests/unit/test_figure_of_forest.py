@@ -6,8 +6,8 @@ import pytest
 
 from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, ticks
 from firstgrad.case import BackendName
-from firstgrad.compare.comparison import compare
-from firstgrad.compare.judge import Thresholds
+from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.judge import Thresholds
 from firstgrad.model import Model
 from firstgrad.record import Failure, Memory, Phase, Status
 from firstgrad.show.forest import forest_picture

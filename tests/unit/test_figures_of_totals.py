@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from drawn import HOSTILE, labels, line, saves_as_text, texts, title
-from firstgrad.advise.advice import find_offers, make_advice
-from firstgrad.advise.breakeven import Option, break_even
-from firstgrad.advise.workload import Workload
+from firstgrad.advising.advice import find_offers, make_advice
+from firstgrad.advising.breakeven import Option, break_even
+from firstgrad.advising.workload import Workload
 from firstgrad.estimates import Estimate
 from firstgrad.show.totals import advice_picture, breakeven_picture
 from planted_advice import asked, planted_samples

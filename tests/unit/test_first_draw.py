@@ -17,11 +17,11 @@ from firstgrad.backends.fake import FakeBackend
 from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Target
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import cells_of, first_metric, metrics_of, samples_table
-from firstgrad.compare.comparison import compare
+from firstgrad.comparing.comparison import compare
 from firstgrad.doubts import find_doubts
 from firstgrad.errors import SpecError, WorkerError
-from firstgrad.measure.first_draw import DrawStages, carve_jax, find_never_kept, first_draw
-from firstgrad.measure.phases import PhaseTimer
+from firstgrad.measuring.first_draw import DrawStages, carve_jax, find_never_kept, first_draw
+from firstgrad.measuring.phases import PhaseTimer
 from firstgrad.observe.compiles import WITHOUT_CACHE, CacheCounts, CompileKind, CompilePhase, Purpose, TracedCompile
 from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.tracer import report_compiles
@@ -277,7 +277,7 @@ def fails(error):
 @pytest.mark.parametrize("is_explained", [True, False])
 def test_a_failure_stands_in_the_innermost_stage_that_it_left(monkeypatch, is_explained):
     near = SimpleNamespace(is_near=lambda: True, find=lambda: fails)
-    monkeypatch.setattr("firstgrad.measure.first_draw._STAGES", ((near, Phase.FIRST_CALL),))
+    monkeypatch.setattr("firstgrad.measuring.first_draw._STAGES", ((near, Phase.FIRST_CALL),))
     timer = PhaseTimer(lambda _: None)
     stages = DrawStages(timer)
     timer.begin(Phase.FIRST_DRAW)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from firstgrad.measure.phases import Reading
+from firstgrad.measuring.phases import Reading
 from firstgrad.observe.instructions import INSTRUCTIONS, InstructionCounter, PerfEvent
 from helpers import linux_only
 

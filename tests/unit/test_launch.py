@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstgrad.measure.launch import TIMELINE_POINTS, conclude, summarise_memory, thin_timeline, with_tree_peaks
-from firstgrad.measure.session import Transcript, TreeSample, read_sample
+from firstgrad.measuring.launch import TIMELINE_POINTS, conclude, summarise_memory, thin_timeline, with_tree_peaks
+from firstgrad.measuring.session import Transcript, TreeSample, read_sample
 from firstgrad.record import CacheUse, Doubt, Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
 from helpers import MIB, make_case, make_environment, make_record, make_task
 

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from builders import phase
-from firstgrad.measure.events import PhaseBegan, PhaseEnded
-from firstgrad.measure.phases import HighWaterMark, PhaseTimer, tree_cpu_seconds
+from firstgrad.measuring.events import PhaseBegan, PhaseEnded
+from firstgrad.measuring.phases import HighWaterMark, PhaseTimer, tree_cpu_seconds
 from firstgrad.record import Phase
 from helpers import MIB, FakeClock, linux_only
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.errors import SpecError
-from firstgrad.measure.private import (
+from firstgrad.measuring.private import (
     PREFIX,
     PrivateCaches,
     make_private_folder,
@@ -20,7 +20,7 @@ from firstgrad.measure.private import (
     user_flags,
     worker_variables,
 )
-from firstgrad.measure.watcher import ProcTree, kill_all
+from firstgrad.measuring.watcher import ProcTree, kill_all
 from helpers import linux_only
 
 PLACES = ("NUMBA_CACHE_DIR", "JAX_COMPILATION_CACHE_DIR", "TMPDIR")

@@ -17,9 +17,9 @@ from firstgrad.codec import from_json
 from firstgrad.model import as_model
 from firstgrad.observe.events import CacheMiss
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, PoseSpec
-from firstgrad.profile import Profile, make
-from firstgrad.profile.difference import ProfileDifference
-from firstgrad.profile.make import PROFILES
+from firstgrad.profiling import Profile, make
+from firstgrad.profiling.difference import ProfileDifference
+from firstgrad.profiling.make import PROFILES
 from firstgrad.record import Check, Phase, Status, Verdict
 from firstgrad.show.profiles import profile_parts
 from firstgrad.show.result import print_parts

@@ -14,8 +14,8 @@ from firstgrad.columns import Unit
 from firstgrad.errors import ComparisonError
 from firstgrad.observe.events import Attribution, UnitKind
 from firstgrad.pose.spec import PoseSpec
-from firstgrad.profile.difference import ChangeKind, ProfileDifference, find_difference, group_units, make_change
-from firstgrad.profile.units import find_unit_shares, merge_patterns, normalise_name, share_of_phase
+from firstgrad.profiling.difference import ChangeKind, ProfileDifference, find_difference, group_units, make_change
+from firstgrad.profiling.units import find_unit_shares, merge_patterns, normalise_name, share_of_phase
 from firstgrad.record import Doubt, Phase
 from helpers import MIB, make_environment
 from planted_profile import DIGEST, failed_profile, grown_profile, planted_profile, planted_unit

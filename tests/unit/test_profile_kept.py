@@ -10,7 +10,7 @@ import pytest
 
 from firstgrad.codec import to_json
 from firstgrad.errors import RecordExistsError, SchemaTooNewError, StoreError
-from firstgrad.profile.make import PROFILES
+from firstgrad.profiling.make import PROFILES
 from firstgrad.record import SCHEMA_VERSION
 from planted_profile import failed_profile, planted_profile
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from firstgrad.errors import WorkerError
-from firstgrad.profile import make
-from firstgrad.profile.make import MAX_SITES, add_up, draw_flame_graph, shorten_path
+from firstgrad.profiling import make
+from firstgrad.profiling.make import MAX_SITES, add_up, draw_flame_graph, shorten_path
 from helpers import make_case, make_record
 
 OURS = ("compile_kernel", "/home/me/venv/lib/python3.13/site-packages/llvmlite/binding/executionengine.py", 40)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstgrad.observe.events import Attribution, SpanKind, TimeSpan
-from firstgrad.profile import Profile
-from firstgrad.profile.trace import SCHEMA, TraceFormat, nest_spans, spans_of, walk_nested, write_trace
+from firstgrad.profiling import Profile
+from firstgrad.profiling.trace import SCHEMA, TraceFormat, nest_spans, spans_of, walk_nested, write_trace
 from planted_profile import failed_profile, planted_profile, planted_record
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind, ttest_rel
 
-from firstgrad.compare.ratio import estimate_ratio, fit_ratio
+from firstgrad.comparing.ratio import estimate_ratio, fit_ratio
 from helpers import COVERAGE, seeds
 
 RATIO = 1.10

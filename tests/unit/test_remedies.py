@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.remedies.run import SIDES, find_evidence
-from firstgrad.advise.advice import Workload, find_offers, make_advice, ratio_of_times
-from firstgrad.advise.remedies import REMEDIES, find_remedies, looks_unrolled, numbered_groups
-from firstgrad.advise.situation import (
+from firstgrad.advising.advice import Workload, find_offers, make_advice, ratio_of_times
+from firstgrad.advising.remedies import REMEDIES, find_remedies, looks_unrolled, numbered_groups
+from firstgrad.advising.situation import (
     Basis,
     Evidence,
     RemedyName,

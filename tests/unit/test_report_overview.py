@@ -16,8 +16,8 @@ import builders
 import planted
 from firstgrad.case import Scenario
 from firstgrad.columns import samples_table
-from firstgrad.compare.comparison import compare
-from firstgrad.compare.sides import choose_side
+from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.sides import choose_side
 from firstgrad.errors import UnknownSideError
 from firstgrad.record import Doubt
 from firstgrad.show.overview import (

@@ -13,7 +13,7 @@ from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.cli.sample import make_result, show_sampling
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import SamplerUnavailable, SpecError
-from firstgrad.measure.events import MemoryNow, Started
+from firstgrad.measuring.events import MemoryNow, Started
 from firstgrad.record import CacheUse, Failure, GroupFiniteness, Status
 from firstgrad.sampling import launch
 from firstgrad.sampling.plan import (

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from firstgrad.backends.base import BuiltModel
 from firstgrad.backends.draws import nutpie_reason
 from firstgrad.errors import ModelError
-from firstgrad.measure.events import Conditions, Imported
+from firstgrad.measuring.events import Conditions, Imported
 from firstgrad.record import Status
 from firstgrad.sampling.launch import SamplingTranscript, conclude_sampling
 from firstgrad.sampling.plan import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firstgrad.measure.watcher import Stillness
+from firstgrad.measuring.watcher import Stillness
 
 INTERVAL = 0.01
 

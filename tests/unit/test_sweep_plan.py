@@ -15,7 +15,7 @@ from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.cli.display import SweepState, describe_plan, show_sweep, span
 from firstgrad.columns import cells_of
 from firstgrad.errors import SpecError
-from firstgrad.measure.events import PhaseBegan
+from firstgrad.measuring.events import PhaseBegan
 from firstgrad.model import make_model
 from firstgrad.record import Doubt, Failure, Phase, Status
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of

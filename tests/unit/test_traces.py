@@ -9,7 +9,7 @@ from test_profile_trace import check_tracks
 
 import planted_trace as planted
 from firstgrad.codec import from_json, to_json
-from firstgrad.profile.trace import TraceFormat
+from firstgrad.profiling.trace import TraceFormat
 from firstgrad.show.result import Form, render
 from firstgrad.show.trace_page import write_script_trace, write_trace_files
 from firstgrad.show.traces import trace_result

@@ -15,8 +15,8 @@ from firstgrad.backends.base import Answer, BuiltModel, Hooks, OracleAnswer
 from firstgrad.backends.fake import FakeBackend
 from firstgrad.case import Target
 from firstgrad.errors import ModelError
-from firstgrad.measure.verify import SLOW_SECONDS, check_answers, check_slope
-from firstgrad.measure.worker import nearby_points
+from firstgrad.measuring.verify import SLOW_SECONDS, check_answers, check_slope
+from firstgrad.measuring.worker import nearby_points
 from firstgrad.model import as_model
 from firstgrad.points import Group, flatten, unflatten
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec

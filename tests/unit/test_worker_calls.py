@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firstgrad.measure.worker import MIN_CALLS, N_POINTS, WARM_UP_CALLS, nearby_points, time_calls
+from firstgrad.measuring.worker import MIN_CALLS, N_POINTS, WARM_UP_CALLS, nearby_points, time_calls
 from helpers import FakeClock
 
 POINTS = [{"x": np.array([float(number)])} for number in range(N_POINTS)]

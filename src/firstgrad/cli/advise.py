@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.advise.workload import DRAWS, TUNE, Counted, Workload
+from firstgrad.advising.workload import DRAWS, TUNE, Counted, Workload
 from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
@@ -20,7 +20,7 @@ from firstgrad.units import parse_seconds, require_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from firstgrad.advise.samples import AdviceSamples
+    from firstgrad.advising.samples import AdviceSamples
     from firstgrad.case import Case
     from firstgrad.model import Model
 
@@ -76,7 +76,7 @@ class AdviseOptions:
 
     def to_workload(self) -> Workload:
         """Make what is planned; raises SpecError naming the options that don't fit together."""
-        from firstgrad.measure.environment import host_fingerprint
+        from firstgrad.measuring.environment import host_fingerprint
 
         given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
         if self.evaluations is None:
@@ -124,7 +124,7 @@ class AdviseOptions:
         target: Target,
     ) -> tuple[Case, ...]:
         """List what may be chosen; raises SpecError where a name is none, or nothing is left."""
-        from firstgrad.advise.samples import list_wanted, list_wanted_draws
+        from firstgrad.advising.samples import list_wanted, list_wanted_draws
 
         limit = min(self.time_limit, self.budget_seconds or self.time_limit)
         backends = _chosen("--backend", self.backend, BackendName, backends)
@@ -157,9 +157,9 @@ def _chosen[Name: (BackendName, Sampler)](
 @spread
 def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> None:
     """Say which sampler draws first, which is done first, and what else would help; or which gradient is cheapest."""
-    from firstgrad.advise.advice import find_offers, has_pace, make_advice
-    from firstgrad.advise.remedies import find_remedies
-    from firstgrad.advise.situation import Situation, load_evidence, look_around
+    from firstgrad.advising.advice import find_offers, has_pace, make_advice
+    from firstgrad.advising.remedies import find_remedies
+    from firstgrad.advising.situation import Situation, load_evidence, look_around
     from firstgrad.show.advice import advice_document, advice_parts
     from firstgrad.show.result import Result
 
@@ -197,7 +197,7 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
 
 def installed_backends() -> tuple[BackendName, ...]:
     """List the backends that can be measured here: their package, or the compiler, is there."""
-    from firstgrad.measure.environment import backend_version
+    from firstgrad.measuring.environment import backend_version
 
     return tuple(name for name in BackendName if backend_version(name))
 
@@ -210,7 +210,7 @@ def installed_samplers() -> tuple[Sampler, ...]:
 
 def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
     """Take the samples of an export: first draws, else those of one chain, else those of gradients, and say which."""
-    from firstgrad.advise.samples import from_export
+    from firstgrad.advising.samples import from_export
     from firstgrad.store import import_jsonl
 
     source, backends, samplers = str(options.source), tuple(BackendName), tuple(Sampler)[1:]
@@ -240,7 +240,7 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Ta
 
 
 def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
-    from firstgrad.advise.samples import from_store, measure_missing
+    from firstgrad.advising.samples import from_store, measure_missing
     from firstgrad.cli.display import SweepState, describe_plan, show_sweep
     from firstgrad.store import Keeper
 

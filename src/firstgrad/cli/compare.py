@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from firstgrad.case import Case
     from firstgrad.columns import Column
-    from firstgrad.compare.comparison import Comparison
-    from firstgrad.compare.measuring import MeasuredSides
-    from firstgrad.compare.places import SideRequest
+    from firstgrad.comparing.comparison import Comparison
+    from firstgrad.comparing.measuring import MeasuredSides
+    from firstgrad.comparing.places import SideRequest
     from firstgrad.growth.change import GrowthChanges
     from firstgrad.record import Record
     from firstgrad.show.result import Result
@@ -93,7 +93,7 @@ class DuelOptions:
 
         Without ``--until-decided`` there is one look, after the last round.
         """
-        from firstgrad.compare.judge import plan_looks
+        from firstgrad.comparing.judge import plan_looks
 
         if not self.until_decided:
             rounds = self.samples or DEFAULT_ROUNDS
@@ -139,10 +139,10 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
-    from firstgrad.compare.comparison import compare as compare_records
-    from firstgrad.compare.judge import Thresholds
-    from firstgrad.compare.places import asks_to_measure
-    from firstgrad.compare.sides import resolve_commit
+    from firstgrad.comparing.comparison import compare as compare_records
+    from firstgrad.comparing.judge import Thresholds
+    from firstgrad.comparing.places import asks_to_measure
+    from firstgrad.comparing.sides import resolve_commit
 
     out.refuse_both()
     if output is not None and Path(output).suffix not in PICTURES:
@@ -206,7 +206,7 @@ def _judge_stored(
     base: str, head: str, metrics: Sequence[Column], *, store: str | None, across: Collection[str], judge: Judge
 ) -> tuple[Comparison, GrowthChanges]:
     from firstgrad.cli.compare_growth import find_growth
-    from firstgrad.compare.sides import read_history, read_sides, resolve_commit
+    from firstgrad.comparing.sides import read_history, read_sides, resolve_commit
 
     with open_store(store) as opened:
         records = read_sides(opened, base, head, resolve_commit)
@@ -263,9 +263,9 @@ def _measure_and_judge(
     is declared as compared, too.
     """
     from firstgrad.cli.display import SweepState, show_sweep
-    from firstgrad.compare.measuring import measure_sides
-    from firstgrad.compare.places import read_side
-    from firstgrad.compare.sides import read_history
+    from firstgrad.comparing.measuring import measure_sides
+    from firstgrad.comparing.places import read_side
+    from firstgrad.comparing.sides import read_history
 
     rounds, looks = duel.plan()
     budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))

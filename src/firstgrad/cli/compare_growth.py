@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from firstgrad.columns import Column
-    from firstgrad.compare.comparison import Comparison
-    from firstgrad.compare.judge import Thresholds
+    from firstgrad.comparing.comparison import Comparison
+    from firstgrad.comparing.judge import Thresholds
     from firstgrad.growth.change import ChangedPart, GrowthChanges, LawChange
     from firstgrad.record import Record
     from firstgrad.show.result import Part
@@ -39,7 +39,7 @@ def find_growth(
     metrics: Sequence[Column] = METRICS,
 ) -> GrowthChanges:
     """Compare the growth laws of two stored sides; without lines where they don't hold three sizes of anything."""
-    from firstgrad.compare.sides import find_side
+    from firstgrad.comparing.sides import find_side
     from firstgrad.growth.change import GATING, find_growth_changes
 
     sides = [samples_table(find_side(records, side, resolve)[1]) for side in (base, head)]

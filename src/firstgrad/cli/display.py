@@ -17,7 +17,7 @@ from rich.text import Text
 
 from firstgrad.cli.console import make_console
 from firstgrad.doubts import why_unusable
-from firstgrad.measure.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
+from firstgrad.measuring.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import FIRST_DRAW_PHASES, Phase
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from firstgrad.cli.sample import SamplingState
-    from firstgrad.measure.events import Event
+    from firstgrad.measuring.events import Event
     from firstgrad.record import Record
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.plan import Durations, Job, Plan

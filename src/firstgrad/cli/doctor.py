@@ -79,7 +79,7 @@ def _diagnose(what: str, found: str, advice: str, *, is_good: bool, worse: Healt
 
 def _installed() -> Iterator[Diagnosis]:
     from firstgrad.backends import all_facts
-    from firstgrad.measure.environment import backend_version, find_clones, packages_here
+    from firstgrad.measuring.environment import backend_version, find_clones, packages_here
 
     yield Diagnosis("python", Health.GOOD, f"{platform.python_version()} ({sys.executable})")
     packages = packages_here()
@@ -102,7 +102,7 @@ def _machine() -> Iterator[Diagnosis]:
     import psutil
 
     from firstgrad.doubts import LOAD_PER_CORE
-    from firstgrad.measure.environment import has_bytecode, host_fingerprint
+    from firstgrad.measuring.environment import has_bytecode, host_fingerprint
     from firstgrad.observe.instructions import InstructionCounter
 
     cores, load, memory = host_fingerprint().cores, psutil.getloadavg()[0], psutil.virtual_memory()

@@ -13,14 +13,14 @@ import typer
 from firstgrad.cli.console import ExitCode, OutputOptions, say, show
 from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.profile.trace import TraceFormat
+from firstgrad.profiling.trace import TraceFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from firstgrad.case import Case
-    from firstgrad.profile import Profile
-    from firstgrad.profile.difference import ProfileDifference
+    from firstgrad.profiling import Profile
+    from firstgrad.profiling.difference import ProfileDifference
 
 EPILOG = """\b
 Examples:
@@ -188,7 +188,7 @@ def read_base_case(text: str, model: ModelOptions, case: CaseOptions) -> tuple[C
 
 
 def _kept(what: str) -> Profile:
-    from firstgrad.profile.make import PROFILES
+    from firstgrad.profiling.make import PROFILES
 
     return PROFILES.read(PROFILES.find(what))
 
@@ -200,7 +200,7 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
 
     from firstgrad.cli.display import show_progress
     from firstgrad.errors import StoreError
-    from firstgrad.profile import make
+    from firstgrad.profiling import make
 
     if options.keep:
         make.PROFILES.require_folder()  # it may run for an hour: what cannot be kept is said before
@@ -224,7 +224,7 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
 
 def _difference(base: Profile, head: Profile) -> ProfileDifference | None:
     from firstgrad.errors import ComparisonError
-    from firstgrad.profile.difference import find_difference
+    from firstgrad.profiling.difference import find_difference
 
     try:
         return find_difference(base, head)
@@ -238,8 +238,8 @@ def _write_files(
 ) -> None:
     """Write both and their difference, figures where there is something to draw; earlier files are replaced."""
     from firstgrad.codec import to_json
-    from firstgrad.profile.make import PROFILES
-    from firstgrad.profile.trace import write_trace
+    from firstgrad.profiling.make import PROFILES
+    from firstgrad.profiling.trace import write_trace
     from firstgrad.show.bars import difference_picture, profile_picture
     from firstgrad.show.memory import memory_picture
     from firstgrad.show.style import save_picture

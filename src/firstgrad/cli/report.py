@@ -75,8 +75,8 @@ def report(
 def _overview(
     source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
 ) -> Page:
-    from firstgrad.compare.comparison import compare
-    from firstgrad.compare.sides import choose_side, resolve_commit
+    from firstgrad.comparing.comparison import compare
+    from firstgrad.comparing.sides import choose_side, resolve_commit
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
@@ -97,7 +97,7 @@ def _overview(
 
 
 def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
-    from firstgrad.compare.sides import list_commits
+    from firstgrad.comparing.sides import list_commits
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.series import make_page
 

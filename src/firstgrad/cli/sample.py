@@ -13,7 +13,7 @@ from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.doubts import SUSPENDED_SECONDS
-from firstgrad.measure.events import MemoryNow, Started
+from firstgrad.measuring.events import MemoryNow, Started
 from firstgrad.sampling.plan import DrawsNow, SamplingPlan, SamplingStage, StageBegan
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 

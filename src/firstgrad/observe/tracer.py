@@ -79,7 +79,7 @@ class Tracer:
                 self._try("an end to listening", listener.detach, None)
 
     def finish(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
-        """Put together what was seen of what the window gave (`firstgrad.measure.first_gradient.FirstGradient`)."""
+        """Put together what was seen of what the window gave (`firstgrad.measuring.first_gradient.FirstGradient`)."""
         compiled: Any = getattr(first, "compiled", None)
         compiles: tuple[TracedCompile, ...] | None = getattr(first, "compiles", None)
         nothing = tuple[Any, ...]()

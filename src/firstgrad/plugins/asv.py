@@ -218,7 +218,7 @@ def measure_sample(case: Case, asv_run: AsvRun, *, limit_seconds: float) -> Cell
     The case's own time limit is lowered where asv's is lower; filling a warm cache and the sample itself get half of it
     each.
     """
-    from firstgrad.measure.launch import measure
+    from firstgrad.measuring.launch import measure
     from firstgrad.store import DEFAULT_PATH, Keeper
 
     own = asv_run.folder / DEFAULT_PATH
@@ -269,7 +269,7 @@ class AsvRun:
     @property
     def commit(self) -> str:
         """The commit that is measured; '' where it cannot be known."""
-        from firstgrad.measure.environment import git_commit
+        from firstgrad.measuring.environment import git_commit
 
         return os.environ.get("ASV_COMMIT") or git_commit(self.folder)
 

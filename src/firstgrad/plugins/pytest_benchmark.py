@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
 from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import MISSING_KINDS, SpecError, StoreError
-from firstgrad.measure.launch import measure
+from firstgrad.measuring.launch import measure
 from firstgrad.record import Phase
 from firstgrad.store import Keeper
 from firstgrad.units import clean

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from firstgrad.observe import probes
 from firstgrad.observe.compiles import CompileListener, TracedCompile
 from firstgrad.progress.displays import Nobody, conclude
 from firstgrad.progress.look import (
@@ -21,6 +22,7 @@ from firstgrad.progress.look import (
     stack_of,
     tree_rss_bytes,
 )
+from firstgrad.tracing.redundant import find_redundant
 from firstgrad.tracing.sentences import tell_compiles
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ class Board:
                 thread.count(self._count())
                 if is_last:
                     self._listener.flush()
-                    thread.sentences = tuple(tell_compiles(list(self._compiles.values())))
+                    compiles = list(self._compiles.values())
+                    limit = probes.NUMBA_CONSTANT_LIMIT.peek()
+                    thread.sentences = tuple(
+                        tell_compiles(compiles, redundant=find_redundant(compiles, constant_limit=limit))
+                    )
                     if thread.is_compile_seen:
                         self._conclusion = "\n".join((conclude(thread.summary(), thread.title), *thread.sentences))
         finally:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.measure.private import open_regular
+from firstgrad.measuring.private import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

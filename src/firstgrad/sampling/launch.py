@@ -11,10 +11,10 @@ from firstgrad.codec import DecodeError
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import impossible_spans
 from firstgrad.errors import SamplerUnavailable
-from firstgrad.measure.events import Conditions, Started, kinds_by_name
-from firstgrad.measure.launch import explain_end, find_untrue, make_task, summarise_memory, with_conditions
-from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.measuring.events import Conditions, Started, kinds_by_name
+from firstgrad.measuring.launch import explain_end, find_untrue, make_task, summarise_memory, with_conditions
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import (
     DrawsNow,

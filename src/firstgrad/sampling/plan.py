@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Case, Sampler, Scenario, check_sampler
 from firstgrad.errors import SpecError
-from firstgrad.measure.events import Conditions, MemoryNow, Started, Task
+from firstgrad.measuring.events import Conditions, MemoryNow, Started, Task
 from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
 from firstgrad.units import require_count
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.doubts import ENOUGH_DRAWS
-from firstgrad.measure.phases import tree_cpu_seconds
+from firstgrad.measuring.phases import tree_cpu_seconds
 from firstgrad.sampling.plan import DrawCounts, DrawsNow, SamplingPlan, SamplingStage, StageBegan, StageTime, add_up
 
 if TYPE_CHECKING:

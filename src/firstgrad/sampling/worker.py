@@ -1,6 +1,6 @@
 """The process that samples: ``python -m firstgrad.sampling.worker TASK_FD EVENT_FD``.
 
-As `firstgrad.measure.worker` it takes its task through a private pipe; its last word is a sampling run.
+As `firstgrad.measuring.worker` it takes its task through a private pipe; its last word is a sampling run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from firstgrad.backends import cache_entries, load_backend
 from firstgrad.errors import FirstgradError
-from firstgrad.measure.environment import has_bytecode
-from firstgrad.measure.events import Started
-from firstgrad.measure.worker import find_conditions, open_pipes, require_private_cache
+from firstgrad.measuring.environment import has_bytecode
+from firstgrad.measuring.events import Started
+from firstgrad.measuring.worker import find_conditions, open_pipes, require_private_cache
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.record import Failure, Status
 from firstgrad.sampling.plan import Sampled, SamplingRun, SamplingStage, SamplingTask

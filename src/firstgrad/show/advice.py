@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.advise.advice import CONFIDENCE, Trouble, ratio_of_times, ratio_text
-from firstgrad.advise.workload import Counted
+from firstgrad.advising.advice import CONFIDENCE, Trouble, ratio_of_times, ratio_text
+from firstgrad.advising.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
-from firstgrad.compare.ratio import pool_scatter
+from firstgrad.comparing.ratio import pool_scatter
 from firstgrad.show.result import BLANK, Heading, Items, Style, Table, Text, left, right
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.advise.advice import Advice, Offer, OfferedChoice, ScenarioAdvice
-    from firstgrad.advise.remedies import ProposedRemedy
-    from firstgrad.advise.samples import AdviceSamples
-    from firstgrad.advise.situation import Saving
-    from firstgrad.advise.workload import Workload
+    from firstgrad.advising.advice import Advice, Offer, OfferedChoice, ScenarioAdvice
+    from firstgrad.advising.remedies import ProposedRemedy
+    from firstgrad.advising.samples import AdviceSamples
+    from firstgrad.advising.situation import Saving
+    from firstgrad.advising.workload import Workload
     from firstgrad.estimates import Estimate
     from firstgrad.model import Model
     from firstgrad.show.result import Part

@@ -11,8 +11,8 @@ from firstgrad.case import Target
 from firstgrad.columns import Unit
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
-from firstgrad.profile.difference import ChangeKind
-from firstgrad.profile.units import merge_patterns
+from firstgrad.profiling.difference import ChangeKind
+from firstgrad.profiling.units import merge_patterns
 from firstgrad.record import Phase
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.result import Picture
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from firstgrad.estimates import Estimate
     from firstgrad.observe.events import CompiledUnit
-    from firstgrad.profile import Profile
-    from firstgrad.profile.difference import ProfileChange, ProfileDifference
+    from firstgrad.profiling import Profile
+    from firstgrad.profiling.difference import ProfileChange, ProfileDifference
     from firstgrad.record import Record
     from firstgrad.show.drawing import Strokes
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import Unit, metric_named
-from firstgrad.compare.judge import ComparisonVerdict
+from firstgrad.comparing.judge import ComparisonVerdict
 from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
 from firstgrad.show.words import capitalised
 from firstgrad.units import format_bytes, format_seconds
@@ -15,8 +15,8 @@ from firstgrad.units import format_bytes, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.compare.comparison import CaseComparison, Comparison
-    from firstgrad.compare.judge import MetricComparison, SideSpread
+    from firstgrad.comparing.comparison import CaseComparison, Comparison
+    from firstgrad.comparing.judge import MetricComparison, SideSpread
     from firstgrad.show.result import Inline, Part
 
 _ID_DIGITS = 8

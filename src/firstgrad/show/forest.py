@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import metric_named
-from firstgrad.compare.judge import ComparisonVerdict
+from firstgrad.comparing.judge import ComparisonVerdict
 from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_panels, plot, write_ticks
 from firstgrad.show.result import Picture
 from firstgrad.show.words import capitalised, shown, split_common, write_value
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.compare.comparison import CaseComparison, Comparison
-    from firstgrad.compare.judge import MetricComparison
+    from firstgrad.comparing.comparison import CaseComparison, Comparison
+    from firstgrad.comparing.judge import MetricComparison
     from firstgrad.show.drawing import Strokes
 
 _LOOKS = {

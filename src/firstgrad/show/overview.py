@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import escape
 
-from firstgrad.advise.breakeven import Option, break_even
+from firstgrad.advising.breakeven import Option, break_even
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.columns import AT_LEAST, METRICS, Unit, metric_named
 from firstgrad.doubts import ADVICE
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from firstgrad.compare.comparison import Comparison
+    from firstgrad.comparing.comparison import Comparison
     from firstgrad.growth.lines import SizeLine
     from firstgrad.record import HostFingerprint, Record
     from firstgrad.show.result import Inline, Part

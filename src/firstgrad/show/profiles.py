@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.profile.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
-from firstgrad.profile.units import find_unit_shares, merge_patterns, share_of_phase
+from firstgrad.profiling.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
+from firstgrad.profiling.units import find_unit_shares, merge_patterns, share_of_phase
 from firstgrad.record import Phase
 from firstgrad.show.records import record_parts
 from firstgrad.show.result import BLANK, Heading, Items, Style, Table, TableRow, Text, left, right
@@ -18,9 +18,9 @@ from firstgrad.units import format_bytes, format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from firstgrad.profile import Profile
-    from firstgrad.profile.difference import ProfileChange, ProfileDifference
-    from firstgrad.profile.units import UnitPattern
+    from firstgrad.profiling import Profile
+    from firstgrad.profiling.difference import ProfileChange, ProfileDifference
+    from firstgrad.profiling.units import UnitPattern
     from firstgrad.record import Record
     from firstgrad.show.result import Part
 

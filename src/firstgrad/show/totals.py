@@ -7,7 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.workload import Counted
+from firstgrad.advising.workload import Counted
 from firstgrad.show import drawing
 from firstgrad.show.advice import advice_sentences, alarm_sentences, count
 from firstgrad.show.result import Picture
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from firstgrad.advise.advice import Advice
-    from firstgrad.advise.breakeven import BreakEven, Crossing, Option
+    from firstgrad.advising.advice import Advice
+    from firstgrad.advising.breakeven import BreakEven, Crossing, Option
     from firstgrad.show.drawing import Look, Strokes
 
 _MARKERS = 5  # of a line

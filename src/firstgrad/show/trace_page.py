@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.observe.compiles import CompilePhase
 from firstgrad.observe.events import SpanKind, TimeSpan
-from firstgrad.profile.trace import TraceFormat, Track, nest_spans, write_tracks
+from firstgrad.profiling.trace import TraceFormat, Track, nest_spans, write_tracks
 from firstgrad.record import Phase
 from firstgrad.show.page import Markup, Page, Section, render_page
 from firstgrad.show.result import Facts, Fold, Items, Table, Text, left, right
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from firstgrad.observe.compiles import TracedCompile
-    from firstgrad.profile.trace import NestedSpan
+    from firstgrad.profiling.trace import NestedSpan
     from firstgrad.show.result import Part
     from firstgrad.tracing.record import ProcessStage, ScriptTrace, SourceFile, TracedProcess
     from firstgrad.tracing.redundant import Placer

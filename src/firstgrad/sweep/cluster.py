@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.doubts import find_doubts
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.measure.events import MemoryNow, PhaseBegan, read_event
+from firstgrad.measuring.events import MemoryNow, PhaseBegan, read_event
 from firstgrad.record import Failure, Record, Status
 from firstgrad.sweep import remote
 from firstgrad.sweep.rounds import SampleBegan, SampleLost, SampleProgress
@@ -28,7 +28,7 @@ from firstgrad.sweep.workers import Workers, why_failed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from firstgrad.measure.events import Event
+    from firstgrad.measuring.events import Event
     from firstgrad.record import Phase
     from firstgrad.sweep.plan import Job
     from firstgrad.sweep.rounds import SweepEvent

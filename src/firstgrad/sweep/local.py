@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import Scenario
 from firstgrad.errors import SpecError
-from firstgrad.measure.launch import measure
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measuring.launch import measure
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleProgress
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from firstgrad.measure.events import Event
-    from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.measuring.events import Event
+    from firstgrad.measuring.interpreter import Interpreter
     from firstgrad.record import Record
     from firstgrad.sweep.plan import Job
     from firstgrad.sweep.rounds import SweepEvent

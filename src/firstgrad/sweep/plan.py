@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.measure.environment import is_expected_device, measured_here
+from firstgrad.measuring.environment import is_expected_device, measured_here
 from firstgrad.model import Model, make_model
 from firstgrad.pose.spec import PARAMETERS
 from firstgrad.record import Doubt, Status

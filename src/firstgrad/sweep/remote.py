@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Case
 from firstgrad.codec import from_json, to_json
-from firstgrad.measure import environment
-from firstgrad.measure.events import Finished, MemoryNow, PassBegan
-from firstgrad.measure.launch import measure
-from firstgrad.measure.private import PrivateCaches
+from firstgrad.measuring import environment
+from firstgrad.measuring.events import Finished, MemoryNow, PassBegan
+from firstgrad.measuring.launch import measure
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.record import SCHEMA_VERSION
 from firstgrad.sweep.local import make_room
 from firstgrad.sweep.plan import Job
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from firstgrad.measure.events import Event
+    from firstgrad.measuring.events import Event
     from firstgrad.record import Record
 
 PROCESS = uuid.uuid4().hex  # unique name of this process

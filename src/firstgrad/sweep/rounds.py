@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from firstgrad.case import Case
-    from firstgrad.measure.events import Event
+    from firstgrad.measuring.events import Event
     from firstgrad.record import Record, Status
     from firstgrad.sweep.plan import Plan
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.codec import DecodeError, from_json
-from firstgrad.measure.environment import installed_version
+from firstgrad.measuring.environment import installed_version
 from firstgrad.record import SCHEMA_VERSION, Environment
 from firstgrad.sweep.remote import WorkerInfo
 

@@ -149,7 +149,7 @@ def trace_script(words: Sequence[str], *, is_module: bool = False, quiet_stdout:
 
 def environment_here() -> Environment:
     """Describe where the script ran, by this process's own Python."""
-    from firstgrad.measure.environment import describe_environment, packages_here
+    from firstgrad.measuring.environment import describe_environment, packages_here
 
     return describe_environment(threads=0, packages=packages_here())
 

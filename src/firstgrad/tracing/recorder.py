@@ -38,7 +38,12 @@ STARTUP = Path(__file__).with_name("startup")
 PARTS = "*.part"
 _SHORTEST_IMPORT_SECONDS = 0.02  # shorter ones are not told
 _COUNTS_SECONDS = 1.0  # counts of calls are written so often, where there are calls
-_NOT_RECORDED = ("multiprocessing.resource_tracker", "firstgrad.measure", "firstgrad/measure/", "firstgrad.sampling")
+_NOT_RECORDED = (
+    "multiprocessing.resource_tracker",
+    "firstgrad.measuring",
+    "firstgrad/measuring/",
+    "firstgrad.sampling",
+)
 """Processes that compile nothing, and those that measure, which nothing may disturb."""
 _IMPORTS = {
     place.partition(":")[0]

@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from firstgrad.observe import probes
 from firstgrad.observe.compiles import CompileKind, CompilePhase, Purpose
 from firstgrad.observe.events import UnitKind
 from firstgrad.observe.stacks import CodeLine
@@ -115,7 +114,7 @@ def find_redundant(
     compiles : iterable of TracedCompile
         All that were made.
     constant_limit : int, optional
-        Bytes of the largest constant that Numba's cache takes; left out: what this process's PyTensor says, if any.
+        Bytes of the largest constant that Numba's cache takes; left out: none is known.
     pymc : str
         Release of PyMC: what it does not have is not advised. Unknown where empty; then it is taken for a new one.
     spawned : container of int
@@ -123,7 +122,6 @@ def find_redundant(
     """
     known = sorted(compiles, key=lambda compiled: (compiled.process, compiled.began_seconds, compiled.number))
     place = make_placer(known)
-    limit = probes.NUMBA_CONSTANT_LIMIT.peek() if constant_limit is None else constant_limit
     repeats = list(_repeats([compiled for compiled in known if compiled.within is None], place, pymc))
     needless = {key for work in repeats for key in work.compiles}
     others = [compiled for compiled in known if _key(compiled) not in needless]
@@ -131,7 +129,7 @@ def find_redundant(
         *repeats,
         *_sent([compiled for compiled in others if compiled.process in spawned]),
         *_c_compiler(others, place),
-        *_never_kept(others, place, limit),
+        *_never_kept(others, place, constant_limit),
     ]
     return tuple(sorted((work for work in found if work.seconds >= LEAST_SECONDS), key=lambda work: -work.seconds))
 

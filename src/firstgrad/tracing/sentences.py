@@ -53,7 +53,7 @@ def tell_compiles(
     *,
     draws_began: Sequence[DrawsBegan] = (),
     wall_seconds: float | None = None,
-    redundant: Sequence[RedundantWork] | None = None,
+    redundant: Sequence[RedundantWork],
 ) -> list[str]:
     """Say how long compiling took, on what, and what to type to be sooner.
 
@@ -65,10 +65,9 @@ def tell_compiles(
         When samplers began to draw, as far as that was seen.
     wall_seconds : float, optional
         Of the whole script.
-    redundant : sequence of RedundantWork, optional
-        What is needless, where that was looked for with what is known of the backend; it is looked for otherwise.
+    redundant : sequence of RedundantWork
+        What is needless (`find_redundant`).
     """
-    found = find_redundant(compiles) if redundant is None else redundant
     tops = [compiled for compiled in compiles if compiled.within is None]
     if not tops:
         return []
@@ -79,7 +78,7 @@ def tell_compiles(
         *_tell_caches(compiles),
         *_tell_memory(tops, place),
         *_tell_failures(tops, place),
-        *(work.sentence for work in found),
+        *(work.sentence for work in redundant),
     ]
 
 

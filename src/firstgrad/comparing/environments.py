@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.codec import to_json
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.private import make_private_folder
+from firstgrad.measuring.private import make_private_folder
 from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from firstgrad.case import BackendName, Case
 from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError, SpecError
-from firstgrad.measure.environment import (
+from firstgrad.measuring.environment import (
     Package,
     ask_python,
     describe_environment,
@@ -22,7 +22,7 @@ from firstgrad.measure.environment import (
     with_own,
     with_sampler,
 )
-from firstgrad.measure.events import Task
+from firstgrad.measuring.events import Task
 from firstgrad.model import POSE, make_model
 from firstgrad.record import Environment, Record, Status
 
@@ -36,7 +36,7 @@ _LINES_SHOWN = 8
 _ANSWER = """
 import sys
 from firstgrad.codec import from_json, to_json
-from firstgrad.measure.events import Task
+from firstgrad.measuring.events import Task
 from firstgrad.record import Environment, Record, Status
 task = from_json(sys.stdin.read(), Task)
 print(to_json(Record(record_id=task.record_id, started_at=task.started_at, case=task.case, status=Status.OK,

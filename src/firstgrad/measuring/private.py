@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Self
 
 from firstgrad.backends import all_facts
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.measure.starter import Starter, remove_folder
-from firstgrad.measure.watcher import kill_all, make_tree
+from firstgrad.measuring.starter import Starter, remove_folder
+from firstgrad.measuring.watcher import kill_all, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The measured process: ``python -m firstgrad.measure.worker TASK_FD EVENT_FD``.
+"""The measured process: ``python -m firstgrad.measuring.worker TASK_FD EVENT_FD``.
 
 A task comes in through a private pipe, events go out, a record last. What the measured code prints goes to
 standard error, which the parent keeps.
@@ -24,8 +24,8 @@ from firstgrad.backends import cache_entries, facts_of, load_backend
 from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError, WorkerError
-from firstgrad.measure.environment import PACKAGES, has_bytecode
-from firstgrad.measure.events import (
+from firstgrad.measuring.environment import PACKAGES, has_bytecode
+from firstgrad.measuring.events import (
     Conditions,
     Finished,
     Imported,
@@ -36,10 +36,10 @@ from firstgrad.measure.events import (
     UnitsNow,
     write_event,
 )
-from firstgrad.measure.first_draw import DrawWindow, find_never_kept, first_draw
-from firstgrad.measure.first_gradient import FirstGradient, first_gradient
-from firstgrad.measure.phases import PhaseTimer
-from firstgrad.measure.verify import check_answers
+from firstgrad.measuring.first_draw import DrawWindow, find_never_kept, first_draw
+from firstgrad.measuring.first_gradient import FirstGradient, first_gradient
+from firstgrad.measuring.phases import PhaseTimer
+from firstgrad.measuring.verify import check_answers
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from firstgrad.backends.base import Answer, Backend
-    from firstgrad.measure.events import WorkerEvent
+    from firstgrad.measuring.events import WorkerEvent
     from firstgrad.points import Point
 
 N_POINTS = 8

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from firstgrad.advise.breakeven import BreakEven, Option, break_even
-from firstgrad.advise.workload import DRAWS, TUNE, Counted, Workload
+from firstgrad.advising.breakeven import BreakEven, Option, break_even
+from firstgrad.advising.workload import DRAWS, TUNE, Counted, Workload
 from firstgrad.case import BackendName, Sampler, Scenario
 from firstgrad.columns import metric_named
-from firstgrad.compare.ratio import PooledScatter, fit_ratio, pool_scatter
+from firstgrad.comparing.ratio import PooledScatter, fit_ratio, pool_scatter
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
@@ -242,7 +242,7 @@ def ratio_of_times(
 ) -> Estimate:
     """Estimate how many times as much the first group takes as the second.
 
-    As `firstgrad.compare.ratio.fit_ratio` has it, each group by its own scatter where none of all groups is given;
+    As `firstgrad.comparing.ratio.fit_ratio` has it, each group by its own scatter where none of all groups is given;
     with a single sample on a side the ends are 0 and infinity.
 
     Raises SpecError where a group is empty or a number isn't positive.

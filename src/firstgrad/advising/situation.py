@@ -10,14 +10,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.workload import Counted
+from firstgrad.advising.workload import Counted
 from firstgrad.case import Scenario
 from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from firstgrad.advise.advice import Advice, Offer
+    from firstgrad.advising.advice import Advice, Offer
     from firstgrad.model import Model
     from firstgrad.record import Record
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.backends import facts_of
 from firstgrad.case import Sampler
-from firstgrad.compare.environments import (
+from firstgrad.comparing.environments import (
     Recipe,
     check_out,
     find_python,
@@ -25,17 +25,17 @@ from firstgrad.compare.environments import (
     own_requirements,
     project_name,
 )
-from firstgrad.compare.sides import resolve_commit
+from firstgrad.comparing.sides import resolve_commit
 from firstgrad.errors import PythonEnvironmentError, SpecError
-from firstgrad.measure.environment import PACKAGES, installed_version
-from firstgrad.measure.interpreter import WORKER_NEEDS, ask_interpreter, require_same_protocol
+from firstgrad.measuring.environment import PACKAGES, installed_version
+from firstgrad.measuring.interpreter import WORKER_NEEDS, ask_interpreter, require_same_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
     from firstgrad.case import Case
-    from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.measuring.interpreter import Interpreter
 
 HERE = "."
 _COMMIT, _RELEASE, _ENVIRONMENT = "commit:", "release:", "env:"

@@ -1,6 +1,6 @@
 """The rules of a comparison: when one metric of one case has grown, shrunk, stayed the same, or is undecided.
 
-`docs/method.md` gives the reasons. The rules know numbers only; `firstgrad.compare.comparison` finds them.
+`docs/method.md` gives the reasons. The rules know numbers only; `firstgrad.comparing.comparison` finds them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import Target
 from firstgrad.columns import Column, Unit, first_metric
-from firstgrad.compare.noise import Noise
-from firstgrad.compare.ratio import RatioFit, fit_ratio
+from firstgrad.comparing.noise import Noise
+from firstgrad.comparing.ratio import RatioFit, fit_ratio
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate
 
@@ -94,7 +94,7 @@ def plan_looks(first: int = 6, looks: int = 7, growth: float = 1.62) -> tuple[in
     """Plan after how many rounds, all in all, to look at a comparison that goes on until it is decided.
 
     Each look is another chance of a false alarm, so the comparison must know how many are planned: give their number to
-    `firstgrad.compare.comparison.compare`. Hence few looks, each at about 1.6 times the rounds of the one before: too
+    `firstgrad.comparing.comparison.compare`. Hence few looks, each at about 1.6 times the rounds of the one before: too
     late by a third on average, against twice the error's share for each were they twice as dense. By default 6, 10,
     16, 26, 42, 68, 110.
 

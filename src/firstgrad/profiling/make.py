@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Scenario
 from firstgrad.errors import SpecError, WorkerError
-from firstgrad.measure.launch import conclude, fill, make_task
-from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.measuring.launch import conclude, fill, make_task
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.observe.events import Attribution
-from firstgrad.profile import AllocationSite, Profile
+from firstgrad.profiling import AllocationSite, Profile
 from firstgrad.store.kept import KeptFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from firstgrad.case import Case
-    from firstgrad.measure.events import Event
+    from firstgrad.measuring.events import Event
 
 PROFILES = KeptFiles(
     kind=Profile,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from firstgrad.backends.base import Answer, Backend, BuiltModel, Compiled
     from firstgrad.case import Target
-    from firstgrad.measure.phases import PhaseTimer, Reading
+    from firstgrad.measuring.phases import PhaseTimer, Reading
     from firstgrad.points import Point
 
 

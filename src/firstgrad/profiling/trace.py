@@ -15,7 +15,7 @@ from firstgrad.observe.spans import RANK_OF
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from firstgrad.profile import Profile
+    from firstgrad.profiling import Profile
     from firstgrad.record import MemoryPoint
 
 SCHEMA = "https://www.speedscope.app/file-format-schema.json"

@@ -25,7 +25,7 @@ import psutil
 
 from firstgrad.backends import facts_of
 from firstgrad.errors import PythonEnvironmentError
-from firstgrad.measure.private import OWN_FLAGS, search_path, user_flags
+from firstgrad.measuring.private import OWN_FLAGS, search_path, user_flags
 from firstgrad.record import Clone, Environment, HostFingerprint
 from firstgrad.sources import MEASURED, SAMPLERS
 

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import Unit, first_metric
-from firstgrad.compare.sides import find_differences
+from firstgrad.comparing.sides import find_differences
 from firstgrad.errors import ComparisonError
-from firstgrad.profile import Profile
-from firstgrad.profile.units import PLACEHOLDER, code_bytes_of, normalise_name
+from firstgrad.profiling import Profile
+from firstgrad.profiling.units import PLACEHOLDER, code_bytes_of, normalise_name
 from firstgrad.record import Doubt, Phase
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.compare.places import SidePlace, make_ready
+from firstgrad.comparing.places import SidePlace, make_ready
 from firstgrad.errors import SpecError, StoreError
 from firstgrad.record import Doubt
 from firstgrad.sources import check_reference, read_source
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from firstgrad.case import Case
-    from firstgrad.compare.places import SideRequest
-    from firstgrad.measure.interpreter import Interpreter
+    from firstgrad.comparing.places import SideRequest
+    from firstgrad.measuring.interpreter import Interpreter
     from firstgrad.record import Record
     from firstgrad.store import Keeper, StoreAddress
     from firstgrad.sweep.plan import Durations, Plan
@@ -155,7 +155,7 @@ def _opening(duel: Duel) -> Iterator[str]:
 
 def _differing(interpreters: Sequence[Interpreter | None], cases: Sequence[Case]) -> frozenset[str]:
     """List the conditions in which two sides' environments differ."""
-    from firstgrad.measure.environment import describe_environment, packages_here, with_sampler
+    from firstgrad.measuring.environment import describe_environment, packages_here, with_sampler
 
     samplers = [case.sampler_package for case in cases]
     environments = [

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.measure.events import PhaseBegan, PhaseEnded
+from firstgrad.measuring.events import PhaseBegan, PhaseEnded
 from firstgrad.record import PhaseRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from firstgrad.measure.events import WorkerEvent
+    from firstgrad.measuring.events import WorkerEvent
     from firstgrad.record import Phase
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from firstgrad.codec import DecodeError, to_json
-from firstgrad.measure.events import (
+from firstgrad.measuring.events import (
     KINDS,
     MAX_LINE_BYTES,
     Conditions,
@@ -25,17 +25,17 @@ from firstgrad.measure.events import (
     Started,
     read_event,
 )
-from firstgrad.measure.private import worker_variables
-from firstgrad.measure.starter import PIPES, StartedWorker, StarterGoneError
-from firstgrad.measure.watcher import STDERR_BYTES, kill_all, make_tree
+from firstgrad.measuring.private import worker_variables
+from firstgrad.measuring.starter import PIPES, StartedWorker, StarterGoneError
+from firstgrad.measuring.watcher import STDERR_BYTES, kill_all, make_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import IO
 
-    from firstgrad.measure.events import Task
-    from firstgrad.measure.interpreter import Interpreter
-    from firstgrad.measure.private import PrivateCaches
+    from firstgrad.measuring.events import Task
+    from firstgrad.measuring.interpreter import Interpreter
+    from firstgrad.measuring.private import PrivateCaches
     from firstgrad.observe.events import Attribution
     from firstgrad.record import Phase, PhaseRecord, Record
 
@@ -52,7 +52,7 @@ _MARK = "FIRSTGRAD_RUN"
 class TreeSample:
     """One look of the watcher's: when (by the machine's monotonic clock), and what it saw of a worker's tree.
 
-    With it, for how long the tree could run so far, and for how long it stood still (`firstgrad.measure.watcher`).
+    With it, for how long the tree could run so far, and for how long it stood still (`firstgrad.measuring.watcher`).
     """
 
     monotonic_seconds: float
@@ -139,7 +139,7 @@ def run_worker[T: Transcript](
     transcript: T,
     on_event: Callable[[Any], None] | None = None,
     *,
-    worker: str = "firstgrad.measure.worker",
+    worker: str = "firstgrad.measuring.worker",
     interpreter: Interpreter | None = None,
 ) -> T:
     """Start a worker, listen until it ends or is ended, and leave nothing of it alive.

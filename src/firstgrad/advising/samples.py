@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.advise.advice import is_complete, question_of
+from firstgrad.advising.advice import is_complete, question_of
 from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
 from firstgrad.errors import SpecError
 from firstgrad.model import as_model
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from firstgrad.advise.workload import Counted, Workload
+    from firstgrad.advising.workload import Counted, Workload
     from firstgrad.model import Model
     from firstgrad.store import Keeper, Store
     from firstgrad.sweep.grid import Grid

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from firstgrad.observe.events import CompiledUnit
-    from firstgrad.profile import Profile
+    from firstgrad.profiling import Profile
     from firstgrad.record import Phase
 
 PLACEHOLDER = "#"

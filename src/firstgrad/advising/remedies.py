@@ -12,16 +12,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firstgrad.advise.advice import ratio_of_times, ratio_text
-from firstgrad.advise.situation import EVALUATION, FIRST_GRADIENT, Basis, RemedyName, Saving
-from firstgrad.advise.workload import Counted
+from firstgrad.advising.advice import ratio_of_times, ratio_text
+from firstgrad.advising.situation import EVALUATION, FIRST_GRADIENT, Basis, RemedyName, Saving
+from firstgrad.advising.workload import Counted
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from firstgrad.advise.situation import Situation
+    from firstgrad.advising.situation import Situation
     from firstgrad.record import Counts, GroupFiniteness
 
     type Remedy = Callable[[Situation], ProposedRemedy | None]

@@ -15,16 +15,16 @@ from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError
-from firstgrad.measure.environment import (
+from firstgrad.measuring.environment import (
     describe_environment,
     is_same_version,
     look_at_clone,
     packages_here,
     with_sampler,
 )
-from firstgrad.measure.events import Task
-from firstgrad.measure.private import PrivateCaches
-from firstgrad.measure.session import Transcript, run_worker
+from firstgrad.measuring.events import Task
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
 from firstgrad.sources import SAMPLERS, read_source
 from firstgrad.units import format_bytes, format_seconds
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from firstgrad.case import Case
-    from firstgrad.measure.events import Event
-    from firstgrad.measure.interpreter import Interpreter
-    from firstgrad.measure.session import TreeSample
+    from firstgrad.measuring.events import Event
+    from firstgrad.measuring.interpreter import Interpreter
+    from firstgrad.measuring.session import TreeSample
     from firstgrad.record import Environment, PhaseRecord
 
 _LOG = logging.getLogger(__name__)

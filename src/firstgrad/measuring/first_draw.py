@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import UnavailableError, WorkerError
-from firstgrad.measure.first_gradient import collector_seconds
+from firstgrad.measuring.first_gradient import collector_seconds
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.compiles import CompileKind, CompileListener, CompilePhase, Purpose
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from firstgrad.backends.base import Backend, BuiltModel
     from firstgrad.case import Case
-    from firstgrad.measure.phases import PhaseTimer, Reading
+    from firstgrad.measuring.phases import PhaseTimer, Reading
     from firstgrad.observe.compiles import TracedCompile
     from firstgrad.record import DrawCheck, PhaseRecord
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import Case
 from firstgrad.columns import METRICS, Column, Unit
-from firstgrad.compare.judge import (
+from firstgrad.comparing.judge import (
     ComparisonVerdict,
     MetricComparison,
     MetricNumbers,
@@ -18,8 +18,8 @@ from firstgrad.compare.judge import (
     is_gating,
     judge,
 )
-from firstgrad.compare.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
-from firstgrad.compare.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
+from firstgrad.comparing.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
+from firstgrad.comparing.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
 from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.errors import UnknownModelError
 from firstgrad.record import Doubt, Status
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from firstgrad.compare.ratio import RatioFit
+    from firstgrad.comparing.ratio import RatioFit
     from firstgrad.record import Record
 
 _GRAVEST_FIRST = tuple(map(ComparisonVerdict, ("slower", "larger", "undecided", "faster", "smaller", "same")))
@@ -125,12 +125,12 @@ def compare(
     looks: int = 1,
     key: Callable[[Case], str] = lambda case: case.id,
 ) -> Comparison:
-    """Compare two labels or commits, or names that `resolve` knows as for `firstgrad.compare.sides.find_side`.
+    """Compare two labels or commits, or names that `resolve` knows as for `firstgrad.comparing.sides.find_side`.
 
     `records` are of both sides, and any others, oldest first. `across` has packages (or ``python``, ``compiler``,
     ``threads``, ``flags``) that are the compared thing; with `force` unlike sides are compared, too. `history` has
     earlier samples, of this case and any others, from which noise thresholds are found. `looks` is how often the
-    comparison will be looked at in all, this time included (`firstgrad.compare.judge.plan_looks`): each look has that
+    comparison will be looked at in all, this time included (`firstgrad.comparing.judge.plan_looks`): each look has that
     part of the error probability (Bonferroni). `key` is by what cases of the two sides are matched.
 
     Raises UnknownSideError where a side has no records; UnlikeSidesError where hosts, versions, threads or flags differ
