@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from firstgrad.case import BackendName, Case
-from firstgrad.cli.console import ExitCode, make_console, say
-from firstgrad.cli.display import show_progress
+from firstgrad.cli.console import ExitCode, say
 from firstgrad.errors import StoreError
 from firstgrad.estimates import estimate_median
 from firstgrad.measuring.launch import measure
@@ -24,8 +23,9 @@ from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Likelihood, PoseSpec
 from firstgrad.record import Status
 from firstgrad.show.bars import phases_picture
+from firstgrad.show.display import show_progress
 from firstgrad.show.records import failure_parts, record_parts
-from firstgrad.show.result import print_parts
+from firstgrad.show.result import make_console, print_parts
 from firstgrad.show.style import save_picture
 from firstgrad.store import DEFAULT_PATH, Keeper
 from firstgrad.units import format_bytes, format_seconds

@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from firstgrad.cli import display
-from firstgrad.cli.display import LOG_SECONDS, Progress, show_progress
 from firstgrad.measuring.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import Phase, PhaseRecord
+from firstgrad.show import display
+from firstgrad.show.display import LOG_SECONDS, Progress, show_progress
 from helpers import MIB, FakeClock, make_record
 
 

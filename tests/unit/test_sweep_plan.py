@@ -12,12 +12,12 @@ from rich.console import Console
 
 from builders import make_case, make_record, memory, pose
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.cli.display import SweepState, describe_plan, show_sweep, span
 from firstgrad.columns import cells_of
 from firstgrad.errors import SpecError
 from firstgrad.measuring.events import PhaseBegan
 from firstgrad.model import make_model
 from firstgrad.record import Doubt, Failure, Phase, Status
+from firstgrad.show.display import SweepState, describe_plan, show_sweep, span
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import Done, Durations, Job, Plan, count_done, plan_sweep

@@ -241,7 +241,7 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Ta
 
 def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
     from firstgrad.advising.samples import from_store, measure_missing
-    from firstgrad.cli.display import SweepState, describe_plan, show_sweep
+    from firstgrad.show.display import SweepState, describe_plan, show_sweep
     from firstgrad.store import Keeper
 
     wanted = options.wanted(model, installed_backends(), installed_samplers(), workload, options.chosen_target)

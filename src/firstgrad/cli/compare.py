@@ -262,10 +262,10 @@ def _measure_and_judge(
     The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
     is declared as compared, too.
     """
-    from firstgrad.cli.display import SweepState, show_sweep
     from firstgrad.comparing.measuring import measure_sides
     from firstgrad.comparing.places import read_side
     from firstgrad.comparing.sides import read_history
+    from firstgrad.show.display import SweepState, show_sweep
 
     rounds, looks = duel.plan()
     budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))

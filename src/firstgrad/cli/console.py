@@ -25,14 +25,9 @@ from firstgrad.units import clean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.console import Console
-
     from firstgrad.show.result import Result
     from firstgrad.show.source import Source
     from firstgrad.store import Store
-
-LOG_WIDTH = 140  # columns where there is no terminal to ask: tables in a log keep their lines
-
 
 PICTURES = (".png", ".svg")
 """Endings of files that a single figure is written to."""
@@ -223,28 +218,9 @@ class OutputOptions:
             raise SpecError("--json, --markdown", "give one of them")
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that prints texts as they are.
-
-    Without markup, since names of users' models and variables may hold brackets, and so does
-    ``pip install "firstgrad[jax]"``.
-    """
-    from rich.console import Console
-
-    class _Plain(Console):
-        def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 - Rich's own
-            """Leave it alone: a hidden one would stay hidden when this process is killed."""
-            return False
-
-    console = _Plain(stderr=stderr, markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
-    return console
-
-
 def show(result: Result, output: OutputOptions) -> None:
     """Print a result in the form that was asked for."""
-    from firstgrad.show.result import Form, print_parts, render
+    from firstgrad.show.result import Form, make_console, print_parts, render
 
     if output.json or output.markdown:
         if sys.stdout is not None:

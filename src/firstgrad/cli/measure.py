@@ -63,8 +63,8 @@ def measure_and_store(
 
     Where one can't be stored, `show_unkept` shows what was measured before the error ends it.
     """
-    from firstgrad.cli.display import show_progress
     from firstgrad.measuring import launch
+    from firstgrad.show.display import show_progress
     from firstgrad.sources import check_reference
     from firstgrad.store import Keeper
 

@@ -198,9 +198,9 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
     import tempfile
     from pathlib import Path
 
-    from firstgrad.cli.display import show_progress
     from firstgrad.errors import StoreError
     from firstgrad.profiling import make
+    from firstgrad.show.display import show_progress
 
     if options.keep:
         make.PROFILES.require_folder()  # it may run for an hour: what cannot be kept is said before

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.doubts import SUSPENDED_SECONDS
 from firstgrad.measuring.events import MemoryNow, Started
@@ -202,7 +202,8 @@ def show_sampling(
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[SamplingEvent], None]]:
     """Show a run's progress while the block runs, bars in a terminal, else lines; yield what takes each event."""
-    from firstgrad.cli.display import ProgressLog
+    from firstgrad.show.display import ProgressLog
+    from firstgrad.show.result import make_console
 
     console = console or make_console(stderr=True)
     state = SamplingState(_title(case, plan), plan, clock)
@@ -272,7 +273,7 @@ class _SamplingBars:
     def __init__(self, state: SamplingState, console: Console) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        from firstgrad.cli.display import REFRESH_PER_SECOND
+        from firstgrad.show.display import REFRESH_PER_SECOND
 
         self._state = state
         self.progress = Progress(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import MOST_SAMPLES, BackendName, GradientBackend, Sampler, Scenario, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, make_console, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
 from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
@@ -167,9 +167,9 @@ def sweep(
     store: Annotated[str | None, _option("--store", "File or database URL [.firstgrad/results.sqlite].")] = None,
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
-    from firstgrad.cli.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
     from firstgrad.codec import to_json
-    from firstgrad.show.result import print_parts
+    from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
+    from firstgrad.show.result import make_console, print_parts
     from firstgrad.sources import check_reference
     from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
@@ -230,7 +230,7 @@ def sweep(
 
 def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[str], *, at_once: int = 1) -> Result:
     """Make what is shown of a plan: what would be measured, and how long it is going to take."""
-    from firstgrad.cli.display import span
+    from firstgrad.show.display import span
     from firstgrad.show.result import Items, Result, Table, Text, left, right
 
     counts = Counter(job.case for job in plan.jobs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, make_console, say
+from firstgrad.cli.console import OutputOptions, say
 from firstgrad.cli.options import declare, spread
 from firstgrad.errors import SpecError
 
@@ -79,7 +79,7 @@ def trace(
 def _print(told: ScriptTrace, output: OutputOptions) -> None:
     """Print to standard error, since standard output is the script's; JSON and Markdown take that instead."""
     from firstgrad.cli.console import show as show_result
-    from firstgrad.show.result import print_parts
+    from firstgrad.show.result import make_console, print_parts
     from firstgrad.show.traces import trace_result
 
     result = trace_result(told)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 NARROW = 110
 """Columns of a terminal: below it, tables that have a narrow form take it."""
 
-_LOG_WIDTH = 140
+LOG_WIDTH = 140
+"""Columns where there is no terminal to ask: tables in a log keep their lines."""
 
 
 class Form(StrEnum):
@@ -369,7 +370,7 @@ class Result:
     is_failure: bool = False  # on a terminal it goes to standard error
 
 
-def render(result: Result, form: Form, *, width: int = _LOG_WIDTH) -> str:
+def render(result: Result, form: Form, *, width: int = LOG_WIDTH) -> str:
     """Return a result as text that ends in a line break; '' where there is nothing."""
     match form:
         case Form.JSON:
@@ -388,6 +389,25 @@ def render(result: Result, form: Form, *, width: int = _LOG_WIDTH) -> str:
         case Form.HTML:
             text = parts_html(result.parts)
     return f"{text}\n" if text else ""
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that prints texts as they are.
+
+    Without markup, since names of users' models and variables may hold brackets, and so does
+    ``pip install "firstgrad[jax]"``.
+    """
+    from rich.console import Console
+
+    class _Plain(Console):
+        def show_cursor(self, show: bool = True) -> bool:
+            """Leave it alone: a hidden one would stay hidden when this process is killed."""
+            return False
+
+    console = _Plain(stderr=stderr, markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return console
 
 
 def print_parts(console: Console, parts: Iterable[Part]) -> None:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from firstgrad.cli.console import make_console
 from firstgrad.doubts import why_unusable
 from firstgrad.measuring.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.record import FIRST_DRAW_PHASES, Phase
+from firstgrad.show.result import make_console
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from firstgrad.cli.sample import SamplingState
     from firstgrad.measuring.events import Event
     from firstgrad.record import Record
     from firstgrad.sweep.grid import Grid
@@ -131,10 +130,24 @@ class Progress:
         return ", ".join(f"{phase} {format_seconds(seconds)}" for phase, seconds in self._done.items())
 
 
+class LoggedState(Protocol):
+    """What a log is written of."""
+
+    @property
+    def phase(self) -> object | None:
+        """What runs now."""
+
+    def apply(self, event: Any) -> None:
+        """Take an event."""
+
+    def line(self) -> str:
+        """Say where it is now."""
+
+
 class ProgressLog:
     """Writes a line when a phase begins that had not been before, and every `LOG_SECONDS`."""
 
-    def __init__(self, state: Progress | SamplingState, console: Console, clock: Callable[[], float]) -> None:
+    def __init__(self, state: LoggedState, console: Console, clock: Callable[[], float]) -> None:
         self._state, self._console, self._clock = state, console, clock
         self._phases: set[object] = set()
         self._wrote = clock()
