@@ -16,18 +16,9 @@ from unittest import mock
 from firstgrad.case import BackendName, Case, Scenario
 from firstgrad.measuring.events import Task
 from firstgrad.model import Model
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import HmmAlgorithm, HmmSpec, PoseSpec
-from firstgrad.record import (
-    Counts,
-    Environment,
-    HostFingerprint,
-    Memory,
-    MemoryPoint,
-    Phase,
-    PhaseRecord,
-    Record,
-    Status,
-)
+from firstgrad.record import Counts, Environment, HostFingerprint, Memory, MemoryPoint, PhaseRecord, Record, Status
 from firstgrad.store import Store
 
 MIB = 2**20

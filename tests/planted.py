@@ -7,8 +7,9 @@ from dataclasses import replace
 from builders import MIB, memory, phases, sample
 from firstgrad.case import Scenario
 from firstgrad.model import Model
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import Formulation, PosePriors, PoseSpec, Skeleton
-from firstgrad.record import Check, Doubt, Failure, Phase, Status, Verdict
+from firstgrad.record import Check, Doubt, Failure, Status, Verdict
 
 COMMITS = tuple(letter * 40 for letter in "abc")
 RELEASES = ("5.28.5", "6.0.0", "6.4.0")

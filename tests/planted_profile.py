@@ -18,8 +18,9 @@ from firstgrad.observe.events import (
     TimeSpan,
     UnitKind,
 )
+from firstgrad.phase import Phase
 from firstgrad.profiling import AllocationSite, Profile
-from firstgrad.record import CacheUse, Check, Counts, Failure, Phase, RewritePass, Status, Verdict
+from firstgrad.record import CacheUse, Check, Counts, Failure, RewritePass, Status, Verdict
 
 PHASES = {
     Phase.IMPORT: 2.0,

@@ -8,7 +8,7 @@ from builders import MIB, make_environment
 from firstgrad.observe.compiles import CacheCounts, CompileKind, Purpose, TracedCompile
 from firstgrad.observe.events import CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.stacks import CodeLine
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, SourceFile, TracedProcess
 
 SCRIPT = "/home/somebody/script.py"

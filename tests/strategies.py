@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.model import Model
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
@@ -35,7 +36,6 @@ from firstgrad.record import (
     Memory,
     MemoryPoint,
     Mismatch,
-    Phase,
     PhaseRecord,
     Record,
     RewritePass,

@@ -21,8 +21,9 @@ from firstgrad.case import BackendName, Case
 from firstgrad.measuring.launch import conclude, make_task
 from firstgrad.measuring.private import PrivateCaches
 from firstgrad.measuring.session import Transcript, run_worker
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import HmmSpec, PoseSpec
-from firstgrad.record import Phase, Status, Verdict
+from firstgrad.record import Status, Verdict
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

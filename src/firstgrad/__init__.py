@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from firstgrad.fast.xla import Effort, fast_mode
     from firstgrad.measuring.launch import measure as measure_case
     from firstgrad.model import Model
+    from firstgrad.phase import Phase
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.graph import build_pose_model
     from firstgrad.pose.points import to_per_joint, to_vectorised
     from firstgrad.pose.spec import HmmSpec, PosePriors, PoseSpec
     from firstgrad.progress.compile_progress import compile_progress
-    from firstgrad.record import Phase, Record, Status, Verdict
+    from firstgrad.record import Record, Status, Verdict
     from firstgrad.store import Store
     from firstgrad.tracing.block import trace
 
@@ -36,7 +37,7 @@ _HOMES = {
     "FirstgradError": "errors",
     "HmmSpec": "pose.spec",
     "ModelError": "errors",
-    "Phase": "record",
+    "Phase": "phase",
     "PoseData": "pose.data",
     "PosePriors": "pose.spec",
     "PoseSpec": "pose.spec",

@@ -17,7 +17,8 @@ from firstgrad.case import Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
 from firstgrad.model import Model
-from firstgrad.record import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Doubt, Phase, Status
+from firstgrad.phase import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase
+from firstgrad.record import Doubt, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

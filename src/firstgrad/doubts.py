@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from firstgrad.record import Doubt, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Doubt, Status
 from firstgrad.units import MOST, clean_line, format_seconds
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from firstgrad.doubts import UNACCOUNTED_FRACTION
 from firstgrad.measuring.launch import measure, run_sample
 from firstgrad.measuring.private import PrivateCaches
 from firstgrad.model import Model
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.pose.spec import Formulation, HmmSpec, Likelihood, Missing, PoseSpec
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status, Verdict
+from firstgrad.record import Status, Verdict
 
 pytestmark = pytest.mark.compiles
 

@@ -16,8 +16,8 @@ from firstgrad.measuring.private import PrivateCaches
 from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.model import Model
 from firstgrad.observe.events import SpanKind, UnitKind
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.profiling import Profile
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase
 
 pytestmark = pytest.mark.compiles
 

@@ -10,7 +10,8 @@ import pytest
 from firstgrad import BackendName, Case, Model, measure_case
 from firstgrad.backends import draws
 from firstgrad.case import Sampler, Target
-from firstgrad.record import Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Status
 
 
 class Stats(dict):

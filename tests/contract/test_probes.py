@@ -19,8 +19,8 @@ from firstgrad.case import BackendName, Case
 from firstgrad.errors import UnavailableError
 from firstgrad.model import Model
 from firstgrad.observe.probes import FRAMES, PROBES, Probe, module_counts, pass_positions
+from firstgrad.phase import Phase
 from firstgrad.profiling.make import profile_case
-from firstgrad.record import Phase
 
 
 def installed(package: str) -> Version:

@@ -23,7 +23,8 @@ from builders import FIRSTGRAD, git
 from firstgrad.case import Scenario
 from firstgrad.errors import FirstgradError
 from firstgrad.model import Model
-from firstgrad.record import Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Status
 from firstgrad.store import Store
 from firstgrad.sweep import cluster as cluster_module
 from firstgrad.sweep.cluster import Certificates, DaskExecutor

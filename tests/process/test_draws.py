@@ -12,7 +12,8 @@ from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario
 from firstgrad.doubts import UNACCOUNTED_FRACTION, UNACCOUNTED_SECONDS
 from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
-from firstgrad.record import Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import Status, Verdict
 from firstgrad.sources import SAMPLERS
 from helpers import write_model
 

@@ -12,8 +12,9 @@ import pytest
 
 from firstgrad.case import BackendName, Case
 from firstgrad.model import Model
+from firstgrad.phase import Phase
 from firstgrad.profiling.make import profile_case
-from firstgrad.record import Phase, Status, Verdict
+from firstgrad.record import Status, Verdict
 
 pytestmark = [
     pytest.mark.compiles,

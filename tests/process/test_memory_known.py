@@ -15,7 +15,8 @@ import sys
 import pytest
 
 from firstgrad.measuring.launch import measure
-from firstgrad.record import Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Status
 from helpers import MIB, linux_only, make_case, write_model
 
 pytestmark = linux_only

@@ -11,7 +11,8 @@ import pytest
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
-from firstgrad.record import Doubt, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Doubt, Status
 
 pytestmark = [
     pytest.mark.compiles,

@@ -12,8 +12,9 @@ import pytest
 
 from firstgrad.case import Target
 from firstgrad.columns import metrics_of
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.plugins.pytest_benchmark import WorkerClock
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.record import Status
 from firstgrad.store import Store
 from helpers import write_model
 

@@ -20,7 +20,8 @@ from firstgrad.measuring.events import PhaseBegan
 from firstgrad.measuring.interpreter import Interpreter
 from firstgrad.measuring.launch import measure
 from firstgrad.model import Model
-from firstgrad.record import Doubt, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Doubt, Status
 from firstgrad.store import Store
 from helpers import MIB, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 

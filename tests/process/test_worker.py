@@ -11,7 +11,8 @@ import pytest
 from firstgrad.case import Scenario
 from firstgrad.measuring import session
 from firstgrad.measuring.launch import measure
-from firstgrad.record import FIRST_GRADIENT_PHASES, CacheUse, Phase, Status, Verdict
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
+from firstgrad.record import CacheUse, Status, Verdict
 from helpers import MIB, FakeClock, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
 
 pytestmark = linux_only

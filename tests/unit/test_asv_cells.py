@@ -10,20 +10,9 @@ import pytest
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
 from firstgrad.columns import METRICS, Unit, metric_named
+from firstgrad.phase import Phase
 from firstgrad.plugins.asv import AsvRun, CellFailedError, CellSample, take_sample
-from firstgrad.record import (
-    CacheUse,
-    Check,
-    Counts,
-    Doubt,
-    Failure,
-    Memory,
-    Mismatch,
-    Phase,
-    PhaseRecord,
-    Status,
-    Verdict,
-)
+from firstgrad.record import CacheUse, Check, Counts, Doubt, Failure, Memory, Mismatch, PhaseRecord, Status, Verdict
 from helpers import make_case, make_record
 
 ROOT = Path(__file__).parents[2]

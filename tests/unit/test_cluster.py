@@ -10,7 +10,8 @@ import pytest
 from firstgrad.codec import from_json, to_json
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measuring.environment import installed_version
-from firstgrad.record import SCHEMA_VERSION, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import SCHEMA_VERSION, Status
 from firstgrad.sweep import cluster, remote
 from firstgrad.sweep.cluster import Attempt, Certificates, DaskExecutor, Dispatch
 from firstgrad.sweep.plan import Job

@@ -15,6 +15,7 @@ from firstgrad.columns import AT_LEAST, FRAME_COLUMNS, METRICS, cells_of, parame
 from firstgrad.doubts import why_unusable
 from firstgrad.measuring import launch
 from firstgrad.model import Model, as_model, make_model
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.pose.spec import (
     Formulation,
     HmmAlgorithm,
@@ -26,7 +27,7 @@ from firstgrad.pose.spec import (
     Skeleton,
     WalkAxis,
 )
-from firstgrad.record import FIRST_GRADIENT_PHASES, Counts, Doubt, Failure, Memory, MemoryPoint, Phase, Status
+from firstgrad.record import Counts, Doubt, Failure, Memory, MemoryPoint, Status
 from helpers import make_case, make_environment, make_record
 from strategies import cases, environments, records
 

@@ -19,7 +19,8 @@ from firstgrad.comparing.judge import ComparisonVerdict, MetricNumbers, Threshol
 from firstgrad.comparing.noise import Noise
 from firstgrad.comparing.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.record import Check, Counts, Doubt, Failure, Memory, Mismatch, Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import Check, Counts, Doubt, Failure, Memory, Mismatch, Status, Verdict
 from helpers import COVERAGE, MIB, make_case, make_environment, make_record, seeds
 from strategies import records as random_records
 

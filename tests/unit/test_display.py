@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.live import Live
 
 from firstgrad.measuring.events import Finished, MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
-from firstgrad.record import Phase, PhaseRecord
+from firstgrad.phase import Phase
+from firstgrad.record import PhaseRecord
 from firstgrad.show import display
 from firstgrad.show.display import LOG_SECONDS, Progress, show_progress
 from helpers import MIB, FakeClock, make_record

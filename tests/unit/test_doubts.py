@@ -9,7 +9,8 @@ from hypothesis import given
 from builders import make_environment, make_record, phase
 from firstgrad.doubts import ADVICE, ENOUGH_DRAWS, FEW_EVALUATIONS, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import StoreError
-from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, GroupFiniteness, Phase, Slope, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, GroupFiniteness, Slope, Status, Verdict
 from firstgrad.store import export_jsonl, import_jsonl
 from strategies import records, with_clocks_that_agree
 

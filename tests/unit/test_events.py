@@ -15,7 +15,8 @@ from firstgrad.measuring.events import (
     read_event,
     write_event,
 )
-from firstgrad.record import Phase, PhaseRecord
+from firstgrad.phase import Phase
+from firstgrad.record import PhaseRecord
 from helpers import make_task
 from strategies import records, same
 

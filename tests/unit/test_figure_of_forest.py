@@ -9,7 +9,8 @@ from firstgrad.case import BackendName
 from firstgrad.comparing.comparison import compare
 from firstgrad.comparing.judge import Thresholds
 from firstgrad.model import Model
-from firstgrad.record import Failure, Memory, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Failure, Memory, Status
 from firstgrad.show.forest import forest_picture
 from helpers import MIB, make_case, make_environment, make_record
 

@@ -9,7 +9,8 @@ import pytest
 import builders
 from builders import MIB, make_case, make_record, memory
 from drawn import HOSTILE, HOSTILE_DRAWN, any_overlap, boxes_of_texts, line, saves_as_text, texts
-from firstgrad.record import Failure, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Failure, Status
 from firstgrad.show.memory import memory_picture
 from firstgrad.show.style import PHASE_COLOURS, save_picture
 

@@ -11,8 +11,9 @@ from drawn import HOSTILE, HOSTILE_DRAWN, saves_as_text, texts, ticks, title, wi
 from firstgrad.case import BackendName
 from firstgrad.model import Model
 from firstgrad.observe.events import Attribution
+from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.profiling.difference import find_difference
-from firstgrad.record import FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.record import Status
 from firstgrad.show.bars import (
     difference_picture,
     phases_picture,

@@ -26,9 +26,10 @@ from firstgrad.observe.compiles import WITHOUT_CACHE, CacheCounts, CompileKind, 
 from firstgrad.observe.events import CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.tracer import report_compiles
 from firstgrad.observe.units import NO_ENTRY
+from firstgrad.phase import Phase
 from firstgrad.plugins.asv import GradientBenchmarks
 from firstgrad.plugins.pytest_benchmark import bench, worker_clock
-from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, FirstDraw, Phase, Record, Verdict
+from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, FirstDraw, Record, Verdict
 from firstgrad.show.bars import phases_picture
 from firstgrad.show.overview import _tell_times, make_lines
 from firstgrad.show.records import record_parts, verdict_text

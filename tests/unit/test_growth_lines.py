@@ -14,8 +14,9 @@ from firstgrad.growth.contrasts import Contrast, find_contrasts
 from firstgrad.growth.law import GrowthLaw, GrowthVerdict
 from firstgrad.growth.lines import NODES, find_axes, find_growth, find_lines, name_lines
 from firstgrad.model import Model
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import Formulation, PoseSpec
-from firstgrad.record import Counts, Failure, Phase, PhaseRecord, Status
+from firstgrad.record import Counts, Failure, PhaseRecord, Status
 from firstgrad.show.growth import growth_pictures, ratio_pictures
 from planted_sweep import EXPONENT_K, FIXED_SECONDS, HMM_FACTOR, planted_record, planted_records
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from firstgrad.measuring.launch import TIMELINE_POINTS, conclude, summarise_memory, thin_timeline, with_tree_peaks
 from firstgrad.measuring.session import Transcript, TreeSample, read_sample
-from firstgrad.record import CacheUse, Doubt, Failure, Memory, MemoryPoint, Phase, PhaseRecord, Status
+from firstgrad.phase import Phase
+from firstgrad.record import CacheUse, Doubt, Failure, Memory, MemoryPoint, PhaseRecord, Status
 from helpers import MIB, make_case, make_environment, make_record, make_task
 
 ZERO = 1000.0

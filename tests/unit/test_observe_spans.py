@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from builders import phase
 from firstgrad.observe.events import SpanKind, TimeSpan
 from firstgrad.observe.spans import StretchRecorder, cut_spans, pass_spans, phase_finder, phase_spans, walk_stretches
-from firstgrad.record import Phase, RewritePass
+from firstgrad.phase import Phase
+from firstgrad.record import RewritePass
 from helpers import FakeClock
 
 

@@ -13,7 +13,8 @@ from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.events import Attribution, CacheMiss, NodeTypeCount, SpanKind, TimeSpan
 from firstgrad.observe.spans import Stretch, StretchRecorder, walk_stretches
 from firstgrad.observe.tracer import NO_IMPORT, THE_REST, Tracer, import_spans, sum_imports, watch_imports
-from firstgrad.record import Phase, RewritePass
+from firstgrad.phase import Phase
+from firstgrad.record import RewritePass
 from helpers import FakeClock
 
 PHASES = (phase("rewrite", 2.0, began=1.0),)

@@ -20,7 +20,7 @@ from firstgrad.observe.units import (
     value_names,
 )
 from firstgrad.observe.xla_modules import XlaModuleListener, XlaStep, gather_modules, outermost
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 from helpers import FakeClock
 
 LINKED = CompileFacts(phase_at=lambda _: Phase.LINK, groups={"level": "level"}, nodes=9)

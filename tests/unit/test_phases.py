@@ -8,7 +8,7 @@ import pytest
 from builders import phase
 from firstgrad.measuring.events import PhaseBegan, PhaseEnded
 from firstgrad.measuring.phases import HighWaterMark, PhaseTimer, tree_cpu_seconds
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 from helpers import MIB, FakeClock, linux_only
 
 

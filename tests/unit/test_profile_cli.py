@@ -16,11 +16,12 @@ from firstgrad.case import BackendName, Scenario
 from firstgrad.codec import from_json
 from firstgrad.model import as_model
 from firstgrad.observe.events import CacheMiss
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, PoseSpec
 from firstgrad.profiling import Profile, make
 from firstgrad.profiling.difference import ProfileDifference
 from firstgrad.profiling.make import PROFILES
-from firstgrad.record import Check, Phase, Status, Verdict
+from firstgrad.record import Check, Status, Verdict
 from firstgrad.show.profiles import profile_parts
 from firstgrad.show.result import print_parts
 from planted_profile import failed_profile, grown_profile, planted_profile, planted_sites, planted_unit

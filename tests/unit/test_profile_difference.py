@@ -13,10 +13,11 @@ from firstgrad.codec import from_json, to_json
 from firstgrad.columns import Unit
 from firstgrad.errors import ComparisonError
 from firstgrad.observe.events import Attribution, UnitKind
+from firstgrad.phase import Phase
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.profiling.difference import ChangeKind, ProfileDifference, find_difference, group_units, make_change
 from firstgrad.profiling.units import find_unit_shares, merge_patterns, normalise_name, share_of_phase
-from firstgrad.record import Doubt, Phase
+from firstgrad.record import Doubt
 from helpers import MIB, make_environment
 from planted_profile import DIGEST, failed_profile, grown_profile, planted_profile, planted_unit
 

@@ -19,7 +19,8 @@ from firstgrad.growth.series import (
     release_axis,
     tell_apart,
 )
-from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import CacheUse, Check, Doubt, Failure, HostFingerprint, Mismatch, Status, Verdict
 from helpers import make_case, make_environment, make_record
 
 FIRST_GRADIENT = metric_named("time_to_first_gradient")

@@ -16,7 +16,8 @@ from firstgrad.columns import cells_of
 from firstgrad.errors import SpecError
 from firstgrad.measuring.events import PhaseBegan
 from firstgrad.model import make_model
-from firstgrad.record import Doubt, Failure, Phase, Status
+from firstgrad.phase import Phase
+from firstgrad.record import Doubt, Failure, Status
 from firstgrad.show.display import SweepState, describe_plan, show_sweep, span
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of
 from firstgrad.sweep.local import check_cores

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 
 from firstgrad.codec import from_json, to_json
 from firstgrad.doubts import describe_mismatch, why_unusable
-from firstgrad.record import CacheUse, Check, Doubt, Failure, Mismatch, Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import CacheUse, Check, Doubt, Failure, Mismatch, Status, Verdict
 from helpers import make_record
 from strategies import records
 

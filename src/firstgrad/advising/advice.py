@@ -17,7 +17,8 @@ from firstgrad.comparing.ratio import PooledScatter, fit_ratio, pool_scatter
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
-from firstgrad.record import Doubt, Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:

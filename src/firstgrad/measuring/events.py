@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.case import Case
 from firstgrad.codec import DecodeError, from_json, to_json
 from firstgrad.observe.events import Attribution
-from firstgrad.record import Environment, Phase, PhaseRecord, Record
+from firstgrad.phase import Phase
+from firstgrad.record import Environment, PhaseRecord, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,8 @@ from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.compiles import CompileKind, CompileListener, CompilePhase, Purpose
 from firstgrad.observe.units import NO_ENTRY
-from firstgrad.record import FirstDraw, NeverKept, Phase
+from firstgrad.phase import Phase
+from firstgrad.record import FirstDraw, NeverKept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

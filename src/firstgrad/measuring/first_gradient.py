@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Hooks
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

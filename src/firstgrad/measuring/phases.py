@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from firstgrad.measuring.events import WorkerEvent
-    from firstgrad.record import Phase
+    from firstgrad.phase import Phase
 
 
 def tree_cpu_seconds(

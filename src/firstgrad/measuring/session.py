@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from firstgrad.measuring.interpreter import Interpreter
     from firstgrad.measuring.private import PrivateCaches
     from firstgrad.observe.events import Attribution
-    from firstgrad.record import Phase, PhaseRecord, Record
+    from firstgrad.phase import Phase
+    from firstgrad.record import PhaseRecord, Record
 
 _LISTEN_SECONDS = 0.2
 _STOP_SECONDS = 30.0

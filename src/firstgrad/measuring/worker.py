@@ -43,7 +43,8 @@ from firstgrad.measuring.verify import check_answers
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
-from firstgrad.record import Check, Counts, Failure, Memory, Phase, Record, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import Check, Counts, Failure, Memory, Record, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.calls import FunctionEvents
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.observe.units import CompileFacts
-    from firstgrad.record import Phase
+    from firstgrad.phase import Phase
 
 _MODULE, _COMPILER = "module", "compiler"
 _COMPILER_SPAN = "C++ compiler"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _TOOL_IDS = (3, 4, 2, 5, 0, 1)
 """In this order: 0, 1, 2 and 5 are by custom those of debuggers, coverage, profilers and optimisers."""
-_TIMED_AT_FIRST, _TIMED_LATER, _NOW_AND_THEN = 100, 16, 1024
+_TIMED_AT_FIRST, _NOW_AND_THEN = 100, 1024
+_A_TURN, _TIMED_OF_IT = 512, 32
+_UNTIMED_IN_A_ROW = 64  # after so many calls whose returns nobody needs, they are not told any more
 _PLACES = (sys.monitoring.events.PY_START, sys.monitoring.events.PY_RETURN)
 
 
@@ -203,9 +205,10 @@ class CountedCalls:
 
 
 class CallCounter:
-    """Counts each call of one method by its object, and times the first hundred and one of sixteen later ones.
+    """Counts each call of one method by its object, and times the first hundred and 32 of 512 later ones.
 
-    It costs a third of a microsecond a call, so it has a number of ``sys.monitoring`` of its own. The first call of an
+    It costs a fraction of a microsecond a call, so it has a number of ``sys.monitoring`` of its own, and hears returns
+    only while it times. The first call of an
     object isn't counted: `began` is told of it instead, with the object's key, and `ended` of what that returned.
     `now_and_then` is called every 1024 calls.
     """
@@ -225,12 +228,19 @@ class CallCounter:
         self._running: dict[int, tuple[CountedCalls | None, Any]] = {}
         """By the identity of a running call's frame: its count and when it began; of a first call, what is ended."""
         self._tool: int | None = None
+        self._untimed = 0  # in a row
+        self._hears_returns = False
 
     def attach(self) -> None:
         """Begin to count; raises `UnavailableError` where no number is free."""
         events = sys.monitoring.events
         self._tool = _claim((events.PY_START, self._on_start), (events.PY_RETURN, self._on_return))
-        sys.monitoring.set_local_events(self._tool, self._code, events.PY_START | events.PY_RETURN)
+        self._hear_returns(hears=True)
+
+    def _hear_returns(self, *, hears: bool) -> None:
+        if self._tool is not None:
+            events, self._hears_returns = sys.monitoring.events, hears
+            sys.monitoring.set_local_events(self._tool, self._code, events.PY_START | events.PY_RETURN * hears)
 
     def detach(self) -> None:
         """Count no more, and give the number back."""
@@ -283,16 +293,28 @@ class CallCounter:
         if known is None:
             return
         counted = known[0]
-        if place in self._new:
+        if self._new and place in self._new:
+            self._time()
             with suppress(Exception):  # the measured code must not see it
                 self._running[id(frame)] = None, self._began(self._new.pop(place), frame)
             return
-        counted.calls += 1
-        if counted.calls <= _TIMED_AT_FIRST or not counted.calls % _TIMED_LATER:
-            if not counted.calls % _NOW_AND_THEN:
+        counted.calls = calls = counted.calls + 1
+        if calls <= _TIMED_AT_FIRST or calls % _A_TURN < _TIMED_OF_IT:
+            if not calls % _NOW_AND_THEN:
                 with suppress(Exception):  # as above
                     self._now_and_then()
+            self._time()
             self._running[id(frame)] = counted, perf_counter()
+        elif self._hears_returns:
+            self._untimed += 1
+            if self._untimed >= _UNTIMED_IN_A_ROW and not self._running:
+                self._hear_returns(hears=False)
+
+    def _time(self) -> None:
+        """See to it that the return of the call that begins is heard."""
+        self._untimed = 0
+        if not self._hears_returns:
+            self._hear_returns(hears=True)
 
     def _on_return(self, _code: CodeType, _offset: int, _value: object) -> None:
         if self._running:

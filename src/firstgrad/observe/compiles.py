@@ -25,7 +25,7 @@ from firstgrad.observe.spans import Stretch, StretchRecorder
 from firstgrad.observe.stacks import CodeLine, StackFacts, read_stack
 from firstgrad.observe.units import NO_ENTRY, CompileFacts, order_units
 from firstgrad.observe.xla_modules import XlaStep, report_steps
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 
 
 class UnitKind(StrEnum):
@@ -17,7 +17,7 @@ class UnitKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """What a thread is doing. Wider than `firstgrad.record.Phase`: users also import, sample and wait."""
+    """What a thread is doing. Wider than `firstgrad.phase.Phase`: users also import, sample and wait."""
 
     IMPORT = "import"
     BUILD = "build"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.calls import FunctionEvents
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.observe.units import CompileFacts
-    from firstgrad.record import Phase
+    from firstgrad.phase import Phase
 
 COMPILE, _LOAD, _MISS, _SAVE = "compile", "load", "load missed", "save"
 _LOCALS = ".<locals>."

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
@@ -60,6 +59,8 @@ class Probe:
 
 
 def _release(place: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes 10 ms, and is for errors only
+
     package = place.partition(":")[0].partition(".")[0]
     try:
         return f"{package} {version(package)}"

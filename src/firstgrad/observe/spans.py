@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.observe.events import SpanKind, TimeSpan
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

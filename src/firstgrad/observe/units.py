@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from firstgrad.observe.calls import FunctionEvents
     from firstgrad.observe.events import Attribution, CompiledUnit
     from firstgrad.observe.spans import Stretch, StretchRecorder
-    from firstgrad.record import Phase
+    from firstgrad.phase import Phase
 
 MOST_MISSES = 20  # more units that no cache had are summed up: that is what an empty cache looks like
 NO_ENTRY = "the cache had no entry; the next process finds one"  # why a unit was missed that is kept from then on

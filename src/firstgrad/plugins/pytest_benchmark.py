@@ -14,7 +14,7 @@ from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
 from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import MISSING_KINDS, SpecError, StoreError
 from firstgrad.measuring.launch import measure
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 from firstgrad.store import Keeper
 from firstgrad.units import clean
 

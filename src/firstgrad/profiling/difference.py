@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from firstgrad.columns import Unit, first_metric
 from firstgrad.comparing.sides import find_differences
 from firstgrad.errors import ComparisonError
+from firstgrad.phase import Phase
 from firstgrad.profiling import Profile
 from firstgrad.profiling.units import PLACEHOLDER, code_bytes_of, normalise_name
-from firstgrad.record import Doubt, Phase
+from firstgrad.record import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from firstgrad.observe.events import CompiledUnit
+    from firstgrad.phase import Phase
     from firstgrad.profiling import Profile
-    from firstgrad.record import Phase
 
 PLACEHOLDER = "#"
 """What stands for a digest or a counter in a normalised name."""

@@ -11,9 +11,9 @@ from firstgrad.case import Target
 from firstgrad.columns import Unit
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
+from firstgrad.phase import Phase
 from firstgrad.profiling.difference import ChangeKind
 from firstgrad.profiling.units import merge_patterns
-from firstgrad.record import Phase
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.result import Picture
 from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS

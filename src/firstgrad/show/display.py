@@ -17,7 +17,7 @@ from rich.text import Text
 
 from firstgrad.doubts import why_unusable
 from firstgrad.measuring.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
-from firstgrad.record import FIRST_DRAW_PHASES, Phase
+from firstgrad.phase import FIRST_DRAW_PHASES, Phase
 from firstgrad.show.result import make_console
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from firstgrad.columns import Unit
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 from firstgrad.show.drawing import head_figure, new_panels, note, plot, scale_of, spread
 from firstgrad.show.result import Picture
 from firstgrad.show.style import PHASE_COLOURS

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.phase import Phase
 from firstgrad.profiling.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
 from firstgrad.profiling.units import find_unit_shares, merge_patterns, share_of_phase
-from firstgrad.record import Phase
 from firstgrad.show.records import record_parts
 from firstgrad.show.result import BLANK, Heading, Items, Style, Table, TableRow, Text, left, right
 from firstgrad.show.words import shorten, write_value

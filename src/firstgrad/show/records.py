@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
-from firstgrad.record import Phase, Status, Verdict
+from firstgrad.phase import Phase
+from firstgrad.record import Status, Verdict
 from firstgrad.show.result import (
     BLANK,
     Facts,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from firstgrad.record import Phase
+from firstgrad.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

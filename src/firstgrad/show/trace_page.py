@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from firstgrad.observe.compiles import CompilePhase
 from firstgrad.observe.events import SpanKind, TimeSpan
+from firstgrad.phase import Phase
 from firstgrad.profiling.trace import TraceFormat, Track, nest_spans, write_tracks
-from firstgrad.record import Phase
 from firstgrad.show.page import Markup, Page, Section, render_page
 from firstgrad.show.result import Facts, Fold, Items, Table, Text, left, right
 from firstgrad.show.style import PHASE_COLOURS

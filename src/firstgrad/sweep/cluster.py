@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from firstgrad.measuring.events import Event
-    from firstgrad.record import Phase
+    from firstgrad.phase import Phase
     from firstgrad.sweep.plan import Job
     from firstgrad.sweep.rounds import SweepEvent
     from firstgrad.sweep.workers import ClusterWorker
