@@ -136,11 +136,11 @@ class FunctionEvents:
         returned: Callable[[FrameType, Any], object] | None = None,
         unwound: Callable[[FrameType, BaseException], object] | None = None,
     ) -> None:
-        """Listen to one function written in Python, or to that of a frame.
+        """Listen to one function written in Python, to that of a frame, or to its code.
 
         All are called with its frame, `returned` with its value, and `unwound` with the exception, too.
         """
-        code = getattr(function, "f_code", None) or function.__code__
+        code = getattr(function, "f_code", None) or getattr(function, "__code__", function)
         self._watches.append(_Watch(code, started, returned, unwound, self._note))
 
     def __enter__(self) -> Self:

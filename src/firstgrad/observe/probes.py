@@ -22,7 +22,7 @@ from firstgrad.observe.events import Stage, UnitKind
 
 if TYPE_CHECKING:
     from collections.abc import Sized
-    from types import FrameType
+    from types import CodeType, FrameType
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,13 @@ MAKER_LINK = Probe(_COMPILES, tuple(f"{place}.create" for place in _MAKER), read
 FUNCTION_CALL = Probe("calls of compiled functions", tuple(f"{place}.__call__" for place in _FUNCTION), reads=("self",))
 FUNCTION_COPY = Probe("copies of compiled functions", tuple(f"{place}.copy" for place in _FUNCTION), reads=("self",))
 GRADIENT = Probe("seconds of the gradient's graph", ("pytensor.gradient:grad",))
+GRADIENT_STEPS = Probe("the user's lines of a gradient's nodes", ("pytensor.gradient:_populate_grad_dict",))
+CHANGE_OF_GRAPH = Probe(
+    "the user's lines of what rewrites make",
+    ("pytensor.graph.fg:FunctionGraph.change_node_input",),
+    reads=("self", "node", "i", "new_var"),
+)
+PYTENSOR_CONFIG = Probe("the user's lines of nodes that libraries make", ("pytensor:config",))
 JAX_LINKER = Probe("firstgrad.fast_mode()", ("pytensor.link.jax.linker:JAXLinker",))
 JAX_FUNCIFY = Probe("graphs as functions of JAX", ("pytensor.link.jax.dispatch:jax_funcify",))
 JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
@@ -233,6 +240,14 @@ def module_being_imported(frame: FrameType) -> tuple[Any, str]:
 def nutpie_chains(frame: FrameType) -> Any:
     """Read how far each of nutpie's chains is, from a frame of `NUTPIE_PROGRESS`."""
     return frame.f_locals["chain_progresses"]
+
+
+def gradient_step() -> CodeType:
+    """Take the code of the function within `GRADIENT_STEPS` that asks a node, its local `node`, for its part."""
+    for constant in GRADIENT_STEPS.find().__code__.co_consts:
+        if getattr(constant, "co_name", "") == "access_term_cache" and "node" in constant.co_varnames:
+            return constant  # type: ignore[no-any-return]  # what has a `co_name` is code
+    raise UnavailableError(f"{GRADIENT_STEPS.gives}: {GRADIENT_STEPS.places[0]} has no function access_term_cache")
 
 
 def cached_function(frame: FrameType) -> Any:

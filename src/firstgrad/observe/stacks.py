@@ -71,6 +71,19 @@ def is_users(file: str, module: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def is_users_file(file: str) -> bool:
+    """Whether code of this file is the user's own, where no module is known."""
+    return is_users(file, "__main__") and not is_of(file, *_LIBRARIES)
+
+
+@lru_cache(maxsize=4096)
+def is_of(file: str, *packages: str) -> bool:
+    """Whether a file is one of some packages' that are imported, wherever these are."""
+    places = (getattr(sys.modules.get(package), "__path__", ()) for package in packages)
+    return any(file.startswith(f"{folder}/") for folders in places for folder in folders)
+
+
+@lru_cache(maxsize=4096)
 def public_name(module: str, function: str) -> str:
     """Return the name by which users call a library's function; '' where they don't."""
     package = module.partition(".")[0]
