@@ -11,13 +11,14 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Self
 
 from firstgrad.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import CodeType, FrameType
+    from types import FrameType
 
 _TOOL_IDS = (3, 4, 2, 5, 0, 1)
 """In this order: 0, 1, 2 and 5 are by custom those of debuggers, coverage, profilers and optimisers."""
@@ -140,7 +141,8 @@ class FunctionEvents:
 
         All are called with its frame, `returned` with its value, and `unwound` with the exception, too.
         """
-        code = getattr(function, "f_code", None) or getattr(function, "__code__", function)
+        is_code = isinstance(function, CodeType)
+        code = function if is_code else getattr(function, "f_code", None) or function.__code__
         self._watches.append(_Watch(code, started, returned, unwound, self._note))
 
     def __enter__(self) -> Self:

@@ -26,7 +26,6 @@ FRAMES = 24
 """How many frames PyTensor is to keep: of the eight that it keeps by default, PyMC's own may take all."""
 _OWN = str(Path(__file__).parents[1])
 _POSE = str(Path(__file__).parents[1] / "pose")
-_DENSITY, _REWRITES = "pymc/model/core.py", "/pytensor/graph/rewriting/"
 _TERM = "_logprob"  # how PyMC ends the names of a log-density's terms, which begin with that of the value
 _SEVERAL = object()
 _MOST_REPLACED, _MOST_ORIGINS = 1000, 20
@@ -226,9 +225,7 @@ def users_frames(trace: Iterable[Frame]) -> tuple[CodeLine, ...]:
     lines = []
     for file, line, function, text in reversed(list(trace)):
         is_pose = file.startswith(_POSE)
-        if (file.startswith(_OWN) and not is_pose) or _REWRITES in file:
-            break
-        if function == "logp" and file.endswith(_DENSITY):
+        if (file.startswith(_OWN) and not is_pose) or probes.derives_graphs(file, function):
             break
         if is_pose or is_users_file(file):
             lines.append(CodeLine(file=file, line=line, function=function, text=text or ""))

@@ -399,6 +399,13 @@ def _imported_package(names: Locals) -> dict[str, Any]:
 
 _CORE, _MCMC, _JAX = "pymc/model/core.py", "pymc/sampling/mcmc.py", "pymc/sampling/jax.py"
 _NUTPIE = "nutpie/compile_pymc.py"
+
+
+def derives_graphs(file: str, function: str) -> bool:
+    """Whether a frame is of a rewrite or of ``Model.logp``: what is made there isn't of the line that called it."""
+    return "/pytensor/graph/rewriting/" in file or (function == "logp" and file.endswith(_CORE))
+
+
 _JITTED = KnownFrame(kind=UnitKind.JITTED_FUNCTION, stage=Stage.LINK, backend="numba", innermost=_jitted_function)
 _XLA = KnownFrame(kind=UnitKind.XLA_MODULE, stage=Stage.LINK, backend="jax")
 
