@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError
 from firstgrad.pose.spec import PARAMETERS, PoseSpec, Scalar, read_pose, write_pose
+from firstgrad.sources import split_reference
 from firstgrad.units import MOST_DIGITS, clean_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Model:
 
     reference: str
     """``pose``, ``path/file.py:function`` or ``package.module:function``; the function returns a ``pm.Model`` or a
-    pair ``(model, initial_point)``."""
+    pair ``(model, initial_point)``. Or ``path/script.py:variable``, a model that a script makes, ``path/script.py``
+    where it makes one; or ``live:NAME``, a model that this process has (`firstgrad.measure`)."""
     parameters: tuple[tuple[str, Scalar], ...] = ()
     """Keyword arguments of that function, sorted by name."""
 
@@ -46,11 +48,12 @@ class Model:
         for name, value in self.parameters:
             if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
                 raise SpecError("parameters", f"{name} has more than {MOST_DIGITS} digits. Give it as a text, or less")
-        place, colon, function = self.reference.rpartition(":")
-        if not (colon and place and function.isidentifier()):
+        place, name = split_reference(self.reference)
+        if not place or not (name.isidentifier() or place == self.reference):
             raise SpecError(
                 "model",
-                f"expected 'pose', 'path/file.py:function' or 'package.module:function', got {self.reference!r}",
+                "expected 'pose', 'path/file.py:function', 'path/script.py:variable', 'path/script.py' or "
+                f"'package.module:function', got {self.reference!r}",
             )
 
     @property

@@ -403,6 +403,7 @@ class Record:
     check: Check = Check(verdict=Verdict.UNCHECKED)
     failure: Failure | None = None
     doubts: tuple[Doubt, ...] = ()  # what may spoil this record
+    model_note: str = field(default="", metadata=LATER)  # how far a script was run for its model
     schema_version: int = SCHEMA_VERSION  # `SCHEMA_VERSION` of the writer
 
     def phase(self, phase: Phase) -> PhaseRecord | None:

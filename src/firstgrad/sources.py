@@ -27,6 +27,28 @@ _MAKERS = frozenset({"globals", "locals", "vars", "exec", "setattr", "modules", 
 _MOVERS = ("__path__", "meta_path", "sys.modules")
 """Where a package uses one of these, its modules may lie elsewhere."""
 _STANDARD_LIBRARY = Path(ast.__file__).parent
+LIVE = "live:"
+"""How the reference of a model begins that a Python process had and pickled; what follows is its name there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedModel:
+    """A live model as it is sent to a worker."""
+
+    digest: str  # of its graph, names and data
+    content: bytes
+
+
+HELD: dict[str, PackedModel] = {}
+"""The live models that can be measured now, by their references: those of this process, and in a worker its own."""
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return the file or module that a reference names, and the name within it; '' where it names none."""
+    if reference.endswith(".py"):  # a script that makes one model
+        return reference, ""
+    place, _, name = reference.rpartition(":")
+    return place, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +72,13 @@ def read_source(reference: str, folder: Path | None = None) -> ModelSource:
 
     Local is what lies beside the model's file, in the folder, or on Python's path outside of what is installed; imports
     are followed wherever they stand in a file. Data files, and modules that are imported by a computed name, aren't
-    seen; installed packages aren't read, but a package that the reference itself names is.
+    seen; installed packages aren't read, but a package that the reference itself names is. A live model is its own
+    source; '' where it is gone.
     """
+    if reference.startswith(LIVE):
+        return ModelSource(digest=HELD[reference].digest if reference in HELD else "")
     try:
-        files = _find_files(reference.rpartition(":")[0], folder)
+        files = _find_files(split_reference(reference)[0], folder)
         versions = {name: _read(*_version(path)) for name, path in files.items()}
         newest = max((path.stat().st_mtime for path in files.values()), default=None)
     except OSError:
@@ -74,8 +99,16 @@ def check_reference(reference: str, folder: Path | None = None) -> None:
     come from ``import *``, a module's ``__getattr__`` or `globals()`. Raises SpecError naming what is missing, and what
     is there.
     """
-    place, _, name = reference.rpartition(":")
+    place, name = split_reference(reference)
     if not place:
+        return
+    if reference.startswith(LIVE):
+        if reference not in HELD:
+            raise SpecError(
+                "MODEL",
+                f"{reference} was a live model of a Python process, which alone can measure it. There: "
+                "firstgrad.measure(model); for later, write a function that makes it, and give file.py:function",
+            )
         return
     here = (folder or Path.cwd()).absolute()
     try:
@@ -98,10 +131,63 @@ def _check_place(place: str, name: str, here: Path, *, is_elsewhere: bool) -> No
             _refuse_module(place, here, located)
             return
         path = located[place]
-    names = _top_level_names(path)
+    if not name:
+        _check_script(path, place)
+        return
+    names = top_level_names(path)
     if names is not None and name not in names:
         there = ", ".join(sorted(one for one, is_callable in names.items() if is_callable and not one.startswith("_")))
-        raise SpecError("MODEL", f"{place} has no function {name!r}. It has: {there or 'none'}")
+        within = f". Is it made within a function? Then {place} alone does, if it makes one model"
+        is_within = place.endswith(".py") and name in path.read_text(errors="replace")
+        raise SpecError("MODEL", f"{place} has no function {name!r}. It has: {there or 'none'}{within * is_within}")
+
+
+def _check_script(path: Path, place: str) -> None:
+    """Refuse a script that makes more than one model, as far as its text tells."""
+    try:
+        models = _list_models(ast.parse(path.read_bytes()))
+    except (SyntaxError, ValueError):
+        return  # running it says so
+    if len(models) > 1:
+        ways = ", ".join(f"{place}:{name} (line {line})" for line, name in models.items())
+        raise SpecError("MODEL", f"{place} makes {len(models)} models. Name one: {ways}")
+
+
+def _list_models(module: ast.Module) -> dict[int, str]:
+    """List the variables of a script's top level that are given a model, by line; of functions their first level."""
+    makers = {
+        one.name
+        for one in module.body
+        if isinstance(one, ast.FunctionDef) and any(_is_made(node, {"Model"}) for node in ast.walk(one))
+    }
+    models: dict[int, str] = {}
+    for statement in top_level(module):
+        if isinstance(statement, ast.Assign) and _is_made(statement.value, makers | {"Model"}):
+            models.update((statement.lineno, one.id) for one in statement.targets if isinstance(one, ast.Name))
+        elif isinstance(statement, ast.With):
+            entered = [item for item in statement.items if _is_made(item.context_expr, {"Model"})]
+            models.update((statement.lineno, getattr(item.optional_vars, "id", "")) for item in entered)
+    return models
+
+
+def _is_made(node: ast.AST, makers: set[str]) -> bool:
+    return isinstance(node, ast.Call) and called_name(node) in makers
+
+
+def called_name(call: ast.Call) -> str:
+    """Return the last name of what a call calls."""
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
+
+
+def top_level(module: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a script's top level; those below ``if __name__ == "__main__":`` are of it, too."""
+    for statement in module.body:
+        if isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.test, ast.Compare):
+            words = [getattr(one, "id", getattr(one, "value", "")) for one in ast.walk(statement.test)]
+            if "__name__" in words and "__main__" in words:
+                yield from statement.body
+                continue
+        yield statement
 
 
 def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:
@@ -117,7 +203,7 @@ def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:
         raise SpecError("MODEL", f"no module {place} (looked from {folder})")
 
 
-def _top_level_names(path: Path) -> dict[str, bool] | None:
+def top_level_names(path: Path) -> dict[str, bool] | None:
     """Return the names that a module binds, and whether they look like functions; none where that can't be told."""
     try:
         module = ast.parse(path.read_bytes())

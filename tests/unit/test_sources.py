@@ -7,7 +7,7 @@ import os
 import pytest
 
 from firstgrad.errors import SpecError
-from firstgrad.sources import ModelSource, check_reference, read_source
+from firstgrad.sources import HELD, ModelSource, PackedModel, check_reference, read_source
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_name_that_may_be_there_passes(write, text, name):
         ("absent.models:build", r"no module absent\.models \(looked"),
         ("package.absent:build", r"no module package\.absent"),
         ("model.py:build", r"model\.py has no function 'build'\. It has: another, make"),
-        ("model.py:hidden", r"model\.py has no function 'hidden'"),
+        ("model.py:hidden", r"model\.py has no function 'hidden'.*within a function\? Then model\.py alone does"),
         ("package.models:build", r"package\.models has no function 'build'\. It has: none"),
         (f"{'9' * 5000}.py:build", r"nothing can be found under such a name \(File name too long\): 99"),
         (f"{'9' * 5000}.x:build", r"nothing can be found under such a name"),
@@ -171,6 +171,37 @@ def test_what_is_not_there_is_wrong_use(write, reference, message):
     )
     with pytest.raises(SpecError, match=f"MODEL: {message}"):
         check_reference(reference)
+
+
+def test_a_script_that_makes_several_models_is_wrong_use_without_a_name(write):
+    text = """
+def build(n):
+    with pm.Model() as model: ...
+    return model
+
+with pm.Model(coords={}) as first:
+    with pm.Model(name="part"): ...
+if __name__ == "__main__":
+    second = build(2)
+"""
+    write({"one": text.partition("if ")[0], "two": text, "same": "m = pm.Model()\nm = pm.Model()", "broken": "if :"})
+    for reference in ("one.py", "two.py:second", "two.py:build", "broken.py"):
+        check_reference(reference)
+    with pytest.raises(
+        SpecError, match=r"two\.py makes 2 models\. Name one: two\.py:first \(line 6\), two\.py:second \(line 9"
+    ):
+        check_reference("two.py")
+    with pytest.raises(SpecError, match=r"same\.py makes 2 models"):
+        check_reference("same.py")
+
+
+def test_a_live_model_is_there_as_long_as_it_is_held(monkeypatch):
+    assert read_source("live:mine").digest == ""
+    with pytest.raises(SpecError, match="live:mine was a live model of a Python process"):
+        check_reference("live:mine")
+    monkeypatch.setitem(HELD, "live:mine", PackedModel(digest="12ab", content=b""))
+    check_reference("live:mine")
+    assert read_source("live:mine").digest == "12ab"
 
 
 def test_a_module_that_its_package_may_find_elsewhere_passes(write):

@@ -135,7 +135,9 @@ def test_a_script_that_ends_its_process_is_refused_with_a_way_out(tmp_path):
 def test_a_missing_function_is_answered_with_those_that_are_there(tmp_path):
     reference = written(tmp_path, "import os\nx = 1\ndef make(): ...\ndef another(): ...\ndef _hidden(): ...\n")
     assert refusal(reference) == f"{tmp_path}/model.py has no function 'build'. It has: another, make"
-    assert refusal(written(tmp_path, "build = 1")) == f"{tmp_path}/model.py has no function 'build'. It has: none"
+    assert (
+        refusal(written(tmp_path, "def _build(): ...")) == f"{tmp_path}/model.py has no function 'build'. It has: none"
+    )
 
 
 def test_what_a_factory_raises_is_named():

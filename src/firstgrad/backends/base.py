@@ -69,6 +69,7 @@ class BuiltModel:
     initial: Point | None  # the start point, where the factory gave one
     is_own: bool = False  # whether it is the user's own model
     oracle: Oracle | None = None
+    note: str = ""  # how far a script was run, where the model is a script's
 
 
 @dataclass(frozen=True, slots=True)

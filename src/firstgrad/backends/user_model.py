@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from firstgrad.backends.base import BuiltModel, OracleAnswer
+from firstgrad.backends.live import explain_wrapped, is_model, unpack
+from firstgrad.backends.script import ScriptModel, run_script
 from firstgrad.errors import ModelError, UnknownModelError
-from firstgrad.sources import MEASURED
+from firstgrad.sources import HELD, MEASURED, split_reference, top_level_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +38,9 @@ class UserModel:
 
     model: Model
     factory: Callable[..., Any]
+    """Of a model that is there already: what returns it."""
     oracle: Callable[..., Any] | None = None
+    note: str = ""  # how far a script was run
 
     def build(self) -> BuiltModel:
         """Call the function and check what it returns: a model, or a pair ``(model, initial_point)``."""
@@ -44,10 +48,10 @@ class UserModel:
         with _explaining(reference):
             result = self.factory(**arguments)
         model, initial = result if isinstance(result, tuple) and len(result) == _PAIR else (result, None)
-        if not (hasattr(model, "free_RVs") and hasattr(model, "compile_fn")):
+        if not is_model(model):
             raise ModelError(
                 f"{reference} returned {type(result).__name__}; it must return a pm.Model or a pair "
-                "(model, initial_point)"
+                f"(model, initial_point){explain_wrapped(model)}"
             )
         if not model.free_RVs:
             raise ModelError(f"{reference} returned a model with no free variable: nothing to differentiate")
@@ -57,13 +61,15 @@ class UserModel:
                 "value name, such as model.initial_point() returns"
             )
         oracle = self._ask_oracle if self.oracle is not None else None
-        return BuiltModel(model, dict(initial) if initial is not None else None, is_own=True, oracle=oracle)
+        return BuiltModel(
+            model, dict(initial) if initial is not None else None, is_own=True, oracle=oracle, note=self.note
+        )
 
     def _ask_oracle(self, point: Point) -> OracleAnswer:
         """Give the file's oracle all parameters, defaults included, and a point of its own to keep."""
         import numpy as np
 
-        place = self.model.reference.rpartition(":")[0]
+        place, _ = split_reference(self.model.reference)
         parameters = _defaults(self.factory) | fit_arguments(self.factory, self.model)
         with _explaining(f"the oracle of {place}"):
             result = self.oracle(parameters, {name: np.array(value) for name, value in point.items()})  # type: ignore[misc]  # asked only where there is one
@@ -81,14 +87,39 @@ class UserModel:
 
 
 def load_user_model(model: Model) -> UserModel:
-    """Import the file or module that a reference names, and find its function, and its oracle if it has one."""
-    place, _, name = model.reference.rpartition(":")
-    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    """Find what a reference names: a live model, a script's, or the function of a file or module, and its oracle."""
+    reference, (place, name) = model.reference, split_reference(model.reference)
+    if reference in HELD:
+        live = unpack(HELD[reference].content, reference)
+        return UserModel(model, lambda: live)
+    is_file = place.endswith(".py")
+    if is_file and (not name or _is_variable(Path(place), name)):
+        script = _run_script(Path(place), name)
+        if is_model(script.value):
+            return UserModel(model, lambda: script.value, note=script.note)
+        if not callable(script.value):
+            kind = type(script.value).__name__
+            raise ModelError(f"{reference} is a {kind}, not a pm.Model{explain_wrapped(script.value)}")
+    module = _load_file(Path(place)) if is_file else _load_module(place)
     factory, oracle = getattr(module, name, None), getattr(module, "oracle", None)
+    if is_model(factory):
+        return UserModel(model, lambda: factory)
     if not callable(factory):
         there = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
         raise UnknownModelError(f"{place} has no function {name!r}. It has: {', '.join(there) or 'none'}")
     return UserModel(model, factory, oracle if callable(oracle) and oracle is not factory else None)
+
+
+def _is_variable(path: Path, name: str) -> bool:
+    names = top_level_names(path) if path.is_file() else None
+    return names is not None and names.get(name) is False
+
+
+def _run_script(path: Path, name: str) -> ScriptModel:
+    if not path.is_file():
+        raise UnknownModelError(f"no file {path} (looked from {Path.cwd()})")
+    _look_into(path.parent.resolve())
+    return run_script(path, name)
 
 
 def require_continuous(model: Any, reference: str) -> None:

@@ -28,7 +28,10 @@ MEASURE = "The measurement"
 
 _Model = Annotated[
     str,
-    typer.Argument(help="pose, or your own: path/file.py:function or package.module:function.", metavar="[MODEL]"),
+    typer.Argument(
+        help="pose, or your own: file.py:function, script.py:variable, script.py, package.module:function.",
+        metavar="[MODEL]",
+    ),
 ]
 _OPTIONS = {name: parameter for name, parameter in PARAMETERS.items() if parameter.text}
 

@@ -109,6 +109,7 @@ def _parts(run: SamplingRun) -> Iterator[Part]:
         f"{_title(run.case, plan)}, {run.case.scenario}, "
         f"{format_count(plan.chains, 'chain')} of {plan.tune} + {plan.draws} draws"
     )
+    yield from [Text(run.model_note)] * bool(run.model_note)
     if run.stages:
         yield _stage_table(run)
     if run.tuning is not None or run.drawing is not None:

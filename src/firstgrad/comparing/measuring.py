@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from firstgrad.comparing.places import SidePlace, make_ready
 from firstgrad.errors import SpecError, StoreError
 from firstgrad.record import Doubt
-from firstgrad.sources import check_reference, read_source
+from firstgrad.sources import check_reference, read_source, split_reference
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def measure_sides(
     if store == "none":
         raise SpecError("--store", "what is measured is kept, so that it can be judged again: give a file or a URL")
     for request, case in zip(requests, cases, strict=True):
-        place = Path(case.model.reference.rpartition(":")[0])
+        place = Path(split_reference(case.model.reference)[0])
         if request.place is SidePlace.COMMIT and place.is_absolute():
             raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from this folder")
     name = label or datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")

@@ -34,6 +34,8 @@ class Task:
     """Whether to switch instruments on and tell where the time went."""
     allocations_file: str = ""
     """Where memray writes what the compile allocated; '' for no such thing."""
+    live_file: str = ""
+    """Where the pickled model of a reference ``live:NAME`` is; '' for any other reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from firstgrad.case import Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
-from firstgrad.errors import FirstgradError
+from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measuring.environment import (
     describe_environment,
     is_same_version,
@@ -26,7 +26,7 @@ from firstgrad.measuring.events import Task
 from firstgrad.measuring.private import PrivateCaches
 from firstgrad.measuring.session import Transcript, run_worker
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
-from firstgrad.sources import SAMPLERS, read_source
+from firstgrad.sources import HELD, LIVE, SAMPLERS, check_reference, read_source
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: 
     else:
         environment = describe_environment(threads=threads, label=label, packages=packages)
     source = read_source(case.model.reference, interpreter.folder if interpreter else None)
+    live_file = _put_live_model(case, private, interpreter)
     return Task(
         case=case,
         record_id=uuid.uuid4().hex,
@@ -182,7 +183,25 @@ def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: 
         environment=replace(environment, source_digest=source.digest),
         cache_folder=str(private.caches),
         packages=tuple((package.name, package.folder) for package in packages),
+        live_file=live_file,
     )
+
+
+def _put_live_model(case: Case, private: PrivateCaches, interpreter: Interpreter | None) -> str:
+    """Write a live model where its worker finds it; '' for any other model."""
+    reference = case.model.reference
+    if not reference.startswith(LIVE):
+        return ""
+    check_reference(reference)
+    if interpreter is not None:
+        raise SpecError(
+            "model",
+            f"{reference} is a live model, which only this Python can measure. For another one write a "
+            "function that makes it, and give file.py:function",
+        )
+    file = private.folder / "model.live"
+    file.write_bytes(HELD[reference].content)
+    return str(file)
 
 
 def conclude(task: Task, transcript: Transcript) -> Record:

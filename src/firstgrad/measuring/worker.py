@@ -45,6 +45,7 @@ from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
 from firstgrad.phase import Phase
 from firstgrad.record import Check, Counts, Failure, Memory, Record, Status, Verdict
+from firstgrad.sources import HELD, PackedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,6 +138,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         record = _tell_gradient(base, backend, first, timer)
     record = replace(
         record,
+        model_note=first.built.note,
         gc_seconds=first.gc_seconds,
         instructions=first.spent.instructions,
         # The peaks are the parent's to fill in: it has what the watcher saw.
@@ -343,6 +345,9 @@ def open_pipes[T: Task](kind: type[T]) -> tuple[T, Callable[[object], None]]:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with os.fdopen(task_fd, "rb") as tasks:
         task = from_json(tasks.read(), kind)
+    if task.live_file:
+        content = Path(task.live_file).read_bytes()
+        HELD[task.case.model.reference] = PackedModel(digest=task.environment.source_digest, content=content)
     writing = threading.Lock()
 
     def emit(event: object) -> None:

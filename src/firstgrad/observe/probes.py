@@ -213,7 +213,58 @@ SAMPLERS = {
 }
 """The functions in which a sampler draws, when all is compiled but what is compiled at its first call."""
 
+_DISPATCH = "densities and implementations of one's own classes"
+DISPATCHERS = {
+    name: Probe(_DISPATCH, places, since=since)
+    for name, places, since in (
+        ("logprob", ("pymc.logprob.abstract:_logprob",), ""),
+        ("logcdf", ("pymc.logprob.abstract:_logcdf",), ""),
+        ("logccdf", ("pymc.logprob.abstract:_logccdf",), "pymc 6"),
+        ("icdf", ("pymc.logprob.abstract:_icdf",), ""),
+        ("support_point", ("pymc.distributions.distribution:_support_point",), ""),
+        ("size", ("pymc.distributions.shape_utils:_change_dist_size",), ""),
+        ("transform", ("pymc.distributions.transforms:_default_transform",), ""),
+        ("vectorize", ("pytensor.graph.replace:_vectorize_node",), ""),
+        ("jax", ("pytensor.link.jax.dispatch.basic:jax_funcify",), ""),
+        ("numba", ("pytensor.link.numba.dispatch.basic:numba_funcify",), ""),
+        ("numba key", ("pytensor.link.numba.dispatch.basic:numba_funcify_and_cache_key",), "pytensor 3"),
+        ("numba default key", ("pytensor.link.numba.dispatch.basic:numba_funcify_default_op_cache_key",), "pytensor 3"),
+    )
+}
+"""Functions with a version for each class, which whoever writes a distribution or an operation registers."""
+
+_MODELS = "models that a script makes"
+MODEL_INIT = Probe(_MODELS, ("pymc:Model.__init__",), reads=("self",))
+CONSUMERS = {
+    name: Probe(_MODELS, places)
+    for name, places in {
+        "pm.sample": ("pymc:sample",),
+        "pm.sample_smc": ("pymc:sample_smc",),
+        "pm.sample_prior_predictive": ("pymc:sample_prior_predictive",),
+        "pm.sample_posterior_predictive": ("pymc:sample_posterior_predictive",),
+        "pm.fit": ("pymc:fit",),
+        "pm.find_MAP": ("pymc:find_MAP",),
+        "pm.sampling.jax": ("pymc.sampling.jax:sample_jax_nuts", "pymc.sampling.jax:sample_numpyro_nuts"),
+        "nutpie.compile_pymc_model": ("nutpie:compile_pymc_model",),
+        "pymc_extras.fit": ("pymc_extras:fit",),
+        "Model.compile_fn": ("pymc:Model.compile_fn",),
+        "Model.compile_logp": ("pymc:Model.compile_logp",),
+        "Model.compile_dlogp": ("pymc:Model.compile_dlogp",),
+        "Model.compile_d2logp": ("pymc:Model.compile_d2logp",),
+        "Model.logp_dlogp_function": ("pymc:Model.logp_dlogp_function",),
+        "Model.point_logps": ("pymc:Model.point_logps",),
+        "Model.debug": ("pymc:Model.debug",),
+        "Model.profile": ("pymc:Model.profile",),
+    }.items()
+}
+"""What a script makes a model for, as people call it."""
+
 PROBES: dict[str, Probe] = {name: value for name, value in globals().items() if isinstance(value, Probe)}
+PROBES |= {
+    f"{kind} {name}": probe
+    for kind, table in (("of", DISPATCHERS), ("calls", CONSUMERS))
+    for name, probe in table.items()
+}
 """All of them, by name."""
 
 NUMBA_COMPILE = "numba:compile"

@@ -23,6 +23,7 @@ from firstgrad.doubts import why_unusable
 from firstgrad.errors import MISSING_KINDS, FirstgradError, StoreError
 from firstgrad.model import Model
 from firstgrad.record import Status
+from firstgrad.sources import split_reference
 from firstgrad.units import clean
 
 if TYPE_CHECKING:
@@ -275,8 +276,7 @@ class AsvRun:
 
     def reference(self, model: str) -> str:
         """Complete a model's reference: files are seen from the folder of the asv configuration."""
-        place, _, function = model.rpartition(":")
-        return f"{self.folder.absolute() / place}:{function}" if place.endswith(".py") else model
+        return str(self.folder.absolute() / model) if split_reference(model)[0].endswith(".py") else model
 
     def folder_for_filled(self, case_id: str) -> Path | None:
         """Find where this run of asv keeps the filled cache of a case: its rounds then fill it once, not each time.

@@ -135,6 +135,7 @@ class SamplingRun:
     suspended_seconds: float = 0.0  # how long its processes stood still, as in `firstgrad.record.Record`
     failed_stage: SamplingStage | None = None
     failure: Failure | None = None
+    model_note: str = ""  # how far a script was run for its model
     schema_version: int = SCHEMA_VERSION  # of the records' classes, which are within
 
     def seconds(self, *stages: SamplingStage) -> float:

@@ -81,6 +81,7 @@ def _sample(task: SamplingTask, watch: SamplerWatch, run: SamplingRun) -> Sampli
     caches.begin()
     clock.begin(SamplingStage.BUILD)
     problem = build()
+    run = replace(run, model_note=problem.note)
     clock.begin(SamplingStage.COMPILE)
     unsure_seconds = SAMPLERS[task.plan.sampler](backend, problem, watch)
     clock.end()

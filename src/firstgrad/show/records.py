@@ -41,13 +41,19 @@ _MOST_OF_IT = 0.5
 
 def record_parts(record: Record) -> Iterator[Part]:
     """Yield one record's phases, memory, evaluation, caches, verdict and doubts."""
-    yield Heading(str(record.case))
+    yield from _title_parts(record)
     if record.phases:
         yield _phase_table(record)
     yield Facts(tuple(_facts(record)))
     yield from failure_parts(record)
     yield Items([f"doubt: {ADVICE[doubt]}" for doubt in record.doubts], Style.DOUBT)
     yield BLANK
+
+
+def _title_parts(record: Record) -> Iterator[Part]:
+    """Yield the case, and how far a script was run for its model."""
+    yield Heading(str(record.case))
+    yield from [Text(record.model_note)] * bool(record.model_note)
 
 
 def failure_parts(record: Record) -> Iterator[Part]:
@@ -93,7 +99,7 @@ def _what(record: Record) -> str:
 
 def check_parts(record: Record) -> Iterator[Part]:
     """Yield the verdict and the groups that are not finite."""
-    yield Heading(str(record.case))
+    yield from _title_parts(record)
     yield Text(f"log-density at the start point: {record.check.logp!r}")
     yield Text(verdict_text(record))
     yield from not_finite_parts(record.check.finiteness)
