@@ -1,0 +1,1 @@
+"""How often `firstgrad lint` tells something that one would not tell a colleague."""

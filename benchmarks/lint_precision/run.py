@@ -1,0 +1,196 @@
+"""Lint every example and the catalogue of models here: ``python -m benchmarks.lint_precision.run``.
+
+One process, no compiler: every model is built, must have a finite log-density at its start point, and is looked at. All
+findings go to ``docs/data/lint-precision.json``; ``verdicts.toml`` has, of each, whether one would tell it a colleague,
+judged by hand, and what lint should have said and didn't. ``--only-page`` looks at nothing and writes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import itertools
+import json
+import sys
+import time
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.markers import write_between_markers
+from firstgrad.store.files import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+DATA = ROOT / "docs" / "data" / "lint-precision.json"
+PAGE = ROOT / "docs" / "findings.md"
+VERDICTS = HERE / "verdicts.toml"
+CATALOGUE = ("regression", "hierarchical", "time", "processes", "first_tries")
+SIDES = ("cured", "dense", "discrete", "frozen", "imputed", "centered")
+"""Parameters of examples that choose between two ways of writing a model: both are looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A model to look at."""
+
+    name: str  # cases/own_op cured=True
+    build: Callable[[], Any]
+
+
+def entries() -> Iterator[Entry]:
+    """List every model: the examples with both of their sides, and the catalogue."""
+    for path in sorted((ROOT / "examples").glob("[cm]*/*.py")):
+        spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        parameters = inspect.signature(module.build).parameters
+        sides = [name for name in SIDES if name in parameters]
+        for values in itertools.product((False, True), repeat=len(sides)):
+            chosen = dict(zip(sides, values, strict=True))
+            given = [f"{name}={value}" for name, value in chosen.items() if value is not parameters[name].default]
+            name = " ".join([f"{path.parent.name}/{path.stem}", *given])
+            yield Entry(name=name, build=lambda build=module.build, chosen=chosen: build(**chosen))  # type: ignore[misc]
+    for theme in CATALOGUE:
+        module = importlib.import_module(f"benchmarks.lint_precision.models_{theme}")
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+                yield Entry(name=f"{theme}/{name}", build=function)
+
+
+def look(entry: Entry) -> dict[str, Any]:
+    """Build a model, evaluate it at its start point, and lint it."""
+    from firstgrad.linting.engine import lint_model
+    from firstgrad.observe.lines import deep_traces
+
+    began = time.perf_counter()
+    with deep_traces():
+        model = entry.build()
+        built = time.perf_counter()
+        report = lint_model(model, name=entry.name)
+    findings = [
+        {
+            "name": str(finding.name),
+            "harm": str(finding.harm),
+            "is_hint": finding.is_hint,
+            "line": finding.lines[0].text.strip() if finding.lines else "",
+            "number": finding.lines[0].line if finding.lines else 0,
+            "variables": list(finding.variables),
+            "count": finding.count,
+            "fact": finding.fact,
+            "instead": finding.instead,
+        }
+        for finding in report.findings
+    ]
+    return {
+        "model": entry.name,
+        "nodes": report.nodes,
+        "build_seconds": round(built - began, 2),
+        "lint_seconds": round(report.seconds, 2),
+        "logp": round(log_density(model), 6),
+        "skipped": [f"{one.rule}: {one.reason}" for one in report.skipped],
+        "findings": findings,
+    }
+
+
+def log_density(model: Any) -> float:
+    """Evaluate the log-density at the start point, by PyTensor's interpreter."""
+    import numpy as np
+    import pytensor
+    from pytensor.compile.mode import Mode
+
+    mode = Mode("py", None)
+    with pytensor.config.change_flags(cxx="", mode=mode), np.errstate(all="ignore"):
+        point = model.initial_point()
+        terms = [term.sum() for term in model.logp(sum=False)]
+        values = pytensor.function(model.value_vars, terms, mode=mode, on_unused_input="ignore")(**point)
+    return float(sum(values))
+
+
+def read_verdicts() -> tuple[dict[tuple[str, str, str], dict[str, Any]], list[dict[str, Any]]]:
+    """Read what was judged by hand: of each finding, and what is missed."""
+    document = tomllib.loads(VERDICTS.read_text())
+    judged = {(one["model"], one["finding"], one.get("line", "")): one for one in document.get("verdict", [])}
+    return judged, document.get("missed", [])
+
+
+def judge(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]:
+    """Give every finding its verdict, or none: by its line where several have one name."""
+    judged, _ = read_verdicts()
+    found = []
+    for row in rows:
+        for finding in row["findings"]:
+            key = row["model"], finding["name"]
+            found.append((row, finding, judged.get((*key, finding["line"])) or judged.get((*key, ""))))
+    return found
+
+
+def page() -> str:
+    """Write the table: what was found, how much of it is worth telling, what is missed."""
+    document = json.loads(DATA.read_text())
+    rows = document["models"]
+    found, (_, missed) = judge(rows), read_verdicts()
+    useful = sum(verdict is not None and verdict["tell"] for _, _, verdict in found)
+    longest = max(rows, key=lambda row: row["lint_seconds"])
+    lines = [
+        f"{len(rows)} models, {sum(not row['findings'] for row in rows)} of them without a finding; {len(found)} "
+        f"findings, of which {len(found) - useful} would not be told a colleague; {len(missed)} missed. Looking took "
+        f"{sum(row['lint_seconds'] for row in rows):.1f} s in all, at most {longest['lint_seconds']:.2f} s "
+        f"({longest['model']}, {longest['nodes']:,} nodes). {document['with']}.",
+        "",
+        "| model | finding | line or variables | worth telling? |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row, finding, verdict in found:
+        where = f"`{finding['line']}`" if finding["line"] else ", ".join(finding["variables"])
+        told = "not judged" if verdict is None else "yes" if verdict["tell"] else f"no: {verdict['why']}"
+        cells = (row["model"], finding["name"], where.replace("|", "\\|"), told)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {one['model']} | *missed*: {one['finding']} | | {one['why']} |" for one in missed]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Look at all of them, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="models with this in their names; nothing is written")
+    parser.add_argument("--only-page", action="store_true", help="look at nothing: write the table from what is stored")
+    given = parser.parse_args()
+    if not given.only_page:
+        rows = []
+        for entry in entries():
+            if given.only in entry.name:
+                try:
+                    rows.append(look(entry))
+                except Exception as error:  # noqa: BLE001 - one broken model must not end the others
+                    print(f"{entry.name}: {type(error).__name__}: {error}", flush=True)
+                    continue
+                _tell(rows[-1])
+        print(Counter(finding["name"] for row in rows for finding in row["findings"]))
+        if given.only:
+            return
+        packages = ", ".join(f"{name} {version(name)}" for name in ("pymc", "pytensor", "jax", "numba"))
+        write_file(DATA, f"{json.dumps({'with': packages, 'models': rows}, indent=1)}\n".encode())
+    write_between_markers(PAGE, "lint-precision", page())
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(f"{row['model']}: {row['nodes']} nodes, {row['lint_seconds']} s, logp {row['logp']:.4g}", flush=True)
+    for finding, _ in itertools.groupby(row["findings"]):
+        print(f"    {finding['name']} [{finding['number']}: {finding['line']}] {finding['fact']}", flush=True)
+    for reason in row["skipped"]:
+        print(f"    skipped {reason}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
