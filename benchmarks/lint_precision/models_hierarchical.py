@@ -121,7 +121,7 @@ def factor_analysis() -> pm.Model:
     rng = np.random.default_rng(1)
     d, k = 6, 2
     with pm.Model() as model:
-        w = pt.expand_packed_triangular(k, pm.LogNormal("diagonal_block", 0, 1, shape=3), lower=True)
+        w = pm.math.expand_packed_triangular(k, pm.LogNormal("diagonal_block", 0, 1, shape=3), lower=True)
         rest = pm.Normal("rest", 0, 1, shape=(d - k, k))
         loadings = pm.Deterministic("loadings", pt.concatenate([w, rest], axis=0))
         psi = pm.HalfNormal("psi", 1.0)
@@ -203,7 +203,7 @@ def covariance() -> pm.Model:
     with pm.Model(coords={"axis": list("xyz")}) as model:
         chol, _, _ = pm.LKJCholeskyCov("chol", n=3, eta=2.0, sd_dist=pm.Exponential.dist(1.0))
         mu = pm.Normal("mu", 0.0, 1.5, dims="axis")
-        pm.MvNormal("y", mu, chol=chol, observed=rng.normal(size=(40, 3)), dims=("row", "axis"))
+        pm.MvNormal("y", mu, chol=chol, observed=rng.normal(size=(40, 3)))
     return model
 
 

@@ -245,8 +245,9 @@ def dependent_density_regression() -> pm.Model:
         alpha, beta = pm.Normal("alpha", 0, 5, shape=6), pm.Normal("beta", 0, 5, shape=6)
         v = pm.math.invprobit(alpha + beta * x)
         w = v * pt.concatenate([pt.ones((40, 1)), pt.extra_ops.cumprod(1 - v, axis=1)[:, :-1]], axis=1)
+        w = w / w.sum(axis=1, keepdims=True)
         mu = pm.Normal("a", 0, 10, shape=6) + pm.Normal("b", 0, 10, shape=6) * x
-        pm.NormalMixture("y", w, mu, tau=pm.Gamma("tau", 1, 1, shape=6), observed=rng.normal(size=(40, 1)))
+        pm.NormalMixture("y", w, mu, tau=pm.Gamma("tau", 1, 1, shape=6), observed=rng.normal(size=40))
     return model
 
 

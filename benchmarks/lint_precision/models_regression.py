@@ -356,7 +356,7 @@ def best() -> pm.Model:
 def ab_test() -> pm.Model:
     """Build the comparison of the conversion of several variants."""
     with pm.Model(coords={"variant": list("ABC")}) as model:
-        theta = pm.Beta("theta", 100, 100, dims="variant")
+        theta = pm.Beta("theta", 100.0, 100.0, dims="variant")
         pm.Binomial(
             "converted", n=np.array([1000, 1010, 990]), p=theta, observed=np.array([480, 520, 530]), dims="variant"
         )
@@ -367,8 +367,8 @@ def ab_test() -> pm.Model:
 def revenue_test() -> pm.Model:
     """Build the comparison of revenue: conversion times what a buyer spends, a variant each in a short loop."""
     with pm.Model() as model:
-        theta = pm.Beta("theta", 5000, 5000, shape=2)
-        lam = pm.Gamma("lam", 9000, 900, shape=2)
+        theta = pm.Beta("theta", 5000.0, 5000.0, shape=2)
+        lam = pm.Gamma("lam", 9000.0, 900.0, shape=2)
         pm.Binomial("bought", n=np.array([1000, 1000]), p=theta, observed=np.array([490, 510]))
         pm.Gamma("spent", alpha=np.array([490, 510]), beta=lam, observed=np.array([49.0, 55.0]))
         per_visit = [pm.Deterministic(f"per_visit_{name}", theta[i] / lam[i]) for i, name in enumerate("AB")]
@@ -464,14 +464,14 @@ def instrumental_variable() -> pm.Model:
 def neural_network() -> pm.Model:
     """Build a network of two hidden layers, as the gallery fits by ADVI."""
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(200, 2)), rng.binomial(1, 0.5, size=200)
+    x, y = rng.normal(size=(200, 2)), rng.normal(size=200)
     with pm.Model() as model:
         batch_x, batch_y = pm.Minibatch(x, y, batch_size=50)
         w1 = pm.Normal("w1", 0, 1, shape=(2, 5))
         w2 = pm.Normal("w2", 0, 1, shape=(5, 5))
         w3 = pm.Normal("w3", 0, 1, shape=5)
-        out = pm.math.sigmoid(pm.math.dot(pm.math.tanh(pm.math.dot(pm.math.tanh(batch_x @ w1), w2)), w3))
-        pm.Bernoulli("y", out, observed=batch_y, total_size=200)
+        out = pm.math.dot(pm.math.tanh(pm.math.dot(pm.math.tanh(batch_x @ w1), w2)), w3)
+        pm.Normal("y", out, pm.HalfNormal("sigma", 1), observed=batch_y, total_size=200)
     return model
 
 

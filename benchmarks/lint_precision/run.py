@@ -63,7 +63,7 @@ def entries() -> Iterator[Entry]:
             yield Entry(name=name, build=lambda build=module.build, chosen=chosen: build(**chosen))  # type: ignore[misc]
     for theme in CATALOGUE:
         module = importlib.import_module(f"benchmarks.lint_precision.models_{theme}")
-        for name, function in vars(module).items():
+        for name, function in list(vars(module).items()):
             if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
                 yield Entry(name=f"{theme}/{name}", build=function)
 
