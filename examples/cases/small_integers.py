@@ -1,7 +1,7 @@
 """Shares with a prior that is sure of itself, its parameters written as whole numbers.
 
-Right answer: the start point is NaN and the log-density infinite. PyTensor keeps 90 and 60 in 8 bits, where their sum is
-more than 127. Cure: write them with a point.
+Right answer: the start point is NaN and the log-density infinite. PyTensor keeps 90 and 60 in 8 bits, and their sum is
+more than fits (127). Cure: write them with a point.
 """
 
 from __future__ import annotations
