@@ -6,10 +6,9 @@ import itertools
 
 from builders import MIB, make_environment
 from firstgrad.observe.compiles import CacheCounts, CompileKind, Purpose, TracedCompile
-from firstgrad.observe.events import CompiledUnit, SpanKind, TimeSpan, UnitKind
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine, CompiledUnit, SourceFile, SpanKind, TimeSpan, UnitKind
 from firstgrad.phase import Phase
-from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, SourceFile, TracedProcess
+from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, TracedProcess
 
 SCRIPT = "/home/somebody/script.py"
 HOSTILE = '<script>alert("owned")</script><img src=x onerror=alert(1)> `|_*[x](y) \x1b[31m \u202e'

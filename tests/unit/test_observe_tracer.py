@@ -25,6 +25,7 @@ def first(**fields):
         stats=None,
         nodes_by_type=(("Exp", 2),),
         nodes_after=2,
+        nodes=(),
         rewrite_passes=(RewritePass(name="merge", wall_seconds=0.5),),
         unavailable=(),
     )

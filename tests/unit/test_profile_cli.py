@@ -218,7 +218,7 @@ def test_files_are_written_for_output(firstgrad, profiler):
     assert code == 0
     assert "written: there" in err
     figures = {f"{name}.{kind}" for name in ("profile", "memory") for kind in ("png", "svg")}
-    files = {"profile.json", "trace.speedscope.json", "flamegraph.html"}
+    files = {"profile.json", "profile.html", "trace.speedscope.json", "flamegraph.html"}
     assert {path.name for path in Path("there").iterdir()} == figures | files
     assert PROFILES.read("there/profile.json").allocations == planted_sites()
     assert json.loads(Path("there/trace.speedscope.json").read_text())["exporter"] == "firstgrad"

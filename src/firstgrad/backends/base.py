@@ -96,6 +96,7 @@ class Compiled:
     call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]  # returns only when the result is there
     nodes_before: int = 0
     nodes_after: int = 0
+    nodes: tuple[Any, ...] = ()  # those after rewriting
     nodes_by_type: tuple[tuple[str, int], ...] = ()  # after rewriting, most frequent first
     rewrite_passes: tuple[RewritePass, ...] = ()
     before_rewrite_link_seconds: float = 0.0

@@ -183,6 +183,7 @@ class JaxDirectBackend(JaxBackend):
             call=_explained(call, built),
             nodes_before=seen.nodes_before,
             nodes_after=len(seen.nodes),
+            nodes=seen.nodes,
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),
             rewrite_passes=passes,
             stats=seen,

@@ -194,7 +194,7 @@ class PyTensorBackend:
                 on_unused_input="ignore",
             )
         inner = function.f
-        nodes = list(inner.maker.fgraph.apply_nodes)
+        nodes = tuple(inner.maker.fgraph.apply_nodes)
         passes, unread = read_passes(profile)
 
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
@@ -207,6 +207,7 @@ class PyTensorBackend:
             call=call,
             nodes_before=(passes[0].nodes_before if passes else None) or self.marked.nodes_before,
             nodes_after=len(nodes),
+            nodes=nodes,
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in nodes).most_common()),
             rewrite_passes=passes,
             before_rewrite_link_seconds=getattr(profile, "preload_cache_time", 0.0),

@@ -39,7 +39,7 @@ Examples:
 Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the profiled case failed; 4 broke off.
 """
 
-PROFILE_FILE = "profile.json"
+PROFILE_FILE, PAGE_FILE = "profile.json", "profile.html"
 _ENDING = ".json"
 _HINT_ON_EXTRA = ". A path with spaces needs quotes within: --against \"'my models/old.py:build'\""
 
@@ -242,6 +242,8 @@ def _write_files(
     from firstgrad.profiling.trace import write_trace
     from firstgrad.show.bars import difference_picture, profile_picture
     from firstgrad.show.memory import memory_picture
+    from firstgrad.show.page import render_page
+    from firstgrad.show.profiles import profile_page
     from firstgrad.show.style import save_picture
     from firstgrad.store.files import write_file
 
@@ -250,6 +252,7 @@ def _write_files(
             continue
         folder, record = options.folder(side), one.record
         PROFILES.write(one, folder / PROFILE_FILE)
+        write_file(folder / PAGE_FILE, render_page(profile_page(one, top=options.top)).encode())
         write_file(folder / options.trace_format.file_name, f"{write_trace(one, options.trace_format)}\n".encode())
         if any(phase.phase in record.window_phases for phase in record.phases):
             save_picture(profile_picture(one, top=options.top), folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import sub
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.backends.base import Hooks
@@ -44,6 +46,7 @@ def first_gradient(
     target: Target,
     timer: PhaseTimer,
     passing: Callable[[str, int, int, int], None],
+    wrote: Callable[[Phase, BuiltModel, Any], None] | None = None,
 ) -> FirstGradient:
     """Go from a factory to the first gradient.
 
@@ -59,23 +62,37 @@ def first_gradient(
         Gets the phases `build` to `first_call`.
     passing : callable
         Told before each rewrite pass.
+    wrote : callable, optional
+        Told of the graph of the log-density, and of the target's, once they are there; the clock stands still.
     """
+    note = wrote or (lambda _phase, _built, _graph: None)
+    pauses: list[Reading] = []
+
+    @contextmanager
+    def pause() -> Iterator[None]:
+        before = timer.read()
+        yield
+        pauses.append(timer.read() - before)
+
     with collector_seconds() as collections:
         began = timer.read()
         with timer.phase(Phase.BUILD):
             built = build()
-        paused = timer.read()
-        point = built.initial if built.initial is not None else backend.start_point(built)
-        pause = timer.read() - paused
+        with pause():
+            point = built.initial if built.initial is not None else backend.start_point(built)
         with timer.phase(Phase.LOGP_GRAPH):
             logp = backend.logp_graph(built)
+        with pause():
+            note(Phase.LOGP_GRAPH, built, logp)
         with timer.phase(Phase.GRAD_GRAPH):
             graph = backend.grad_graph(built, logp, target)
+        with pause():
+            note(Phase.GRAD_GRAPH, built, graph)
         compiled = _compile(backend, built, graph, target, timer, passing)
         with timer.phase(Phase.FIRST_CALL):
             answer = compiled.call(point)
-        spent = timer.read() - began - pause
-    initial_point_seconds = pause.wall_seconds if built.initial is None else 0.0
+        spent = functools.reduce(sub, pauses, timer.read() - began)
+    initial_point_seconds = pauses[0].wall_seconds if built.initial is None else 0.0
     return FirstGradient(built, point, graph, compiled, answer, spent, initial_point_seconds, sum(collections))
 
 

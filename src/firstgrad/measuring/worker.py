@@ -114,7 +114,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     def window(timer: PhaseTimer) -> FirstGradient | DrawWindow:
         if case.is_draw:
             return first_draw(backend, build, case, timer)
-        return first_gradient(backend, build, case.target, timer, passing)
+        return first_gradient(backend, build, case.target, timer, passing, tracer.wrote if tracer else None)
 
     if case.scenario is Scenario.HOT:
         window(PhaseTimer(lambda _: None))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
-from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
+from firstgrad.observe.events import WHOLE_GRAPH, Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, describe_op, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -61,6 +61,7 @@ class _Module:
             op=WHOLE_GRAPH if is_whole else describe_op(first.op),
             nodes=len(chains),
             sources=() if is_whole else facts.sources_of(chains.values()),
+            lines=() if is_whole else facts.lines_of(chains.values()),
             within=self.within.made.name if self.within is not None else "",
             from_cache=not self.compiled,
             code_bytes=file.stat().st_size if file.is_file() else None,

@@ -17,12 +17,12 @@ from firstgrad.observe import probes
 from firstgrad.observe.c_modules import CModuleListener
 from firstgrad.observe.calls import CallCounter, FunctionEvents, frames_around
 from firstgrad.observe.digests import digest_graph, digest_model
-from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.events import Attribution, CacheMiss, CodeLine, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
 from firstgrad.observe.numba_functions import COMPILE, NumbaFunctionListener
 from firstgrad.observe.processes import cpu_seconds, resident_bytes
 from firstgrad.observe.spans import Stretch, StretchRecorder
-from firstgrad.observe.stacks import CodeLine, StackFacts, read_stack
+from firstgrad.observe.stacks import StackFacts, read_stack
 from firstgrad.observe.units import NO_ENTRY, CompileFacts, order_units
 from firstgrad.observe.xla_modules import XlaStep, report_steps
 from firstgrad.phase import Phase

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from firstgrad.codec import LATER
 from firstgrad.phase import Phase
 
 
@@ -47,6 +48,41 @@ class SpanKind(StrEnum):
     STEP = "step"
 
 
+WHOLE_GRAPH = "FunctionGraph"  # the operation of a unit that computes the whole graph
+
+type LineShares = tuple[tuple[int, float], ...]
+"""Parts of something by the place of their line in `Attribution.lines`; empty where none is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeLine:
+    """A line of code."""
+
+    file: str
+    line: int
+    function: str  # in which it stands; "<module>" for none
+    text: str = ""  # the line itself, without its indent; '' where it can't be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file, or a cell of a notebook, of the user's."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineNodes:
+    """How many nodes are of one of the user's lines; a node of several lines is split between them."""
+
+    line: CodeLine | None  # none: of those that are of no line
+    density: float  # in the log-density as it was written
+    before: float  # in the graph that is compiled, gradient included, before rewriting
+    after: float  # the same after rewriting
+    operations: float  # as `after`, with each operation that was fused into one, or is in the body of a loop
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeSpan:
     """One stretch of time, as a trace viewer draws it. Spans of one thread nest and never overlap otherwise."""
@@ -74,6 +110,12 @@ class CompiledUnit:
     code_bytes: int | None = None  # size of the machine code, or of its file
     compiler_seconds: float = 0.0
     """Part of its own seconds that the process of a compiler (g++) took; zero where none was started."""
+    lines: LineShares = field(default=(), metadata=LATER)  # of the nodes that use it; none for the whole graph's unit
+
+    @property
+    def is_whole_graph(self) -> bool:
+        """Whether it computes the whole graph."""
+        return self.op == WHOLE_GRAPH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +126,7 @@ class RewriterTime:
     pass_name: str
     wall_seconds: float
     applied: int  # how often it changed the graph
+    lines: LineShares = field(default=(), metadata=LATER)  # of the nodes that it replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +167,5 @@ class Attribution:
     cache_misses: tuple[CacheMiss, ...] = ()
     spans: tuple[TimeSpan, ...] = ()
     unavailable: tuple[str, ...] = ()  # what could not be seen here, each with the reason
+    lines: tuple[LineNodes, ...] = field(default=(), metadata=LATER)  # the first is that of no line
+    sources: tuple[SourceFile, ...] = field(default=(), metadata=LATER)  # the files that the lines are of

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
-from firstgrad.observe.stacks import CodeLine, is_of, is_users_file
+from firstgrad.observe.events import CodeLine
+from firstgrad.observe.stacks import is_of, is_users_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -60,12 +61,13 @@ class NodeLines:
         Its log-density or the terms of it, where they are there already.
     """
 
-    def __init__(self, model: Any, logp: Any = ()) -> None:
-        self._model = model
+    def __init__(self, model: Any, logp: Any = None) -> None:
+        self.model = model
         self._read: dict[int, tuple[Any, tuple[CodeLine, ...]]] = {}
         self._known: set[Any] = set()  # nodes that gradients were asked of, and those of gradients
         self.problems: list[str] = []
-        self.mark_density(logp)
+        if logp is not None:
+            self.mark_density(logp)
 
     def of(self, thing: Any) -> tuple[CodeLine, ...]:
         """Return the user's frames that made a node or variable, innermost first; () where there is none."""
@@ -147,7 +149,7 @@ class NodeLines:
 
         By the one term that needs it; what more than one thing needs, by the variable from whose value it is made.
         """
-        values = {self._model.rvs_to_values[rv]: rv for rv in self._model.basic_RVs}
+        values = {self.model.rvs_to_values[rv]: rv for rv in self.model.basic_RVs}
         terms = {f"{value.name}{_TERM}": rv for value, rv in values.items()}
         nodes = list(walk(logp if isinstance(logp, (list, tuple)) else [logp]))
         made_from = self._made_from(nodes, list(values))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
-from firstgrad.observe.events import Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
+from firstgrad.observe.events import WHOLE_GRAPH, Attribution, CacheMiss, CompiledUnit, SpanKind, UnitKind
 from firstgrad.observe.listeners import listen_numba
 from firstgrad.observe.spans import walk_stretches
-from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,6 +129,7 @@ class _Function:
             op=describe_op(self.op) if self.op is not None else "",
             nodes=facts.nodes if is_whole else len(nodes),
             sources=() if is_whole else facts.sources_of(nodes.values()),
+            lines=() if is_whole else facts.lines_of(nodes.values()),
             within=names[self.within] if self.within is not None else "",
             from_cache=not self.has(COMPILE),
             code_bytes=sum(sizes) if sizes else None,

@@ -17,6 +17,8 @@ from firstgrad.record import RewritePass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from firstgrad.observe.events import LineShares
+
 _BEFORE_ALL, _AFTER_ALL = -1e6, 1e6
 _JUST_BEFORE = 1e-7
 _IS_MARK = "is_firstgrad_mark"
@@ -113,10 +115,11 @@ def read_passes(profile: Any) -> tuple[tuple[RewritePass, ...], tuple[str, ...]]
         return (), (f"passes: PyTensor's profile has another shape ({type(error).__name__}: {error})",)
 
 
-def read_rewriters(profile: Any) -> tuple[RewriterTime, ...]:
+def read_rewriters(profile: Any, lines_of: Callable[[str], LineShares] = lambda _: ()) -> tuple[RewriterTime, ...]:
     """Read what each rewriter of each pass took, those that took any time or changed anything, slowest first.
 
-    A rewriter that runs others is replaced by those, so that nothing is counted twice.
+    A rewriter that runs others is replaced by those, so that nothing is counted twice. `lines_of` says of which lines
+    the nodes were that a rewriter of this name replaced.
     """
     seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     applied: Counter[tuple[str, str]] = Counter()
@@ -126,7 +129,13 @@ def read_rewriters(profile: Any) -> tuple[RewriterTime, ...]:
             seconds[_name(rewriter), name] += took
             applied[_name(rewriter), name] += times
     times_taken = [
-        RewriterTime(name=name, pass_name=pass_name, wall_seconds=took, applied=applied[pass_name, name])
+        RewriterTime(
+            name=name,
+            pass_name=pass_name,
+            wall_seconds=took,
+            applied=applied[pass_name, name],
+            lines=lines_of(name) if applied[pass_name, name] else (),
+        )
         for (pass_name, name), took in seconds.items()
         if took > 0 or applied[pass_name, name]
     ]

@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
+from firstgrad.observe.events import CodeLine
 
 if TYPE_CHECKING:
     from types import FrameType
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeLine:
-    """A line of code."""
-
-    file: str
-    line: int
-    function: str  # in which it stands; "<module>" for none
-    text: str = ""  # the line itself, without its indent; '' where it can't be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

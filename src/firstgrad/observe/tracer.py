@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from firstgrad.observe import probes
 from firstgrad.observe.c_modules import CModuleListener
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.events import Attribution, ImportTime, SpanKind
+from firstgrad.observe.line_counts import LineCounter
 from firstgrad.observe.numba_functions import NumbaFunctionListener
 from firstgrad.observe.rewriting import count_node_types, read_rewriters
 from firstgrad.observe.spans import StretchRecorder, cut_spans, pass_spans, phase_finder, phase_spans, walk_stretches
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from firstgrad.observe.compiles import TracedCompile
-    from firstgrad.observe.events import TimeSpan
+    from firstgrad.observe.events import LineNodes, SourceFile, TimeSpan
     from firstgrad.observe.spans import Stretch
     from firstgrad.observe.units import UnitListener
+    from firstgrad.phase import Phase
     from firstgrad.record import PhaseRecord
 
 THE_REST = "(other packages)"  # own seconds of all packages that are not listed
@@ -53,6 +55,7 @@ class Tracer:
     _imports: _Watched | None = field(default=None, init=False)
     _window: _Watched | None = field(default=None, init=False)
     _listener: UnitListener | None = field(default=None, init=False)
+    _lines: LineCounter | None = field(default=None, init=False)
 
     @contextmanager
     def imports(self) -> Iterator[None]:
@@ -71,21 +74,31 @@ class Tracer:
         listener = self._listener = self._try("units", lambda: _make_listener(self.backend, self.now), None)
         if listener is not None:
             self._try("units", lambda: listener.attach(watched.events, watched.recorder), None)
-        try:
-            with watched.events:
-                yield
-        finally:
+        with ExitStack() as stack:
+            if self.backend is not BackendName.FAKE:
+                lines = self._lines = LineCounter()
+                self._try("lines", lambda: stack.enter_context(lines.watching()), None)
+            stack.enter_context(watched.events)
             if listener is not None:
-                self._try("an end to listening", listener.detach, None)
+                stack.callback(self._try, "an end to listening", listener.detach, None)
+            yield
+
+    def wrote(self, phase: Phase, built: Any, graph: Any) -> None:
+        """Take note of the graph that a phase wrote."""
+        lines = self._lines
+        if lines is not None:
+            self._try("lines", lambda: lines.wrote(phase, built.model, graph), None)
 
     def finish(self, first: Any, phases: tuple[PhaseRecord, ...]) -> Attribution:
         """Put together what was seen of what the window gave (`firstgrad.measuring.first_gradient.FirstGradient`)."""
         compiled: Any = getattr(first, "compiled", None)
         compiles: tuple[TracedCompile, ...] | None = getattr(first, "compiles", None)
         nothing = tuple[Any, ...]()
+        lines = sources = nothing
         if compiles is not None:
             report = self._try("units", lambda: report_compiles(compiles, phases), Attribution())
         else:
+            lines, sources = self._try("lines", lambda: self._count_lines(compiled), (nothing, nothing))
             report = self._try("units", lambda: self._report(first, phases), Attribution())
         roots = self._imports.recorder.finish() if self._imports is not None else ()
         seconds = self._imports.seconds if self._imports is not None else 0.0
@@ -95,7 +108,8 @@ class Tracer:
         types = rewriters = passes = nothing
         if compiles is None:
             types = self._try("types of nodes", lambda: count_node_types(first.graph, compiled.nodes_by_type), nothing)
-            rewriters = self._try("rewriters", lambda: read_rewriters(compiled.stats), nothing)
+            lines_of = self._lines.changed if self._lines is not None else lambda _: ()
+            rewriters = self._try("rewriters", lambda: read_rewriters(compiled.stats, lines_of), nothing)
             passes = self._try("passes", lambda: pass_spans(compiled.rewrite_passes, phases), nothing)
         spans = self._try("spans", lambda: cut_spans((*phase_spans(phases), *passes, *modules, *report.spans)), nothing)
         problems = [problem for part in (self._imports, self._window) if part for problem in part.events.problems]
@@ -103,6 +117,8 @@ class Tracer:
         return replace(
             report,
             rewriters=rewriters,
+            lines=lines,
+            sources=sources,
             node_types=types,
             imports=imports,
             spans=spans,
@@ -114,7 +130,16 @@ class Tracer:
             return Attribution()
         groups = self._try("names of the model's variables", lambda: value_names(first.built.model), dict[str, str]())
         facts = CompileFacts(phase_at=phase_finder(phases), groups=groups, nodes=first.compiled.nodes_after)
+        if self._lines is not None:
+            facts = replace(facts, lines_of=self._lines.shares)
         return self._listener.report(self._window.recorder.finish(), facts)
+
+    def _count_lines(self, compiled: Any) -> tuple[tuple[LineNodes, ...], tuple[SourceFile, ...]]:
+        """Count nodes by line; before units are, since what has no line yet gets one here."""
+        if self._lines is None:
+            return (), ()
+        self._unavailable += self._lines.problems
+        return self._lines.report(compiled.nodes), self._lines.sources()
 
     def _try[T](self, what: str, step: Callable[[], T], otherwise: T) -> T:
         try:

@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from firstgrad.observe.calls import FunctionEvents
-    from firstgrad.observe.events import Attribution, CompiledUnit
+    from firstgrad.observe.events import Attribution, CompiledUnit, LineShares
     from firstgrad.observe.spans import Stretch, StretchRecorder
     from firstgrad.phase import Phase
 
 MOST_MISSES = 20  # more units that no cache had are summed up: that is what an empty cache looks like
 NO_ENTRY = "the cache had no entry; the next process finds one"  # why a unit was missed that is kept from then on
-WHOLE_GRAPH = "FunctionGraph"  # the operation of a unit that computes the whole graph
 MOST_SOURCES = 3
 _LONGEST_OP = 300
 
@@ -31,6 +30,7 @@ class CompileFacts:
     phase_at: Callable[[float], Phase | None]  # which phase a time belongs to
     groups: Mapping[str, str]  # names of value variables to those of groups
     nodes: int = 0  # of the whole graph, after rewriting
+    lines_of: Callable[[Iterable[Sequence[Any]]], LineShares] = lambda _: ()  # nodes, each with those around it
 
     def sources_of(self, nodes: Iterable[Sequence[Any]]) -> tuple[str, ...]:
         """Unite what nodes are nearest to, each given with those of the outer graphs around it.

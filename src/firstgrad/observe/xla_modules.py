@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import frames_around
-from firstgrad.observe.events import Attribution, CompiledUnit, SpanKind, TimeSpan, UnitKind
+from firstgrad.observe.events import WHOLE_GRAPH, Attribution, CompiledUnit, SpanKind, TimeSpan, UnitKind
 from firstgrad.observe.listeners import listen_jax
-from firstgrad.observe.units import NO_ENTRY, WHOLE_GRAPH, describe_op, number_names, order_units, sum_up_misses
+from firstgrad.observe.units import NO_ENTRY, describe_op, number_names, order_units, sum_up_misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -65,6 +65,7 @@ class XlaModule(NamedTuple):
             op=WHOLE_GRAPH if is_whole else describe_op(node.op) if node is not None else "",
             nodes=facts.nodes if is_whole else 0 if node is None else 1,
             sources=() if is_whole or node is None else facts.sources_of([compiled.chain]),
+            lines=() if is_whole or node is None else facts.lines_of([compiled.chain]),
             from_cache=probes.JAX_CACHE_HIT in compiled.cache_events,
             code_bytes=code_bytes,
         )

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.phase import Phase
 from firstgrad.profiling.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
+from firstgrad.profiling.lines import find_line_costs
 from firstgrad.profiling.units import find_unit_shares, merge_patterns, share_of_phase
+from firstgrad.show.page import Page, Section
 from firstgrad.show.records import record_parts
-from firstgrad.show.result import BLANK, Heading, Items, Style, Table, TableRow, Text, left, right
-from firstgrad.show.words import shorten, write_value
+from firstgrad.show.result import BLANK, Fold, Heading, Items, Style, Table, TableRow, Text, left, right
+from firstgrad.show.sources import how_split, line_parts, line_source, name_dearest, say_phases
+from firstgrad.show.words import shorten, shown, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -70,12 +73,47 @@ def compared_parts(
 def profile_parts(profile: Profile, *, top: int) -> Iterator[Part]:
     """Yield one profile: the record, then where its time and its memory went."""
     yield from record_parts(profile.record)
-    for title, table in _profile_tables(profile, top):
-        yield from (Heading(title), table, BLANK)
-    yield Items(tuple(_sentences(profile, top)))
+    compilers = _compiler_parts(profile, top)
+    costs = find_line_costs(profile)
+    yield from compilers if costs is None else [Fold("where the compilers spent it", list(compilers))]
     yield Items([f"unavailable: {line}" for line in profile.attribution.unavailable], Style.DOUBT)
     yield Text(INSTRUMENTS_NOTE, Style.DIM)
     yield BLANK
+    if costs is not None:
+        yield from line_parts(profile, costs, top=top)
+        yield BLANK
+
+
+def profile_page(profile: Profile, *, top: int) -> Page:
+    """Put a profile's page together: the annotated source first, the compilers' names last."""
+    costs = find_line_costs(profile)
+    sections = [
+        Section("record", "The record", tuple(record_parts(profile.record))),
+        Section("compilers", "Where the compilers spent it", tuple(_compiler_parts(profile, top))),
+    ]
+    if costs is not None:
+        last = costs.costs[-1]
+        nowhere = Text(f"Of no line: {format_seconds(last.seconds)} ({say_phases(last)}).")
+        said = (
+            Text(name_dearest(costs), Style.BOLD),
+            line_source(profile, costs),
+            nowhere,
+            Text(how_split(profile, costs)),
+        )
+        sections.insert(0, Section("lines", "Seconds by line", (*said, Text(how_split(profile, costs)))))
+    facts = (INSTRUMENTS_NOTE, *(f"Unavailable: {line}" for line in profile.attribution.unavailable))
+    return Page(
+        title=f"Profile of {shown(str(profile.record.case), 160)}",
+        facts=facts,
+        sections=tuple(sections),
+        made_by="firstgrad profile",
+    )
+
+
+def _compiler_parts(profile: Profile, top: int) -> Iterator[Part]:
+    for title, table in _profile_tables(profile, top):
+        yield from (Heading(title), table, BLANK)
+    yield Items(tuple(_sentences(profile, top)))
 
 
 def _profile_tables(profile: Profile, top: int) -> Iterator[tuple[str, Table]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from firstgrad.observe.compiles import CompilePhase
@@ -12,6 +11,7 @@ from firstgrad.phase import Phase
 from firstgrad.profiling.trace import TraceFormat, Track, nest_spans, write_tracks
 from firstgrad.show.page import Markup, Page, Section, render_page
 from firstgrad.show.result import Facts, Fold, Items, Table, Text, left, right
+from firstgrad.show.sources import Note, source_part
 from firstgrad.show.style import PHASE_COLOURS
 from firstgrad.show.traces import (
     anchor_of,
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from firstgrad.observe.compiles import TracedCompile
+    from firstgrad.observe.events import SourceFile
     from firstgrad.profiling.trace import NestedSpan
     from firstgrad.show.result import Part
-    from firstgrad.tracing.record import ProcessStage, ScriptTrace, SourceFile, TracedProcess
+    from firstgrad.tracing.record import ProcessStage, ScriptTrace, TracedProcess
     from firstgrad.tracing.redundant import Placer
 
 PAGE_NAME = "trace.html"
@@ -355,11 +356,12 @@ def _row_name(trace: ScriptTrace, process: int, thread: str) -> str:
 
 
 def _source(trace: ScriptTrace) -> Part:
-    return Markup("source.html", {"files": [_file(trace, source) for source in trace.sources]})
+    files = [(source, _notes(trace, source)) for source in trace.sources]
+    return source_part(("seconds",), "source, and the compiles that it asked for", files)
 
 
-def _file(trace: ScriptTrace, source: SourceFile) -> dict[str, object]:
-    """List a file's lines, with the seconds and the compiles that each asked for; far from these they are left out."""
+def _notes(trace: ScriptTrace, source: SourceFile) -> dict[int, Note]:
+    """Note by line the seconds and the compiles that it asked for."""
     asked: dict[int, list[TracedCompile]] = {}
     for compiled in trace.compiles:
         if compiled.asked_by is not None and compiled.asked_by.file == source.file:
@@ -369,36 +371,18 @@ def _file(trace: ScriptTrace, source: SourceFile) -> dict[str, object]:
         number: sum(one.wall_seconds for one in compiles if one.within is None) for number, compiles in asked.items()
     }
     most = max(seconds.values(), default=0.0) or 1.0
-    texts = source.text.splitlines()
-    is_short = len(texts) <= _MOST_SOURCE_LINES
-    near = {number + step for number in asked for step in range(-_CONTEXT, _CONTEXT + 1)}
-    lines: list[dict[str, object]] = []
-    skipped = 0
-    for number, text in enumerate(texts, 1):
-        if not (is_short or number in near):
-            skipped += 1
-            continue
-        if skipped:
-            lines.append({"is_gap": True, "text": f"{format_count(skipped, 'line')} left out"})
-            skipped = 0
-        compiles = asked.get(number, [])
-        lines.append(
-            {
-                "is_gap": False,
-                "text": text,
-                "number": number,
-                "id": line_anchor(trace, compiles[0]) if compiles else "",
-                "seconds": format_seconds(seconds[number]) if compiles else "",
-                "share": f"{seconds[number] / most * 100:.1f}" if compiles else "",
-                "links": [
-                    (f"#{anchor_of(one)}", f"{name_of(one)} {PURPOSES[one.purpose]} {format_seconds(one.wall_seconds)}")
-                    for one in compiles[:MOST_UNITS]
-                ],
-            }
+    return {
+        number: Note(
+            cells=(format_seconds(seconds[number]),),
+            share=seconds[number] / most,
+            id=line_anchor(trace, compiles[0]),
+            links=tuple(
+                (f"#{anchor_of(one)}", f"{name_of(one)} {PURPOSES[one.purpose]} {format_seconds(one.wall_seconds)}")
+                for one in compiles[:MOST_UNITS]
+            ),
         )
-    if skipped:
-        lines.append({"is_gap": True, "text": f"{format_count(skipped, 'line')} left out"})
-    return {"name": shown(PurePath(source.file).name, 120), "lines": lines}
+        for number, compiles in asked.items()
+    }
 
 
 # Details

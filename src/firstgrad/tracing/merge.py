@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError
 from firstgrad.observe.compiles import CompileKind, Purpose, TracedCompile
-from firstgrad.observe.events import Stage, TimeSpan
-from firstgrad.observe.stacks import CodeLine
-from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, SourceFile, TracedProcess
+from firstgrad.observe.events import CodeLine, SourceFile, Stage, TimeSpan
+from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, TracedProcess
 from firstgrad.tracing.recorder import PARTS
 
 if TYPE_CHECKING:

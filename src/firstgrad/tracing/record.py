@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firstgrad.observe.compiles import TracedCompile
-from firstgrad.observe.events import TimeSpan
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine, SourceFile, TimeSpan
 from firstgrad.record import SCHEMA_VERSION, Environment
 
 
@@ -44,14 +43,6 @@ class DrawsBegan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
-    """A file, or a cell of a notebook, of the user's that asked for a compile."""
-
-    file: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptTrace:
     """Every compile that a script made."""
 
@@ -66,7 +57,7 @@ class ScriptTrace:
     compiles: tuple[TracedCompile, ...] = ()  # by process and number
     stages: tuple[ProcessStage, ...] = ()
     draws_began: tuple[DrawsBegan, ...] = ()
-    sources: tuple[SourceFile, ...] = ()
+    sources: tuple[SourceFile, ...] = ()  # those that asked for something
     constant_limit_bytes: int | None = None  # of the largest constant that PyTensor's cache of Numba takes; as it says
     unavailable: tuple[str, ...] = ()  # what could not be seen here, each with the reason
     schema_version: int = SCHEMA_VERSION

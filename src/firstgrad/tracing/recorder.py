@@ -24,8 +24,8 @@ from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import FunctionEvents
 from firstgrad.observe.compiles import CompileListener, TracedCompile
-from firstgrad.observe.events import SpanKind, Stage, TimeSpan
-from firstgrad.observe.stacks import CodeLine, StackFacts, read_stack
+from firstgrad.observe.events import CodeLine, SpanKind, Stage, TimeSpan
+from firstgrad.observe.stacks import StackFacts, read_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,8 +13,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from firstgrad.observe.compiles import CompileKind, CompilePhase, Purpose
-from firstgrad.observe.events import UnitKind
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine, UnitKind
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
