@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from firstgrad.case import BackendName, Target
+from firstgrad.observe.line_counts import LineCounter
 from firstgrad.observe.lines import NodeLines, deep_traces, users_frames, walk
+from firstgrad.phase import Phase
 
 MODEL = Path(__file__).with_name("lined_model.py")
 LINES = {
@@ -42,6 +44,8 @@ def graphs():
     return SimpleNamespace(
         lines=lines,
         model=model,
+        logp=logp,
+        cost=cost,
         density=list(walk([logp])),
         gradient=[node for node in walk([gradient]) if node not in set(walk([cost]))],
         compiled=function.maker.fgraph.toposort(),
@@ -134,3 +138,20 @@ def test_neither_libraries_nor_firstgrad_nor_python_are_the_user_s():
     assert users_frames([*frames, (codec.__file__, 1, "f", ""), (pymc.__file__, 2, "g", "")]) == ()
     cell = ("/home/me/ipykernel_77/12345.py", 2, "<module>", "y = 2")
     assert [line.file for line in users_frames([*frames, cell])] == [cell[0], frames[0][0]]
+
+
+def test_nodes_are_counted_by_line_and_a_fused_one_is_split(graphs):
+    counter = LineCounter()
+    with counter.watching():
+        counter.wrote(Phase.LOGP_GRAPH, graphs.model, graphs.logp)
+        counter.wrote(Phase.GRAD_GRAPH, graphs.model, [graphs.cost])
+    nowhere, *lines = counter.report(graphs.compiled)
+    by_line = {nodes.line.line: nodes for nodes in lines}
+    assert nowhere.line is None
+    assert sum(nodes.density for nodes in (nowhere, *lines)) == pytest.approx(len(graphs.density))
+    assert sum(nodes.after for nodes in (nowhere, *lines)) == pytest.approx(len(graphs.compiled))
+    # Thirty products, sines and squares; the sums of thirty terms are one.
+    assert by_line[LINES["loop"]].density == pytest.approx(3 * 30 + 1, abs=12)
+    assert by_line[LINES["loop"]].operations > by_line[LINES["loop"]].after
+    assert dict(counter.shares([graphs.compiled[:1]]))
+    assert {source.file for source in counter.sources()} == {str(MODEL)}

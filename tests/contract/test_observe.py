@@ -18,6 +18,7 @@ from firstgrad.model import Model
 from firstgrad.observe.events import SpanKind, UnitKind
 from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.profiling import Profile
+from firstgrad.profiling.lines import find_line_costs
 
 pytestmark = pytest.mark.compiles
 
@@ -127,6 +128,27 @@ def test_a_cold_compile_says_what_no_cache_had_and_a_warm_one_what_came_from_it(
     assert len(warm.cache_misses) < len(cold.cache_misses) or not warm.cache_misses
     assert any(unit.from_cache for unit in warm.units)
     assert sum(unit.own_seconds for unit in warm.units) < sum(unit.own_seconds for unit in cold.units)
+
+
+def test_seconds_by_line_add_up_and_know_whose_cumulative_sum_it_is(cold):
+    costs = find_line_costs(cold)
+    assert sum(cost.seconds for cost in costs.costs) == pytest.approx(cold.record.window_seconds)
+    assert all(cost.seconds >= 0 for cost in costs.costs)
+    assert costs.costs[-1].share < 0.2
+    source = Path(MODEL.rpartition(":")[0]).read_text(encoding="utf-8").splitlines()
+    numbers = {
+        name: next(number for number, text in enumerate(source, start=1) if f'("{name}"' in text)
+        for name in ("level", "spread", "y")
+    }
+    by_line = {cost.line.line: cost for cost in costs.lines}
+    assert set(by_line) == set(numbers.values())
+    assert costs.lines[0] is by_line[numbers["y"]]
+    assert sum(cost.nodes_before for cost in costs.costs) == pytest.approx(cold.record.counts.nodes_before, abs=2)
+    assert sum(cost.nodes_after for cost in costs.costs) == pytest.approx(cold.record.counts.nodes_after)
+    places = {nodes.line.line: place for place, nodes in enumerate(cold.attribution.lines) if nodes.line is not None}
+    for unit in cold.attribution.units:
+        if "cumsum" in unit.op.lower() or "CumOp" in unit.op:
+            assert dict(unit.lines).get(places[numbers["y"]]) == pytest.approx(1.0)
 
 
 def test_rewriters_take_no_longer_than_their_pass(cold):
