@@ -164,7 +164,7 @@ TELL_AT_ONCE = (Sampler.NUMPYRO, Sampler.BLACKJAX)
 """Samplers whose draws are one program's: nothing is known before all of them are made."""
 _BACKENDS_OF = {
     Sampler.AUTO: (BackendName.C, BackendName.NUMBA, BackendName.JAX),
-    Sampler.PYMC: (BackendName.C, BackendName.NUMBA, BackendName.JAX),
+    Sampler.PYMC: (BackendName.C, BackendName.NUMBA, BackendName.JAX, BackendName.JAX_FAST),
     Sampler.NUTPIE: (BackendName.NUMBA, BackendName.JAX),
     Sampler.NUMPYRO: (BackendName.JAX,),
     Sampler.BLACKJAX: (BackendName.JAX,),

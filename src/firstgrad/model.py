@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.errors import SpecError
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 POSE = "pose"
 """The reference of the model that ships with firstgrad."""
+FREEZE = "freeze_dims_and_data"
+"""A parameter of every model of a user's: with true, PyMC's function of that name makes constants of dims and data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,21 @@ class Model:
     def pose(self) -> PoseSpec | None:
         """The pose model as it is written in Python; none for another model."""
         return _pose(self.parameters) if self.reference == POSE else None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether constants are made of its dims and data."""
+        return dict(self.parameters).get(FREEZE) is True
+
+    def frozen(self) -> Model:
+        """Return this model with constants for its dims and data."""
+        return make_model(self.reference, {**dict(self.parameters), FREEZE: True})
+
+    def without_freezing(self) -> Model:
+        """Return the model as its function makes it; itself where nothing is frozen."""
+        if self.reference == POSE or FREEZE not in dict(self.parameters):
+            return self
+        return replace(self, parameters=tuple(one for one in self.parameters if one[0] != FREEZE))
 
     @property
     def values(self) -> dict[str, Scalar]:

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Self
 
 from firstgrad.advising.breakeven import BreakEven, Option, break_even
 from firstgrad.advising.workload import DRAWS, TUNE, Counted, Workload
-from firstgrad.case import BackendName, Sampler, Scenario
-from firstgrad.columns import metric_named
+from firstgrad.backends import facts_of
+from firstgrad.case import BackendName, Sampler, Scenario, Target
+from firstgrad.columns import WHILE_FILLING, metric_named
 from firstgrad.comparing.ratio import PooledScatter, fit_ratio, pool_scatter
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
-from firstgrad.phase import Phase
+from firstgrad.model import FREEZE
+from firstgrad.phase import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from firstgrad.case import Case
     from firstgrad.record import Record
@@ -33,6 +35,8 @@ _OF_ONE_PROCESS = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _LEAST_EVALUATIONS, _MOST_EVALUATIONS = 1e4, 1e9
 _BEYOND = 30.0  # how far beyond the last crossing and the planned number is looked
 _MOST_SAMPLES = 200
+FAR = 1.5
+"""Of one that takes so many times as long, nobody takes a second sample to be sure."""
 
 
 # --- what may be chosen -------------------------------------------------------------------------------------------
@@ -40,41 +44,68 @@ _MOST_SAMPLES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class OfferedChoice:
-    """A backend and a way of writing the model; or a sampler and what it compiles to."""
+    """A backend and a way of writing the model; or a sampler and what it compiles to.
+
+    All of it can be had without a change of the model's code: `lines` are what is typed for it.
+    """
 
     backend: BackendName
     formulation: str = ""  # of the pose model; '' for a user's own, which is written in one way, and for a sampler's
     sampler: str = ""  # '' where gradients are planned
     gradient_backend: str = ""  # '' for the sampler's own default
+    is_frozen: bool = False  # with constants for the model's dims and data
 
     @classmethod
     def of(cls, case: Case) -> Self:
         """Return the choice that a case measures."""
-        if case.is_draw:
-            return cls(
-                backend=case.backend, sampler=str(case.sampler), gradient_backend=str(case.gradient_backend or "")
-            )
-        return cls(backend=case.backend, formulation=str(case.model.pose.formulation) if case.model.pose else "")
+        pose = case.model.pose
+        return cls(
+            backend=case.backend,
+            formulation=str(pose.formulation) if pose and not case.is_draw else "",
+            sampler=str(case.sampler) if case.is_draw else "",
+            gradient_backend=str(case.gradient_backend or ""),
+            is_frozen=case.model.is_frozen,
+        )
 
     @property
     def name(self) -> str:
         """As tables and figures show it."""
         own = f"({self.gradient_backend}'s gradient)" if self.gradient_backend else ""
-        return " ".join(filter(None, (self.sampler, str(self.backend), self.formulation, own)))
+        frozen = "(frozen data)" if self.is_frozen else ""
+        return " ".join(filter(None, (self.sampler, str(self.backend), self.formulation, own, frozen)))
 
-    def call(self, workload: Workload) -> str:
-        """Write the ``pm.sample(...)`` that takes it; '' where no sampler is chosen."""
-        if not self.sampler:
-            return ""
+    def lines(self, workload: Workload, target: Target) -> tuple[str, ...]:
+        """Write what takes it, as lines of Python to paste; the last one samples, or makes the gradient."""
+        model = f"{FREEZE}(model)" if self.is_frozen else "model"
+        imports = [f"from pymc.model.transform.optimization import {FREEZE}"] * self.is_frozen
+        last = self._sample(workload, model) if self.sampler else self._compile(target, model)
+        imports += [f"import {name}" for name in ("firstgrad", "pytensor") if f"{name}." in last]
+        return (*imports, last)
+
+    def _sample(self, workload: Workload, model: str) -> str:
         arguments = [f"draws={workload.draws}"] * (workload.draws != DRAWS)
         arguments += [f"tune={workload.tune}"] * (workload.tune != TUNE)
-        arguments += [f"chains={workload.chains}, cores={workload.cores}"]
-        arguments += [f'nuts_sampler="{self.sampler}"']
-        if self.sampler in (Sampler.PYMC, Sampler.NUTPIE):
+        arguments += [f"chains={workload.chains}, cores={workload.cores}", f'nuts_sampler="{self.sampler}"']
+        if self.backend is BackendName.JAX_FAST:
+            arguments += ['compile_kwargs={"mode": firstgrad.fast_mode()}']
+        elif self.sampler in (Sampler.PYMC, Sampler.NUTPIE):
             arguments += [f'backend="{self.backend}"']
         if self.gradient_backend:
             arguments += [f'compile_kwargs={{"gradient_backend": "{self.gradient_backend}"}}']
+        arguments += [f"model={model}"] * self.is_frozen
         return f"pm.sample({', '.join(arguments)})"
+
+    def _compile(self, target: Target, model: str) -> str:
+        if self.backend in _OF_ONE_PROCESS:
+            effort = ', effort="least"' if self.backend is BackendName.JAX_QUICK else ""
+            return f"gradient = firstgrad.fast_gradient({model}{effort})"
+        names = facts_of(self.backend).mode
+        mode = f"pytensor.compile.mode.Mode({', '.join(f'"{name}"' for name in names)})"
+        if len(names) < 2:  # noqa: PLR2004 - a linker and its rewrites
+            mode = "firstgrad.fast_mode()" if self.backend is BackendName.JAX_FAST else f'"{self.backend.upper()}"'
+        if target is Target.LOGP_DLOGP:
+            return f"function = {model}.logp_dlogp_function(ravel_inputs=True, mode={mode})"
+        return f"gradient = {model}.compile_dlogp(mode={mode})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +143,7 @@ class Trouble(StrEnum):
     WRONG = "wrong"
     NOT_FINITE = "not_finite"
     NO_NUMBERS = "no_numbers"
+    STOPPED = "stopped"
     NOT_MEASURED = "not_measured"
 
 
@@ -123,6 +155,7 @@ class ChoiceLeftOut:
     scenario: Scenario
     trouble: Trouble
     reason: str
+    first_seconds: float | None = None  # to its first gradient or draw, where that is all that is known
 
     @property
     def is_loud(self) -> bool:
@@ -133,11 +166,17 @@ class ChoiceLeftOut:
 type Offers = tuple[Sequence[Offer], Sequence[ChoiceLeftOut]]
 
 
-def find_offers(records: Iterable[Record], wanted: Iterable[Case], workload: Workload) -> Offers:
+def find_offers(
+    records: Iterable[Record],
+    wanted: Iterable[Case],
+    workload: Workload,
+    untried: Mapping[str, tuple[Trouble, str]] | None = None,
+) -> Offers:
     """Sort samples into offers, in the order of the wanted cases.
 
     One sample with a wrong or infinite gradient is enough to leave a choice out. Records are of equal conditions, and
-    those of other questions than the wanted ones are passed over.
+    those of other questions than the wanted ones are passed over. `untried` says by question why there
+    are no samples.
     """
     samples: dict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -145,13 +184,24 @@ def find_offers(records: Iterable[Record], wanted: Iterable[Case], workload: Wor
     offers, left_out = list[Offer](), list[ChoiceLeftOut]()
     for question, case in {case.question: case for case in wanted}.items():
         choice, scenario = OfferedChoice.of(case), case.scenario
-        trouble = _find_trouble(samples[question], workload)
+        trouble = find_trouble(samples[question], workload)
+        if trouble is not None and trouble[0] is Trouble.NOT_MEASURED and untried:
+            trouble = untried.get(question, trouble)
         if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
             trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"
         if trouble is None:
             offers.append(_offer(choice, scenario, samples[question], workload))
         else:
-            left_out.append(ChoiceLeftOut(choice=choice, scenario=scenario, trouble=trouble[0], reason=trouble[1]))
+            firsts = [seconds for record in samples[question] if (seconds := _first_alone(record, workload))]
+            left_out.append(
+                ChoiceLeftOut(
+                    choice=choice,
+                    scenario=scenario,
+                    trouble=trouble[0],
+                    reason=trouble[1],
+                    first_seconds=statistics.median(firsts) if firsts else None,
+                )
+            )
     return offers, left_out
 
 
@@ -168,7 +218,8 @@ def is_complete(reason: str, verdict: str, first_seconds: float | None, call_sec
     return not reason and verdict in _GOOD_VERDICTS and (first_seconds or 0.0) > 0 and (call_seconds or 0.0) > 0
 
 
-def _find_trouble(records: Sequence[Record], workload: Workload) -> tuple[Trouble, str] | None:
+def find_trouble(records: Sequence[Record], workload: Workload) -> tuple[Trouble, str] | None:
+    """Say why samples of one question are no offer; none where they are."""
     for record in records:
         if record.status is Status.MISMATCH or record.check.verdict is Verdict.DISAGREES:
             return Trouble.WRONG, why_unusable(record) or "the oracle disagrees"
@@ -178,16 +229,42 @@ def _find_trouble(records: Sequence[Record], workload: Workload) -> tuple[Troubl
         return Trouble.NOT_FINITE, f"{of} have NaN or infinite values"
     if Doubt.GRADIENT_SUSPECT in doubts:
         return Trouble.WRONG, "the gradient differs from finite differences of the log-density"
-    if any(_costs(record, workload) for record in records):
+    if any(costs_of(record, workload) for record in records):
         return None
     if not records:
         return Trouble.NOT_MEASURED, "no samples"
+    last = records[-1]
+    if last.status is Status.TIMEOUT and last.failure is not None:
+        return Trouble.STOPPED, last.failure.message
     reason = next(filter(None, map(why_unusable, records)), "")
-    firsts = [first for record in records if (first := metric_named(workload.counted.metrics[0]).read(record))]
+    firsts = [first for record in records if (first := _first_alone(record, workload))]
     if not reason and firsts and workload.counted is Counted.DRAWS:
         after = format_seconds(statistics.median(firsts))
         reason = f"its first draw comes after {after}, but what the next ones cost isn't known"
     return Trouble.NO_NUMBERS, reason or "no steady-state calls were timed, or nothing was checked"
+
+
+def censored_seconds(record: Record) -> tuple[float, bool]:
+    """Return how much of its window a sample that was stopped had behind it, and whether that was all of it.
+
+    The window is that of the first gradient or draw; zero where it was not stopped, or not within its window.
+    """
+    failure, limit = record.failure, record.case.time_limit_seconds
+    if record.status is not Status.TIMEOUT or failure is None or limit is None:
+        return 0.0, False
+    if failure.message.startswith(WHILE_FILLING):  # that was another process
+        return 0.0, False
+    window = FIRST_DRAW_PHASES if record.case.is_draw else FIRST_GRADIENT_PHASES
+    if failure.phase is Phase.EVALUATE:
+        return sum(phase.wall_seconds for phase in record.phases if phase.phase in window), True
+    before = [phase.began_seconds + phase.wall_seconds for phase in record.phases if phase.phase not in window]
+    return (max(limit - max(before), 0.0) if before else 0.0), False
+
+
+def _first_alone(record: Record, workload: Workload) -> float | None:
+    """Return the seconds to the first gradient or draw of a sample, also of one that was stopped after it."""
+    seconds, is_whole = censored_seconds(record)
+    return seconds if is_whole else metric_named(workload.counted.metrics[0]).read(record)
 
 
 def has_pace(record: Record) -> bool:
@@ -195,8 +272,8 @@ def has_pace(record: Record) -> bool:
     return record.draw is not None and record.draw.pace is not None
 
 
-def _costs(record: Record, workload: Workload) -> tuple[float, float] | None:
-    """Return the seconds to the first gradient and of an evaluation, or of draws, of a complete sample."""
+def costs_of(record: Record, workload: Workload) -> tuple[float, float] | None:
+    """Return the seconds to the first gradient and of an evaluation, or of draws; none of a sample with less."""
     first, call = (metric_named(name).read(record) for name in workload.counted.metrics)
     is_first_alone = workload.counted is Counted.FIRST_DRAW
     if not is_complete(why_unusable(record), record.check.verdict, first, 1.0 if is_first_alone else call):
@@ -214,7 +291,7 @@ def _steps(record: Record) -> float | None:
 
 
 def _offer(choice: OfferedChoice, scenario: Scenario, records: Sequence[Record], workload: Workload) -> Offer:
-    good = [(record, costs) for record in records if (costs := _costs(record, workload))]
+    good = [(record, costs) for record in records if (costs := costs_of(record, workload))]
     firsts = [workload.compiles(choice.backend) * first for _, (first, _) in good]
     calls = [call for _, (_, call) in good]
     imports = [phase.wall_seconds for record, _ in good if (phase := record.phase(Phase.IMPORT))]
@@ -326,6 +403,11 @@ class ScenarioAdvice:
         return tuple(rival for rival in self.rivals if not rival.is_beaten)
 
     @property
+    def near_rivals(self) -> tuple[Rival, ...]:
+        """Those of them that aren't far behind by the one sample that a side has."""
+        return tuple(one for one in self.open_rivals if one.ratio.samples > 1 or FAR * one.ratio.value > 1)
+
+    @property
     def is_decided(self) -> bool:
         """Whether the leader surely takes the least time."""
         return not self.open_rivals
@@ -344,6 +426,11 @@ class Advice:
         """Choices whose gradients are wrong, then those where they are not finite: to be said first."""
         loud = (choice for choice in self.left_out if choice.is_loud)
         return tuple(sorted(loud, key=lambda choice: list(Trouble).index(choice.trouble)))
+
+    @property
+    def leader(self) -> Offer | None:
+        """The one that leads in the first of the scenarios; none where there is none."""
+        return self.scenarios[0].leader if self.scenarios else None
 
     def of_scenario(self, scenario: Scenario) -> ScenarioAdvice | None:
         """Return what is said of a scenario."""

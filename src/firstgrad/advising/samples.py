@@ -1,37 +1,27 @@
-"""The samples of an advice: those that are stored, and those that are measured because they are missing."""
+"""The samples of an advice: the ways that may be chosen, and what a store or an export has of them."""
 
 from __future__ import annotations
 
 import itertools
-import math
-import time
-from collections import Counter
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from firstgrad.advising.advice import is_complete, question_of
+from firstgrad.advising.advice import question_of
 from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
 from firstgrad.errors import SpecError
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
-from firstgrad.record import Record, Verdict
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Sequence
 
-    from firstgrad.advising.workload import Counted, Workload
+    from firstgrad.advising.workload import Workload
     from firstgrad.model import Model
-    from firstgrad.store import Keeper, Store
-    from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.plan import Durations, Job, Plan
-    from firstgrad.sweep.rounds import Executor, SweepEvent
-
-    type Display = Callable[[Grid, Plan, Durations], AbstractContextManager[Callable[[SweepEvent], None]]]
+    from firstgrad.record import Record
+    from firstgrad.store import Store
 
 SCENARIOS = (Scenario.COLD, Scenario.WARM)
-LABEL = "advise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +84,13 @@ def list_wanted_draws(
     )
 
 
+def with_frozen(wanted: Sequence[Case]) -> tuple[Case, ...]:
+    """Add those of JAX's ways with constants for data, which may take the place of what JAX refuses."""
+    jax = (case for case in wanted if str(case.backend).startswith("jax") and case.model.pose is None)
+    frozen = (replace(case, model=case.model.frozen()) for case in jax)
+    return tuple({case.question: case for case in (*wanted, *frozen)}.values())
+
+
 def _questions(wanted: Iterable[Case]) -> set[str]:
     """List what may answer: a sample of ``auto`` does, where it says that the wanted sampler was taken."""
     autos = (replace(case, sampler=Sampler.AUTO) for case in wanted if case.is_draw)
@@ -145,84 +142,3 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()
     return AdviceSamples(records=records, place=str(store.address), notes=notes)
-
-
-def measure_missing(
-    keeper: Keeper,
-    wanted: Sequence[Case],
-    *,
-    counted: Counted,
-    samples: int,
-    budget_seconds: float | None,
-    show: Display,
-) -> tuple[str, ...]:
-    """Measure what a store hasn't of this host, these conditions, and the model's files as they are now.
-
-    So many samples of each, with `show` to open the display of the plan. Returns what there was no time for.
-    """
-    from firstgrad.sources import check_reference
-    from firstgrad.sweep.grid import Grid
-    from firstgrad.sweep.local import LocalExecutor
-    from firstgrad.sweep.plan import Durations, count_done, current_samples, plan_sweep, samples_here
-    from firstgrad.sweep.rounds import Notice, run_sweep
-
-    stored = keeper.store.cells()
-    # Samples without steady-state calls, or with nothing checked, answer nothing here: they are measured anew.
-    done = count_done(
-        sample
-        for sample in current_samples(samples_here(stored), wanted[0].model.reference)
-        if sample["reason"] or is_complete("", Verdict(sample["verdict"]), *_told(sample, counted))
-    )
-    plan = plan_sweep(wanted, samples=samples, done=done)
-    if not plan.jobs:
-        return ()
-    check_reference(wanted[0].model.reference)
-    durations = Durations(stored)
-    executor = Budgeted(LocalExecutor(label=LABEL), seconds=budget_seconds, expect=durations.of)
-    with show(Grid(cases=tuple(wanted)), plan, durations) as display:
-        keeper.tell = lambda line: display(Notice(message=line))
-        run_sweep(plan, executor, keep=keeper.keep, tell=display)
-    return executor.notes()
-
-
-def _told(sample: Mapping[str, Any], counted: Counted) -> tuple[float | None, float | None]:
-    """Read what a sample tells of the first and of the next; nothing is missing where nothing more can be known."""
-    first, after = (sample[metric] for metric in counted.metrics)
-    return first, first if sample["sampler"] in TELL_AT_ONCE else after
-
-
-@dataclass(slots=True)
-class Budgeted:
-    """An executor that begins no sample which is not expected to end in time.
-
-    `expect` tells seconds of a case, none where nothing is known: then it is begun while there is time.
-    """
-
-    inner: Executor
-    _: KW_ONLY
-    seconds: float | None
-    expect: Callable[[Case], float | None]
-    clock: Callable[[], float] = time.monotonic
-    left_out: list[Case] = field(default_factory=list, init=False)
-
-    def run(self, jobs: Iterator[Job], tell: Callable[[SweepEvent], None]) -> Iterator[tuple[Job, Record]]:
-        """Measure jobs; see `firstgrad.sweep.rounds.Executor`."""
-        began = self.clock()
-
-        def within() -> Iterator[Job]:
-            for job in jobs:
-                left = math.inf if self.seconds is None else self.seconds - (self.clock() - began)
-                if left > 0 and (self.expect(job.case) or 0.0) <= left:
-                    yield job
-                else:
-                    self.left_out.append(job.case)
-
-        yield from self.inner.run(within(), tell)
-
-    def notes(self) -> tuple[str, ...]:
-        """Say what there was no time for; nothing where there was."""
-        if not self.left_out:
-            return ()
-        counts = Counter(f"{case.backend} {case.scenario}" for case in self.left_out)
-        listed = ", ".join(f"{number} {name}" for name, number in counts.items())
-        return (f"The time budget of {self.seconds:g} s left out {len(self.left_out)} samples: {listed}.",)

@@ -17,6 +17,7 @@ from firstgrad.backends.base import BuiltModel, OracleAnswer
 from firstgrad.backends.live import explain_wrapped, is_model, unpack
 from firstgrad.backends.script import ScriptModel, run_script
 from firstgrad.errors import ModelError, UnknownModelError
+from firstgrad.model import FREEZE
 from firstgrad.sources import HELD, MEASURED, split_reference, top_level_names
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class UserModel:
 
     def build(self) -> BuiltModel:
         """Call the function and check what it returns: a model, or a pair ``(model, initial_point)``."""
-        reference, arguments = self.model.reference, fit_arguments(self.factory, self.model)
+        reference, asked = self.model.reference, self._asked_of_factory()
+        arguments = fit_arguments(self.factory, asked)
         with _explaining(reference):
             result = self.factory(**arguments)
         model, initial = result if isinstance(result, tuple) and len(result) == _PAIR else (result, None)
@@ -60,17 +62,25 @@ class UserModel:
                 f"{reference}: its initial point is a {type(initial).__name__}; it must be a dict by "
                 "value name, such as model.initial_point() returns"
             )
+        if asked is not self.model and self.model.is_frozen:
+            from pymc.model.transform.optimization import freeze_dims_and_data
+
+            model = freeze_dims_and_data(model)
         oracle = self._ask_oracle if self.oracle is not None else None
         return BuiltModel(
             model, dict(initial) if initial is not None else None, is_own=True, oracle=oracle, note=self.note
         )
+
+    def _asked_of_factory(self) -> Model:
+        """Leave out what is done to the model afterwards, unless the function does it itself."""
+        return self.model if FREEZE in (_parameters(self.factory) or {}) else self.model.without_freezing()
 
     def _ask_oracle(self, point: Point) -> OracleAnswer:
         """Give the file's oracle all parameters, defaults included, and a point of its own to keep."""
         import numpy as np
 
         place, _ = split_reference(self.model.reference)
-        parameters = _defaults(self.factory) | fit_arguments(self.factory, self.model)
+        parameters = _defaults(self.factory) | fit_arguments(self.factory, self._asked_of_factory())
         with _explaining(f"the oracle of {place}"):
             result = self.oracle(parameters, {name: np.array(value) for name, value in point.items()})  # type: ignore[misc]  # asked only where there is one
         try:

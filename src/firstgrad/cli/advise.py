@@ -1,4 +1,4 @@
-"""``firstgrad advise``: which sampler, backend and formulation cost least for what is planned, and what would help."""
+"""``firstgrad advise``: within its time budget, which sampler and backend cost least for what is planned."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.units import parse_seconds, require_count
+from firstgrad.units import format_count, format_seconds, parse_seconds, require_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    from firstgrad.advising.samples import AdviceSamples
+    from firstgrad.advising.answer import AdvicePlan, Answer
     from firstgrad.case import Case
     from firstgrad.model import Model
-
-    type Taken = tuple[Workload, tuple[Case, ...], AdviceSamples]
+    from firstgrad.sweep.plan import Durations
+    from firstgrad.sweep.rounds import SweepEvent
 
 EPILOG = """\b
 Examples:
-  firstgrad advise mymodel.py:build --draws 2000 --time-budget 20m
-      which sampler draws first, which one has drawn all of it first: measures what is not stored yet
+  firstgrad advise mymodel.py:build --draws 2000
+      within three minutes: which sampler draws first, which one has drawn all of it first, and what to type
+  firstgrad advise mymodel.py:build --time-budget none
+      every sampler and backend to the end, three samples each, cold and warm
   firstgrad advise pose --evaluations 20000
       gradients alone: every installed backend, both formulations, cold and warm
   firstgrad advise pose --evaluations 20000 --from docs/data/growth.jsonl --output advice.png
@@ -66,7 +69,9 @@ class AdviseOptions:
     ] = 100
     samples: Annotated[int, _samples("--samples", "Of each choice.", min=1, max=MOST_SAMPLES)] = 3
     no_measure: Annotated[bool, _samples("--no-measure", "Only what is stored.")] = False
-    time_budget: Annotated[str | None, _samples("--time-budget", "For measuring what is missing, such as 30m.")] = None
+    time_budget: Annotated[
+        str, _samples("--time-budget", "For all of it, such as 90s; 0: what is known already; none: no end.")
+    ] = "3m"
     time_limit: Annotated[float, _samples("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     store: Annotated[str | None, _samples("--store", "File or database URL [.firstgrad/results.sqlite].")] = None
     source: Annotated[str | None, _samples("--from", "An export, instead of measuring.", metavar="FILE.jsonl")] = None
@@ -107,36 +112,39 @@ class AdviseOptions:
 
     @property
     def budget_seconds(self) -> float | None:
-        """The time budget; none where none was given. Raises SpecError where it is no duration."""
-        if self.time_budget is None:
-            return None
+        """The time budget; none where there is to be no end. Raises SpecError where it is no duration."""
+        if self.time_budget.strip() in ("none", "0", "0s"):
+            return None if self.time_budget.strip() == "none" else 0.0
         try:
             return parse_seconds(self.time_budget)
         except SpecError as error:
-            raise SpecError("--time-budget", str(error)) from error
+            raise SpecError("--time-budget", f"{error}; none for no end") from error
 
-    def wanted(
+    def to_plan(
         self,
         model: Model,
+        workload: Workload,
+        *,
         backends: Sequence[BackendName],
         samplers: Sequence[Sampler],
-        workload: Workload,
         target: Target,
-    ) -> tuple[Case, ...]:
+    ) -> AdvicePlan:
         """List what may be chosen; raises SpecError where a name is none, or nothing is left."""
+        from firstgrad.advising.answer import AdvicePlan
         from firstgrad.advising.samples import list_wanted, list_wanted_draws
 
         limit = min(self.time_limit, self.budget_seconds or self.time_limit)
         backends = _chosen("--backend", self.backend, BackendName, backends)
         if target is not Target.FIRST_DRAW:
-            return list_wanted(model, backends, target=target, time_limit_seconds=limit)
-        samplers = _chosen("--sampler", self.sampler, Sampler, samplers)
-        wanted = list_wanted_draws(
-            model, backends, samplers, workload=workload, timed=self.timed, time_limit_seconds=limit
-        )
-        if not wanted:
+            ways = list_wanted(model, backends, target=target, time_limit_seconds=limit)
+        else:
+            samplers = _chosen("--sampler", self.sampler, Sampler, samplers)
+            ways = list_wanted_draws(
+                model, backends, samplers, workload=workload, timed=self.timed, time_limit_seconds=limit
+            )
+        if not ways:
             raise SpecError("--sampler, --backend", "no such sampler takes such a backend")
-        return wanted
+        return AdvicePlan(workload=workload, ways=ways, samples=self.samples, budget_seconds=self.budget_seconds)
 
 
 def _chosen[Name: (BackendName, Sampler)](
@@ -156,41 +164,20 @@ def _chosen[Name: (BackendName, Sampler)](
 
 @spread
 def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> None:
-    """Say which sampler draws first, which is done first, and what else would help; or which gradient is cheapest."""
-    from firstgrad.advising.advice import find_offers, has_pace, make_advice
-    from firstgrad.advising.remedies import find_remedies
-    from firstgrad.advising.situation import Situation, load_evidence, look_around
-    from firstgrad.show.advice import advice_document, advice_parts
-    from firstgrad.show.result import Result
+    """Say within a time budget what is wrong with the model, who draws first, who is done first, and what to type."""
+    from firstgrad.show.advice import advice_result
 
     out.refuse_both()
     options.check()
     workload, described = options.to_workload(), model.to_model()
-    take = _from_export if options.source else _from_store
-    workload, wanted, samples = take(described, options, workload)
-    if workload.counted is Counted.DRAWS and not any(map(has_pace, samples.records)):
-        workload = replace(workload, counted=Counted.FIRST_DRAW)
-    advice = make_advice(find_offers(samples.records, wanted, workload), workload)
-    situation = Situation(
-        model=described,
-        records=samples.records,
-        advice=advice,
-        surroundings=look_around(),
-        evidence=load_evidence(),
-    )
-    told = described, samples, advice, find_remedies(situation)
-    code = ExitCode.GOOD if advice.scenarios else ExitCode.CASE_FAILED
-    result = Result(
-        parts=list(advice_parts(*told)),
-        document=advice_document(*told),
-        exit_code=ExitCode.DIFFERENT if advice.alarms else code,
-    )
+    answer = (_from_export if options.source else _from_store)(described, options, workload)
+    result = advice_result(answer)
     show(result, out)
-    if options.output is not None and advice.scenarios:
+    if options.output is not None and answer.advice.scenarios:
         from firstgrad.show.style import write_picture
         from firstgrad.show.totals import advice_picture
 
-        write_picture(advice_picture(advice), options.output)
+        write_picture(advice_picture(answer.advice), options.output)
         say(options.output, out=not (out.json or out.markdown))
     raise typer.Exit(result.exit_code)
 
@@ -208,12 +195,13 @@ def installed_samplers() -> tuple[Sampler, ...]:
     return tuple(name for name in names if find_spec(name) is not None)
 
 
-def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
+def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Answer:
     """Take the samples of an export: first draws, else those of one chain, else those of gradients, and say which."""
-    from firstgrad.advising.samples import from_export
+    from firstgrad.advising.answer import conclude
+    from firstgrad.advising.samples import from_export, with_frozen
     from firstgrad.store import import_jsonl
 
-    source, backends, samplers = str(options.source), tuple(BackendName), tuple(Sampler)[1:]
+    source = str(options.source)
     records = list(import_jsonl(source))
     tries = [(workload, options.chosen_target, "")]
     if workload.counted is Counted.DRAWS:
@@ -227,41 +215,50 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Ta
             targets = (Target.LOGP_DLOGP, Target.DLOGP)
             tries += [(workload.in_evaluations(), target, missing.format(target=target)) for target in targets]
     for planned, target, note in tries:
-        wanted = options.wanted(model, backends, samplers, planned, target)
-        samples = from_export(records, wanted, source)
+        plan = options.to_plan(
+            model, planned, backends=tuple(BackendName), samplers=tuple(Sampler)[1:], target=target
+        )
+        samples = from_export(records, with_frozen(plan.ways), source)
         if samples.records:
             known = {record.case.backend for record in samples.records}
-            there = tuple(case for case in wanted if options.backend or case.backend in known)
+            there = tuple(case for case in plan.ways if options.backend or case.backend in known)
+            workload = workload if planned.counted is Counted.DRAWS else planned
             notes = (*samples.notes, note) if note else samples.notes
-            return (workload if planned.counted is Counted.DRAWS else planned), there, replace(samples, notes=notes)
+            return conclude(replace(plan, ways=there, workload=workload), replace(samples, notes=notes))
     others = sorted({str(record.case.target) for record in records if record.case.model == model})
     hint = f". It has {', '.join(others)}: ask with --target, or --evaluations" if others else ""
     raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}{hint}")
 
 
-def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Taken:
-    from firstgrad.advising.samples import from_store, measure_missing
-    from firstgrad.show.display import SweepState, describe_plan, show_sweep
+def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Answer:
+    from firstgrad.advising.answer import conclude, make_answer
+    from firstgrad.advising.samples import from_store, with_frozen
     from firstgrad.store import Keeper
 
-    wanted = options.wanted(model, installed_backends(), installed_samplers(), workload, options.chosen_target)
+    plan = options.to_plan(
+        model, workload, backends=installed_backends(), samplers=installed_samplers(), target=options.chosen_target
+    )
     if options.no_measure:
         with open_store(options.store) as store:
-            return workload, wanted, from_store(store, wanted)
+            return conclude(plan, from_store(store, with_frozen(plan.ways)))
     try:
         with Keeper(options.store) as keeper:
-            notes = measure_missing(
-                keeper,
-                wanted,
-                counted=workload.counted,
-                samples=options.samples,
-                budget_seconds=options.budget_seconds,
-                show=lambda grid, plan, known: show_sweep(SweepState(plan, known), describe_plan(grid, plan)),
-            )
-            return workload, wanted, from_store(keeper.store, wanted, notes)
+            return make_answer(plan, keeper, show=functools.partial(_show, options.budget_seconds))
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
             "--no-measure it advises from what is there"
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _show(
+    budget_seconds: float | None, ways: Sequence[Case], durations: Durations
+) -> AbstractContextManager[Callable[[SweepEvent], None]]:
+    from firstgrad.show.display import SweepState, show_sweep
+    from firstgrad.sweep.plan import Job, Plan
+
+    until = "" if budget_seconds is None else f", within {format_seconds(budget_seconds)}"
+    opening = f"{format_count(len(ways), 'way')} to choose from, the soonest first{until}"
+    plan = Plan(jobs=tuple(Job(case=case, number=1) for case in ways))
+    return show_sweep(SweepState(plan, durations, budget_seconds=budget_seconds), [opening])

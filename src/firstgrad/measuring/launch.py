@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+STOPPED = "Stopped"
+"""Kind of failure of a sample that whoever listened to it had stopped."""
 TIMELINE_POINTS = 600
 """At most so many points of a memory time line are kept."""
 
@@ -139,7 +141,8 @@ def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -
     filled = run_sample(replace(case, scenario=Scenario.COLD, evaluations=0), private, **options)
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
-        return replace(filled, case=case, failure=reason)
+        limit = filled.case.time_limit_seconds  # shorter where it was stopped earlier
+        return replace(filled, case=replace(case, time_limit_seconds=limit), failure=reason)
     if not private.caches.is_dir():
         message = f"{WHILE_FILLING}somebody removed it, {private.caches}. Does the model remove folders not its own?"
         reason = Failure(kind="CacheRemoved", message=message)
@@ -213,6 +216,9 @@ def conclude(task: Task, transcript: Transcript) -> Record:
         The worker's own where it sent one, with memory, process-tree peaks and doubts filled in; else one with
         the phases that ended and the reason why there is no more.
     """
+    if transcript.stopped and transcript.record is None:
+        limit = max(round(transcript.stopped_seconds, 3), 0.001)  # its numbers are censored there, as by a limit
+        task = replace(task, case=replace(task.case, time_limit_seconds=limit))
     phases = tuple(transcript.record.phases if transcript.record else transcript.phases)
     phases = with_tree_peaks(phases, transcript.samples, transcript.zero)
     retained = None
@@ -317,6 +323,9 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
             f"the process tree reached {format_bytes(transcript.over_limit_bytes)}, over its limit of "
             f"{format_bytes(case.memory_limit_bytes)},{where}. Raise --memory-limit or make the model smaller",
         )
+    if transcript.stopped:
+        message = f"stopped{where} after {format_seconds(transcript.stopped_seconds)}: {transcript.stopped}"
+        return Status.TIMEOUT, STOPPED, message
     if transcript.timed_out and case.time_limit_seconds:
         return _explain_time(transcript, f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}")
     if transcript.garbage:

@@ -49,6 +49,10 @@ _EXIT_SECONDS = 1.0
 _MARK = "FIRSTGRAD_RUN"
 
 
+class SampleStopped(Exception):  # noqa: N818 - no error: what is known of the sample is enough
+    """Raised by who listens to a worker's events, with the reason: the worker is ended as by a time limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class TreeSample:
     """One look of the watcher's: when (by the machine's monotonic clock), and what it saw of a worker's tree.
@@ -92,6 +96,10 @@ class Transcript:
     over_limit_bytes: int = 0
     """Size of the tree when it passed its memory limit; 0 where it didn't."""
     timed_out: bool = False
+    stopped: str = ""
+    """Why who listens had it stopped; '' where nobody did."""
+    stopped_seconds: float = 0.0
+    """After how long that was."""
     suspended_seconds: float = 0.0
     """For how long the tree stood still."""
     never_continued: bool = False
@@ -195,7 +203,13 @@ class _WorkerSession:
             return
         try:
             self._private.watch(worker.pid, self._mark, self._task.case.memory_limit_bytes)
-            self._listen(events, worker)
+            started = time.monotonic()
+            try:
+                self._listen(events, worker)
+            except SampleStopped as stop:
+                self._on_event = lambda _: None
+                self._heard.stopped, self._heard.timed_out = str(stop), True
+                self._heard.stopped_seconds = self._ran_seconds or time.monotonic() - started
             self._let_end(worker)
         finally:
             self._private.stop()

@@ -10,22 +10,25 @@ from firstgrad.advising.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
 from firstgrad.comparing.ratio import pool_scatter
-from firstgrad.show.result import BLANK, Heading, Items, Style, Table, Text, left, right
+from firstgrad.show.result import BLANK, Heading, Items, Result, Style, Table, Verbatim, left, right
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-    from firstgrad.advising.advice import Advice, Offer, OfferedChoice, ScenarioAdvice
-    from firstgrad.advising.remedies import ProposedRemedy
-    from firstgrad.advising.samples import AdviceSamples
-    from firstgrad.advising.situation import Saving
+    from firstgrad.advising.advice import Advice, ChoiceLeftOut, Offer, OfferedChoice, ScenarioAdvice
+    from firstgrad.advising.answer import Answer
+    from firstgrad.advising.caches import LostCaches
     from firstgrad.advising.workload import Workload
     from firstgrad.estimates import Estimate
-    from firstgrad.model import Model
     from firstgrad.show.result import Part
 
-_SAVING = ("basis", "ratio", "saved_seconds", "is_sure", "of_what")
+_ALARM, _NO_NUMBERS = 1, 3  # exit codes
+_LEFT_OUT = {
+    Trouble.STOPPED: "Stopped",
+    Trouble.NO_NUMBERS: "No numbers",
+    Trouble.NOT_MEASURED: "Not tried",
+}
 _IF = {
     Scenario.COLD: "If your cache is empty (cold)",
     Scenario.WARM: "If your cache is warm",
@@ -73,18 +76,49 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
             f"{busy} of {sum(len(offer.totals) for offer in offers)} samples have the doubt high_load: their times are "
             "longer than on a quiet machine, and unevenly so."
         )
-    if missing := [choice.choice.name for choice in advice.left_out if choice.trouble is Trouble.NOT_MEASURED]:
-        yield f"Not measured, so not compared: {'; '.join(dict.fromkeys(missing))}."
 
 
-def call_sentences(advice: Advice) -> Iterator[str]:
-    """Yield what to type, a line for each state of the caches where they don't agree; nothing for gradients."""
-    calls = {one.scenario: one.leader.choice.call(advice.workload) for one in advice.scenarios}
-    if len(set(calls.values())) == 1:
-        yield from (f"Type: {call}" for call in list(calls.values())[:1] if call)
+def left_out_sentences(advice: Advice) -> Iterator[str]:
+    """Yield why each way that isn't offered isn't: stopped, without numbers, not tried; those of one reason together."""
+    reasons: dict[tuple[Trouble, str], dict[str, list[str]]] = {}
+    for left in advice.left_out:
+        if not left.is_loud:
+            names = reasons.setdefault((left.trouble, left.reason), {})
+            names.setdefault(left.choice.name, []).append(str(left.scenario))
+    for (trouble, reason), names in sorted(reasons.items(), key=lambda item: list(Trouble).index(item[0][0])):
+        listed = "; ".join(f"{name}, {' and '.join(scenarios)}" for name, scenarios in names.items())
+        yield f"{_LEFT_OUT[trouble]}: {listed}: {reason}"
+
+
+def guess_sentences(answer: Answer) -> Iterator[str]:
+    """Yield what is known and what isn't where no way has samples to compare it by."""
+    what = answer.workload.counted
+    known = [left for left in answer.guesses if left.first_seconds is not None]
+    others = [left.choice.name for left in answer.guesses if left.first_seconds is None]
+    yield "No way of this model was measured to its end, so no time for all that is planned is known."
+    for left in known:
+        yield (
+            f"{left.choice.name} had its {what.first} after {format_seconds(left.first_seconds or 0.0)}; what "
+            f"{what.one} costs after it isn't known."
+        )
+    if others:
+        yield (
+            f"Of {'the others' if known else 'this model'} nothing is known. By what is known of other models, the "
+            f"soonest first (JAX before Numba before C): {', '.join(others)}."
+        )
+    yield "A longer --time-budget measures more, and goes on from what is there."
+
+
+def cache_sentences(lost: LostCaches | None) -> Iterator[str]:
+    """Yield what it costs that caches aren't kept; nothing where they are."""
+    if lost is None:
         return
-    for scenario, call in calls.items():
-        yield f"{_IF[scenario]}, type: {call}"
+    ratio, cold = lost.warm_over_cold, lost.cold_seconds
+    costs = "filled caches weren't measured, so what that costs isn't known"
+    if ratio is not None and cold is not None:
+        costs = f"filled ones leave {ratio_text(ratio)} of the {format_seconds(cold)} that it takes to begin with"
+        costs += f" (measured), and save {format_seconds((1 - ratio.value) * cold)} at every start"
+    yield f"Caches may be lost ({'; '.join(lost.reasons)}). With {lost.choice}, {costs}. What keeps them is below."
 
 
 def _soonest(advice: ScenarioAdvice) -> str:
@@ -150,7 +184,14 @@ def _decision(advice: ScenarioAdvice, planned: str) -> str:
             f"At {planned} {takes}, certain to be the least: {ratio_text(second.ratio)} times "
             f"{second.offer.choice.name}'s {format_seconds(second.offer.median_total)}."
         )
-    rivals = ", ".join(_with_seconds(rival.offer) for rival in advice.open_rivals)
+    near = advice.near_rivals
+    if not near:
+        second = advice.rivals[0]
+        return (
+            f"At {planned} {takes}; the next, {second.offer.choice.name}, {format_seconds(second.offer.median_total)} "
+            f"({ratio_text(second.ratio)} times). One sample tells nothing of its scatter, but that is hardly so large."
+        )
+    rivals = ", ".join(_with_seconds(rival.offer) for rival in near)
     return (
         f"At {planned} the samples do not allow a decision between {_with_seconds(leader)} and {rivals}. "
         f"{_more(advice)}"
@@ -162,9 +203,9 @@ def _with_seconds(offer: Offer) -> str:
 
 
 def _more(advice: ScenarioAdvice) -> str:
-    open_rivals = advice.open_rivals
+    open_rivals = advice.near_rivals
     if any(rival.ratio.samples == 1 for rival in open_rivals):
-        return "One sample tells nothing of its scatter: take --samples 3 or more."
+        return "One sample tells nothing of its scatter: take --samples 3 or more, and time for them."
     known = [rival.more_samples for rival in open_rivals if rival.more_samples is not None]
     if len(known) < len(open_rivals):
         more = f" {format_count(max(known), 'more sample')} of each might tell the others." if known else ""
@@ -175,43 +216,46 @@ def _more(advice: ScenarioAdvice) -> str:
 # --- tables and the document ----------------------------------------------------------------------
 
 
-def advice_parts(
-    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
-) -> Iterator[Part]:
-    """Yield an advice in sentences and tables: what is wrong first, the remedies last."""
-    workload = advice.workload
+def advice_result(answer: Answer) -> Result:
+    """Make what the verb prints, and its exit code."""
+    code = 0 if answer.advice.scenarios else _NO_NUMBERS
+    return Result(
+        parts=list(advice_parts(answer)),
+        document=advice_document(answer),
+        exit_code=_ALARM if answer.advice.alarms else code,
+    )
+
+
+def advice_parts(answer: Answer) -> Iterator[Part]:
+    """Yield an answer in sentences and tables: what is wrong first, what to type last."""
+    advice, workload = answer.advice, answer.workload
     planned = "gradient evaluations" if workload.counted is Counted.EVALUATIONS else "draws"
     yield Items(list(alarm_sentences(advice)), Style.BAD)
-    yield Heading(str(model))
+    yield Heading(str(answer.model))
     yield Items(
         [
             f"Planned: {workload.evaluations:,} {planned} ({workload.origin}).",
             *workload.assumptions(),
-            *samples.notes,
+            *answer.samples.notes,
         ]
     )
     yield BLANK
-    yield Items(list(advice_sentences(advice)))
+    yield Items(list(answer_sentences(answer)))
     for scenario in advice.scenarios:
         yield _offers_table(scenario, workload.counted)
-    yield Items(
-        [
-            f"No numbers: {choice.choice.name}, {choice.scenario}: {choice.reason}"
-            for choice in advice.left_out
-            if not choice.is_loud and choice.reason != "no samples"
-        ]
+    yield Items(list(left_out_sentences(advice)))
+    if answer.lines:
+        yield BLANK
+        yield Heading("What to type")
+        yield Verbatim(answer.lines, is_to_paste=True)
+
+
+def answer_sentences(answer: Answer) -> Iterator[str]:
+    """Yield the advice, or else what is guessed, a sentence each."""
+    yield from guess_sentences(answer) if answer.guesses and not answer.advice.scenarios else advice_sentences(
+        answer.advice
     )
-    if remedies:
-        yield BLANK
-        yield Heading(f"{format_count(len(remedies), 'remedy').replace('remedys', 'remedies')}:")
-    for remedy in remedies:
-        yield Text(f"{remedy.remedy}: {remedy.because}", Style.BOLD)
-        lines = [f"gains {remedy.instead}"] * bool(remedy.instead)
-        lines += [*map(saving_sentence, remedy.savings), f"how: {remedy.how}"]
-        yield Items([f"  {line}" for line in lines])
-    if calls := list(call_sentences(advice)):
-        yield BLANK
-        yield Items(calls, Style.BOLD)
+    yield from cache_sentences(answer.lost_caches)
 
 
 def _offers_table(advice: ScenarioAdvice, counted: Counted) -> Part:
@@ -239,40 +283,26 @@ def _offers_table(advice: ScenarioAdvice, counted: Counted) -> Part:
     )
 
 
-def saving_sentence(saving: Saving) -> str:
-    """Say what a remedy saves, and how that is known."""
-    sentence = f"{saving.basis}: leaves {ratio_text(saving.ratio)} of the {saving.of_what}"
-    if not saving.is_sure:
-        return f"{sentence}; these samples do not tell whether that saves anything"
-    if saving.saved_seconds is None:
-        return sentence
-    value, *ends = saving.saved_seconds
-    verb = "saves" if value > 0 else "costs"
-    low, high = ("?" if math.isinf(end) else format_seconds(end) for end in sorted(map(abs, ends)))
-    return f"{sentence}, {verb} {format_seconds(abs(value))} [{low}, {high}] here"
-
-
-def advice_document(
-    model: Model, samples: AdviceSamples, advice: Advice, remedies: Sequence[ProposedRemedy]
-) -> dict[str, Any]:
+def advice_document(answer: Answer) -> dict[str, Any]:
     """Return what ``advise --json`` writes."""
+    advice = answer.advice
     return {
-        "model": str(model),
-        "place": samples.place,
+        "model": str(answer.model),
+        "place": answer.samples.place,
         **_planned_document(advice.workload),
         "alarms": list(alarm_sentences(advice)),
-        "sentences": [*advice_sentences(advice), *call_sentences(advice)],
-        "assumptions": [*advice.workload.assumptions(), *samples.notes],
+        "sentences": list(answer_sentences(answer)),
+        "assumptions": [*advice.workload.assumptions(), *answer.samples.notes],
         "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
-        "left_out": [
-            _choice(choice.choice) | _fields(choice, "scenario", "trouble", "reason") for choice in advice.left_out
-        ],
-        "remedies": [
-            _fields(remedy, "remedy", "because", "how", "instead")
-            | {"savings": [_fields(saving, *_SAVING) for saving in remedy.savings]}
-            for remedy in remedies
-        ],
+        "left_out": [_left_out_document(left) for left in advice.left_out],
+        "guesses": [] if advice.scenarios else [_left_out_document(left) for left in answer.guesses],
+        "lost_caches": answer.lost_caches,
+        "type": list(answer.lines),
     }
+
+
+def _left_out_document(left: ChoiceLeftOut) -> dict[str, Any]:
+    return _choice(left.choice) | _fields(left, "scenario", "trouble", "reason", "first_seconds")
 
 
 def _planned_document(workload: Workload) -> dict[str, Any]:
@@ -288,7 +318,7 @@ def _fields(thing: object, *names: str) -> dict[str, Any]:
 
 def _choice(choice: OfferedChoice) -> dict[str, Any]:
     names = ("sampler", "backend", "gradient_backend") if choice.sampler else ("backend", "formulation")
-    return _fields(choice, *names)
+    return _fields(choice, *names) | ({"is_frozen": True} if choice.is_frozen else {})
 
 
 def _costs(offer: Offer) -> dict[str, Any]:

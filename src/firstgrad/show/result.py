@@ -161,13 +161,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Lines of something else's output, such as the end of standard error."""
+    """Lines of something else's output, such as the end of standard error; or lines to paste, with nothing around."""
 
     lines: Sequence[str]
+    is_to_paste: bool = False
 
     def to_terminal(self, width: int) -> Iterator[RichText]:
         for line in self.lines:
-            yield _rich_text(f"  | {line}", Style.DIM)
+            yield _rich_text(line, Style.BOLD) if self.is_to_paste else _rich_text(f"  | {line}", Style.DIM)
 
     def to_markdown(self) -> str:
         text = "\n".join(map(clean, self.lines))

@@ -1,0 +1,363 @@
+"""The race: soonest ways first, one sample of each before a second of any, and what can no longer win is stopped.
+
+A way is a case: a choice in one state of the caches. What a running one costs is bounded from below: the seconds of its
+window so far, and nothing for the rest, unless another sample told what its calls or draws cost. Where even that is
+more than the leader takes for the planned work, and where the budget is over, its worker is ended. The sample's record
+says so (``timeout``, censored at that moment), so that the next race knows it, too.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import Counter, defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from firstgrad.advising.advice import (
+    FAR,
+    OfferedChoice,
+    Trouble,
+    censored_seconds,
+    costs_of,
+    find_trouble,
+    question_of,
+)
+from firstgrad.case import TELL_AT_ONCE, BackendName, GradientBackend, Sampler, Scenario
+from firstgrad.columns import WHILE_FILLING
+from firstgrad.doubts import is_to_be_repeated, why_unusable
+from firstgrad.measuring.events import Finished, PhaseBegan, Started
+from firstgrad.measuring.session import SampleStopped
+from firstgrad.record import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.sweep.plan import Job
+from firstgrad.sweep.rounds import SampleEnded, SampleProgress
+from firstgrad.units import format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.advising.workload import Workload
+    from firstgrad.case import Case
+    from firstgrad.measuring.events import Event
+    from firstgrad.record import Record
+    from firstgrad.sweep.rounds import Executor, SweepEvent
+
+_PRIOR_SECONDS = {
+    BackendName.FAKE: 0.1,
+    BackendName.JAX_QUICK: 2.5,
+    BackendName.JAX_DIRECT: 3.0,
+    BackendName.JAX_FAST: 3.8,
+    BackendName.JAX: 4.0,
+    BackendName.NUMBA: 45.0,
+    BackendName.C: 60.0,
+}
+"""Cold, of a small pose model (``docs/how-to.md``, ``docs/findings.md``): their order counts, not their size."""
+_PRIOR_PYMC, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
+_OWN_GRADIENT = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
+_UNKNOWN_OP = ("No JAX conversion for the given", "has no JAX for")
+"""What is said of an operation that PyTensor doesn't know in JAX: constants for data don't change that."""
+_MORE_TRIES = 2  # of samples that stood still
+_START_SECONDS = 1.0
+"""At most so long a worker takes before its clock begins."""
+
+
+def prior_seconds(choice: OfferedChoice) -> float:
+    """Expect so many seconds of a choice of which nothing is known, with empty caches: JAX before Numba before C."""
+    seconds = _PRIOR_SECONDS[choice.backend]
+    if choice.sampler in TELL_AT_ONCE:
+        return seconds * _PRIOR_AT_ONCE  # what their draws cost isn't told, so they can't win
+    if choice.sampler == Sampler.PYMC:
+        return seconds * _PRIOR_PYMC
+    return seconds * _PRIOR_OWN_GRADIENT if choice.gradient_backend else seconds
+
+
+class Race:
+    """Which way is tried next, when one is stopped, and why another one is not tried.
+
+    Parameters
+    ----------
+    ways : sequence of Case
+        What may be chosen.
+    workload : Workload
+        What is planned.
+    known : iterable of Record
+        Samples of these ways, under the same conditions, that are there already.
+    samples : int
+        Of each way; with a budget a second one only of those that are near the leader.
+    budget_seconds : float, optional
+        For all of it. Without one nothing is stopped: every way is measured to its end.
+    expect : callable
+        Seconds that a whole sample of a case takes, from what the store knows; none where it knows nothing.
+    clock : callable
+        In seconds.
+    """
+
+    def __init__(
+        self,
+        ways: Sequence[Case],
+        workload: Workload,
+        *,
+        known: Iterable[Record] = (),
+        samples: int = 3,
+        budget_seconds: float | None = None,
+        expect: Callable[[Case], float | None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ways = {case.question: case for case in ways}
+        self._workload, self._samples, self._budget = workload, samples, budget_seconds
+        self._expect, self._clock, self._began = expect, clock, clock()
+        self._records: dict[str, list[Record]] = defaultdict(list)
+        self._tried: Counter[str] = Counter()
+        self._out: dict[str, str] = {}  # ways that give no numbers, and why
+        self._stopped: set[str] = set()
+        self._filled: set[str] = set()
+        self._refused: set[str] = set()  # those that may be had with constants for data
+        self._running: Case | None = None
+        self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
+        for record in known:
+            self._records[question_of(record)].append(record)
+        judged: set[str] = set()
+        while new := self._ways.keys() - judged:  # what is refused brings another way
+            judged |= new
+            for question in new:
+                for record in self._records[question]:
+                    self._judge(question, record)
+
+    # --- which one is next ----------------------------------------------------------------------------------------
+
+    @property
+    def ways(self) -> tuple[Case, ...]:
+        """All that were looked at: the given ones, and those with constants for data that took a refused one's place."""
+        return tuple(self._ways.values())
+
+    def left_seconds(self) -> float:
+        """Return what is left of the budget."""
+        return math.inf if self._budget is None else self._budget - (self._clock() - self._began)
+
+    def jobs(self) -> Iterator[Job]:
+        """Yield what is to be measured next, until the budget is over or nothing more would tell anything."""
+        while open_ways := tuple(self.open_ways()):
+            case = min(open_ways, key=self._order)
+            self._tried[case.question] += 1
+            self._running = case
+            self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
+            number = len(self._complete(case.question)) + 1
+            yield Job(case=case, number=number, needed=self._needed())
+
+    def open_ways(self) -> Iterator[Case]:
+        """Yield the ways that may be tried now."""
+        return (case for case in self._ways.values() if self.left_seconds() > 0 and not self.why_not(case))
+
+    def why_not(self, case: Case) -> str:
+        """Say why a way gets no (further) sample now; '' where it may be tried."""
+        question, done = case.question, len(self._complete(case.question))
+        if question in self._out:
+            return self._out[question]
+        if question in self._stopped:
+            return "it was stopped"
+        if done >= self._samples or self._tried[question] >= self._samples + _MORE_TRIES:
+            return "as many samples as were asked for"
+        if case.scenario is Scenario.WARM and (why := self._why_no_cache(case)):
+            return why
+        if self._budget is None:
+            return ""
+        leader, least, left = *self._leader(case.scenario), self.left_seconds()
+        if left <= 0:
+            return "the time budget was over"
+        if (floor := self._floor(case)) > least:
+            whole = format_seconds(least)
+            return f"it takes {format_seconds(floor)} or more, and {leader} {whole} for all that is planned"
+        if done and self._least(question) > FAR * least:
+            return "it is far behind"
+        if (seconds := self._expect(case)) is not None and seconds > left and (done or self._is_known(question)):
+            return f"a sample of it takes some {format_seconds(seconds)}, and {format_seconds(left)} were left"
+        return ""
+
+    def untried(self) -> dict[str, tuple[Trouble, str]]:
+        """Say why each way that has no samples at all was not tried, by its question."""
+        reasons = {}
+        for question, case in self._ways.items():
+            if not self._records[question]:
+                is_hopeless = {question, replace(case, scenario=Scenario.COLD).question} & self._out.keys()
+                reason = self.why_not(case) or "the time budget was over"
+                reasons[question] = Trouble.NO_NUMBERS if is_hopeless else Trouble.NOT_MEASURED, reason
+        return reasons
+
+    def _order(self, case: Case) -> tuple[int, bool, float]:
+        seconds, scale = self._expect(case), self._scale()
+        if self._refused and _is_jax(case) and not case.model.is_frozen:
+            seconds = scale * _PRIOR_SECONDS[BackendName.NUMBA]  # likely to be refused as well
+        if seconds is None:
+            seconds = scale * prior_seconds(OfferedChoice.of(case))
+        return len(self._complete(case.question)), case.scenario is Scenario.WARM, seconds
+
+    def _scale(self) -> float:
+        """How many times as long as expected beforehand this model takes, as far as is known."""
+        known = {case: seconds for case in self._ways.values() if (seconds := self._expect(case))}
+        ratios = [seconds / prior_seconds(OfferedChoice.of(case)) for case, seconds in known.items()]
+        return statistics.median(ratios) if ratios else 1.0
+
+    def _why_no_cache(self, case: Case) -> str:
+        """Say why no cache can be filled for a warm sample, or not yet."""
+        cold = replace(case, scenario=Scenario.COLD)
+        if cold.question not in self._ways or self._complete(cold.question) or self._complete(case.question):
+            return ""
+        reason = self.why_not(cold)
+        return f"its cache was not filled: {reason}" if reason else ""
+
+    def _needed(self) -> frozenset[str]:
+        """List the filled caches that samples still to come begin with."""
+        warm = (case for case in self._ways.values() if case.scenario is Scenario.WARM)
+        return frozenset(
+            case.question
+            for case in warm
+            if case.question not in self._out.keys() | self._stopped and len(self._complete(case.question)) < self._samples
+        )
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    def _complete(self, question: str) -> list[Record]:
+        return [record for record in self._records[question] if costs_of(record, self._workload)]
+
+    def _is_known(self, question: str) -> bool:
+        return any(record.status is Status.TIMEOUT for record in self._records[question])
+
+    def _total(self, case: Case, first_seconds: float, call_seconds: float) -> float:
+        return self._workload.compiles(case.backend) * first_seconds + self._workload.in_a_row * call_seconds
+
+    def _totals(self, question: str) -> list[float]:
+        case = self._ways[question]
+        known = (costs_of(record, self._workload) for record in self._complete(question))
+        return [self._total(case, *costs) for costs in known if costs]
+
+    def _least(self, question: str) -> float:
+        return min(self._totals(question), default=math.inf)
+
+    def _leader(self, scenario: Scenario) -> tuple[str, float]:
+        """Find who takes the least time for the planned work, and how long at most; infinite where nobody is known."""
+        known = {
+            question: max(totals)
+            for question, case in self._ways.items()
+            if case.scenario is scenario
+            and (totals := self._totals(question))
+            and find_trouble(self._records[question], self._workload) is None
+        }
+        if not known:
+            return "", math.inf
+        question = min(known, key=known.__getitem__)
+        return OfferedChoice.of(self._ways[question]).name, known[question]
+
+    def _calls(self, case: Case) -> float:
+        """Return the least that a call or draw of this choice is known to take, whatever the caches; else zero."""
+        choice = OfferedChoice.of(case)
+        alike = (question for question, other in self._ways.items() if OfferedChoice.of(other) == choice)
+        known = [costs for one in alike for record in self._records[one] if (costs := costs_of(record, self._workload))]
+        return min((call for _, call in known), default=0.0)
+
+    def _floor(self, case: Case) -> float:
+        """Bound from below what a way costs that was stopped before; zero where it never was."""
+        firsts = (censored_seconds(record) for record in self._records[case.question])
+        first = max((max(seconds - _START_SECONDS, 0.0) for seconds, _ in firsts), default=0.0)
+        return self._total(case, first, self._calls(case) if first else 0.0)
+
+    # --- while one runs -------------------------------------------------------------------------------------------
+
+    def watch(self, event: SweepEvent) -> None:
+        """Take an event of the running sample; raises SampleStopped where it is to be ended."""
+        if not isinstance(event, SampleProgress) or self._budget is None or isinstance(event.event, Finished):
+            return
+        case, now = event.job.case, self._clock()
+        self._follow(case, event.event, now)
+        if self.left_seconds() <= 0:
+            raise SampleStopped(f"the time budget of {format_seconds(self._budget)} was over")
+        is_filling = case.scenario is Scenario.WARM and case.question not in self._filled and self._starts < 2  # noqa: PLR2004 - the second process is the sample
+        spent = self._first_seconds or max(now - self._window_began, 0.0)
+        if is_filling or not spent:
+            return
+        leader, least = self._leader(case.scenario)
+        if self._total(case, spent, self._calls(case)) > least:
+            whole = format_seconds(least)
+            raise SampleStopped(f"it could no longer win: {leader} takes {whole} for all that is planned")
+
+    def _follow(self, case: Case, event: Event, now: float) -> None:
+        """Follow where in its window a sample is."""
+        window = FIRST_DRAW_PHASES if case.is_draw else FIRST_GRADIENT_PHASES
+        match event:
+            case Started():
+                self._starts += 1
+                self._window_began, self._first_seconds = math.inf, 0.0
+            case PhaseBegan(phase=Phase.EVALUATE):
+                self._first_seconds = max(now - self._window_began, 0.0)
+            case PhaseBegan(phase=phase) if phase in window:
+                self._window_began = min(self._window_began, now)
+            case _:
+                pass
+
+    # --- when one has ended ---------------------------------------------------------------------------------------
+
+    def take(self, record: Record) -> None:
+        """Take the record of the sample that ran, and draw conclusions for the other ways."""
+        question = record.case.question
+        self._records[question_of(record)].append(record)
+        if record.case.scenario is Scenario.COLD and record.failure is None:
+            self._filled.add(replace(record.case, scenario=Scenario.WARM).question)
+        if record.case.scenario is Scenario.WARM and record.failure is None:
+            self._filled.add(question)
+        if question in self._ways:
+            self._judge(question, record)
+        if record.status is Status.TIMEOUT:
+            self._stopped.add(question)
+
+    def _judge(self, question: str, record: Record) -> None:
+        """Settle a way whose sample gives no numbers; a limit is another matter, and so is one that stood still."""
+        case = self._ways[question]
+        limits = (Status.TIMEOUT, Status.OUT_OF_MEMORY)
+        if not why_unusable(record) or record.status in limits or is_to_be_repeated(record):
+            return
+        self._out[question] = f"a sample of it gave no numbers: {why_unusable(record)}"
+        message = record.failure.message if record.failure else ""
+        if not _is_jax(case) or record.status is not Status.FAILED or message.startswith(WHILE_FILLING):
+            return
+        if any(words in message for words in _UNKNOWN_OP):
+            self._rule_out(case, message)
+        elif case.model.pose is None and not case.model.is_frozen:
+            self._refused.add(question)
+            for scenario in (Scenario.COLD, Scenario.WARM):
+                frozen = replace(case, model=case.model.frozen(), scenario=scenario)
+                self._ways.setdefault(frozen.question, frozen)
+
+    def _rule_out(self, case: Case, message: str) -> None:
+        """Rule out the ways that need the operation, too: all of JAX's, or those with PyTensor's gradient."""
+        name = OfferedChoice.of(case).name
+        for question, other in self._ways.items():
+            needs_it = _is_jax(other) and (_differentiates_itself(case) or not _differentiates_itself(other))
+            if needs_it and not self._complete(question):
+                self._out.setdefault(question, f"JAX can't have it, as {name} showed: {message.partition('\n')[0]}")
+
+
+def _is_jax(case: Case) -> bool:
+    return str(case.backend).startswith("jax")
+
+
+def _differentiates_itself(case: Case) -> bool:
+    """Whether JAX differentiates the log-density, so that PyTensor's gradient isn't needed in JAX."""
+    own = case.gradient_backend is GradientBackend.JAX or case.sampler in TELL_AT_ONCE
+    return own or case.backend in _OWN_GRADIENT
+
+
+def run_race(
+    race: Race, executor: Executor, *, keep: Callable[[Record], None], tell: Callable[[SweepEvent], None]
+) -> None:
+    """Measure what a race asks for; `keep` puts a record where it lasts before the next sample begins."""
+
+    def hear(event: SweepEvent) -> None:
+        tell(event)
+        race.watch(event)
+
+    for job, record in executor.run(race.jobs(), hear):
+        try:
+            keep(record)
+        finally:
+            tell(SampleEnded(job=job, record=record))
+        race.take(record)
