@@ -1,10 +1,9 @@
-"""Measure the cases that back the remedies of ``firstgrad advise``, each without and with its remedy.
+"""Measure known ways to spend less, each case without and with its remedy.
 
 A round takes a sample of each cell, in an order of its own, so that what else the machine does falls on all alike. The
-records go to ``docs/data/remedies.jsonl``; those of cells that are not measured now stay. What ``firstgrad advise``
-tells of them is in ``src/firstgrad/advising/measured.json``, and is made anew at the end.
+records go to ``docs/data/remedies.jsonl``; those of cells that are not measured now stay.
 
-Usage: ``python -m benchmarks.remedies.run [--samples 3] [--only CELL,CELL] [--evidence-only]``, some ten minutes.
+Usage: ``python -m benchmarks.remedies.run [--samples 3] [--only CELL,CELL]``, some ten minutes.
 """
 
 from __future__ import annotations
@@ -16,14 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.upstream.rewrites import measure as measure_variant
-from firstgrad.advising.advice import ratio_of_times
-from firstgrad.advising.situation import MEASURED_PATH, WHAT, Evidence, RemedyName
 from firstgrad.case import BackendName, Case, Scenario
-from firstgrad.codec import to_json
-from firstgrad.columns import metric_named
 from firstgrad.measuring.launch import measure
 from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, Missing, PoseSpec
-from firstgrad.record import Status
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 
@@ -68,22 +62,7 @@ CELLS = (
     _cell("excluded_rewrites", variant="no_specialize"),
     _cell("fast_compile", variant="fast_compile"),
 )
-"""All cells; the remedies name them as their sides."""
-
-
-SIDES = {
-    RemedyName.MASK_FIRST: ("naive", "per_joint"),
-    RemedyName.VECTORISE: ("per_joint", "vectorised"),
-    RemedyName.ROLL_LOOPS: ("hmm_unrolled", "hmm_scan"),
-    RemedyName.SCAN_NOT_TREE: ("hmm_tree", "hmm_scan"),
-    RemedyName.KEEP_CACHES: ("per_joint", "per_joint_warm"),
-    RemedyName.ONE_GRADIENT: ("hmm_each_variable", "one_gradient"),
-    RemedyName.EXCLUDE_REWRITES: ("per_joint", "excluded_rewrites"),
-    RemedyName.FAST_COMPILE: ("per_joint", "fast_compile"),
-}
-"""The labels of the records that back a remedy, without it and with it. Where there are none, it is proposed without a
-saving, or not at all."""
-_OF_WRONG_GRADIENTS = RemedyName.MASK_FIRST  # so that the samples without it are those that disagree
+"""All cells."""
 
 
 def measure_cells(cells: Sequence[Cell], *, samples: int) -> None:
@@ -111,50 +90,16 @@ def _tell(record: Record) -> str:
     )
 
 
-def find_evidence(records: Sequence[Record]) -> tuple[Evidence, ...]:
-    """Make the ratios of all remedies whose two sides are in ``docs/data/remedies.jsonl``, with right gradients."""
-    evidence = []
-    for remedy, labels in SIDES.items():
-        bad = Status.MISMATCH if remedy is _OF_WRONG_GRADIENTS else Status.OK
-        without, having = (
-            [record for record in records if record.environment.label == label and record.status is status]
-            for label, status in zip(labels, (bad, Status.OK), strict=True)
-        )
-        for metric in WHAT:
-            numbers = [_numbers(side, metric) for side in (having, without)]
-            if all(numbers):
-                evidence.append(
-                    Evidence(
-                        remedy=remedy,
-                        metric=metric,
-                        ratio=ratio_of_times(*numbers),
-                        case=str(without[0].case),
-                        versions=having[0].environment.versions,
-                        measured_on=f"{having[0].started_at[:10]}, {having[0].environment.host.processor}",
-                    )
-                )
-    return tuple(evidence)
-
-
-def _numbers(records: Sequence[Record], metric: str) -> list[float]:
-    values = (metric_named(metric).read(record) for record in records)
-    return [value for value in values if value is not None and value > 0]
-
-
 def main() -> None:
-    """Measure, then distil."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=3)
     parser.add_argument("--only", default="", help="labels of cells, with commas")
-    parser.add_argument("--evidence-only", action="store_true", help="measure nothing")
     given = parser.parse_args()
     wanted = {part for part in given.only.split(",") if part}
     if unknown := wanted - {cell.label for cell in CELLS}:
         parser.error(f"there is no cell {', '.join(sorted(unknown))}")
-    if not given.evidence_only:
-        measure_cells([cell for cell in CELLS if not wanted or cell.label in wanted], samples=given.samples)
-    MEASURED_PATH.write_text(to_json(find_evidence(list(import_jsonl(DATA)))) + "\n")
-    print(f"{MEASURED_PATH.relative_to(ROOT)}: written")
+    measure_cells([cell for cell in CELLS if not wanted or cell.label in wanted], samples=given.samples)
 
 
 if __name__ == "__main__":

@@ -171,9 +171,13 @@ _BACKENDS_OF = {
 }
 
 
+def draws_with(sampler: Sampler, backend: BackendName) -> bool:
+    """Whether a sampler draws with a backend."""
+    return backend in (*_BACKENDS_OF[sampler], BackendName.FAKE)
+
+
 def check_sampler(sampler: Sampler, backend: BackendName) -> None:
     """Refuse a backend that a sampler doesn't draw with; raises SpecError."""
-    known = _BACKENDS_OF[sampler]
-    if backend not in (*known, BackendName.FAKE):
+    if not draws_with(sampler, backend):
         who = "pm.sample" if sampler is Sampler.AUTO else sampler
-        raise SpecError("--backend", f"{who} takes {' or '.join(known)}, not {backend}")
+        raise SpecError("--backend", f"{who} takes {' or '.join(_BACKENDS_OF[sampler])}, not {backend}")

@@ -13,7 +13,7 @@ from firstgrad.advising.advice import Trouble, Workload, find_offers, make_advic
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
 from firstgrad.record import Doubt, Failure, Status, Verdict
-from firstgrad.show.advice import advice_sentences, alarm_sentences, lead_sentence
+from firstgrad.show.advice import advice_sentences, alarm_sentences, lead_sentence, left_out_sentences
 from planted_advice import CROSSING, asked, planted_sample, planted_samples
 
 
@@ -63,6 +63,14 @@ def test_one_sample_decides_nothing_however_far_apart():
     advice = advise(planted_samples(noise=(1.0,)), 1000)
     assert not advice.of_scenario(Scenario.COLD).is_decided
     assert "One sample tells nothing of its scatter" in told(advice)
+
+
+def test_with_one_sample_each_only_those_that_are_near_are_undecided():
+    far = told(advise(planted_samples({"jax": (10.0, 1e-6), "numba": (40.0, 1e-6)}, noise=(1.0,)), 10))
+    assert "At 10 evaluations jax takes 10.0 s, 1 sample; the next, numba, 40.0 s (0.25 [0.00, ?] times)." in far
+    near = {"jax": (10.0, 1e-6), "numba": (12.0, 1e-6), "c": (40.0, 1e-6)}
+    sentence = told(advise(planted_samples(near, noise=(1.0,), scenarios=[Scenario.COLD]), 10))
+    assert "do not allow a decision between jax (10.0 s, 1 sample) and numba (12.0 s, 1 sample)." in sentence
 
 
 def test_equal_choices_are_not_told_apart_by_hundreds_of_samples():
@@ -125,7 +133,7 @@ def test_what_was_not_measured_is_told():
     wanted = [*asked(records), replace(records[0].case, backend=BackendName.C)]
     workload = Workload(evaluations=1000)
     advice = make_advice(find_offers(records, wanted, workload), workload)
-    assert "Not measured, so not compared: c." in told(advice)
+    assert list(left_out_sentences(advice)) == ["Not tried, since no samples: c, cold"]
 
 
 def test_an_import_that_turns_the_order_is_told():

@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from firstgrad.advising.advice import OfferedChoice, find_offers, make_advice
-from firstgrad.advising.samples import list_wanted_draws
+from firstgrad.advising.answer import AdvicePlan, conclude
+from firstgrad.advising.samples import AdviceSamples, list_wanted_draws
 from firstgrad.advising.workload import Counted, Workload
 from firstgrad.case import BackendName, Sampler, Scenario, Target
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError
-from firstgrad.show.advice import advice_sentences, call_sentences
+from firstgrad.show.advice import advice_sentences
 from firstgrad.store import Store, export_jsonl
 from helpers import write_model
 from planted_advice import MODEL, OVERTAKEN, asked, planted_draw, planted_draws, planted_samples
@@ -30,6 +31,13 @@ def advise(records, **fields):
     planned = workload(**fields)
     wanted = [case for case in asked(records) if case.sampler is not Sampler.AUTO]
     return make_advice(find_offers(records, wanted, planned), planned)
+
+
+def typed(records, **fields):
+    """The lines of Python to type."""
+    plan = AdvicePlan(workload=workload(**fields), ways=tuple(asked(records)))
+    lines = conclude(plan, AdviceSamples(records=tuple(records), place="here")).lines
+    return [line for line in lines if not line.startswith("export ")]
 
 
 def sentences(advice):
@@ -69,19 +77,25 @@ def test_the_planted_crossing_is_in_draws():
 
 
 def test_few_draws_turn_the_advice_and_the_line_to_type():
-    few, many = advise(planted_draws(), draws=50, tune=50), advise(planted_draws())
-    assert list(call_sentences(few)) == [
-        'Type: pm.sample(draws=50, tune=50, chains=2, cores=2, nuts_sampler="nutpie", backend="jax")'
+    assert typed(planted_draws(), draws=50, tune=50) == [
+        'pm.sample(draws=50, tune=50, chains=2, cores=2, nuts_sampler="nutpie", backend="jax")'
     ]
-    assert list(call_sentences(many)) == ['Type: pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="numba")']
+    assert typed(planted_draws()) == ['pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="numba")']
 
 
 def test_where_cold_and_warm_differ_both_lines_are_told():
     cold = planted_draws(scenarios=(Scenario.COLD,))
     warm = planted_draws({("nutpie", "numba"): (40.0, 0.01), ("pymc", "c"): (1.0, 0.01)}, scenarios=(Scenario.WARM,))
-    first, second = call_sentences(advise([*cold, *warm]))
-    assert first.startswith("If your cache is empty (cold), type: pm.sample(")
+    empty, first, filled, second = typed([*cold, *warm])
+    assert (empty, filled) == ("# with empty caches:", "# with filled caches, in later processes:")
+    assert 'nuts_sampler="nutpie", backend="numba"' in first
     assert 'nuts_sampler="pymc", backend="c"' in second
+
+
+def test_of_choices_that_are_nearly_as_good_one_is_typed_for_both():
+    cold = planted_draws({("nutpie", "jax"): (4.0, 0.01), ("pymc", "jax"): (4.2, 0.01)}, scenarios=(Scenario.COLD,))
+    warm = planted_draws({("nutpie", "jax"): (3.0, 0.01), ("pymc", "jax"): (2.9, 0.01)}, scenarios=(Scenario.WARM,))
+    assert typed([*cold, *warm]) == ['pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="jax")']
 
 
 @pytest.mark.parametrize(
@@ -92,17 +106,32 @@ def test_where_cold_and_warm_differ_both_lines_are_told():
             'nuts_sampler="nutpie", backend="jax", compile_kwargs={"gradient_backend": "jax"})',
         ),
         (OfferedChoice(backend=BackendName.JAX, sampler="numpyro"), 'cores=2, nuts_sampler="numpyro")'),
+        (
+            OfferedChoice(backend=BackendName.JAX_FAST, sampler="pymc"),
+            'nuts_sampler="pymc", compile_kwargs={"mode": firstgrad.fast_mode()})',
+        ),
+        (
+            OfferedChoice(backend=BackendName.JAX, sampler="pymc", is_frozen=True),
+            'nuts_sampler="pymc", backend="jax", model=freeze_dims_and_data(model))',
+        ),
+        (OfferedChoice(backend=BackendName.NUMBA), 'gradient = model.compile_dlogp(mode="NUMBA")'),
+        (
+            OfferedChoice(backend=BackendName.C),
+            'gradient = model.compile_dlogp(mode=pytensor.compile.mode.Mode("cvm", "fast_run"))',
+        ),
+        (
+            OfferedChoice(backend=BackendName.JAX_QUICK, is_frozen=True),
+            'gradient = firstgrad.fast_gradient(freeze_dims_and_data(model), effort="least")',
+        ),
     ],
 )
-def test_what_is_typed_is_python(choice, words):
-    assert choice.call(workload()).endswith(words)
-    compile(choice.call(workload()), "typed", "eval")
-
-
-def test_nothing_is_typed_for_gradients():
-    records = planted_samples()
-    planned = Workload(evaluations=1000)
-    assert not list(call_sentences(make_advice(find_offers(records, asked(records), planned), planned)))
+def test_what_is_typed_is_python_with_its_imports(choice, words):
+    lines = choice.lines(workload(), Target.DLOGP)
+    compile("\n".join(lines), "typed", "exec")
+    assert lines[-1].endswith(words)
+    imports = " ".join(lines[:-1])
+    for name in ("firstgrad", "pytensor", "freeze_dims_and_data"):
+        assert (name in imports.replace("firstgrad.", "")) == (f"{name}." in words or f"{name}(" in words)
 
 
 def test_a_sample_of_auto_stands_for_the_sampler_that_was_taken():
@@ -171,14 +200,14 @@ def test_an_export_is_told_and_written_as_json(export, tmp_path):
     told = run(*arguments).stdout
     assert "Planned: 4,000 draws (2 chains x (1,000 + 1,000) draws)." in told
     assert "steps a draw" in told
-    assert told.rstrip().endswith('Type: pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="numba")')
+    assert told.rstrip().endswith('\npm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="numba")')
     document = json.loads(run(*arguments, "--json", "--output", str(tmp_path / "draws.svg")).stdout)
     assert (document["draws_in_all"], document["draws_in_a_row"], document["chains"]) == (4000, 2000, 2)
     first, *_ = document["scenarios"][0]["offers"]
     assert (first["sampler"], first["backend"], first["steps_a_draw"]) == ("nutpie", "numba", 10.0)
     assert first["first_draw_seconds"]["value"] == pytest.approx(40.0)
     assert first["draw_seconds"]["value"] == pytest.approx(0.01)
-    assert document["sentences"][-1].startswith("Type: pm.sample(")
+    assert document["type"][-1].startswith("pm.sample(")
     assert "draws, tuning included" in (tmp_path / "draws.svg").read_text()
     assert "| steps a draw |" in run(*arguments, "--markdown").stdout
 
@@ -201,15 +230,23 @@ def test_without_first_draws_gradients_answer_where_the_steps_are_given(tmp_path
 
 
 def test_samplers_are_chosen_and_each_takes_its_own_backends():
-    both = (BackendName.C, BackendName.NUMBA, BackendName.JAX, BackendName.JAX_DIRECT)
+    both = (BackendName.C, BackendName.NUMBA, BackendName.JAX, BackendName.JAX_FAST, BackendName.JAX_DIRECT)
     wanted = list_wanted_draws(MODEL, both, tuple(Sampler)[1:], workload=workload(), timed=100, time_limit_seconds=60.0)
     cold = [OfferedChoice.of(case).name for case in wanted if case.scenario is Scenario.COLD]
     assert cold == [
-        *("pymc c", "pymc numba", "pymc jax", "nutpie numba", "nutpie jax", "nutpie jax (jax's gradient)"),
+        *(
+            "pymc c",
+            "pymc numba",
+            "pymc jax",
+            "pymc jax_fast",
+            "nutpie numba",
+            "nutpie jax",
+            "nutpie jax (jax's gradient)",
+        ),
         *("numpyro jax", "blackjax jax"),
     ]
     assert {(case.target, case.chains) for case in wanted} == {(Target.FIRST_DRAW, 2)}
-    assert [case.timed_draws for case in wanted] == [100] * 12 + [0] * 4
+    assert [case.timed_draws for case in wanted] == [100] * 14 + [0] * 4
 
 
 @pytest.mark.parametrize(

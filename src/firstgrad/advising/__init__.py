@@ -1,1 +1,1 @@
-"""What to take for the planned work: offers from samples, break-even, remedies that are backed by measured cases."""
+"""What to take for the planned work: the ways, their race within a budget, offers, break-even, what to type."""

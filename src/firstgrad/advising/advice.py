@@ -229,8 +229,10 @@ def find_trouble(records: Sequence[Record], workload: Workload) -> tuple[Trouble
         return Trouble.NOT_FINITE, f"{of} have NaN or infinite values"
     if Doubt.GRADIENT_SUSPECT in doubts:
         return Trouble.WRONG, "the gradient differs from finite differences of the log-density"
-    if any(costs_of(record, workload) for record in records):
-        return None
+    return None if any(costs_of(record, workload) for record in records) else _why_no_costs(records, workload)
+
+
+def _why_no_costs(records: Sequence[Record], workload: Workload) -> tuple[Trouble, str]:
     if not records:
         return Trouble.NOT_MEASURED, "no samples"
     last = records[-1]

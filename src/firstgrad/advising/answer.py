@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BUDGET_SECONDS = 180.0
 LABEL = "advise"
+_AS_GOOD = 1.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +93,19 @@ class Answer:
 
     @property
     def best(self) -> dict[Scenario, OfferedChoice]:
-        """The choice to take in each state of the caches; of what is only guessed, with empty ones."""
-        if self.advice.scenarios:
-            return {one.scenario: one.leader.choice for one in self.advice.scenarios}
-        return {Scenario.COLD: left.choice for left in self.guesses[:1]}
+        """The choice to take in each state of the caches; of what is only guessed, with empty ones.
+
+        One for all of them where it is as good as each's leader.
+        """
+        if scenarios := self.advice.scenarios:
+            totals = [{offer.choice: offer.median_total for offer in one.offers} for one in scenarios]
+            near = [{choice for choice in held if held[choice] <= _AS_GOOD * min(held.values())} for held in totals]
+            alike = set.intersection(*near)
+            if alike:
+                chosen = min(alike, key=lambda choice: (sum(held[choice] for held in totals), choice))
+                return dict.fromkeys((one.scenario for one in scenarios), chosen)
+            return {one.scenario: one.leader.choice for one in scenarios}
+        return {Scenario.COLD: self.guesses[0].choice} if self.guesses else {}
 
     @property
     def lines(self) -> tuple[str, ...]:

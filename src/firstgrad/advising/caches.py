@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import ratio_of_times
 from firstgrad.case import Scenario
+from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from firstgrad.advising.advice import Advice
-    from firstgrad.estimates import Estimate
 
 _FRESH_SECONDS = 3600.0
 _LINES = {

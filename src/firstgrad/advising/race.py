@@ -2,8 +2,9 @@
 
 A way is a case: a choice in one state of the caches. What a running one costs is bounded from below: the seconds of its
 window so far, and nothing for the rest, unless another sample told what its calls or draws cost. Where even that is
-more than the leader takes for the planned work, and where the budget is over, its worker is ended. The sample's record
-says so (``timeout``, censored at that moment), so that the next race knows it, too.
+clearly more than the leader takes for the planned work, and where the budget is over, its worker is ended. The
+sample's record says so (``timeout``, censored at that moment), so that the next race knows it, too. Only the first
+sample of a way is ended so: of later ones the lucky would be left.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.measuring.events import Finished, PhaseBegan, Started
 from firstgrad.measuring.session import SampleStopped
-from firstgrad.record import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase, Status
+from firstgrad.phase import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase
+from firstgrad.record import Status
 from firstgrad.sweep.plan import Job
 from firstgrad.sweep.rounds import SampleEnded, SampleProgress
 from firstgrad.units import format_seconds
@@ -58,6 +60,8 @@ _OWN_GRADIENT = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _UNKNOWN_OP = ("No JAX conversion for the given", "has no JAX for")
 """What is said of an operation that PyTensor doesn't know in JAX: constants for data don't change that."""
 _MORE_TRIES = 2  # of samples that stood still
+_AT_LEAST_SECONDS = 2.0
+"""Nobody is stopped for being less behind: that may be scatter, as may be anything below `FAR` times."""
 _START_SECONDS = 1.0
 """At most so long a worker takes before its clock begins."""
 
@@ -128,7 +132,7 @@ class Race:
 
     @property
     def ways(self) -> tuple[Case, ...]:
-        """All that were looked at: the given ones, and those with constants for data that took a refused one's place."""
+        """All that were looked at: the given ones, and in a refused one's place that with constants for data."""
         return tuple(self._ways.values())
 
     def left_seconds(self) -> float:
@@ -142,7 +146,7 @@ class Race:
             self._tried[case.question] += 1
             self._running = case
             self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
-            number = len(self._complete(case.question)) + 1
+            number = len(self._answers(case.question)) + 1
             yield Job(case=case, number=number, needed=self._needed())
 
     def open_ways(self) -> Iterator[Case]:
@@ -151,18 +155,18 @@ class Race:
 
     def why_not(self, case: Case) -> str:
         """Say why a way gets no (further) sample now; '' where it may be tried."""
-        question, done = case.question, len(self._complete(case.question))
-        if question in self._out:
-            return self._out[question]
-        if question in self._stopped:
-            return "it was stopped"
-        if done >= self._samples or self._tried[question] >= self._samples + _MORE_TRIES:
+        question = case.question
+        settled = self._out.get(question) or ("it was stopped" if question in self._stopped else "")
+        if settled:
+            return settled
+        if len(self._answers(question)) >= self._samples or self._tried[question] >= self._samples + _MORE_TRIES:
             return "as many samples as were asked for"
-        if case.scenario is Scenario.WARM and (why := self._why_no_cache(case)):
-            return why
-        if self._budget is None:
-            return ""
-        leader, least, left = *self._leader(case.scenario), self.left_seconds()
+        no_cache = self._why_no_cache(case) if case.scenario is Scenario.WARM else ""
+        return no_cache or ("" if self._budget is None else self._why_not_in_time(case))
+
+    def _why_not_in_time(self, case: Case) -> str:
+        question, done, left = case.question, len(self._answers(case.question)), self.left_seconds()
+        leader, least = self._leader(case.scenario)
         if left <= 0:
             return "the time budget was over"
         if (floor := self._floor(case)) > least:
@@ -170,7 +174,8 @@ class Race:
             return f"it takes {format_seconds(floor)} or more, and {leader} {whole} for all that is planned"
         if done and self._least(question) > FAR * least:
             return "it is far behind"
-        if (seconds := self._expect(case)) is not None and seconds > left and (done or self._is_known(question)):
+        seconds = self._expect(case) or 0.0
+        if seconds > left and (done or any(record.status is Status.TIMEOUT for record in self._records[question])):
             return f"a sample of it takes some {format_seconds(seconds)}, and {format_seconds(left)} were left"
         return ""
 
@@ -190,7 +195,7 @@ class Race:
             seconds = scale * _PRIOR_SECONDS[BackendName.NUMBA]  # likely to be refused as well
         if seconds is None:
             seconds = scale * prior_seconds(OfferedChoice.of(case))
-        return len(self._complete(case.question)), case.scenario is Scenario.WARM, seconds
+        return len(self._answers(case.question)), case.scenario is Scenario.WARM, seconds
 
     def _scale(self) -> float:
         """How many times as long as expected beforehand this model takes, as far as is known."""
@@ -201,9 +206,11 @@ class Race:
     def _why_no_cache(self, case: Case) -> str:
         """Say why no cache can be filled for a warm sample, or not yet."""
         cold = replace(case, scenario=Scenario.COLD)
-        if cold.question not in self._ways or self._complete(cold.question) or self._complete(case.question):
+        if cold.question not in self._ways or self._answers(cold.question) or self._answers(case.question):
             return ""
         reason = self.why_not(cold)
+        if cold.question in self._stopped:
+            return "its cache was not filled, since the one with an empty cache was stopped"
         return f"its cache was not filled: {reason}" if reason else ""
 
     def _needed(self) -> frozenset[str]:
@@ -212,7 +219,8 @@ class Race:
         return frozenset(
             case.question
             for case in warm
-            if case.question not in self._out.keys() | self._stopped and len(self._complete(case.question)) < self._samples
+            if case.question not in self._out.keys() | self._stopped
+            and len(self._complete(case.question)) < self._samples
         )
 
     # --- what is known --------------------------------------------------------------------------------------------
@@ -220,8 +228,11 @@ class Race:
     def _complete(self, question: str) -> list[Record]:
         return [record for record in self._records[question] if costs_of(record, self._workload)]
 
-    def _is_known(self, question: str) -> bool:
-        return any(record.status is Status.TIMEOUT for record in self._records[question])
+    def _answers(self, question: str) -> list[Record]:
+        """List the samples that tell all that can be known: of some samplers that is the first draw alone."""
+        at_once = self._ways[question].sampler in TELL_AT_ONCE
+        drew = (record for record in self._records[question] if at_once and not why_unusable(record))
+        return self._complete(question) or list(drew)
 
     def _total(self, case: Case, first_seconds: float, call_seconds: float) -> float:
         return self._workload.compiles(case.backend) * first_seconds + self._workload.in_a_row * call_seconds
@@ -273,10 +284,10 @@ class Race:
             raise SampleStopped(f"the time budget of {format_seconds(self._budget)} was over")
         is_filling = case.scenario is Scenario.WARM and case.question not in self._filled and self._starts < 2  # noqa: PLR2004 - the second process is the sample
         spent = self._first_seconds or max(now - self._window_began, 0.0)
-        if is_filling or not spent:
-            return
+        if is_filling or not spent or self._complete(case.question):
+            return  # a further sample is of one that is near: only those that are sooner would be left of it
         leader, least = self._leader(case.scenario)
-        if self._total(case, spent, self._calls(case)) > least:
+        if self._total(case, spent, self._calls(case)) > max(FAR * least, least + _AT_LEAST_SECONDS):
             whole = format_seconds(least)
             raise SampleStopped(f"it could no longer win: {leader} takes {whole} for all that is planned")
 

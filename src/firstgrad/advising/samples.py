@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import question_of
-from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
-from firstgrad.errors import SpecError
+from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, draws_with
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.units import format_count
@@ -61,9 +60,7 @@ def list_wanted_draws(
     """List the samplers that may be chosen, each with what it compiles to; `timed` draws are made after the first."""
     choices: list[tuple[Sampler, BackendName, GradientBackend | None]] = []
     for sampler, backend in itertools.product(samplers, backends):
-        try:
-            check_sampler(sampler, backend)
-        except SpecError:
+        if not draws_with(sampler, backend):
             continue
         has_own = sampler is Sampler.NUTPIE and backend is BackendName.JAX
         choices += [(sampler, backend, own) for own in (None, GradientBackend.JAX)[: 1 + has_own]]
@@ -93,7 +90,8 @@ def with_frozen(wanted: Sequence[Case]) -> tuple[Case, ...]:
 
 def _questions(wanted: Iterable[Case]) -> set[str]:
     """List what may answer: a sample of ``auto`` does, where it says that the wanted sampler was taken."""
-    autos = (replace(case, sampler=Sampler.AUTO) for case in wanted if case.is_draw)
+    drawn = (case for case in wanted if case.is_draw and draws_with(Sampler.AUTO, case.backend))
+    autos = (replace(case, sampler=Sampler.AUTO) for case in drawn)
     return {case.question for case in (*wanted, *autos)}
 
 

@@ -215,9 +215,7 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> An
             targets = (Target.LOGP_DLOGP, Target.DLOGP)
             tries += [(workload.in_evaluations(), target, missing.format(target=target)) for target in targets]
     for planned, target, note in tries:
-        plan = options.to_plan(
-            model, planned, backends=tuple(BackendName), samplers=tuple(Sampler)[1:], target=target
-        )
+        plan = options.to_plan(model, planned, backends=tuple(BackendName), samplers=tuple(Sampler)[1:], target=target)
         samples = from_export(records, with_frozen(plan.ways), source)
         if samples.records:
             known = {record.case.backend for record in samples.records}

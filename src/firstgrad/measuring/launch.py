@@ -323,11 +323,8 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
             f"the process tree reached {format_bytes(transcript.over_limit_bytes)}, over its limit of "
             f"{format_bytes(case.memory_limit_bytes)},{where}. Raise --memory-limit or make the model smaller",
         )
-    if transcript.stopped:
-        message = f"stopped{where} after {format_seconds(transcript.stopped_seconds)}: {transcript.stopped}"
-        return Status.TIMEOUT, STOPPED, message
     if transcript.timed_out and case.time_limit_seconds:
-        return _explain_time(transcript, f"stopped{where} after its limit of {format_seconds(case.time_limit_seconds)}")
+        return _explain_time(transcript, where, case.time_limit_seconds)
     if transcript.garbage:
         return (
             Status.CRASHED,
@@ -354,8 +351,11 @@ def explain_end(case: Case, transcript: Transcript) -> tuple[Status, str, str]:
     )
 
 
-def _explain_time(transcript: Transcript, how: str) -> tuple[Status, str, str]:
+def _explain_time(transcript: Transcript, where: str, limit_seconds: float) -> tuple[Status, str, str]:
     """Say what it means that a time limit was passed: of one that stood still for a while, nothing."""
+    if transcript.stopped:
+        return Status.TIMEOUT, STOPPED, f"stopped{where} after {format_seconds(limit_seconds)}: {transcript.stopped}"
+    how = f"stopped{where} after its limit of {format_seconds(limit_seconds)}"
     if transcript.suspended_seconds < SUSPENDED_SECONDS:
         return Status.TIMEOUT, "TimeLimit", f"{how}. Raise --time-limit or make the model smaller"
     if transcript.never_continued:

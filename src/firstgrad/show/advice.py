@@ -79,26 +79,27 @@ def advice_sentences(advice: Advice) -> Iterator[str]:
 
 
 def left_out_sentences(advice: Advice) -> Iterator[str]:
-    """Yield why each way that isn't offered isn't: stopped, without numbers, not tried; those of one reason together."""
+    """Yield why a way isn't offered: stopped, without numbers, not tried; those of one reason together."""
     reasons: dict[tuple[Trouble, str], dict[str, list[str]]] = {}
-    for left in advice.left_out:
-        if not left.is_loud:
-            names = reasons.setdefault((left.trouble, left.reason), {})
-            names.setdefault(left.choice.name, []).append(str(left.scenario))
-    for (trouble, reason), names in sorted(reasons.items(), key=lambda item: list(Trouble).index(item[0][0])):
-        listed = "; ".join(f"{name}, {' and '.join(scenarios)}" for name, scenarios in names.items())
-        yield f"{_LEFT_OUT[trouble]}: {listed}: {reason}"
+    for one in advice.left_out:
+        if not one.is_loud:
+            how, _, why = one.reason.partition(": ") if one.trouble is Trouble.STOPPED else ("", "", one.reason)
+            where = " ".join(filter(None, (str(one.scenario), how.removeprefix("stopped "))))
+            reasons.setdefault((one.trouble, why), {}).setdefault(one.choice.name, []).append(where)
+    for (trouble, why), names in sorted(reasons.items(), key=lambda item: list(Trouble).index(item[0][0])):
+        listed = "; ".join(f"{name}, {' and '.join(places)}" for name, places in names.items())
+        yield f"{_LEFT_OUT[trouble]}, since {why}: {listed}"
 
 
 def guess_sentences(answer: Answer) -> Iterator[str]:
     """Yield what is known and what isn't where no way has samples to compare it by."""
     what = answer.workload.counted
-    known = [left for left in answer.guesses if left.first_seconds is not None]
-    others = [left.choice.name for left in answer.guesses if left.first_seconds is None]
+    known = [one for one in answer.guesses if one.first_seconds is not None]
+    others = [one.choice.name for one in answer.guesses if one.first_seconds is None]
     yield "No way of this model was measured to its end, so no time for all that is planned is known."
-    for left in known:
+    for one in known:
         yield (
-            f"{left.choice.name} had its {what.first} after {format_seconds(left.first_seconds or 0.0)}; what "
+            f"{one.choice.name} had its {what.first} after {format_seconds(one.first_seconds or 0.0)}; what "
             f"{what.one} costs after it isn't known."
         )
     if others:
@@ -252,8 +253,8 @@ def advice_parts(answer: Answer) -> Iterator[Part]:
 
 def answer_sentences(answer: Answer) -> Iterator[str]:
     """Yield the advice, or else what is guessed, a sentence each."""
-    yield from guess_sentences(answer) if answer.guesses and not answer.advice.scenarios else advice_sentences(
-        answer.advice
+    yield from (
+        guess_sentences(answer) if answer.guesses and not answer.advice.scenarios else advice_sentences(answer.advice)
     )
     yield from cache_sentences(answer.lost_caches)
 
@@ -294,15 +295,15 @@ def advice_document(answer: Answer) -> dict[str, Any]:
         "sentences": list(answer_sentences(answer)),
         "assumptions": [*advice.workload.assumptions(), *answer.samples.notes],
         "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
-        "left_out": [_left_out_document(left) for left in advice.left_out],
-        "guesses": [] if advice.scenarios else [_left_out_document(left) for left in answer.guesses],
+        "left_out": [_left_out_document(one) for one in advice.left_out],
+        "guesses": [] if advice.scenarios else [_left_out_document(one) for one in answer.guesses],
         "lost_caches": answer.lost_caches,
         "type": list(answer.lines),
     }
 
 
-def _left_out_document(left: ChoiceLeftOut) -> dict[str, Any]:
-    return _choice(left.choice) | _fields(left, "scenario", "trouble", "reason", "first_seconds")
+def _left_out_document(one: ChoiceLeftOut) -> dict[str, Any]:
+    return _choice(one.choice) | _fields(one, "scenario", "trouble", "reason", "first_seconds")
 
 
 def _planned_document(workload: Workload) -> dict[str, Any]:

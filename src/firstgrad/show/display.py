@@ -190,8 +190,15 @@ class SweepState:
     """Samples of a sweep or a duel as a display shows them; it teaches `durations` with every sample that ends."""
 
     def __init__(
-        self, plan: Plan, durations: Durations, *, at_once: int = 1, clock: Callable[[], float] = time.monotonic
+        self,
+        plan: Plan,
+        durations: Durations,
+        *,
+        at_once: int = 1,
+        budget_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._budget_seconds = budget_seconds  # in which it is going to end in any case
         self._clock, self._durations, self._at_once = clock, durations, at_once
         self._began = clock()
         self._left = dict.fromkeys(plan.jobs)
@@ -256,6 +263,8 @@ class SweepState:
 
     def remaining(self) -> str:
         """Say when it will be over, as far as is known."""
+        if self._budget_seconds is not None:
+            return f"{span(max(self._budget_seconds - (self._clock() - self._began), 0.0))} of the time budget left"
         seconds, unknown = self._durations.of_all(self._left)
         for job, began in self._started.items():
             seconds -= min(self._clock() - began, self._durations.of(job.case) or 0.0)
