@@ -282,6 +282,7 @@ return Drawn()
     reference = write_model(tmp_path, body)
     store = str(tmp_path / "results.sqlite")
     arguments = (reference, "--backend", "fake", "--sampler", "pymc,nutpie", "--samples", "2", "--store", store, *PLAN)
+    arguments += ("--time-budget", "none")
     first = json.loads(run(*arguments, "--json").stdout)
     offers = first["scenarios"][0]["offers"]
     assert [one["sampler"] for one in offers] == ["nutpie", "pymc"]

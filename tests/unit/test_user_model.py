@@ -387,19 +387,3 @@ def test_what_is_taken_equals_what_was_given(value):
             continue
         assert type(found) is hint
         assert found == value or hint is float
-
-
-def test_constants_for_dims_and_data_are_made_afterwards_unless_the_function_does_it_itself(tmp_path):
-    import pymc as pm
-
-    body = "import pymc as pm\nwith pm.Model() as model:\n    pm.Normal('x', pm.Data('data', [1.0]), shape=1)\nreturn model"
-    given = make_model(write_model(tmp_path, body, parameters="scale=1"), {"scale": 2})
-    assert load_user_model(given).build().model.data_vars
-    frozen = load_user_model(given.frozen()).build().model
-    assert isinstance(frozen, pm.Model)
-    assert not any(hasattr(variable, "get_value") for variable in frozen.data_vars)
-    assert str(given.frozen()).endswith("(freeze_dims_and_data=True, scale=2)")
-    assert given.frozen().without_freezing() == given
-    asked = write_model(tmp_path, "return freeze_dims_and_data", parameters="freeze_dims_and_data=False", name="own")
-    with pytest.raises(ModelError, match="returned bool"):
-        load_user_model(make_model(asked).frozen()).build()

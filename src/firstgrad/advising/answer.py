@@ -174,15 +174,15 @@ def make_answer(
     check_reference(plan.model.reference)
     known = from_store(keeper.store, with_frozen(plan.ways))
     durations = Durations(keeper.store.cells())
-    left = None if plan.budget_seconds is None else max(plan.budget_seconds - (clock() - began), 0.0)
     race = Race(
         plan.ways,
         plan.workload,
         known=known.records,
         samples=plan.samples,
-        budget_seconds=left,
+        budget_seconds=plan.budget_seconds,
         expect=durations.of,
         clock=clock,
+        began=began,
     )
     if next(race.open_ways(), None) is not None:
         with show(plan.ways, durations) as display:

@@ -95,6 +95,8 @@ class Race:
         Seconds that a whole sample of a case takes, from what the store knows; none where it knows nothing.
     clock : callable
         In seconds.
+    began : float, optional
+        When the budget began; now where left out.
     """
 
     def __init__(
@@ -107,10 +109,11 @@ class Race:
         budget_seconds: float | None = None,
         expect: Callable[[Case], float | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        began: float | None = None,
     ) -> None:
         self._ways = {case.question: case for case in ways}
         self._workload, self._samples, self._budget = workload, samples, budget_seconds
-        self._expect, self._clock, self._began = expect, clock, clock()
+        self._expect, self._clock, self._began = expect, clock, clock() if began is None else began
         self._records: dict[str, list[Record]] = defaultdict(list)
         self._tried: Counter[str] = Counter()
         self._out: dict[str, str] = {}  # ways that give no numbers, and why

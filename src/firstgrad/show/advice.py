@@ -10,7 +10,7 @@ from firstgrad.advising.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
 from firstgrad.comparing.ratio import pool_scatter
-from firstgrad.show.result import BLANK, Heading, Items, Result, Style, Table, Verbatim, left, right
+from firstgrad.show.result import BLANK, Heading, Items, Result, Style, Table, Text, Verbatim, left, right
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -233,6 +233,7 @@ def advice_parts(answer: Answer) -> Iterator[Part]:
     planned = "gradient evaluations" if workload.counted is Counted.EVALUATIONS else "draws"
     yield Items(list(alarm_sentences(advice)), Style.BAD)
     yield Heading(str(answer.model))
+    yield from [Text(note) for note in dict.fromkeys(record.model_note for record in answer.samples.records) if note]
     yield Items(
         [
             f"Planned: {workload.evaluations:,} {planned} ({workload.origin}).",
