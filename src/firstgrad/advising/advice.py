@@ -80,7 +80,8 @@ class OfferedChoice:
         imports = [f"from pymc.model.transform.optimization import {FREEZE}"] * self.is_frozen
         last = self._sample(workload, model) if self.sampler else self._compile(target, model)
         imports += [f"import {name}" for name in ("firstgrad", "pytensor") if f"{name}." in last]
-        return (*imports, last)
+        written = [f"# the model with --formulation {self.formulation}"] * bool(self.formulation)
+        return (*written, *imports, last)
 
     def _sample(self, workload: Workload, model: str) -> str:
         arguments = [f"draws={workload.draws}"] * (workload.draws != DRAWS)

@@ -298,7 +298,8 @@ def advice_document(answer: Answer) -> dict[str, Any]:
         "scenarios": [_scenario_document(scenario) for scenario in advice.scenarios],
         "left_out": [_left_out_document(one) for one in advice.left_out],
         "guesses": [] if advice.scenarios else [_left_out_document(one) for one in answer.guesses],
-        "lost_caches": answer.lost_caches,
+        "lost_caches": answer.lost_caches
+        and _fields(answer.lost_caches, "choice", "cold_seconds", "warm_over_cold", "lines"),
         "type": list(answer.lines),
     }
 
