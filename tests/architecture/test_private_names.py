@@ -16,6 +16,7 @@ PROBES, CALLS = SOURCE / "observe" / "probes.py", SOURCE / "observe" / "calls.py
 LIBRARIES = {"pytensor", "pymc", "numba", "jax", "jaxlib", "nutpie"}
 DOCUMENTED = {
     *("jax", "jax.errors", "jax.numpy", "nutpie", "pymc", "pymc.pytensorf", "pytensor", "pytensor.tensor"),
+    *("pymc.model.transform.optimization",),
     *("pytensor.compile.mode", "pytensor.compile.sharedvalue", "pytensor.gradient", "pytensor.graph.fg"),
     *("pytensor.graph.op", "pytensor.graph.replace", "pytensor.graph.utils"),
     # Imported for the time that it takes, or for what it registers; nothing of them is named.

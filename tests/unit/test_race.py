@@ -120,7 +120,9 @@ def test_the_soonest_come_first_and_one_of_each_before_a_second_of_any():
     executor, _, _ = race(budget=10_000.0, costs=dict.fromkeys(map(str, ALL), (4.0, 1e-3)), samples=2)
     cold = ["jax_direct cold", "jax cold", "numba cold", "c cold"]
     warm = [name.replace("cold", "warm") for name in cold]
-    assert executor.begun == [*cold, *warm, *cold, *warm]
+    assert executor.begun[:8] == [*cold, *warm]
+    assert sorted(executor.begun[8:12]) == sorted(cold)
+    assert sorted(executor.begun[12:]) == sorted(warm)
 
 
 def test_one_that_can_no_longer_win_is_stopped_and_its_record_is_censored_there():
@@ -137,7 +139,7 @@ def test_one_that_can_no_longer_win_is_stopped_and_its_record_is_censored_there(
     assert line.startswith("Stopped, since it could no longer win: jax_direct takes 9.00 s for all that is planned: ")
     assert "numba, cold after 15.8 s" in line
     assert "numba warm" not in executor.begun
-    assert "the one with an empty cache was stopped: c, warm; numba, warm" in told(run, records)
+    assert "Not tried, since filling its cache was stopped: c, warm; numba, warm" in told(run, records)
 
 
 def test_a_slower_compile_that_may_win_by_its_calls_runs_to_its_end():

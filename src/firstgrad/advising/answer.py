@@ -180,7 +180,7 @@ def make_answer(
         known=known.records,
         samples=plan.samples,
         budget_seconds=plan.budget_seconds,
-        expect=durations.of,
+        expect=durations.of_same,
         clock=clock,
         began=began,
     )

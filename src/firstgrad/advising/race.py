@@ -10,6 +10,7 @@ sample of a way is ended so: of later ones the lucky would be left.
 from __future__ import annotations
 
 import math
+import re
 import statistics
 import time
 from collections import Counter, defaultdict
@@ -59,6 +60,8 @@ _PRIOR_PYMC, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
 _OWN_GRADIENT = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _UNKNOWN_OP = ("No JAX conversion for the given", "has no JAX for")
 """What is said of an operation that PyTensor doesn't know in JAX: constants for data don't change that."""
+_UNKNOWN_SHAPE = re.compile("concrete|tracer|dynamic|static|shape", re.IGNORECASE)
+"""What is said where JAX had to know a value: constants for data may do."""
 _MORE_TRIES = 2  # of samples that stood still
 _AT_LEAST_SECONDS = 2.0
 """Nobody is stopped for being less behind: that may be scatter, as may be anything below `FAR` times."""
@@ -118,9 +121,10 @@ class Race:
         self._tried: Counter[str] = Counter()
         self._out: dict[str, str] = {}  # ways that give no numbers, and why
         self._stopped: set[str] = set()
+        self._seconds: dict[str, float] = {}  # what the last sample took in all
         self._filled: set[str] = set()
         self._refused: set[str] = set()  # those that may be had with constants for data
-        self._running: Case | None = None
+        self._sample_began = self._began
         self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
         for record in known:
             self._records[question_of(record)].append(record)
@@ -147,7 +151,7 @@ class Race:
         while open_ways := tuple(self.open_ways()):
             case = min(open_ways, key=self._order)
             self._tried[case.question] += 1
-            self._running = case
+            self._sample_began = self._clock()
             self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
             number = len(self._answers(case.question)) + 1
             yield Job(case=case, number=number, needed=self._needed())
@@ -177,7 +181,7 @@ class Race:
             return f"it takes {format_seconds(floor)} or more, and {leader} {whole} for all that is planned"
         if done and self._least(question) > FAR * least:
             return "it is far behind"
-        seconds = self._expect(case) or 0.0
+        seconds = self._expected(case) or 0.0
         if seconds > left and (done or any(record.status is Status.TIMEOUT for record in self._records[question])):
             return f"a sample of it takes some {format_seconds(seconds)}, and {format_seconds(left)} were left"
         return ""
@@ -193,16 +197,21 @@ class Race:
         return reasons
 
     def _order(self, case: Case) -> tuple[int, bool, float]:
-        seconds, scale = self._expect(case), self._scale()
+        seconds, scale = self._expected(case), self._scale()
         if self._refused and _is_jax(case) and not case.model.is_frozen:
             seconds = scale * _PRIOR_SECONDS[BackendName.NUMBA]  # likely to be refused as well
         if seconds is None:
             seconds = scale * prior_seconds(OfferedChoice.of(case))
         return len(self._answers(case.question)), case.scenario is Scenario.WARM, seconds
 
+    def _expected(self, case: Case) -> float | None:
+        """Expect so many seconds of a whole sample; none where nothing is known of the way."""
+        known = self._seconds.get(case.question)
+        return known if known is not None else self._expect(case)
+
     def _scale(self) -> float:
         """How many times as long as expected beforehand this model takes, as far as is known."""
-        known = {case: seconds for case in self._ways.values() if (seconds := self._expect(case))}
+        known = {case: seconds for case in self._ways.values() if (seconds := self._expected(case))}
         ratios = [seconds / prior_seconds(OfferedChoice.of(case)) for case, seconds in known.items()]
         return statistics.median(ratios) if ratios else 1.0
 
@@ -211,10 +220,9 @@ class Race:
         cold = replace(case, scenario=Scenario.COLD)
         if cold.question not in self._ways or self._answers(cold.question) or self._answers(case.question):
             return ""
-        reason = self.why_not(cold)
         if cold.question in self._stopped:
-            return "its cache was not filled, since the one with an empty cache was stopped"
-        return f"its cache was not filled: {reason}" if reason else ""
+            return "filling its cache was stopped"
+        return self.why_not(cold)
 
     def _needed(self) -> frozenset[str]:
         """List the filled caches that samples still to come begin with."""
@@ -313,6 +321,7 @@ class Race:
     def take(self, record: Record) -> None:
         """Take the record of the sample that ran, and draw conclusions for the other ways."""
         question = record.case.question
+        self._seconds[question] = self._clock() - self._sample_began
         self._records[question_of(record)].append(record)
         if record.case.scenario is Scenario.COLD and record.failure is None:
             self._filled.add(replace(record.case, scenario=Scenario.WARM).question)
@@ -335,7 +344,7 @@ class Race:
             return
         if any(words in message for words in _UNKNOWN_OP):
             self._rule_out(case, message)
-        elif case.model.pose is None and not case.model.is_frozen:
+        elif _UNKNOWN_SHAPE.search(message) and case.model.pose is None and not case.model.is_frozen:
             self._refused.add(question)
             for scenario in (Scenario.COLD, Scenario.WARM):
                 frozen = replace(case, model=case.model.frozen(), scenario=scenario)
