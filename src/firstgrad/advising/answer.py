@@ -54,7 +54,7 @@ class AdvicePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AdviceAnswer:
     """What is advised, and from what."""
 
     model: Model
@@ -120,13 +120,13 @@ class Answer:
 
 def conclude(
     plan: AdvicePlan, samples: AdviceSamples, untried: Mapping[str, tuple[Trouble, str]] | None = None
-) -> Answer:
+) -> AdviceAnswer:
     """Make the answer of the samples that are there."""
     workload = plan.workload
     if workload.counted is Counted.DRAWS and samples.records and not any(map(has_pace, samples.records)):
         workload = replace(workload, counted=Counted.FIRST_DRAW)
     advice = make_advice(find_offers(samples.records, plan.ways, workload, untried), workload)
-    return Answer(
+    return AdviceAnswer(
         model=plan.model,
         target=plan.ways[0].target,
         samples=samples,
@@ -142,7 +142,7 @@ def make_answer(
     show: Display,
     executor: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Answer:
+) -> AdviceAnswer:
     """Measure what a store hasn't of this host, these conditions, and the model's files as they are now; and conclude.
 
     Soonest ways first; what can no longer win is stopped, and so is what runs when the budget is over.

@@ -126,6 +126,7 @@ class Race:
         self._refused: set[str] = set()  # those that may be had with constants for data
         self._sample_began = self._began
         self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
+        self._rival, self._call_seconds = ("", math.inf), 0.0
         for record in known:
             self._records[question_of(record)].append(record)
         judged: set[str] = set()
@@ -153,6 +154,7 @@ class Race:
             self._tried[case.question] += 1
             self._sample_began = self._clock()
             self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
+            self._rival, self._call_seconds = self._leader(case.scenario), self._calls(case)
             number = len(self._answers(case.question)) + 1
             yield Job(case=case, number=number, needed=self._needed())
 
@@ -176,7 +178,7 @@ class Race:
         leader, least = self._leader(case.scenario)
         if left <= 0:
             return "the time budget was over"
-        if (floor := self._floor(case)) > least:
+        if not done and (floor := self._floor(case)) > least:
             whole = format_seconds(least)
             return f"it takes {format_seconds(floor)} or more, and {leader} {whole} for all that is planned"
         if done and self._least(question) > FAR * least:
@@ -257,11 +259,14 @@ class Race:
         return min(self._totals(question), default=math.inf)
 
     def _leader(self, scenario: Scenario) -> tuple[str, float]:
-        """Find who takes the least time for the planned work, and how long at most; infinite where nobody is known."""
+        """Find who takes the least time for the planned work, and how long at most; infinite where nobody is known.
+
+        With filled caches nobody takes longer than with empty ones.
+        """
         known = {
             question: max(totals)
             for question, case in self._ways.items()
-            if case.scenario is scenario
+            if case.scenario in (scenario, Scenario.COLD)
             and (totals := self._totals(question))
             and find_trouble(self._records[question], self._workload) is None
         }
@@ -278,10 +283,11 @@ class Race:
         return min((call for _, call in known), default=0.0)
 
     def _floor(self, case: Case) -> float:
-        """Bound from below what a way costs that was stopped before; zero where it never was."""
+        """Bound from below what a way costs that was stopped before, or whose calls are known, less some scatter."""
         firsts = (censored_seconds(record) for record in self._records[case.question])
         first = max((max(seconds - _START_SECONDS, 0.0) for seconds, _ in firsts), default=0.0)
-        return self._total(case, first, self._calls(case) if first else 0.0)
+        total = self._total(case, first, self._calls(case))
+        return total if first else total / FAR
 
     # --- while one runs -------------------------------------------------------------------------------------------
 
@@ -297,8 +303,8 @@ class Race:
         spent = self._first_seconds or max(now - self._window_began, 0.0)
         if is_filling or not spent or self._complete(case.question):
             return  # a further sample is of one that is near: only those that are sooner would be left of it
-        leader, least = self._leader(case.scenario)
-        if self._total(case, spent, self._calls(case)) > max(FAR * least, least + _AT_LEAST_SECONDS):
+        leader, least = self._rival
+        if self._total(case, spent, self._call_seconds) > max(FAR * least, least + _AT_LEAST_SECONDS):
             whole = format_seconds(least)
             raise SampleStopped(f"it could no longer win: {leader} takes {whole} for all that is planned")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from firstgrad.advising.answer import AdvicePlan, Answer
+    from firstgrad.advising.answer import AdviceAnswer, AdvicePlan
     from firstgrad.case import Case
     from firstgrad.model import Model
     from firstgrad.sweep.plan import Durations
@@ -195,7 +195,7 @@ def installed_samplers() -> tuple[Sampler, ...]:
     return tuple(name for name in names if find_spec(name) is not None)
 
 
-def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Answer:
+def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> AdviceAnswer:
     """Take the samples of an export: first draws, else those of one chain, else those of gradients, and say which."""
     from firstgrad.advising.answer import conclude
     from firstgrad.advising.samples import from_export, with_frozen
@@ -228,7 +228,7 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> An
     raise SpecError("--from", f"{source} has no samples of this model, target {options.chosen_target}{hint}")
 
 
-def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Answer:
+def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> AdviceAnswer:
     from firstgrad.advising.answer import conclude, make_answer
     from firstgrad.advising.samples import from_store, with_frozen
     from firstgrad.store import Keeper

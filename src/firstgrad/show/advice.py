@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from firstgrad.advising.advice import Advice, ChoiceLeftOut, Offer, OfferedChoice, ScenarioAdvice
-    from firstgrad.advising.answer import Answer
+    from firstgrad.advising.answer import AdviceAnswer
     from firstgrad.advising.caches import LostCaches
     from firstgrad.advising.workload import Workload
     from firstgrad.estimates import Estimate
@@ -91,7 +91,7 @@ def left_out_sentences(advice: Advice) -> Iterator[str]:
         yield f"{_LEFT_OUT[trouble]}, since {why}: {listed}"
 
 
-def guess_sentences(answer: Answer) -> Iterator[str]:
+def guess_sentences(answer: AdviceAnswer) -> Iterator[str]:
     """Yield what is known and what isn't where no way has samples to compare it by."""
     what = answer.workload.counted
     known = [one for one in answer.guesses if one.first_seconds is not None]
@@ -217,7 +217,7 @@ def _more(advice: ScenarioAdvice) -> str:
 # --- tables and the document ----------------------------------------------------------------------
 
 
-def advice_result(answer: Answer) -> Result:
+def advice_result(answer: AdviceAnswer) -> Result:
     """Make what the verb prints, and its exit code."""
     code = 0 if answer.advice.scenarios else _NO_NUMBERS
     return Result(
@@ -227,7 +227,7 @@ def advice_result(answer: Answer) -> Result:
     )
 
 
-def advice_parts(answer: Answer) -> Iterator[Part]:
+def advice_parts(answer: AdviceAnswer) -> Iterator[Part]:
     """Yield an answer in sentences and tables: what is wrong first, what to type last."""
     advice, workload = answer.advice, answer.workload
     planned = "gradient evaluations" if workload.counted is Counted.EVALUATIONS else "draws"
@@ -252,7 +252,7 @@ def advice_parts(answer: Answer) -> Iterator[Part]:
         yield Verbatim(answer.lines, is_to_paste=True)
 
 
-def answer_sentences(answer: Answer) -> Iterator[str]:
+def answer_sentences(answer: AdviceAnswer) -> Iterator[str]:
     """Yield the advice, or else what is guessed, a sentence each."""
     yield from (
         guess_sentences(answer) if answer.guesses and not answer.advice.scenarios else advice_sentences(answer.advice)
@@ -285,7 +285,7 @@ def _offers_table(advice: ScenarioAdvice, counted: Counted) -> Part:
     )
 
 
-def advice_document(answer: Answer) -> dict[str, Any]:
+def advice_document(answer: AdviceAnswer) -> dict[str, Any]:
     """Return what ``advise --json`` writes."""
     advice = answer.advice
     return {
