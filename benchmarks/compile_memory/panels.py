@@ -102,11 +102,11 @@ class Passes:
         self.seconds_of_function[function] += seconds - inner_seconds
 
     def told(self) -> dict[str, Any]:
-        """Tell the dearest."""
+        """Tell of those that took the most memory."""
         return {
             "functions": self.functions,
             "passes": [[name, grown, self.seconds_of_pass[name]] for name, grown in self.of_pass.most_common(4)],
-            "dearest": [
+            "most_memory": [
                 [name, grown, self.seconds_of_function[name]] for name, grown in self.of_function.most_common(8)
             ],
         }

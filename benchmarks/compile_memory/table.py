@@ -148,9 +148,9 @@ def _places(samples: Sequence[Sample]) -> Iterator[str]:
         if sample.terms != terms or not numba or sample.likelihood == "lognormal_array":
             continue
         passes = ", ".join(f"{name} {format_bytes(grown)}" for name, grown, _ in numba["passes"][:2])
-        dearest = ", ".join(f"`{name}` {format_bytes(grown)}" for name, grown, _ in numba["dearest"][:4])
+        most_memory = ", ".join(f"`{name}` {format_bytes(grown)}" for name, grown, _ in numba["most_memory"][:4])
         graph = f"{sample.numbers['nodes']} nodes, at most {sample.numbers['most_inputs']} inputs"
-        lines.append(f"| {sample.name} | {graph} | {numba['functions']} | {passes} | {dearest} |")
+        lines.append(f"| {sample.name} | {graph} | {numba['functions']} | {passes} | {most_memory} |")
     if lines:
         head = f"| {terms} terms | graph of value and gradient | functions compiled | passes | functions |"
         yield "\n".join([head, "| --- | --- | --- | --- | --- |", *lines])

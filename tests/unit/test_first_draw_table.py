@@ -119,7 +119,7 @@ def test_a_failure_is_told_with_its_reason_and_counts_in_no_cell():
 
 
 def sample(way="nutpie", likelihood="gamma", terms=4, mib=100, **more):
-    numba = {"functions": 9, "passes": [["native_lowering", 2**26, 1.0]], "dearest": [["impl", 2**20, 0.5]]}
+    numba = {"functions": 9, "passes": [["native_lowering", 2**26, 1.0]], "most_memory": [["impl", 2**20, 0.5]]}
     numbers = {"before_bytes": 2**28, "peak_bytes": 2**28 + mib * 2**20, "cpu_seconds": 3.0, "nodes": 7}
     numbers |= {"most_inputs": 50, "numba": None if way == "nutpie_jax" else numba}
     kept = {"releases": "pymc 6.4.0", "is_again": False, "began": "2026-11-27T00:00:00", "failure": ""}
