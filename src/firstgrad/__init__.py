@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
+    from firstgrad.fast.batching import batch
     from firstgrad.fast.check import check_gradient
     from firstgrad.fast.gradient import fast_gradient
     from firstgrad.fast.xla import Effort, fast_mode
@@ -49,6 +50,7 @@ _HOMES = {
     "StoreError": "errors",
     "Target": "case",
     "Verdict": "record",
+    "batch": "fast.batching",
     "build_pose_model": "pose.graph",
     "check_gradient": "fast.check",
     "compile_progress": "progress.compile_progress",
@@ -80,6 +82,7 @@ __all__ = [
     "StoreError",
     "Target",
     "Verdict",
+    "batch",
     "build_pose_model",
     "check_gradient",
     "compile_progress",

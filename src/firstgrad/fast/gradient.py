@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.errors import ModelError
+from firstgrad.fast.batching import batch
 from firstgrad.fast.xla import Effort, compile_lowered, require_jax, write_function
 from firstgrad.observe import probes
 
@@ -34,7 +35,8 @@ def fast_gradient(
 ) -> FastGradient:
     """Compile a model's log-density and gradient, with the least time to the first gradient that firstgrad knows of.
 
-    PyTensor rewrites the log-density alone; JAX differentiates and compiles it as one function. PyTensor's gradient,
+    What the log-density computes many times over is computed once, on arrays (`firstgrad.batch`); PyTensor rewrites it
+    alone; JAX differentiates and compiles it as one function. PyTensor's gradient,
     its rewrites and its many compiled units are left out. Shared data are frozen at what they hold now.
 
     Parameters
@@ -355,6 +357,7 @@ def _open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> Any:
     shared = {variable: pt.constant(variable.get_value()) for variable in above if isinstance(variable, SharedVariable)}
     if shared:
         (logp,) = clone_replace([logp], replace=shared)
+    (logp,) = batch([logp])
     return FunctionGraph([*values, *held], [logp], clone=True)
 
 

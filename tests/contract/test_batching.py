@@ -1,0 +1,194 @@
+"""What is batched equals what was written, and nothing is touched that doesn't repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytensor.compile.mode import Mode
+
+from firstgrad import PoseSpec, build_pose_model
+from firstgrad.fast.batching import batch
+
+INTERPRETER = Mode("py", None)
+SIZE = 3
+
+
+def count(*outputs):
+    """Count the nodes above some outputs."""
+    known, waiting = set(), [output.owner for output in outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in known:
+            known.add(node)
+            waiting += [one.owner for one in node.inputs]
+    return len(known)
+
+
+def evaluate(outputs, values):
+    with pytensor.config.change_flags(cxx=""):
+        function = pytensor.function(list(values), outputs, mode=INTERPRETER, on_unused_input="ignore")
+        return [np.asarray(value) for value in function(*values.values())]
+
+
+def scalars(number):
+    return [pt.dscalar(f"x_{place}") for place in range(number)]
+
+
+def assert_equal(output, inputs, *, at_most=None, seed=0):
+    """Compare a sum and its gradient as they are written, and batched."""
+    (batched,) = batch([output])
+    assert batched.type == output.type
+    rng = np.random.default_rng(seed)
+    values = {one: rng.uniform(0.5, 2.0, size=one.type.shape) for one in inputs}
+    before = evaluate([output, *pytensor.grad(output, inputs, disconnected_inputs="ignore")], values)
+    after = evaluate([batched, *pytensor.grad(batched, inputs, disconnected_inputs="ignore")], values)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12 * max(np.abs(one).max(initial=0.0), 1.0))
+    if at_most is not None:
+        assert count(batched) <= at_most
+    return batched
+
+
+def test_a_loop_over_variables():
+    inputs = scalars(20)
+    total = sum(pt.exp(-(one**2) / (2.0 + place)) for place, one in enumerate(inputs))
+    assert_equal(total, inputs, at_most=8)
+
+
+def test_a_product_and_a_stack():
+    inputs = scalars(10)
+    product = pt.exp(-inputs[0]) + 1
+    for one in inputs[1:]:
+        product = product * (pt.exp(-one) + 1)
+    assert_equal(product, inputs, at_most=7)
+    assert_equal(pt.stack([pt.sin(pt.exp(one)) for one in inputs]).sum(), inputs, at_most=4)
+    columns = [pt.exp(one * pt.constant(np.arange(3.0) + place))[:, None] for place, one in enumerate(inputs)]
+    assert_equal((pt.concatenate(columns, axis=1) ** 2).sum(axis=1).prod(), inputs, at_most=12)
+    rows = [pt.exp(one * pt.constant(np.ones((2, 3)) + place)) for place, one in enumerate(inputs)]
+    assert_equal((pt.concatenate(rows, axis=0) * pt.constant(np.arange(60.0).reshape(20, 3))).sum(), inputs, at_most=12)
+
+
+def test_one_operation_alone_is_not_worth_stacking_its_inputs():
+    inputs = scalars(10)
+    total = sum(pt.exp(one) for one in inputs)
+    assert batch([total]) == [total]
+
+
+def test_an_unrolled_integral():
+    start, end = inputs = scalars(2)
+    area = 0.0
+    for step in range(60):
+        x = start + (step + 0.5) / 60 * (end - start)
+        area = area + (2.0 if step % 2 else 4.0) * pt.sqrt(1 + x**3)
+    assert_equal(area, inputs, at_most=24)
+
+
+def test_links_of_a_chain_stay_and_their_terms_are_batched():
+    keep, *shocks = inputs = scalars(31)
+    level, total = 0.3, 0.0
+    for place, shock in enumerate(shocks):
+        level = keep * level + shock
+        total = total - (level - 0.1 * place) ** 2 / 2 - pt.log(1 + level**2)
+    assert count(total) == 300
+    assert_equal(total, inputs, at_most=90)  # the chain itself has 60
+
+
+def test_what_needs_itself_is_not_made_at_once():
+    inputs = scalars(2)
+    value = inputs[0]
+    for _ in range(20):
+        value = pt.tanh(value * inputs[1])
+    assert batch([value]) == [value]
+
+
+def test_indices_become_slices_and_lists():
+    whole, places = pt.dvector("whole", shape=(12,)), [5, 1, 1, 7, 0]
+    assert_equal(sum(pt.exp(whole[place]) for place in range(12)), [whole], at_most=4)
+    assert_equal(sum(pt.exp(whole[place]) for place in range(0, 12, 3)), [whole], at_most=4)
+    assert_equal(sum(pt.exp(whole[place]) * (2.0 + number) for number, place in enumerate(places)), [whole], at_most=6)
+    table = pt.dmatrix("table", shape=(4, 6))
+    assert_equal(sum(pt.exp(table[:, place]).sum() * table[1, place] for place in range(6)), [table])
+
+
+def test_a_member_that_is_needed_alone():
+    inputs = scalars(8)
+    squares = [one**2 for one in inputs]
+    assert_equal(sum(pt.log1p(one) for one in squares) + pt.sin(squares[3]) * pt.cos(squares[4]), inputs)
+
+
+def test_what_is_written_as_arrays_is_returned_as_it_is():
+    with pm.Model() as model:
+        level = pm.Normal("level", 0.0, 1.0, shape=5)
+        pm.Normal("seen", level, pm.HalfNormal("spread", 1.0), observed=np.zeros((4, 5)))
+    logp = model.logp()
+    assert batch([logp]) == [logp]
+
+
+def test_unknown_lengths_are_left_alone():
+    inputs = [pt.dvector(f"x_{place}") for place in range(5)]
+    total = sum(pt.exp(one).sum() for one in inputs)
+    assert count(batch([total])[0]) == pytest.approx(count(total), abs=6)
+
+
+@pytest.mark.parametrize("name", ["cells", "pairs", "pose"])
+def test_models_that_loops_wrote(name):
+    model = {"cells": cells, "pairs": pairs, "pose": lambda: build_pose_model(PoseSpec(n_timesteps=4))}[name]()
+    logp = model.logp()
+    (batched,) = batch([logp])
+    point = model.initial_point()
+    rng = np.random.default_rng(3)
+    values = {one: point[one.name] + 0.1 * rng.standard_normal(np.shape(point[one.name])) for one in model.value_vars}
+    parts = [model.logp(sum=False), [batched]]
+    before, after = (sum(float(one.sum()) for one in evaluate(part, values)) for part in parts)
+    assert after == pytest.approx(before, rel=1e-13)
+    assert count(batched) < count(logp) / 2
+
+
+def cells():
+    with pm.Model() as model:
+        ease = pm.Normal("ease")
+        for row in range(4):
+            hard = pm.Normal(f"hard_{row}")
+            for column in range(3):
+                shift = pm.Normal(f"shift_{row}_{column}", 0.0, 0.5)
+                pm.Binomial(f"seen_{row}_{column}", 20, pt.sigmoid(ease - hard + shift), observed=row + column)
+    return model
+
+
+def pairs():
+    with pm.Model() as model:
+        share = pm.Beta("share", 1.0, 1.0, shape=(2, 2))
+        member = pm.Dirichlet("member", np.full(2, 0.5), shape=(5, 2))
+        for one in range(5):
+            for other in range(5):
+                chance = pt.dot(pt.dot(member[one], share), member[other])
+                pm.Bernoulli(f"met_{one}_{other}", chance, observed=(one + other) % 2)
+    return model
+
+
+UNARY = [pt.exp, pt.sin, pt.tanh, pt.sqr, lambda x: x[None].sum(0), lambda x: pt.stack([x, x]).max(0)]
+BINARY = [pt.add, pt.mul, pt.sub, lambda x, y: x / (1 + y**2), pt.logaddexp, lambda x, y: pt.switch(x > y, x, y)]
+steps = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(program=steps, repeats=st.integers(2, 5), leads=st.booleans(), seed=st.integers(0, 9))
+def test_whatever_a_loop_wrote(program, repeats, leads, seed):
+    """A random program runs on each of several inputs; its values may see the last round's."""
+    inputs = [pt.dvector(f"x_{place}", shape=(SIZE,)) for place in range(repeats)]
+    shared = pt.dvector("shared", shape=(SIZE,))
+    terms, last = [], shared
+    for place, one in enumerate(inputs):
+        known = [one, shared, last if leads else one, pt.constant(np.full(SIZE, 0.5 + place))]
+        for kind, left, right in program:
+            x, y = known[left % len(known)], known[right % len(known)]
+            made = UNARY[kind](x) if kind < len(UNARY) else BINARY[kind - len(UNARY)](x, y)
+            known.append(pt.tanh(made))
+        last = known[-1]
+        terms += [last.sum(), (known[-2] * one).sum()]
+    assert_equal(sum(terms), [*inputs, shared], seed=seed)
