@@ -294,3 +294,21 @@ def test_the_check_leaves_discrete_variables_where_they_are():
 def test_an_unknown_effort_is_refused():
     with pytest.raises(ValueError, match="heroic"):
         firstgrad.fast_mode("heroic")
+
+
+def test_variables_of_a_loop_are_taken_together_wherever_they_stand():
+    """Their values lie interleaved in the flat vector, one stack of them in another order; discrete ones are held."""
+    with pm.Model() as model:
+        total = 0.0
+        for place in range(6):
+            level, slope = pm.Normal(f"level_{place}"), pm.HalfNormal(f"slope_{place}", 1.0 + place, shape=2)
+            count = pm.Poisson(f"count_{place}", 2.0)
+            total = total + pt.exp(level) * slope.sum() + count * level
+        order = [3, 0, 5, 1, 4, 2]
+        pm.Potential("order", sum(pt.sin(model[f"level_{place}"] * number) for number, place in enumerate(order)))
+        pm.Normal("seen", total, 1.0, observed=1.0)
+    gradient = firstgrad.fast_gradient(model)
+    check = firstgrad.check_gradient(gradient)
+    assert check.agrees, check
+    gradient.set_extra_values({"count_3": 5})
+    assert firstgrad.check_gradient(gradient, initial_point=model.initial_point() | {"count_3": 5}).agrees

@@ -60,7 +60,12 @@ class _Group:
         yield from zip(*(member.inputs for member in self.members), strict=True)
 
 
-def batch(outputs: Sequence[Any], *, least: int = LEAST_MEMBERS) -> list[Any]:
+def batch(
+    outputs: Sequence[Any],
+    *,
+    least: int = LEAST_MEMBERS,
+    stack: Callable[[tuple[Any, ...]], Any] = lambda _: None,
+) -> list[Any]:
     """Return outputs that are computed with fewer, larger operations.
 
     Parameters
@@ -69,6 +74,9 @@ def batch(outputs: Sequence[Any], *, least: int = LEAST_MEMBERS) -> list[Any]:
         Such as a log-density, before anything is differentiated. Their inputs stay as they are.
     least : int
         Fewest operations that are alike to become one.
+    stack : callable, optional
+        Is asked for a stack of several inputs of the graph: for whoever has them side by side already. None: the graph
+        stacks them itself.
 
     Returns
     -------
@@ -77,7 +85,7 @@ def batch(outputs: Sequence[Any], *, least: int = LEAST_MEMBERS) -> list[Any]:
     """
     graph = _Graph(outputs)
     graph.find_groups(least)
-    return graph.write() if graph.groups else list(outputs)
+    return graph.write(stack) if graph.groups else list(outputs)
 
 
 class _Graph:
@@ -271,9 +279,9 @@ class _Graph:
 
     # --- the new graph ---------------------------------------------------------------------------------------------
 
-    def write(self) -> list[Any]:
+    def write(self, stack: Callable[[tuple[Any, ...]], Any]) -> list[Any]:
         """Write the graph with its groups."""
-        return _Writer(self.values).write([self._value(output) for output in self._outputs])
+        return _Writer(stack).write([self._value(output) for output in self._outputs])
 
 
 class _Costs:
@@ -320,8 +328,9 @@ def _stacks_of(group: _Group) -> set[tuple[int, ...]]:
 
 
 class _Writer:
-    def __init__(self, values: Sequence[_Value]) -> None:
-        self._values = values
+    def __init__(self, stack: Callable[[tuple[Any, ...]], Any]) -> None:
+        self._ask_for_stack = stack
+        self._stacks: dict[tuple[int, ...], Any] = {}
         self._alone: dict[int, Any] = {}
         self._whole: dict[int, Any] = {}
 
@@ -464,6 +473,18 @@ class _Writer:
         if 2 * len(distinct) <= len(position):
             where = {one.number: place for place, one in enumerate(distinct)}
             return _pick(self._stack(tuple(distinct)), np.array([where[one.number] for one in position]))
+        numbers = tuple(one.number for one in position)
+        if numbers not in self._stacks:
+            self._stacks[numbers] = self._make_stack(position)
+        return self._stacks[numbers]
+
+    def _make_stack(self, position: tuple[_Value, ...]) -> Any:
+        import pytensor.tensor as pt
+
+        if all(one.op is None and one.variable.owner is None for one in position):
+            given = self._ask_for_stack(tuple(one.variable for one in position))
+            if given is not None:
+                return given
         pieces = []
         for group, several in _runs(position):
             if group is None:
@@ -714,20 +735,16 @@ def _refine(group: list[_Value], deep: Sequence[int], least: int) -> list[list[_
     """Part members whose inputs are made of different things, where each part is large enough by itself."""
     parts = [group]
     for position in range(len(group[0].inputs)):
-        finer = [
-            part
-            for several in parts
-            for part in _by(several, lambda value, position=position: deep[value.inputs[position].number])
-        ]
+        finer = [part for several in parts for part in _by_class_of_input(several, position, deep)]
         if all(len(part) >= least for part in finer):
             parts = finer
     return parts
 
 
-def _by(group: Iterable[_Value], key: Callable[[_Value], int]) -> list[list[_Value]]:
+def _by_class_of_input(group: Iterable[_Value], position: int, classes: Sequence[int]) -> list[list[_Value]]:
     parts: dict[int, list[_Value]] = defaultdict(list)
     for value in group:
-        parts[key(value)].append(value)
+        parts[classes[value.inputs[position].number]].append(value)
     return list(parts.values())
 
 

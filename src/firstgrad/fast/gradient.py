@@ -115,9 +115,10 @@ def make_fast_gradient(
     gradient = FastGradient(model, kept, layout, names, with_logp=with_logp)
     start = gradient.flatten(point), list(gradient.get_extra_values().values())
     with _undisturbed():
-        fgraph = _open_graph(logp, values, held)
+        fgraph, sources = _open_graph(logp, values, held)
         rewrite(fgraph)
-        functions = _compile_direct(fgraph, layout, start, effort, with_logp=with_logp)
+        cut = layout.cutter([[names.index(one.name) for one in source] for source in sources])
+        functions = _compile_direct(fgraph, cut, start, effort, with_logp=with_logp)
     gradient._function, gradient._compile_with = functions  # noqa: SLF001 - made here
     gradient.effort = effort
     return gradient
@@ -133,6 +134,26 @@ class Layout:
     def size(self) -> int:
         """Length of the flat vector."""
         return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    def cutter(self, wanted: Sequence[Sequence[int]]) -> Callable[[Any], list[Any]]:
+        """Make a function that cuts a vector into stacks of these arrays; of one array alone there is no stack."""
+        sizes = [int(np.prod(shape)) for shape in self.shapes]
+        begins = [0, *np.cumsum(sizes).tolist()]
+        places = [
+            np.concatenate([np.arange(begins[number], begins[number] + sizes[number]) for number in numbers])
+            for numbers in wanted
+        ]
+
+        def cut(vector: Any) -> list[Any]:
+            parts = []
+            for numbers, where in zip(wanted, places, strict=True):
+                shape = self.shapes[numbers[0]]
+                is_whole = len(where) > 0 and (np.diff(where) == 1).all()
+                part = vector[where[0] : where[-1] + 1] if is_whole else vector[where]
+                parts.append(part.reshape(shape if len(numbers) == 1 else (len(numbers), *shape)))
+            return parts
+
+        return cut
 
     def cut(self, vector: Any) -> list[Any]:
         """Cut a NumPy or JAX vector into arrays."""
@@ -340,8 +361,10 @@ def _not_finite(gradient: FastGradient, flat: NDArray[np.float64]) -> list[str]:
     return [f"{name} ({count} of {parts[name].size})" for name, count in bad.items() if count]
 
 
-def _open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> Any:
+def _open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> tuple[Any, list[tuple[Any, ...]]]:
     """Make a graph of the log-density that rewrites may change, shared variables frozen at what they hold now.
+
+    With it, of which values its inputs are, but for the held ones in the end: each of one, or a stack of several.
 
     Raises ModelError where an operation of the graph changes its own gradient (``disconnected_grad`` or the like, or an
     ``OpFromGraph`` with a gradient of its own): JAX would not know of it.
@@ -357,8 +380,17 @@ def _open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> Any:
     shared = {variable: pt.constant(variable.get_value()) for variable in above if isinstance(variable, SharedVariable)}
     if shared:
         (logp,) = clone_replace([logp], replace=shared)
-    (logp,) = batch([logp])
-    return FunctionGraph([*values, *held], [logp], clone=True)
+    stacks: dict[tuple[Any, ...], Any] = {}
+
+    def stack(several: tuple[Any, ...]) -> Any:
+        if not set(several) <= set(values):
+            return None
+        kind = several[0].type
+        return stacks.setdefault(several, pt.tensor(dtype=kind.dtype, shape=(len(several), *kind.shape)))
+
+    (logp,) = batch([logp], stack=stack)
+    inputs = [*values, *stacks.values(), *held]
+    return FunctionGraph(inputs, [logp], clone=True), [*((one,) for one in values), *stacks]
 
 
 def _ancestors(outputs: Sequence[Any]) -> list[Any]:
@@ -384,9 +416,14 @@ def _refuse_own_gradient(variable: Any) -> None:
 
 
 def _compile_direct(
-    fgraph: Any, layout: Layout, start: tuple[NDArray[np.float64], Sequence[Any]], effort: Effort, *, with_logp: bool
+    fgraph: Any,
+    cut: Callable[[Any], list[Any]],
+    start: tuple[NDArray[np.float64], Sequence[Any]],
+    effort: Effort,
+    *,
+    with_logp: bool,
 ) -> tuple[Callable[..., tuple[Any, Any]], Callable[[Effort], Callable[..., tuple[Any, Any]]]]:
-    """Trace, differentiate and compile a rewritten log-density, whose inputs are differentiated values, then held ones.
+    """Trace, differentiate and compile a rewritten log-density; `cut` makes inputs of a flat vector, held ones follow.
 
     Returns a function from a flat vector and held values to the log-density (NaN where it isn't wanted, and what it
     alone needs isn't compiled) and its flat gradient; and one that compiles the same again with another effort.
@@ -396,7 +433,7 @@ def _compile_direct(
     write = write_function(fgraph)
 
     def logp(vector: Any, *held: Any) -> Any:
-        return write(*layout.cut(vector), *held)[0]
+        return write(*cut(vector), *held)[0]
 
     vector, held = start
     differentiated = jax.value_and_grad(logp) if with_logp else jax.grad(logp)
