@@ -331,7 +331,7 @@ def test_trust(golden, tmp_path):
 
 
 VERBS = (
-    *("measure", "profile", "trace", "check", "sample", "sweep", "scaling", "advise", "compare", "report"),
+    *("measure", "profile", "trace", "lint", "check", "sample", "sweep", "scaling", "advise", "compare", "report"),
     *("export", "import", "doctor"),
 )
 

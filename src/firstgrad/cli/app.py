@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from firstgrad.cli import advise, carry, check, compare, doctor, measure, profile, report, sample, scaling, sweep, trace
+from firstgrad.cli import (
+    advise,
+    carry,
+    check,
+    compare,
+    doctor,
+    lint,
+    measure,
+    profile,
+    report,
+    sample,
+    scaling,
+    sweep,
+    trace,
+)
 from firstgrad.cli.console import ExitCode, own_process, say
 from firstgrad.cli.options import ModelCommand
 from firstgrad.errors import FirstgradError
@@ -30,6 +44,7 @@ app = typer.Typer(
 app.command("measure", cls=ModelCommand, epilog=measure.EPILOG)(measure.measure)
 app.command("profile", cls=ModelCommand, epilog=profile.EPILOG)(profile.profile)
 app.command("trace", epilog=trace.EPILOG, context_settings={"allow_interspersed_args": False})(trace.trace)
+app.command("lint", cls=ModelCommand, epilog=lint.EPILOG)(lint.lint)
 app.command("check", cls=ModelCommand, epilog=check.EPILOG)(check.check)
 app.command("sample", cls=ModelCommand, epilog=sample.EPILOG)(sample.sample)
 app.command("sweep", cls=ModelCommand, epilog=sweep.EPILOG)(sweep.sweep)

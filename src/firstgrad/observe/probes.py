@@ -114,6 +114,9 @@ CHANGE_OF_GRAPH = Probe(
 PYTENSOR_CONFIG = Probe("the user's lines of nodes that libraries make", ("pytensor:config",))
 JAX_LINKER = Probe("firstgrad.fast_mode()", ("pytensor.link.jax.linker:JAXLinker",))
 JAX_FUNCIFY = Probe("graphs as functions of JAX", ("pytensor.link.jax.dispatch:jax_funcify",))
+NUMBA_FUNCIFY = Probe(
+    "operations that Numba leaves to Python", ("pytensor.link.numba.dispatch:numba_funcify",), since="pytensor 2.25"
+)
 JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
 GRAPH_TO_PYTHON = Probe("graphs as functions of JAX", ("pytensor.link.utils:fgraph_to_python",), reads=("node",))
 ANCESTORS = Probe("walks through a graph", ("pytensor.graph.traversal:ancestors", "pytensor.graph.basic:ancestors"))
@@ -124,6 +127,9 @@ NUMBA_CONSTANT_LIMIT = Probe(
 )
 
 # PyMC
+FREEZE_DIMS_AND_DATA = Probe(
+    "whether a frozen model would do", ("pymc.model.transform.optimization:freeze_dims_and_data",)
+)
 LEAPFROG_STATE = Probe(
     "the end of the sampler's first evaluation",
     ("pymc.step_methods.hmc.integration:CpuLeapfrogIntegrator.compute_state",),

@@ -1,0 +1,449 @@
+"""What backends make of a graph: operations they lack or leave to Python, sizes that JAX must know, large constants.
+
+Backends are asked by their own registries, one small graph for each kind of operation, rewritten as the backend would;
+nothing is compiled.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.errors import UnavailableError
+from firstgrad.linting.engine import NotLookedError, TermKind, number_names
+from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.observe import probes
+from firstgrad.observe.lines import walk
+from firstgrad.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from firstgrad.linting.engine import LogpGraph
+    from firstgrad.observe.stacks import CodeLine
+
+_MOST_NODES_TRACED = 1500
+"""Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""
+_PLAIN = frozenset({"Add", "Mul", "Sub", "TrueDiv", "Exp", "Log", "Pow", "Sqr", "Sqrt", "Neg", "Switch", "Cast", "Second"})
+_SHAPED = frozenset({"Reshape", "ARange", "Alloc", "Split", "Eye", "Shape", "Shape_i", "MakeVector", "Subtensor", "Join"})
+_FUNCTIONS = {
+    "GammaInc": "the lower incomplete gamma function (pt.gammainc)",
+    "GammaIncC": "the upper incomplete gamma function (pt.gammaincc)",
+    "GammaIncInv": "the inverse of the incomplete gamma function (pt.gammaincinv)",
+    "GammaIncCInv": "the inverse of the incomplete gamma function (pt.gammainccinv)",
+    "BetaInc": "the incomplete beta function (pt.betainc)",
+    "BetaIncInv": "the inverse of the incomplete beta function (pt.betaincinv)",
+    "Hyp2F1": "the Gauss hypergeometric function (pt.hyp2f1)",
+    "Owens_t": "Owen's T function (pt.owens_t)",
+    "Jv": "the Bessel function of the first kind (pt.jv)",
+    "J0": "the Bessel function of the first kind of order 0 (pt.j0)",
+    "J1": "the Bessel function of the first kind of order 1 (pt.j1)",
+    "I1": "the modified Bessel function of order 1 (pt.i1)",
+    "Ive": "the modified Bessel function of the first kind (pt.ive)",
+    "Kve": "the modified Bessel function of the second kind (pt.kve)",
+    "Kv": "the modified Bessel function of the second kind (pt.kv)",
+    "TriGamma": "the trigamma function (pt.tri_gamma)",
+    "PolyGamma": "the polygamma function (pt.polygamma)",
+    "SplineWrapper": "the spline of pm.Interpolated (SplineWrapper)",
+}
+
+
+def function_name(op: Any) -> str:
+    """Name what an operation computes as a person knows it."""
+    core = getattr(op, "core_op", op)
+    scalar = getattr(core, "scalar_op", core)
+    name = type(scalar).__name__
+    return _FUNCTIONS.get(name, f"the operation {name}")
+
+
+# --- operations ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lacking:
+    """What a backend makes of a kind of operation that it lacks."""
+
+    op: Any
+    only_gradient: bool
+    own_derivative: bool  # JAX's own works
+    nodes: list[Any] = field(default_factory=list)
+
+
+def operations(graph: LogpGraph) -> Iterator[Finding]:
+    """Find operations that JAX doesn't have, and those that Numba leaves to Python."""
+    asked = _suspects(graph)
+    if not asked:
+        return
+    for backend, tell in (("jax", _unknown_to_jax), ("numba", _python_in_numba)):
+        if find_spec(backend) is None:
+            continue
+        lacking: dict[str, _Lacking] = {}
+        for (node, free), nodes in asked.values():
+            found = _try(node, free, backend)
+            if found is not None:
+                known = lacking.setdefault(function_name(node.op), found)
+                known.only_gradient &= found.only_gradient
+                known.nodes += nodes
+        for name, one in lacking.items():
+            yield tell(graph, name, one)
+
+
+def _suspects(graph: LogpGraph) -> dict[Any, tuple[tuple[Any, tuple[bool, ...]], list[Any]]]:
+    """Return a node of each kind of operation that a backend may lack, with the inputs that are free, and all nodes."""
+    dispatchers = [one for one in map(_dispatcher, ("jax", "numba")) if one is not None]
+    found: dict[Any, tuple[tuple[Any, tuple[bool, ...]], list[Any]]] = {}
+    for node in graph.distinct:
+        for inner in (node, *_inside(node.op)):
+            if not _is_suspect(inner.op, dispatchers):
+                continue
+            free = tuple(
+                (graph.is_free(one) if inner is node else True) and str(getattr(one.type, "dtype", "")).startswith("float")
+                for one in inner.inputs
+            )
+            try:
+                key: Any = (hash(inner.op), type(inner.op), tuple(map(str, (one.type for one in inner.inputs))), free)
+            except TypeError:
+                key = id(inner.op)
+            found.setdefault(key, ((inner, free), []))[1].append(node)
+    return found
+
+
+def _inside(op: Any) -> Iterator[Any]:
+    """Yield the nodes of the graphs within an operation: a scan's step, an `OpFromGraph`."""
+    fgraph = getattr(op, "fgraph", None)
+    if fgraph is not None:
+        for node in walk(fgraph.outputs):
+            yield node
+            yield from _inside(node.op)
+
+
+def _is_suspect(op: Any, dispatchers: Sequence[Callable[..., Any]]) -> bool:
+    core = getattr(op, "core_op", op)
+    scalar = getattr(core, "scalar_op", None)
+    if scalar is not None:
+        return type(scalar).__module__ != "pytensor.scalar.basic"
+    if hasattr(op, "fgraph") or type(core).__name__ in _SHAPED:
+        return False
+    return any(one.dispatch(type(core)) is one.dispatch(object) for one in dispatchers)
+
+
+def _dispatcher(backend: str) -> Any:
+    if find_spec(backend) is None:
+        return None
+    with suppress(UnavailableError):
+        return (probes.JAX_FUNCIFY if backend == "jax" else probes.NUMBA_FUNCIFY).find()
+    return None
+
+
+def _try(node: Any, free: tuple[bool, ...], backend: str) -> _Lacking | None:
+    """Ask a backend for an operation and its gradient, each in a small graph of its own."""
+    inputs = [one if hasattr(one, "data") else one.type() for one in node.inputs]
+    outputs = node.op.make_node(*inputs).outputs
+    variables = [one for one in inputs if not hasattr(one, "data")]
+    if _has_all(variables, outputs, backend):
+        gradient = _gradient(outputs[0], [one for one, is_free in zip(inputs, free, strict=True) if is_free])
+        if not gradient or _has_all(variables, gradient, backend):
+            return None
+        own = backend == "jax" and _jax_differentiates(variables, outputs[0], free)
+        return _Lacking(op=node.op, only_gradient=True, own_derivative=own)
+    return _Lacking(op=node.op, only_gradient=False, own_derivative=False)
+
+
+def _gradient(output: Any, variables: list[Any]) -> list[Any]:
+    import pytensor
+
+    wanted = [one for one in variables if not hasattr(one, "data")]
+    if not wanted or not str(getattr(output.type, "dtype", "")).startswith("float"):
+        return []
+    try:
+        gradient = pytensor.grad(output.sum(), wanted, disconnected_inputs="ignore", null_gradients="return")
+    except Exception:  # noqa: BLE001 - an operation without gradient is not what is looked for here
+        return []
+    return [one for one in gradient if hasattr(one.type, "dtype")]
+
+
+def _has_all(inputs: list[Any], outputs: list[Any], backend: str) -> bool:
+    """Whether a backend has all operations of a small graph, once it has rewritten it."""
+    return not _lacking(_rewritten(inputs, outputs, backend).apply_nodes, backend)
+
+
+def _rewritten(inputs: Sequence[Any], outputs: Sequence[Any], backend: str) -> Any:
+    from pytensor.compile.mode import JAX, NUMBA
+    from pytensor.graph.fg import FunctionGraph
+
+    fgraph = FunctionGraph(list(inputs), list(outputs), clone=True)
+    mode = (JAX if backend == "jax" else NUMBA).excluding("inplace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mode.optimizer.rewrite(fgraph)
+    return fgraph
+
+
+def _lacking(nodes: Iterable[Any], backend: str) -> list[Any]:
+    """Return the nodes that a backend doesn't have, or leaves to Python."""
+    dispatcher = _dispatcher(backend)
+    lacking = []
+    for node in nodes:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            try:
+                dispatcher(node.op, node=node)
+            except Exception:  # noqa: BLE001 - each backend has its own way to say no
+                # Numba's own functions want more than the node in places; what it lacks it never refuses.
+                if backend == "jax" and type(node.op).__name__ not in _SHAPED:
+                    lacking.append(node)
+        if any("object mode" in str(one.message) for one in told):
+            lacking.append(node)
+    return lacking
+
+
+def _jax_differentiates(inputs: Sequence[Any], output: Any, free: tuple[bool, ...]) -> bool:
+    """Whether JAX's own derivative of an operation can be traced."""
+    import jax
+    import numpy as np
+
+    fgraph = _rewritten(inputs, [output], "jax")
+    try:
+        function = probes.JAX_FUNCIFY.find()(fgraph)
+        places = tuple(place for place, is_free in enumerate(free[: len(inputs)]) if is_free) or (0,)
+        shapes = [
+            jax.ShapeDtypeStruct(tuple(2 if size is None else size for size in one.type.shape), np.dtype(one.type.dtype))
+            for one in inputs
+        ]
+        jax.eval_shape(jax.grad(lambda *values: function(*values)[0].sum(), argnums=places), *shapes)
+    except Exception:  # noqa: BLE001 - whatever JAX says, it is no
+        return False
+    return True
+
+
+def _places(graph: LogpGraph, one: _Lacking) -> tuple[tuple[CodeLine, ...], tuple[str, ...]]:
+    lines = dict.fromkeys(line for node in one.nodes for line in graph.lines.of(node)[:1])
+    free = {term.name for term in graph.terms if term.kind is TermKind.FREE}
+    names = (name for node in one.nodes for name in graph.depends_on(node.outputs[0]) if name in free)
+    return tuple(lines), number_names(names)
+
+
+def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
+    lines, variables = _places(graph, one)
+    own = type(getattr(one.op, "core_op", one.op)).__name__
+    if one.only_gradient and one.own_derivative:
+        fact = (
+            f"PyTensor's JAX backend can't compute the gradient that PyTensor writes for {name}, but JAX's own derivative "
+            "of it works"
+        )
+        instead = (
+            "# let JAX differentiate, or stay with Numba:\n"
+            'compiled = nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax")\n'
+            "gradient = firstgrad.fast_gradient(model)  # for your own sampler; firstgrad measure --backend jax_direct"
+        )
+    elif _is_users(one.op):
+        what = "has no gradient of" if one.only_gradient else "doesn't have"
+        fact = f"PyTensor's JAX backend {what} {name}, which is your own"
+        instead = (
+            "# stay with Numba or C, or say what it is in JAX:\n"
+            "from pytensor.link.jax.dispatch import jax_funcify\n\n"
+            f"@jax_funcify.register({own})\n"
+            f"def {own.lower()}_in_jax(op, **kwargs):\n"
+            "    return function_of_jax_arrays"
+        )
+    else:
+        what = "has no gradient of" if one.only_gradient else "doesn't have"
+        fact = f"PyTensor's JAX backend {what} {name}"
+        instead = "# stay with Numba (or C): pm.sample() takes it by itself"
+        if own == "SplineWrapper":
+            instead += ";\n# or write the density by a formula: pm.Normal with the same mean and spread, a mixture of some"
+    return Finding(
+        name=FindingName.UNKNOWN_TO_JAX,
+        harm=Harm.UNSUPPORTED,
+        fact=fact,
+        lines=lines,
+        variables=variables,
+        count=len(one.nodes),
+        nodes=len(one.nodes),
+        instead=instead,
+        backends=("jax",),
+        is_hint=True,
+    )
+
+
+def _is_users(op: Any) -> bool:
+    return type(op).__module__.partition(".")[0] not in ("pytensor", "pymc", "pymc_extras")
+
+
+def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
+    lines, variables = _places(graph, one)
+    own = type(getattr(one.op, "core_op", one.op)).__name__
+    what = f"the gradient of {name}" if one.only_gradient else name
+    register = (
+        "# tell Numba what it is:\n"
+        "from pytensor.link.numba.dispatch import numba_funcify\n\n"
+        f"@numba_funcify.register({own})\n"
+        f"def {own.lower()}_in_numba(op, node, **kwargs):\n"
+        "    return function_compiled_by_numba"
+    )
+    return Finding(
+        name=FindingName.PYTHON_IN_NUMBA,
+        harm=Harm.EVALUATION,
+        fact=f"Numba calls Python for {what}, {len(one.nodes)} times in each evaluation; and no cache keeps the function "
+        "around it, so each process compiles it again",
+        lines=lines,
+        variables=variables,
+        count=len(one.nodes),
+        nodes=len(one.nodes),
+        instead=register if _is_users(one.op) else "",
+        backends=("numba",),
+        is_hint=not _is_users(one.op),
+    )
+
+
+# --- sizes --------------------------------------------------------------------------------------------------------
+
+
+def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
+    """Find sizes that JAX must know and that depend on data or dimensions which may change; by trying."""
+    moving = {
+        variable: name
+        for variable, name in graph.sources.items()
+        if hasattr(variable, "get_value") and (None in getattr(variable.type, "shape", ()) or _is_length(graph, variable))
+    }
+    if not moving or find_spec("jax") is None:
+        return
+    if len(graph.nodes) > _MOST_NODES_TRACED:
+        raise NotLookedError(f"the graph has more than {_MOST_NODES_TRACED:,} nodes: trying JAX on it would take too long")
+    point = _start_point(graph.model)
+    refused = _jax_refuses(graph.model, point)
+    if refused is None:
+        return
+    frozen = _frozen(graph.model)
+    if frozen is not None and _jax_refuses(frozen, point) is None:
+        cure = (
+            "from pymc.model.transform.optimization import freeze_dims_and_data\n\n"
+            "model = freeze_dims_and_data(model)  # tried: JAX takes the frozen model"
+        )
+    elif _jax_refuses(graph.model, point, frozen=True) is None:
+        named = next((name for name in moving.values() if name), "x")
+        cure = (
+            f'{named} = pm.Data("{named}", values, shape=values.shape)  # and so on for the others; freezing the model '
+            "isn't enough here"
+        )
+    else:
+        return
+    taking = (node for variable in moving for node in graph.clients.get(variable, ()))
+    lines = dict.fromkeys(line for node in taking for line in graph.lines.of(node)[:1])
+    names = tuple(dict.fromkeys(name for name in moving.values() if name))
+    yield Finding(
+        name=FindingName.NO_STATIC_SHAPE,
+        harm=Harm.UNSUPPORTED,
+        fact=f"JAX must know a size that depends on what may change later ({', '.join(names[:4])}), and refuses the model",
+        lines=tuple(lines),
+        variables=names,
+        count=len(moving),
+        instead=cure,
+        backends=("jax",),
+        is_hint=True,
+    )
+
+
+def _is_length(graph: LogpGraph, variable: Any) -> bool:
+    return any(variable is length for length in graph.model.dim_lengths.values())
+
+
+def _start_point(model: Any) -> Any:
+    import pytensor
+    from pytensor.compile.mode import Mode
+
+    with pytensor.config.change_flags(cxx="", mode=Mode("py", None)):
+        return model.initial_point()
+
+
+def _frozen(model: Any) -> Any:
+    try:
+        return probes.FREEZE_DIMS_AND_DATA.find()(model)
+    except Exception:  # noqa: BLE001 - some models can't be frozen, each for its own reason
+        return None
+
+
+def _jax_refuses(model: Any, point: Any, *, frozen: bool = False) -> str | None:
+    """Return why JAX can't trace the gradient of a model; None where it can."""
+    import jax
+    import numpy as np
+    import pytensor
+    import pytensor.tensor as pt
+    from pytensor.graph.replace import clone_replace
+
+    logp, values = model.logp(), list(model.value_vars)
+    shared = list(dict.fromkeys(one for node in walk([logp]) for one in node.inputs if hasattr(one, "get_value")))
+    if frozen:
+        (logp,) = clone_replace([logp], replace={one: pt.constant(one.get_value()) for one in shared if _is_array(one)})
+        shared = [one for one in shared if not _is_array(one)]
+    try:
+        continuous = [one for one in values if one in set(model.continuous_value_vars)]
+        outputs = [logp, *pytensor.grad(logp, continuous, disconnected_inputs="ignore")]
+        fgraph = _rewritten([*values, *shared], outputs, "jax")
+        function = probes.JAX_FUNCIFY.find()(fgraph)
+        given = [np.asarray(point[one.name]) for one in values]
+        given += [np.asarray(one.get_value()) if _is_array(one) else one.get_value() for one in shared]
+        shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in given]
+        jax.eval_shape(function, *shapes)
+    except Exception as error:  # noqa: BLE001 - each way of saying no has an error of its own
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _is_array(variable: Any) -> bool:
+    return hasattr(variable.type, "dtype") and hasattr(variable.type, "shape")
+
+
+# --- constants ----------------------------------------------------------------------------------------------------
+
+
+def large_constants(graph: LogpGraph) -> Iterator[Finding]:
+    """Find constants that Numba's cache doesn't take."""
+    if find_spec("numba") is None:
+        return
+    try:
+        limit = int(probes.NUMBA_CONSTANT_LIMIT.find())
+    except UnavailableError as error:
+        raise NotLookedError(str(error)) from error
+    takers: dict[int, list[Any]] = defaultdict(list)
+    sizes: dict[int, tuple[int, str]] = {}
+    for node in graph.nodes:
+        for variable in node.inputs:
+            size = getattr(getattr(variable, "data", None), "nbytes", 0)
+            if size > limit:
+                takers[id(variable.data)].append(node)
+                sizes[id(variable.data)] = size, str(variable.type)
+    if not sizes:
+        return
+    largest = max(size for size, _ in sizes.values())
+    nodes = [node for key in sizes for node in takers[key]]
+    observed = _observed_constants(graph, limit)
+    lines = dict.fromkeys([*(line for node in nodes for line in graph.lines.of(node)[:1])])
+    what = "a constant" if len(sizes) == 1 else f"{len(sizes)} constants"
+    shown = observed[0] if observed else "x"
+    yield Finding(
+        name=FindingName.LARGE_CONSTANT,
+        harm=Harm.COMPILE,
+        fact=f"{what} of up to {format_bytes(largest)}: above {format_bytes(limit)} Numba's cache doesn't take the function "
+        "that holds it, so each process compiles it again",
+        lines=tuple(lines),
+        variables=tuple(observed),
+        count=len(sizes),
+        nodes=len(nodes),
+        instead=f'values_of_{shown} = pm.Data("values_of_{shown}", values)  # in the place of the array',
+        backends=("numba",),
+    )
+
+
+def _observed_constants(graph: LogpGraph, limit: int) -> list[str]:
+    """Name the observed variables whose data are such constants."""
+    return [
+        term.name
+        for term in graph.terms
+        if term.kind is TermKind.OBSERVED
+        and getattr(getattr(term.value, "data", None), "nbytes", 0) > limit
+    ]

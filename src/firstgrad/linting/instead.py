@@ -1,0 +1,588 @@
+"""A loop of the user's written as arrays: on the user's own names, from the source lines alone.
+
+What comes out is a draft to be read by a person. Where a loop does more than can be followed here, its lines alone are
+written, one array each, and a comment says what to look at.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from firstgrad.observe.stacks import CodeLine
+
+_WITHOUT_SHAPE = frozenset({"Deterministic", "Potential", "Data", "ConstantData", "MutableData", "Model"})
+_STACKS = frozenset({"stack", "as_tensor_variable", "as_tensor", "concatenate", "array", "asarray"})
+_DOTS = frozenset({"dot", "matmul"})
+_REDUCTIONS = frozenset({"sum", "prod", "mean", "max", "min"})
+_LOST = "# each turn's values lie along the first axis; where shapes don't fit, add axes with [:, None]"
+_CHECK_DOT = "# look at the products: each turn's matrix or vector has a leading axis now"
+
+
+class _UnclearError(Exception):
+    """The loop does something that isn't followed here."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """A loop: its variables, and what it goes through."""
+
+    names: tuple[str, ...]
+    over: ast.expr
+
+    @property
+    def size(self) -> ast.expr:
+        """How many turns, as an expression."""
+        over = self.over
+        if _called(over) == "range" and isinstance(over, ast.Call):
+            if len(over.args) == 1:
+                return over.args[0]
+            if len(over.args) == 2:  # noqa: PLR2004 - begin and end
+                return ast.BinOp(left=over.args[1], op=ast.Sub(), right=over.args[0])
+        if isinstance(over, ast.Call) and _called(over) in ("enumerate", "zip", "list", "sorted") and over.args:
+            over = over.args[0]
+        return ast.Call(func=ast.Name(id="len"), args=[over], keywords=[])
+
+    @property
+    def begin(self) -> str:
+        """Where it begins, as an index; '' for the first."""
+        over = self.over
+        if isinstance(over, ast.Call) and _called(over) == "range" and len(over.args) > 1:
+            return f"[{ast.unparse(over.args[0])}:]"
+        return ""
+
+    def values(self) -> dict[str, ast.expr]:
+        """Return what each of its variables is as an array."""
+        over, names = self.over, self.names
+        if isinstance(over, ast.Call) and _called(over) == "range":
+            return {names[0]: _call("np.arange", *over.args)}
+        if isinstance(over, ast.Call) and _called(over) == "enumerate" and len(names) == 2:  # noqa: PLR2004 - a number and a thing
+            return {names[0]: _call("np.arange", self.size), names[1]: _call("np.asarray", over.args[0])}
+        if isinstance(over, ast.Call) and _called(over) == "zip" and len(over.args) == len(names):
+            return {name: _call("np.asarray", one) for name, one in zip(names, over.args, strict=True)}
+        if len(names) == 1:
+            return {names[0]: _call("np.asarray", over)}
+        raise _UnclearError
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes the statements of nested loops as arrays: one leading axis a loop."""
+
+    trailing: int = 0  # dimensions that each turn's values have
+    loops: list[_Turns] = field(default_factory=list)  # those around the present statement, outermost first
+    deepest: int = 0
+    depth_of: dict[str, int] = field(default_factory=dict)  # of what is assigned within the loops
+    used: dict[str, tuple[_Turns, int]] = field(default_factory=dict)  # loop variables that are needed as arrays
+    has_dot: bool = False
+
+    def write(self, loop: ast.For) -> list[str]:
+        """Write a loop and those within it."""
+        lines = self._loop(loop)
+        return [*self.prelude(), *lines]
+
+    def prelude(self) -> list[str]:
+        """Write the loop variables that are needed as arrays."""
+        written = []
+        for name, (turns, place) in self.used.items():
+            after = ", ".join(["None"] * (self.deepest - place - 1 + self.trailing))
+            written.append(f"{name} = {ast.unparse(turns.values()[name])}{f'[:, {after}]' if after else ''}")
+        return written
+
+    def enter(self, *loops: _Turns) -> None:
+        """Go into loops."""
+        self.loops += loops
+        self.deepest = max(self.deepest, len(self.loops))
+
+    def place(self, name: str) -> int | None:
+        """Say of which loop a name is a variable."""
+        return next((place for place, turns in enumerate(self.loops) if name in turns.names), None)
+
+    def is_of_loop(self, node: ast.AST) -> bool:
+        """Whether an expression is another one in each turn."""
+        return any(self.place(name) is not None or name in self.depth_of for name in _names(node))
+
+    def _loop(self, loop: ast.For) -> list[str]:
+        if loop.orelse:
+            raise _UnclearError
+        self.enter(_Turns(_targets(loop.target), loop.iter))
+        lines = self._body(loop.body)
+        self.loops.pop()
+        return lines
+
+    def _body(self, statements: Sequence[ast.stmt]) -> list[str]:
+        return [line for statement in statements for line in self._statement(statement)]
+
+    def _statement(self, statement: ast.stmt) -> list[str]:  # noqa: PLR0911 - a return a kind of statement
+        match statement:
+            case ast.For():
+                return self._loop(statement)
+            case ast.If(test=test, body=body, orelse=orelse) if not self.is_of_loop(test):
+                lines = [f"if {ast.unparse(test)}:", *(f"    {line}" for line in self._body(body) or ["pass"])]
+                return [*lines, *(["else:", *(f"    {line}" for line in self._body(orelse))] if orelse else [])]
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                added = _added_to(name, value)
+                if added is not None and name not in self.depth_of:
+                    return [self._sum(name, added)]
+                text = f"{name} = {self._text(value)}"
+                self.depth_of[name] = len(self.loops)
+                return [text]
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
+                return [self._sum(name, value)]
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[value])):
+                return [f"{name} = {self._text(value)}"]
+            case ast.Expr(value=ast.Call() as value):
+                return [self._text(value)]
+            case ast.Pass():
+                return []
+        raise _UnclearError
+
+    def _sum(self, name: str, value: ast.expr) -> str:
+        axes = ", ".join(map(str, range(len(self.loops))))
+        return f"{name} = {name} + ({self._text(value)}).sum(axis={axes if len(self.loops) == 1 else f'({axes})'})"
+
+    def _text(self, value: ast.expr) -> str:
+        return ast.unparse(ast.fix_missing_locations(_Arrays(self).visit(_copy(value))))
+
+
+class _Arrays(ast.NodeTransformer):
+    """Writes an expression of one turn as one of all turns."""
+
+    def __init__(self, writer: _Writer) -> None:
+        self._writer = writer
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        writer = self._writer
+        place = writer.place(node.id)
+        if place is not None:
+            writer.used[node.id] = writer.loops[place], place
+            return node
+        depth = writer.depth_of.get(node.id)
+        if depth is not None and depth > len(writer.loops):
+            raise _UnclearError
+        return node if depth is None else self._spread(node, tuple(range(depth)))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        places = [self._writer.place(one.id) if isinstance(one, ast.Name) else None for one in index]
+        if all(place is not None for place in places) and isinstance(node.value, (ast.Name, ast.Attribute)):
+            known = tuple(place for place in places if place is not None)
+            if known == tuple(sorted(known)):
+                return self._spread(node.value, known)
+        depth = self._writer.depth_of.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if depth is not None:  # of each turn's value
+            whole = [*(ast.Slice() for _ in range(depth)), *(self.visit(one) for one in index)]
+            return ast.Subscript(value=node.value, slice=ast.Tuple(elts=whole))
+        return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        if not self._writer.is_of_loop(node.test):
+            return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
+        return _call("np.where", *(self.visit(one) for one in (node.test, node.body, node.orelse)))
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        called = _called(node)
+        if called in _DOTS and isinstance(node.func, ast.Attribute) and len(node.args) == 2:  # noqa: PLR2004 - two factors
+            product = self._product(*node.args)
+            if product is not None:
+                return product
+            self._writer.has_dot = True
+        stem = self._stem(node.args[0] if node.args else None)
+        if stem is None:
+            is_reduced = called in _REDUCTIONS and isinstance(node.func, ast.Attribute) and not node.args
+            if is_reduced and not node.keywords and self._writer.is_of_loop(node.func):
+                node.keywords.append(ast.keyword(arg="axis", value=ast.Constant(value=-1)))
+            return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
+        keywords = [
+            ast.keyword(arg=one.arg, value=self.visit(one.value)) for one in node.keywords if one.arg != "shape"
+        ]
+        known = {one.arg for one in node.keywords}
+        if not known & {"observed", "dims"} and called not in _WITHOUT_SHAPE and not called.startswith("_"):
+            sizes = [turns.size for turns in self._writer.loops]
+            shape = next((one.value for one in node.keywords if one.arg == "shape"), None)
+            if shape is not None:
+                sizes += shape.elts if isinstance(shape, ast.Tuple) else [shape]
+            keywords.append(ast.keyword(arg="shape", value=sizes[0] if len(sizes) == 1 else ast.Tuple(elts=sizes)))
+        args = [ast.Constant(value=stem), *(self.visit(one) for one in node.args[1:])]
+        return ast.Call(func=node.func, args=args, keywords=keywords)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        if isinstance(node.op, ast.MatMult):
+            product = self._product(node.left, node.right)
+            if product is not None:
+                return product
+            self._writer.has_dot = True
+        return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
+
+    def _product(self, left: ast.expr, right: ast.expr) -> ast.expr | None:
+        """Write a product of vectors that the loops pick as one of matrices, where that is the same."""
+        rows, columns = self._picked(left), self._picked(right)
+        if rows is None or rows[1] not in ((), (0,)):
+            return None
+        if columns is None or columns[1] not in ((), (len(self._writer.loops) - 1,)):
+            return None
+        factor = columns[0] if not columns[1] else ast.Attribute(value=columns[0], attr="T")
+        if columns[1] == rows[1] == (0,):
+            return None  # row by row
+        return ast.BinOp(left=rows[0], op=ast.MatMult(), right=factor)
+
+    def _picked(self, node: ast.expr) -> tuple[ast.expr, tuple[int, ...]] | None:
+        """Read ``x[i]`` as x and the loop of i, and what has no loop's variable as itself."""
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
+            place = self._writer.place(node.slice.id)
+            return (node.value, (place,)) if place is not None else None
+        if isinstance(node, ast.Call) and _called(node) in _DOTS and len(node.args) == 2:  # noqa: PLR2004 - two factors
+            rows, matrix = self._picked(node.args[0]), self._picked(node.args[1])
+            if rows is not None and matrix is not None and not matrix[1]:
+                return ast.BinOp(left=rows[0], op=ast.MatMult(), right=matrix[0]), rows[1]
+            return None
+        return None if self._writer.is_of_loop(node) else (node, ())
+
+    def _spread(self, value: ast.expr, places: tuple[int, ...]) -> ast.expr:
+        """Give a value with axes for some loops one for each later loop, too."""
+        depth = len(self._writer.loops)
+        index: list[ast.expr] = [
+            ast.Slice() if place in places else ast.Constant(value=None)
+            for place in range(min(places, default=0), depth)
+        ]
+        if all(isinstance(one, ast.Slice) for one in index):
+            return value
+        return ast.Subscript(value=value, slice=index[0] if len(index) == 1 else ast.Tuple(elts=index))
+
+    def _stem(self, name: ast.expr | None) -> str | None:
+        """Read what the names that a loop makes have in common; None where it isn't such a name."""
+        parts = _name_parts(name)
+        if parts is None or not any(isinstance(part, ast.expr) for part in parts):
+            return None
+        if not any(self._writer.is_of_loop(part) for part in parts if isinstance(part, ast.expr)):
+            return None
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts).strip("_[](). -,:") or "x"
+
+
+def unrolled(lines: Sequence[CodeLine], *, terms: Sequence[Any] = (), dims: int = 0, is_recursion: bool = False) -> str:
+    """Write the loop in which lines stand as arrays, or as a scan; '' where no loop is found around them.
+
+    Parameters
+    ----------
+    lines : sequence of CodeLine
+        Frames that made what is there many times, innermost first.
+    terms : sequence of Term
+        The model's variables that the loop makes, if any.
+    dims : int
+        Dimensions of each turn's values.
+    is_recursion : bool
+        Whether each turn needs the one before.
+    """
+    for line in lines:
+        place = _find_loop(line)
+        if place is None:
+            continue
+        statement, loop = place
+        try:
+            if is_recursion:
+                return "\n".join(_as_scan(loop))
+            writer = _Writer(trailing=0 if terms else dims)
+            written = (
+                _of_comprehension(writer, statement, loop) if not isinstance(loop, ast.For) else writer.write(loop)
+            )
+        except (_UnclearError, RecursionError, ValueError):
+            break
+        notes = [_CHECK_DOT] if writer.has_dot else []
+        if any(getattr(term.variable, "ndim", 0) for term in terms):
+            notes.append(_LOST)
+        return "\n".join([*notes, *written])
+    return _plain(lines, terms, is_recursion=is_recursion)
+
+
+def _plain(lines: Sequence[CodeLine], terms: Sequence[Any], *, is_recursion: bool) -> str:
+    """Say in words what to write, where the loop itself can't be followed."""
+    text = next((line.text for line in lines if line.text), "")
+    if is_recursion:
+        return (
+            "# write the step as a function and let PyTensor repeat it:\n"
+            "states = pytensor.scan(step, sequences=[...], outputs_info=[start], return_updates=False)"
+        )
+    stems = dict.fromkeys(_stem_of([term.name for term in terms]))
+    if terms:
+        listed = ", ".join(stems) or terms[0].name
+        return f"# one variable of shape ({len(terms)},) instead of {len(terms)}: {listed}\n# made here: {text}"
+    return f"# evaluate this once, on an array with one more axis, and reduce along it:\n# {text}"
+
+
+def _stem_of(names: Iterable[str]) -> Iterator[str]:
+    import re
+
+    for name in names:
+        yield re.sub(r"[_\[(]?\d+[\])]?", "", name) or name
+
+
+# --- recursions ---------------------------------------------------------------------------------------------------
+
+
+def _as_scan(loop: ast.AST) -> list[str]:
+    if not isinstance(loop, ast.For):
+        raise _UnclearError
+    turns = _Turns(_targets(loop.target), loop.iter)
+    assigned = [one for one in loop.body if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)]
+    states = [one.targets[0].id for one in assigned if one.targets[0].id in _names(one.value)]  # type: ignore[union-attr]  # names, as asked for
+    appended = {
+        one.value.func.value.id: one.value.args[0]
+        for one in loop.body
+        if isinstance(one, ast.Expr)
+        and isinstance(one.value, ast.Call)
+        and isinstance(one.value.func, ast.Attribute)
+        and one.value.func.attr == "append"
+        and isinstance(one.value.func.value, ast.Name)
+        and len(one.value.args) == 1
+    }
+    picking = _Sequences(turns, set(appended))
+    written = []
+    for one in loop.body:
+        match one:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                written.append(f"    {name} = {ast.unparse(picking.visit(_copy(value)))}")
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"))):
+                pass
+            case _:
+                raise _UnclearError
+    results = list(dict.fromkeys(states))
+    for name, value in appended.items():
+        if not (isinstance(value, ast.Name) and value.id in results):
+            written.append(f"    {name}_now = {ast.unparse(picking.visit(_copy(value)))}")
+            if picking.lasts:
+                results.append(f"{name}_now")
+    if not results:
+        raise _UnclearError
+    sequences = list(picking.sequences.items())
+    starts = [f"{name.removesuffix('_now')}[-1]" if name.endswith("_now") else name for name in results]
+    befores = [f"{name.removesuffix('_now')}_before" if name.endswith("_now") else name for name in results]
+    given = ", ".join([*(name for name, _ in sequences), *befores])
+    source = ", ".join(text for _, text in sequences)
+    lacking = "" if sequences else f", n_steps={ast.unparse(turns.size)}"
+    listed = f"sequences=[{source}], " if sequences else ""
+    return [
+        f"def step({given}):",
+        *written,
+        f"    return {', '.join(results)}",
+        "",
+        f"{', '.join(name.removesuffix('_now') for name in results)} = pytensor.scan(step, {listed}"
+        f"outputs_info=[{', '.join(starts)}]{lacking}, return_updates=False)",
+        "# row t of the result is the state after step t",
+    ]
+
+
+class _Sequences(ast.NodeTransformer):
+    """Takes what a loop picks by its variable as this step's part of a sequence."""
+
+    def __init__(self, turns: _Turns, lists: set[str]) -> None:
+        self._turns, self._lists = turns, lists
+        self.sequences: dict[str, str] = {}
+        self.lasts: set[str] = set()
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        base = node.value
+        if isinstance(base, ast.Name) and base.id in self._lists:
+            self.lasts.add(base.id)
+            return ast.Name(id=f"{base.id}_before")
+        index = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if isinstance(base, ast.Name) and isinstance(index[0], ast.Name) and index[0].id in self._turns.names:
+            if len(index) > 1:
+                raise _UnclearError
+            self.sequences.setdefault(f"{base.id}_t", f"{base.id}{self._turns.begin}")
+            return ast.Name(id=f"{base.id}_t")
+        if _names(node.slice) & set(self._turns.names):
+            raise _UnclearError
+        return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id in self._turns.names:
+            values = self._turns.values()
+            self.sequences.setdefault(f"{node.id}_t", ast.unparse(values[node.id]))
+            return ast.Name(id=f"{node.id}_t")
+        return node
+
+
+# --- reading source -----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _parse(file: str) -> ast.Module | None:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _find_loop(line: CodeLine) -> tuple[ast.stmt, ast.AST] | None:
+    """Find the outermost loop around a line, within its function and within the innermost ``with`` around it."""
+    tree = _parse(line.file)
+    if tree is None:
+        return None
+    path = _path_to(tree, line.line)
+    begin = max(
+        (
+            place
+            for place, node in enumerate(path)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.With))
+        ),
+        default=-1,
+    )
+    inner = path[begin + 1 :]
+    loop = next((node for node in inner if isinstance(node, ast.For)), None)
+    if loop is not None and loop.iter.lineno != line.line:
+        return loop, loop
+    statement = next((node for node in reversed(inner) if isinstance(node, ast.stmt)), None)
+    if statement is None or isinstance(statement, ast.For):
+        return None
+    comprehension = next(
+        (one for one in ast.walk(statement) if isinstance(one, (ast.ListComp, ast.GeneratorExp))), None
+    )
+    return None if comprehension is None else (statement, comprehension)
+
+
+def _path_to(tree: ast.AST, line: int) -> list[ast.AST]:
+    path, node = [tree], tree
+    while True:
+        inner = [
+            child
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.stmt) and child.lineno <= line <= (child.end_lineno or child.lineno)
+        ]
+        if not inner:
+            return path
+        node = inner[-1]
+        path.append(node)
+
+
+def _of_comprehension(writer: _Writer, statement: ast.stmt, loop: Any) -> list[str]:
+    """Write a statement with a list comprehension, or a generator, as arrays."""
+    if any(one.ifs or one.is_async for one in loop.generators):
+        raise _UnclearError
+    writer.enter(*(_Turns(_targets(one.target), one.iter) for one in loop.generators))
+    array = _Arrays(writer).visit(_copy(loop.elt))
+
+    class Replace(ast.NodeTransformer):
+        def visit(self, node: ast.AST) -> Any:
+            if isinstance(node, ast.Call) and node.args and _is_same(node.args[0], loop):
+                if _called(node) == "sum":
+                    return ast.Call(
+                        func=ast.Attribute(value=array, attr="sum"),
+                        args=[],
+                        keywords=[ast.keyword(arg="axis", value=ast.Constant(value=0))],
+                    )
+                if _called(node) in _STACKS:
+                    return array
+            if _is_same(node, loop):
+                return array
+            return self.generic_visit(node)
+
+    text = ast.unparse(ast.fix_missing_locations(Replace().visit(_copy(statement))))
+    return [*writer.prelude(), *text.splitlines()]
+
+
+def _is_same(one: ast.AST, other: ast.AST) -> bool:
+    return type(one) is type(other) and ast.dump(one) == ast.dump(other)
+
+
+def _copy[T: ast.AST](node: T) -> T:
+    import copy
+
+    return copy.deepcopy(node)
+
+
+def _targets(target: ast.expr) -> tuple[str, ...]:
+    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    if not all(isinstance(one, ast.Name) for one in names):
+        raise _UnclearError
+    return tuple(one.id for one in names if isinstance(one, ast.Name))
+
+
+def _called(node: ast.AST) -> str:
+    func = node.func if isinstance(node, ast.Call) else None
+    return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
+
+
+def _call(name: str, *args: ast.expr) -> ast.Call:
+    module, _, function = name.rpartition(".")
+    return ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=function), args=list(args), keywords=[])
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _added_to(name: str, value: ast.expr) -> ast.expr | None:
+    """Return what ``name = name + value`` adds; None where it isn't such a sum."""
+    match value:
+        case ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=right) if left == name and name not in _names(right):
+            return right
+        case ast.BinOp(left=left, op=ast.Add(), right=ast.Name(id=right)) if right == name and name not in _names(left):
+            return left
+    return None
+
+
+def _name_parts(name: ast.expr | None) -> list[str | ast.expr] | None:
+    """Read a name that is put together: an f-string, a sum of texts, ``"x_%d" % i``, ``"x_{}".format(i)``."""
+    match name:
+        case ast.JoinedStr(values=values):
+            return [
+                one.value if isinstance(one, ast.FormattedValue) else str(getattr(one, "value", "")) for one in values
+            ]
+        case ast.BinOp(left=ast.Constant(value=str() as text), op=ast.Add(), right=right):
+            return [text, right]
+        case ast.BinOp(left=ast.Constant(value=str() as text), op=ast.Mod(), right=right):
+            return [text.partition("%")[0], right]
+        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str() as text), attr="format"), args=args):
+            return [text.partition("{")[0], *args]
+    return None
+
+
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+def find_call(
+    line: CodeLine, functions: Sequence[str]
+) -> tuple[ast.Call, str, dict[str, ast.FunctionDef | ast.Lambda]] | None:
+    """Find the call of one of some functions in the statement at a line.
+
+    Returns
+    -------
+    tuple of (ast.Call, str, dict)
+        The call, the name that its result is given ('' for none), and the functions that its file defines by name.
+    """
+    tree = _parse(line.file)
+    if tree is None:
+        return None
+    statement = _path_to(tree, line.line)[-1]
+    call = next((one for one in ast.walk(statement) if isinstance(one, ast.Call) and _called(one) in functions), None)
+    if call is None or isinstance(statement, (ast.Module, ast.FunctionDef, ast.For, ast.With)):
+        return None
+    target = ""
+    if isinstance(statement, ast.Assign):
+        first = statement.targets[0]
+        first = first.elts[0] if isinstance(first, ast.Tuple) and first.elts else first
+        target = ast.unparse(first)
+    defined: dict[str, ast.FunctionDef | ast.Lambda] = {}
+    for one in ast.walk(tree):
+        if isinstance(one, ast.FunctionDef):
+            defined[one.name] = one
+        elif isinstance(one, ast.Assign) and isinstance(one.value, ast.Lambda) and isinstance(one.targets[0], ast.Name):
+            defined[one.targets[0].id] = one.value
+    return call, target, defined
+
+
+def replace_names(expression: ast.expr, values: Mapping[str, ast.expr]) -> ast.expr:
+    """Put expressions in the place of names."""
+
+    class Replace(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return values.get(node.id, node)
+
+    return Replace().visit(_copy(expression))  # type: ignore[no-any-return]  # an expression stays one

@@ -1,0 +1,258 @@
+"""Rules about what a Python loop wrote into a graph: variables, terms, expressions, a recursion."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from firstgrad.linting.engine import FEWEST_SAME, TermKind, number_names
+from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.instead import unrolled
+from firstgrad.observe.lines import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from firstgrad.linting.engine import LogpGraph, Repeat, Term
+    from firstgrad.observe.stacks import CodeLine
+
+_FEWEST_NODES = 60
+"""Less than so many nodes that a loop wrote save nobody a second."""
+_FEWEST_TURNS = 12  # of a recursion: a shorter one is as short to read, and to compile, as its scan
+_ASSOCIATIVE = frozenset({"Add", "Mul", "Maximum", "Minimum", "LogAddExp"})
+
+
+@dataclass(slots=True, kw_only=True)
+class _Loop:
+    """What one place of the user's made again and again."""
+
+    terms: list[Term] = field(default_factory=list)
+    lines: list[CodeLine] = field(default_factory=list)
+    others: list[_Loop] = field(default_factory=list)  # that only serve it
+
+    @property
+    def kind(self) -> TermKind:
+        return self.terms[0].kind
+
+    @property
+    def all_terms(self) -> list[Term]:
+        return [*self.terms, *(term for other in self.others for term in other.all_terms)]
+
+
+def loops(graph: LogpGraph) -> Iterator[Finding]:
+    """Find what a Python loop wrote."""
+    whole = _loops_of_terms(graph)
+    chains = _chains(graph)
+    left = list(graph.repeats)
+    for loop in whole:
+        serving = [repeat for repeat in left if _serves(repeat, loop)]
+        left = [repeat for repeat in left if repeat not in serving]
+        yield from _of_terms(graph, loop, serving)
+    placed = {line for loop in whole for term in loop.all_terms for line in term.lines[:1]}
+    for chain in chains:
+        own = [repeat for repeat in left if repeat.lines[0] in chain.at]
+        left = [repeat for repeat in left if repeat not in own]
+        if chain.nodes + sum(repeat.nodes for repeat in own) >= _FEWEST_NODES:
+            yield _of_chain(graph, chain, own)
+    yield from _of_repeats(graph, [repeat for repeat in left if repeat.lines[0] not in placed])
+
+
+# --- variables and terms ------------------------------------------------------------------------------------------
+
+
+def _loops_of_terms(graph: LogpGraph) -> list[_Loop]:
+    """Put terms together that are alike and were made at one place; free variables go with the terms they serve."""
+    groups: dict[Any, list[Term]] = defaultdict(list)
+    for term in graph.terms:
+        place: Any = term.lines or number_names([term.name])
+        alike = graph.alike.get(term.logp)
+        if alike is not None:
+            groups[term.kind, place, alike].append(term)
+    loops = [
+        _Loop(terms=terms, lines=list(terms[0].lines[:1])) for terms in groups.values() if len(terms) >= FEWEST_SAME
+    ]
+    free = [loop for loop in loops if loop.kind is TermKind.FREE]
+    seen = [loop for loop in loops if loop.kind is not TermKind.FREE]
+    for loop in free:
+        names = {term.name for term in loop.terms}
+        for user in seen:
+            needs = [names.intersection(graph.depends_on(term.logp)) for term in user.terms]
+            if all(needs) and not any(len(one) * 2 > len(names) for one in needs):
+                user.others.append(loop)
+                break
+    serving = {id(loop) for user in seen for loop in user.others}
+    return [*seen, *(loop for loop in free if id(loop) not in serving)]
+
+
+def _serves(repeat: Repeat, loop: _Loop) -> bool:
+    """Whether each turn of a loop needs its own part of what is repeated."""
+    tops, needing, largest = set(repeat.tops), 0, 0
+    for term in loop.terms:
+        own = len(tops.intersection(walk([term.logp])))
+        needing += own > 0
+        largest = max(largest, own)
+    return needing * 2 > len(loop.terms) and largest * 2 <= len(tops)
+
+
+def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[Finding]:
+    terms = loop.all_terms
+    nodes = graph.count_by_term(terms)
+    if nodes < _FEWEST_NODES:
+        return
+    count, names = len(loop.terms), number_names(term.name for term in terms)
+    stem = number_names(term.name for term in loop.terms)[0]
+    lines = tuple(dict.fromkeys([*loop.lines, *(line for one in loop.others for line in one.lines)]))
+    lines += tuple(repeat.lines[0] for repeat in serving if repeat.lines[0] not in lines)
+    each = nodes / count
+    if loop.kind is TermKind.FREE:
+        name = FindingName.VARIABLE_PER_ELEMENT
+        fact = (
+            f"one line makes {count} variables ({stem}): {nodes:,} nodes of the graph, which one array would not need"
+        )
+    else:
+        what = "observed variables" if loop.kind is TermKind.OBSERVED else "potentials"
+        name = FindingName.GROWS_WITH_DATA
+        fact = (
+            f"one line makes {count} {what} ({stem}), and each brings {each:.0f} nodes of its own: the graph grows "
+            "with the data, where one array's is as large for a million"
+        )
+    yield Finding(
+        name=name,
+        harm=Harm.COMPILE,
+        fact=fact,
+        lines=lines,
+        variables=names,
+        count=count,
+        nodes=nodes,
+        instead=unrolled(loop.terms[0].lines, terms=terms),
+    )
+
+
+# --- expressions --------------------------------------------------------------------------------------------------
+
+
+def _of_repeats(graph: LogpGraph, repeats: Iterable[Repeat]) -> Iterator[Finding]:
+    by_line: dict[CodeLine, list[Repeat]] = defaultdict(list)
+    for repeat in repeats:
+        by_line[repeat.lines[0]].append(repeat)
+    merged = []
+    for same in by_line.values():
+        largest = max(same, key=lambda one: len(one.tops) * one.nodes)
+        merged.append(replace(largest, nodes=sum(one.nodes for one in same)))
+    for repeat in merged:
+        if repeat.nodes < _FEWEST_NODES:
+            continue
+        count, top = len(repeat.tops), repeat.tops[0].outputs[0]
+        names = number_names(name for node in repeat.tops for name in graph.depends_on(node.outputs[0]))
+        yield Finding(
+            name=FindingName.SAME_SUBGRAPH,
+            harm=Harm.COMPILE,
+            fact=f"one line stands {count} times in the graph, with {repeat.nodes:,} nodes: written as one array it "
+            f"would stand there once",
+            lines=repeat.lines,
+            variables=names,
+            count=count,
+            nodes=repeat.nodes,
+            instead=unrolled(repeat.lines, dims=top.type.ndim),
+        )
+
+
+# --- recursions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chain:
+    """Nodes of one place each of which needs the one before."""
+
+    at: tuple[CodeLine, ...]
+    links: tuple[Any, ...]
+    turns: int
+    nodes: int
+    is_cumulative: bool  # nothing but an associative operation, whose partial results are used
+
+
+def _chains(graph: LogpGraph) -> list[_Chain]:
+    """Find recursions: not plain sums, whose terms are what matters."""
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    of_line: dict[CodeLine, int] = defaultdict(int)
+    for node in graph.distinct:
+        lines = graph.lines.of(node)
+        if lines and graph.lines.is_own(node):
+            kinds = tuple((getattr(one.type, "dtype", ""), getattr(one.type, "ndim", 0)) for one in node.inputs)
+            groups[lines, str(node.op), kinds].append(node)
+            of_line[lines[0]] += 1
+    candidates = [(key[0], nodes) for key, nodes in groups.items() if len(nodes) >= _FEWEST_TURNS]
+    best: dict[CodeLine, _Chain] = {}
+    for lines, nodes in _reaching_themselves(graph, candidates):
+        turns = _longest_chain(graph, nodes)
+        if turns < _FEWEST_TURNS or turns * 2 < len(nodes):
+            continue
+        is_plain, is_used = _accumulates(graph, nodes)
+        if is_plain and not is_used:
+            continue
+        chain = _Chain(at=lines, links=tuple(nodes), turns=turns, nodes=of_line[lines[0]], is_cumulative=is_plain)
+        known = best.get(lines[0])
+        if known is None or (known.is_cumulative and not chain.is_cumulative):
+            best[lines[0]] = chain
+    return list(best.values())
+
+
+def _reaching_themselves[T](graph: LogpGraph, groups: list[tuple[T, list[Any]]]) -> Iterator[tuple[T, list[Any]]]:
+    """Yield the groups some of whose nodes need others of them; by one walk for all."""
+    bit_of = {node: 1 << place for place, (_, nodes) in enumerate(groups) for node in nodes}
+    reached: dict[Any, int] = {}
+    chained = 0
+    for node in graph.nodes:
+        before = 0
+        for one in node.inputs:
+            before |= reached.get(one, 0)
+        own = bit_of.get(node, 0)
+        chained |= before & own
+        if before | own:
+            reached.update(dict.fromkeys(node.outputs, before | own))
+    for place, group in enumerate(groups):
+        if chained >> place & 1:
+            yield group
+
+
+def _longest_chain(graph: LogpGraph, nodes: list[Any]) -> int:
+    """Count how many of some nodes stand behind each other at most."""
+    links, depth = set(nodes), {}
+    longest = 0
+    for node in graph.nodes:
+        deepest = max((depth.get(one, 0) for one in node.inputs), default=0) + (node in links)
+        if deepest:
+            longest = max(longest, deepest)
+            depth.update(dict.fromkeys(node.outputs, deepest))
+    return longest
+
+
+def _accumulates(graph: LogpGraph, nodes: list[Any]) -> tuple[bool, bool]:
+    """Say whether links follow each other at once, by an associative operation; whether what lies between is used."""
+    links, direct, used = set(nodes), 0, 0
+    for node in nodes:
+        scalar = type(getattr(node.op, "scalar_op", node.op)).__name__
+        before = [one.owner for one in node.inputs if one.owner in links]
+        if scalar in _ASSOCIATIVE and len(before) == 1:
+            direct += 1
+            used += len(graph.clients.get(before[0].outputs[0], ())) > 1
+    return direct + 1 >= len(nodes), used * 2 > direct
+
+
+def _of_chain(graph: LogpGraph, chain: _Chain, own: list[Repeat]) -> Finding:
+    nodes = max(chain.nodes, sum(repeat.nodes for repeat in own))
+    names = number_names(name for node in chain.links[-1:] for name in graph.depends_on(node.outputs[0]))
+    lines = (*chain.at, *(repeat.lines[0] for repeat in own if repeat.lines[0] not in chain.at))
+    cure = "a cumulative sum (or product) is" if chain.is_cumulative else "a scan is"
+    return Finding(
+        name=FindingName.SCALAR_LOOP,
+        harm=Harm.COMPILE,
+        fact=f"a Python loop writes a recursion of {chain.turns} steps into the graph, with {nodes:,} nodes: {cure} as "
+        "large for a thousand steps as for ten",
+        lines=lines,
+        variables=names,
+        count=chain.turns,
+        nodes=nodes,
+        instead=unrolled(lines, dims=chain.links[0].outputs[0].type.ndim, is_recursion=not chain.is_cumulative),
+    )
