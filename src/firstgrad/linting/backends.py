@@ -21,15 +21,19 @@ from firstgrad.observe.lines import walk
 from firstgrad.units import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from firstgrad.linting.engine import LogpGraph
     from firstgrad.observe.stacks import CodeLine
 
 _MOST_NODES_TRACED = 1500
 """Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""
-_PLAIN = frozenset({"Add", "Mul", "Sub", "TrueDiv", "Exp", "Log", "Pow", "Sqr", "Sqrt", "Neg", "Switch", "Cast", "Second"})
-_SHAPED = frozenset({"Reshape", "ARange", "Alloc", "Split", "Eye", "Shape", "Shape_i", "MakeVector", "Subtensor", "Join"})
+_PLAIN = frozenset(
+    {"Add", "Mul", "Sub", "TrueDiv", "Exp", "Log", "Pow", "Sqr", "Sqrt", "Neg", "Switch", "Cast", "Second"}
+)
+_SHAPED = frozenset(
+    {"Reshape", "ARange", "Alloc", "Split", "Eye", "Shape", "Shape_i", "MakeVector", "Subtensor", "Join"}
+)
 _FUNCTIONS = {
     "GammaInc": "the lower incomplete gamma function (pt.gammainc)",
     "GammaIncC": "the upper incomplete gamma function (pt.gammaincc)",
@@ -101,7 +105,8 @@ def _suspects(graph: LogpGraph) -> dict[Any, tuple[tuple[Any, tuple[bool, ...]],
             if not _is_suspect(inner.op, dispatchers):
                 continue
             free = tuple(
-                (graph.is_free(one) if inner is node else True) and str(getattr(one.type, "dtype", "")).startswith("float")
+                (graph.is_free(one) if inner is node else True)
+                and str(getattr(one.type, "dtype", "")).startswith("float")
                 for one in inner.inputs
             )
             try:
@@ -121,7 +126,7 @@ def _inside(op: Any) -> Iterator[Any]:
             yield from _inside(node.op)
 
 
-def _is_suspect(op: Any, dispatchers: Sequence[Callable[..., Any]]) -> bool:
+def _is_suspect(op: Any, dispatchers: Sequence[Any]) -> bool:
     core = getattr(op, "core_op", op)
     scalar = getattr(core, "scalar_op", None)
     if scalar is not None:
@@ -211,7 +216,9 @@ def _jax_differentiates(inputs: Sequence[Any], output: Any, free: tuple[bool, ..
         function = probes.JAX_FUNCIFY.find()(fgraph)
         places = tuple(place for place, is_free in enumerate(free[: len(inputs)]) if is_free) or (0,)
         shapes = [
-            jax.ShapeDtypeStruct(tuple(2 if size is None else size for size in one.type.shape), np.dtype(one.type.dtype))
+            jax.ShapeDtypeStruct(
+                tuple(2 if size is None else size for size in one.type.shape), np.dtype(one.type.dtype)
+            )
             for one in inputs
         ]
         jax.eval_shape(jax.grad(lambda *values: function(*values)[0].sum(), argnums=places), *shapes)
@@ -221,7 +228,11 @@ def _jax_differentiates(inputs: Sequence[Any], output: Any, free: tuple[bool, ..
 
 
 def _places(graph: LogpGraph, one: _Lacking) -> tuple[tuple[CodeLine, ...], tuple[str, ...]]:
-    lines = dict.fromkeys(line for node in one.nodes for line in graph.lines.of(node)[:1])
+    # An operation of the user's own is made in its class, which is not where it is used
+    called = (
+        [line for line in graph.lines.of(node) if line.function.rpartition(".")[2] != "make_node"] for node in one.nodes
+    )
+    lines = dict.fromkeys(line for frames in called for line in frames[:1])
     free = {term.name for term in graph.terms if term.kind is TermKind.FREE}
     names = (name for node in one.nodes for name in graph.depends_on(node.outputs[0]) if name in free)
     return tuple(lines), number_names(names)
@@ -232,8 +243,8 @@ def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
     own = type(getattr(one.op, "core_op", one.op)).__name__
     if one.only_gradient and one.own_derivative:
         fact = (
-            f"PyTensor's JAX backend can't compute the gradient that PyTensor writes for {name}, but JAX's own derivative "
-            "of it works"
+            f"PyTensor's JAX backend can't compute the gradient that PyTensor writes for {name}, but JAX's own "
+            "derivative of it works"
         )
         instead = (
             "# let JAX differentiate, or stay with Numba:\n"
@@ -255,7 +266,9 @@ def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
         fact = f"PyTensor's JAX backend {what} {name}"
         instead = "# stay with Numba (or C): pm.sample() takes it by itself"
         if own == "SplineWrapper":
-            instead += ";\n# or write the density by a formula: pm.Normal with the same mean and spread, a mixture of some"
+            instead += (
+                ";\n# or write the density by a formula: pm.Normal with the same mean and spread, a mixture of some"
+            )
     return Finding(
         name=FindingName.UNKNOWN_TO_JAX,
         harm=Harm.UNSUPPORTED,
@@ -288,7 +301,7 @@ def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
     return Finding(
         name=FindingName.PYTHON_IN_NUMBA,
         harm=Harm.EVALUATION,
-        fact=f"Numba calls Python for {what}, {len(one.nodes)} times in each evaluation; and no cache keeps the function "
+        fact=f"Numba calls Python for {what}, {len(one.nodes)} times an evaluation; and no cache keeps the function "
         "around it, so each process compiles it again",
         lines=lines,
         variables=variables,
@@ -308,12 +321,15 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     moving = {
         variable: name
         for variable, name in graph.sources.items()
-        if hasattr(variable, "get_value") and (None in getattr(variable.type, "shape", ()) or _is_length(graph, variable))
+        if hasattr(variable, "get_value")
+        and (None in getattr(variable.type, "shape", ()) or _is_length(graph, variable))
     }
     if not moving or find_spec("jax") is None:
         return
     if len(graph.nodes) > _MOST_NODES_TRACED:
-        raise NotLookedError(f"the graph has more than {_MOST_NODES_TRACED:,} nodes: trying JAX on it would take too long")
+        raise NotLookedError(
+            f"the graph has more than {_MOST_NODES_TRACED:,} nodes: trying JAX on it would take too long"
+        )
     point = _start_point(graph.model)
     refused = _jax_refuses(graph.model, point)
     if refused is None:
@@ -338,7 +354,7 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     yield Finding(
         name=FindingName.NO_STATIC_SHAPE,
         harm=Harm.UNSUPPORTED,
-        fact=f"JAX must know a size that depends on what may change later ({', '.join(names[:4])}), and refuses the model",
+        fact=f"JAX must know a size that depends on what may change ({', '.join(names[:4])}), and refuses the model",
         lines=tuple(lines),
         variables=names,
         count=len(moving),
@@ -428,8 +444,8 @@ def large_constants(graph: LogpGraph) -> Iterator[Finding]:
     yield Finding(
         name=FindingName.LARGE_CONSTANT,
         harm=Harm.COMPILE,
-        fact=f"{what} of up to {format_bytes(largest)}: above {format_bytes(limit)} Numba's cache doesn't take the function "
-        "that holds it, so each process compiles it again",
+        fact=f"{what} of up to {format_bytes(largest)}: above {format_bytes(limit)} Numba's cache doesn't take the "
+        "function that holds it, so each process compiles it again",
         lines=tuple(lines),
         variables=tuple(observed),
         count=len(sizes),
@@ -444,6 +460,5 @@ def _observed_constants(graph: LogpGraph, limit: int) -> list[str]:
     return [
         term.name
         for term in graph.terms
-        if term.kind is TermKind.OBSERVED
-        and getattr(getattr(term.value, "data", None), "nbytes", 0) > limit
+        if term.kind is TermKind.OBSERVED and getattr(getattr(term.value, "data", None), "nbytes", 0) > limit
     ]

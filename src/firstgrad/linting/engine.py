@@ -79,8 +79,10 @@ class LogpGraph:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        logps = model.logp(sum=False)
-        self.lines = NodeLines(model, logps)
+        self.lines = NodeLines(model)
+        with self.lines.following():
+            logps = model.logp(sum=False)
+            self.lines.mark_density(logps)
         variables = (*model.free_RVs, *model.observed_RVs, *model.potentials)
         kinds = (
             *(TermKind.FREE for _ in model.free_RVs),
@@ -114,7 +116,7 @@ class LogpGraph:
     @cached_property
     def sources(self) -> dict[Any, str]:
         """Names of what goes into the graph: values by their random variable's, and data."""
-        values = {term.value: term.name for term in self.terms if term.value is not None}
+        values = {term.value: term.name for term in self.terms if term.kind is TermKind.FREE}
         shared = {
             variable: str(variable.name or "")
             for node in self.nodes

@@ -144,8 +144,9 @@ class _Writer:
         raise _UnclearError
 
     def _sum(self, name: str, value: ast.expr) -> str:
-        axes = ", ".join(map(str, range(len(self.loops))))
-        return f"{name} = {name} + ({self._text(value)}).sum(axis={axes if len(self.loops) == 1 else f'({axes})'})"
+        places: list[ast.expr] = [ast.Constant(value=place) for place in range(len(self.loops))]
+        axis = places[0] if len(places) == 1 else ast.Tuple(elts=places)
+        return f"{name} = {name} + {ast.unparse(_summed(_Arrays(self).visit(_copy(value)), axis))}"
 
     def _text(self, value: ast.expr) -> str:
         return ast.unparse(ast.fix_missing_locations(_Arrays(self).visit(_copy(value))))
@@ -330,8 +331,13 @@ def _as_scan(loop: ast.AST) -> list[str]:
     if not isinstance(loop, ast.For):
         raise _UnclearError
     turns = _Turns(_targets(loop.target), loop.iter)
-    assigned = [one for one in loop.body if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name)]
-    states = [one.targets[0].id for one in assigned if one.targets[0].id in _names(one.value)]  # type: ignore[union-attr]  # names, as asked for
+    states = [
+        name
+        for one in loop.body
+        if isinstance(one, ast.Assign)
+        for name in (target.id for target in one.targets if isinstance(target, ast.Name))
+        if name in _names(one.value)
+    ]
     appended = {
         one.value.func.value.id: one.value.args[0]
         for one in loop.body
@@ -472,11 +478,7 @@ def _of_comprehension(writer: _Writer, statement: ast.stmt, loop: Any) -> list[s
         def visit(self, node: ast.AST) -> Any:
             if isinstance(node, ast.Call) and node.args and _is_same(node.args[0], loop):
                 if _called(node) == "sum":
-                    return ast.Call(
-                        func=ast.Attribute(value=array, attr="sum"),
-                        args=[],
-                        keywords=[ast.keyword(arg="axis", value=ast.Constant(value=0))],
-                    )
+                    return _summed(array, ast.Constant(value=0))
                 if _called(node) in _STACKS:
                     return array
             if _is_same(node, loop):
@@ -512,6 +514,12 @@ def _called(node: ast.AST) -> str:
 def _call(name: str, *args: ast.expr) -> ast.Call:
     module, _, function = name.rpartition(".")
     return ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=function), args=list(args), keywords=[])
+
+
+def _summed(value: ast.expr, axis: ast.expr) -> ast.Call:
+    return ast.Call(
+        func=ast.Attribute(value=value, attr="sum"), args=[], keywords=[ast.keyword(arg="axis", value=axis)]
+    )
 
 
 def _names(node: ast.AST) -> set[str]:

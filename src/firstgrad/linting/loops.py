@@ -218,8 +218,8 @@ def _reaching_themselves[T](graph: LogpGraph, groups: list[tuple[T, list[Any]]])
 
 def _longest_chain(graph: LogpGraph, nodes: list[Any]) -> int:
     """Count how many of some nodes stand behind each other at most."""
-    links, depth = set(nodes), {}
-    longest = 0
+    links, longest = set(nodes), 0
+    depth: dict[Any, int] = {}
     for node in graph.nodes:
         deepest = max((depth.get(one, 0) for one in node.inputs), default=0) + (node in links)
         if deepest:

@@ -23,15 +23,6 @@ _THROUGH = frozenset({"DimShuffle", "ExpandDims", "Cast", "SpecifyShape", "Tenso
 _ONE_BY_ONE = frozenset({"Elemwise", *_THROUGH})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """What a scan of one state does with it."""
-
-    kind: str  # "sum", "product", "recursion"
-    state: Any
-    added: Any  # the other operand
-
-
 def closed_forms(graph: LogpGraph) -> Iterator[Finding]:
     """Find scans that have a closed form."""
     for node in graph.distinct:
@@ -54,21 +45,21 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
         instead = _mapped(lines)
     elif info.n_sit_sot == 1 and not info.n_nit_sot:
         step = _read_step(op)
-        if step is None:
+        if not step:
             return
-        if step.kind == "recursion":
+        if step == "recursion":
             is_data = info.n_seqs and not any(graph.is_free(one) for one in op.outer_seqs(node.inputs))
             if not is_data or steps is None or count > _LONGEST_KERNEL:
                 return
             fact = (
-                "a scan lets data fade by a constant factor from step to step: that is a convolution, which one product "
-                "with a matrix of powers computes"
+                "a scan lets data fade by a constant factor from step to step: that is a convolution, which one "
+                "product with a matrix of powers computes"
             )
             instead = _convolved(lines)
         else:
-            function = "pt.cumsum" if step.kind == "sum" else "pt.cumprod"
-            fact = f"a scan only {'adds' if step.kind == 'sum' else 'multiplies'} up: {function} does the same"
-            instead = _accumulated(lines, step.kind)
+            function = "pt.cumsum" if step == "sum" else "pt.cumprod"
+            fact = f"a scan only {'adds' if step == 'sum' else 'multiplies'} up: {function} does the same"
+            instead = _accumulated(lines, step)
     else:
         return
     yield Finding(
@@ -86,31 +77,31 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
 # --- the inner graph ----------------------------------------------------------------------------------------------
 
 
-def _read_step(op: Any) -> _Step | None:
-    """Read what becomes of the one state of a scan."""
+def _read_step(op: Any) -> str:  # noqa: PLR0911 - a return a form
+    """Say what becomes of the one state of a scan: sum, product, recursion; '' for anything else."""
     (state,), (result,) = op.inner_sitsot(op.inner_inputs), op.inner_sitsot_outs(op.inner_outputs)
     below = _needing(state, result)
     kind, operands = _operands(result)
     if kind == "Sub" and operands[0] not in below:
-        return None
+        return ""
     if kind in ("Add", "Sub"):
         with_state = [one for one in operands if one in below]
         others = [one for one in operands if one not in below]
         if len(with_state) != 1 or not others:
-            return None
+            return ""
         if _bare(with_state[0]) is state:
-            return _Step(kind="sum", state=state, added=others)
+            return "sum"
         factor_kind, factors = _operands(with_state[0])
         scaling = [one for one in factors if one not in below]
         is_scaled = factor_kind == "Mul" and len(factors) - len(scaling) == 1
         if is_scaled and any(_bare(one) is state for one in factors) and not _reaches(op, scaling):
-            return _Step(kind="recursion", state=state, added=others)
-        return None
+            return "recursion"
+        return ""
     if kind == "Mul":
         with_state = [one for one in operands if one in below]
         if len(with_state) == 1 and _bare(with_state[0]) is state and len(operands) > 1:
-            return _Step(kind="product", state=state, added=None)
-    return None
+            return "product"
+    return ""
 
 
 def _needing(state: Any, result: Any) -> set[Any]:
@@ -173,9 +164,8 @@ def _read_call(lines: Sequence[CodeLine]) -> _Call | None:
     given: dict[str, ast.expr] = {key.arg: key.value for key in call.keywords if key.arg}
     names = ("fn", "sequences", "outputs_info", "non_sequences")
     given = {**dict(zip(names, call.args, strict=False)), **given}
-    function = given.get("fn")
-    if isinstance(function, ast.Name):
-        function = functions.get(function.id)
+    named = given.get("fn")
+    function: ast.AST | None = functions.get(named.id) if isinstance(named, ast.Name) else named
     if isinstance(function, ast.Lambda):
         body, arguments = function.body, function.args
     elif isinstance(function, ast.FunctionDef) and len(function.body) == 1 and isinstance(function.body[0], ast.Return):
@@ -216,8 +206,8 @@ def _accumulated(lines: Sequence[CodeLine], kind: str) -> str:
     function, neutral = ("pt.cumsum", "0") if kind == "sum" else ("pt.cumprod", "1")
     call = _read_call(lines)
     if call is None or len(call.states) != 1:
-        sign = "+" if kind == "sum" else "*"
-        return f"# start: the state before the first step; steps: what each step {'adds' if kind == 'sum' else 'multiplies by'}\nresult = start {sign} {function}(steps, axis=0)"
+        sign, does = ("+", "adds") if kind == "sum" else ("*", "multiplies by")
+        return f"# start: the state at first; steps: what each {does}\nresult = start {sign} {function}(steps)"
     ((state, start),) = call.states
     body = replace_names(call.body, {**call.arguments, state: ast.Name(id=neutral)})
     step = _without_neutral(body, neutral)

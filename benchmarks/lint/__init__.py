@@ -1,0 +1,1 @@
+"""What the estimates of `firstgrad lint` rest on."""

@@ -1,0 +1,139 @@
+"""Measure what lint's findings cost: each situation, and the same density written as lint says.
+
+Samples go to ``docs/data/lint.jsonl``; what ``firstgrad lint`` estimates from is made of them:
+``src/firstgrad/linting/measured.json``. Processor seconds, since other users of a machine change them least.
+
+Usage: ``python -m benchmarks.lint.run [--only terms,adding] [--evidence-only]``, some ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.codec import to_json
+from firstgrad.columns import metric_named
+from firstgrad.linting.costs import MEASURED_PATH, Measured, Situation
+from firstgrad.linting.launch import lint
+from firstgrad.measuring.launch import measure
+from firstgrad.model import make_model
+from firstgrad.record import Status
+from firstgrad.store import export_jsonl, import_jsonl
+
+if TYPE_CHECKING:
+    from firstgrad.record import Record
+
+ROOT = Path(__file__).parents[2]
+CPU = metric_named("time_to_first_gradient_cpu")
+DATA = ROOT / "docs" / "data" / "lint.jsonl"
+NODES = Path(__file__).with_name("nodes.json")
+"""How many nodes lint counts of each, as it was measured."""
+MODELS = "benchmarks/lint/models.py"
+SIZES = {
+    Situation.TERMS: (12, 36),
+    Situation.EXPRESSIONS: (15, 45),
+    Situation.RECURSION: (15, 45),
+    Situation.ADDING: (100,),
+    Situation.FADING: (100,),
+    Situation.CONSTANT: (150_000,),
+}
+BACKENDS = (BackendName.NUMBA, BackendName.JAX)
+
+
+def cells(situation: Situation) -> list[tuple[str, Case]]:
+    """List what is measured of a situation: the label of the records, and the case."""
+    found = []
+    is_constant = situation is Situation.CONSTANT
+    for size in SIZES[situation]:
+        for backend in BACKENDS[:1] if is_constant else BACKENDS:
+            for loop in (True, False):
+                model = make_model(f"{MODELS}:{situation}", {"size": size, "loop": loop})
+                found.append(
+                    (
+                        f"{situation}-{size}-{'with' if loop else 'without'}",
+                        Case(
+                            model=model,
+                            backend=backend,
+                            target=Target.LOGP_DLOGP,
+                            scenario=Scenario.WARM if is_constant else Scenario.COLD,
+                            evaluations=20,
+                            time_limit_seconds=600.0,
+                        ),
+                    )
+                )
+    return found
+
+
+def distil(records: list[Record]) -> list[Measured]:
+    """Make the table of all situations whose two sides are there."""
+    nodes = json.loads(NODES.read_text())
+    measured = []
+    for situation, sizes in SIZES.items():
+        for size in sizes:
+            for backend in BACKENDS:
+                sides = []
+                for side in ("with", "without"):
+                    label = f"{situation}-{size}-{side}"
+                    good = [
+                        record
+                        for record in records
+                        if (record.environment.label, record.case.backend, record.status) == (label, backend, Status.OK)
+                    ]
+                    sides.append(good)
+                if not all(sides):
+                    continue
+                first = sides[0][0]
+                versions = dict(first.environment.versions)
+                packages = ", ".join(f"{name} {versions[name]}" for name in ("pytensor", backend) if name in versions)
+                seconds = [statistics.median(filter(None, map(CPU.read, side))) for side in sides]
+                measured.append(
+                    Measured(
+                        situation=situation,
+                        backend=str(backend),
+                        scenario=str(first.case.scenario),
+                        size=size,
+                        nodes=nodes[f"{situation}-{size}"],
+                        with_seconds=round(seconds[0], 3),
+                        without_seconds=round(seconds[1], 3),
+                        measured_on=f"{first.started_at[:10]}, {first.environment.host.processor}, {packages}",
+                    )
+                )
+    return measured
+
+
+def main() -> None:
+    """Measure, then distil."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--only", default="", help="situations, with commas")
+    parser.add_argument("--evidence-only", action="store_true", help="measure nothing")
+    given = parser.parse_args()
+    wanted = [Situation(part) for part in given.only.split(",") if part] or list(SIZES)
+    kept = list(import_jsonl(DATA)) if DATA.exists() else []
+    if not given.evidence_only:
+        nodes = json.loads(NODES.read_text()) if NODES.exists() else {}
+        for situation in wanted:
+            for size in SIZES[situation]:
+                report = lint(make_model(f"{MODELS}:{situation}", {"size": size, "loop": True}))
+                nodes[f"{situation}-{size}"] = max((one.nodes for one in report.findings), default=0)
+        NODES.write_text(json.dumps(nodes, indent=1, sort_keys=True) + "\n")
+        plan = [cell for situation in wanted for cell in cells(situation)]
+        labels = {label for label, _ in plan}
+        kept = [record for record in kept if record.environment.label not in labels]
+        for number in range(given.samples):
+            for label, case in random.Random(number).sample(plan, len(plan)):  # noqa: S311 - an order, no secret
+                (record,) = measure(case, label=label)
+                kept.append(record)
+                export_jsonl(kept, DATA)
+                print(label, case.backend, record.status, CPU.read(record), flush=True)
+    MEASURED_PATH.write_text(to_json(distil(kept)) + "\n")
+    print(f"{MEASURED_PATH.relative_to(ROOT)}: written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""What lint finds in real models, and that it finds nothing in clean ones."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pymc", minversion="6")
+import lint_models as models
+
+from firstgrad.linting.engine import LogpGraph, NotLookedError, lint_model
+from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.observe.lines import deep_traces
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.py"))
+CLEAN = (
+    ("wells", {"loop": False}),
+    ("quadrature", {"loop": False}),
+    ("store", {"loop": False}),
+    ("autoregressive", {}),
+    ("plain_data", {}),
+    ("few", {}),
+    ("large", {"size": 1000}),
+)
+
+
+@cache
+def look(name, **options):
+    with deep_traces():
+        return lint_model(getattr(models, name)(**options))
+
+
+def found(name, **options):
+    report = look(name, **options)
+    assert not report.skipped
+    return {finding.name: finding for finding in report.findings}
+
+
+def texts(finding):
+    return [line.text for line in finding.lines]
+
+
+@pytest.mark.parametrize(("name", "options"), CLEAN, ids=[name for name, _ in CLEAN])
+def test_clean_models_have_no_finding(name, options):
+    report = look(name, **options)
+    assert (report.findings, report.skipped, report.is_clean) == ((), (), True)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_of_the_examples_only_the_unrolled_one_has_findings(path):
+    spec = importlib.util.spec_from_file_location(f"linted_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    with deep_traces():
+        spec.loader.exec_module(module)
+        report = lint_model(module.build())
+    named = [finding.name for finding in report.findings if not finding.is_hint]
+    assert named == ([FindingName.SCALAR_LOOP] if path.stem == "unrolled_time_series" else [])
+    assert not report.skipped
+
+
+def test_a_term_for_each_datum_is_one_finding_with_the_variables_that_serve_it():
+    (finding,) = look("wells").findings
+    assert (finding.name, finding.harm, finding.count) == (FindingName.GROWS_WITH_DATA, Harm.COMPILE, 24)
+    assert finding.variables == ("seen_#_#", "shift_#_#")
+    assert texts(finding)[0].startswith('pm.Normal(f"seen_{well}_{depth}"')
+    assert finding.instead.splitlines() == [
+        "shift = pm.Normal('shift', 0.0, 0.5, shape=(WELLS, DEPTHS))",
+        "level = pm.Deterministic('level', mean + pt.exp(shift))",
+        "pm.Normal('seen', level, 1.0, observed=LEVELS)",
+    ]
+
+
+def test_a_variable_for_each_element_without_terms_of_their_own():
+    (finding,) = look("offsets").findings
+    assert (finding.name, finding.count, finding.variables) == (FindingName.VARIABLE_PER_ELEMENT, 12, ("offset[#]",))
+    assert finding.instead == "each = pm.Normal('offset', 0.0, spread, shape=12)"
+
+
+def test_an_unrolled_integral_is_the_line_of_the_loop():
+    (finding,) = look("quadrature").findings
+    assert finding.name is FindingName.SAME_SUBGRAPH
+    assert finding.count == 29
+    assert [text.partition(" ")[0] for text in texts(finding)[:2]] == ["return", "area"]
+    assert finding.instead.splitlines() == [
+        "number = np.arange(1, nodes)[:, None]",
+        "area = area + height(number / nodes * RAIN).sum(axis=0)",
+    ]
+
+
+def test_more_turns_are_more_nodes():
+    short, long = (look("quadrature", nodes=nodes).findings[0] for nodes in (20, 40))
+    assert (short.count, long.count) == (19, 39)
+    assert long.nodes / short.nodes == pytest.approx(39 / 19, rel=0.02)
+
+
+def test_a_recursion_becomes_a_scan():
+    (finding,) = look("store").findings
+    assert (finding.name, finding.count) == (FindingName.SCALAR_LOOP, 39)
+    assert "sequences=[push[1:]]" in finding.instead
+    ast.parse(finding.instead)
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("walk", "level = pt.cumsum(size * step, axis=0)"),
+        ("fading", "stored = kernel @ RAIN"),
+        ("mapped", "mean = base + slope * pt.log(RAIN)"),
+    ],
+)
+def test_scans_with_a_closed_form(name, cure):
+    (finding,) = look(name).findings
+    assert (finding.name, finding.count) == (FindingName.SCAN_CLOSED_FORM, models.DAYS)
+    assert cure in finding.instead
+    assert texts(finding)[0] == finding.lines[0].text != ""
+
+
+def test_jax_lacks_the_gradient_of_a_function_that_has_a_name():
+    finding = found("arrival")[FindingName.UNKNOWN_TO_JAX]
+    assert "the lower incomplete gamma function (pt.gammainc)" in finding.fact
+    assert finding.variables == ("shape",)
+    assert "gammainc" in texts(finding)[0]
+    assert finding.is_hint
+    assert "ScalarLoop" not in finding.fact + finding.instead
+
+
+def test_an_operation_of_the_users_own():
+    both = found("own_operation")
+    assert both.keys() == {FindingName.UNKNOWN_TO_JAX, FindingName.PYTHON_IN_NUMBA}
+    for finding in both.values():
+        assert "Settle" in finding.fact
+        assert texts(finding)[0].startswith('pm.Normal("flow", Settle()')
+        assert "funcify.register(Settle)" in finding.instead
+
+
+def test_a_size_that_jax_must_know_is_tried_and_so_is_the_cure():
+    finding = found("moving")[FindingName.NO_STATIC_SHAPE]
+    assert finding.variables == ("lengths",)
+    assert "freeze_dims_and_data(model)" in finding.instead
+
+
+def test_a_constant_that_no_cache_takes():
+    (finding,) = look("large").findings
+    assert (finding.name, finding.variables) == (FindingName.LARGE_CONSTANT, ("flow",))
+    assert "pm.Data" in finding.instead
+
+
+def test_depends_on_names_what_a_node_is_computed_from():
+    graph = LogpGraph(models.walk())
+    flow = next(term for term in graph.terms if term.name == "flow")
+    assert set(graph.depends_on(flow.logp)) == {"size", "step"}
+    assert graph.is_free(flow.logp)
+
+
+def test_a_rule_that_fails_or_cannot_look_is_told_and_the_others_look_on():
+    def broken(_):
+        raise ValueError("a strange graph")
+
+    def blind(_):
+        raise NotLookedError("too large")
+        yield
+
+    def good(_):
+        yield Finding(name=FindingName.NARROW_TYPE, harm=Harm.WRONG, fact="seen")
+
+    report = lint_model(models.few(), rules=(broken, blind, good))
+    assert [(one.rule, one.reason) for one in report.skipped] == [
+        ("broken", "ValueError: a strange graph"),
+        ("blind", "too large"),
+    ]
+    assert [one.fact for one in report.findings] == ["seen"]
+
+
+def test_select_and_ignore():
+    def both(_):
+        yield Finding(name=FindingName.NARROW_TYPE, harm=Harm.WRONG, fact="one")
+        yield Finding(name=FindingName.SAME_SUBGRAPH, harm=Harm.COMPILE, fact="two")
+
+    def facts(**choice):
+        return [one.fact for one in lint_model(models.few(), rules=(both,), **choice).findings]
+
+    assert facts() == ["one", "two"]
+    assert facts(select=[FindingName.SAME_SUBGRAPH]) == ["two"]
+    assert facts(ignore=[FindingName.SAME_SUBGRAPH]) == ["one"]
