@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
-from firstgrad.linting.costs import MEASURED_PATH, Measured, Situation
+from firstgrad.linting.costs import MEASURED_PATH, Measured, Pattern
 from firstgrad.linting.launch import lint
 from firstgrad.measuring.launch import measure
 from firstgrad.model import make_model
@@ -35,20 +35,20 @@ NODES = Path(__file__).with_name("nodes.json")
 """How many nodes lint counts of each, as it was measured."""
 MODELS = "benchmarks/lint/models.py"
 SIZES = {
-    Situation.TERMS: (12, 36),
-    Situation.EXPRESSIONS: (15, 45),
-    Situation.RECURSION: (15, 45),
-    Situation.ADDING: (100,),
-    Situation.FADING: (100,),
-    Situation.CONSTANT: (150_000,),
+    Pattern.TERMS: (12, 36),
+    Pattern.EXPRESSIONS: (15, 45),
+    Pattern.RECURSION: (15, 45),
+    Pattern.ADDING: (100,),
+    Pattern.FADING: (100,),
+    Pattern.CONSTANT: (150_000,),
 }
 BACKENDS = (BackendName.NUMBA, BackendName.JAX)
 
 
-def cells(situation: Situation) -> list[tuple[str, Case]]:
+def cells(situation: Pattern) -> list[tuple[str, Case]]:
     """List what is measured of a situation: the label of the records, and the case."""
     found = []
-    is_constant = situation is Situation.CONSTANT
+    is_constant = situation is Pattern.CONSTANT
     for size in SIZES[situation]:
         for backend in BACKENDS[:1] if is_constant else BACKENDS:
             for loop in (True, False):
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="situations, with commas")
     parser.add_argument("--evidence-only", action="store_true", help="measure nothing")
     given = parser.parse_args()
-    wanted = [Situation(part) for part in given.only.split(",") if part] or list(SIZES)
+    wanted = [Pattern(part) for part in given.only.split(",") if part] or list(SIZES)
     kept = list(import_jsonl(DATA)) if DATA.exists() else []
     if not given.evidence_only:
         nodes = json.loads(NODES.read_text()) if NODES.exists() else {}

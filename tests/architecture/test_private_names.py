@@ -23,7 +23,7 @@ DOCUMENTED = {
     *("pytensor.link.jax.dispatch", "pytensor.link.numba.dispatch"),
 }
 INNER = re.compile(
-    r"\b(numba\.core|jax\._src|pytensor\.link\.(?!jax\.dispatch)|pytensor\.compile\.(debug|profiling)|pymc\.step_methods)\b"
+    r"\b(numba\.core|jax\._src|pytensor\.link\.(?!(jax|numba)\.dispatch)|pytensor\.compile\.(debug|profiling)|pymc\.step_methods)\b"
     r"|\b(pytensor|pymc|numba|jax|nutpie)/\w+"
 )
 

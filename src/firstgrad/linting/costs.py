@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from firstgrad.linting.finding import Estimate
+from firstgrad.linting.finding import CostEstimate
 
 MEASURED_PATH = Path(__file__).with_name("measured.json")
 """Shipped with the package; ``benchmarks.lint.run`` writes it."""
@@ -16,7 +16,7 @@ _WIDER = 1.4
 """By so much models of the same kind differed from each other, beside what the size explains."""
 
 
-class Situation(StrEnum):
+class Pattern(StrEnum):
     """What was measured: a model with a finding, and the same density written as the finding says."""
 
     TERMS = "terms"  # a free variable and an observed one for each group
@@ -31,7 +31,7 @@ class Situation(StrEnum):
 class Measured:
     """One pair of measured models."""
 
-    situation: Situation
+    situation: Pattern
     backend: str
     scenario: str
     size: int  # turns of the loop, steps, or rows
@@ -49,8 +49,8 @@ def load_measured() -> tuple[Measured, ...]:
     return from_json(MEASURED_PATH.read_text(), tuple[Measured, ...])
 
 
-def estimate(situation: Situation, nodes: int) -> tuple[Estimate, ...]:
-    """Estimate what a finding costs on each backend, by the seconds a node in its measured situation; worst first.
+def estimate(situation: Pattern, nodes: int) -> tuple[CostEstimate, ...]:
+    """CostEstimate what a finding costs on each backend, by the seconds a node in its measured situation; worst first.
 
     A scan's and a constant's cost doesn't grow with nodes: there the measured seconds stand as they are.
     """
@@ -58,18 +58,18 @@ def estimate(situation: Situation, nodes: int) -> tuple[Estimate, ...]:
     for one in load_measured():
         if one.situation is situation:
             by_backend.setdefault((one.backend, one.scenario), []).append(one)
-    grows = situation in (Situation.TERMS, Situation.EXPRESSIONS, Situation.RECURSION)
+    grows = situation in (Pattern.TERMS, Pattern.EXPRESSIONS, Pattern.RECURSION)
     estimates = []
     for (backend, scenario), pairs in by_backend.items():
         costs = [
             max(one.with_seconds - one.without_seconds, 0.0) * (nodes / one.nodes if grows else 1.0) for one in pairs
         ]
         sizes = " and ".join(str(one.size) for one in pairs)
-        what = "rows" if situation is Situation.CONSTANT else "steps" if not grows else "turns"
+        what = "rows" if situation is Pattern.CONSTANT else "steps" if not grows else "turns"
         if max(costs) <= 0:
             continue
         estimates.append(
-            Estimate(
+            CostEstimate(
                 low_seconds=round(min(costs) / _WIDER, 2),
                 high_seconds=round(max(costs) * _WIDER, 2),
                 of_what=f"a {scenario} first gradient with {backend}",

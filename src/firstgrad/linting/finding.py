@@ -47,7 +47,7 @@ class Harm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class CostEstimate:
     """Seconds that a finding costs here, from what was measured elsewhere."""
 
     low_seconds: float
@@ -73,7 +73,7 @@ class Finding:
     count: int = 1  # how many times
     nodes: int = 0  # of the log-density's graph
     instead: str = ""  # what to write, on the user's own names; lines of code, comments begin with #
-    estimates: tuple[Estimate, ...] = ()  # worst backend first
+    estimates: tuple[CostEstimate, ...] = ()  # worst backend first
     backends: tuple[str, ...] = ()  # that it concerns; empty for all
     is_hint: bool = False  # worth knowing, nothing to mend
 

@@ -14,7 +14,7 @@ from firstgrad.units import format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from firstgrad.linting.finding import Estimate, Finding, LintReport
+    from firstgrad.linting.finding import CostEstimate, Finding, LintReport
     from firstgrad.observe.stacks import CodeLine
     from firstgrad.show.result import Inline, Part
 
@@ -89,7 +89,7 @@ def finding_parts(finding: Finding) -> Iterator[Part]:
     yield Text(f"more: {finding.name.page}", Style.DIM)
 
 
-def estimate_text(estimate: Estimate) -> str:
+def estimate_text(estimate: CostEstimate) -> str:
     """Say what an estimate is, and on what it rests."""
     low, high = format_seconds(estimate.low_seconds), format_seconds(estimate.high_seconds)
     amount = f"about {low}" if low == high else f"{low} to {high}"
