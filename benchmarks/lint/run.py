@@ -1,4 +1,4 @@
-"""Measure what lint's findings cost: each situation, and the same density written as lint says.
+"""Measure what lint's findings cost: each pattern, and the same density written as lint says.
 
 Samples go to ``docs/data/lint.jsonl``; what ``firstgrad lint`` estimates from is made of them:
 ``src/firstgrad/linting/measured.json``. Processor seconds, since other users of a machine change them least.
@@ -45,17 +45,17 @@ SIZES = {
 BACKENDS = (BackendName.NUMBA, BackendName.JAX)
 
 
-def cells(situation: Pattern) -> list[tuple[str, Case]]:
-    """List what is measured of a situation: the label of the records, and the case."""
+def cells(pattern: Pattern) -> list[tuple[str, Case]]:
+    """List what is measured of a pattern: the label of the records, and the case."""
     found = []
-    is_constant = situation is Pattern.CONSTANT
-    for size in SIZES[situation]:
+    is_constant = pattern is Pattern.CONSTANT
+    for size in SIZES[pattern]:
         for backend in BACKENDS[:1] if is_constant else BACKENDS:
             for loop in (True, False):
-                model = make_model(f"{MODELS}:{situation}", {"size": size, "loop": loop})
+                model = make_model(f"{MODELS}:{pattern}", {"size": size, "loop": loop})
                 found.append(
                     (
-                        f"{situation}-{size}-{'with' if loop else 'without'}",
+                        f"{pattern}-{size}-{'with' if loop else 'without'}",
                         Case(
                             model=model,
                             backend=backend,
@@ -70,15 +70,15 @@ def cells(situation: Pattern) -> list[tuple[str, Case]]:
 
 
 def distil(records: list[Record]) -> list[Measured]:
-    """Make the table of all situations whose two sides are there."""
+    """Make the table of all patterns whose two sides are there."""
     nodes = json.loads(NODES.read_text())
     measured = []
-    for situation, sizes in SIZES.items():
+    for pattern, sizes in SIZES.items():
         for size in sizes:
             for backend in BACKENDS:
                 sides = []
                 for side in ("with", "without"):
-                    label = f"{situation}-{size}-{side}"
+                    label = f"{pattern}-{size}-{side}"
                     good = [
                         record
                         for record in records
@@ -93,11 +93,11 @@ def distil(records: list[Record]) -> list[Measured]:
                 seconds = [statistics.median(filter(None, map(CPU.read, side))) for side in sides]
                 measured.append(
                     Measured(
-                        situation=situation,
+                        pattern=pattern,
                         backend=str(backend),
                         scenario=str(first.case.scenario),
                         size=size,
-                        nodes=nodes[f"{situation}-{size}"],
+                        nodes=nodes[f"{pattern}-{size}"],
                         with_seconds=round(seconds[0], 3),
                         without_seconds=round(seconds[1], 3),
                         measured_on=f"{first.started_at[:10]}, {first.environment.host.processor}, {packages}",
@@ -110,19 +110,19 @@ def main() -> None:
     """Measure, then distil."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1)
-    parser.add_argument("--only", default="", help="situations, with commas")
+    parser.add_argument("--only", default="", help="patterns, with commas")
     parser.add_argument("--evidence-only", action="store_true", help="measure nothing")
     given = parser.parse_args()
     wanted = [Pattern(part) for part in given.only.split(",") if part] or list(SIZES)
     kept = list(import_jsonl(DATA)) if DATA.exists() else []
     if not given.evidence_only:
         nodes = json.loads(NODES.read_text()) if NODES.exists() else {}
-        for situation in wanted:
-            for size in SIZES[situation]:
-                report = lint(make_model(f"{MODELS}:{situation}", {"size": size, "loop": True}))
-                nodes[f"{situation}-{size}"] = max((one.nodes for one in report.findings), default=0)
+        for pattern in wanted:
+            for size in SIZES[pattern]:
+                report = lint(make_model(f"{MODELS}:{pattern}", {"size": size, "loop": True}))
+                nodes[f"{pattern}-{size}"] = max((one.nodes for one in report.findings), default=0)
         NODES.write_text(json.dumps(nodes, indent=1, sort_keys=True) + "\n")
-        plan = [cell for situation in wanted for cell in cells(situation)]
+        plan = [cell for pattern in wanted for cell in cells(pattern)]
         labels = {label for label, _ in plan}
         kept = [record for record in kept if record.environment.label not in labels]
         for number in range(given.samples):

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
+from firstgrad.linting.costs import Pattern, estimate
 from firstgrad.linting.engine import NotLookedError, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.observe import probes
@@ -451,6 +452,7 @@ def large_constants(graph: LogpGraph) -> Iterator[Finding]:
         count=len(sizes),
         nodes=len(nodes),
         instead=f'values_of_{shown} = pm.Data("values_of_{shown}", values)  # in the place of the array',
+        estimates=estimate(Pattern.CONSTANT, 0),
         backends=("numba",),
     )
 

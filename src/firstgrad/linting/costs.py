@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -12,8 +13,8 @@ from firstgrad.linting.finding import CostEstimate
 MEASURED_PATH = Path(__file__).with_name("measured.json")
 """Shipped with the package; ``benchmarks.lint.run`` writes it."""
 COMMAND = "python -m benchmarks.lint.run"
-_WIDER = 1.4
-"""By so much models of the same kind differed from each other, beside what the size explains."""
+_WIDER = 1.5  # models of the same kind differ from each other, beside what their size explains
+_LEAST_SECONDS = 0.1
 
 
 class Pattern(StrEnum):
@@ -27,11 +28,21 @@ class Pattern(StrEnum):
     CONSTANT = "constant"  # a constant that no cache takes
 
 
+_WHAT = {
+    Pattern.TERMS: "groups",
+    Pattern.EXPRESSIONS: "turns",
+    Pattern.RECURSION: "steps",
+    Pattern.ADDING: "steps",
+    Pattern.FADING: "steps",
+    Pattern.CONSTANT: "rows",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """One pair of measured models."""
 
-    situation: Pattern
+    pattern: Pattern
     backend: str
     scenario: str
     size: int  # turns of the loop, steps, or rows
@@ -49,31 +60,51 @@ def load_measured() -> tuple[Measured, ...]:
     return from_json(MEASURED_PATH.read_text(), tuple[Measured, ...])
 
 
-def estimate(situation: Pattern, nodes: int) -> tuple[CostEstimate, ...]:
-    """CostEstimate what a finding costs on each backend, by the seconds a node in its measured situation; worst first.
+def estimate(pattern: Pattern, nodes: int) -> tuple[CostEstimate, ...]:
+    """Estimate what a finding costs on each backend, worst first; less than a tenth of a second is left out.
 
-    A scan's and a constant's cost doesn't grow with nodes: there the measured seconds stand as they are.
+    Between measured sizes as a power of the nodes, and beyond them as the nearest two have it. A scan's and a
+    constant's cost doesn't grow with nodes: there the measured seconds stand as they are.
     """
     by_backend: dict[tuple[str, str], list[Measured]] = {}
     for one in load_measured():
-        if one.situation is situation:
+        if one.pattern is pattern:
             by_backend.setdefault((one.backend, one.scenario), []).append(one)
-    grows = situation in (Pattern.TERMS, Pattern.EXPRESSIONS, Pattern.RECURSION)
     estimates = []
     for (backend, scenario), pairs in by_backend.items():
-        costs = [
-            max(one.with_seconds - one.without_seconds, 0.0) * (nodes / one.nodes if grows else 1.0) for one in pairs
-        ]
-        sizes = " and ".join(str(one.size) for one in pairs)
-        what = "rows" if situation is Pattern.CONSTANT else "steps" if not grows else "turns"
-        if max(costs) <= 0:
+        pairs.sort(key=lambda one: one.nodes)
+        seconds = _interpolate(pairs, nodes)
+        if seconds < _LEAST_SECONDS:
             continue
+        largest = pairs[-1]
         estimates.append(
             CostEstimate(
-                low_seconds=round(min(costs) / _WIDER, 2),
-                high_seconds=round(max(costs) * _WIDER, 2),
+                low_seconds=_two_digits(seconds / _WIDER),
+                high_seconds=_two_digits(seconds * _WIDER),
                 of_what=f"a {scenario} first gradient with {backend}",
-                evidence=f"measured for {sizes} {what} of {situation}, {pairs[0].measured_on}",
+                evidence=f"{pattern} of {largest.size} {_WHAT[pattern]} with {largest.nodes:,} nodes took "
+                f"{largest.with_seconds:.3g} s, and {largest.without_seconds:.3g} s without, {largest.measured_on}",
             )
         )
     return tuple(sorted(estimates, key=lambda one: -one.middle_seconds))
+
+
+def _interpolate(pairs: list[Measured], nodes: int) -> float:
+    """Read seconds off a line through the measured ones, logarithm against logarithm."""
+    costs = [(one.nodes, max(one.with_seconds - one.without_seconds, 0.0)) for one in pairs]
+    if len(costs) == 1 or not costs[0][0]:
+        return costs[-1][1]
+    known = [(size, cost) for size, cost in costs if cost > 0]
+    if not known:
+        return 0.0
+    if len(known) == 1:
+        return known[0][1] * nodes / known[0][0]
+    place = next((at for at, (size, _) in enumerate(known[1:], 1) if nodes <= size), len(known) - 1)
+    (small, less), (large, more) = known[place - 1], known[place]
+    power = min(max(math.log(more / less) / math.log(large / small), 0.5), 2.0)
+    size, cost = (large, more) if nodes >= small else (small, less)
+    return float(cost * (nodes / size) ** power)
+
+
+def _two_digits(seconds: float) -> float:
+    return float(f"{seconds:.2g}")

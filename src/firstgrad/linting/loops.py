@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.linting.costs import Pattern, estimate
 from firstgrad.linting.engine import FEWEST_SAME, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.instead import unrolled
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _FEWEST_NODES = 60
 """Less than so many nodes that a loop wrote save nobody a second."""
-_FEWEST_TURNS = 12  # of a recursion: a shorter one is as short to read, and to compile, as its scan
+_FEWEST_TURNS = 20  # of a recursion: a shorter one is as short to read, and to compile, as its scan
 _ASSOCIATIVE = frozenset({"Add", "Mul", "Maximum", "Minimum", "LogAddExp"})
 
 
@@ -126,6 +127,7 @@ def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[
         count=count,
         nodes=nodes,
         instead=unrolled(loop.terms[0].lines, terms=terms),
+        estimates=estimate(Pattern.TERMS, nodes),
     )
 
 
@@ -155,6 +157,7 @@ def _of_repeats(graph: LogpGraph, repeats: Iterable[Repeat]) -> Iterator[Finding
             count=count,
             nodes=repeat.nodes,
             instead=unrolled(repeat.lines, dims=top.type.ndim),
+            estimates=estimate(Pattern.EXPRESSIONS, repeat.nodes),
         )
 
 
@@ -255,4 +258,5 @@ def _of_chain(graph: LogpGraph, chain: _Chain, own: list[Repeat]) -> Finding:
         count=chain.turns,
         nodes=nodes,
         instead=unrolled(lines, dims=chain.links[0].outputs[0].type.ndim, is_recursion=not chain.is_cumulative),
+        estimates=estimate(Pattern.RECURSION, nodes),
     )

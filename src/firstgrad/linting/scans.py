@@ -6,6 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.linting.costs import Pattern, estimate
 from firstgrad.linting.engine import number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.instead import find_call, replace_names
@@ -37,6 +38,7 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
     steps, lines = getattr(node.inputs[0], "data", None), graph.lines.of(node)
     count = int(steps) if steps is not None else 1
     inner = list(walk(op.inner_outputs))
+    pattern = Pattern.ADDING
     names = number_names(name for one in node.inputs for name in graph.depends_on(one))
     if not info.n_sit_sot:
         if not inner or any(type(one.op).__name__ not in _ONE_BY_ONE for one in inner):
@@ -55,7 +57,7 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
                 "a scan lets data fade by a constant factor from step to step: that is a convolution, which one "
                 "product with a matrix of powers computes"
             )
-            instead = _convolved(lines)
+            instead, pattern = _convolved(lines), Pattern.FADING
         else:
             function = "pt.cumsum" if step == "sum" else "pt.cumprod"
             fact = f"a scan only {'adds' if step == 'sum' else 'multiplies'} up: {function} does the same"
@@ -71,6 +73,7 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
         count=count,
         nodes=len(inner) + 1,
         instead=instead,
+        estimates=estimate(pattern, len(inner) + 1),
     )
 
 
