@@ -35,9 +35,9 @@ NODES = Path(__file__).with_name("nodes.json")
 """How many nodes lint counts of each, as it was measured."""
 MODELS = "benchmarks/lint/models.py"
 SIZES = {
-    Pattern.TERMS: (12, 36),
-    Pattern.EXPRESSIONS: (15, 45),
-    Pattern.RECURSION: (15, 45),
+    Pattern.TERMS: (12, 36, 100),
+    Pattern.EXPRESSIONS: (15, 45, 100),
+    Pattern.RECURSION: (15, 45, 135),
     Pattern.ADDING: (100,),
     Pattern.FADING: (100,),
     Pattern.CONSTANT: (150_000,),

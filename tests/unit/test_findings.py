@@ -12,7 +12,7 @@ from builders import firstgrad
 from firstgrad.codec import from_json, to_json
 from firstgrad.linting.costs import Measured, Pattern, estimate, load_measured
 from firstgrad.linting.finding import CostEstimate, Finding, FindingName, Harm, LintReport, SkippedRule, worst_first
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine
 from firstgrad.record import Failure
 from firstgrad.show.findings import lint_result, to_sarif
 from firstgrad.show.result import Form, render

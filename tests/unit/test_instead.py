@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from firstgrad.linting.instead import unrolled
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine
 
 _NUMBER = itertools.count()
 
@@ -30,7 +30,7 @@ SUMS = (
     ("area = 0.0\nfor k in range(n):\n    area += (2.0 if k % 2 else 4.0) * x ** k\n", "area +="),
     ("area = sum(w[k] * x ** k for k in range(n))\n", "area ="),
     ("area = sum([factor * x ** k for k, factor in enumerate(w)])\n", "area ="),
-    ("area = 0.0\nfor factor, p in zip(w, powers):\n    area = factor * x ** p + area\n", "area ="),
+    ("area = 0.0\nfor factor, p in zip(w, powers):\n    area = factor * x ** p + area\n", "area = factor"),
 )
 
 
@@ -40,10 +40,6 @@ def test_a_sum_of_vectors_is_the_same_sum(write, source, at):
     loop = dict(given)
     exec(source, loop)  # noqa: S102 - written above
     text = write(source, at, dims=1)
-    if "w[k]" in source or "w *" in text:
-        given["w"] = given["w"][:, None]  # by its loop's axis, as the draft says
-    if "range(1" in source:
-        given["w"] = given["w"][1:]
     arrays = given | {"area": 0.0}
     exec(text, arrays)  # noqa: S102 - made of what is written above
     assert np.allclose(arrays["area"], loop["area"])
@@ -81,14 +77,24 @@ def test_shapes_of_vectors_get_the_loop_in_front(write):
 
 
 def test_products_of_picked_vectors_are_matrix_products(write):
-    source = "for i in range(n):\n    for j in range(n):\n        pm.Bernoulli(f't_{i}_{j}', pt.dot(u[i], u[j]), observed=t[i, j])\n"
+    source = """
+for i in range(n):
+    for j in range(n):
+        pm.Bernoulli(f't_{i}_{j}', pt.dot(u[i], u[j]), observed=t[i, j])
+"""
     assert write(source, "pm.Bern") == "pm.Bernoulli('t', u @ u.T, observed=t)"
     source = "for i in range(n):\n    pm.Normal(f'y_{i}', X[i] @ b, 1, observed=y[i])\n"
     assert write(source, "pm.Normal") == "pm.Normal('y', X @ b, 1, observed=y)"
 
 
 def test_a_branch_that_the_loop_does_not_decide_stays(write):
-    source = "for i in range(n):\n    if heavy:\n        pm.StudentT(f'y_{i}', 3, mu[i], 1)\n    else:\n        pm.Normal(f'y_{i}', mu[i], 1)\n"
+    source = """
+for i in range(n):
+    if heavy:
+        pm.StudentT(f'y_{i}', 3, mu[i], 1)
+    else:
+        pm.Normal(f'y_{i}', mu[i], 1)
+"""
     assert write(source, "pm.StudentT").splitlines() == [
         "if heavy:",
         "    pm.StudentT('y', 3, mu, 1, shape=n)",

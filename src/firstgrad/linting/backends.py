@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from firstgrad.linting.engine import LogpGraph
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
 
 _MOST_NODES_TRACED = 1500
 """Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""

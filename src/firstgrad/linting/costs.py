@@ -38,6 +38,9 @@ _WHAT = {
 }
 
 
+_FIXED = frozenset({Pattern.ADDING, Pattern.FADING, Pattern.CONSTANT})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """One pair of measured models."""
@@ -73,7 +76,8 @@ def estimate(pattern: Pattern, nodes: int) -> tuple[CostEstimate, ...]:
     estimates = []
     for (backend, scenario), pairs in by_backend.items():
         pairs.sort(key=lambda one: one.nodes)
-        seconds = _interpolate(pairs, nodes)
+        costs = [(one.nodes, max(one.with_seconds - one.without_seconds, 0.0)) for one in pairs]
+        seconds = costs[-1][1] if pattern in _FIXED else _interpolate([pair for pair in costs if pair[1]], nodes)
         if seconds < _LEAST_SECONDS:
             continue
         largest = pairs[-1]
@@ -89,12 +93,8 @@ def estimate(pattern: Pattern, nodes: int) -> tuple[CostEstimate, ...]:
     return tuple(sorted(estimates, key=lambda one: -one.middle_seconds))
 
 
-def _interpolate(pairs: list[Measured], nodes: int) -> float:
+def _interpolate(known: list[tuple[int, float]], nodes: int) -> float:
     """Read seconds off a line through the measured ones, logarithm against logarithm."""
-    costs = [(one.nodes, max(one.with_seconds - one.without_seconds, 0.0)) for one in pairs]
-    if len(costs) == 1 or not costs[0][0]:
-        return costs[-1][1]
-    known = [(size, cost) for size, cost in costs if cost > 0]
     if not known:
         return 0.0
     if len(known) == 1:

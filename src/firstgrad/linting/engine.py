@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from firstgrad.linting.finding import Finding, FindingName
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
 
     type Rule = Callable[[LogpGraph], Iterable[Finding]]
 

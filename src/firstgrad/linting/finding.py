@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine
 from firstgrad.record import Environment, Failure
 
 

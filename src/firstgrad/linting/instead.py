@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
 
 _WITHOUT_SHAPE = frozenset({"Deterministic", "Potential", "Data", "ConstantData", "MutableData", "Model"})
 _STACKS = frozenset({"stack", "as_tensor_variable", "as_tensor", "concatenate", "array", "asarray"})
@@ -174,7 +174,8 @@ class _Arrays(ast.NodeTransformer):
         places = [self._writer.place(one.id) if isinstance(one, ast.Name) else None for one in index]
         if all(place is not None for place in places) and isinstance(node.value, (ast.Name, ast.Attribute)):
             known = tuple(place for place in places if place is not None)
-            if known == tuple(sorted(known)):
+            is_whole = not self._writer.trailing and not any(self._writer.loops[place].begin for place in known)
+            if is_whole and known == tuple(sorted(known)):
                 return self._spread(node.value, known)
         depth = self._writer.depth_of.get(node.value.id) if isinstance(node.value, ast.Name) else None
         if depth is not None:  # of each turn's value
@@ -237,7 +238,8 @@ class _Arrays(ast.NodeTransformer):
         """Read ``x[i]`` as x and the loop of i, and what has no loop's variable as itself."""
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
             place = self._writer.place(node.slice.id)
-            return (node.value, (place,)) if place is not None else None
+            is_whole = place is not None and not self._writer.loops[place].begin
+            return (node.value, (place,)) if place is not None and is_whole else None
         if isinstance(node, ast.Call) and _called(node) in _DOTS and len(node.args) == 2:  # noqa: PLR2004 - two factors
             rows, matrix = self._picked(node.args[0]), self._picked(node.args[1])
             if rows is not None and matrix is not None and not matrix[1]:

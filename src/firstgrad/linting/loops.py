@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from firstgrad.linting.engine import LogpGraph, Repeat, Term
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
 
 _FEWEST_NODES = 60
 """Less than so many nodes that a loop wrote save nobody a second."""

@@ -10,7 +10,7 @@ from firstgrad.linting.backends import large_constants, operations, static_shape
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.loops import loops
 from firstgrad.linting.scans import closed_forms
-from firstgrad.observe.stacks import CodeLine
+from firstgrad.observe.events import CodeLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,11 +68,11 @@ def backward_once_a_variable(graph: LogpGraph) -> Iterator[Finding]:
         yield Finding(
             name=FindingName.GRADIENT_PER_VARIABLE,
             harm=Harm.COMPILE,
-            fact=f"the gradient is asked for so that PyTensor walks backwards once for each of {count} variables, whose "
-            "nodes it then merges again; pm.sample and nutpie walk once",
+            fact=f"this call differentiates once for each of {count} variables and merges what is the same again; "
+            "pm.sample and nutpie differentiate once",
             lines=tuple(lines),
             count=count,
-            instead="function = model.logp_dlogp_function(ravel_inputs=True)  # value and gradient, as pm.sample has them",
+            instead="function = model.logp_dlogp_function(ravel_inputs=True)  # value and gradient, as pm.sample",
         )
 
 

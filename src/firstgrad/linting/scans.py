@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from firstgrad.linting.engine import LogpGraph
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
 
 _LONGEST_KERNEL = 2000
 """Steps up to which a recursion over data is worth a matrix of steps by steps."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from firstgrad.linting.finding import CostEstimate, Finding, LintReport
-    from firstgrad.observe.stacks import CodeLine
+    from firstgrad.observe.events import CodeLine
     from firstgrad.show.result import Inline, Part
 
 _MOST_LINES = 6
