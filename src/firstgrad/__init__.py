@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # importing `typing` takes some 20 ms, in which Ctrl-C wo
 if TYPE_CHECKING:
     from typing import Any
 
+    from firstgrad.api import advise, compare, measure, profile
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch
@@ -50,12 +51,16 @@ _HOMES = {
     "StoreError": "errors",
     "Target": "case",
     "Verdict": "record",
+    "advise": "api",
     "batch": "fast.batching",
     "build_pose_model": "pose.graph",
     "check_gradient": "fast.check",
+    "compare": "api",
     "compile_progress": "progress.compile_progress",
     "fast_gradient": "fast.gradient",
     "fast_mode": "fast.xla",
+    "measure": "api",
+    "profile": "api",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
     "trace": "tracing.block",
@@ -82,13 +87,17 @@ __all__ = [
     "StoreError",
     "Target",
     "Verdict",
+    "advise",
     "batch",
     "build_pose_model",
     "check_gradient",
+    "compare",
     "compile_progress",
     "fast_gradient",
     "fast_mode",
+    "measure",
     "measure_case",
+    "profile",
     "to_per_joint",
     "to_vectorised",
     "trace",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from firstgrad.advising.samples import installed_backends
 from firstgrad.case import BackendName, Case, Scenario, Target
-from firstgrad.cli.advise import installed_backends
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError, StoreError
 from firstgrad.model import Model

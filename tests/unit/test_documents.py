@@ -131,6 +131,7 @@ def build(n: int = 3):
 def test_cheap_commands_of_the_pages_run(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mymodel.py").write_text(MODEL)
+    (tmp_path / "study.py").write_text(f"{MODEL}model = build()\n")
     store_of(sample(1.0 + number, number=number, label=label) for number, label in enumerate(LABELS))
     verb, *words = shlex.split(command)
     if verb == "import":

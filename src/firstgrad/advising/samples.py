@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import question_of
@@ -30,6 +31,19 @@ class AdviceSamples:
     records: tuple[Record, ...]  # good and bad ones
     place: str  # where they are kept
     notes: tuple[str, ...] = ()  # what the reader has to know of them
+
+
+def installed_backends() -> tuple[BackendName, ...]:
+    """List the backends that can be measured here: their package, or the compiler, is there."""
+    from firstgrad.measuring.environment import backend_version
+
+    return tuple(name for name in BackendName if backend_version(name))
+
+
+def installed_samplers() -> tuple[Sampler, ...]:
+    """List the samplers whose package is here; ``auto`` is one of them."""
+    names = (name for name in Sampler if name is not Sampler.AUTO)
+    return tuple(name for name in names if find_spec(name) is not None)
 
 
 def list_wanted(

@@ -15,6 +15,7 @@ import platform
 import sys
 from contextlib import contextmanager
 from hashlib import blake2b
+from importlib import import_module
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -181,11 +182,10 @@ def _digest(model: Any, variables: list[Any], registered: list[tuple[str, type, 
 
     roots = _roots(model)
     digest = blake2b(digest_graph([], roots).graph.encode(), digest_size=8)
-    observed, values = set(getattr(model, "observed_RVs", ())), getattr(model, "rvs_to_values", {})
-    shared = [one for one in variables if hasattr(one, "get_value")]
-    for one in (*roots, *(values[rv] for rv in observed if rv in values)):
-        digest.update(f"{one.name} {one.type} {one in observed};".encode())
-    for one in (*shared, *(values[rv] for rv in observed if rv in values)):
+    values = [model.rvs_to_values[rv] for rv in getattr(model, "observed_RVs", ())]
+    for one in (*roots, *values):
+        digest.update(f"{one.name} {one.type};".encode())
+    for one in (*variables, *values):
         data = one.get_value(borrow=True) if hasattr(one, "get_value") else getattr(one, "data", None)
         if isinstance(data, np.ndarray) and not data.dtype.hasobject:
             digest.update(np.ascontiguousarray(data).tobytes())
@@ -283,6 +283,8 @@ def unpack(content: bytes, reference: str) -> Any:
 
     header, _, packed = content.partition(b"\n")
     known = json.loads(header)
+    for name in known["versions"].keys() - {"Python"}:
+        import_module(name)
     here = _versions()
     if others := [
         f"{name} {its}, here {here[name]}" for name, its in known["versions"].items() if here.get(name) != its

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,17 +14,13 @@ from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.units import format_count, format_seconds, parse_seconds, require_count
+from firstgrad.units import parse_seconds, require_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
     from firstgrad.advising.answer import AdviceAnswer, AdvicePlan
-    from firstgrad.case import Case
     from firstgrad.model import Model
-    from firstgrad.sweep.plan import Durations
-    from firstgrad.sweep.rounds import SweepEvent
 
 EPILOG = """\b
 Examples:
@@ -182,19 +177,6 @@ def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> N
     raise typer.Exit(result.exit_code)
 
 
-def installed_backends() -> tuple[BackendName, ...]:
-    """List the backends that can be measured here: their package, or the compiler, is there."""
-    from firstgrad.measuring.environment import backend_version
-
-    return tuple(name for name in BackendName if backend_version(name))
-
-
-def installed_samplers() -> tuple[Sampler, ...]:
-    """List the samplers whose package is here; ``auto`` is one of them."""
-    names = (name for name in Sampler if name is not Sampler.AUTO)
-    return tuple(name for name in names if find_spec(name) is not None)
-
-
 def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> AdviceAnswer:
     """Take the samples of an export: first draws, else those of one chain, else those of gradients, and say which."""
     from firstgrad.advising.answer import conclude
@@ -230,7 +212,8 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Ad
 
 def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> AdviceAnswer:
     from firstgrad.advising.answer import conclude, make_answer
-    from firstgrad.advising.samples import from_store, with_frozen
+    from firstgrad.advising.samples import from_store, installed_backends, installed_samplers, with_frozen
+    from firstgrad.show.display import show_race
     from firstgrad.store import Keeper
 
     plan = options.to_plan(
@@ -241,22 +224,10 @@ def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Adv
             return conclude(plan, from_store(store, with_frozen(plan.ways)))
     try:
         with Keeper(options.store) as keeper:
-            return make_answer(plan, keeper, show=functools.partial(_show, options.budget_seconds))
+            return make_answer(plan, keeper, show=functools.partial(show_race, options.budget_seconds))
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
             "--no-measure it advises from what is there"
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-
-
-def _show(
-    budget_seconds: float | None, ways: Sequence[Case], durations: Durations
-) -> AbstractContextManager[Callable[[SweepEvent], None]]:
-    from firstgrad.show.display import SweepState, show_sweep
-    from firstgrad.sweep.plan import Job, Plan
-
-    until = "" if budget_seconds is None else f", within {format_seconds(budget_seconds)}"
-    opening = f"{format_count(len(ways), 'way')} to choose from, the soonest first{until}"
-    plan = Plan(jobs=tuple(Job(case=case, number=1) for case in ways))
-    return show_sweep(SweepState(plan, durations, budget_seconds=budget_seconds), [opening])

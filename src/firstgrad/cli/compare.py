@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.columns import Column
     from firstgrad.comparing.comparison import Comparison
-    from firstgrad.comparing.measuring import MeasuredSides
     from firstgrad.comparing.places import SideRequest
     from firstgrad.growth.change import GrowthChanges
     from firstgrad.record import Record
@@ -65,7 +64,6 @@ Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wron
 """
 
 DEFAULT_ROUNDS = 10
-_DRAWN = ("time_to_first_gradient", "time_to_first_draw", "evaluation")
 _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
 
@@ -170,7 +168,7 @@ def compare(
     show(result, out)
     # Last: a figure that can't be drawn must not cost the verdict.
     if output is not None:
-        _write_figure(comparison, Path(output), tuple(metric or ()) or _DRAWN)
+        _write_figure(comparison, Path(output), tuple(metric or ()))
     if not comparison.has_compared:
         say(
             f"firstgrad: nothing was compared: {comparison.base} and {comparison.head} have no numbers of one case "
@@ -257,50 +255,32 @@ def _measure_and_judge(
     across: Collection[str],
     judge: Judge,
 ) -> Comparison:
-    """Measure both sides in rounds, and compare them at each look and at the end.
-
-    The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
-    is declared as compared, too.
-    """
-    from firstgrad.comparing.measuring import measure_sides
+    """Measure both sides in rounds, with a display of them."""
+    from firstgrad.comparing.measuring import compare_measured
     from firstgrad.comparing.places import read_side
-    from firstgrad.comparing.sides import read_history
     from firstgrad.show.display import SweepState, show_sweep
 
     rounds, looks = duel.plan()
     budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))
     requests = read_side(base), read_side(head)
-
-    def compare_sides(sides: MeasuredSides) -> Comparison:
-        with open_store(store) as opened:
-            history = read_history(opened, sides.records)
-        return judge(
-            tuple(sides.records),
-            sides.base,
-            sides.head,
-            across=frozenset(across) | sides.across,
-            history=history,
-            looks=len(looks),
-            key=lambda _: "",  # one question
-        )
-
     try:
-        sides = measure_sides(
+        return compare_measured(
             requests,
             (side_case(requests[0], model, case), side_case(requests[1], model, case)),
+            judge=judge,
+            until_decided=duel.until_decided,
+            across=across,
             label=case.label,
             store=store,
             rounds=rounds,
-            looks=looks if duel.until_decided else (),
+            looks=looks,
             time_budget=budget,
             order_seed=duel.order_seed,
-            is_decided=lambda sides: compare_sides(sides).is_decided,
             show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),
             tell=lambda line: say(f"firstgrad: {line}"),
         )
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    return compare_sides(sides)
 
 
 def _budget_seconds(text: str) -> float:
@@ -338,11 +318,11 @@ def _option_word(request: SideRequest, option: str) -> str:
 
 def _write_figure(comparison: Comparison, path: Path, metrics: Sequence[str]) -> None:
     """Draw a comparison's ratios into a file; one that is there is replaced."""
-    from firstgrad.show.forest import forest_picture
+    from firstgrad.show.forest import DRAWN, forest_picture
     from firstgrad.show.style import write_picture
 
     try:
-        picture = forest_picture(comparison, metrics)
+        picture = forest_picture(comparison, metrics or DRAWN)
     except ValueError as error:
         raise SpecError("--output", str(error)) from error
     write_picture(picture, path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
-    from firstgrad.store import Store
 
 EPILOG = """\b
 Examples:
@@ -46,14 +43,11 @@ def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOpti
 
 
 def make_result(records: list[Record]) -> Result:
-    """Make what is shown of a case's samples: each of them, and where there are several their medians."""
-    from firstgrad.show.records import record_parts, samples_table
+    """Make what is shown of a case's samples."""
+    from firstgrad.show.records import records_parts
     from firstgrad.show.result import JsonLines, Result
 
-    parts = [part for record in records for part in record_parts(record)]
-    if len(records) > 1:
-        parts.append(samples_table(records))
-    return Result(parts=parts, document=JsonLines(records), exit_code=exit_code(records))
+    return Result(parts=tuple(records_parts(records)), document=JsonLines(records), exit_code=exit_code(records))
 
 
 def measure_and_store(
@@ -63,22 +57,13 @@ def measure_and_store(
 
     Where one can't be stored, `show_unkept` shows what was measured before the error ends it.
     """
-    from firstgrad.measuring import launch
-    from firstgrad.show.display import show_progress
-    from firstgrad.sources import check_reference
+    from firstgrad.api import take_samples
     from firstgrad.store import Keeper
 
-    check_reference(case.model.reference)
     keeper = None if options.store == "none" else Keeper(options.store, tell=lambda line: say(f"firstgrad: {line}"))
     records: list[Record] = []
     try:
-        with keeper or nullcontext():
-            expected = expect(case, keeper.store if keeper else None)
-            with show_progress(str(case), expected_seconds=expected) as display:
-                for record in launch.measure(case, samples=options.samples, label=options.label, on_event=display):
-                    records.append(record)
-                    if keeper is not None:
-                        keeper.keep(record)
+        take_samples(case, records, samples=options.samples, label=options.label, keeper=keeper)
     except KeyboardInterrupt:
         kept = f"in {keeper.address}" if keeper else "not kept"
         say(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}")
@@ -88,23 +73,6 @@ def measure_and_store(
             show_unkept(records)
         raise
     return records
-
-
-def expect(case: Case, store: Store | None) -> list[float | None]:
-    """Expect so many seconds of each process that measures a case, from former samples in a store.
-
-    For ``warm`` the process that fills the cache comes first; None where no sample is known.
-    """
-    from firstgrad.case import Scenario
-    from firstgrad.sweep.plan import Durations
-
-    cold = replace(case, scenario=Scenario.COLD)
-    cases = [cold, case] if case.scenario is Scenario.WARM else [case]
-    if store is None:
-        return [None for _ in cases]
-    durations = Durations(sample for process in cases for sample in store.cells(question=process.question))
-    # A case of another kind is no promise: only samples of the very same question count.
-    return [durations.of_same(process) for process in cases]
 
 
 def exit_code(records: list[Record]) -> int:

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.comparing.places import SidePlace, make_ready
+from firstgrad.comparing.sides import read_history
 from firstgrad.errors import SpecError, StoreError
 from firstgrad.record import Doubt
 from firstgrad.sources import check_reference, read_source, split_reference
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from firstgrad.case import Case
+    from firstgrad.comparing.comparison import Comparison
     from firstgrad.comparing.places import SideRequest
     from firstgrad.measuring.interpreter import Interpreter
     from firstgrad.record import Record
@@ -118,6 +120,50 @@ def measure_sides(
     }
     tell(f"{format_count(summary.rounds, 'round')}: {reasons[summary.ending]}")
     return sides
+
+
+def compare_measured(
+    requests: tuple[SideRequest, SideRequest],
+    cases: tuple[Case, Case],
+    *,
+    judge: Callable[..., Comparison],
+    until_decided: bool,
+    store: str | None,
+    looks: Sequence[int],
+    across: Collection[str] = (),
+    **how: Any,
+) -> Comparison:
+    """Measure both sides in rounds, and compare them at each look and at the end.
+
+    The cases of the sides may differ, since that may be what is compared; whatever differs between their environments
+    is declared as compared, too. `judge` is `firstgrad.comparing.comparison.compare`, or that with its options;
+    the others are those of `measure_sides`.
+    """
+    from firstgrad.store import Store, StoreAddress
+
+    def compare_sides(sides: MeasuredSides) -> Comparison:
+        with Store.open(StoreAddress.of(store)) as opened:
+            history = read_history(opened, sides.records)
+        return judge(
+            tuple(sides.records),
+            sides.base,
+            sides.head,
+            across=frozenset(across) | sides.across,
+            history=history,
+            looks=len(looks),
+            key=lambda _: "",  # one question
+        )
+
+    return compare_sides(
+        measure_sides(
+            requests,
+            cases,
+            store=store,
+            looks=looks if until_decided else (),
+            is_decided=lambda sides: compare_sides(sides).is_decided,
+            **how,
+        )
+    )
 
 
 def _run(

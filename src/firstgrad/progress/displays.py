@@ -64,9 +64,7 @@ class CompileDisplay(Protocol):
 
 def choose_display(stream: TextIO | None, every_seconds: float) -> CompileDisplay:
     """Choose by where the text goes: where the user wants it, else to the notebook's cell or standard error."""
-    ipython = sys.modules.get("IPython")  # a program that has not imported it runs in no Jupyter kernel
-    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
-    if stream is None and getattr(shell, "kernel", None) is not None:
+    if stream is None and is_notebook():
         return Notebook()
     target = stream or sys.stderr
     if target is None:  # a program without a console
@@ -80,6 +78,13 @@ def choose_display(stream: TextIO | None, every_seconds: float) -> CompileDispla
             target.flush()
 
     return Log(write, every_seconds=every_seconds)
+
+
+def is_notebook() -> bool:
+    """Whether this process is a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")  # a program that has not imported it runs in no kernel
+    shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def _is_terminal(stream: TextIO) -> bool:
@@ -175,30 +180,38 @@ class Terminal:
         self._stream.flush()
 
 
-class Notebook:
-    """Updates one output of the cell that made it, by its display id; made in the cell's own thread."""
+class CellOutput:
+    """A text in the output of the cell that made it, updated by its display id; made in the cell's own thread."""
 
     def __init__(self) -> None:
         from IPython.display import display
 
         self._text = ""
-        self._draws = 0
         self._handle: Any = display(_bundle(""), raw=True, display_id=True)
+
+    def update(self, text: str) -> None:
+        """Show another text."""
+        if text != self._text:
+            self._text = text
+            self._handle.update(_bundle(text), raw=True)
+
+
+class Notebook:
+    """Shows watched threads in the output of the cell that made it."""
+
+    def __init__(self) -> None:
+        self._draws = 0
+        self._output = CellOutput()
 
     def draw(self, threads: Sequence[WatchedThread]) -> None:
         """Show the text; every second time, as each update is a message to the browser."""
         self._draws += 1
         if self._draws % _DRAW_EVERY == 1 or not threads:
-            self._update("\n".join(f"{activity(thread)}\n  {account(thread)}" for thread in threads))
+            self._output.update("\n".join(f"{activity(thread)}\n  {account(thread)}" for thread in threads))
 
     def close(self, conclusion: str) -> None:
         """Leave the conclusion in the notebook."""
-        self._update(conclusion)
-
-    def _update(self, text: str) -> None:
-        if text != self._text:
-            self._text = text
-            self._handle.update(_bundle(text), raw=True)
+        self._output.update(conclusion)
 
 
 def _bundle(text: str) -> dict[str, str]:

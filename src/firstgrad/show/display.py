@@ -18,15 +18,18 @@ from rich.text import Text
 from firstgrad.doubts import why_unusable
 from firstgrad.measuring.events import MemoryNow, PassBegan, PhaseBegan, PhaseEnded, Started, UnitsNow
 from firstgrad.phase import FIRST_DRAW_PHASES, Phase
+from firstgrad.progress.displays import CellOutput, is_notebook
 from firstgrad.show.result import make_console
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from rich.console import Console
 
+    from firstgrad.case import Case
     from firstgrad.measuring.events import Event
     from firstgrad.record import Record
     from firstgrad.sweep.grid import Grid
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 REFRESH_PER_SECOND = 8
 LOG_SECONDS = 10.0
+CELL_SECONDS = 0.3
 _BAR_CELLS = 30
 _LONGEST_TITLE = 300
 _CALLED = (Phase.FIRST_CALL, Phase.FIRST_DRAW, Phase.EVALUATE)
@@ -177,13 +181,37 @@ def show_progress(
     It is drawn on standard error where no console is given; `expected_seconds` as in `Progress`. Yields what is to be
     given each event.
     """
-    console = console or make_console(stderr=True)
     progress = Progress(title, clock, expected_seconds)
+    if console is None and is_notebook():
+        with _in_cell(progress.apply, lambda: f"{progress.line()}\n  {progress.done()}", clock) as draw:
+            yield draw
+        return
+    console = console or make_console(stderr=True)
     if not console.is_terminal:
         yield ProgressLog(progress, console, clock)
         return
     with Live(progress, console=console, refresh_per_second=REFRESH_PER_SECOND, transient=True):
         yield progress.apply
+
+
+@contextmanager
+def _in_cell(
+    apply: Callable[[Any], object], text: Callable[[], str], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Any], None]]:
+    """Show a text in a notebook's cell, anew after an event but not too often, and nothing after the block."""
+    output, drawn = CellOutput(), clock() - CELL_SECONDS
+
+    def draw(event: Any) -> None:
+        nonlocal drawn
+        apply(event)
+        if clock() - drawn >= CELL_SECONDS:  # each is a message to the browser
+            drawn = clock()
+            output.update(text())
+
+    try:
+        yield draw
+    finally:
+        output.update("")
 
 
 class SweepState:
@@ -257,6 +285,11 @@ class SweepState:
             text.append(f"\n  {self.notice}", style="yellow")
         return text
 
+    def text(self) -> str:
+        """Say how far the sweep is, and below it where each running sample is."""
+        running = (f"  {progress.line()}" for progress in tuple(self.running.values()))
+        return "\n".join([self.headline(), *running, *([f"  {self.notice}"] * bool(self.notice))])
+
     def fraction(self) -> float:
         """Part of the samples that is over, from 0 to 1."""
         return (self.measured + self.skipped) / self.total if self.total else 1.0
@@ -296,6 +329,10 @@ def show_sweep(
 
     Yields what is to be given each event, from any thread.
     """
+    if console is None and is_notebook():
+        with _in_cell(state.apply, state.text) as tell:
+            yield tell
+        return
     console = console or make_console(stderr=True)
     for line in opening_lines:
         console.print(clean_line(line), soft_wrap=True)
@@ -314,6 +351,18 @@ def show_sweep(
                 live.console.print(line, soft_wrap=True)
 
         yield draw
+
+
+def show_race(
+    budget_seconds: float | None, ways: Sequence[Case], durations: Durations
+) -> AbstractContextManager[Callable[[SweepEvent], None]]:
+    """Show ways that are measured to choose from, as `show_sweep` does."""
+    from firstgrad.sweep.plan import Job, Plan
+
+    until = "" if budget_seconds is None else f", within {format_seconds(budget_seconds)}"
+    opening = f"{format_count(len(ways), 'way')} to choose from, the soonest first{until}"
+    plan = Plan(jobs=tuple(Job(case=case, number=1) for case in ways))
+    return show_sweep(SweepState(plan, durations, budget_seconds=budget_seconds), [opening])
 
 
 def describe_plan(grid: Grid, plan: Plan) -> Iterator[str]:

@@ -36,6 +36,8 @@ _LOOKS = {
 }
 """Colour and marker of each verdict, the worst first."""
 _WORST_FIRST = tuple(_LOOKS)
+DRAWN = ("time_to_first_gradient", "time_to_first_draw", "evaluation")
+"""Metrics that are drawn where nobody asks for others."""
 _TICKS = (
     (0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0),
     (0.25, 0.33, 0.5, 0.67, 1.0, 1.5, 2.0, 3.0, 4.0),

@@ -56,6 +56,14 @@ def _title_parts(record: Record) -> Iterator[Part]:
     yield from [Text(record.model_note)] * bool(record.model_note)
 
 
+def records_parts(records: Sequence[Record]) -> Iterator[Part]:
+    """Yield each sample of a case, and where there are several their medians."""
+    for record in records:
+        yield from record_parts(record)
+    if len(records) > 1:
+        yield samples_table(records)
+
+
 def failure_parts(record: Record) -> Iterator[Part]:
     """Yield why a sample failed; nothing where it didn't."""
     if record.failure is not None:

@@ -383,7 +383,9 @@ def render(result: Result, form: Form, *, width: int = LOG_WIDTH) -> str:
             from rich.console import Console
 
             file = io.StringIO()
-            print_parts(Console(file=file, width=width, markup=False, highlight=False), result.parts)
+            # In a notebook Rich would rather display it.
+            console = Console(file=file, width=width, markup=False, highlight=False, force_jupyter=False)
+            print_parts(console, result.parts)
             return file.getvalue()
         case Form.MARKDOWN:
             text = _markdown(result.parts)
@@ -423,6 +425,20 @@ def print_parts(console: Console, parts: Iterable[Part]) -> None:
 def parts_html(parts: Iterable[Part]) -> str:
     """Return the elements of a page, a line break between them."""
     return "\n".join(filter(None, (part.to_html() for part in parts)))
+
+
+_NOTEBOOK_STYLE = (
+    "<style>.firstgrad table{display:table;width:auto} .firstgrad td,.firstgrad th{text-align:left} "
+    ".firstgrad .number{text-align:right} .firstgrad .bold{font-weight:bold} .firstgrad .dim{opacity:.7} "
+    ".firstgrad .good{color:#009E73} .firstgrad .doubt{color:#B8860B} .firstgrad .notable{color:#CC79A7} "
+    ".firstgrad .bad{color:#D55E00;font-weight:bold} .firstgrad dt{font-weight:bold} "
+    ".firstgrad dd{white-space:pre-line}</style>"
+)
+
+
+def notebook_html(parts: Iterable[Part]) -> str:
+    """Return parts as an element of a notebook's cell, in the notebook's own colours but for what is good or bad."""
+    return f'<div class="firstgrad">{_NOTEBOOK_STYLE}\n{parts_html(parts)}\n</div>'
 
 
 def _markdown(parts: Iterable[Part]) -> str:

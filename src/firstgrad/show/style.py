@@ -96,6 +96,19 @@ def write_picture(picture: Picture, *paths: str | Path) -> None:
         write_file(path, content.getvalue())
 
 
+def for_notebook(picture: Picture) -> Figure:
+    """Draw a figure that a notebook shows by itself, whether or not pyplot is there to teach it that."""
+    figure, content = picture.draw(), io.BytesIO()
+
+    def draw() -> bytes:
+        with firstgrad_style():
+            figure.savefig(content, format="png")
+        return content.getvalue()
+
+    figure._repr_png_ = draw  # type: ignore[attr-defined]
+    return figure
+
+
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """Turn a figure into an SVG element of a page, whose texts stay texts.
 

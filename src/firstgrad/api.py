@@ -1,0 +1,552 @@
+"""Python's own door to the verbs: a live model (or a reference, or a case) in, what the verb prints out, as an object.
+
+A live model goes to fresh processes as a pickle. While they run, a terminal or a notebook's cell shows where they are;
+Ctrl-C, or a notebook's interrupt, leaves nothing of them alive. Imports no PyMC: whoever has a model has imported it.
+"""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from firstgrad.backends.live import explain_wrapped, held, is_model
+from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
+from firstgrad.errors import SpecError
+from firstgrad.model import Model, as_model, make_model
+from firstgrad.pose.spec import PoseSpec
+from firstgrad.show.result import LOG_WIDTH, Form, Result, notebook_html, render
+from firstgrad.sources import LIVE, check_reference
+from firstgrad.units import parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from firstgrad.advising.answer import AdviceAnswer
+    from firstgrad.comparing.comparison import Comparison
+    from firstgrad.profiling import Profile
+    from firstgrad.record import Record
+    from firstgrad.show.result import Part
+    from firstgrad.store import Keeper, Store
+
+_CHOICES = {
+    "backend": BackendName,
+    "target": Target,
+    "scenario": Scenario,
+    "sampler": Sampler,
+    "gradient_backend": GradientBackend,
+}
+_DEFAULT_BACKEND = BackendName.NUMBA
+_TIME_LIMIT_SECONDS = 3600.0
+_TIMED_DRAWS = 100
+
+
+class CaseArguments(TypedDict, total=False):
+    """What is asked of a model, by the names of `Case`; choices may be written as texts."""
+
+    backend: BackendName | str
+    target: Target | str
+    scenario: Scenario | str
+    evaluations: int
+    time_limit_seconds: float | None
+    memory_limit_bytes: int | None
+    sampler: Sampler | str
+    gradient_backend: GradientBackend | str | None
+    chains: int
+    timed_draws: int
+
+
+# --- results ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VerbResult:
+    """What a verb found out: printed as on the command line, as HTML in a notebook."""
+
+    def parts(self) -> Sequence[Part]:
+        """Return what is shown, in the renderer's parts."""
+        raise NotImplementedError
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return its numbers as a data frame."""
+        raise NotImplementedError
+
+    def plot(self) -> Figure:
+        """Return its figure; raises ValueError where there is nothing to draw."""
+        raise NotImplementedError
+
+    def to_markdown(self) -> str:
+        """Return it as GitHub's Markdown."""
+        return render(Result(parts=self.parts()), Form.MARKDOWN)
+
+    def __repr__(self) -> str:
+        width = shutil.get_terminal_size((LOG_WIDTH, 24)).columns
+        return render(Result(parts=self.parts()), Form.TERMINAL, width=width).strip("\n")
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self.parts())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MeasureResult(VerbResult):
+    """The samples of a case."""
+
+    records: tuple[Record, ...]
+
+    def parts(self) -> Sequence[Part]:
+        """Return each sample, and where there are several their medians."""
+        from firstgrad.show.records import records_parts
+
+        return tuple(records_parts(self.records))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a sample, as `firstgrad.Store.samples` has them."""
+        from firstgrad.columns import samples_table
+
+        return samples_table(self.records)
+
+    def plot(self) -> Figure:
+        """Return the phases up to the first gradient or draw, as a stacked bar."""
+        from firstgrad.show.bars import phases_picture
+        from firstgrad.show.style import for_notebook
+
+        return for_notebook(phases_picture(self.records))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProfileResult(VerbResult):
+    """One sample with instruments on, and where its time went."""
+
+    profile: Profile
+
+    def parts(self) -> Sequence[Part]:
+        """Return the record, then where its time and its memory went."""
+        from firstgrad.show.profiles import compared_parts
+
+        return tuple(compared_parts(None, self.profile))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a phase, pass, rewriter, compiled unit and imported package, with its seconds."""
+        import pandas as pd
+
+        seen, record = self.profile.attribution, self.profile.record
+        tables = {
+            "phase": record.phases,
+            "pass": record.rewrite_passes,
+            "rewriter": seen.rewriters,
+            "unit": seen.units,
+            "import": seen.imports,
+        }
+        lines = [
+            {"kind": kind, "name": str(getattr(row, "phase", ""))} | _cells(row) | {"kind": kind}
+            for kind, rows in tables.items()
+            for row in rows
+        ]
+        return pd.DataFrame(lines)
+
+    def plot(self) -> Figure:
+        """Return its phases, and the slowest passes and units."""
+        from firstgrad.show.bars import profile_picture
+        from firstgrad.show.style import for_notebook
+
+        return for_notebook(profile_picture(self.profile))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CompareResult(VerbResult):
+    """Two models, measured in turns: what takes more of the second."""
+
+    comparison: Comparison
+
+    def parts(self) -> Sequence[Part]:
+        """Return the ratios that are more than noise, and the verdicts."""
+        from firstgrad.show.comparison import comparison_parts
+
+        return tuple(comparison_parts(self.comparison, show_all=True))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a metric: medians, the ratio HEAD by BASE with its interval, the verdict."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {
+                    "metric": one.metric,
+                    "unit": str(one.unit),
+                    "base": one.base.median if one.base else None,
+                    "head": one.head.median if one.head else None,
+                    "ratio": one.ratio.value if one.ratio else None,
+                    "low": one.ratio.low if one.ratio else None,
+                    "high": one.ratio.high if one.ratio else None,
+                    "verdict": str(one.verdict),
+                }
+                for case in self.comparison.cases
+                for one in case.metrics
+            ]
+        )
+
+    def plot(self) -> Figure:
+        """Return the ratios with their intervals, a forest plot."""
+        from firstgrad.show.forest import DRAWN, forest_picture
+        from firstgrad.show.style import for_notebook
+
+        return for_notebook(forest_picture(self.comparison, DRAWN))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AdviseResult(VerbResult):
+    """What is advised, and from what."""
+
+    answer: AdviceAnswer
+
+    def parts(self) -> Sequence[Part]:
+        """Return the findings, the choice, and what to type."""
+        from firstgrad.show.advice import advice_result
+
+        return tuple(advice_result(self.answer).parts)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to type."""
+        return self.answer.lines
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a choice and scenario with its costs, the least first; then what is no choice, and why."""
+        import pandas as pd
+
+        advice = self.answer.advice
+        offers = [
+            {
+                "choice": offer.choice.name,
+                "scenario": str(offer.scenario),
+                "first_seconds": offer.option.first_gradient.value,
+                "each_seconds": offer.option.evaluation.value,
+                "total_seconds": offer.median_total,
+                "reason": "",
+            }
+            for one in advice.scenarios
+            for offer in one.offers
+        ]
+        left = [
+            {"choice": one.choice.name, "scenario": str(one.scenario), "reason": one.reason} for one in advice.left_out
+        ]
+        return pd.DataFrame([*offers, *left])
+
+    def plot(self) -> Figure:
+        """Return the total seconds of the choices over the number of evaluations."""
+        from firstgrad.show.style import for_notebook
+        from firstgrad.show.totals import advice_picture
+
+        return for_notebook(advice_picture(self.answer.advice))
+
+
+def _cells(row: Any) -> dict[str, Any]:
+    """Return a dataclass's fields that are texts or numbers."""
+    values = {entry.name: getattr(row, entry.name) for entry in fields(row)}
+    return {name: value for name, value in values.items() if value is None or isinstance(value, str | int | float)}
+
+
+# --- the verbs ----------------------------------------------------------------------------------------------------
+
+
+def measure(
+    model: Any,
+    *,
+    samples: int = 1,
+    label: str = "",
+    store: str | None = None,
+    progress: bool = True,
+    **options: Unpack[CaseArguments],
+) -> MeasureResult:
+    """Measure a model: time to first gradient (or draw) phase by phase, evaluation time, memory, verdict.
+
+    Parameters
+    ----------
+    model : pm.Model, Model, PoseSpec, Case or str
+        A live model, or what names one: ``"pose"``, ``"file.py:function"``, ``"script.py:variable"``.
+    samples : int
+        How many processes measure it, one after the other.
+    label : str
+        Your name for this run.
+    store : str, optional
+        File or URL of a store that keeps the records; not kept where left out.
+    progress : bool
+        Whether to show it while it runs.
+    **options
+        What is asked of the model: ``backend`` (``"numba"`` where left out), ``target``, ``scenario``, ``evaluations``
+        and the others of `Case`.
+    """
+    with _case(model, options) as case:
+        records: list[Record] = []
+        take_samples(case, records, samples=samples, label=label, keeper=_keeper(store), progress=progress)
+    return MeasureResult(tuple(records))
+
+
+def profile(
+    model: Any,
+    *,
+    label: str = "",
+    allocations: str | Path | None = None,
+    progress: bool = True,
+    **options: Unpack[CaseArguments],
+) -> ProfileResult:
+    """Profile a model: what each phase spends its time on.
+
+    Parameters
+    ----------
+    allocations : str or Path, optional
+        A folder for a flame graph of the memory, by memray, from a further run.
+    model, label, progress, **options
+        As for `measure`.
+    """
+    from firstgrad.profiling.make import profile_case
+
+    folder = None if allocations is None else Path(allocations)
+    with _case(model, options) as case, _display(f"profile, {case}", progress=progress) as display:
+        return ProfileResult(profile_case(case, label=label, on_event=display, allocations=folder))
+
+
+def compare(
+    base: Any,
+    head: Any,
+    *,
+    rounds: int = 10,
+    until_decided: bool = False,
+    time_budget: str | None = None,
+    store: str | None = None,
+    progress: bool = True,
+    **options: Unpack[CaseArguments],
+) -> CompareResult:
+    """Compare two models, measured now in turns, and say whether HEAD takes more than BASE.
+
+    Parameters
+    ----------
+    base, head : pm.Model, Model, PoseSpec, Case or str
+        The two sides.
+    rounds : int
+        A sample of each side; at most so many with `until_decided`, which ends as soon as every verdict is certain.
+    time_budget : str, optional
+        Begin no round that ends later, such as ``"10m"``.
+    store, progress, **options
+        As for `measure`; the options are of both sides.
+    """
+    from firstgrad.comparing.comparison import compare as compare_records
+    from firstgrad.comparing.judge import plan_looks
+    from firstgrad.comparing.measuring import compare_measured
+    from firstgrad.comparing.places import SidePlace, SideRequest
+
+    looks = (*(look for look in plan_looks() if look < rounds), rounds) if until_decided else (rounds,)
+    with ExitStack() as stack:
+        cases = stack.enter_context(_case(base, options)), stack.enter_context(_case(head, options))
+        one, other = (SideRequest(text=str(case.model).removeprefix(LIVE), place=SidePlace.HERE) for case in cases)
+        comparison = compare_measured(
+            (one, other),
+            cases,
+            judge=compare_records,
+            until_decided=until_decided,
+            label="",
+            store=store or _temporary_store(stack),
+            rounds=rounds,
+            looks=looks,
+            time_budget=None if time_budget is None else (time_budget, parse_seconds(time_budget)),
+            order_seed=0,
+            show=functools.partial(_show_sweep, progress=progress),
+            tell=lambda _: None,
+        )
+    return CompareResult(comparison)
+
+
+def advise(
+    model: Any,
+    *,
+    time_budget: str | None = "3m",
+    evaluations: int | None = None,
+    backends: Sequence[BackendName | str] = (),
+    samplers: Sequence[Sampler | str] = (),
+    store: str | None = None,
+    progress: bool = True,
+    **planned: Any,
+) -> AdviseResult:
+    """Say within a time budget what is wrong with a model, who draws first, who is done first, and what to type.
+
+    Parameters
+    ----------
+    time_budget : str, optional
+        For all of it; none: every way is measured to its end.
+    evaluations : int, optional
+        Plan so many evaluations of the gradient, and no draws.
+    backends, samplers : sequence of str
+        Only these; all that are installed where left out.
+    store : str, optional
+        File or URL of a store that has samples, and keeps new ones: the next advice needs no time.
+    **planned
+        Draws that are planned: ``draws``, ``tune``, ``chains``, ``cores``, ``leapfrog``.
+    model, progress
+        As for `measure`.
+    """
+    from firstgrad.advising.answer import AdvicePlan, make_answer
+    from firstgrad.advising.samples import installed_backends, installed_samplers, list_wanted, list_wanted_draws
+    from firstgrad.advising.workload import Workload
+    from firstgrad.measuring.environment import host_fingerprint
+    from firstgrad.show.display import show_race
+    from firstgrad.store import Keeper
+
+    seconds = None if time_budget is None else parse_seconds(time_budget)
+    limit = min(seconds or _TIME_LIMIT_SECONDS, _TIME_LIMIT_SECONDS)
+    compiled = [_choice("backend", BackendName, one) for one in backends] or installed_backends()
+    with ExitStack() as stack:
+        asked = stack.enter_context(asked_model(model))
+        if evaluations is None:
+            workload = Workload.of_sampling(here=host_fingerprint().cores, **planned)
+            drawing = [_choice("sampler", Sampler, one) for one in samplers] or installed_samplers()
+            ways = list_wanted_draws(
+                asked, compiled, drawing, workload=workload, timed=_TIMED_DRAWS, time_limit_seconds=limit
+            )
+        else:
+            workload = Workload(evaluations=evaluations)
+            ways = list_wanted(asked, compiled, target=Target.DLOGP, time_limit_seconds=limit)
+        if not ways:
+            raise SpecError("samplers, backends", "no such sampler takes such a backend")
+        keeper = stack.enter_context(Keeper(store or _temporary_store(stack)))
+        show = functools.partial(show_race, seconds) if progress else (lambda *_: nullcontext(lambda _: None))
+        plan = AdvicePlan(workload=workload, ways=ways, budget_seconds=seconds)
+        return AdviseResult(make_answer(plan, keeper, show=show))
+
+
+# --- what the verbs of the command line do, too -------------------------------------------------------------------
+
+
+def take_samples(
+    case: Case,
+    records: list[Record],
+    *,
+    samples: int,
+    label: str = "",
+    keeper: Keeper | None = None,
+    progress: bool = True,
+) -> None:
+    """Measure a case with live progress; each record is in the store before the next sample starts.
+
+    `records` takes them as they come: they are there, too, where this is interrupted, or one can't be stored.
+    """
+    from firstgrad.measuring import launch
+
+    check_reference(case.model.reference)
+    with keeper or nullcontext():
+        expected = _expect(case, keeper.store if keeper else None)
+        with _display(str(case), progress=progress, expected_seconds=expected) as display:
+            for record in launch.measure(case, samples=samples, label=label, on_event=display):
+                records.append(record)
+                if keeper is not None:
+                    keeper.keep(record)
+
+
+def _expect(case: Case, store: Store | None) -> list[float | None]:
+    """Expect so many seconds of each process that measures a case, from former samples in a store.
+
+    For ``warm`` the process that fills the cache comes first; None where no sample is known.
+    """
+    from firstgrad.sweep.plan import Durations
+
+    cold = replace(case, scenario=Scenario.COLD)
+    cases = [cold, case] if case.scenario is Scenario.WARM else [case]
+    if store is None:
+        return [None for _ in cases]
+    durations = Durations(sample for process in cases for sample in store.cells(question=process.question))
+    # A case of another kind is no promise: only samples of the very same question count.
+    return [durations.of_same(process) for process in cases]
+
+
+# --- what is asked ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def asked_model(given: Any) -> Iterator[Model]:
+    """Make a model of what somebody has; a live one can be measured while the block runs.
+
+    Raises SpecError where it is none, isn't there, or can't be sent to a worker.
+    """
+    if is_model(given):
+        with held(given, _find_name(given)) as model:
+            yield model
+        return
+    if isinstance(given, str):
+        given = make_model(given)
+    if not isinstance(given, Model | PoseSpec):
+        raise SpecError(
+            "model",
+            f"expected a pm.Model, or what names one ('file.py:function', firstgrad.Model), got a "
+            f"{type(given).__name__}{explain_wrapped(given)}",
+        )
+    model = as_model(given)
+    check_reference(model.reference)
+    yield model
+
+
+def _find_name(model: Any) -> str:
+    """Find what the caller calls a model: the first variable outside of firstgrad that holds it, else its own name."""
+    frame = sys._getframe()  # noqa: SLF001 - documented for such uses
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(("firstgrad", "contextlib")):
+        frame = frame.f_back
+    for scope in (frame.f_locals, frame.f_globals):
+        for name, value in scope.items():
+            if value is model and not name.startswith("_"):
+                return name
+    name = str(getattr(model, "name", ""))
+    return name if name.isidentifier() else "model"
+
+
+@contextmanager
+def _case(given: Any, options: CaseArguments) -> Iterator[Case]:
+    """Make a case of a model and options, which replace those of a case that is given."""
+    chosen: dict[str, Any] = dict(options)
+    for name, kind in _CHOICES.items():
+        if chosen.get(name) is not None:
+            chosen[name] = _choice(name, kind, chosen[name])
+    if unknown := chosen.keys() - {entry.name for entry in fields(Case)}:
+        raise SpecError(min(unknown), f"is no option. There are {', '.join(CaseArguments.__annotations__)}")
+    if isinstance(given, Case):
+        check_reference(given.model.reference)
+        yield replace(given, **chosen)
+        return
+    with asked_model(given) as model:
+        yield Case(model=model, **{"backend": _DEFAULT_BACKEND, **chosen})
+
+
+def _choice[Kind: StrEnum](name: str, kind: type[Kind], given: object) -> Kind:
+    try:
+        return kind(str(given))
+    except ValueError:
+        raise SpecError(name, f"expected one of {', '.join(kind)}, got {given!r}") from None
+
+
+def _temporary_store(stack: ExitStack) -> str:
+    """Return the place of a store that is gone after a block."""
+    return str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="firstgrad-store-"))) / "samples.sqlite")
+
+
+def _keeper(store: str | None) -> Keeper | None:
+    from firstgrad.store import Keeper
+
+    return None if store is None else Keeper(store)
+
+
+def _display(title: str, *, progress: bool, expected_seconds: Sequence[float | None] = ()) -> Any:
+    from firstgrad.show.display import show_progress
+
+    return show_progress(title, expected_seconds=expected_seconds) if progress else nullcontext(lambda _: None)
+
+
+def _show_sweep(plan: Any, durations: Any, opening: Any, *, progress: bool) -> Any:
+    from firstgrad.show.display import SweepState, show_sweep
+
+    return show_sweep(SweepState(plan, durations), opening) if progress else nullcontext(lambda _: None)
