@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,11 @@ from firstgrad.points import groups_of
 from firstgrad.record import GroupFiniteness, Mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from firstgrad.points import Group, Grouped
+    from firstgrad.points import Group, Grouped, Point
 
 # All are for float64; float32 rounds at 6e-8. Measured against PyMC 6.4, at start points and with noise of up
 # to 0.15 on every value, T=100 and K=5 without an HMM, T=40 and K=5 with one: log-densities differ by 6e-16
@@ -41,6 +42,19 @@ ABSOLUTE_SCALE = 1e-2
 A group of one value has no other to lean on, and near a mode its gradient is zero but for rounding. The
 terms are of order one (nats per unit), so 1e-10 is rounding and nothing else.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalDerivative:
+    """One operation of a graph with its derivative, apart from the graph it stands in."""
+
+    operation: str
+    line: str  # the user's
+    inputs: tuple[Group, ...]  # those by which it has a derivative
+    variables: tuple[tuple[str, ...], ...]  # of each of these, what it is computed from
+    point: Point  # what goes into it
+    gradient: NDArray[np.float64]  # of its results, weighed at random
+    value: Callable[[Point], float]  # of the same
 
 
 def compare_logp(expected: float, got: float, rtol: float = LOGP_RTOL) -> tuple[Mismatch, ...]:

@@ -20,7 +20,8 @@ class BackendName(StrEnum):
 
     ``c``, ``numba``, ``jax``: PyTensor's. ``jax_fast``: PyTensor's gradient under ``firstgrad.fast_mode()``.
     ``jax_direct``: ``firstgrad.fast_gradient()``, the log-density as one JAX function which JAX differentiates.
-    ``jax_quick``: the same with the least effort of XLA. ``fake`` compiles nothing and serves tests.
+    ``jax_quick``: the same with the least effort of XLA. ``interpreter``: PyTensor's graph in Python, node by node.
+    ``fake`` compiles nothing and serves tests.
     """
 
     C = "c"
@@ -29,6 +30,7 @@ class BackendName(StrEnum):
     JAX_FAST = "jax_fast"
     JAX_DIRECT = "jax_direct"
     JAX_QUICK = "jax_quick"
+    INTERPRETER = "interpreter"
     FAKE = "fake"
 
 

@@ -172,6 +172,59 @@ class GroupFiniteness:
     infinite: int
 
 
+class OriginKind(StrEnum):
+    """By what kind of operation a value that isn't finite is made."""
+
+    MASK = "mask"
+    POWER = "power"
+    LOG = "log"
+    ROOT = "root"
+    DIVISION = "division"
+    OVERFLOW = "overflow"
+    OUTSIDE = "outside"
+    DATA = "data"
+    EIGENVALUES = "eigenvalues"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where values that aren't finite are made: the first operation whose result isn't, though what goes into it is."""
+
+    places: tuple[str, ...]  # the first such value of each group or term that has it from there
+    values: int  # how many values these are
+    is_gradient: bool  # whether they are of the gradient, and not of the log-density
+    kind: OriginKind
+    fact: str  # what happens there: a sentence without its full stop
+    at: tuple[int, ...] = ()  # the element of that operation's result
+    line: str = ""  # the user's: file, number and text; '' where it isn't known
+    variables: tuple[str, ...] = ()  # from which it is computed
+    instead: str = ""  # what to write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongDerivative:
+    """An operation whose derivative differs from finite differences of the operation itself."""
+
+    operation: str
+    input: str  # by which
+    variables: tuple[str, ...]  # that this input is computed from
+    expected: float | None = None  # by finite differences; none where there are none
+    got: float | None = None
+    line: str = ""  # the user's
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSlope:
+    """The same as `Slope` along a direction within one group."""
+
+    group: str
+    expected: float
+    got: float
+    allowed: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slope:
     """A gradient's slope along one random direction against finite differences of the log-density."""
@@ -180,6 +233,8 @@ class Slope:
     got: float | None = None  # by the gradient
     allowed: float = 0.0  # difference that the finite differences' own error explains
     skipped: str = ""  # why nothing could be compared; '' where it was
+    groups: tuple[GroupSlope, ...] = field(default=(), metadata=LATER)  # where it differs: the groups that do
+    derivatives: tuple[WrongDerivative, ...] = field(default=(), metadata=LATER)  # and the operations
 
     @property
     def differs(self) -> bool:
@@ -219,6 +274,22 @@ class FirstDraw:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherWay:
+    """What another backend said of the same gradient."""
+
+    backend: str
+    failure: str = ""  # why it couldn't; '' where it could
+    not_finite: tuple[str, ...] = ()  # groups with values that are NaN or infinite
+    origins: tuple[Origin, ...] = ()  # and where these are made
+    slope: Slope | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it gave a gradient with which nothing is wrong, as far as was looked at."""
+        return not self.failure and not self.not_finite and not (self.slope is not None and self.slope.differs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What the results are worth."""
 
@@ -232,6 +303,12 @@ class Check:
     held: tuple[str, ...] = ()  # discrete variables, which have no gradient and stay at their start values
     slope: Slope | None = None  # of a user's own model, for which there is no oracle
     draws: DrawCheck | None = field(default=None, metadata=LATER)  # of a first draw
+    origins: tuple[Origin, ...] = field(default=(), metadata=LATER)  # where values that aren't finite are made
+    rewriting_seconds: float = field(default=0.0, metadata=LATER)
+    """To stabilise the graph that the log-density's terms are evaluated by, without a compiler."""
+    random_operations: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Which draw anew in each call, as a mini-batch does: no two answers are alike, so none were compared."""
+    others: tuple[OtherWay, ...] = field(default=(), metadata=LATER)  # other backends, where `check` chose itself
 
     @property
     def n_not_finite(self) -> int:

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from firstgrad.agreement import LocalDerivative
     from firstgrad.case import BackendName, Case, Sampler, Target
     from firstgrad.model import Model
     from firstgrad.observe.disk_cache import CacheEntry
     from firstgrad.points import Group, Point
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.spec import PoseSpec
-    from firstgrad.record import DrawCheck, Pace, RewritePass
+    from firstgrad.record import DrawCheck, Origin, Pace, RewritePass, WrongDerivative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class BackendFacts:
     platform_variable: str = ""
     """The one of them that names the platform it runs on; '' where that is always the processor."""
     keeps: str = ""  # what a user's own warm cache needs
+    has_cache: bool = True  # whether a compile writes to one
 
     @property
     def is_real(self) -> bool:
@@ -107,6 +109,27 @@ class Compiled:
     unavailable: tuple[str, ...] = ()  # what this release doesn't tell, each with the reason
 
 
+class Explainer(Protocol):
+    """What can be told of a model's log-density without the compiled function."""
+
+    @property
+    def random_operations(self) -> tuple[str, ...]:
+        """Operations that draw anew in each call."""
+
+    @property
+    def rewriting_seconds(self) -> float:
+        """What it took to stabilise the terms' graph."""
+
+    def origins(self, point: Point, bad: Mapping[str, NDArray[np.bool_]]) -> tuple[Origin, ...]:
+        """Find where values that aren't finite are made; `bad` says which of the gradient's, by value name."""
+
+    def derivatives(self, point: Point, names: Sequence[str]) -> Iterator[LocalDerivative]:
+        """Yield the operations that some variables go through."""
+
+    def nearly_equal(self, point: Point) -> WrongDerivative | None:
+        """Find an eigendecomposition whose derivative can't be right."""
+
+
 class Backend(Protocol):
     """The stages of one measurement, in the order in which they are called."""
 
@@ -162,6 +185,9 @@ class Backend(Protocol):
 
         Its terms go by the name of the variable or potential; `firstgrad.points.add_terms` adds them up.
         """
+
+    def explainer(self, built: BuiltModel, rebuild: Callable[[], BuiltModel]) -> Explainer | None:
+        """Make what can say where a NaN is made and which derivative is wrong; none where there is no graph."""
 
     def compiled_units(self) -> int:
         """How many C modules or jitted functions this process has compiled so far."""

@@ -141,6 +141,9 @@ class FakeBackend:
         spec, data = built.model
         return lambda point: {"logp": float(logp(spec, data, point))}
 
+    def explainer(self, built: BuiltModel, rebuild: Callable[[], BuiltModel]) -> None:
+        """Have no graph."""
+
     def compiled_units(self) -> int:
         """Count the file once written."""
         return self._units

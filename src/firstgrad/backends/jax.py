@@ -154,8 +154,9 @@ class JaxDirectBackend(JaxBackend):
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Rewrite the log-density, trace and compile its value and gradient."""
-        from firstgrad.fast.gradient import make_fast_gradient, with_parameter_checks
+        from firstgrad.fast.gradient import make_fast_gradient
         from firstgrad.fast.xla import Effort
+        from firstgrad.linting.values import with_parameter_checks
 
         self._has_compiled = True
         mode = with_parameter_checks(self.marked.with_hooks(hooks), built.model)
@@ -200,7 +201,11 @@ class JaxQuickBackend(JaxDirectBackend):
 
 def _explain(error: Exception, built: BuiltModel) -> NoReturn:
     """Say what to do where PyTensor has no JAX for an operation, or JAX must know what depends on values."""
+    from firstgrad.linting.refusals import explain_refusal
+
     if isinstance(error, NotImplementedError):
+        if built.is_own and (reason := explain_refusal(error, built.model)):
+            raise ModelError(reason) from error
         way_out = (
             "register one with pytensor.link.jax.dispatch.jax_funcify"
             if built.is_own

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from firstgrad.backends.base import BackendFacts, Hooks
     from firstgrad.case import Case
+    from firstgrad.linting.derivatives import GraphExplainer
+    from firstgrad.linting.values import Density
     from firstgrad.model import Model
     from firstgrad.points import Group, Point
     from firstgrad.record import DrawCheck, Pace
@@ -39,6 +41,7 @@ class PyTensorBackend:
         self._told = 0
         self._for_start_points = 0
         self._start: tuple[Any, Point] | None = None
+        self._evaluated: Density | None = None
         self._tell: Callable[[int], None] = lambda _: None
 
     def mode(self) -> Any:
@@ -262,24 +265,21 @@ class PyTensorBackend:
         return time_draws(self, built, case, sampler)
 
     def logp_terms(self, built: BuiltModel) -> Callable[[Point], dict[str, float]]:
-        """Make the log-density's terms callable in PyTensor's Python interpreter: no compiler takes part."""
-        import pytensor
-        from pytensor.compile.mode import Mode
+        """Make the log-density's terms callable in Python, stabilised as the compiled function is."""
+        return self._density(built)
 
-        model, interpreter = built.model, Mode("py", None)
-        names = [var.name for var in (*model.basic_RVs, *model.potentials)]
-        # No rewrites: constant folding would start the C compiler even in this mode. An inner graph (of an einsum or
-        # a Scan) is compiled in its first call, in the default mode of that moment, so the call is within as well.
-        # Term by term: an addition of more than 32 groups has more operands than NumPy takes.
-        with pytensor.config.change_flags(cxx="", mode=interpreter):
-            terms = [term.sum() for term in model.logp(sum=False)]
-            function = model.compile_fn(terms, inputs=model.value_vars, mode=interpreter, on_unused_input="ignore")
+    def explainer(self, built: BuiltModel, rebuild: Callable[[], BuiltModel]) -> GraphExplainer:
+        """Look at the graph, node by node."""
+        from firstgrad.linting.derivatives import GraphExplainer
 
-        def values(point: Point) -> dict[str, float]:
-            with pytensor.config.change_flags(cxx="", mode=interpreter):
-                return {name: float(term) for name, term in zip(names, function(point), strict=True)}
+        return GraphExplainer(self._density(built), lambda: rebuild().model)
 
-        return values
+    def _density(self, built: BuiltModel) -> Density:
+        from firstgrad.linting.values import Density
+
+        if self._evaluated is None or self._evaluated.model is not built.model:
+            self._evaluated = Density(built.model)
+        return self._evaluated
 
 
 def _profile_stats() -> tuple[Any, tuple[str, ...]]:

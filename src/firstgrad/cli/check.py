@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from firstgrad.case import BackendName, Scenario, Target
+from firstgrad.case import BackendName  # noqa: TC001 - Typer reads it
 from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, declare, spread
 
 if TYPE_CHECKING:
+    from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
 
@@ -19,7 +20,8 @@ Examples:
   firstgrad check pose --missing naive
       names the groups whose gradient is NaN
   firstgrad check mymodel.py:build
-      your own model: every group and term for NaN and infinity, the gradient against finite differences
+      your own model: every group and term for NaN and infinity and where it is made, the gradient against finite
+      differences and against JAX's own derivative
 
 \b
 Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be compiled; 4 broke off.
@@ -29,8 +31,10 @@ Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be com
 @spread
 def check(
     model: ModelOptions,
-    backend: Annotated[BackendName, declare("--backend", "JAX compiles a single gradient fastest.")] = BackendName.JAX,
-    time_limit: Annotated[float, declare("--time-limit", "Seconds.")] = 3600.0,
+    backend: Annotated[
+        BackendName | None, declare("--backend", "What compiles it [the first that works, jax before all].")
+    ] = None,
+    time_limit: Annotated[float, declare("--time-limit", "Seconds, of each backend that is tried.")] = 3600.0,
     *,
     output: OutputOptions,
 ) -> None:
@@ -39,17 +43,15 @@ def check(
     Unlike a loop with isinstance(g, np.ndarray), it looks at the one flat vector that PyMC returns.
     """
     from firstgrad.cli.measure import measure_and_store
+    from firstgrad.measuring.ways import check_gradient_of
 
     output.refuse_both()
-    options = MeasureOptions(
-        backend=backend,
-        target=Target.LOGP_DLOGP,
-        scenario=Scenario.COLD,
-        evaluations=0,
-        time_limit=time_limit,
-        store="none",
-    )
-    (record,) = measure_and_store(options.to_case(model.to_model()), options)
+
+    def measure(case: Case) -> Record:
+        (record,) = measure_and_store(case, MeasureOptions(store="none"))
+        return record
+
+    record = check_gradient_of(model.to_model(), measure, backend=backend, time_limit_seconds=time_limit)
     finish(make_result(record), output)
 
 

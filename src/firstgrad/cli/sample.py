@@ -117,6 +117,8 @@ def _parts(run: SamplingRun) -> Iterator[Part]:
     yield Facts(tuple(_facts(run)))
     if run.start is not None:
         yield from not_finite_parts(run.start.finiteness)
+        if run.start.n_not_finite:
+            yield Text("`firstgrad check` says where these are made, and in which line.")
     if run.stuck_chains:
         chains = f"{run.stuck_chains} of {format_count(plan.chains, 'chain')}"
         yield Text(f"{chains} never moved: every draw is the same place", Style.BAD)

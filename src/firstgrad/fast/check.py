@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from firstgrad.linting.values import Density
 
-    from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
     from firstgrad.fast.gradient import FastGradient
 
@@ -53,7 +53,7 @@ def check_gradient(
         Of those.
     """
     point = initial_point if initial_point is not None else gradient.model.initial_point()
-    reference = _reference(gradient.model)
+    reference = Density(gradient.model).gradient
     held = {name: np.asarray(point[name]) for name in gradient.get_extra_values()}
     rng = np.random.default_rng(seed)
     start = gradient.flatten(point)
@@ -81,27 +81,3 @@ def check_gradient(
 def _larger(one: float, other: float) -> float:
     """Take the larger; NaN is the largest."""
     return float(np.maximum(one, other))
-
-
-def _reference(model: Any) -> Callable[[Mapping[str, Any]], tuple[float, NDArray[np.float64]]]:
-    import pytensor
-    import pytensor.tensor as pt
-    from pytensor.compile.mode import Mode
-
-    interpreter = Mode("py", "fast_compile")
-    # As everywhere in firstgrad where nothing shall be compiled: constant folding would start the C compiler.
-    with pytensor.config.change_flags(cxx="", mode=interpreter):
-        terms = [term.sum() for term in model.logp(sum=False)]
-        parts = pytensor.grad(model.logp(), model.continuous_value_vars, disconnected_inputs="ignore")
-        flat = pt.join(0, *[pt.as_tensor_variable(part).ravel() for part in parts])
-        function = model.compile_fn(
-            [*terms, flat], inputs=model.value_vars, mode=interpreter, on_unused_input="ignore", point_fn=True
-        )
-
-    def values(point: Mapping[str, Any]) -> tuple[float, NDArray[np.float64]]:
-        with pytensor.config.change_flags(cxx="", mode=interpreter):
-            *values, flat = function(point)
-        # Term by term: an addition of more than 32 groups has more operands than NumPy takes.
-        return float(sum(values)), np.asarray(flat, dtype=np.float64)
-
-    return values

@@ -15,6 +15,8 @@ import numpy as np
 from firstgrad.errors import ModelError
 from firstgrad.fast.batching import batch
 from firstgrad.fast.xla import Effort, compile_lowered, require_jax, write_function
+from firstgrad.linting.refusals import explain_refusal
+from firstgrad.linting.values import random_operations, with_parameter_checks
 from firstgrad.observe import probes
 
 if TYPE_CHECKING:
@@ -78,19 +80,12 @@ def fast_gradient(
         gradient = make_fast_gradient(model, model.logp(), point, effort, mode.optimizer.rewrite, with_logp=with_logp)
     except NotImplementedError as error:
         raise ModelError(
-            f"this PyTensor has no JAX for a part of the model: {error}. Take another mode (model.compile_dlogp()), or "
-            "register one with pytensor.link.jax.dispatch.jax_funcify"
+            explain_refusal(error, model)
+            or f"this PyTensor has no JAX for a part of the model: {error}. Take another mode (model.compile_dlogp()), "
+            "or register one with pytensor.link.jax.dispatch.jax_funcify"
         ) from error
     _require_finite(gradient, point, with_logp=with_logp)
     return gradient
-
-
-def with_parameter_checks(mode: Any, model: Any) -> Any:
-    """Have a mode treat the checks of parameters as PyMC's compile does: invalid ones give a log-density of -inf."""
-    import pymc  # noqa: F401 - registers these rewrites
-
-    is_checked = getattr(model, "check_bounds", True)
-    return mode.including("local_check_parameter_to_ninf_switch" if is_checked else "local_remove_check_parameter")
 
 
 def make_fast_gradient(
@@ -377,6 +372,11 @@ def _open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> tuple[
     above = _ancestors([logp])
     for variable in above:
         _refuse_own_gradient(variable)
+    if drawn := random_operations([logp]):
+        raise ModelError(
+            f"the log-density draws anew in each call ({', '.join(drawn)}), which JAX's own function can't. Take "
+            "another backend (jax, numba)"
+        )
     shared = {variable: pt.constant(variable.get_value()) for variable in above if isinstance(variable, SharedVariable)}
     if shared:
         (logp,) = clone_replace([logp], replace=shared)

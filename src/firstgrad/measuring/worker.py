@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from firstgrad.backends.base import Answer, Backend
+    from firstgrad.backends.base import Answer, Backend, BuiltModel
     from firstgrad.measuring.events import WorkerEvent
     from firstgrad.points import Point
 
@@ -126,6 +126,8 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     with _watched_window(task, tracer):
         first = window(timer)
     caches = watch.end(case.scenario)
+    if not backend.facts.has_cache:
+        caches = replace(caches, contradiction=None)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
@@ -135,7 +137,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         record = _tell_draw(base, backend, first, timer)
         caches = replace(caches, never_kept=find_never_kept(first.compiles))
     else:
-        record = _tell_gradient(base, backend, first, timer)
+        record = _tell_gradient(base, backend, first, timer, build)
     record = replace(
         record,
         model_note=first.built.note,
@@ -170,7 +172,9 @@ def _tell_draw(base: Record, backend: Backend, window: DrawWindow, timer: PhaseT
     )
 
 
-def _tell_gradient(base: Record, backend: Backend, first: FirstGradient, timer: PhaseTimer) -> Record:
+def _tell_gradient(
+    base: Record, backend: Backend, first: FirstGradient, timer: PhaseTimer, build: Callable[[], BuiltModel]
+) -> Record:
     """Add to a record what a first gradient gave, its evaluation time and its check."""
     case, compiled, near = base.case, first.compiled, nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
@@ -186,7 +190,8 @@ def _tell_gradient(base: Record, backend: Backend, first: FirstGradient, timer: 
     def logp_terms(point: Point) -> dict[str, float]:
         return make_terms()(point)
 
-    check = check_answers(first.built, groups, answers, logp_terms)
+    explain = functools.cache(lambda: backend.explainer(first.built, build))
+    check = check_answers(first.built, groups, answers, logp_terms, explain)
     return replace(
         base,
         status=Status.MISMATCH if check.verdict is Verdict.DISAGREES else Status.OK,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+from firstgrad.case import BackendName
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
 from firstgrad.phase import Phase
-from firstgrad.record import Status, Verdict
+from firstgrad.record import OtherWay, Status, Verdict
 from firstgrad.show.result import (
     BLANK,
     Facts,
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from firstgrad.case import Scenario
-    from firstgrad.record import CacheUse, Environment, Failure, FirstDraw, GroupFiniteness, Record, Slope
+    from firstgrad.record import (
+        CacheUse,
+        Environment,
+        Failure,
+        FirstDraw,
+        GroupFiniteness,
+        Origin,
+        Record,
+        Slope,
+        WrongDerivative,
+    )
     from firstgrad.show.result import Part
 
 _PASSES_SHOWN = 3
@@ -106,15 +117,24 @@ def _what(record: Record) -> str:
 
 
 def check_parts(record: Record) -> Iterator[Part]:
-    """Yield the verdict and the groups that are not finite."""
+    """Yield the verdict, the groups that are not finite and why, and what other ways say."""
+    check = record.check
     yield from _title_parts(record)
-    yield Text(f"log-density at the start point: {record.check.logp!r}")
+    failed = [other for other in check.others if other.failure]
+    if failed:
+        reasons = "\n".join(f"  {other.backend}: {other.failure}" for other in failed)
+        yield Text(f"checked with {record.case.backend}, since others cannot:\n{reasons}")
+    seconds = check.rewriting_seconds
+    added = f" (its terms evaluated without a compiler; to rewrite them took {format_seconds(seconds)})" * bool(seconds)
+    yield Text(f"log-density at the start point: {check.logp!r}{added}")
     yield Text(verdict_text(record))
-    yield from not_finite_parts(record.check.finiteness)
+    yield from not_finite_parts(check.finiteness)
+    yield from (Text(_origin_text(origin)) for origin in check.origins)
+    yield from (Text(_other_text(other, record)) for other in check.others if not other.failure)
 
 
 def not_finite_parts(finiteness: Sequence[GroupFiniteness]) -> Iterator[Part]:
-    """Yield the groups of a gradient that are not finite, and a frequent cause; nothing where all are."""
+    """Yield the groups of a gradient that are not finite; nothing where all are."""
     bad = [group for group in finiteness if group.nan + group.infinite]
     if not bad:
         return
@@ -126,10 +146,75 @@ def not_finite_parts(finiteness: Sequence[GroupFiniteness]) -> Iterator[Part]:
     rows.append(TableRow((f"{len(bad)} of {len(finiteness)} groups", *totals), Style.BOLD))
     columns = (*left("group"), *right("values", "NaN", "infinite"))
     yield Table(title="gradient values that are not finite", columns=columns, rows=rows)
-    yield Text(
-        "A frequent cause: where(mask, f(nan), 0) has a finite value and a NaN gradient, since 0 x NaN is NaN. "
-        "Replace missing data by a finite stand-in before the arithmetic, and mask afterwards."
+
+
+def _origin_text(origin: Origin) -> str:
+    """Say where values that aren't finite are made, in which line, and what to write instead."""
+    lines = [f"{_where(origin)} made here: {origin.fact}"]
+    if origin.line:
+        lines.append(f"  {origin.line}")
+    if origin.variables:
+        at = f", element {list(origin.at)}" if origin.at else ""
+        lines.append(f"  computed from {_listed(origin.variables)}{at}")
+    if origin.instead:
+        lines.append(f"  instead: {origin.instead}")
+    return "\n".join(lines)
+
+
+def _where(origin: Origin) -> str:
+    places, others = _listed(origin.places), origin.values - len(origin.places)
+    more = f" and {format_count(others, 'more value')}" if others > 0 else ""
+    are = "is" if origin.values == 1 else "are"
+    return f"{'gradient by ' if origin.is_gradient else 'log-density of '}{places}{more} {are}"
+
+
+def _derivative_text(derivative: WrongDerivative) -> str:
+    variables = f" (computed from {_listed(derivative.variables)})" if derivative.variables else ""
+    if derivative.expected is None or derivative.got is None:
+        text = f"the derivative of {derivative.operation} can't be right at {derivative.input}{variables}"
+    else:
+        text = (
+            f"the derivative of {derivative.operation} by its {derivative.input}{variables} is wrong: along a random "
+            f"direction {derivative.got:.6g}, by finite differences {derivative.expected:.6g}"
+        )
+    return "".join((text, f"\n    {derivative.line}" * bool(derivative.line), _instead(derivative.instead)))
+
+
+def _instead(instead: str) -> str:
+    return f"\n    instead: {instead}" if instead else ""
+
+
+_OWN_DERIVATIVE = "JAX's own derivative (jax_direct; numpyro, blackjax, and nutpie with gradient_backend='jax')"
+
+
+def _other_text(other: OtherWay, record: Record) -> str:
+    """Say what another way to the gradient says, and which one is right."""
+    taken = OtherWay(
+        backend=record.case.backend,
+        not_finite=tuple(group.group for group in record.check.finiteness if group.nan + group.infinite),
+        slope=record.check.slope,
     )
+    own = BackendName.JAX_DIRECT
+    names = {
+        way.backend: _OWN_DERIVATIVE if way.backend == own else f"PyTensor's gradient ({way.backend})"
+        for way in (taken, other)
+    }
+    name = names[other.backend]
+    if other.not_finite:
+        text = f"{name} is NOT FINITE in {_listed(other.not_finite)}"
+    elif other.slope is None or other.slope.skipped:
+        text = f"{name} is finite"
+    else:
+        text = f"{name} {'DIFFERS from' if other.slope.differs else 'agrees with'} finite differences"
+        text += f" (slope {other.slope.got:.9g})" if other.slope.differs else ""
+    right = [way for way in (taken, other) if way.is_right]
+    if len(right) == 1:
+        text += f"; {names[right[0].backend]} is right: take that"
+        # What is said of the way that was taken stands above already.
+        text += "".join(f"\n{_origin_text(origin)}" for origin in other.origins)
+    elif not right:
+        text += "; neither can be trusted here"
+    return text
 
 
 def verdict_text(record: Record) -> str:
@@ -162,6 +247,10 @@ def verdict_text(record: Record) -> str:
         lines.append(f"  terms of the log-density that are not finite: {_listed(check.logp_not_finite)}")
     if check.slope is not None:
         lines.append(f"  {_slope_text(check.slope)}")
+        lines += [
+            f"  in {one.group}: {one.got:.9g}, by finite differences {one.expected:.9g}" for one in check.slope.groups
+        ]
+        lines += [f"  {_derivative_text(derivative)}" for derivative in check.slope.derivatives]
     if check.held:
         lines.append(f"  discrete, held at their start values: {_listed(check.held)}")
     return "\n".join(lines)
