@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import itertools
 import json
+import math
 import sys
 import time
 import tomllib
@@ -92,12 +93,16 @@ def look(entry: Entry) -> dict[str, Any]:
         }
         for finding in report.findings
     ]
+    try:
+        logp: float | str = round(log_density(model), 6)
+    except Exception as error:  # noqa: BLE001 - told in the table, as whatever a model raises
+        logp = type(error).__name__
     return {
         "model": entry.name,
         "nodes": report.nodes,
         "build_seconds": round(built - began, 2),
         "lint_seconds": round(report.seconds, 2),
-        "logp": round(log_density(model), 6),
+        "logp": logp if isinstance(logp, str) or math.isfinite(logp) else str(logp),
         "skipped": [f"{one.rule}: {one.reason}" for one in report.skipped],
         "findings": findings,
     }
@@ -120,8 +125,8 @@ def log_density(model: Any) -> float:
 def read_verdicts() -> tuple[dict[tuple[str, str, str], dict[str, Any]], list[dict[str, Any]]]:
     """Read what was judged by hand: of each finding, and what is missed."""
     document = tomllib.loads(VERDICTS.read_text())
-    judged = {(one["model"], one["finding"], one.get("line", "")): one for one in document.get("verdict", [])}
-    return judged, document.get("missed", [])
+    judged = {(one["model"], one["finding"], one.get("line", "")): one for one in document["verdicts"]}
+    return judged, document["missed"]
 
 
 def judge(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]]:
@@ -185,7 +190,7 @@ def main() -> None:
 
 
 def _tell(row: dict[str, Any]) -> None:
-    print(f"{row['model']}: {row['nodes']} nodes, {row['lint_seconds']} s, logp {row['logp']:.4g}", flush=True)
+    print(f"{row['model']}: {row['nodes']} nodes, {row['lint_seconds']} s, logp {row['logp']}", flush=True)
     for finding, _ in itertools.groupby(row["findings"]):
         print(f"    {finding['name']} [{finding['number']}: {finding['line']}] {finding['fact']}", flush=True)
     for reason in row["skipped"]:
