@@ -98,6 +98,12 @@ def test_of_choices_that_are_nearly_as_good_one_is_typed_for_both():
     assert typed([*cold, *warm]) == ['pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="jax")']
 
 
+def test_who_leads_with_filled_caches_since_the_best_was_not_measured_so_is_not_typed():
+    cold = planted_draws({("nutpie", "jax"): (4.0, 0.01), ("pymc", "c"): (90.0, 0.01)}, scenarios=(Scenario.COLD,))
+    warm = planted_draws({("pymc", "c"): (30.0, 0.01)}, scenarios=(Scenario.WARM,))
+    assert typed([*cold, *warm]) == ['pm.sample(chains=2, cores=2, nuts_sampler="nutpie", backend="jax")']
+
+
 @pytest.mark.parametrize(
     ("choice", "words"),
     [

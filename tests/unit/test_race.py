@@ -9,18 +9,20 @@ import pytest
 
 from builders import make_environment, phase
 from firstgrad.advising.advice import OfferedChoice, Trouble
-from firstgrad.advising.answer import AdvicePlan, conclude, make_answer
+from firstgrad.advising.answer import AdvicePlan, conclude, look_at_graph, make_answer
 from firstgrad.advising.race import Race, run_race
 from firstgrad.advising.samples import AdviceSamples, list_wanted, list_wanted_draws
 from firstgrad.advising.workload import Workload
 from firstgrad.case import BackendName, Sampler, Scenario, Target
+from firstgrad.linting import launch
+from firstgrad.linting.finding import Finding, FindingName, Harm, LintReport
 from firstgrad.measuring.environment import describe_environment
 from firstgrad.measuring.events import MemoryNow, PhaseBegan, Started
 from firstgrad.measuring.launch import STOPPED
 from firstgrad.measuring.session import SampleStopped
 from firstgrad.phase import Phase
 from firstgrad.record import Failure, Status
-from firstgrad.show.advice import advice_parts, guess_sentences, left_out_sentences
+from firstgrad.show.advice import advice_document, advice_parts, guess_sentences, left_out_sentences, lint_parts
 from firstgrad.show.result import Form, Result, render
 from firstgrad.sources import read_source
 from firstgrad.store import Keeper
@@ -282,12 +284,26 @@ def test_an_answer_keeps_its_budget_and_the_next_one_begins_with_what_is_known(t
     ways = list_wanted(replace(MODEL, reference=reference), ALL[:3], target=Target.DLOGP, time_limit_seconds=3600.0)
     plan = AdvicePlan(workload=Workload(evaluations=1000), ways=ways, samples=1, budget_seconds=40.0)
 
+    finding = Finding(
+        name=FindingName.SAME_SUBGRAPH, harm=Harm.COMPILE, fact="one line stands 100 times in the graph", instead="f(z)"
+    )
+    looks = []
+
+    def look(plan):
+        looks.append(plan.budget_seconds)
+        return LintReport(model="some", findings=(finding,)) if plan.budget_seconds else None
+
     def ask(plan):
         environment = replace(describe_environment(), source_digest=read_source(reference).digest)
         executor = Planted(COSTS, environment=environment)
         with Keeper(str(tmp_path / "results.sqlite")) as keeper:
             return executor, make_answer(
-                plan, keeper, show=lambda *_: nullcontext(lambda _: None), executor=executor, clock=executor.clock
+                plan,
+                keeper,
+                show=lambda *_: nullcontext(lambda _: None),
+                look=look,
+                executor=executor,
+                clock=executor.clock,
             )
 
     nothing, empty = ask(replace(plan, budget_seconds=0.0))
@@ -298,6 +314,36 @@ def test_an_answer_keeps_its_budget_and_the_next_one_begins_with_what_is_known(t
     executor, first = ask(plan)
     assert executor.clock() - 100.0 <= 40.0 + 2 * STEP_SECONDS
     assert first.advice.leader.choice.name == "jax"
+    lines = render(Result(parts=list(advice_parts(first))), Form.TERMINAL).splitlines()
+    assert lines[0].startswith("same-subgraph (time to compile): one line stands 100 times in the graph")
+    assert lines[-1] == 'gradient = model.compile_dlogp(mode="JAX")'
+    assert advice_document(first)["lint"]["findings"] == (finding,)
     _, again = ask(replace(plan, budget_seconds=0.0))
     assert again.advice.leader.total.value == pytest.approx(11.0)
     assert {one.trouble for one in again.advice.left_out if one.scenario is Scenario.COLD} == {Trouble.STOPPED}
+
+
+def test_lint_takes_a_part_of_the_budget_and_none_where_nothing_real_is_asked_for(monkeypatch):
+    limits = []
+    monkeypatch.setattr(launch, "lint", lambda _, *, time_limit_seconds, **_more: limits.append(time_limit_seconds))
+    plan = AdvicePlan(
+        workload=Workload(evaluations=1),
+        ways=list_wanted(MODEL, ALL, target=Target.DLOGP, time_limit_seconds=1.0),
+        budget_seconds=60.0,
+    )
+    fake = list_wanted(MODEL, (BackendName.FAKE,), target=Target.DLOGP, time_limit_seconds=1.0)
+    for asked in (
+        plan,
+        replace(plan, budget_seconds=None),
+        replace(plan, budget_seconds=0.0),
+        replace(plan, ways=fake),
+    ):
+        look_at_graph(asked)
+    assert limits == [30.0, 60.0]
+
+
+def test_that_lint_could_not_look_is_said():
+    report = LintReport(model="some", failure=Failure(kind="ModelError", message="no data"))
+    assert render(Result(parts=list(lint_parts(report))), Form.TERMINAL).startswith(
+        "lint could not look at the graph: ModelError: no data"
+    )

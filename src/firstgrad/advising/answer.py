@@ -5,15 +5,17 @@ The verb and `firstgrad.advise` both call `make_answer`; `conclude` makes the sa
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from firstgrad.advising.advice import Trouble, find_offers, has_pace, make_advice
+from firstgrad.advising.advice import Trouble, find_offers, has_pace, make_advice, question_of
 from firstgrad.advising.caches import find_lost_caches, look_around
 from firstgrad.advising.race import Race, prior_seconds, run_race
 from firstgrad.advising.samples import from_store, with_frozen
 from firstgrad.advising.workload import Counted
+from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
 from firstgrad.units import format_count, format_seconds
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from firstgrad.advising.samples import AdviceSamples
     from firstgrad.advising.workload import Workload
     from firstgrad.case import Case, Target
+    from firstgrad.linting.finding import LintReport
     from firstgrad.model import Model
     from firstgrad.store import Keeper
     from firstgrad.sweep.plan import Durations
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     type Display = Callable[[Sequence[Case], Durations], AbstractContextManager[Callable[[SweepEvent], None]]]
 
 BUDGET_SECONDS = 180.0
+LINT_SECONDS, LINT_SHARE = 60.0, 0.5
+"""As long as lint may take: the import of PyMC and the model's own making are most of it."""
 LABEL = "advise"
 _AS_GOOD = 1.1
 
@@ -62,6 +67,7 @@ class AdviceAnswer:
     samples: AdviceSamples
     advice: Advice
     lost_caches: LostCaches | None
+    lint: LintReport | None = None  # what the graph shows; none where there was no time to look
 
     @property
     def workload(self) -> Workload:
@@ -95,17 +101,22 @@ class AdviceAnswer:
     def best(self) -> dict[Scenario, OfferedChoice]:
         """The choice to take in each state of the caches; of what is only guessed, with empty ones.
 
-        One for all of them where it is as good as each's leader.
+        One for all of them where it is as good as each's leader. One that wasn't measured with filled caches takes no
+        longer with them than with empty ones.
         """
-        if scenarios := self.advice.scenarios:
-            totals = [{offer.choice: offer.median_total for offer in one.offers} for one in scenarios]
-            near = [{choice for choice in held if held[choice] <= _AS_GOOD * min(held.values())} for held in totals]
-            alike = set.intersection(*near)
-            if alike:
-                chosen = min(alike, key=lambda choice: (sum(held[choice] for held in totals), choice))
-                return dict.fromkeys((one.scenario for one in scenarios), chosen)
-            return {one.scenario: one.leader.choice for one in scenarios}
-        return {Scenario.COLD: self.guesses[0].choice} if self.guesses else {}
+        scenarios, held = self.advice.scenarios, dict[OfferedChoice, float]()
+        if not scenarios:
+            return {Scenario.COLD: self.guesses[0].choice} if self.guesses else {}
+        totals = {}
+        for one in scenarios:
+            held = totals[one.scenario] = held | {offer.choice: offer.median_total for offer in one.offers}
+        near = [
+            {choice for choice in known if known[choice] <= _AS_GOOD * min(known.values())} for known in totals.values()
+        ]
+        if alike := set.intersection(*near):
+            chosen = min(alike, key=lambda choice: (sum(known[choice] for known in totals.values()), choice))
+            return dict.fromkeys(totals, chosen)
+        return {scenario: min(known, key=lambda choice: known[choice]) for scenario, known in totals.items()}
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -121,11 +132,12 @@ class AdviceAnswer:
 def conclude(
     plan: AdvicePlan, samples: AdviceSamples, untried: Mapping[str, tuple[Trouble, str]] | None = None
 ) -> AdviceAnswer:
-    """Make the answer of the samples that are there."""
-    workload = plan.workload
+    """Make the answer of the samples that are there; with constants for data where there are samples of that."""
+    workload, asked = plan.workload, {question_of(record) for record in samples.records}
+    ways = [case for case in with_frozen(plan.ways) if case in plan.ways or case.question in asked]
     if workload.counted is Counted.DRAWS and samples.records and not any(map(has_pace, samples.records)):
         workload = replace(workload, counted=Counted.FIRST_DRAW)
-    advice = make_advice(find_offers(samples.records, plan.ways, workload, untried), workload)
+    advice = make_advice(find_offers(samples.records, ways, workload, untried), workload)
     return AdviceAnswer(
         model=plan.model,
         target=plan.ways[0].target,
@@ -135,15 +147,29 @@ def conclude(
     )
 
 
+def look_at_graph(plan: AdvicePlan, on_event: Callable[[Any], None] | None = None) -> LintReport | None:
+    """Have lint look at the model's graph, for a part of the budget; none where there is no time, or no real backend.
+
+    That it could not look is told in the report.
+    """
+    from firstgrad.linting.launch import lint
+
+    if plan.budget_seconds == 0 or not any(facts_of(case.backend).is_real for case in plan.ways):
+        return None
+    limit = min(LINT_SECONDS, LINT_SHARE * (plan.budget_seconds or math.inf))
+    return lint(plan.model, time_limit_seconds=limit, on_event=on_event)
+
+
 def make_answer(
     plan: AdvicePlan,
     keeper: Keeper,
     *,
     show: Display,
+    look: Callable[[AdvicePlan], LintReport | None] = look_at_graph,
     executor: Executor | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AdviceAnswer:
-    """Measure what a store hasn't of this host, these conditions, and the model's files as they are now; and conclude.
+    """Look at the graph, measure what a store hasn't of this host and the model as it is now, and conclude.
 
     Soonest ways first; what can no longer win is stopped, and so is what runs when the budget is over.
 
@@ -155,6 +181,8 @@ def make_answer(
         Where samples are, and are kept.
     show : callable
         Opens the display of these ways.
+    look : callable
+        Has lint look at the graph of the plan's model.
     executor : Executor, optional
         Who measures; this machine, one sample at a time, where left out.
     clock : callable
@@ -172,6 +200,7 @@ def make_answer(
 
     began = clock()
     check_reference(plan.model.reference)
+    report = look(plan)
     known = from_store(keeper.store, with_frozen(plan.ways))
     durations = Durations(keeper.store.cells())
     race = Race(
@@ -197,4 +226,4 @@ def make_answer(
             "(--time-budget none measures all of them to the end)."
         )
         samples = replace(samples, notes=(*samples.notes, note))
-    return conclude(replace(plan, ways=race.ways), samples, race.untried())
+    return replace(conclude(replace(plan, ways=race.ways), samples, race.untried()), lint=report)

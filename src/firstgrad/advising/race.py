@@ -56,7 +56,7 @@ _PRIOR_SECONDS = {
     BackendName.C: 60.0,
 }
 """Cold, of a small pose model (``docs/how-to.md``, ``docs/findings.md``): their order counts, not their size."""
-_PRIOR_PYMC, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
+_PRIOR_SLOWER, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
 _OWN_GRADIENT = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _UNKNOWN_OP = ("No JAX conversion for the given", "has no JAX for")
 """What is said of an operation that PyTensor doesn't know in JAX: constants for data don't change that."""
@@ -74,8 +74,8 @@ def prior_seconds(choice: OfferedChoice) -> float:
     seconds = _PRIOR_SECONDS[choice.backend]
     if choice.sampler in TELL_AT_ONCE:
         return seconds * _PRIOR_AT_ONCE  # what their draws cost isn't told, so they can't win
-    if choice.sampler == Sampler.PYMC:
-        return seconds * _PRIOR_PYMC
+    if choice.sampler == (Sampler.NUTPIE if choice.backend is BackendName.NUMBA else Sampler.PYMC):
+        return seconds * _PRIOR_SLOWER  # nutpie wraps what Numba compiles once more
     return seconds * _PRIOR_OWN_GRADIENT if choice.gradient_backend else seconds
 
 
@@ -207,9 +207,11 @@ class Race:
         return len(self._answers(case.question)), case.scenario is Scenario.WARM, seconds
 
     def _expected(self, case: Case) -> float | None:
-        """Expect so many seconds of a whole sample; none where nothing is known of the way."""
-        known = self._seconds.get(case.question)
-        return known if known is not None else self._expect(case)
+        """Expect so many seconds of a whole sample; none where nothing is known of the way, nor with an empty cache."""
+        known = self._seconds.get(case.question, self._expect(case))
+        if known is None and case.scenario is Scenario.WARM:
+            return self._expected(replace(case, scenario=Scenario.COLD))
+        return known
 
     def _scale(self) -> float:
         """How many times as long as expected beforehand this model takes, as far as is known."""

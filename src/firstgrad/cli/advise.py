@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from firstgrad.advising.answer import AdviceAnswer, AdvicePlan
+    from firstgrad.linting.finding import LintReport
     from firstgrad.model import Model
 
 EPILOG = """\b
@@ -224,10 +225,18 @@ def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Adv
             return conclude(plan, from_store(store, with_frozen(plan.ways)))
     try:
         with Keeper(options.store) as keeper:
-            return make_answer(plan, keeper, show=functools.partial(show_race, options.budget_seconds))
+            return make_answer(plan, keeper, show=functools.partial(show_race, options.budget_seconds), look=_look)
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
             "--no-measure it advises from what is there"
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _look(plan: AdvicePlan) -> LintReport | None:
+    from firstgrad.advising.answer import look_at_graph
+    from firstgrad.show.display import show_progress
+
+    with show_progress(f"{plan.model}, lint") as display:
+        return look_at_graph(plan, display)

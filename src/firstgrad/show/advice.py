@@ -10,6 +10,7 @@ from firstgrad.advising.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
 from firstgrad.comparing.ratio import pool_scatter
+from firstgrad.show.findings import finding_parts
 from firstgrad.show.result import BLANK, Heading, Items, Result, Style, Table, Text, Verbatim, left, right
 from firstgrad.units import format_count, format_seconds
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from firstgrad.advising.caches import LostCaches
     from firstgrad.advising.workload import Workload
     from firstgrad.estimates import Estimate
+    from firstgrad.linting.finding import LintReport
     from firstgrad.show.result import Part
 
 _ALARM, _NO_NUMBERS = 1, 3  # exit codes
@@ -228,9 +230,10 @@ def advice_result(answer: AdviceAnswer) -> Result:
 
 
 def advice_parts(answer: AdviceAnswer) -> Iterator[Part]:
-    """Yield an answer in sentences and tables: what is wrong first, what to type last."""
+    """Yield an answer: what the graph shows first, what is wrong, sentences and tables, what to type last."""
     advice, workload = answer.advice, answer.workload
     planned = "gradient evaluations" if workload.counted is Counted.EVALUATIONS else "draws"
+    yield from lint_parts(answer.lint)
     yield Items(list(alarm_sentences(advice)), Style.BAD)
     yield Heading(str(answer.model))
     yield from [Text(note) for note in dict.fromkeys(record.model_note for record in answer.samples.records) if note]
@@ -250,6 +253,17 @@ def advice_parts(answer: AdviceAnswer) -> Iterator[Part]:
         yield BLANK
         yield Heading("What to type")
         yield Verbatim(answer.lines, is_to_paste=True)
+
+
+def lint_parts(report: LintReport | None) -> Iterator[Part]:
+    """Yield what lint found, the worst first; nothing of a clean graph."""
+    if report is None:
+        return
+    if report.failure is not None:
+        yield Text(f"lint could not look at the graph: {report.failure.kind}: {report.failure.message}", Style.DOUBT)
+    for finding in report.findings:
+        yield from finding_parts(finding)
+        yield BLANK
 
 
 def answer_sentences(answer: AdviceAnswer) -> Iterator[str]:
@@ -290,6 +304,7 @@ def advice_document(answer: AdviceAnswer) -> dict[str, Any]:
     advice = answer.advice
     return {
         "model": str(answer.model),
+        "lint": answer.lint and _fields(answer.lint, "findings", "skipped", "failure", "seconds"),
         "place": answer.samples.place,
         **_planned_document(advice.workload),
         "alarms": list(alarm_sentences(advice)),
