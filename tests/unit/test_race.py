@@ -122,7 +122,8 @@ def test_the_soonest_come_first_and_one_of_each_before_a_second_of_any():
     executor, _, _ = race(budget=10_000.0, costs=dict.fromkeys(map(str, ALL), (4.0, 1e-3)), samples=2)
     cold = ["jax_direct cold", "jax cold", "numba cold", "c cold"]
     warm = [name.replace("cold", "warm") for name in cold]
-    assert executor.begun[:8] == [*cold, *warm]
+    assert executor.begun[:4] == cold
+    assert sorted(executor.begun[4:8]) == sorted(warm)
     assert sorted(executor.begun[8:12]) == sorted(cold)
     assert sorted(executor.begun[12:]) == sorted(warm)
 

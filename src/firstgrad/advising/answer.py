@@ -104,9 +104,10 @@ class AdviceAnswer:
         One for all of them where it is as good as each's leader. One that wasn't measured with filled caches takes no
         longer with them than with empty ones.
         """
-        scenarios, held = self.advice.scenarios, dict[OfferedChoice, float]()
+        scenarios = self.advice.scenarios
         if not scenarios:
             return {Scenario.COLD: self.guesses[0].choice} if self.guesses else {}
+        held: dict[OfferedChoice, float] = {}
         totals = {}
         for one in scenarios:
             held = totals[one.scenario] = held | {offer.choice: offer.median_total for offer in one.offers}
