@@ -10,7 +10,9 @@ import pytest
 
 from firstgrad.case import Scenario
 from firstgrad.measuring import session
-from firstgrad.measuring.launch import measure
+from firstgrad.measuring.events import Finished
+from firstgrad.measuring.launch import STOPPED, measure
+from firstgrad.measuring.session import SampleStopped
 from firstgrad.phase import FIRST_GRADIENT_PHASES, Phase
 from firstgrad.record import CacheUse, Status, Verdict
 from helpers import MIB, FakeClock, is_alive, linux_only, make_case, numbers_in, wait_for, write_model
@@ -367,3 +369,31 @@ def test_a_measurement_that_is_not_read_to_its_end_is_cleaned_up(tmp_path, base)
     assert len(list(base.iterdir())) == 1
     samples.close()
     wait_for(lambda: not list(base.iterdir()), what="the removal of the private folder")
+
+
+def test_who_listens_may_stop_a_sample_which_is_then_censored(tmp_path):
+    reference = write_model(tmp_path, with_offspring(tmp_path, "time.sleep(60)"))
+
+    def stop(_):
+        if len(numbers_in(tmp_path / "pids")) == 4:
+            raise SampleStopped("another one was sooner")
+
+    (record,) = measure(make_case(reference, scenario=Scenario.WARM), on_event=stop)
+    assert (record.status, record.failure.kind, record.failure.phase) == (Status.TIMEOUT, STOPPED, Phase.BUILD)
+    assert record.failure.message.endswith(": another one was sooner")
+    assert 0 < record.case.time_limit_seconds < 60
+    assert record.case.question == make_case(reference, scenario=Scenario.WARM).question
+    assert_offspring_is_gone(tmp_path)
+
+
+def test_who_wants_to_stop_what_is_over_stops_nothing(tmp_path):
+    over = []
+
+    def stop(event):
+        over.extend([event] * isinstance(event, Finished))
+        if over and not isinstance(event, Finished):
+            raise SampleStopped("too late")
+
+    (record,) = measure(make_case(write_model(tmp_path, "return Model()")), on_event=stop)
+    assert record.status is Status.OK
+    assert over

@@ -255,6 +255,7 @@ def test_a_sample_cut_after_its_first_still_tells_that_one():
     assert executor.begun == ["jax cold"]
     final = answer(run, records)
     assert not final.advice.scenarios
+    assert "jax, cold after 20 s (its first gradient came after 10.0 s)" in told(run, records)
     assert "jax had its first gradient after 10.0 s; what an evaluation costs after it isn't known." in list(
         guess_sentences(final)
     )

@@ -136,7 +136,8 @@ def conclude(
     """Make the answer of the samples that are there; with constants for data where there are samples of that."""
     workload, asked = plan.workload, {question_of(record) for record in samples.records}
     ways = [case for case in with_frozen(plan.ways) if case in plan.ways or case.question in asked]
-    if workload.counted is Counted.DRAWS and samples.records and not any(map(has_pace, samples.records)):
+    drew = [record for record in samples.records if record.draw is not None]
+    if workload.counted is Counted.DRAWS and drew and not any(map(has_pace, drew)):
         workload = replace(workload, counted=Counted.FIRST_DRAW)
     advice = make_advice(find_offers(samples.records, ways, workload, untried), workload)
     return AdviceAnswer(

@@ -346,7 +346,7 @@ class Race:
         limits = (Status.TIMEOUT, Status.OUT_OF_MEMORY)
         if not why_unusable(record) or record.status in limits or is_to_be_repeated(record):
             return
-        self._out[question] = f"a sample of it gave no numbers: {why_unusable(record)}"
+        self._out[question] = why_unusable(record)
         message = record.failure.message if record.failure else ""
         if not _is_jax(case) or record.status is not Status.FAILED or message.startswith(WHILE_FILLING):
             return

@@ -207,11 +207,11 @@ class _WorkerSession:
             try:
                 self._listen(events, worker)
             except SampleStopped as stop:
-                self._on_event = lambda _: None
                 self._heard.stopped, self._heard.timed_out = str(stop), True
                 self._heard.stopped_seconds = self._ran_seconds or time.monotonic() - started
             self._let_end(worker)
         finally:
+            self._on_event = lambda _: None  # what comes now changes nothing, and nobody may break this off
             self._private.stop()
             self._await_stopped(worker)
             os.close(events)

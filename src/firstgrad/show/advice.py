@@ -86,7 +86,9 @@ def left_out_sentences(advice: Advice) -> Iterator[str]:
     for one in advice.left_out:
         if not one.is_loud:
             how, _, why = one.reason.partition(": ") if one.trouble is Trouble.STOPPED else ("", "", one.reason)
-            where = " ".join(filter(None, (str(one.scenario), how.removeprefix("stopped "))))
+            where = f"{one.scenario} {how.removeprefix('stopped ')}".strip()
+            if how and one.first_seconds is not None:
+                where += f" (its {advice.workload.counted.first} came after {format_seconds(one.first_seconds)})"
             reasons.setdefault((one.trouble, why), {}).setdefault(one.choice.name, []).append(where)
     for (trouble, why), names in sorted(reasons.items(), key=lambda item: list(Trouble).index(item[0][0])):
         listed = "; ".join(f"{name}, {' and '.join(places)}" for name, places in names.items())
