@@ -381,7 +381,7 @@ def advise(
     Parameters
     ----------
     time_budget : str, optional
-        For all of it; none: every way is measured to its end.
+        For all of it, such as ``"90s"``; none: every way is measured to its end; ``"0"``: what a store knows.
     evaluations : int, optional
         Plan so many evaluations of the gradient, and no draws.
     backends, samplers : sequence of str
@@ -393,14 +393,14 @@ def advise(
     model, progress
         As for `measure`.
     """
-    from firstgrad.advising.answer import AdvicePlan, make_answer
+    from firstgrad.advising.answer import AdvicePlan, make_answer, parse_budget
     from firstgrad.advising.samples import installed_backends, installed_samplers, list_wanted, list_wanted_draws
     from firstgrad.advising.workload import Workload
     from firstgrad.measuring.environment import host_fingerprint
     from firstgrad.show.display import show_race
     from firstgrad.store import Keeper
 
-    seconds = None if time_budget is None else parse_seconds(time_budget)
+    seconds = None if time_budget is None else parse_budget(time_budget)
     limit = min(seconds or _TIME_LIMIT_SECONDS, _TIME_LIMIT_SECONDS)
     compiled = [_choice("backend", BackendName, one) for one in backends] or installed_backends()
     with ExitStack() as stack:

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from firstgrad.measuring.launch import STOPPED
 from firstgrad.record import Status
 from firstgrad.store import Store
@@ -19,6 +21,28 @@ def run(*arguments, cwd):
     return subprocess.run(
         [FIRSTGRAD, "advise", *arguments], capture_output=True, text=True, check=False, cwd=cwd, timeout=180
     )
+
+
+REFUSED = """
+import numpy as np, pymc as pm, pytensor, pytensor.tensor as pt
+
+def build():
+    with pm.Model() as model:
+        seen = pm.Data("seen", np.linspace(0.0, 1.0, 9))
+        keep, level = pm.Normal("keep", 0.5, 0.1), pm.HalfNormal("level", 1.0)
+        steps = pytensor.scan(
+            lambda step, before, keep: keep * before + step,
+            sequences=[pt.arange(seen.shape[0])],
+            outputs_info=[level],
+            non_sequences=[keep],
+            return_updates=False,
+        )
+        area = 0.0
+        for number in range(30):
+            area = area + pt.exp(-level * (0.1 + number) ** 2) / (1 + keep**2 * (number + 1))
+        pm.Normal("seen_as", 0.01 * steps + area, 1.0, observed=seen)
+    return model
+"""
 
 
 def test_a_users_model_is_measured_kept_and_advised_on(tmp_path):
@@ -93,3 +117,19 @@ def test_the_budget_ends_the_verb(tmp_path):
     assert done.returncode == 3
     assert "Stopped, since the time budget of 3.00 s was over: fake, cold in phase build after" in done.stdout
     assert "No way of this model was measured to its end" in done.stdout
+
+
+@pytest.mark.compiles
+def test_real_backends_race_where_jax_refuses_until_data_are_constants(tmp_path):
+    (tmp_path / "loop.py").write_text(REFUSED)
+    began = time.monotonic()
+    arguments = ("--evaluations", "1000", "--backend", "jax", "--samples", "1", "--time-budget", "60")
+    done = run("loop.py:build", *arguments, cwd=tmp_path)
+    assert time.monotonic() - began < 75
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *_, imports, last = done.stdout.splitlines()
+    assert first.startswith("same-subgraph (time to compile): one line stands ")
+    assert "No numbers, since failed in first_call: ModelError: JAX must know every shape" in done.stdout
+    assert "jax (frozen data) takes" in done.stdout
+    assert imports == "from pymc.model.transform.optimization import freeze_dims_and_data"
+    assert last == 'gradient = freeze_dims_and_data(model).compile_dlogp(mode="JAX")'

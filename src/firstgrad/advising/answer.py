@@ -17,7 +17,8 @@ from firstgrad.advising.samples import from_store, with_frozen
 from firstgrad.advising.workload import Counted
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario
-from firstgrad.units import format_count, format_seconds
+from firstgrad.errors import SpecError
+from firstgrad.units import format_count, format_seconds, parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,16 @@ LINT_SECONDS, LINT_SHARE = 60.0, 0.5
 """As long as lint may take: the import of PyMC and the model's own making are most of it."""
 LABEL = "advise"
 _AS_GOOD = 1.1
+
+
+def parse_budget(text: str) -> float | None:
+    """Read a time budget: a duration, 0 for what is known already, ``none`` for no end; raises SpecError."""
+    if text.strip() in ("none", "0", "0s"):
+        return None if text.strip() == "none" else 0.0
+    try:
+        return parse_seconds(text)
+    except SpecError as error:
+        raise SpecError("--time-budget", f"{error}; none for no end") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
 from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.units import parse_seconds, require_count
+from firstgrad.units import require_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,12 +109,9 @@ class AdviseOptions:
     @property
     def budget_seconds(self) -> float | None:
         """The time budget; none where there is to be no end. Raises SpecError where it is no duration."""
-        if self.time_budget.strip() in ("none", "0", "0s"):
-            return None if self.time_budget.strip() == "none" else 0.0
-        try:
-            return parse_seconds(self.time_budget)
-        except SpecError as error:
-            raise SpecError("--time-budget", f"{error}; none for no end") from error
+        from firstgrad.advising.answer import parse_budget
+
+        return parse_budget(self.time_budget)
 
     def to_plan(
         self,
