@@ -10,7 +10,7 @@ import pytest
 from builders import make_environment, phase
 from firstgrad.advising.advice import OfferedChoice, Trouble
 from firstgrad.advising.answer import AdvicePlan, conclude, look_at_graph, make_answer
-from firstgrad.advising.race import Race, run_race
+from firstgrad.advising.race import Race, prior_seconds, run_race
 from firstgrad.advising.samples import AdviceSamples, list_wanted, list_wanted_draws
 from firstgrad.advising.workload import Workload
 from firstgrad.case import BackendName, Sampler, Scenario, Target
@@ -260,6 +260,10 @@ def test_a_sample_cut_after_its_first_still_tells_that_one():
         guess_sentences(final)
     )
     assert final.lines[-1] == 'gradient = model.compile_dlogp(mode="JAX")'
+
+
+def test_something_is_known_beforehand_of_every_backend():
+    assert all(prior_seconds(OfferedChoice(backend=backend)) > 0 for backend in BackendName)
 
 
 def test_draws_race_by_all_that_is_planned():

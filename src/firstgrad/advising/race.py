@@ -54,6 +54,7 @@ _PRIOR_SECONDS = {
     BackendName.JAX: 4.0,
     BackendName.NUMBA: 45.0,
     BackendName.C: 60.0,
+    BackendName.INTERPRETER: 300.0,  # by its calls
 }
 """Cold, of a small pose model (``docs/how-to.md``, ``docs/findings.md``): their order counts, not their size."""
 _PRIOR_SLOWER, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
