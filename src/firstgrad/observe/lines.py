@@ -79,7 +79,7 @@ class NodeLines:
 
     def _stacks(self, thing: Any) -> list[Stack]:
         """Choose those stacks of a node or variable that have a line of the user's."""
-        return [trace for trace in _traces(thing) if self._frames(trace)]
+        return list(islice((trace for trace in _traces(thing) if self._frames(trace)), _MOST_ORIGINS))
 
     def is_own(self, thing: Any) -> bool:
         """Whether the user's own code made it, with nothing but PyTensor between."""
@@ -122,14 +122,17 @@ class NodeLines:
             return
         # What is between the place and the inputs of what comes there: a fused node stands for many.
         kept = {one.owner for node in new for one in node.inputs if one.owner is not None}
-        between = list(islice(walk([*replaced.outputs[:1]], kept), _MOST_REPLACED + 1))
+        between = list(islice(walk(replaced.outputs[:1], kept), _MOST_REPLACED + 1))
         if len(between) > _MOST_REPLACED:
             between = [replaced]
+        alike: dict[Any, list[Stack]] = {}
+        for one in between:
+            alike.setdefault(one.op, []).extend(self._stacks(one))
+        every = [stack for stacks in alike.values() for stack in stacks]
+        thin = {op: _thin(stacks or every) for op in {node.op for node in new} for stacks in [alike.get(op)]}
         for node in new:
-            alike = [one for one in between if one.op == node.op]
-            if node is replacement.owner and replaced in alike:
-                alike = [replaced]
-            _mark(node, _thin([stack for one in alike or between for stack in self._stacks(one)]))
+            is_same = node is replacement.owner and node.op == replaced.op
+            _mark(node, (self._stacks(replaced) if is_same else None) or thin[node.op])
 
     def _on_gradient(self, frame: FrameType, terms: Any) -> None:
         """Mark the nodes of a part of a derivative by the node that was asked for it."""
