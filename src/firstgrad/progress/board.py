@@ -98,9 +98,8 @@ class Board:
                     self._listener.flush()
                     compiles = list(self._compiles.values())
                     limit = probes.NUMBA_CONSTANT_LIMIT.peek()
-                    thread.sentences = tuple(
-                        tell_compiles(compiles, redundant=find_redundant(compiles, constant_limit=limit))
-                    )
+                    said = tell_compiles(compiles, redundant=find_redundant(compiles, constant_limit=limit))
+                    thread.sentences = (*said, *thread.advice)
                     if thread.is_compile_seen:
                         self._conclusion = "\n".join((conclude(thread.summary(), thread.title), *thread.sentences))
         finally:

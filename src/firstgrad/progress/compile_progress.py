@@ -10,10 +10,12 @@ from contextlib import ContextDecorator, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from firstgrad.observe.events import Stage
 from firstgrad.progress.board import BOARDS
 from firstgrad.progress.displays import LOG_SECONDS, choose_display
 from firstgrad.progress.history import FormerRun, History, default_path, measured_runs, model_key, place_key
 from firstgrad.progress.look import CompileSummary, WatchedThread
+from firstgrad.units import clean_line, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from firstgrad.progress.board import Board
 
 _WARNED: set[str] = set()
+_LEAST_SECONDS = 5.0  # of a compile whose model is looked at in the end
+_MOST_WRITING, _NAMED = 0.05, 0.1  # parts of it: writing the log-density, and a finding that is named
 
 
 class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, as contextlib.suppress is
@@ -44,6 +48,7 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
     Parameters
     ----------
     model : pymc.Model, optional
+        The last line names what ``firstgrad lint`` finds in it and estimates to cost a tenth of a long compile or more.
         Former runs of a model of this shape tell how long it may take; without one, former runs from this place in
         the code do.
     title : str
@@ -113,9 +118,15 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
             return
         thread, board, key = entered
         try:
-            BOARDS.leave(thread, board)
+            if kind is None:
+                thread.end()
+                with suppress(Exception), warnings.catch_warnings(action="ignore"):
+                    thread.advice = _name_finding(self._options["model"], thread)
         finally:
-            thread.until = None
+            try:
+                BOARDS.leave(thread, board)
+            finally:
+                thread.until = None
         self.summary = thread.summary()
         if kind is None:
             with suppress(Exception):
@@ -144,6 +155,39 @@ class compile_progress(ContextDecorator):  # noqa: N801 - used like a function, 
         with suppress(Exception):  # a store that others write to, or of another release
             runs += measured_runs(reference) if reference else ()
         return runs
+
+
+def _name_finding(model: Any, thread: WatchedThread) -> tuple[str, ...]:
+    """Name what lint finds in a model's graph and estimates to cost most of this compile, if that is a tenth of it.
+
+    To look takes some times as long as writing the log-density did: not where that was much of the compile, nor where
+    the compile was short or read from a cache. Only rules are asked that look at the graph alone.
+    """
+    seconds, written = thread.summary().seconds, thread.seconds_in(Stage.LOGP_GRAPH)
+    if model is None or seconds < _LEAST_SECONDS or written > _MOST_WRITING * seconds or thread.is_cache_first:
+        return ()
+    from firstgrad.linting.engine import lint_model
+    from firstgrad.linting.loops import loops
+    from firstgrad.linting.scans import closed_forms
+
+    costs = [
+        (estimate, finding)
+        for finding in lint_model(model, rules=(loops, closed_forms)).findings
+        for estimate in finding.estimates
+        if thread.backend in estimate.of_what.split() and estimate.middle_seconds > _NAMED * seconds
+    ]
+    if not costs:
+        return ()
+    estimate, finding = max(costs, key=lambda cost: cost[0].middle_seconds)
+    line = finding.lines[0] if finding.lines else None
+    place = f"{Path(line.file).name}:{line.line}: " if line is not None else ""
+    cost = f"{format_seconds(estimate.low_seconds)} to {format_seconds(min(estimate.high_seconds, seconds))}"
+    return (
+        clean_line(
+            f"{place}{finding.fact} ({finding.name}), an estimated {cost} of it. What to write instead: "
+            "firstgrad.lint(model)"
+        ),
+    )
 
 
 def _caller(frame: FrameType) -> FrameType:

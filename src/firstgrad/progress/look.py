@@ -178,6 +178,8 @@ class WatchedThread:
         self.is_cache_first: bool | None = None
         self.cpu_seconds = 0.0
         self.sentences: tuple[str, ...] = ()
+        self.advice: tuple[str, ...] = ()  # the last of them
+        self._has_ended = False
 
     def count_from(self, units: Sequence[UnitCount]) -> None:
         """Take what was compiled before as the zero."""
@@ -185,6 +187,8 @@ class WatchedThread:
 
     def take(self, look: StackLook) -> None:
         """Take a look into account."""
+        if self._has_ended:
+            return
         now = self._clock()
         self._gap = max(self._gap, now - self._looked)
         if look.stage is not self.look.stage:
@@ -199,6 +203,15 @@ class WatchedThread:
         self.is_cache_seen = self.is_cache_seen or look.reads_cache
         if look.stage is Stage.SAMPLE and self._compiled_until is None:
             self._compiled_until = now
+
+    def end(self) -> None:
+        """Take no look into account any more: what follows is firstgrad's own."""
+        self._has_ended = True
+        self._compiled_until = self._compiled_until if self._compiled_until is not None else self._clock()
+
+    def seconds_in(self, stage: Stage) -> float:
+        """Seconds of a stage so far."""
+        return self._seconds.get(stage, 0.0)
 
     def count(self, units: Sequence[UnitCount]) -> None:
         """Take the counts of this process into account."""
@@ -215,6 +228,8 @@ class WatchedThread:
     @property
     def is_visible(self) -> bool:
         """Whether there is something to show: samplers have displays of their own."""
+        if self._has_ended:
+            return False
         if self.look.stage is Stage.SAMPLE:
             return self.look.unit_kind is not None
         return self._compiled_until is None or self.look.stage.is_compile
