@@ -1,0 +1,216 @@
+"""A graph as batching reads it: sums and products flattened, constants computed, what is written twice made once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_LARGEST_FOLDED = 10_000  # elements of a constant
+_PLAIN = ("Elemwise", "DimShuffle", "Sum", "Prod", "Max", "Min", "All", "Any", "CAReduce", "Subtensor")
+_OTHERS = ("Blockwise", "Dot", "Join", "MakeVector", "CumOp", "Softmax", "LogSoftmax", "CheckParameterValue", "Assert")
+_BATCHED = frozenset((*_PLAIN, *_OTHERS, "ScalarFromTensor", "TensorFromScalar", "ExtractDiag", "Reshape"))
+_FOLDS = {"add": "sum", "sub": "sum", "mul": "prod"}
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """A variable of the graph: an input, a constant, or what a node returns."""
+
+    variable: Any
+    number: int
+    inputs: tuple[Value, ...] = ()  # of the operation that makes it, sums and products flattened
+    op: Any = None
+    fold: str = ""  # ``sum`` or ``prod`` where it is a flattened sum or product
+    data: Any = None  # of a constant
+    height: int = 0  # of the graph above it
+    group: Batch | None = None
+    place: int = 0  # within its group
+
+    @property
+    def is_batchable(self) -> bool:
+        """Whether its operation is one that may have an axis more."""
+        return self.op is not None and type(self.op).__name__ in _BATCHED and _is_known(self.variable)
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Values that are alike, so that one operation can make them all."""
+
+    members: list[Value]
+
+    def positions(self) -> Iterator[tuple[Value, ...]]:
+        """Yield the members' inputs, position by position."""
+        yield from zip(*(member.inputs for member in self.members), strict=True)
+
+
+class Graph:
+    """The graph above some outputs, in the order in which it is computed."""
+
+    def __init__(self, outputs: Sequence[Any]) -> None:
+        self._of: dict[Any, Value] = {}
+        self._constants: dict[tuple[Any, ...], Value] = {}
+        self._same: dict[Any, Value] = {}
+        self.values: list[Value] = []
+        nodes = _toposort(outputs)
+        users = Counter(variable for node in nodes for variable in node.inputs)
+        users.update(outputs)
+        flattened = _find_flattened(nodes, users)
+        for node in nodes:
+            if all(output in flattened for output in node.outputs):
+                continue
+            fold = _fold_of(node)
+            if scalar_op(node.op) == "sub" and flattened.isdisjoint(node.inputs):
+                fold = ""  # a difference, not the end of a sum
+            inputs = tuple(self._operands(node, flattened)) if fold else tuple(map(self._value, node.inputs))
+            if len(node.outputs) > 1:
+                for output in node.outputs:
+                    self._add(output, inputs)
+                continue
+            (output,), key = node.outputs, (node.op, fold, inputs)
+            if _does_nothing(node):
+                self._of[output] = inputs[0]
+            elif (folded := _fold_constants(node, inputs)) is not None:
+                self._of[output] = self._constant(output, folded)
+            elif key in self._same:
+                self._of[output] = self._same[key]
+            else:
+                self._same[key] = self._add(output, inputs, node.op, fold)
+        self.outputs = [self._value(output) for output in outputs]
+
+    def _add(self, variable: Any, inputs: tuple[Value, ...] = (), op: Any = None, fold: str = "") -> Value:
+        value = Value(variable, len(self.values), inputs, op, fold)
+        self._of[variable] = value
+        self.values.append(value)
+        value.height = 1 + max((one.height for one in inputs), default=0)
+        return value
+
+    def _operands(self, node: Any, flattened: frozenset[Any]) -> Iterator[Value]:
+        """Yield what a sum or product is of, with what it takes as negative terms."""
+        waiting = [(node, False)]
+        while waiting:
+            one, is_negative = waiting.pop()
+            if hasattr(one, "op"):
+                signs = [is_negative ^ (place == 1 and scalar_op(one.op) == "sub") for place in range(len(one.inputs))]
+                operands = [(each.owner if each in flattened else each) for each in one.inputs]
+                waiting += reversed(list(zip(operands, signs, strict=True)))
+            else:
+                yield self._negative(self._value(one)) if is_negative else self._value(one)
+
+    def _negative(self, value: Value) -> Value:
+        import pytensor.tensor as pt
+
+        if value.data is not None:
+            return self._constant(pt.constant(-value.data, dtype=value.variable.type.dtype), -value.data)
+        key = (pt.neg, "", (value,))
+        if key not in self._same:
+            self._same[key] = self._add(pt.neg(value.variable), (value,), pt.neg)
+        return self._same[key]
+
+    def _value(self, variable: Any) -> Value:
+        if variable in self._of:
+            return self._of[variable]
+        data = _data_of(variable)
+        if data is None:
+            return self._add(variable)
+        self._of[variable] = self._constant(variable, data)
+        return self._of[variable]
+
+    def _constant(self, variable: Any, data: Any) -> Value:
+        key = (variable.type, data.dtype.str, data.shape, data.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self._add(variable)
+            self._constants[key].data = data
+        return self._constants[key]
+
+
+def comes_whole(position: tuple[Value, ...]) -> bool:
+    """Whether the inputs that stand at one place of all members needn't be stacked."""
+    first = position[0]
+    return (
+        all(one is first for one in position)
+        or all(one.data is not None for one in position)
+        or (first.group is not None and all(one.group is first.group for one in position))
+    )
+
+
+def _toposort(outputs: Iterable[Any]) -> list[Any]:
+    """List the nodes above some outputs, inputs first."""
+    order: list[Any] = []
+    known: set[Any] = set()
+    waiting = [(output.owner, False) for output in reversed(list(outputs)) if output.owner is not None]
+    while waiting:
+        node, is_ready = waiting.pop()
+        if is_ready:
+            order.append(node)
+        elif node not in known:
+            known.add(node)
+            waiting.append((node, True))
+            waiting += [(one.owner, False) for one in reversed(node.inputs) if one.owner is not None]
+    return order
+
+
+def _data_of(variable: Any) -> Any:
+    """Read a constant of numbers; None of anything else."""
+    data = getattr(variable, "data", None) if variable.owner is None else None
+    return np.asarray(data) if isinstance(data, int | float | np.generic | np.ndarray) else None
+
+
+def _does_nothing(node: Any) -> bool:
+    """Whether a node returns its first input: PyMC's densities are full of these."""
+    first, output = node.inputs[0] if node.inputs else None, node.outputs[0]
+    if first is None or first.type != output.type or not _is_known(output):
+        return False
+    name = type(node.op).__name__
+    return name == "Alloc" or (name == "Sum" and not output.type.ndim) or scalar_op(node.op) == "identity"
+
+
+def _fold_constants(node: Any, inputs: Sequence[Value]) -> Any:
+    """Compute a small node of constants now; None where it isn't one."""
+    if type(node.op).__name__ not in _PLAIN or not inputs or any(one.data is None for one in inputs):
+        return None
+    shape = getattr(node.outputs[0].type, "shape", ())
+    if None in shape or np.prod(shape, dtype=float) > _LARGEST_FOLDED or len(inputs) != len(node.inputs):
+        return None
+    cell: list[Any] = [[None]]
+    node.op.perform(node, [one.data if one.variable.type.ndim else one.data[()] for one in inputs], cell)
+    return np.asarray(cell[0][0], dtype=node.outputs[0].type.dtype)
+
+
+def _is_known(variable: Any) -> bool:
+    shape = getattr(variable.type, "shape", None)
+    return shape is not None and None not in shape
+
+
+def scalar_op(op: Any) -> str:
+    """Return the name of what an operation does to each element; '' where that is not what it does."""
+    return str(getattr(getattr(op, "scalar_op", None), "name", "") or "")
+
+
+def _fold_of(node: Any) -> str:
+    if type(node.op).__name__ != "Elemwise" or not _is_known(node.outputs[0]):
+        return ""
+    return _FOLDS.get(scalar_op(node.op), "")
+
+
+def _find_flattened(nodes: Sequence[Any], users: Counter[Any]) -> frozenset[Any]:
+    """Find the sums that are nothing but an operand of one other sum, and products alike.
+
+    Of differences only those that another one goes on from: ``total - a - b``.
+    """
+    flattened: set[Any] = set()
+    for node in nodes:
+        if not (fold := _fold_of(node)):
+            continue
+        is_difference = scalar_op(node.op) == "sub"
+        for one in node.inputs[:1] if is_difference else node.inputs:
+            if one.owner is None or users[one] != 1 or _fold_of(one.owner) != fold or one.type != node.outputs[0].type:
+                continue
+            if scalar_op(one.owner.op) != "sub" or is_difference or not flattened.isdisjoint(one.owner.inputs):
+                flattened.add(one)
+    return frozenset(flattened)
