@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # importing `typing` takes some 20 ms, in which Ctrl-C wo
 if TYPE_CHECKING:
     from typing import Any
 
-    from firstgrad.api import advise, compare, measure, profile
+    from firstgrad.api import advise, check, compare, lint, measure, profile
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch
@@ -54,11 +54,13 @@ _HOMES = {
     "advise": "api",
     "batch": "fast.batching",
     "build_pose_model": "pose.graph",
+    "check": "api",
     "check_gradient": "fast.check",
     "compare": "api",
     "compile_progress": "progress.compile_progress",
     "fast_gradient": "fast.gradient",
     "fast_mode": "fast.xla",
+    "lint": "api",
     "measure": "api",
     "profile": "api",
     "to_per_joint": "pose.points",
@@ -90,11 +92,13 @@ __all__ = [
     "advise",
     "batch",
     "build_pose_model",
+    "check",
     "check_gradient",
     "compare",
     "compile_progress",
     "fast_gradient",
     "fast_mode",
+    "lint",
     "measure",
     "measure_case",
     "profile",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from firstgrad.advising.answer import AdviceAnswer
     from firstgrad.comparing.comparison import Comparison
+    from firstgrad.linting.finding import Finding, LintReport
     from firstgrad.profiling import Profile
     from firstgrad.record import Record
     from firstgrad.show.result import Part
@@ -48,6 +49,8 @@ _CHOICES = {
 _DEFAULT_BACKEND = BackendName.NUMBA
 _TIME_LIMIT_SECONDS = 3600.0
 _TIMED_DRAWS = 100
+_BETWEEN = frozenset({"firstgrad", "contextlib"})
+"""Packages whose frames stand between a verb and who called it."""
 
 
 class CaseArguments(TypedDict, total=False):
@@ -159,6 +162,74 @@ class ProfileResult(VerbResult):
         from firstgrad.show.style import for_notebook
 
         return for_notebook(profile_picture(self.profile))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CheckResult(VerbResult):
+    """Whether log-density and gradient are right and finite."""
+
+    record: Record
+
+    def parts(self) -> Sequence[Part]:
+        """Return the verdict, and what is not finite or wrong."""
+        from firstgrad.show.records import check_parts, failure_parts
+
+        return tuple(failure_parts(self.record) if self.record.failure is not None else check_parts(self.record))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a group: how many values it has, and how many of its gradient are NaN or infinite."""
+        import pandas as pd
+
+        return pd.DataFrame([_cells(group) for group in self.record.check.finiteness])
+
+    def plot(self) -> Figure:
+        """Return how much of each group's gradient is not finite; raises ValueError where all of it is."""
+        from firstgrad.show.bars import finiteness_picture
+        from firstgrad.show.style import for_notebook
+
+        return for_notebook(finiteness_picture(self.record))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LintResult(VerbResult):
+    """What was found in the graph of a log-density."""
+
+    report: LintReport
+
+    def parts(self) -> Sequence[Part]:
+        """Return each finding with the lines, what it costs and what to write instead."""
+        from firstgrad.show.findings import report_parts
+
+        return tuple(report_parts(self.report))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings, the worst first."""
+        return self.report.findings
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a finding."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                _cells(one)
+                | {
+                    "variables": ", ".join(one.variables),
+                    "file": one.lines[0].file if one.lines else "",
+                    "line": one.lines[0].line if one.lines else None,
+                    "seconds": one.seconds,
+                }
+                for one in self.report.findings
+            ]
+        )
+
+    def plot(self) -> Figure:
+        """Return what each finding is estimated to cost; raises ValueError where none has an estimate."""
+        from firstgrad.show.bars import findings_picture
+        from firstgrad.show.style import for_notebook
+
+        return for_notebook(findings_picture(self.report))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -313,6 +384,57 @@ def profile(
     folder = None if allocations is None else Path(allocations)
     with _case(model, options) as case, _display(f"profile, {case}", progress=progress) as display:
         return ProfileResult(profile_case(case, label=label, on_event=display, allocations=folder))
+
+
+def check(
+    model: Any,
+    *,
+    backend: BackendName | str | None = None,
+    time_limit_seconds: float = 3600.0,
+    progress: bool = True,
+) -> CheckResult:
+    """Check a model's log-density and gradient: against an oracle or finite differences, and for NaN and infinity.
+
+    Parameters
+    ----------
+    backend : str, optional
+        Who compiles it; where left out the first that works, jax before all.
+    time_limit_seconds : float
+        Of each backend that is tried.
+    model, progress
+        As for `measure`.
+    """
+    from firstgrad.measuring.ways import check_gradient_of
+
+    def ask(case: Case) -> Record:
+        records: list[Record] = []
+        take_samples(case, records, samples=1, progress=progress)
+        return records[0]
+
+    chosen = None if backend is None else _choice("backend", BackendName, backend)
+    with asked_model(model) as asked:
+        return CheckResult(check_gradient_of(asked, ask, backend=chosen, time_limit_seconds=time_limit_seconds))
+
+
+def lint(
+    model: Any, *, time_limit_seconds: float = 300.0, memory_limit_bytes: int | None = None, progress: bool = True
+) -> LintResult:
+    """Look for what costs time or gives wrong numbers in a model: its lines, and what to write instead. No compile.
+
+    Parameters
+    ----------
+    time_limit_seconds, memory_limit_bytes
+        Of the process that looks.
+    model, progress
+        As for `measure`.
+    """
+    from firstgrad.linting.launch import lint as lint_apart
+
+    with asked_model(model) as asked, _display(f"lint, {asked}", progress=progress) as display:
+        report = lint_apart(
+            asked, time_limit_seconds=time_limit_seconds, memory_limit_bytes=memory_limit_bytes, on_event=display
+        )
+    return LintResult(report)
 
 
 def compare(
@@ -495,7 +617,7 @@ def asked_model(given: Any) -> Iterator[Model]:
 def _find_name(model: Any) -> str:
     """Find what the caller calls a model: the first variable outside of firstgrad that holds it, else its own name."""
     frame = sys._getframe()  # noqa: SLF001 - documented for such uses
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(("firstgrad", "contextlib")):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _BETWEEN:
         frame = frame.f_back
     for scope in (frame.f_locals, frame.f_globals):
         for name, value in scope.items():

@@ -165,7 +165,7 @@ def _list_models(module: ast.Module) -> dict[int, str]:
         if isinstance(statement, ast.Assign) and _is_made(statement.value, makers | {"Model"}):
             models.update((statement.lineno, one.id) for one in statement.targets if isinstance(one, ast.Name))
         elif isinstance(statement, ast.With):
-            entered = [item for item in statement.items if _is_made(item.context_expr, {"Model"})]
+            entered = [item for item in statement.items if _is_made(item.context_expr, makers | {"Model"})]
             models.update((statement.lineno, getattr(item.optional_vars, "id", "")) for item in entered)
     return models
 

@@ -121,7 +121,7 @@ def test_a_notebook_shows_progress_and_results_and_can_be_interrupted(tmp_path, 
     assert progress["output_type"] == "display_data"
     assert not progress["data"]["text/plain"].strip()  # it is gone when the result is there
     assert result["data"]["text/html"].startswith('<div class="firstgrad">')
-    assert "live:cell_model" in result["data"]["text/plain"]
+    assert result["data"]["text/plain"].startswith("live:cell_model, fake, dlogp, cold\n")
     assert any("image/png" in one.get("data", {}) for one in outputs("plot"))
     line = 'pm.Potential("term", Doubled()(level))'
     assert outputs("lines")[0]["text"].strip() == f"{line} | {line}"

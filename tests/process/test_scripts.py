@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from builders import firstgrad
+
 pytestmark = pytest.mark.compiles
 
 HEAD = "import pymc as pm\n"
@@ -96,6 +98,35 @@ SCRIPTS = {
         except Exception:
             raise RuntimeError("it went on")
         """,
+    "parts.py": """
+        def build():
+            with pm.Model() as model:
+                with pm.Model(name="part") as part:
+                    pm.Normal("weight")
+            return model, part
+        model, part = build()
+        """,
+    "looking.py": """
+        with pm.Model() as model:
+            slope = pm.Normal("slope")
+        picture = no_such_drawer.model_to_graphviz(model)
+        idata = pm.sample(model=model)
+        """,
+    "bound.py:model": """
+        class Wrapper:
+            backend = None
+            def build(self):
+                with pm.Model() as self.model:
+                    pm.Normal("slope")
+            def fit(self):
+                self.build()
+                self.backend = type("Backend", (), {"model": self.model})
+                with self.model:
+                    pm.sample()
+                raise RuntimeError("it went on")
+        model = Wrapper()
+        model.fit()
+        """,
     "looped.py": """
         models = []
         for size in (2, 3):
@@ -149,6 +180,12 @@ def answers(tmp_path_factory):
         ("factory.py:make", ["weights"], ""),
         ("called.py:wide", ["weights"], "called.py was run to its end"),
         ("compiled.py", ["slope"], "compiled.py was run up to Model.compile_logp in line 4"),
+        ("parts.py", ["part::weight"], "parts.py was run to its end"),
+        (
+            "looking.py",
+            ["slope"],
+            "Line 4 raised NameError and was passed over. looking.py was run up to pm.sample in line 5",
+        ),
         ("swallowing.py", ["slope"], "swallowing.py was run up to pm.find_MAP in line 5"),
     ],
 )
@@ -173,8 +210,37 @@ def test_what_was_sampled_before_the_model_is_said(answers):
         ("lost.py", "FileNotFoundError: [Errno 2] No such file or directory: 'not-there.csv'. It was looked for in /"),
         ("number.py:model", "number.py:model is a int, not a pm.Model"),
         ("wrapped.py:model", "is a SimpleNamespace, not a pm.Model. Its PyMC model is its .backend.model: give that"),
+        ("bound.py:model", "bound.py:model is a Wrapper, not a pm.Model. Its PyMC model is its .backend.model"),
         ("leaving.py:model", "leaving.py, line 3, before the model was complete: SystemExit: 3"),
     ],
 )
 def test_what_is_wrong_with_a_script_is_told(answers, name, error):
     assert error in answers[name].get("error", ""), answers[name]
+
+
+STAND_IN = """
+class Model:
+    free_RVs = ("x",)
+    compile_fn = None
+def build(size=1):
+    return Model()
+model = build()
+scores = [1, 2]
+raise RuntimeError("it went on")
+"""
+
+
+def test_the_command_line_tells_how_far_a_script_was_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.py").write_text(STAND_IN)
+    ended = firstgrad("measure", "study.py", "--backend", "fake", "--evaluations", "0")
+    assert ended.code == 0, ended
+    assert "study.py was run up to line 8: that and what follows were not" in ended.out
+    with_parameter = firstgrad("measure", "study.py:model", "--backend", "fake", "--param", "size=3")
+    assert with_parameter.code == 3
+    assert "study.py:model has no parameter 'size'. It takes: no parameters" in with_parameter.out + with_parameter.err
+    assert firstgrad("measure", "study.py:scores", "--backend", "fake").code == 3
+    (tmp_path / "study.py").write_text(STAND_IN.replace("scores = [1, 2]", "other = build(2)"))
+    several = firstgrad("measure", "study.py", "--backend", "fake")
+    assert several.code == 2
+    assert "study.py makes 2 models. Name one: study.py:model (line 7), study.py:other (line 8)" in several.err

@@ -147,6 +147,15 @@ def test_a_profile_can_be_taken_apart():
     assert profiled.plot().axes
 
 
+def test_a_check_tells_group_by_group():
+    checked = firstgrad.check(stand_in(), backend="fake", progress=False)
+    assert checked.record.check.n_not_finite == 0
+    assert list(checked.to_dataframe()["group"]) == ["x"]
+    assert "no oracle for this model" in repr(checked)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        checked.plot()
+
+
 def test_advice_is_given_for_a_live_model_too():
     mine = stand_in()
     advised = firstgrad.advise(mine, evaluations=1000, backends=["fake"], time_budget="30s", progress=False)

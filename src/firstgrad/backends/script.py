@@ -69,6 +69,7 @@ class _Run:
     made: list[Any] = field(default_factory=list)  # models, in the order in which they were begun
     stopped: str = ""  # the call before which it was ended
     sampled: dict[int, str] = field(default_factory=dict)  # calls that came before the model, by their lines
+    passed: list[str] = field(default_factory=list)  # what failed beside the model
 
     def run(self) -> ScriptModel:
         module = ModuleType("__main__")
@@ -109,7 +110,7 @@ class _Run:
         outer = [one for one in frames_around(frame) if one.f_code.co_filename == str(self.path)]
         if not outer:
             return  # within what is done anyway
-        if self._model() is not None:
+        if self._model() is not None or explain_wrapped(self.variables.get(self.name)):
             self.stopped = f"{name} in line {outer[0].f_lineno}"
             raise _EndOfScript
         if outer[0].f_lineno not in self.sampled:  # the outermost of those that call each other
@@ -125,6 +126,9 @@ class _Run:
         except MemoryError:
             raise  # says something about the machine, not about the model
         except BaseException as error:
+            if isinstance(error, Exception) and self._is_beside(statement):
+                self.passed.append(f"line {statement.lineno} raised {type(error).__name__} and was passed over")
+                return True
             raise ModelError(self._explain(error, statement)) from error
         return True
 
@@ -134,7 +138,8 @@ class _Run:
         hint = ""
         if isinstance(error, FileNotFoundError) and not os.path.isabs(str(error.filename or "/")):  # noqa: PTH117
             hint = f". It was looked for in {Path.cwd()}: run firstgrad where the script is run"
-        return f"{where}, before the model was complete: {type(error).__name__}: {error}{hint}"
+        before = "".join(f" ({line})" for line in self.passed)
+        return f"{where}, before the model was complete: {type(error).__name__}: {error}{hint}{before}"
 
     # --- which model, and whether it is complete ------------------------------------------------------------------
 
@@ -142,7 +147,7 @@ class _Run:
         """Return the models that variables of the script's top level hold, each once."""
         seen: dict[int, tuple[str, Any]] = {}
         for name, value in self.variables.items():
-            if is_model(value):
+            if is_model(value) and getattr(value, "parent", None) is None:
                 seen.setdefault(id(value), (name, value))
         return dict(seen.values())
 
@@ -166,6 +171,11 @@ class _Run:
                 return False
             (name,) = bound
         return name in self.variables and not any(_touches(one, name) for one in following)
+
+    def _is_beside(self, statement: ast.stmt) -> bool:
+        """Whether the model is there, and a statement only looks at it, or has nothing to do with it."""
+        names = [self.name] if self.name else list(self._bound())
+        return self._model() is not None and not any(_touches(statement, name) for name in names) and bool(names)
 
     def _finish(self, line: int | None) -> ScriptModel:
         """Take what was made; `line` is the first that wasn't run, or was ended."""
@@ -201,6 +211,7 @@ class _Run:
     def _note(self, line: int | None) -> str:
         calls = [f"{name} in line {number}" for number, name in self.sampled.items()]
         before = f"{', '.join(calls)} came before the model, and was run. " if calls else ""
+        before += "".join(f"L{line.removeprefix('l')}. " for line in self.passed)
         if self.stopped:
             return f"{before}{self.path.name} was run up to {self.stopped}: that and what follows were not"
         if line is not None:

@@ -154,7 +154,7 @@ def names_profile(text: str) -> bool:
     if names_file(text):
         return True
     first = text.split(maxsplit=1)[:1]
-    is_model = first == [POSE] or ":" in text
+    is_model = first == [POSE] or ":" in text or text.partition(" ")[0].endswith(".py")
     # `old.py:build --param data=x.json` is a model with options, not a file.
     return bool(first) and (not is_model or (text.endswith(_ENDING) and " -" not in text))
 

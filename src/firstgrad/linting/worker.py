@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def _lint(task: Task, name: str, emit: Callable[[object], None]) -> LintReport:
         built = backend.load(task.case.model)()
         report = lint_model(built.model, name=name)
     emit(find_conditions(backend, had_bytecode=had_bytecode))
-    return report
+    return replace(report, notes=(*report.notes, *filter(None, [built.note])))
 
 
 def main() -> None:

@@ -241,6 +241,7 @@ DISPATCHERS = {
 
 _MODELS = "models that a script makes"
 MODEL_INIT = Probe(_MODELS, ("pymc:Model.__init__",), reads=("self",))
+_VERBS = ("measure", "profile", "check", "compare", "advise", "lint")
 CONSUMERS = {
     name: Probe(_MODELS, places)
     for name, places in {
@@ -261,6 +262,8 @@ CONSUMERS = {
         "Model.point_logps": ("pymc:Model.point_logps",),
         "Model.debug": ("pymc:Model.debug",),
         "Model.profile": ("pymc:Model.profile",),
+        **{f"firstgrad.{verb}": (f"firstgrad.api:{verb}",) for verb in _VERBS},
+        "firstgrad.fast_gradient": ("firstgrad.fast.gradient:fast_gradient",),
     }.items()
 }
 """What a script makes a model for, as people call it."""

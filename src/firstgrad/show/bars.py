@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from firstgrad.estimates import Estimate
+    from firstgrad.linting.finding import LintReport
     from firstgrad.observe.events import CompiledUnit
     from firstgrad.profiling import Profile
     from firstgrad.profiling.difference import ProfileChange, ProfileDifference
@@ -263,16 +264,57 @@ def _unit_name(unit: CompiledUnit, units: int) -> str:
     return f"{name}\nfor {shown(', '.join(unit.sources[:_SOURCES]), _LONGEST_NAME)}{more}"
 
 
-def _draw_bars(axes: Axes, bars: Sequence[_ProfileBar], title: str) -> None:
+def _draw_bars(axes: Axes, bars: Sequence[_ProfileBar], title: str, *, is_of_phases: bool = True) -> None:
     longest = max(bar.seconds for bar in bars) or 1.0
     for row, bar in enumerate(bars):
         colour = _UNKNOWN if bar.phase is None else PHASE_COLOURS[bar.phase]
         axes.barh(row, bar.seconds, height=0.66, color=colour, label=str(bar.phase or "phase not known"))
-        where = "" if str(bar.phase) == bar.name else f", in {bar.phase or 'no known phase'}"
+        is_told = is_of_phases and str(bar.phase) != bar.name
+        where = f", in {bar.phase or 'no known phase'}" if is_told else ""
         axes.text(bar.seconds + 0.01 * longest, row, f"{bar.text}{where}", va="center", fontsize=8.5)
     style: Strokes = {"fontsize": 8.5, "linespacing": 1.1, "multialignment": "right"}
     set_rows(axes, [bar.name for bar in bars], most=_HEADROOM * longest, **style)
     axes.set_title(title, fontsize=10)
+
+
+# --- what was found ---------------------------------------------------------------------------------------------
+
+
+def findings_picture(report: LintReport, *, name: str = "findings") -> Picture:
+    """Picture what each finding is estimated to cost, a bar each; raises ValueError where none has an estimate."""
+    rows = [
+        _ProfileBar(f"{one.name}\n{shown(', '.join(one.variables), _LONGEST_NAME)}".strip(), None, one.seconds, told)
+        for one in report.findings
+        if one.seconds
+        for told in [f"some {format_seconds(one.seconds)}"]
+    ]
+    return _named_bars(name, f"What findings cost {shown(report.model, _LONGEST_TITLE)}", "seconds, estimated", rows)
+
+
+def finiteness_picture(record: Record, *, name: str = "finiteness") -> Picture:
+    """Picture how much of each group's gradient is not finite; raises ValueError where all of it is."""
+    rows = [
+        _ProfileBar(shown(one.group, _LONGEST_NAME), None, 100 * bad / one.values, f"{bad} of {one.values}")
+        for one in record.check.finiteness
+        if (bad := one.nan + one.infinite)
+    ]
+    title = f"Not finite: {shown(str(record.case), _LONGEST_TITLE)}"
+    return _named_bars(name, title, "% of the group's gradient", rows)
+
+
+def _named_bars(name: str, title: str, label: str, rows: Sequence[_ProfileBar]) -> Picture:
+    if not rows:
+        raise ValueError(f"{title}: nothing to draw")
+    words = f"Bars, {label}. {title}: {'; '.join(f'{row.name} {row.text}' for row in rows)}."
+
+    def draw() -> Figure:
+        with new_panels(10.0, 1.5 + 0.45 * len(rows), [1.0]) as (figure, (axes,)):
+            _draw_bars(axes, rows, "", is_of_phases=False)
+            axes.set_xlabel(label)
+            head_figure(figure, textwrap.fill(title, _TITLE_WIDTH))
+        return figure
+
+    return Picture(draw, name, words)
 
 
 # --- two profiles -----------------------------------------------------------------------------------------------

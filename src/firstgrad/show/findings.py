@@ -97,8 +97,10 @@ def estimate_text(estimate: CostEstimate) -> str:
 
 
 def place_of(line: CodeLine) -> str:
-    """Name a line by its file, from the working folder where it is below it."""
+    """Name a line by its file, from the working folder where it is below it; of a notebook's cell by the cell."""
     path = Path(line.file)
+    if path.parent.name.startswith("ipykernel_"):
+        return f"the cell, line {line.line}"
     try:
         shown = path.relative_to(Path.cwd()) if path.is_absolute() else path
     except (ValueError, OSError):

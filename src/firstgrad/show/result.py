@@ -383,8 +383,8 @@ def render(result: Result, form: Form, *, width: int = LOG_WIDTH) -> str:
             from rich.console import Console
 
             file = io.StringIO()
-            # In a notebook Rich would rather display it.
-            console = Console(file=file, width=width, markup=False, highlight=False, force_jupyter=False)
+            plain = {"force_terminal": False, "force_jupyter": False}  # a kernel would have it coloured, and displayed
+            console = Console(file=file, width=width, markup=False, highlight=False, **plain)  # type: ignore[arg-type]
             print_parts(console, result.parts)
             return file.getvalue()
         case Form.MARKDOWN:
