@@ -21,7 +21,7 @@ def test_a_slow_model_becomes_a_fast_one(tmp_path, monkeypatch):
         "import json\n"
         "slow_seconds, fast_seconds = frame['time_to_first_gradient']\n"
         "print(json.dumps({'found': [str(one.name) for one in found.findings],"
-        " 'left': left.report.is_clean,"
+        " 'left': left.report.is_clean, 'line': found.findings[0].lines[0].text, 'told': repr(found),"
         " 'ratio': slow_seconds / fast_seconds, 'statuses': [r.status for r in (*before.records, *after.records)],"
         " 'checked': checked.record.check.slope.differs}))"
     )
@@ -30,6 +30,8 @@ def test_a_slow_model_becomes_a_fast_one(tmp_path, monkeypatch):
     nbclient.NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
     answer = json.loads(told.outputs[-1]["text"])
     assert "same-subgraph" in answer["found"]
+    assert answer["line"].startswith("concentration = concentration + dose / volume")
+    assert "the cell, line 8" in answer["told"]
     assert answer["left"]
     assert answer["statuses"] == ["ok", "ok"]
     assert not answer["checked"]

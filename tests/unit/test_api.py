@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -174,3 +175,17 @@ def test_another_version_of_a_package_is_refused(monkeypatch):
     monkeypatch.setattr(np, "__version__", "0.1")
     with pytest.raises(ModelError, match=r"made with other packages than this process has: .*numpy .*, here 0\.1"):
         unpack(packed.content, "live:mine")
+
+
+def test_an_operation_of_a_module_that_no_worker_finds_travels_whole(monkeypatch):
+    module = ModuleType("loaded_from_a_path_of_ones_own")
+    exec("class Own:\n    size = 3\n", vars(module))  # noqa: S102 - as a loader does it
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    variable = SimpleNamespace(name="term", type="scalar")
+    variable.owner = SimpleNamespace(op=module.Own(), inputs=[], outputs=[variable])
+    mine = stand_in()
+    mine.potentials = [variable]
+    packed = pack(mine)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    (term,) = unpack(packed.content, "live:mine").potentials
+    assert term.owner.op.size == 3

@@ -7,6 +7,7 @@ Imports nothing that it is about: whoever has a model has imported it.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import linecache
@@ -16,7 +17,7 @@ import sys
 from contextlib import contextmanager
 from hashlib import blake2b
 from importlib import import_module
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import ModelError, SpecError
@@ -79,7 +80,8 @@ def pack(model: Any) -> PackedModel:
     # Each variable after those that it is made of: a long loop's graph would be deeper than Python's stack.
     whole = registered, variables, model
     try:
-        content = cloudpickle.dumps(whole)
+        with _by_value(variables, registered):
+            content = cloudpickle.dumps(whole)
     except Exception as error:
         problem = _find_unpicklable(model, variables, registered, error)
         raise SpecError(
@@ -96,6 +98,23 @@ def pack(model: Any) -> PackedModel:
     return PackedModel(
         digest=_digest(model, variables, registered), content=f"{json.dumps(known)}\n".encode() + content
     )
+
+
+@contextmanager
+def _by_value(variables: list[Any], registered: list[tuple[str, type, Any]]) -> Iterator[None]:
+    """Have classes and functions of modules that no worker finds travel whole, as those of ``__main__`` do."""
+    import cloudpickle
+
+    things = [*(type(op) for op in _operations(variables)), *(function for _, _, function in registered)]
+    names = {str(getattr(thing, "__module__", "")) for thing in things} - {"__main__", ""}
+    modules = [sys.modules[name] for name in names if name in sys.modules and not _is_found(name)]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _versions() -> dict[str, str]:
@@ -159,10 +178,22 @@ def _registered(variables: list[Any]) -> list[tuple[str, type, Any]]:
 
 
 def _is_importable(kind: type) -> bool:
-    found: Any = sys.modules.get(kind.__module__) if kind.__module__ != "__main__" else None
+    found: Any = sys.modules.get(kind.__module__) if _is_found(kind.__module__) else None
     for name in kind.__qualname__.split("."):
         found = getattr(found, name, None)
     return found is kind
+
+
+@functools.cache
+def _is_found(module: str) -> bool:
+    """Whether another process would find a module: not what somebody ran, or loaded from a path of his own."""
+    top = module.partition(".")[0]
+    return top != "__main__" and any(finder.find_spec(top, None) is not None for finder in sys.meta_path)
+
+
+def _code_text(code: CodeType) -> str:
+    constants = [_code_text(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {constants}"
 
 
 def _cells(variables: Iterable[Any]) -> dict[str, str]:
@@ -192,11 +223,9 @@ def _digest(model: Any, variables: list[Any], registered: list[tuple[str, type, 
     for transform in getattr(model, "rvs_to_transforms", {}).values():
         digest.update(f"{type(transform).__qualname__};".encode())
     for name, kind, function in registered:
-        code = getattr(function, "__code__", None)
         cells = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-        codes = [code, *(getattr(cell, "__code__", None) for cell in cells)]
-        words = [f"{one.co_code.hex()}{one.co_consts!r}" for one in codes if one is not None]
-        digest.update(f"{name} {kind.__qualname__} {words!r};".encode())
+        codes = (getattr(one, "__code__", None) for one in (function, *cells))
+        digest.update(f"{name} {kind.__qualname__} {[_code_text(one) for one in codes if one]};".encode())
     return digest.hexdigest()
 
 
