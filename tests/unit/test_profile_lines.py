@@ -123,7 +123,15 @@ def test_the_page_shows_the_whole_source_with_numbers_and_escapes_it():
     assert "with pm.Model():" in page
     assert "5.65 s" in page
     assert "<script>alert" not in page
+    assert "a median over samples" not in page
     assert page.index("Seconds by line") < page.index("Where the compilers spent it")
+
+
+def test_lines_of_a_file_that_is_gone_are_shown_all_the_same():
+    page = render_page(profile_page(lined_profile(sources=()), top=10))
+    assert "total = total + f(number)</code>" in page
+    assert "5.65 s" in page
+    assert "        total" not in written(lined_profile(sources=()))
 
 
 def test_a_profile_with_lines_is_read_as_it_was_written():

@@ -38,6 +38,7 @@ class Page:
     sections: tuple[Section, ...]
     is_sortable: bool = False
     """Whether tables can be sorted and filtered: the page then runs ``tables.js``, otherwise nothing at all."""
+    has_source: bool = False  # it is of one run, and shows the user's source
     has_time_line: bool = False  # the page then runs ``timeline.js``, too
     made_by: str = "firstgrad report"
 

@@ -106,6 +106,7 @@ def profile_page(profile: Profile, *, top: int) -> Page:
         title=f"Profile of {shown(str(profile.record.case), 160)}",
         facts=facts,
         sections=tuple(sections),
+        has_source=True,
         made_by="firstgrad profile",
     )
 

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName
+from firstgrad.observe.events import SourceFile
 from firstgrad.phase import Phase
 from firstgrad.show.page import Markup
 from firstgrad.show.result import BLANK, Heading, Span, Style, Table, TableColumn, TableRow, Text, left, right
@@ -16,7 +17,7 @@ from firstgrad.units import clean_line, format_count, format_seconds
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from firstgrad.observe.events import CodeLine, SourceFile
+    from firstgrad.observe.events import CodeLine
     from firstgrad.profiling import Profile
     from firstgrad.profiling.lines import LineCost, LineCosts
     from firstgrad.show.result import Part
@@ -199,5 +200,11 @@ def line_source(profile: Profile, costs: LineCosts) -> Markup:
         if cost.line is not None:
             note = Note(cells=_numbers(cost), share=cost.seconds / most)
             notes.setdefault(cost.line.file, {}).setdefault(cost.line.line, note)
-    files = [(source, notes.get(source.file, {})) for source in profile.attribution.sources]
+    known = {source.file: source for source in profile.attribution.sources}
+    lines = [cost.line for cost in costs.lines if cost.line is not None]
+    for file in notes.keys() - known.keys():  # a notebook's cell, say: of its text only these lines are known
+        texts = {line.line: line.text for line in lines if line.file == file}
+        text = "\n".join(texts.get(number, "") for number in range(1, max(texts) + 1))
+        known[file] = SourceFile(file=file, text=text)
+    files = [(source, notes.get(file, {})) for file, source in known.items()]
     return source_part(("seconds", "share", "nodes before", "after", "units"), "source", files)

@@ -138,6 +138,7 @@ def trace_page(trace: ScriptTrace) -> Page:
         ),
         sections=tuple(section for section in sections if section is not None),
         is_sortable=True,
+        has_source=True,
         has_time_line=True,
         made_by="firstgrad trace",
     )
