@@ -285,6 +285,21 @@ def test_draws_race_by_all_that_is_planned():
     assert executor.begun[:3] == [f"{name} cold" for name in costs][:3]
 
 
+def test_a_short_run_that_takes_longer_than_all_of_the_leaders_work_is_stopped():
+    workload = Workload.of_sampling(here=1, chains=1, cores=1)
+    ways = list_wanted_draws(MODEL, ALL[2:3], (Sampler.PYMC,), workload=workload, timed=100, time_limit_seconds=3600.0)
+    leader = replace(planted_draw(4.0, 0.003), case=replace(ways[0], sampler=Sampler.NUTPIE))  # 10 s for 2,000 draws
+    executor = Planted({"pymc jax": (8.0, 0.1)}, timed_seconds=60.0)
+    ways = (leader.case, *ways)
+    run = Race(ways, workload, known=[leader], samples=1, budget_seconds=300.0, clock=executor.clock)
+    records = []
+    run_race(run, executor, keep=records.append, tell=lambda _: None)
+    stopped = next(record for record in records if record.status is Status.TIMEOUT)
+    assert stopped.case.sampler is Sampler.PYMC
+    # 15 s of the short run: 8 s of them at most compile again, so what is left are draws.
+    assert stopped.case.time_limit_seconds == pytest.approx(IMPORT_SECONDS + 8 + 15, abs=2 * STEP_SECONDS)
+
+
 def test_an_answer_keeps_its_budget_and_the_next_one_begins_with_what_is_known(tmp_path):
     reference = write_model(tmp_path, "return Model()")
     ways = list_wanted(replace(MODEL, reference=reference), ALL[:3], target=Target.DLOGP, time_limit_seconds=3600.0)
