@@ -138,8 +138,10 @@ class ProfileResult(VerbResult):
         return tuple(compared_parts(None, self.profile))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a line a phase, pass, rewriter, compiled unit and imported package, with its seconds."""
+        """Return a line a phase, pass, rewriter, unit, imported package and line of yours, with its seconds."""
         import pandas as pd
+
+        from firstgrad.profiling.lines import find_line_costs
 
         seen, record = self.profile.attribution, self.profile.record
         tables = {
@@ -153,6 +155,12 @@ class ProfileResult(VerbResult):
             {"kind": kind, "name": str(getattr(row, "phase", ""))} | _cells(row) | {"kind": kind}
             for kind, rows in tables.items()
             for row in rows
+        ]
+        costs = find_line_costs(self.profile)
+        lines += [
+            _cells(cost) | {"kind": "line", "name": cost.line.text, "wall_seconds": cost.seconds}
+            for cost in (costs.costs if costs else ())
+            if cost.line is not None
         ]
         return pd.DataFrame(lines)
 
@@ -211,18 +219,30 @@ class LintResult(VerbResult):
         """Return a line a finding."""
         import pandas as pd
 
-        return pd.DataFrame(
-            [
-                _cells(one)
-                | {
-                    "variables": ", ".join(one.variables),
-                    "file": one.lines[0].file if one.lines else "",
-                    "line": one.lines[0].line if one.lines else None,
-                    "seconds": one.seconds,
-                }
-                for one in self.report.findings
-            ]
+        columns = (
+            "name",
+            "harm",
+            "fact",
+            "variables",
+            "file",
+            "line",
+            "count",
+            "nodes",
+            "seconds",
+            "instead",
+            "is_hint",
         )
+        lines = [
+            _cells(one)
+            | {
+                "variables": ", ".join(one.variables),
+                "file": one.lines[0].file if one.lines else "",
+                "line": one.lines[0].line if one.lines else None,
+                "seconds": one.seconds,
+            }
+            for one in self.report.findings
+        ]
+        return pd.DataFrame(lines, columns=list(columns))
 
     def plot(self) -> Figure:
         """Return what each finding is estimated to cost; raises ValueError where none has an estimate."""

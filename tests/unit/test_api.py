@@ -8,11 +8,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import firstgrad
-from firstgrad.api import asked_model
+from firstgrad.api import LintResult, asked_model
 from firstgrad.backends.live import pack, unpack
 from firstgrad.case import BackendName, Case
 from firstgrad.errors import ModelError, SpecError
+from firstgrad.linting.finding import Finding, FindingName, Harm, LintReport
 from firstgrad.model import Model
+from firstgrad.observe.stacks import CodeLine
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.sources import HELD
 from helpers import write_model
@@ -189,3 +191,22 @@ def test_an_operation_of_a_module_that_no_worker_finds_travels_whole(monkeypatch
     monkeypatch.delitem(sys.modules, module.__name__)
     (term,) = unpack(packed.content, "live:mine").potentials
     assert term.owner.op.size == 3
+
+
+def test_findings_are_lines_of_a_data_frame():
+    found = Finding(
+        name=FindingName.SAME_SUBGRAPH,
+        harm=Harm.COMPILE,
+        fact="one line stands 7 times in the graph",
+        lines=(CodeLine(file="study.py", line=3, function="<module>", text="total += rate * dose"),),
+        variables=("rate", "dose"),
+        count=7,
+    )
+    frame = LintResult(LintReport(model="live:mine", findings=(found,))).to_dataframe()
+    assert frame.loc[0, ["name", "file", "line", "variables"]].to_list() == [
+        "same-subgraph",
+        "study.py",
+        3,
+        "rate, dose",
+    ]
+    assert list(LintResult(LintReport(model="live:mine")).to_dataframe().columns) == list(frame.columns)
