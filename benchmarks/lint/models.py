@@ -30,6 +30,21 @@ def terms(size: int, *, loop: bool = True) -> pm.Model:
     return model
 
 
+def cells(size: int, *, loop: bool = True) -> pm.Model:
+    """Build a survey with a free variable and an observed number for each of `size` cells."""
+    y = np.random.default_rng(8).binomial(40, 0.4, size=size)
+    with pm.Model() as model:
+        centre, spread = pm.Normal("centre"), pm.HalfNormal("spread")
+        if loop:
+            for cell in range(size):
+                shift = pm.Normal(f"shift_{cell}", 0.0, 0.5)
+                pm.Binomial(f"y_{cell}", 40, pt.sigmoid(centre + spread * shift), observed=y[cell])
+        else:
+            shift = pm.Normal("shift", 0.0, 0.5, shape=size)
+            pm.Binomial("y", 40, pt.sigmoid(centre + spread * shift), observed=y)
+    return model
+
+
 def expressions(size: int, *, loop: bool = True) -> pm.Model:
     """Build an integral of `size` heights, each a vector."""
     x = _numbers(_ROWS)

@@ -198,6 +198,38 @@ def plain_data():
     return model
 
 
+def resizable(*, kind="ZeroSumNormal"):
+    """A variable whose length is a dimension that may be resized."""
+    with pm.Model(coords={"day": range(DAYS)}) as model:
+        effect = getattr(pm, kind)("effect", dims="day")
+        pm.Normal("flow", effect, 1.0, observed=FLOW, dims="day")
+    return model
+
+
+def cells():
+    """A matrix that two loops fill."""
+    x = np.linspace(0.0, 1.0, 7)
+    with pm.Model() as model:
+        length, height = pm.HalfNormal("length"), pm.HalfNormal("height")
+        cov = pt.zeros((7, 7))
+        for i in range(7):
+            for j in range(7):
+                cov = pt.set_subtensor(cov[i, j], height**2 * pt.exp(-((x[i] - x[j]) ** 2) / length**2))
+        pm.MvNormal("y", np.zeros(7), cov + 0.1 * pt.eye(7), observed=RNG.normal(size=7))
+    return model
+
+
+def rows():
+    """A likelihood that a loop sums up by PyMC's own densities."""
+    with pm.Model() as model:
+        shape, rate = pm.HalfNormal("shape"), pm.HalfNormal("rate")
+        total = 0
+        for value in RAIN:
+            total += pm.logp(pm.Gamma.dist(shape, rate), value)
+        pm.Potential("likelihood", total)
+    return model
+
+
 def large(*, size=130_000):
     """Observed values that Numba's cache doesn't take."""
     with pm.Model() as model:

@@ -24,6 +24,7 @@ CLEAN = (
     ("autoregressive", {}),
     ("plain_data", {}),
     ("few", {}),
+    ("resizable", {"kind": "Normal"}),
     ("large", {"size": 1000}),
 )
 
@@ -141,6 +142,25 @@ def test_a_size_that_jax_must_know_is_tried_and_so_is_the_cure():
     finding = found("moving")[FindingName.NO_STATIC_SHAPE]
     assert finding.variables == ("lengths",)
     assert "freeze_dims_and_data(model)" in finding.instead
+
+
+def test_so_is_one_that_only_the_gradient_must_know():
+    finding = found("resizable")[FindingName.NO_STATIC_SHAPE]
+    assert (finding.variables, finding.is_hint) == (("effect",), True)
+    assert "day" in finding.fact
+    assert "freeze_dims_and_data(model)" in finding.instead
+
+
+def test_a_matrix_filled_by_loops_is_no_recursion():
+    (finding,) = look("cells").findings
+    assert finding.name is FindingName.SAME_SUBGRAPH
+    assert "cov = height ** 2 * pt.exp(-(x[:, None] - x) ** 2 / length ** 2)" in finding.instead
+
+
+def test_what_a_library_makes_for_one_line_counts():
+    (finding,) = look("rows").findings
+    assert (finding.name, finding.count) == (FindingName.SAME_SUBGRAPH, models.DAYS)
+    assert texts(finding)[0].startswith("total += pm.logp")
 
 
 def test_a_constant_that_no_cache_takes():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from firstgrad.linting.engine import LogpGraph
     from firstgrad.observe.events import CodeLine
 
-_MOST_NODES_TRACED = 1500
+_MOST_NODES_TRACED = 1000
 """Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""
 _PLAIN = frozenset(
     {"Add", "Mul", "Sub", "TrueDiv", "Exp", "Log", "Pow", "Sqr", "Sqrt", "Neg", "Switch", "Cast", "Second"}
@@ -75,6 +75,7 @@ class _Lacking:
     op: Any
     only_gradient: bool
     own_derivative: bool  # JAX's own works
+    wants: str = ""  # a package with which it would have it
     nodes: list[Any] = field(default_factory=list)
 
 
@@ -156,7 +157,23 @@ def _try(node: Any, free: tuple[bool, ...], backend: str) -> _Lacking | None:
             return None
         own = backend == "jax" and _jax_differentiates(variables, outputs[0], free)
         return _Lacking(op=node.op, only_gradient=True, own_derivative=own)
-    return _Lacking(op=node.op, only_gradient=False, own_derivative=False)
+    return _Lacking(
+        op=node.op,
+        only_gradient=False,
+        own_derivative=False,
+        wants=_wanted_package(variables, outputs) if backend == "jax" else "",
+    )
+
+
+def _wanted_package(inputs: Sequence[Any], outputs: Sequence[Any]) -> str:
+    """Name the package that PyTensor's JAX backend asks for; '' where it asks for none."""
+    for node in _rewritten(inputs, outputs, "jax").apply_nodes:
+        try:
+            _dispatcher("jax")(node.op, node=node)
+        except Exception as error:  # noqa: BLE001 - only what it says counts
+            if "tfp" in str(error):
+                return "tfp-nightly"
+    return ""
 
 
 def _gradient(output: Any, variables: list[Any]) -> list[Any]:
@@ -242,7 +259,10 @@ def _places(graph: LogpGraph, one: _Lacking) -> tuple[tuple[CodeLine, ...], tupl
 def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
     lines, variables = _places(graph, one)
     own = type(getattr(one.op, "core_op", one.op)).__name__
-    if one.only_gradient and one.own_derivative:
+    if one.wants:
+        fact = f"PyTensor's JAX backend has {name} only where the package {one.wants} is installed"
+        instead = f"pip install {one.wants}  # or stay with Numba"
+    elif one.only_gradient and one.own_derivative:
         fact = (
             f"PyTensor's JAX backend can't compute the gradient that PyTensor writes for {name}, but JAX's own "
             "derivative of it works"
@@ -322,15 +342,15 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     moving = {
         variable: name
         for variable, name in graph.sources.items()
-        if hasattr(variable, "get_value")
-        and (None in getattr(variable.type, "shape", ()) or _is_length(graph, variable))
+        if hasattr(variable, "get_value") and None in getattr(variable.type, "shape", ())
     }
-    if not moving or find_spec("jax") is None:
+    lengths = {length: str(name) for name, length in graph.model.dim_lengths.items() if hasattr(length, "get_value")}
+    moving |= {length: name for length, name in lengths.items() if length in graph.sources}
+    grown = [term for term in graph.terms if term.kind is TermKind.FREE and None in term.value.type.shape]
+    if not (moving or grown) or find_spec("jax") is None:
         return
     if len(graph.nodes) > _MOST_NODES_TRACED:
-        raise NotLookedError(
-            f"the graph has more than {_MOST_NODES_TRACED:,} nodes: trying JAX on it would take too long"
-        )
+        raise NotLookedError(f"with more than {_MOST_NODES_TRACED:,} nodes, trying JAX would take too long")
     point = _start_point(graph.model)
     refused = _jax_refuses(graph.model, point)
     if refused is None:
@@ -350,23 +370,25 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     else:
         return
     taking = (node for variable in moving for node in graph.clients.get(variable, ()))
-    lines = dict.fromkeys(line for node in taking for line in graph.lines.of(node)[:1])
-    names = tuple(dict.fromkeys(name for name in moving.values() if name))
+    lines = dict.fromkeys(
+        [
+            *(line for node in taking for line in graph.lines.of(node)[:1]),
+            *(one for term in grown for one in term.lines[:1]),
+        ]
+    )
+    dims = (str(dim) for term in grown for dim in graph.model.named_vars_to_dims.get(term.name, ()) if dim)
+    names = tuple(dict.fromkeys([*filter(None, moving.values()), *dims]))
     yield Finding(
         name=FindingName.NO_STATIC_SHAPE,
         harm=Harm.UNSUPPORTED,
         fact=f"JAX must know a size that depends on what may change ({', '.join(names[:4])}), and refuses the model",
         lines=tuple(lines),
-        variables=names,
-        count=len(moving),
+        variables=tuple(dict.fromkeys([*filter(None, moving.values()), *(term.name for term in grown)])),
+        count=len(moving) + len(grown),
         instead=cure,
         backends=("jax",),
         is_hint=True,
     )
-
-
-def _is_length(graph: LogpGraph, variable: Any) -> bool:
-    return any(variable is length for length in graph.model.dim_lengths.values())
 
 
 def _start_point(model: Any) -> Any:

@@ -20,7 +20,8 @@ _LEAST_SECONDS = 0.1
 class Pattern(StrEnum):
     """What was measured: a model with a finding, and the same density written as the finding says."""
 
-    TERMS = "terms"  # a free variable and an observed one for each group
+    TERMS = "terms"  # a free variable and an observed vector for each group
+    CELLS = "cells"  # a free variable and an observed number for each cell
     EXPRESSIONS = "expressions"  # an unrolled integral
     RECURSION = "recursion"  # an unrolled recursion
     ADDING = "adding"  # a scan that adds up
@@ -30,6 +31,7 @@ class Pattern(StrEnum):
 
 _WHAT = {
     Pattern.TERMS: "groups",
+    Pattern.CELLS: "cells",
     Pattern.EXPRESSIONS: "turns",
     Pattern.RECURSION: "steps",
     Pattern.ADDING: "steps",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FEWEST_SAME = 8
 """Fewer of a kind are nobody's trouble."""
+_FEWEST_OF_LIBRARIES = 20  # of what a library made on behalf of one line of the user's
 _COMPARED_BYTES = 2**20  # larger constants are told apart by where they are, not by what they hold
 
 
@@ -56,7 +57,7 @@ class Repeat:
 
     lines: tuple[CodeLine, ...]
     tops: tuple[Any, ...]  # a node of each time
-    nodes: int  # of all of them, with what stands below each alone
+    nodes: tuple[Any, ...]  # of all of them, with what stands below each alone
 
 
 class LogpGraph:
@@ -197,10 +198,13 @@ class LogpGraph:
         """Whatever is there again and again from one place of the user's: the largest first, none within another."""
         groups: dict[tuple[int, tuple[CodeLine, ...]], list[Any]] = defaultdict(list)
         for node in self.distinct:
-            lines = self.lines.of(node)
-            if lines and self.lines.is_own(node):
+            if lines := self.lines.of(node):
                 groups[self.alike[node.outputs[0]], lines].append(node)
-        many = {key: nodes for key, nodes in groups.items() if len(nodes) >= FEWEST_SAME}
+        many = {
+            key: nodes
+            for key, nodes in groups.items()
+            if len(nodes) >= _FEWEST_OF_LIBRARIES or (len(nodes) >= FEWEST_SAME and self.lines.is_own(nodes[0]))
+        }
         kind_of = {node: key for key, nodes in many.items() for node in nodes}
         tops = []
         for key, nodes in many.items():
@@ -215,8 +219,8 @@ class LogpGraph:
             whole = self._below(nodes, kind_of, many)
             # Most of them, since what PyMC wrote anew may have lost its own
             ((lines, _),) = Counter(self.lines.of(node) for node in whole).most_common(1)
-            repeats.append(Repeat(lines=lines, tops=tuple(nodes), nodes=len(whole)))
-        return tuple(sorted(repeats, key=lambda one: -one.nodes))
+            repeats.append(Repeat(lines=lines, tops=tuple(nodes), nodes=tuple(whole)))
+        return tuple(sorted(repeats, key=lambda one: -len(one.nodes)))
 
     def _kinds_above(self, node: Any, kind_of: dict[Any, Any]) -> Iterator[Any]:
         for output in node.outputs:
@@ -235,12 +239,19 @@ class LogpGraph:
                     waiting.append(node)
         return list(seen)
 
-    def count_by_term(self, terms: Iterable[Term]) -> int:
-        """Count the nodes that only these terms need."""
-        wanted, others = list(terms), set(self.terms)
-        others -= set(wanted)
+    def needed_by(self, terms: Iterable[Term]) -> list[Any]:
+        """Return the nodes that only these terms need."""
+        wanted = list(terms)
+        others = set(self.terms) - set(wanted)
         needed = set(walk([term.logp for term in others]))
-        return sum(1 for _ in walk([term.logp for term in wanted], needed))
+        return list(walk([term.logp for term in wanted], needed))
+
+    def count_work(self, nodes: Iterable[Any]) -> int:
+        """Count the nodes that a gradient goes through: numbers with a point, which depend on free variables."""
+        return sum(
+            str(getattr(node.outputs[0].type, "dtype", "")).startswith("float") and self.is_free(node.outputs[0])
+            for node in nodes
+        )
 
 
 def _op_key(op: Any) -> Any:
@@ -254,7 +265,8 @@ def _op_key(op: Any) -> Any:
 def _kind_key(variable: Any) -> Any:
     """Tell variables apart by their kind alone."""
     kind = variable.type
-    return type(kind).__name__, getattr(kind, "dtype", ""), getattr(kind, "ndim", 0)
+    is_constant = hasattr(variable, "data")  # of which 0 and 1 are of another type than 0.5
+    return type(kind).__name__, is_constant or getattr(kind, "dtype", ""), getattr(kind, "ndim", 0)
 
 
 def _value_key(variable: Any) -> Any:

@@ -126,6 +126,11 @@ class _Writer:
             case ast.If(test=test, body=body, orelse=orelse) if not self.is_of_loop(test):
                 lines = [f"if {ast.unparse(test)}:", *(f"    {line}" for line in self._body(body) or ["pass"])]
                 return [*lines, *(["else:", *(f"    {line}" for line in self._body(orelse))] if orelse else [])]
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Attribute(attr="set_subtensor"), args=[ast.Subscript(), value]),
+            ):
+                return [f"{name} = {self._text(value)}"]
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 added = _added_to(name, value)
                 if added is not None and name not in self.depth_of:

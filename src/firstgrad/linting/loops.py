@@ -22,6 +22,7 @@ _FEWEST_NODES = 60
 """Less than so many nodes that a loop wrote save nobody a second."""
 _FEWEST_TURNS = 20  # of a recursion: a shorter one is as short to read, and to compile, as its scan
 _ASSOCIATIVE = frozenset({"Add", "Mul", "Maximum", "Minimum", "LogAddExp"})
+_FILLING = frozenset({"Switch", "IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,14 +48,15 @@ def loops(graph: LogpGraph) -> Iterator[Finding]:
     chains = _chains(graph)
     left = list(graph.repeats)
     for loop in whole:
-        serving = [repeat for repeat in left if _serves(repeat, loop)]
+        needed = [set(walk([term.logp])) for term in loop.terms]
+        serving = [repeat for repeat in left if _serves(repeat, needed)]
         left = [repeat for repeat in left if repeat not in serving]
         yield from _of_terms(graph, loop, serving)
     placed = {line for loop in whole for term in loop.all_terms for line in term.lines[:1]}
     for chain in chains:
         own = [repeat for repeat in left if repeat.lines[0] in chain.at]
         left = [repeat for repeat in left if repeat not in own]
-        if chain.nodes + sum(repeat.nodes for repeat in own) >= _FEWEST_NODES:
+        if chain.nodes + sum(len(repeat.nodes) for repeat in own) >= _FEWEST_NODES:
             yield _of_chain(graph, chain, own)
     yield from _of_repeats(graph, [repeat for repeat in left if repeat.lines[0] not in placed])
 
@@ -70,9 +72,16 @@ def _loops_of_terms(graph: LogpGraph) -> list[_Loop]:
         alike = graph.alike.get(term.logp)
         if alike is not None:
             groups[term.kind, place, alike].append(term)
-    loops = [
-        _Loop(terms=terms, lines=list(terms[0].lines[:1])) for terms in groups.values() if len(terms) >= FEWEST_SAME
-    ]
+    places: dict[Any, list[list[Term]]] = defaultdict(list)
+    for (kind, place, _), terms in groups.items():
+        places[kind, place].append(terms)
+    loops = []
+    for several in places.values():
+        largest = max(several, key=len)
+        together = [term for terms in several for term in terms]
+        if len(largest) >= FEWEST_SAME:  # where nearly all are alike the others are, too, but for a constant
+            terms = together if len(largest) * 4 > len(together) * 3 else largest
+            loops.append(_Loop(terms=terms, lines=list(terms[0].lines[:1])))
     free = [loop for loop in loops if loop.kind is TermKind.FREE]
     seen = [loop for loop in loops if loop.kind is not TermKind.FREE]
     for loop in free:
@@ -86,19 +95,16 @@ def _loops_of_terms(graph: LogpGraph) -> list[_Loop]:
     return [*seen, *(loop for loop in free if id(loop) not in serving)]
 
 
-def _serves(repeat: Repeat, loop: _Loop) -> bool:
-    """Whether each turn of a loop needs its own part of what is repeated."""
-    tops, needing, largest = set(repeat.tops), 0, 0
-    for term in loop.terms:
-        own = len(tops.intersection(walk([term.logp])))
-        needing += own > 0
-        largest = max(largest, own)
-    return needing * 2 > len(loop.terms) and largest * 2 <= len(tops)
+def _serves(repeat: Repeat, needed: list[set[Any]]) -> bool:
+    """Whether each turn of a loop, by the nodes that it needs, needs its own part of what is repeated."""
+    own = [len(nodes.intersection(repeat.tops)) for nodes in needed]
+    return sum(one > 0 for one in own) * 2 > len(needed) and max(own) * 2 <= len(repeat.tops)
 
 
 def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[Finding]:
     terms = loop.all_terms
-    nodes = graph.count_by_term(terms)
+    below = graph.needed_by(terms)
+    nodes, work = len(below), graph.count_work(below)
     if nodes < _FEWEST_NODES:
         return
     count, names = len(loop.terms), number_names(term.name for term in terms)
@@ -126,8 +132,9 @@ def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[
         variables=names,
         count=count,
         nodes=nodes,
+        work=work,
         instead=unrolled(loop.terms[0].lines, terms=terms),
-        estimates=estimate(Pattern.TERMS, nodes),
+        estimates=estimate(Pattern.TERMS if loop.terms[0].logp.type.ndim else Pattern.CELLS, work),
     )
 
 
@@ -140,24 +147,26 @@ def _of_repeats(graph: LogpGraph, repeats: Iterable[Repeat]) -> Iterator[Finding
         by_line[repeat.lines[0]].append(repeat)
     merged = []
     for same in by_line.values():
-        largest = max(same, key=lambda one: len(one.tops) * one.nodes)
-        merged.append(replace(largest, nodes=sum(one.nodes for one in same)))
+        largest = max(same, key=lambda one: len(one.tops) * len(one.nodes))
+        merged.append(replace(largest, nodes=tuple(node for one in same for node in one.nodes)))
     for repeat in merged:
-        if repeat.nodes < _FEWEST_NODES:
+        nodes = len(repeat.nodes)
+        if nodes < _FEWEST_NODES:
             continue
-        count, top = len(repeat.tops), repeat.tops[0].outputs[0]
+        count, top, work = len(repeat.tops), repeat.tops[0].outputs[0], graph.count_work(repeat.nodes)
         names = number_names(name for node in repeat.tops for name in graph.depends_on(node.outputs[0]))
         yield Finding(
             name=FindingName.SAME_SUBGRAPH,
             harm=Harm.COMPILE,
-            fact=f"one line stands {count} times in the graph, with {repeat.nodes:,} nodes: written as one array it "
+            fact=f"one line stands {count} times in the graph, with {nodes:,} nodes: written as one array it "
             f"would stand there once",
             lines=repeat.lines,
             variables=names,
             count=count,
-            nodes=repeat.nodes,
+            nodes=nodes,
+            work=work,
             instead=unrolled(repeat.lines, dims=top.type.ndim),
-            estimates=estimate(Pattern.EXPRESSIONS, repeat.nodes),
+            estimates=estimate(Pattern.EXPRESSIONS, work),
         )
 
 
@@ -232,19 +241,19 @@ def _longest_chain(graph: LogpGraph, nodes: list[Any]) -> int:
 
 
 def _accumulates(graph: LogpGraph, nodes: list[Any]) -> tuple[bool, bool]:
-    """Say whether links follow each other at once, by an associative operation; whether what lies between is used."""
+    """Say whether links follow each other at once, adding up or filling in; whether what lies between is used."""
     links, direct, used = set(nodes), 0, 0
     for node in nodes:
-        scalar = type(getattr(node.op, "scalar_op", node.op)).__name__
+        kind = type(getattr(node.op, "scalar_op", node.op)).__name__
         before = [one.owner for one in node.inputs if one.owner in links]
-        if scalar in _ASSOCIATIVE and len(before) == 1:
+        if kind in _ASSOCIATIVE | _FILLING and len(before) == 1:
             direct += 1
-            used += len(graph.clients.get(before[0].outputs[0], ())) > 1
+            used += kind in _ASSOCIATIVE and len(graph.clients.get(before[0].outputs[0], ())) > 1
     return direct + 1 >= len(nodes), used * 2 > direct
 
 
 def _of_chain(graph: LogpGraph, chain: _Chain, own: list[Repeat]) -> Finding:
-    nodes = max(chain.nodes, sum(repeat.nodes for repeat in own))
+    nodes = max(chain.nodes, sum(len(repeat.nodes) for repeat in own))
     names = number_names(name for node in chain.links[-1:] for name in graph.depends_on(node.outputs[0]))
     lines = (*chain.at, *(repeat.lines[0] for repeat in own if repeat.lines[0] not in chain.at))
     cure = "a cumulative sum (or product) is" if chain.is_cumulative else "a scan is"
@@ -257,6 +266,7 @@ def _of_chain(graph: LogpGraph, chain: _Chain, own: list[Repeat]) -> Finding:
         variables=names,
         count=chain.turns,
         nodes=nodes,
+        work=nodes,
         instead=unrolled(lines, dims=chain.links[0].outputs[0].type.ndim, is_recursion=not chain.is_cumulative),
         estimates=estimate(Pattern.RECURSION, nodes),
     )

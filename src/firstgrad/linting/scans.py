@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _LONGEST_KERNEL = 2000
 """Steps up to which a recursion over data is worth a matrix of steps by steps."""
-_THROUGH = frozenset({"DimShuffle", "ExpandDims", "Cast", "SpecifyShape", "TensorFromScalar", "ScalarFromTensor"})
+_THROUGH = frozenset({"DimShuffle", "ExpandDims", "Cast", "SpecifyShape", "Squeeze", "TensorFromScalar"})
 _ONE_BY_ONE = frozenset({"Elemwise", *_THROUGH})
 
 
@@ -41,10 +41,9 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
     pattern = Pattern.ADDING
     names = number_names(name for one in node.inputs for name in graph.depends_on(one))
     if not info.n_sit_sot:
-        if not inner or any(type(one.op).__name__ not in _ONE_BY_ONE for one in inner):
-            return
+        is_simple = all(type(one.op).__name__ in _ONE_BY_ONE for one in inner) or _takes_rows(op)
         fact = "a scan carries nothing from step to step: one array operation computes all steps at once"
-        instead = _mapped(lines)
+        instead = _mapped(lines, is_simple=is_simple)
     elif info.n_sit_sot == 1 and not info.n_nit_sot:
         step = _read_step(op)
         if not step:
@@ -54,8 +53,8 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
             if not is_data or steps is None or count > _LONGEST_KERNEL:
                 return
             fact = (
-                "a scan lets data fade by a constant factor from step to step: that is a convolution, which one "
-                "product with a matrix of powers computes"
+                "a scan lets data fade by a constant factor from step to step: a convolution, which one product with a "
+                "matrix of powers computes; it compiles a little sooner with Numba, and not with JAX"
             )
             instead, pattern = _convolved(lines), Pattern.FADING
         else:
@@ -74,6 +73,7 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
         nodes=len(inner) + 1,
         instead=instead,
         estimates=estimate(pattern, len(inner) + 1),
+        is_hint=pattern is Pattern.FADING,
     )
 
 
@@ -105,6 +105,18 @@ def _read_step(op: Any) -> str:  # noqa: PLR0911 - a return a form
         if len(with_state) == 1 and _bare(with_state[0]) is state and len(operands) > 1:
             return "product"
     return ""
+
+
+def _takes_rows(op: Any) -> bool:
+    """Whether a step is the product of its row with what is the same for all: then the whole is one of matrices."""
+    products = [node for node in walk(op.inner_outputs) if type(node.op).__name__ not in _THROUGH]
+    rows = set(op.inner_seqs(op.inner_inputs))
+    return (
+        len(products) == 1
+        and type(products[0].op).__name__ in ("Dot", "Blockwise")
+        and _bare(products[0].inputs[0]) in rows
+        and _bare(products[0].inputs[1]) not in rows
+    )
 
 
 def _needing(state: Any, result: Any) -> set[Any]:
@@ -247,10 +259,13 @@ def _without_neutral(body: ast.expr, neutral: str) -> ast.expr:
     return Drop().visit(body)  # type: ignore[no-any-return]  # an expression stays one
 
 
-def _mapped(lines: Sequence[CodeLine]) -> str:
+def _mapped(lines: Sequence[CodeLine], *, is_simple: bool) -> str:
     call = _read_call(lines)
-    if call is None or call.states:
-        return "# write the step on the whole sequences: what is for all steps broadcasts along the first axis"
+    if call is None or call.states or not is_simple:
+        return (
+            "# write the step on the whole sequences, or have PyTensor do it:\n"
+            'result = pt.vectorize(step, signature="(k)->()")(sequences)  # k: what one step takes'
+        )
     return f"{call.target} = {ast.unparse(replace_names(call.body, call.arguments))}"
 
 
