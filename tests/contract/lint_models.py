@@ -208,7 +208,7 @@ def resizable(*, kind="ZeroSumNormal"):
 
 def cells():
     """A matrix that two loops fill."""
-    x = np.linspace(0.0, 1.0, 7)
+    x = np.sort(RNG.uniform(size=7))
     with pm.Model() as model:
         length, height = pm.HalfNormal("length"), pm.HalfNormal("height")
         cov = pt.zeros((7, 7))

@@ -57,6 +57,13 @@ _FUNCTIONS = {
 }
 
 
+_BY_JAX = (
+    "# let JAX differentiate, or stay with Numba:\n"
+    'compiled = nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax")\n'
+    "gradient = firstgrad.fast_gradient(model)  # for your own sampler; firstgrad measure --backend jax_direct"
+)
+
+
 def function_name(op: Any) -> str:
     """Name what an operation computes as a person knows it."""
     core = getattr(op, "core_op", op)
@@ -267,11 +274,7 @@ def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
             f"PyTensor's JAX backend can't compute the gradient that PyTensor writes for {name}, but JAX's own "
             "derivative of it works"
         )
-        instead = (
-            "# let JAX differentiate, or stay with Numba:\n"
-            'compiled = nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax")\n'
-            "gradient = firstgrad.fast_gradient(model)  # for your own sampler; firstgrad measure --backend jax_direct"
-        )
+        instead = _BY_JAX
     elif _is_users(one.op):
         what = "has no gradient of" if one.only_gradient else "doesn't have"
         fact = f"PyTensor's JAX backend {what} {name}, which is your own"
@@ -367,6 +370,8 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
             f'{named} = pm.Data("{named}", values, shape=values.shape)  # and so on for the others; freezing the model '
             "isn't enough here"
         )
+    elif _jax_refuses(graph.model, point, own_gradient=True) is None:
+        cure = _BY_JAX
     else:
         return
     taking = (node for variable in moving for node in graph.clients.get(variable, ()))
@@ -406,12 +411,13 @@ def _frozen(model: Any) -> Any:
         return None
 
 
-def _jax_refuses(model: Any, point: Any, *, frozen: bool = False) -> str | None:
-    """Return why JAX can't trace the gradient of a model; None where it can."""
+def _jax_refuses(model: Any, point: Any, *, frozen: bool = False, own_gradient: bool = False) -> str | None:
+    """Return why JAX can't trace the gradient of a model, PyTensor's or its own; None where it can."""
     import jax
     import numpy as np
     import pytensor
     import pytensor.tensor as pt
+    from pymc.pytensorf import rewrite_pregrad
     from pytensor.graph.replace import clone_replace
 
     logp, values = model.logp(), list(model.value_vars)
@@ -421,13 +427,18 @@ def _jax_refuses(model: Any, point: Any, *, frozen: bool = False) -> str | None:
         shared = [one for one in shared if not _is_array(one)]
     try:
         continuous = [one for one in values if one in set(model.continuous_value_vars)]
-        outputs = [logp, *pytensor.grad(logp, continuous, disconnected_inputs="ignore")]
+        logp = rewrite_pregrad(logp)  # as PyMC does
+        outputs = [logp]
+        if not own_gradient:
+            outputs += pytensor.grad(logp, continuous, disconnected_inputs="ignore")
         fgraph = _rewritten([*values, *shared], outputs, "jax")
         function = probes.JAX_FUNCIFY.find()(fgraph)
         given = [np.asarray(point[one.name]) for one in values]
         given += [np.asarray(one.get_value()) if _is_array(one) else one.get_value() for one in shared]
         shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in given]
-        jax.eval_shape(function, *shapes)
+        places = tuple(values.index(one) for one in continuous)
+        own = jax.grad(lambda *inputs: function(*inputs)[0], argnums=places)
+        jax.eval_shape(own if own_gradient else function, *shapes)
     except Exception as error:  # noqa: BLE001 - each way of saying no has an error of its own
         return f"{type(error).__name__}: {error}"
     return None
