@@ -375,12 +375,8 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     else:
         return
     taking = (node for variable in moving for node in graph.clients.get(variable, ()))
-    lines = dict.fromkeys(
-        [
-            *(line for node in taking for line in graph.lines.of(node)[:1]),
-            *(one for term in grown for one in term.lines[:1]),
-        ]
-    )
+    made = (line for term in grown for line in term.lines[:1])
+    lines = dict.fromkeys([*made, *(line for node in taking for line in graph.lines.of(node)[:1])])
     dims = (str(dim) for term in grown for dim in graph.model.named_vars_to_dims.get(term.name, ()) if dim)
     names = tuple(dict.fromkeys([*filter(None, moving.values()), *dims]))
     yield Finding(
@@ -388,7 +384,14 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
         harm=Harm.UNSUPPORTED,
         fact=f"JAX must know a size that depends on what may change ({', '.join(names[:4])}), and refuses the model",
         lines=tuple(lines),
-        variables=tuple(dict.fromkeys([*filter(None, moving.values()), *(term.name for term in grown)])),
+        variables=tuple(
+            dict.fromkeys(
+                [
+                    *(name for one, name in moving.items() if name and one not in lengths),
+                    *(term.name for term in grown),
+                ]
+            )
+        ),
         count=len(moving) + len(grown),
         instead=cure,
         backends=("jax",),
@@ -420,28 +423,32 @@ def _jax_refuses(model: Any, point: Any, *, frozen: bool = False, own_gradient: 
     from pymc.pytensorf import rewrite_pregrad
     from pytensor.graph.replace import clone_replace
 
-    logp, values = model.logp(), list(model.value_vars)
-    shared = list(dict.fromkeys(one for node in walk([logp]) for one in node.inputs if hasattr(one, "get_value")))
-    if frozen:
-        (logp,) = clone_replace([logp], replace={one: pt.constant(one.get_value()) for one in shared if _is_array(one)})
-        shared = [one for one in shared if not _is_array(one)]
-    try:
-        continuous = [one for one in values if one in set(model.continuous_value_vars)]
-        logp = rewrite_pregrad(logp)  # as PyMC does
-        outputs = [logp]
-        if not own_gradient:
-            outputs += pytensor.grad(logp, continuous, disconnected_inputs="ignore")
-        fgraph = _rewritten([*values, *shared], outputs, "jax")
-        function = probes.JAX_FUNCIFY.find()(fgraph)
-        given = [np.asarray(point[one.name]) for one in values]
-        given += [np.asarray(one.get_value()) if _is_array(one) else one.get_value() for one in shared]
-        shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in given]
-        places = tuple(values.index(one) for one in continuous)
-        own = jax.grad(lambda *inputs: function(*inputs)[0], argnums=places)
-        jax.eval_shape(own if own_gradient else function, *shapes)
-    except Exception as error:  # noqa: BLE001 - each way of saying no has an error of its own
-        return f"{type(error).__name__}: {error}"
-    return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logp, values = model.logp(), list(model.value_vars)
+        shared = list(dict.fromkeys(one for node in walk([logp]) for one in node.inputs if hasattr(one, "get_value")))
+        if frozen:
+            (logp,) = clone_replace(
+                [logp], replace={one: pt.constant(one.get_value()) for one in shared if _is_array(one)}
+            )
+            shared = [one for one in shared if not _is_array(one)]
+        try:
+            continuous = [one for one in values if one in set(model.continuous_value_vars)]
+            logp = rewrite_pregrad(logp)  # as PyMC does
+            outputs = [logp]
+            if not own_gradient:
+                outputs += pytensor.grad(logp, continuous, disconnected_inputs="ignore")
+            fgraph = _rewritten([*values, *shared], outputs, "jax")
+            function = probes.JAX_FUNCIFY.find()(fgraph)
+            given = [np.asarray(point[one.name]) for one in values]
+            given += [np.asarray(one.get_value()) if _is_array(one) else one.get_value() for one in shared]
+            shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in given]
+            places = tuple(values.index(one) for one in continuous)
+            own = jax.grad(lambda *inputs: function(*inputs)[0], argnums=places)
+            jax.eval_shape(own if own_gradient else function, *shapes)
+        except Exception as error:  # noqa: BLE001 - each way of saying no has an error of its own
+            return f"{type(error).__name__}: {error}"
+        return None
 
 
 def _is_array(variable: Any) -> bool:
