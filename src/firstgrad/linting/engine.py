@@ -266,7 +266,7 @@ def _kind_key(variable: Any) -> Any:
     """Tell variables apart by their kind alone."""
     kind = variable.type
     is_constant = hasattr(variable, "data")  # of which 0 and 1 are of another type than 0.5
-    return type(kind).__name__, is_constant or getattr(kind, "dtype", ""), getattr(kind, "ndim", 0)
+    return type(kind).__name__, "constant" if is_constant else getattr(kind, "dtype", ""), getattr(kind, "ndim", 0)
 
 
 def _value_key(variable: Any) -> Any:
