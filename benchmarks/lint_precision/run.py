@@ -109,17 +109,12 @@ def look(entry: Entry) -> dict[str, Any]:
 
 
 def log_density(model: Any) -> float:
-    """Evaluate the log-density at the start point, by PyTensor's interpreter."""
-    import numpy as np
-    import pytensor
-    from pytensor.compile.mode import Mode
+    """Evaluate the log-density at the start point, without a compiler."""
+    from firstgrad.linting.values import Density, fast_run, without_compiler
 
-    mode = Mode("py", None)
-    with pytensor.config.change_flags(cxx="", mode=mode), np.errstate(all="ignore"):
+    with without_compiler(fast_run()):
         point = model.initial_point()
-        terms = [term.sum() for term in model.logp(sum=False)]
-        values = pytensor.function(model.value_vars, terms, mode=mode, on_unused_input="ignore")(**point)
-    return float(sum(values))
+    return sum(Density(model)(point).values())
 
 
 def read_verdicts() -> tuple[dict[tuple[str, str, str], dict[str, Any]], list[dict[str, Any]]]:

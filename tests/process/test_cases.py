@@ -1,4 +1,7 @@
-"""The situations of `examples/cases`: what lint must say of each and of which line, and where it must be silent."""
+"""The situations of `examples/cases`: what lint and check must say of each and its line, and where they are silent.
+
+All of it in this process, without a compiler.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,21 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pymc.exceptions import ImputationWarning
 
 from benchmarks.lint_precision import cures, run
 from benchmarks.markers import replace_between_markers
+from firstgrad.backends.base import Answer, BuiltModel
+from firstgrad.linting.derivatives import GraphExplainer
 from firstgrad.linting.engine import lint_model
 from firstgrad.linting.finding import FindingName
+from firstgrad.linting.values import Density
+from firstgrad.measuring.verify import check_answers
+from firstgrad.measuring.worker import nearby_points
 from firstgrad.observe.lines import deep_traces
+from firstgrad.points import Group
 
 CASES = Path(__file__).parents[2] / "examples" / "cases"
 # What lint must find, and a piece of the line that it must name.
@@ -44,6 +54,19 @@ SILENT = (
     "variable_per_cell cured",
     "variable_per_pair cured",
     "zero_rate cured",
+)
+# What check must be content with: finite, and as finite differences say.
+RIGHT = (
+    "log_of_exp",
+    "missing_observations",
+    "near_equal_eigenvalues cured",
+    "own_op cured",
+    "power_at_zero cured",
+    "small_integers cured",
+    "sparse_design",
+    "unknown_length",
+    "variable_per_cell",
+    "zero_rate",
 )
 SAME_DENSITY = (
     "likelihood_per_clinic",
@@ -90,6 +113,56 @@ def test_nothing_is_said_where_nothing_is_wrong(reports, name):
 
 def test_every_rule_could_look_at_every_case(reports):
     assert {name: report.skipped for name, report in reports.items() if report.skipped} == {}
+
+
+def _check(name):
+    """Check a case's gradient as the interpreter gives it."""
+    with deep_traces(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImputationWarning)
+        model = _build(name)
+    density = Density.with_lines(model)
+    start = {value: np.asarray(array) for value, array in model.initial_point().items()}
+    names = {model.rvs_to_values[rv].name: rv.name for rv in model.free_RVs}
+    groups = [Group(names[v.name], start[v.name].shape, value_name=v.name) for v in model.continuous_value_vars]
+    answers = [(at, Answer(*reversed(density.gradient(at)))) for at in (start, *nearby_points(start, count=1))]
+    explainer = GraphExplainer(density, lambda: model)
+    return check_answers(BuiltModel(model, None, is_own=True), groups, answers, density, lambda: explainer)
+
+
+def test_a_power_at_zero_is_named_and_no_mask_is():
+    check = _check("power_at_zero")
+    assert {group.group: group.nan for group in check.finiteness if group.nan} == {"kept": 1}
+    (origin,) = check.origins
+    assert origin.places == ("kept[gauge=gauge 1]",)
+    assert "runoff = share * soil**bend" in origin.line
+    assert "mask" not in origin.fact
+    assert "pt.maximum" in origin.instead
+
+
+def test_a_wrong_derivative_is_pinned_to_its_group_and_its_op():
+    slope = _check("own_op").slope
+    assert [one.group for one in slope.groups] == ["half"]
+    assert [one.operation for one in slope.derivatives] == ["FreeDrug"]
+
+
+def test_eigenvalues_that_nearly_coincide_make_a_wrong_gradient():
+    slope = _check("near_equal_eigenvalues").slope
+    assert slope.differs
+    assert [one.operation for one in slope.derivatives] == ["Eigh"]
+    assert "pm.gp.MarginalKron" in slope.derivatives[0].line
+
+
+def test_a_minibatch_is_no_alarm():
+    check = _check("minibatch")
+    assert "draws anew" in check.slope.skipped
+    assert (check.n_not_finite, check.logp_not_finite) == (0, ())
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_called_right(name):
+    check = _check(name)
+    assert (check.n_not_finite, check.logp_not_finite, check.slope.skipped) == (0, (), "")
+    assert not check.slope.differs
 
 
 @pytest.mark.parametrize("name", SAME_DENSITY)
