@@ -194,6 +194,7 @@ class Origin:
     places: tuple[str, ...]  # the first such value of each group or term that has it from there
     values: int  # how many values these are
     is_gradient: bool  # whether they are of the gradient, and not of the log-density
+    is_jaxs_own: bool = False  # whether only JAX's own derivative has them
     kind: OriginKind
     fact: str  # what happens there: a sentence without its full stop
     at: tuple[int, ...] = ()  # the element of that operation's result

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from firstgrad.points import Point
 
 _MASK_STEPS = 12
+_WITH_A_POINT = "write whole numbers among its parameters with a point (90.0): PyTensor keeps small ones in 8 bits"
+_LONGEST = 40  # of an operand that is written again, in characters
 
 INSTEAD = {
     OriginKind.POWER: "keep the base above 0 before the power: pt.maximum({0}, 1e-6)",
@@ -200,6 +202,8 @@ class OriginFinder:
                 else "the value is outside of where its distribution has any probability"
             )
             return Culprit(variable, index, OriginKind.OUTSIDE, fact, via=via)
+        if not hasattr(variable, "data") and not hasattr(variable, "get_value"):
+            return Culprit(variable, index, OriginKind.OUTSIDE, f"the start point is {_written(value)}", of=variable)
         name = f"{variable.name} holds" if variable.name else "the data hold"
         where = f" at {list(index)}" if index else ""
         return Culprit(variable, index, OriginKind.DATA, f"{name} {_written(value)}{where}", of=variable, via=via)
@@ -324,6 +328,13 @@ def find_origins(density: Density, point: Point, bad: Mapping[str, NDArray[np.bo
     bad : mapping
         By value name: which values of the gradient aren't finite, as the compiled function has them.
     """
+    return tuple(origin for _, origin in find_culprits(density, point, bad))
+
+
+def find_culprits(
+    density: Density, point: Point, bad: Mapping[str, NDArray[np.bool_]]
+) -> tuple[tuple[Any, Origin], ...]:
+    """Find the same, each with the node whose line it is, or None."""
     if not bad:
         return _origins_in(density, density.evaluator, point, {})[0]
     found, is_explained = _origins_in(density, density.gradient_evaluator, point, bad)
@@ -331,12 +342,13 @@ def find_origins(density: Density, point: Point, bad: Mapping[str, NDArray[np.bo
         return found
     # PyTensor's rewrites have mended it: JAX differentiates by itself.
     own, _ = _origins_in(density, density.literal_gradient_evaluator, point, bad)
-    return tuple(replace(one, fact=f"{one.fact} (in JAX's own derivative; PyTensor's is finite)") for one in own)
+    told = "(in JAX's own derivative; PyTensor's is finite)"
+    return tuple((node, replace(one, fact=f"{one.fact} {told}", is_jaxs_own=True)) for node, one in own)
 
 
 def _origins_in(
     density: Density, evaluator: NodeEvaluator, point: Point, bad: Mapping[str, NDArray[np.bool_]]
-) -> tuple[tuple[Origin, ...], bool]:
+) -> tuple[tuple[tuple[Any, Origin], ...], bool]:
     """Find the origins in one graph; say also whether its gradient has any of what is bad."""
     values = evaluator.at(point)
     n_terms = len(density.terms)
@@ -360,9 +372,10 @@ def _origins_in(
         if known_origin is None:
             origins[key] = make_origin(density, culprit, place, count, is_gradient=is_gradient)
         else:
-            places = (*known_origin.places, place)
+            places = tuple(dict.fromkeys((*known_origin.places, place)))
             origins[key] = replace(known_origin, places=places, values=known_origin.values + count)
-    return tuple(origins.values()), any(mask.any() for _, _, mask, is_gradient in wanted if is_gradient)
+    found = tuple((node, origin) for (node, _), origin in origins.items())
+    return found, any(mask.any() for _, _, mask, is_gradient in wanted if is_gradient)
 
 
 def first_place(mask: Any) -> tuple[tuple[int, ...], int]:
@@ -374,6 +387,8 @@ def first_place(mask: Any) -> tuple[tuple[int, ...], int]:
 def make_origin(density: Density, culprit: Culprit, place: str, count: int, *, is_gradient: bool) -> Origin:
     """Write what was found as a part of a record."""
     lines = density.lines_of(culprit.via) if culprit.via is not None else ()
+    rv = next((rv for rv in density.model.free_RVs if _is_value_of(density.model, rv, culprit.of)), None)
+    lines = density.lines_of(rv) if rv is not None and not lines else lines
     is_own = density.lines is None or culprit.via is None or density.lines.is_own(culprit.via)
     return Origin(
         places=(place,),
@@ -385,8 +400,21 @@ def make_origin(density: Density, culprit: Culprit, place: str, count: int, *, i
         line=write_line(lines),
         variables=depends_on(density, culprit.of) if culprit.of is not None else (),
         # A mask that PyMC's own density has can't be written otherwise: what goes into it can.
-        instead=write_instead(culprit.kind if is_own or culprit.under is None else culprit.under, lines),
+        instead=_WITH_A_POINT
+        if rv is not None and any(_is_small_integer(one) for one in rv.owner.inputs)
+        else write_instead(culprit.kind if is_own or culprit.under is None else culprit.under, lines),
     )
+
+
+def _is_value_of(model: Any, rv: Any, variable: Any) -> bool:
+    """Whether a leaf of a graph (a clone, so it is by its name) stands for a random variable."""
+    return variable is not None and variable.owner is None and variable.name == model.rvs_to_values[rv].name
+
+
+def _is_small_integer(variable: Any) -> bool:
+    """Whether a parameter is of constants that PyTensor keeps in 8 or 16 bits."""
+    leaves = [variable] if variable.owner is None else [one for node in walk([variable]) for one in node.inputs]
+    return any(hasattr(one, "data") and getattr(one.type, "dtype", "") in ("int8", "int16") for one in leaves)
 
 
 def write_line(lines: Sequence[CodeLine]) -> str:
@@ -418,7 +446,8 @@ def find_operand(text: str, kind: OriginKind) -> str:
             operands.append(getattr(node, operations[type(node.op)][1]))
         if isinstance(node, ast.Call) and node.args and calls.get(getattr(node.func, "attr", "")) == kind:
             operands.append(node.args[0])
-    return ast.unparse(operands[0]) if len(operands) == 1 else ""
+    written = ast.unparse(operands[0]) if len(operands) == 1 else ""
+    return written if len(written) <= _LONGEST else ""
 
 
 def depends_on(density: Density, variable: Any) -> tuple[str, ...]:

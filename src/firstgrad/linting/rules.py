@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.linting.backends import large_constants, operations, static_shapes
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.loops import loops
+from firstgrad.linting.numerical import narrow_types, singular_points, unstable_formulas
 from firstgrad.linting.scans import closed_forms
 from firstgrad.observe.events import CodeLine
 
@@ -84,5 +85,8 @@ RULES: tuple[Rule, ...] = (
     large_constants,
     many_operands,
     backward_once_a_variable,
+    singular_points,
+    unstable_formulas,
+    narrow_types,
 )
 """Each takes the `LogpGraph` and yields its findings."""

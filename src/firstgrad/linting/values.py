@@ -112,6 +112,17 @@ class NodeEvaluator:
                 target[0] = functools.reduce(fold, (source[0] for source in sources))
 
             return folded
+        if (
+            type(node.op).__name__ == "CheckParameterValue"
+        ):  # as `with_parameter_checks` has it, where nothing is rewritten
+            value, *conditions = [self._cells[one] for one in node.inputs]
+            target = self._cells[node.outputs[0]]
+
+            def checked() -> None:
+                is_allowed = all(np.all(condition[0]) for condition in conditions)
+                target[0] = value[0] if is_allowed else np.full_like(value[0], -np.inf)
+
+            return checked
         return node.op.make_thunk(node, self._cells, computed, [], impl="py")
 
 
@@ -140,21 +151,20 @@ def with_parameter_checks(mode: Any, model: Any) -> Any:
     return mode.including("local_check_parameter_to_ninf_switch" if is_checked else "local_remove_check_parameter")
 
 
-def stabilise(model: Any, outputs: Sequence[Any], *, only_checks: bool = False) -> NodeEvaluator:
-    """Rewrite a clone of a model's graph as PyTensor does it before it compiles; or its parameter checks only."""
-    from pytensor.compile.mode import Mode
+def stabilise(model: Any, outputs: Sequence[Any]) -> NodeEvaluator:
+    """Rewrite a clone of a model's graph as PyTensor does it before it compiles."""
     from pytensor.graph.fg import FunctionGraph
 
     values = model.value_vars
     leaves = {one: None for node in walk(outputs) for one in node.inputs if one.owner is None}
     others = [one for one in leaves if one not in values and not hasattr(one, "data")]
-    mode = with_parameter_checks(Mode("py", None) if only_checks else fast_run(), model)
+    mode = with_parameter_checks(fast_run(), model)
     with without_compiler(fast_run()), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = FunctionGraph([*values, *others], list(outputs), clone=True)
         mode.optimizer.rewrite(graph)
     # A shared variable's clone holds its value itself; one that is none is an input that nobody gives.
-    return NodeEvaluator(graph.inputs[: len(values)], graph.outputs, is_stabilised=not only_checks)
+    return NodeEvaluator(graph.inputs[: len(values)], graph.outputs, is_stabilised=True)
 
 
 class Density:
@@ -166,14 +176,23 @@ class Density:
         The `pm.Model`.
     terms
         Its terms as ``model.logp(sum=False)`` wrote them, where they are there already.
+    names
+        Theirs; of all terms of the model where left out.
     lines
         Who is to know the user's lines of all that is made; None where nobody asks.
     """
 
-    def __init__(self, model: Any, terms: Sequence[Any] | None = None, lines: NodeLines | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        terms: Sequence[Any] | None = None,
+        lines: NodeLines | None = None,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.model, self.lines = model, lines
         self.terms = list(terms) if terms is not None else list(model.logp(sum=False))
-        self.names = [var.name for var in (*model.basic_RVs, *model.potentials)]
+        self.names = names if names is not None else [var.name for var in (*model.basic_RVs, *model.potentials)]
         self.rewriting_seconds = 0.0
 
     @classmethod
