@@ -230,6 +230,14 @@ def rows():
     return model
 
 
+def long_sum(*, parts=1010):
+    """A sum of more operands than Numba takes."""
+    with pm.Model() as model:
+        x = pm.Normal("x", shape=parts)
+        pm.Potential("total", pt.add(*[x[number] for number in range(parts)]))
+    return model
+
+
 def large(*, size=130_000):
     """Observed values that Numba's cache doesn't take."""
     with pm.Model() as model:

@@ -14,6 +14,7 @@ import lint_models as models
 
 from firstgrad.linting.engine import LogpGraph, NotLookedError, lint_model
 from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.rules import backward_once_a_variable, many_operands
 from firstgrad.observe.lines import deep_traces
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.py"))
@@ -167,6 +168,36 @@ def test_a_constant_that_no_cache_takes():
     (finding,) = look("large").findings
     assert (finding.name, finding.variables) == (FindingName.LARGE_CONSTANT, ("flow",))
     assert "pm.Data" in finding.instead
+
+
+def test_a_sum_of_more_operands_than_numba_takes():
+    def named(parts):
+        return [one.count for one in many_operands(LogpGraph(models.long_sum(parts=parts)))]
+
+    assert (named(1010), named(900)) == ([1010], [])
+
+
+COMPILE, DERIVE = (f"model.{name}()" for name in ("compile_dlogp", "dlogp"))  # in parts: this file is a user's, too
+
+
+@pytest.mark.parametrize(("call", "count"), [(COMPILE, 9), (f"# {COMPILE}", 9), ("", 9), (DERIVE, 3)])
+def test_who_differentiates_once_a_variable_is_told_and_nobody_else(tmp_path, call, count):
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import pymc as pm\n\n\ndef build(count):\n    with pm.Model() as model:\n        for number in range(count):\n"
+        f'            pm.Normal(f"x_{{number}}")\n    return model\n\n\ndef use(model):\n    return {call or None}\n'
+    )
+    spec = importlib.util.spec_from_file_location("asks_for_gradients", path)
+    module = importlib.util.module_from_spec(spec)
+    with deep_traces():
+        spec.loader.exec_module(module)
+        findings = list(backward_once_a_variable(LogpGraph(module.build(count))))
+    if call == COMPILE:
+        (finding,) = findings
+        assert (finding.name, finding.count) == (FindingName.GRADIENT_PER_VARIABLE, 9)
+        assert texts(finding) == [f"return {COMPILE}"]
+    else:
+        assert findings == []
 
 
 def test_depends_on_names_what_a_node_is_computed_from():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NUMBA_OPERANDS = 1000
 """So many operands one operation may have: Numba refuses tuples of more (tried with 1,100: a TypingError)."""
 _FEWEST_BACKWARD = 8  # variables for which as many backward passes are worth a word
-_PER_VARIABLE = re.compile(r"^(?!\s*#).*\.(compile_dlogp|dlogp)\(")
+_PER_VARIABLE = re.compile(r"^[^#]*\.(compile_dlogp|dlogp)\(")
 
 
 def many_operands(graph: LogpGraph) -> Iterator[Finding]:
