@@ -33,11 +33,14 @@ FAULTS = {
     "interpolated_prior": (FindingName.UNKNOWN_TO_JAX, "pm.Interpolated(name"),
     "likelihood_per_clinic": (FindingName.GROWS_WITH_DATA, 'pm.LogNormal(f"days_{clinic}"'),
     "own_op": (FindingName.UNKNOWN_TO_JAX, "FreeDrug(cured)(dose"),
+    "power_at_zero": (FindingName.SINGULAR_AT_DATA, "soil**bend"),
+    "small_integers": (FindingName.NARROW_TYPE, "pm.Beta("),
     "unknown_length": (FindingName.NO_STATIC_SHAPE, "pt.arange(data.shape[0])"),
     "unrolled_integral": (FindingName.SAME_SUBGRAPH, "return pt.exp(level + slope * time"),
     "variable_per_cell": (FindingName.GROWS_WITH_DATA, 'pm.Poisson(f"caught_{trap}_{week}"'),
     "variable_per_pair": (FindingName.GROWS_WITH_DATA, 'pm.Bernoulli(f"lent_{left}_{right}"'),
     "variable_per_pair discrete": (FindingName.GROWS_WITH_DATA, 'pm.Bernoulli(f"lent_{left}_{right}"'),
+    "zero_rate": (FindingName.MASK_AFTER_ARITHMETIC, "pm.Poisson("),
 }
 SILENT = (
     "interpolated_prior cured",
