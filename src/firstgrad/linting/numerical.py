@@ -6,13 +6,23 @@ is singular there is anything differentiated.
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from firstgrad.linting.culprits import find_culprits, is_float
 from firstgrad.linting.finding import Finding, FindingName, Harm
-from firstgrad.linting.values import Density, NodeEvaluator, fast_run, operation_name, without_compiler
+from firstgrad.linting.values import (
+    Density,
+    EvaluationError,
+    NodeEvaluator,
+    fast_run,
+    operation_name,
+    stabilise,
+    without_compiler,
+)
 from firstgrad.observe.lines import walk
 from firstgrad.record import OriginKind
 
@@ -35,6 +45,7 @@ _NAMES = {
 _BESIDE = 0.02  # of 1 + each value's size
 _AWAY, _TRIED = {False: 2.0, True: 60.0}, 4
 """The same, to see whether a formula with exponentials, or with an error function, is lost; and at how many points."""
+_OF_ONE_LINE = 2  # more formulas of one line aren't tried: a loop writes the same again and again
 _FUNCTIONS = ("Exp", "Erf", "Erfc")
 _LINEAR = ("Add", "Mul", "Sub", "Neg", "TrueDiv", "DimShuffle", "Sum", "CAReduce", "Dot", "Alloc", "Second", "Reshape")
 _LOGS = ("Log", "Log2", "Log10")
@@ -53,7 +64,11 @@ def singular_points(graph: LogpGraph) -> Iterator[Finding]:
     if not all(np.isfinite(value).all() for value in point.values()):
         return  # the start itself is none: that is another rule's
     literal = NodeEvaluator(graph.model.value_vars, [term.logp for term in graph.terms], is_stabilised=False)
-    values = literal.at(point)
+    try:
+        values = literal.at(point)
+    except EvaluationError:  # some graphs of PyMC's run only once they are rewritten
+        literal = stabilise(graph.model, [term.logp for term in graph.terms])
+        values = literal.at(point)
     bad = {output for node in literal.nodes if _is_singular(node, values) for output in node.outputs}
     if not bad:
         return
@@ -82,14 +97,19 @@ def singular_points(graph: LogpGraph) -> Iterator[Finding]:
             )
 
 
+@functools.lru_cache(maxsize=1)
+def _start(model: Any) -> dict[str, NDArray[Any]]:
+    """Ask for the start point, once a model: PyMC writes and compiles functions for it."""
+    with without_compiler(fast_run()):
+        return {name: np.asarray(value) for name, value in model.initial_point().items()}
+
+
 def point_beside(model: Any, *, by: float = _BESIDE, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Choose a point near the start, at which no continuous value is where it is by chance."""
     rng = np.random.default_rng(seed)
-    with without_compiler(fast_run()):
-        start = {name: np.asarray(value) for name, value in model.initial_point().items()}
     return {
         name: value + by * (1 + np.abs(value)) * rng.standard_normal(value.shape) if value.dtype.kind == "f" else value
-        for name, value in start.items()
+        for name, value in _start(model).items()
     }
 
 
@@ -118,7 +138,7 @@ def _has(what: Callable[[Any], Any], value: Any) -> bool:
 
 def unstable_formulas(graph: LogpGraph) -> Iterator[Finding]:
     """Find logs of exponentials and of error functions, written by hand, that PyTensor's rewrites don't mend."""
-    seen = set()
+    tried: Counter[Any] = Counter()
     for node in graph.nodes:
         name = operation_name(node)
         if name not in _LOGS or not graph.is_free(node.outputs[0]) or not graph.lines.is_own(node):
@@ -127,12 +147,13 @@ def unstable_formulas(graph: LogpGraph) -> Iterator[Finding]:
         lines = graph.lines.of(node)[:1]
         # Exponentials of PyMC's own are transforms of variables.
         is_by_hand = is_sum and any(graph.lines.is_own(one) and graph.is_free(one.outputs[0]) for one in inner)
-        if not is_by_hand or lines in seen:
+        if not is_by_hand or tried[lines] >= _OF_ONE_LINE:
             continue
+        tried[lines] += 1
         is_error = operation_name(inner[0]) != "Exp"
         points = [point_beside(graph.model, by=_AWAY[is_error], seed=seed) for seed in range(1, _TRIED + 1)]
         if _is_lost(graph, node, [*(one.inputs[0] for one in inner), *others], points):
-            seen.add(lines)
+            tried[lines] = _OF_ONE_LINE
             yield _unstable(graph, node, is_error=is_error)
 
 
@@ -218,7 +239,7 @@ def narrow_types(graph: LogpGraph) -> Iterator[Finding]:
                 exact = _WHOLE[name](*(np.asarray(values[one], dtype=np.float64) for one in node.inputs))
             if not np.allclose(exact, np.asarray(values[output], dtype=np.float64), rtol=1e-6):
                 fact = f"whole numbers of {dtype} overflow here: {_worst(exact, values[output])}"
-                instead = '# make them floats before: data.astype("float64")'
+                instead = '# make them floats before: data.astype("float64"); write numbers with a point: 90.0'
         elif name == "Cast" and graph.is_free(output) and graph.lines.is_own(node):
             before = str(node.inputs[0].type.dtype)
             if dtype == "float32" and before == "float64":
