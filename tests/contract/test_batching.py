@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+
 import numpy as np
 import pymc as pm
 import pytensor
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytensor.compile.mode import Mode
 
+from benchmarks.lint_precision import models_first_tries
 from firstgrad import PoseSpec, build_pose_model
 from firstgrad.fast.batching import batch
 
@@ -115,6 +119,16 @@ def test_indices_become_slices_and_lists():
     assert_equal(sum(pt.exp(table[:, place]).sum() * table[1, place] for place in range(6)), [table])
 
 
+def test_constants_are_computed_as_precisely_as_by_pytensor():
+    """The logarithm of a small whole number is of half precision in NumPy, of single precision in PyTensor."""
+    inputs = scalars(5)
+    spreads = [pt.constant(np.int8(3 + place)) for place in range(5)]
+    total = sum(-((one / spread) ** 2) - pt.log(spread) for one, spread in zip(inputs, spreads, strict=True))
+    assert_equal(total, inputs, at_most=9)
+    singles = [pt.constant(np.float32(0.1 * place)) for place in range(40)]
+    assert_equal(sum(singles, sum(pt.exp(pt.exp(one)) for one in inputs)), inputs)
+
+
 def test_a_member_that_is_needed_alone():
     inputs = scalars(8)
     squares = [one**2 for one in inputs]
@@ -147,6 +161,21 @@ def test_models_that_loops_wrote(name):
     before, after = (sum(float(one.sum()) for one in evaluate(part, values)) for part in parts)
     assert after == pytest.approx(before, rel=1e-13)
     assert count(batched) < count(logp) / 2
+
+
+def test_models_as_people_write_them_at_first():
+    """All of the catalogue's, frozen as `fast_gradient` does it; most of them have loops."""
+    names = [name for name, one in vars(models_first_tries).items() if inspect.isfunction(one) and name[0] != "_"]
+    shrunk = 0
+    for name in names:
+        model = getattr(models_first_tries, name)()
+        (batched,) = batch([model.logp()])
+        point = model.initial_point()
+        values = {one: point[one.name] for one in model.value_vars}
+        before = math.fsum(float(one.sum()) for one in evaluate(model.logp(sum=False), values))
+        assert float(evaluate([batched], values)[0]) == pytest.approx(before, rel=1e-12), name
+        shrunk += count(batched) < count(model.logp()) / 3
+    assert shrunk >= 4
 
 
 def cells():

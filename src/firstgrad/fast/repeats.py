@@ -178,6 +178,7 @@ def _fold_constants(node: Any, inputs: Sequence[Value]) -> Any:
     if None in shape or np.prod(shape, dtype=float) > _LARGEST_FOLDED or len(inputs) != len(node.inputs):
         return None
     cell: list[Any] = [[None]]
+    node.op.prepare_node(node, None, None, "py")  # else NumPy makes half precision of small whole numbers
     node.op.perform(node, [one.data if one.variable.type.ndim else one.data[()] for one in inputs], cell)
     return np.asarray(cell[0][0], dtype=node.outputs[0].type.dtype)
 

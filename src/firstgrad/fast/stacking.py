@@ -249,8 +249,10 @@ def _fold(value: Value, parts: Sequence[Any]) -> Any:
     """Add or multiply, not too many at once."""
     import pytensor.tensor as pt
 
-    operation = {"sum": pt.add, "prod": pt.mul}[value.fold]
+    operation, dtype = {"sum": pt.add, "prod": pt.mul}[value.fold], value.variable.type.dtype
     waiting = [part.variable if isinstance(part, _Same) else part for part in parts]
+    # As exact as the whole: several constants of single precision may come together.
+    waiting = [pt.constant(one.data, dtype=dtype) if hasattr(one, "data") else one for one in waiting]
     while len(waiting) > 1:
         waiting = [
             several[0] if len(several) == 1 else operation(*several)
