@@ -129,7 +129,8 @@ def test_check_names_the_groups_that_are_nan(tmp_path):
     assert "DISAGREES" in done.stdout
     for group in ("x_root", "raw_u_1", "length_2", "obs_sigma"):
         assert f"│ {group}" in done.stdout
-    assert "0 x NaN is NaN" in done.stdout
+    assert "the data hold NaN at [0, 0, 1, 0]; a mask drops it after the arithmetic" in done.stdout
+    assert "graph.py:" in done.stdout
 
 
 def test_doctor_looks_without_importing(tmp_path):
