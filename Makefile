@@ -23,7 +23,7 @@ demo: $(STAMP)  ## Measure the pose model's first gradient, HMM off and on, in u
 	$(PY) -m firstgrad.demo
 
 test: $(STAMP)  ## Run all tests, in two processes (WORKERS=0: one after the other)
-	$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(STAMP)  ## Lint, types and the arrows between modules
 	$(VENV)/bin/ruff check .

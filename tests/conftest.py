@@ -40,9 +40,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("compiles") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SECONDS_OF_A_COMPILE))
-        # Tests of one file share what was compiled or started for them: they stay in one process (-n 2).
-        if item.path.parent.name in {"contract", "process", "web"}:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_addoption(parser):

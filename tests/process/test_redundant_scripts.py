@@ -10,7 +10,7 @@ import pytest
 
 from builders import FIRSTGRAD
 
-pytestmark = [pytest.mark.compiles, pytest.mark.xdist_group("redundant_scripts")]
+pytestmark = pytest.mark.compiles
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "scripts"
 # Python's own interpreter of graphs compiles in no time, and PyMC asks for it in the same way.
