@@ -92,8 +92,9 @@ class Server:
     def stopped(self):
         """Stop the server and all that serves its clients, as with a paused container, while the block runs."""
         here = psutil.Process(self._process.pid)
+        here.suspend()  # first: then it makes no more of them
         processes = [here, *here.children(recursive=True)]
-        for process in processes:
+        for process in processes[1:]:
             process.suspend()
         try:
             yield
