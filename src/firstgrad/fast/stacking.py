@@ -151,7 +151,7 @@ class Writer:
             parts.append(getattr(picked.reshape((*places.shape, *shape[1:])), first.fold)(axis=0))
         return parts
 
-    def _stack(self, position: tuple[Value, ...]) -> tuple[Any, bool] | Any:
+    def _stack(self, position: tuple[Value, ...]) -> Any:
         """Give one position's inputs: the one variable that they all are, or an array with an axis more."""
         import pytensor.tensor as pt
 

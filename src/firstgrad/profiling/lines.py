@@ -41,7 +41,7 @@ class LineCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineCosts:
-    """What all lines cost, the dearest first; the one of no line last."""
+    """What all lines cost, the slowest first; the one of no line last."""
 
     costs: tuple[LineCost, ...]
     replaced_seconds: float  # of rewriting, split by what the rewriters replaced

@@ -14,7 +14,7 @@ from firstgrad.profiling.units import find_unit_shares, merge_patterns, share_of
 from firstgrad.show.page import Page, Section
 from firstgrad.show.records import record_parts
 from firstgrad.show.result import BLANK, Fold, Heading, Items, Style, Table, TableRow, Text, left, right
-from firstgrad.show.sources import how_split, line_parts, line_source, name_dearest, say_phases
+from firstgrad.show.sources import how_split, line_parts, line_source, name_slowest, say_phases
 from firstgrad.show.words import shorten, shown, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
@@ -95,7 +95,7 @@ def profile_page(profile: Profile, *, top: int) -> Page:
         last = costs.costs[-1]
         nowhere = Text(f"Of no line: {format_seconds(last.seconds)} ({say_phases(last)}).")
         said = (
-            Text(name_dearest(costs), Style.BOLD),
+            Text(name_slowest(costs), Style.BOLD),
             line_source(profile, costs),
             nowhere,
             Text(how_split(profile, costs)),

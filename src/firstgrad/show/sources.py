@@ -79,9 +79,9 @@ def _annotate(text: str, notes: Mapping[int, Note]) -> Iterator[dict[str, object
 
 def line_parts(profile: Profile, costs: LineCosts, *, top: int) -> Iterator[Part]:
     """Yield a terminal's annotated source, and in its last sentence the line that costs most."""
-    dearest = [cost for cost in costs.lines if cost.share >= _LEAST_SHARE][:top]
-    others = costs.lines[len(dearest) :]
-    of = f" ({len(dearest)} of {len(costs.lines)} lines)" if others else ""
+    slowest = [cost for cost in costs.lines if cost.share >= _LEAST_SHARE][:top]
+    others = costs.lines[len(slowest) :]
+    of = f" ({len(slowest)} of {len(costs.lines)} lines)" if others else ""
     yield Heading(f"seconds by line{of}")
     yield Table(
         columns=(
@@ -89,21 +89,21 @@ def line_parts(profile: Profile, costs: LineCosts, *, top: int) -> Iterator[Part
             TableColumn("line", is_right=True, is_kept=True),
             *left("source"),
         ),
-        rows=list(_rows(profile, costs, dearest)),
+        rows=list(_rows(profile, costs, slowest)),
     )
     yield BLANK
     yield Text(how_split(profile, costs), Style.DIM)
     yield BLANK
-    yield Text(name_dearest(costs), Style.BOLD)
+    yield Text(name_slowest(costs), Style.BOLD)
 
 
-def _rows(profile: Profile, costs: LineCosts, dearest: Sequence[LineCost]) -> Iterator[TableRow]:
-    """Yield the dearest lines in the order of their source, then all others, what is of no line, and the whole."""
+def _rows(profile: Profile, costs: LineCosts, slowest: Sequence[LineCost]) -> Iterator[TableRow]:
+    """Yield the slowest lines in the order of their source, then all others, what is of no line, and the whole."""
     texts = {source.file: source.text.splitlines() for source in profile.attribution.sources}
-    files = list(dict.fromkeys(cost.line.file for cost in dearest if cost.line is not None))
+    files = list(dict.fromkeys(cost.line.file for cost in slowest if cost.line is not None))
     for file in files:
         here = sorted(
-            ((cost.line, cost) for cost in dearest if cost.line is not None and cost.line.file == file),
+            ((cost.line, cost) for cost in slowest if cost.line is not None and cost.line.file == file),
             key=lambda pair: pair[0].line,
         )
         if len(files) > 1:
@@ -114,7 +114,7 @@ def _rows(profile: Profile, costs: LineCosts, dearest: Sequence[LineCost]) -> It
             yield TableRow((*_numbers(cost), str(line.line), _code(text)), ends_section=number == len(here))
             if number < len(here) and here[number][0].line > line.line + 1:
                 yield TableRow(("", "", "", "", "", "", _GAP), Style.DIM)
-    others = [cost for cost in costs.lines if cost not in dearest]
+    others = [cost for cost in costs.lines if cost not in slowest]
     if others:
         yield TableRow((*_added(others), "", format_count(len(others), "other line")))
     nowhere = costs.costs[-1]
@@ -177,18 +177,18 @@ def how_split(profile: Profile, costs: LineCosts) -> str:
     )
 
 
-def name_dearest(costs: LineCosts) -> str:
+def name_slowest(costs: LineCosts) -> str:
     """Name the line that costs most, in a sentence."""
-    dearest = next(iter(costs.lines), None)
-    if dearest is None or dearest.line is None or not dearest.seconds:
+    slowest = next(iter(costs.lines), None)
+    if slowest is None or slowest.line is None or not slowest.seconds:
         return "No second is of a line of yours."
-    line: CodeLine = dearest.line
+    line: CodeLine = slowest.line
     place = f"{clean_line(PurePath(line.file).name)}:{line.line}"
     nodes = sum(cost.nodes_before for cost in costs.costs)
-    share = f"{dearest.share:.0%} of the time to the first gradient"
+    share = f"{slowest.share:.0%} of the time to the first gradient"
     return (
-        f"{place} costs most: {format_seconds(dearest.seconds)}, {share} ({say_phases(dearest)}), with "
-        f"{write_nodes(dearest.nodes_before)} of {nodes:,.0f} nodes: {shown(line.text, _LONGEST_TEXT)}"
+        f"{place} costs most: {format_seconds(slowest.seconds)}, {share} ({say_phases(slowest)}), with "
+        f"{write_nodes(slowest.nodes_before)} of {nodes:,.0f} nodes: {shown(line.text, _LONGEST_TEXT)}"
     )
 
 
