@@ -582,7 +582,6 @@ def take_samples(
     """
     from firstgrad.measuring import launch
 
-    check_reference(case.model.reference)
     with keeper or nullcontext():
         expected = _expect(case, keeper.store if keeper else None)
         with _display(str(case), progress=progress, expected_seconds=expected) as display:
