@@ -32,7 +32,7 @@ CALLS = 200
 def measure(directions: int, formulation: str, *, has_hmm: bool, is_batched: bool) -> dict[str, float]:
     """Compile one gradient in this process."""
     from firstgrad import HmmSpec, PoseSpec, build_pose_model, fast_gradient
-    from firstgrad.fast import gradient as module
+    from firstgrad.fast import freezing as module
     from firstgrad.fast.batching import batch
     from firstgrad.pose.spec import Formulation
 

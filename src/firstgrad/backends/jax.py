@@ -171,7 +171,9 @@ class JaxDirectBackend(JaxBackend):
         point = built.initial if built.initial is not None else self.start_point(built)
         has_logp = target is Target.LOGP_DLOGP
         try:
-            gradient = make_fast_gradient(built.model, graph, point, Effort(self.effort), rewrite, with_logp=has_logp)
+            gradient = make_fast_gradient(
+                built.model, point, Effort(self.effort), logp=graph, rewrite=rewrite, with_logp=has_logp
+            )
         except (NotImplementedError, TypeError, IndexError) as error:  # it traces here, not in the first call
             _explain(error, built)
 

@@ -12,7 +12,7 @@ from firstgrad.linting.values import Density
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from firstgrad.fast.gradient import FastGradient
+    from firstgrad.fast.function import FastGradient
 
 _RELATIVE = 1e-8
 _STEP = 1e-3
