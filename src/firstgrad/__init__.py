@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch
     from firstgrad.fast.check import check_gradient
+    from firstgrad.fast.function import GradientNote
     from firstgrad.fast.gradient import fast_gradient
     from firstgrad.fast.xla import Effort, fast_mode
     from firstgrad.measuring.launch import measure as measure_case
@@ -37,6 +38,7 @@ _HOMES = {
     "Effort": "fast.xla",
     "Model": "case",
     "FirstgradError": "errors",
+    "GradientNote": "fast.function",
     "HmmSpec": "pose.spec",
     "ModelError": "errors",
     "Phase": "phase",
@@ -74,6 +76,7 @@ __all__ = [
     "Case",
     "Effort",
     "FirstgradError",
+    "GradientNote",
     "HmmSpec",
     "Model",
     "ModelError",

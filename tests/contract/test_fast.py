@@ -12,8 +12,6 @@ import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from pytensor.compile.builders import OpFromGraph
-from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.jax.dispatch import jax_funcify
@@ -173,24 +171,6 @@ def test_a_model_without_continuous_variables_is_refused():
         pm.Poisson("n", 3.0)
     with pytest.raises(ModelError, match="no continuous variables"):
         firstgrad.fast_gradient(model)
-
-
-def test_a_gradient_of_ones_own_making_is_refused():
-    with pm.Model() as blocked:
-        x = pm.Normal("x")
-        pm.Potential("p", disconnected_grad(x) * x)
-    a = pt.dscalar("a")
-    doubled = OpFromGraph([a], [a**2], pullback=lambda _inputs, _outputs, grads: [grads[0] * 100.0])
-    with pm.Model() as overridden:
-        x = pm.Normal("x")
-        pm.Potential("p", doubled(x))
-    with pm.Model() as scanned:
-        x = pm.Normal("x")
-        steps = pytensor.scan(lambda a: disconnected_grad(a) * a, outputs_info=[x], n_steps=3, return_updates=False)
-        pm.Potential("p", steps[-1])
-    for model in (blocked, overridden, scanned):
-        with pytest.raises(ModelError, match="gradient of its own making"):
-            firstgrad.fast_gradient(model)
 
 
 class Twice(Op):

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from firstgrad.backends.base import Answer, BackendFacts, Compiled
-from firstgrad.backends.pytensor import PyTensorBackend, first_line
+from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
 from firstgrad.observe.disk_cache import CacheEntry
@@ -203,11 +203,12 @@ class JaxQuickBackend(JaxDirectBackend):
 
 def _explain(error: Exception, built: BuiltModel) -> NoReturn:
     """Say what to do where PyTensor has no JAX for an operation, or JAX must know what depends on values."""
-    from firstgrad.linting.refusals import explain_refusal
+    from firstgrad.linting.refusals import explain_refusal, first_line
 
     if isinstance(error, NotImplementedError):
-        if built.is_own and (reason := explain_refusal(error, built.model)):
-            raise ModelError(reason) from error
+        reason, advice = explain_refusal(error, built.model) if built.is_own else ("", "")
+        if reason:
+            raise ModelError(f"{reason}. {advice}") from error
         way_out = (
             "register one with pytensor.link.jax.dispatch.jax_funcify"
             if built.is_own

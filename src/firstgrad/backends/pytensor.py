@@ -16,7 +16,7 @@ from firstgrad.observe.calls import on_call
 from firstgrad.observe.rewriting import MarkedMode, read_passes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -175,12 +175,14 @@ class PyTensorBackend:
         from pytensor.gradient import NullTypeGradError
         from pytensor.graph.utils import MethodNotDefined
 
+        from firstgrad.linting.refusals import explain_missing_gradient
+
         cost = rewrite_pregrad(logp)
         values = built.model.continuous_value_vars
         try:
             return cost, gradient(cost, values)
         except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
-            raise _explain_gradient(error, cost, values) from error
+            raise explain_missing_gradient(error, cost, values) from error
 
     def compile(self, built: BuiltModel, graph: Any, target: Target, hooks: Hooks) -> Compiled:
         """Compile as ``Model.compile_dlogp`` does, with PyTensor's own profile beside it."""
@@ -292,50 +294,3 @@ def _profile_stats() -> tuple[Any, tuple[str, ...]]:
     known = inspect.signature(stats_class.__init__).parameters
     options = {"atexit_print": False, "flag_time_thunks": False}
     return stats_class(**{name: value for name, value in options.items() if name in known}), ()
-
-
-def _explain_gradient(error: Exception, cost: Any, values: list[Any]) -> ModelError:
-    """Say of which operation PyTensor cannot write the gradient."""
-    from pytensor.graph.op import Op
-
-    # PyTensor's own are written in many ways (an inner graph, a base class of another method): only a class that
-    # leaves all of them as they are has none.
-    methods = {name: getattr(Op, name) for name in ("grad", "L_op", "pullback") if hasattr(Op, name)}
-    between = {type(op).__name__: op for op in _ops_between(cost, values)}
-    names = [
-        name
-        for name, op in between.items()
-        if all(getattr(type(op), method, None) is own for method, own in methods.items())
-    ]
-    names = names or [name for name in between if name in str(error)]
-    which = f"the Op {', '.join(sorted(names))} has none" if names else type(error).__name__
-    return ModelError(
-        f"PyTensor cannot write the gradient: {which} ({first_line(error)}). Give the Op a `pullback` (before PyTensor "
-        "3: `L_op` or `grad`), or write it as a JAX function and wrap that with `pytensor.wrap_jax`. Without a "
-        "gradient only samplers such as pm.Slice and pm.DEMetropolisZ can sample the model, and there is nothing to "
-        "measure"
-    )
-
-
-def first_line(error: BaseException) -> str:
-    """Cut an error's message to what fits into a sentence."""
-    text = " ".join((str(error).strip() or type(error).__name__).partition("\n")[0].split()).rstrip(".")
-    return text if len(text) <= 200 else f"{text[:200]}..."  # noqa: PLR2004 - characters
-
-
-def _ops_between(cost: Any, values: list[Any]) -> Iterator[Any]:
-    """Walk the operations of a graph through which its value depends on some variables."""
-    depends: dict[Any, bool] = dict.fromkeys(values, True)
-    stack = [cost]
-    while stack:
-        var = stack[-1]
-        inputs = var.owner.inputs if var.owner is not None else []
-        waiting = [source for source in inputs if source not in depends]
-        if var not in depends and waiting:
-            stack += waiting
-            continue
-        stack.pop()
-        if var not in depends:
-            depends[var] = any(depends[source] for source in inputs)
-            if depends[var]:
-                yield var.owner.op

@@ -2,74 +2,150 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import ModelError
 from firstgrad.fast.batching import batch
-from firstgrad.linting.values import random_operations
+from firstgrad.linting.values import RANDOM_STATES, NodeEvaluator, operation_name, own_gradients
 from firstgrad.observe import probes
+from firstgrad.observe.lines import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-_NOT_DERIVATIVES = ("DisconnectedGrad", "ZeroGrad", "GradClip", "GradScale", "UndefinedGrad")
-_OVERRIDES = ("pullback_overrides", "lop_overrides", "grad_overrides")  # the newest name first
+FROZEN_DATA = "data and lengths of dimensions are frozen at what they are now"
 
 
-def open_graph(logp: Any, values: Sequence[Any], held: Sequence[Any]) -> tuple[Any, list[tuple[Any, ...]]]:
-    """Make a graph of the log-density that rewrites may change, shared variables frozen at what they hold now.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """Graphs in which nothing can change but their inputs."""
 
-    With it, of which values its inputs are, but for the held ones in the end: each of one, or a stack of several.
+    outputs: list[Any]
+    inputs: list[Any]  # as they were given, or with a static shape in their place
+    notes: tuple[str, ...]  # what was frozen
 
-    Raises ModelError where an operation of the graph changes its own gradient (``disconnected_grad`` or the like, or an
-    ``OpFromGraph`` with a gradient of its own): JAX would not know of it.
-    """
-    import pytensor.tensor as pt
-    from pytensor.compile.sharedvalue import SharedVariable
-    from pytensor.graph.fg import FunctionGraph
-    from pytensor.graph.replace import clone_replace
 
-    above = _ancestors([logp])
-    for variable in above:
-        _refuse_own_gradient(variable)
-    if drawn := random_operations([logp]):
-        raise ModelError(
-            f"the log-density draws anew in each call ({', '.join(drawn)}), which JAX's own function can't. Take "
-            "another backend (jax, numba)"
-        )
-    shared = {variable: pt.constant(variable.get_value()) for variable in above if isinstance(variable, SharedVariable)}
-    if shared:
-        (logp,) = clone_replace([logp], replace=shared)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedGraph:
+    """Graphs of a model's values, frozen and batched; nobody may change them."""
+
+    outputs: list[Any]
+    values: list[Any]  # that come in a flat vector
+    held: list[Any]
+    stacks: dict[tuple[Any, ...], Any]  # inputs of the graph that stand for several values side by side
+    notes: tuple[str, ...]
+    own_gradient: str  # an operation that changes its own gradient, of which JAX would not know; '' for none
+
+    @property
+    def sources(self) -> list[Any]:
+        """List all inputs but the held ones."""
+        return [*self.values, *self.stacks.values()]
+
+    @property
+    def places(self) -> list[list[int]]:
+        """Tell of which values the sources are, by number."""
+        number = {value: place for place, value in enumerate(self.values)}
+        return [[place] for place in number.values()] + [[number[one] for one in several] for several in self.stacks]
+
+
+def close_graph(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]], held: Sequence[Any] = ()) -> ClosedGraph:
+    """Freeze and batch graphs of some values, whose shapes are given, of which those last ones are held."""
+    values = [value for value in shapes if value not in set(held)]
+    frozen = freeze(outputs, shapes)
+    replaced = dict(zip(shapes, frozen.inputs, strict=True))
+    values, held = [replaced[one] for one in values], [replaced[one] for one in held]
     stacks: dict[tuple[Any, ...], Any] = {}
 
     def stack(several: tuple[Any, ...]) -> Any:
+        import pytensor.tensor as pt
+
         if not set(several) <= set(values):
             return None
         kind = several[0].type
         return stacks.setdefault(several, pt.tensor(dtype=kind.dtype, shape=(len(several), *kind.shape)))
 
-    (logp,) = batch([logp], stack=stack)
-    inputs = [*values, *stacks.values(), *held]
-    return FunctionGraph(inputs, [logp], clone=True), [*((one,) for one in values), *stacks]
+    own = next(own_gradients(frozen.outputs), "")
+    batched = batch(frozen.outputs, stack=stack)
+    return ClosedGraph(outputs=batched, values=values, held=held, stacks=stacks, notes=frozen.notes, own_gradient=own)
+
+
+def freeze(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]]) -> Frozen:
+    """Freeze shared variables at what they hold now, random draws at the next ones, and the shapes of inputs.
+
+    It is what ``freeze_dims_and_data`` and PyMC's samplers in JAX do to a model, for graphs: names, order and types
+    of inputs stay.
+
+    Parameters
+    ----------
+    outputs
+        Graphs.
+    shapes
+        Of their inputs.
+
+    Raises
+    ------
+    ModelError
+        Where draws depend on inputs.
+    """
+    from pytensor.compile.sharedvalue import SharedVariable
+    from pytensor.graph.replace import clone_replace
+
+    replace, names = _held_draws(outputs, set(shapes))
+    notes = (
+        [
+            f"what the log-density draws ({', '.join(names)}) is held: every call takes the same rows or numbers. To "
+            "train on new ones at each step, take pm.fit or model.compile_dlogp(), which draw anew in each call"
+        ]
+        if names
+        else []
+    )
+    shared = [one for one in _ancestors(outputs) if isinstance(one, SharedVariable)]
+    replace |= {one: _constant(one, one.get_value()) for one in shared}
+    frozen_data = [one.name for one in shared if one.name and not _is_random_state(one)]
+    if frozen_data:
+        notes.append(f"{FROZEN_DATA}: {', '.join(frozen_data)}")
+    known = {one: _with_shape(one, shape) for one, shape in shapes.items()}
+    replace |= {one: new for one, new in known.items() if new is not one}
+    made = clone_replace(list(outputs), replace=replace) if replace else list(outputs)
+    return Frozen(outputs=made, inputs=list(known.values()), notes=tuple(notes))
+
+
+def _held_draws(outputs: Sequence[Any], inputs: set[Any]) -> tuple[dict[Any, Any], list[str]]:
+    """Draw once what graphs draw anew in each call; with the names of these operations."""
+    drawn = [node for node in walk(outputs) if any(map(_is_random_state, node.inputs))]
+    if not drawn:
+        return {}, []
+    names = list(dict.fromkeys(operation_name(node).removesuffix("Op") for node in drawn))
+    wanted = [output for node in drawn for output in node.outputs if not _is_random_state(output)]
+    if inputs.intersection(_ancestors(wanted)):
+        raise ModelError(
+            f"the log-density draws from distributions of its own values ({', '.join(names)}): it is another number in "
+            "each call, and has no gradient"
+        )
+    values = NodeEvaluator([], wanted, is_stabilised=False).at({})
+    return {output: _constant(output, values[output]) for output in wanted}, names
+
+
+def _constant(variable: Any, value: Any) -> Any:
+    import pytensor.tensor as pt
+
+    if hasattr(variable.type, "broadcastable") and type(variable.type).__name__ == "TensorType":
+        return pt.constant(value, dtype=variable.type.dtype)  # which knows its shape
+    return variable.type.make_constant(value)
+
+
+def _with_shape(variable: Any, shape: tuple[int, ...]) -> Any:
+    """Give an input, or one that has a static shape in its place."""
+    kind = variable.type
+    if type(kind).__name__ != "TensorType" or None not in kind.shape:
+        return variable
+    return kind.clone(shape=shape)(variable.name)
+
+
+def _is_random_state(variable: Any) -> bool:
+    return type(variable.type).__name__ in RANDOM_STATES
 
 
 def _ancestors(outputs: Sequence[Any]) -> list[Any]:
     return list(probes.ANCESTORS.find()(outputs))
-
-
-def _refuse_own_gradient(variable: Any) -> None:
-    node = variable.owner
-    if node is None:
-        return
-    name = type(node.op).__name__
-    # Subclasses are the libraries' own, whose gradients are derivatives.
-    is_overridden = name == "OpFromGraph" and any(getattr(node.op, attribute, None) for attribute in _OVERRIDES)
-    if name in _NOT_DERIVATIVES or is_overridden:
-        raise ModelError(
-            f"the model's graph holds {node.op}, which has a gradient of its own making. JAX differentiates what is "
-            "computed and would not know of it: take PyTensor's gradient (backend jax, or firstgrad.fast_mode())"
-        )
-    # Graphs within the graph: a Scan's step, an OpFromGraph.
-    inner = getattr(node.op, "fgraph", None)
-    for within in _ancestors(inner.outputs) if inner is not None else ():
-        _refuse_own_gradient(within)

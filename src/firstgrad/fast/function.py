@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     type Function = Callable[..., tuple[Any, Any]]
     """From a flat vector and the held values to the log-density and its flat gradient."""
+
+
+class GradientNote(UserWarning):
+    """What `fast_gradient` did otherwise than one may expect: draws that are held, another way than JAX's own."""
 
 
 class Way(StrEnum):
@@ -138,7 +143,7 @@ class FastGradient:
         layout: Layout,
         held: Mapping[str, Any],
         function: Function,
-        compile_with: Callable[[Effort], Function],
+        compile_with: Callable[[Effort], Function] | None,
         *,
         way: Way,
         notes: Sequence[str] = (),
@@ -150,6 +155,10 @@ class FastGradient:
         self.function, self._compile_with = function, compile_with
         self._held = {name: np.asarray(value) for name, value in held.items()}
         self._process = os.getpid()
+
+    def __repr__(self) -> str:
+        values = f"{len(self.names)} values of {self.size} numbers"
+        return "\n".join([f"<FastGradient of {values}, by {self.way}>", *(f"  {note}" for note in self.notes)])
 
     @property
     def size(self) -> int:
@@ -193,7 +202,7 @@ class FastGradient:
 
     def _pytensor_function(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         # The name under which PyMC's leapfrog integrator takes the bare function.
-        if os.getpid() != self._process:
+        if self.way.is_by_jax and os.getpid() != self._process:
             raise ModelError(
                 "JAX doesn't survive a fork, and this process was forked after the gradient was compiled. Sample with "
                 "cores=1, or make the gradient within each process"
@@ -233,13 +242,15 @@ class FastGradient:
         """Compile again with more effort; calls use the new function as soon as it is there.
 
         The last digits of results may change with it, so a run that shall be repeatable waits. Without `wait` it goes
-        on in a thread, which is returned.
+        on in a thread, which is returned. Only JAX's ways know efforts: of another one a `GradientNote` is given.
         """
-        effort = Effort(effort)
+        effort, compile_with = Effort(effort), self._compile_with
+        if compile_with is None:
+            warnings.warn(f"efforts are of XLA's, and this gradient is by {self.way}", GradientNote, stacklevel=2)
 
         def compile_and_swap() -> None:
-            self.function = self._compile_with(effort)
-            self.effort = effort
+            if compile_with is not None:
+                self.function, self.effort = compile_with(effort), effort
 
         if wait:
             compile_and_swap()

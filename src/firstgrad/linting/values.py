@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     type NodeValues = Mapping[Any, Any]
 
 _MOST_OPERANDS = 31  # of NumPy's own functions, the result not counted
-_RANDOM_STATES = ("RandomGeneratorType", "RandomType")
+RANDOM_STATES = ("RandomGeneratorType", "RandomType")
+_NOT_DERIVATIVES = ("DisconnectedGrad", "ZeroGrad", "GradClip", "GradScale", "UndefinedGrad")
+_OVERRIDES = ("pullback_overrides", "lop_overrides", "grad_overrides")  # the newest name first
 _NOT_IN_PYTHON = (
     "cxx_only",
     "BlasOpt",
@@ -267,10 +269,9 @@ class Density:
         """Write the gradient of some terms as PyMC does, by one backward pass."""
         import pytensor
         import pytensor.tensor as pt
-        from pymc.pytensorf import rewrite_pregrad
 
         with without_compiler(fast_run()):
-            cost = rewrite_pregrad(pt.add(*(term.sum() for term in terms)))
+            cost = rewrite_before_gradient(pt.add(*(term.sum() for term in terms)))
             parts = pytensor.grad(cost, self.model.continuous_value_vars, disconnected_inputs="ignore")
             return [pt.as_tensor_variable(part) for part in parts]
 
@@ -283,10 +284,31 @@ class Density:
         return logp, np.concatenate(parts)
 
 
+def own_gradients(outputs: Sequence[Any]) -> Iterator[str]:
+    """Name operations that change their own gradient (``disconnected_grad``, an ``OpFromGraph`` with overrides)."""
+    for node in walk(outputs):
+        name = type(node.op).__name__
+        # Subclasses are the libraries' own, whose gradients are derivatives.
+        is_overridden = name == "OpFromGraph" and any(getattr(node.op, attribute, None) for attribute in _OVERRIDES)
+        if name in _NOT_DERIVATIVES or is_overridden:
+            yield str(node.op)
+        # Graphs within the graph: a Scan's step, an OpFromGraph.
+        inner = getattr(node.op, "fgraph", None)
+        if inner is not None:
+            yield from own_gradients(inner.outputs)
+
+
+def rewrite_before_gradient(cost: Any) -> Any:
+    """Rewrite a graph as PyMC does before it differentiates, but where that would lose ``disconnected_grad``."""
+    from pymc.pytensorf import rewrite_pregrad
+
+    return cost if any(own_gradients([cost])) else rewrite_pregrad(cost)
+
+
 def random_operations(outputs: Sequence[Any]) -> tuple[str, ...]:
     """Name the operations that some variables need and that draw anew in each call."""
     nodes = walk(outputs)
-    drawn = [node for node in nodes if any(type(one.type).__name__ in _RANDOM_STATES for one in node.inputs)]
+    drawn = [node for node in nodes if any(type(one.type).__name__ in RANDOM_STATES for one in node.inputs)]
     return tuple(dict.fromkeys(operation_name(node).removesuffix("Op") for node in drawn))
 
 

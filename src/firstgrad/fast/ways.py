@@ -1,0 +1,185 @@
+"""The ways to a gradient: who differentiates a frozen log-density, and who compiles it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstgrad.fast.function import Way
+from firstgrad.fast.xla import compile_lowered, write_function
+from firstgrad.linting.refusals import explain_missing_gradient
+from firstgrad.linting.values import (
+    NodeEvaluator,
+    fast_run,
+    rewrite_before_gradient,
+    with_parameter_checks,
+    without_compiler,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from firstgrad.fast.freezing import ClosedGraph
+    from firstgrad.fast.function import Function, Layout
+    from firstgrad.fast.xla import Effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differentiable:
+    """A frozen log-density with all that is needed to compile its gradient."""
+
+    model: Any
+    density: ClosedGraph
+    layout: Layout
+    with_logp: bool
+
+    def lower_direct(self, rewrite: Callable[[Any], object] | None = None) -> Any:
+        """Have JAX trace and differentiate the log-density, which PyTensor has rewritten; lower it.
+
+        Raises NotImplementedError naming the operation that PyTensor has no JAX for.
+        """
+        import jax
+
+        density = self.density
+        with undisturbed():
+            fgraph = self._rewritten([*density.sources, *density.held], density.outputs, rewrite)
+            write, cut = write_function(fgraph), self.layout.cutter(density.places)
+
+            def logp(vector: Any, *held: Any) -> Any:
+                return write(*cut(vector), *held)[0]
+
+            return self._lower(jax.value_and_grad(logp) if self.with_logp else jax.grad(logp))
+
+    def lower_differentiated(self) -> Any:
+        """Have JAX trace and lower PyTensor's gradient."""
+        with undisturbed():
+            inputs, outputs = self._gradient_graph
+            write = write_function(self._rewritten(inputs, outputs))
+            return self._lower(write if self.with_logp else lambda *inputs: write(*inputs)[0])
+
+    def function_of(self, lowered: Any, effort: Effort) -> Function:
+        """Compile what JAX lowered."""
+        compiled = compile_lowered(lowered, effort)
+        return compiled if self.with_logp else lambda vector, *held: (math.nan, compiled(vector, *held))
+
+    def compile_by_pytensor(self, way: Way) -> Function:
+        """Compile PyTensor's gradient by Numba or C, or take it as it is."""
+        import pytensor
+
+        inputs, outputs = self._gradient_graph
+        if way is Way.INTERPRETER:
+            return self._interpreted(inputs, outputs)
+        with pytensor.config.change_flags(traceback__limit=0), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Numba will use object mode")  # a note says so
+            function = pytensor.function(
+                inputs, outputs, mode=with_parameter_checks(_mode(way), self.model), on_unused_input="ignore"
+            )
+        function.trust_input = True
+
+        def call(vector: Any, *held: Any) -> tuple[Any, Any]:
+            *logp, gradient = function(np.ascontiguousarray(vector), *held)
+            return (logp[0] if logp else math.nan), gradient
+
+        return call
+
+    def _interpreted(self, inputs: list[Any], outputs: list[Any]) -> Function:
+        from pytensor.graph.fg import FunctionGraph
+
+        fgraph = FunctionGraph(inputs, outputs, clone=True)
+        with without_compiler(fast_run()), np.errstate(all="ignore"):
+            with_parameter_checks(fast_run(), self.model).optimizer.rewrite(fgraph)
+        evaluator = NodeEvaluator(fgraph.inputs, fgraph.outputs, is_stabilised=True)
+        names = [one.name for one in inputs]
+
+        def call(*given: Any) -> tuple[Any, Any]:
+            values = evaluator.at(dict(zip(names, given, strict=True)))
+            *logp, gradient = (values[output] for output in evaluator.outputs)
+            return (logp[0] if logp else math.nan), gradient
+
+        return call
+
+    def _rewritten(self, inputs: list[Any], outputs: list[Any], rewrite: Callable[[Any], object] | None = None) -> Any:
+        from pytensor.compile.mode import JAX
+        from pytensor.graph.fg import FunctionGraph
+
+        fgraph = FunctionGraph(inputs, outputs, clone=True)
+        (rewrite or with_parameter_checks(JAX, self.model).optimizer.rewrite)(fgraph)
+        return fgraph
+
+    def _lower(self, function: Callable[..., Any]) -> Any:
+        import jax
+
+        held = [jax.ShapeDtypeStruct(one.type.shape, one.type.dtype) for one in self.density.held]
+        return jax.jit(function).lower(jax.ShapeDtypeStruct((self.layout.size,), np.float64), *held)
+
+    @functools.cached_property
+    def _gradient_graph(self) -> tuple[list[Any], list[Any]]:
+        """PyTensor's gradient as PyMC writes it: from a flat vector and held values to log-density and flat gradient.
+
+        Raises ModelError where an operation has none.
+        """
+        import pytensor
+        import pytensor.tensor as pt
+        from pytensor.gradient import NullTypeGradError
+        from pytensor.graph.replace import clone_replace
+        from pytensor.graph.utils import MethodNotDefined
+
+        density, sources = self.density, self.density.sources
+        cost = rewrite_before_gradient(density.outputs[0])
+        try:
+            parts = pytensor.grad(cost, sources, disconnected_inputs="ignore", return_disconnected="none")
+        except (NotImplementedError, MethodNotDefined, NullTypeGradError) as error:
+            raise explain_missing_gradient(error, cost, sources) from error
+        cut, numbers = self.layout.cutter(density.places), np.arange(self.layout.size)
+        places = [np.ravel(one) for one, part in zip(cut(numbers), parts, strict=True) if part is not None]
+        parts = [pt.as_tensor_variable(part).ravel() for part in parts if part is not None]
+        where = np.concatenate(places) if places else numbers[:0]
+        gradient = pt.concatenate(parts).astype("float64") if parts else pt.zeros(0)
+        if len(where) != len(numbers) or (np.sort(where) != numbers).any():
+            gradient = pt.zeros(len(numbers))[where].inc(gradient)
+        elif (where != numbers).any():
+            gradient = gradient[np.argsort(where)]
+        flat = pt.vector("flat values", shape=(len(numbers),), dtype="float64")
+        given = {source: part.astype(source.type.dtype) for source, part in zip(sources, cut(flat), strict=True)}
+        outputs = clone_replace([cost, gradient], replace=given)
+        return [flat, *density.held], outputs if self.with_logp else outputs[1:]
+
+
+def _mode(way: Way) -> Any:
+    from pytensor.compile.mode import Mode, get_mode
+
+    return get_mode("NUMBA") if way is Way.NUMBA else Mode("cvm", "fast_run")
+
+
+def is_there(way: Way) -> bool:
+    """Say whether what compiles is installed."""
+    import pytensor
+
+    return {Way.NUMBA: find_spec("numba") is not None, Way.C: bool(pytensor.config.cxx)}.get(way, True)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Spare what takes time and serves nothing here.
+
+    Python's collector would look through all that imports have made, again and again; and PyTensor would note where in
+    the code each of its passing nodes was made.
+    """
+    import pytensor
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with pytensor.config.change_flags(traceback__limit=0):
+            yield
+    finally:
+        if was_enabled:
+            gc.enable()

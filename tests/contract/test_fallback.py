@@ -1,0 +1,133 @@
+"""Every model gets its gradient from one call of `fast_gradient`, by some way, and is told which and why."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.compile.builders import OpFromGraph
+from pytensor.gradient import disconnected_grad
+
+import firstgrad
+from firstgrad.errors import ModelError
+from firstgrad.fast.function import GradientNote, Way
+
+gradient_module = import_module("firstgrad.fast.gradient")
+
+
+def least(model, **options):
+    return firstgrad.fast_gradient(model, effort="least", **options)
+
+
+def quietly(model, **options):
+    """No note is to be given: it would be raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GradientNote)
+        return least(model, **options)
+
+
+def agrees(gradient):
+    check = firstgrad.check_gradient(gradient)
+    assert check.agrees, check
+    return True
+
+
+class TestFreezing:
+    def test_a_mini_batch_is_held_and_a_note_says_so(self):
+        rows, design = 40, np.arange(40.0)
+        with pm.Model() as model:
+            seen = pm.Minibatch(pm.Data("design", design), batch_size=8)
+            x = pm.Normal("x")
+            pm.Normal("y", x, 1.0, observed=seen, total_size=rows)
+        with pytest.warns(GradientNote, match=r"Minibatch\) is held.*pm\.fit") as told:
+            gradient = least(model)
+        assert len(told) == 1
+        assert gradient.way is Way.JAX
+        assert "Minibatch" in repr(gradient)
+        assert "design" in gradient.notes[1]
+        flat = gradient(np.array([1.0]))[1]
+        assert flat == gradient(np.array([1.0]))[1]
+        batch = (flat[0] + 1.0) / (rows / 8) + 8.0  # -x + rows/8 * (sum(batch) - 8 x) at 1
+        assert batch == pytest.approx(round(batch), abs=1e-9)
+        assert agrees(gradient)
+
+    def test_draws_from_distributions_of_values_are_refused(self):
+        with pm.Model() as model:
+            x = pm.Normal("x")
+            pm.Potential("p", -((pm.Normal.dist(x) - x) ** 2))
+        with pytest.raises(ModelError, match=r"draws from distributions of its own values \(Normal"):
+            least(model)
+
+    def test_dimensions_and_data_without_a_known_length(self):
+        with pm.Model(coords={"group": range(3), "time": range(5)}) as model:
+            x = pm.Data("x", np.arange(6.0))
+            which = pm.Data("which", np.array([0, 1, 2, 0, 1, 2]))
+            groups = pm.Normal("groups", dims="group")
+            pm.ZeroSumNormal("effects", dims="group")
+            pm.GaussianRandomWalk("walk", init_dist=pm.Normal.dist(), dims="time")
+            slopes = pm.Normal("slopes", shape=x.shape[0])
+            pm.Normal("y", groups[which] * x + slopes + model["effects"][which], observed=np.zeros(6))
+        gradient = quietly(model)
+        assert gradient.way is Way.JAX
+        assert gradient.names == tuple(var.name for var in model.continuous_value_vars)
+        assert dict(zip(gradient.names, gradient.shapes, strict=True))["slopes"] == (6,)
+        assert agrees(gradient)
+
+    def test_lengths_that_hang_on_data(self):
+        with pm.Model() as model:
+            sizes = pm.Data("sizes", np.array([2, 3]))
+            x = pm.Normal("x", shape=5)
+            first, second = pt.split(x, sizes, n_splits=2)
+            pm.Potential("p", -(first**2).sum() - pt.exp(second).sum() + (x[: sizes[1]] * pt.arange(sizes[1])).sum())
+        assert agrees(quietly(model))
+
+
+class TestNaN:
+    def test_of_a_branch_that_was_not_taken_is_pytensors_matter(self):
+        hours = np.array([0.0, 1.0, 2.0])
+        with pm.Model() as model:
+            rate = pm.Gamma("rate", 2.0, 1.0)
+            pm.Poisson("seen", hours * rate, observed=np.array([0, 1, 1]))
+        with pytest.warns(GradientNote, match=r"JAX's own derivative isn't finite .* rate_log__ \(1 of 1\)"):
+            gradient = least(model)
+        assert gradient.way is Way.PYTENSOR_JAX
+        assert gradient.improve("normal") is None
+        assert gradient.effort is firstgrad.Effort.NORMAL
+        assert agrees(gradient)
+
+    def test_that_is_pytensors_too_is_refused_by_name(self):
+        with pm.Model() as model:
+            x = pm.Normal("x", shape=2)
+            pm.Normal("z")
+            pm.Potential("p", pt.switch(np.array([False, True]), pt.sqrt(x * np.array([-np.inf, 1.0])), 0.0).sum())
+        with pytest.raises(ModelError, match=r"isn't finite at the initial point, in x \(\d of 2\)"):
+            least(model, initial_point={"x": np.ones(2), "z": np.array(0.0)})
+
+
+class TestOwnGradients:
+    @pytest.mark.parametrize("kind", ["blocked", "overridden", "within a scan"])
+    def test_are_pytensors(self, kind):
+        with pm.Model() as model:
+            x = pm.Normal("x")
+            if kind == "blocked":
+                pm.Potential("p", disconnected_grad(x) * x)
+            elif kind == "overridden":
+                a = pt.dscalar("a")
+                doubled = OpFromGraph([a], [a**2], pullback=lambda _inputs, _outputs, grads: [grads[0] * 100.0])
+                pm.Potential("p", doubled(x))
+            else:
+                steps = pytensor.scan(
+                    lambda a: disconnected_grad(a) * a, outputs_info=[x], n_steps=3, return_updates=False
+                )
+                pm.Potential("p", steps[-1])
+        with pytest.warns(GradientNote, match="gradient of its own making"):
+            gradient = least(model)
+        assert gradient.way is Way.PYTENSOR_JAX
+        expected = {"blocked": 0.0, "overridden": 99.0, "within a scan": 0.0}[kind]  # x = 1: that of the prior is -1
+        assert gradient(np.ones(1))[1] == pytest.approx([expected])
+        assert agrees(gradient)
