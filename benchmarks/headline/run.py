@@ -1,11 +1,13 @@
-"""The headline: how much sooner than the newest PyMC's default the fastest verified first gradient is there.
+"""The headline: the unchanged pose model's first gradient and first draw, by firstgrad, by PyMC's default, by hand.
 
-All sides are measured in turn, round by round, every second round backwards, each sample in a process of its own, cold
-unless its name says otherwise; the densities by hand of `benchmarks.limit` are two of the sides. Each sample's
-log-density and gradient agree with the oracle, or there is no table. Some 6 minutes a round on two idle cores.
+All ways are measured in turn, round by round, every second round backwards, each sample in a process of its own; a
+second process starts with the caches that one like it filled. What was measured is kept at once, and a run goes on
+where it stopped. A round takes some 6 minutes for K=5 on two idle cores; of K=20 the first one, with the default, some
+30, the others 2.
 
-Usage: ``python -m benchmarks.headline.run [--rounds 5] [--output docs/data/headline] [--page docs/findings.md]``.
-``--again`` adds rounds to those in the output; ``--rounds 0`` prints its table.
+Usage: ``python -m benchmarks.headline.run [--rounds 3] [--directions 5 20] [--only TEXT] [--minutes 60]
+[--output docs/data/headline] [--page docs/findings.md]``. ``--anew`` forgets what is in the output; ``--again`` adds
+rounds to it; ``--only``: turns whose name has this text; ``--minutes 0`` prints the table.
 """
 
 from __future__ import annotations
@@ -15,64 +17,158 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.headline.sides import AS_NUTS, BY_HAND, LOOPS, SIDES, STATES, Side
-from benchmarks.headline.table import collect, markdown
-from benchmarks.limit.run import ROOT
+from benchmarks.headline.sides import STATES, TURNS, Quantity, Size, Turn, Way
+from benchmarks.headline.table import (
+    LABEL,
+    Called,
+    collect,
+    describe,
+    markdown,
+    read_called,
+    round_of,
+    turn_of,
+    write_called,
+)
+from benchmarks.limit.run import ROOT, fill
 from benchmarks.limit.run import measure as measure_by_hand
-from benchmarks.limit.variants import Measured, Setup, read_measured
+from benchmarks.limit.variants import Setup, read_measured
 from benchmarks.markers import write_between_markers
+from firstgrad.case import Scenario
 from firstgrad.measuring.launch import run_sample
 from firstgrad.measuring.private import PrivateCaches, worker_variables
-from firstgrad.record import Record
 from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from benchmarks.limit.variants import Measured
     from firstgrad.record import Record
 
-type ByHand = tuple[str, int, Measured]
+type Step = tuple[int, Size, Turn]
 
 
-def measure_round(
-    number: int, folders: dict[tuple[str, int], PrivateCaches], size: tuple[int, int]
-) -> tuple[list[Record], list[ByHand]]:
-    """Measure every side once."""
-    records: list[Record] = []
-    by_hand: list[ByHand] = []
-    turns = [(side, states) for states in (0, STATES) for side in (*SIDES, AS_NUTS, BY_HAND, LOOPS)]
-    for side, states in turns if number % 2 == 0 else reversed(turns):
-        if isinstance(side, Side):
-            private = folders["", states]
-            private.restore()
-            record = run_sample(side.case(states, size), private, label="headline")
-            records.append(record)
-            tell(side.name, states, record.time_to_first_gradient_seconds)
-        elif side == AS_NUTS:
-            private = folders[AS_NUTS, states]
-            private.restore()
-            measured = measure_as_nuts(private, states, size)
-            by_hand.append((side, states, measured))
-            tell(side, states, measured.first_gradient_wall_seconds)
-        else:
-            private = folders["", states]
-            private.restore()
-            setup = Setup(variant=side, n_states=states, is_warm=False)
-            measured = measure_by_hand(setup, private, size, is_cached=False)
-            by_hand.append((side, states, measured))
-            tell(side, states, measured.first_gradient_wall_seconds)
-    return records, by_hand
+def plan(turns: Iterable[Turn], sizes: Iterable[Size], rounds: range, done: set[Step]) -> Iterator[Step]:
+    """List what is still to be measured, round by round, every second one backwards."""
+    for number in rounds:
+        steps = [(number, size, turn) for size in sizes for turn in turns if turn.is_in(size, number)]
+        yield from (step for step in (reversed(steps) if number % 2 else steps) if step not in done)
 
 
-def measure_as_nuts(private: PrivateCaches, states: int, size: tuple[int, int]) -> Measured:
-    """Measure PyTensor's Numba function in a fresh process; SystemExit where it fails."""
+@dataclass(slots=True)
+class Kept:
+    """What was measured, in two files: firstgrad's records, and what it has no case for."""
+
+    output: Path  # without its suffix
+    records: list[Record] = field(default_factory=list)
+    called: list[Called] = field(default_factory=list)
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Both."""
+        return self.output.with_suffix(".jsonl"), self.output.with_name(f"{self.output.name}-called.jsonl")
+
+    def read(self) -> None:
+        """Read what is there."""
+        records, called = self.files
+        self.records = list(import_jsonl(records)) if records.exists() else []
+        self.called = read_called(called)
+
+    def add(self, records: list[Record], called: list[Called]) -> None:
+        """Add samples, and write."""
+        self.records, self.called = [*self.records, *records], [*self.called, *called]
+        export_jsonl(self.records, self.files[0])
+        self.files[1].write_text(write_called(self.called))
+
+    @property
+    def done(self) -> set[Step]:
+        """What need not be measured again; the first sample of a turn stands for the turn."""
+        of_records = {(round_of(one), *reversed(turn_of(one))) for one in self.records}
+        named = {(turn.way, turn.is_called): turn for turn in TURNS if turn.variant or turn.is_called}
+        is_called = {one: one.quantity is Quantity.EVALUATION for one in self.called}
+        return of_records | {(one.round, one.size, named[one.way, is_called[one]]) for one in self.called}
+
+
+class Bench:
+    """Measures turns; filled caches of what firstgrad has no case for are kept from round to round."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._empty = stack.enter_context(PrivateCaches())
+        self._filled: dict[tuple[Size, Way], PrivateCaches] = {}
+
+    def measure(self, number: int, size: Size, turn: Turn) -> tuple[list[Record], list[Called]]:
+        """Measure a turn: its first process, and where it has one the second."""
+        if not (turn.variant or turn.is_called):
+            return list(self._records(number, size, turn)), []
+        called = []
+        for quantity, measured in self._called(size, turn):
+            began = datetime.now(UTC).isoformat(timespec="seconds")
+            one = Called(
+                way=turn.way, size=size, quantity=quantity, round=number, started_at=began, measured=measured
+            )
+            called.append(one)
+            is_evaluation = quantity is Quantity.EVALUATION
+            tell(size, turn.way, quantity, measured.evaluation_seconds if is_evaluation else first_gradient(measured))
+        return [], called
+
+    def _records(self, number: int, size: Size, turn: Turn) -> Iterator[Record]:
+        with PrivateCaches() as private:
+            for scenario in (Scenario.COLD, Scenario.WARM) if turn.has_second else (Scenario.COLD,):
+                if scenario is Scenario.WARM:
+                    private.save()
+                    private.restore()
+                record = run_sample(turn.case(size, scenario), private, label=f"{LABEL} {number}")
+                tell(size, turn.way, turn.quantity(scenario), record.window_seconds)
+                yield record
+                if record.failure is not None:
+                    return
+
+    def _called(self, size: Size, turn: Turn) -> Iterator[tuple[Quantity, Measured]]:
+        shape = size.timesteps, size.directions
+        if turn.is_called:
+            private = self._filled_by(size, turn)
+            yield Quantity.EVALUATION, measure_as_nuts(private, turn.way, size)
+            return
+        self._empty.restore()
+        cold = Setup(variant=turn.variant, n_states=size.states, is_warm=False)
+        yield Quantity.FIRST_GRADIENT, measure_by_hand(cold, self._empty, shape, is_cached=False)
+        if turn.has_second:
+            second = Setup(variant=turn.variant, n_states=size.states, is_warm=True)
+            yield Quantity.SECOND_GRADIENT, measure_by_hand(second, self._filled_by(size, turn), shape, is_cached=True)
+
+    def _filled_by(self, size: Size, turn: Turn) -> PrivateCaches:
+        """Bring the caches that a process like the one to be measured left."""
+        private = self._filled.get((size, turn.way))
+        if private is None:
+            private = self._filled[size, turn.way] = self._stack.enter_context(PrivateCaches())
+            if turn.is_called:
+                measure_as_nuts(private, turn.way, size)
+                private.save()
+            else:
+                setup = Setup(variant=turn.variant, n_states=size.states, is_warm=True)
+                fill(setup, private, (size.timesteps, size.directions))
+        private.restore()
+        return private
+
+
+def first_gradient(measured: Measured) -> float:
+    """Seconds, without the import."""
+    return measured.first_gradient_wall_seconds
+
+
+def measure_as_nuts(private: PrivateCaches, way: Way, size: Size) -> Measured:
+    """Measure a bare function in a fresh process; SystemExit where it fails."""
+    words = map(str, (way, size.states, size.timesteps, size.directions))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.headline.as_nuts", *map(str, (states, *size))],
+        [sys.executable, "-m", "benchmarks.headline.as_nuts", *words],
         env=worker_variables(private.folder, os.environ),
         cwd=ROOT,
         capture_output=True,
@@ -80,68 +176,56 @@ def measure_as_nuts(private: PrivateCaches, states: int, size: tuple[int, int]) 
         check=False,
     )
     if done.returncode:
-        sys.exit(f"{AS_NUTS} failed:\n{done.stderr}")
+        sys.exit(f"{way}, {size}, failed:\n{done.stderr}")
     return read_measured(json.loads(done.stdout.splitlines()[-1]))
 
 
-def tell(name: str, states: int, seconds: float | None) -> None:
+def tell(size: Size, way: Way, quantity: Quantity, seconds: float | None) -> None:
     """Say what was measured just now."""
     took = "failed" if seconds is None else format_seconds(seconds)
-    print(f"{datetime.now(UTC):%H:%M:%S} {name}, {'HMM' if states else 'no HMM'}: {took}", file=sys.stderr, flush=True)
-
-
-def describe(rounds: int, size: tuple[int, int], record: Record) -> str:
-    """Say in a paragraph what was measured, and where."""
-    environment = record.environment
-    versions, host = dict(environment.versions), environment.host
-    return (
-        f"Pose model, T={size[0]}, K={size[1]}, C=3; {rounds} rounds of all sides, interleaved in one run, each sample "
-        f"a process of its own. PyMC {versions['pymc']}, PyTensor {versions['pytensor']}, Numba {versions['numba']}, "
-        f"JAX {versions['jax']}, Python {environment.python}, {host.cores} cores of {host.processor}, "
-        f"{record.started_at[:10]}. Medians with their intervals (below 6 samples the whole range); ratios are paired "
-        "by round, with 95% intervals. The first gradient is from the start of `build` to the end of the first call, "
-        "import left out on all sides. Every sample agrees with the oracle. Made by `make headline`."
-    )
+    print(f"{datetime.now(UTC):%H:%M:%S} {size}, {way}, {quantity}: {took}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Measure, keep, print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3, help="that are to be there in the end")
+    parser.add_argument("--directions", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--timesteps", type=int, default=100)
-    parser.add_argument("--directions", type=int, default=5)
+    parser.add_argument("--only", default="", help="turns whose name has this text")
+    parser.add_argument("--minutes", type=float, default=600.0, help="no turn is begun after that")
     parser.add_argument("--output", type=Path, default=Path("docs/data/headline"), help="without its suffix")
-    parser.add_argument("--again", action="store_true", help="add to what is in the output")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--again", action="store_true", help="as many rounds more than are in the output")
+    how.add_argument("--anew", action="store_true", help="forget what is in the output")
     parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
-    size = (chosen.timesteps, chosen.directions)
-    stored, beside = chosen.output.with_suffix(".jsonl"), chosen.output.with_suffix(".json")
-    keep = chosen.again or chosen.rounds == 0
-    records = list(import_jsonl(stored)) if keep else []
-    by_hand = _read(beside) if keep else []
-
+    turns = [turn for turn in TURNS if chosen.only in turn.name]
+    if not turns:
+        parser.error(f"no turn's name has {chosen.only!r}: {', '.join(turn.name for turn in TURNS)}")
+    sizes = [
+        Size(timesteps=chosen.timesteps, directions=directions, states=states)
+        for directions in chosen.directions
+        for states in (0, STATES)
+    ]
+    kept = Kept(chosen.output)
+    if not chosen.anew:
+        kept.read()
+    done = kept.done
+    first = max((number + 1 for number, *_ in done), default=0) if chosen.again else 0
+    ends = time.monotonic() + 60 * chosen.minutes
     with ExitStack() as stack:
-        folders = {("", states): stack.enter_context(PrivateCaches()) for states in (0, STATES)}
-        for states in (0, STATES) if chosen.rounds else ():
-            folders[AS_NUTS, states] = private = stack.enter_context(PrivateCaches())
-            measure_as_nuts(private, states, size)
-            private.save()
-        for number in range(chosen.rounds):
-            more, more_by_hand = measure_round(number, folders, size)
-            records, by_hand = [*records, *more], [*by_hand, *more_by_hand]
-            export_jsonl(records, stored)
-            written = [(name, states, asdict(each)) for name, states, each in by_hand]
-            beside.write_text(json.dumps(written, indent=1) + "\n")
-
-    found = collect(records, by_hand)
-    text = markdown(found, describe(min(len(each.wall) for each in found.values()), size, records[-1]))
+        bench = Bench(stack)
+        for step in plan(turns, sizes, range(first, first + chosen.rounds), done):
+            if time.monotonic() >= ends:
+                break
+            kept.add(*bench.measure(*step))
+    if not kept.records:
+        return
+    text = markdown(*collect(kept.records, kept.called), describe(kept.records))
     print(text)
     if chosen.page:
         write_between_markers(chosen.page, "headline", text)
-
-
-def _read(path: Path) -> list[ByHand]:
-    return [(name, states, read_measured(measured)) for name, states, measured in json.loads(path.read_text())]
 
 
 if __name__ == "__main__":

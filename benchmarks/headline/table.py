@@ -1,161 +1,222 @@
-"""The headline's tables: every side's medians, and the ratios that the goals are about."""
+"""The headline's tables: every way's medians, and the ratios that the goals are about."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.headline.sides import AS_NUTS, BY_HAND, DEFAULT, DIRECT, LOOPS, QUICK, SIDES
+from benchmarks.headline.sides import GOALS, TURNS, Goal, Quantity, Size, Way
+from benchmarks.limit.variants import Measured
+from firstgrad.codec import from_json, to_json
 from firstgrad.comparing.ratio import estimate_ratio
+from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
-from firstgrad.record import Status
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-    from benchmarks.limit.variants import Measured
+    from benchmarks.headline.sides import Turn
     from firstgrad.record import Record
 
-GOAL_SOONER, GOAL_OF_LIMIT, GOAL_EVALUATION = 50.0, 2.5, 2.0
+LABEL = "headline"
 
 
-@dataclass(slots=True)
-class Numbers:
-    """One side's numbers, one a round: seconds to the first gradient, of a steady call, and peak bytes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What firstgrad has no case for: a density by hand, or a bare function as NUTS calls it."""
 
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    evaluation: list[float] = field(default_factory=list)
-    peak: list[float] = field(default_factory=list)
-
-
-type Found = dict[tuple[str, int], Numbers]
-"""By the side's name and the number of hidden states."""
+    way: Way
+    size: Size
+    quantity: Quantity
+    round: int
+    started_at: str
+    measured: Measured
 
 
-def collect(records: Iterable[Record], by_hand: Iterable[tuple[str, int, Measured]]) -> Found:
-    """Sort samples by side.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One number of one process; of an evaluation there are no processor seconds."""
 
-    Raises
-    ------
-    SystemExit
-        Where a record is not good: nothing is said on the speed of a wrong gradient.
-    """
-    found: Found = defaultdict(Numbers)
-    names = {(side.formulation, side.backend): side.name for side in SIDES}
+    way: Way
+    size: Size
+    quantity: Quantity
+    round: int
+    wall: float
+    cpu: float | None = None
+    peak_bytes: int = 0
+
+
+def read_called(path: Path) -> list[Called]:
+    """Read what is by hand, one a line; nothing where there is no file."""
+    return [from_json(line, Called) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def turn_of(record: Record) -> tuple[Turn, Size]:
+    """Find what a record is a sample of; raises ValueError where no turn measures it."""
+    case = record.case
+    pose = case.model.pose
+    if pose is not None:
+        states = pose.hmm.n_states if pose.hmm else 0
+        size = Size(timesteps=pose.n_timesteps, directions=pose.n_directions, states=states)
+        for turn in TURNS:
+            if not (turn.variant or turn.is_called) and turn.case(size, case.scenario) == case:
+                return turn, size
+    raise ValueError(f"{case}: no turn of the headline")
+
+
+def round_of(record: Record) -> int:
+    """Read the number of a record's round from its label."""
+    return int(record.environment.label.removeprefix(LABEL))
+
+
+def collect(records: Iterable[Record], called: Iterable[Called]) -> tuple[list[Sample], list[str]]:
+    """Take the numbers out of what was measured; with them a line on each sample whose numbers don't count."""
+    samples, failures = [], []
     for record in records:
-        case, seconds = record.case, record.time_to_first_gradient_seconds
-        if record.status is not Status.OK or seconds is None or record.memory is None:
-            raise SystemExit(f"{case}: {record.status}: {record.failure or record.check}")
-        if record.caches is None or not record.caches.is_proven:
-            raise SystemExit(f"{case}: the scenario isn't proven: {record.caches}")
-        states = case.model.pose.hmm.n_states if case.model.pose.hmm else 0
-        numbers = found[names[case.model.pose.formulation, case.backend], states]
-        numbers.wall.append(seconds)
-        numbers.cpu.append(record.time_to_first_gradient_cpu_seconds or 0.0)
-        numbers.evaluation.append(estimate_median(record.evaluation_seconds).value)
-        numbers.peak.append(float(record.memory.peak_rss_bytes))
-    for name, states, measured in by_hand:
-        numbers = found[name, states]
-        numbers.wall.append(measured.first_gradient_wall_seconds)
-        numbers.cpu.append(measured.first_gradient_cpu_seconds)
-        numbers.evaluation.append(measured.evaluation_seconds)
-        numbers.peak.append(float(measured.peak_rss_bytes))
-    return found
-
-
-def medians(found: Found, states: int) -> list[tuple[str, ...]]:
-    """Write a row a side: first gradient (wall, CPU), evaluation, peak memory."""
-    rows = []
-    for name in (*(side.name for side in SIDES), AS_NUTS, BY_HAND, LOOPS):
-        numbers = found.get((name, states))
-        if numbers is None:
+        turn, size = turn_of(record)
+        quantity, number = turn.quantity(record.case.scenario), round_of(record)
+        if reason := why_unusable(record):
+            failures.append(f"{size}, {turn.way}: {quantity}: {' '.join(reason.split())}")
             continue
-        rows.append(
-            (
-                f"{name}, by hand" if name in (BY_HAND, LOOPS) else name,
-                _interval(numbers.wall),
-                _interval(numbers.cpu),
-                _interval(numbers.evaluation),
-                format_bytes(round(estimate_median(numbers.peak).value)),
+        if record.window_seconds is None or record.memory is None:
+            failures.append(f"{size}, {turn.way}: {quantity}: no time, or no memory")
+            continue
+        numbers = {"way": turn.way, "size": size, "round": number}
+        samples.append(
+            Sample(
+                **numbers,
+                quantity=quantity,
+                wall=record.window_seconds,
+                cpu=record.window_cpu_seconds,
+                peak_bytes=record.memory.peak_rss_bytes,
             )
         )
-    return rows
-
-
-def ratios(found: Found, states: int) -> list[tuple[str, ...]]:
-    """Write a row a ratio: what, by wall and by CPU seconds, and the goal."""
-
-    def of(name: str) -> Numbers:
-        return found[name, states]
-
-    rows = []
-    for side in (QUICK, DIRECT):
-        rows.append(
-            (
-                f"{DEFAULT.name} over {side.name}: first gradient",
-                _ratio(of(side.name).wall, of(DEFAULT.name).wall),
-                _ratio(of(side.name).cpu, of(DEFAULT.name).cpu),
-                f"at least {GOAL_SOONER:g}",
-            )
-        )
-        rows.append(
-            (
-                f"{side.name} over {BY_HAND} by hand: first gradient",
-                _ratio(of(BY_HAND).wall, of(side.name).wall),
-                _ratio(of(BY_HAND).cpu, of(side.name).cpu),
-                f"at most {GOAL_OF_LIMIT:g}",
-            )
-        )
-    for name in (QUICK.name, DIRECT.name, AS_NUTS):
-        for limit in (BY_HAND, LOOPS):
-            if (name, states) in found:
-                goal = f"at most {GOAL_EVALUATION:g}"
-                rows.append(
-                    (
-                        f"{name} over {limit} by hand: evaluation",
-                        _ratio(of(limit).evaluation, of(name).evaluation),
-                        "",
-                        goal,
-                    )
+        if record.evaluation_seconds and quantity is Quantity.FIRST_GRADIENT:
+            wall = estimate_median(record.evaluation_seconds).value
+            samples.append(Sample(**numbers, quantity=Quantity.EVALUATION, wall=wall))
+    for one in called:
+        numbers, measured = {"way": one.way, "size": one.size, "round": one.round}, one.measured
+        if one.quantity is not Quantity.EVALUATION:
+            samples.append(
+                Sample(
+                    **numbers,
+                    quantity=one.quantity,
+                    wall=measured.first_gradient_wall_seconds,
+                    cpu=measured.first_gradient_cpu_seconds,
+                    peak_bytes=measured.peak_rss_bytes,
                 )
-    return rows
+            )
+        if one.quantity is not Quantity.SECOND_GRADIENT:
+            samples.append(Sample(**numbers, quantity=Quantity.EVALUATION, wall=measured.evaluation_seconds))
+    return samples, failures
 
 
-def _ratio(base: Sequence[float], head: Sequence[float]) -> str:
-    rounds = min(len(base), len(head))
-    ratio = estimate_ratio(base[:rounds], head[:rounds], paired=True)
-    if not ratio.confidence:
-        return f"{ratio.value:.3g}"
-    return f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]"
+def select(samples: Iterable[Sample], way: Way, size: Size, quantity: Quantity) -> list[Sample]:
+    """List the samples of a cell, by round."""
+    wanted = (one for one in samples if (one.way, one.size, one.quantity) == (way, size, quantity))
+    return sorted(wanted, key=lambda one: one.round)
 
 
-def _interval(seconds: Sequence[float]) -> str:
-    median = estimate_median(seconds)
-    if len(seconds) == 1:
-        return format_seconds(median.value)
-    return f"{format_seconds(median.value)} [{format_seconds(median.low)}, {format_seconds(median.high)}]"
-
-
-MEDIANS_HEAD = ("", "first gradient, wall", "first gradient, CPU", "evaluation", "peak memory")
-RATIOS_HEAD = ("ratio", "wall", "CPU", "goal")
-
-
-def markdown(found: Found, where: str) -> str:
+def markdown(samples: Sequence[Sample], failures: Sequence[str], where: str) -> str:
     """Write everything as Markdown."""
     parts = [where]
-    for states in sorted({states for _, states in found}):
-        title = f"HMM on, S={states}" if states else "no HMM"
-        parts += [
-            f"**{title}**",
-            _table(MEDIANS_HEAD, medians(found, states)),
-            _table(RATIOS_HEAD, ratios(found, states)),
-        ]
+    for size in sorted({one.size for one in samples}):
+        parts += [f"**{size}**", _table(_MEDIANS, _medians(samples, size)), _table(_RATIOS, _ratios(samples, size))]
+    if failures:
+        parts.append("Not counted:\n\n" + "\n".join(f"- {line}" for line in failures))
     return "\n\n".join(parts)
+
+
+_MEDIANS = ("", *Quantity, "peak memory: gradient", "draw")
+_RATIOS = ("ratio", "wall", "CPU", "samples", "goal")
+
+
+def _medians(samples: Sequence[Sample], size: Size) -> list[tuple[str, ...]]:
+    """Write a row a way: the median of each quantity, and the peak of those in an empty cache."""
+    rows = []
+    for way in Way:
+        cells = [select(samples, way, size, quantity) for quantity in Quantity]
+        if any(cells):
+            peaks = (select(samples, way, size, one) for one in (Quantity.FIRST_GRADIENT, Quantity.FIRST_DRAW))
+            rows.append((way, *map(_median, cells), *map(_peak, peaks)))
+    return rows
+
+
+def _median(samples: Sequence[Sample]) -> str:
+    if not samples:
+        return ""
+    median = estimate_median([one.wall for one in samples])
+    spread = f"{format_seconds(median.low)}, {format_seconds(median.high)}"
+    return f"{format_seconds(median.value)} [{spread}]" if len(samples) > 1 else f"{format_seconds(median.value)} (once)"
+
+
+def _peak(samples: Sequence[Sample]) -> str:
+    return format_bytes(round(estimate_median([one.peak_bytes for one in samples]).value)) if samples else ""
+
+
+def _ratios(samples: Sequence[Sample], size: Size) -> list[tuple[str, ...]]:
+    rows = []
+    for goal in GOALS:
+        of, over = (select(samples, way, size, goal.quantity) for way in (goal.of, goal.over))
+        if of and over:
+            counts = " / ".join(str(len(one)) for one in (of, over))
+            name = f"{goal.quantity}: {goal.of} over {goal.over}"
+            cpu = _ratio(of, over, "cpu") if goal.quantity is not Quantity.EVALUATION else ""
+            rows.append((name, _ratio(of, over, "wall"), cpu, counts, _bound(goal, size)))
+    return rows
+
+
+def _ratio(of: Sequence[Sample], over: Sequence[Sample], kind: str) -> str:
+    """Write the ratio of two ways: paired by round where both have the same rounds."""
+    rounds = {one.round for one in of} & {one.round for one in over}
+    is_paired = len(rounds) == len(of) == len(over)
+    head, base = ([getattr(one, kind) for one in side] for side in (of, over))
+    if not is_paired and min(len(of), len(over)) == 1:
+        return f"{estimate_median(head).value / estimate_median(base).value:.3g}"
+    ratio = estimate_ratio(base, head, paired=is_paired)
+    return f"{ratio.value:.3g} [{ratio.low:.3g}, {ratio.high:.3g}]" if ratio.confidence else f"{ratio.value:.3g}"
+
+
+def _bound(goal: Goal, size: Size) -> str:
+    place = size.directions, size.states
+    for word, bounds in (("at most", goal.most), ("at least", goal.least)):
+        if bounds and place in bounds:
+            return f"{word} {bounds[place]:g}"
+    return ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_called(called: Iterable[Called]) -> str:
+    """Write what `read_called` reads."""
+    return "".join(f"{to_json(one)}\n" for one in called)
+
+
+def describe(records: Sequence[Record]) -> str:
+    """Say in a paragraph what was measured, and where."""
+    environment = records[0].environment
+    host = environment.host
+    sizes = sorted({turn_of(record)[1] for record in records})
+    days = sorted({record.started_at[:10] for record in records})
+    names = ("PyMC", "PyTensor", "Numba", "JAX", "nutpie")
+    installed = ", ".join(f"{name} {_version(records, name.lower())}" for name in names)
+    return (
+        f"Pose model, T={sizes[0].timesteps}, C=3, as loops write it (`per_joint`, unchanged) unless a row says "
+        f"otherwise; all ways in turn, every second round backwards, each sample a process of its own. {installed}, "
+        f"Python {environment.python}, {host.cores} cores of {host.processor}, {' to '.join(dict.fromkeys(days))}. "
+        "Medians with the whole range; ratios with 95% intervals, paired by round where both ways have the same "
+        "rounds (*samples*: how many of each). Gradients are with the log-density, from the start of `build` to the "
+        "end of the first call; draws from the built model to the first draw of one chain; imports are left out "
+        "everywhere. A second process starts with what one like it left, and is proven to have read it. Every gradient "
+        "agrees with the oracle. Made by `make headline`."
+    )
+
+
+def _version(records: Sequence[Record], package: str) -> str:
+    known = (dict(record.environment.versions).get(package) for record in records)
+    return next(filter(None, known), "(not installed)")
