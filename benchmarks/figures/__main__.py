@@ -10,7 +10,8 @@ from benchmarks.compile_memory.table import read_samples
 from benchmarks.figures.compile_memory import compile_memory_picture
 from benchmarks.figures.findings import findings_pictures
 from benchmarks.figures.finiteness import finiteness_picture
-from benchmarks.figures.headline import headline_picture, read_ways
+from benchmarks.figures.headline import headline_picture
+from benchmarks.figures.headline import read_samples as read_headline
 from benchmarks.figures.power import power_picture, read_power
 from firstgrad.profiling.make import PROFILES
 from firstgrad.show.bars import phases_picture, profile_picture
@@ -36,8 +37,8 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "growth.jsonl").exists():
         for picture in findings_pictures(list(import_jsonl(source))):
             drawn += save_picture(picture, folder)
-    if (data / "headline.jsonl").exists():
-        drawn += save_picture(headline_picture(read_ways(data)), folder)
+    if (data / "headline-called.jsonl").exists():
+        drawn += save_picture(headline_picture(read_headline(data)), folder)
     if (source := data / "trust-report.json").exists():
         drawn += save_picture(power_picture(read_power(source)), folder)
     if (source := data / "compile-memory.json").exists():

@@ -1,13 +1,15 @@
-"""Time to the first gradient of several ways to it: a dot and its interval a way, a panel without and with an HMM."""
+"""The headline: seconds to the first gradient and first draw of the unchanged model, with empty caches and full ones.
+
+A row a quantity, a dot and its range a way, a panel without and with an HMM.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks.headline.sides import Quantity, Way
+from benchmarks.headline.table import collect, read_called, select
 from firstgrad.estimates import estimate_median
 from firstgrad.show.result import Picture
 from firstgrad.show.style import firstgrad_style
@@ -20,97 +22,84 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from firstgrad.estimates import Estimate
+    from benchmarks.headline.table import Sample
 
-_ROW_INCHES = 0.34
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """One way to the first gradient.
-
-    Attributes
-    ----------
-    name : str
-        As the axis writes it.
-    has_hmm : bool
-        In which panel.
-    seconds : Estimate
-        Of the time to the first gradient.
-    """
-
-    name: str
-    has_hmm: bool
-    seconds: Estimate
+_SHOWN = {
+    Way.DEFAULT: ("PyMC's default", "#D55E00", "s"),
+    Way.NUTPIE_JAX: ("nutpie with JAX", "#E69F00", "D"),
+    Way.FIRSTGRAD: ("firstgrad", "#0072B2", "o"),
+    Way.BY_HAND: ("JAX, by hand", "#777777", "v"),
+}
+"""Ways in the figure: name, colour, marker."""
+_ROWS = {
+    Quantity.FIRST_GRADIENT: "first gradient",
+    Quantity.SECOND_GRADIENT: "first gradient,\nsecond process",
+    Quantity.FIRST_DRAW: "first draw",
+    Quantity.SECOND_DRAW: "first draw,\nsecond process",
+}
 
 
-def read_ways(folder: Path) -> tuple[Way, ...]:
-    """Read what ``make headline`` wrote: records in ``headline.jsonl``, densities by hand in ``headline.json``."""
-    found: defaultdict[tuple[str, bool], list[float]] = defaultdict(list)
-    for record in import_jsonl(folder / "headline.jsonl"):
-        model, seconds = record.case.model.pose, record.time_to_first_gradient_seconds
-        if model is not None and seconds is not None:
-            found[f"{model.formulation}, {record.case.backend}", model.hmm is not None].append(seconds)
-    for name, states, measured in json.loads((folder / "headline.json").read_text()):
-        # What only shows evaluations was compiled from a filled cache.
-        if "warm" not in name:
-            stages = (each["wall_seconds"] for each in measured["stages"] if each["name"] != "import")
-            found[f"{name}, by hand", bool(states)].append(sum(stages))
-    return tuple(
-        Way(name=name, has_hmm=has_hmm, seconds=estimate_median(seconds)) for (name, has_hmm), seconds in found.items()
-    )
+def read_samples(folder: Path) -> list[Sample]:
+    """Read what ``make headline`` wrote there."""
+    records = import_jsonl(folder / "headline.jsonl")
+    return collect(records, read_called(folder / "headline-called.jsonl"))[0]
 
 
-def headline_picture(ways: Sequence[Way]) -> Picture:
-    """Picture all ways on a logarithmic axis, the slowest first. Raises ValueError where there is none."""
-    if not ways:
-        raise ValueError("there is no way to draw")
-    return Picture(partial(_draw, ways), "headline", _describe(ways))
+def headline_picture(samples: Sequence[Sample]) -> Picture:
+    """Picture the smallest model that was measured, on a logarithmic axis. Raises ValueError where there is none."""
+    shown = [one for one in samples if one.way in _SHOWN and one.quantity in _ROWS]
+    if not shown:
+        raise ValueError("there is no sample to draw")
+    least = min(one.size.directions for one in shown)
+    shown = [one for one in shown if one.size.directions == least]
+    return Picture(partial(_draw, shown), "headline", _describe(shown))
 
 
-def _draw(ways: Sequence[Way]) -> Figure:
+def _draw(samples: Sequence[Sample]) -> Figure:
     from matplotlib.figure import Figure
 
-    names = _names(ways)
-    panels_of = sorted({each.has_hmm for each in ways})
+    sizes = sorted({one.size for one in samples})
     with firstgrad_style():
-        figure = Figure(figsize=(4.2 * len(panels_of) + 1.6, _ROW_INCHES * len(names) + 1.2), layout="constrained")
-        panels = figure.subplots(1, len(panels_of), sharey=True, sharex=True, squeeze=False)[0]
-        for axes, has_hmm in zip(panels, panels_of, strict=True):
-            for way in ways:
-                if way.has_hmm is not has_hmm:
-                    continue
-                place, seconds = names.index(way.name), way.seconds
-                colour = "#D55E00" if place == 0 else "#777777" if "by hand" in way.name else "#0072B2"
-                axes.plot([seconds.low, seconds.high], [place, place], color=colour, linewidth=2)
-                axes.plot([seconds.value], [place], color=colour, marker="o")
-                axes.annotate(
-                    format_seconds(seconds.value),
-                    (seconds.high, place),
-                    (6, 0),
-                    textcoords="offset points",
-                    va="center",
-                )
+        figure = Figure(figsize=(4.4 * len(sizes) + 1.2, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(sizes), sharey=True, sharex=True, squeeze=False)[0]
+        for axes, size in zip(panels, sizes, strict=True):
+            for way, (name, colour, marker) in _SHOWN.items():
+                named = name
+                for row, quantity in enumerate(_ROWS):
+                    if not (found := select(samples, way, size, quantity)):
+                        continue
+                    seconds = estimate_median([one.wall for one in found])
+                    axes.plot([seconds.low, seconds.high], [row, row], color=colour, linewidth=2)
+                    axes.plot([seconds.value], [row], color=colour, marker=marker, linestyle="", label=named)
+                    named = "_nolegend_"
+                    axes.annotate(
+                        format_seconds(seconds.value),
+                        (seconds.value, row),
+                        (0, 7),
+                        textcoords="offset points",
+                        ha="center",
+                        fontsize="small",
+                    )
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(lambda seconds, _: f"{seconds:g}")
-            axes.margins(x=0.25)
-            axes.set_title("HMM on" if has_hmm else "no HMM")
-            axes.set_xlabel("seconds to the first gradient (log)")
+            axes.margins(x=0.12, y=0.2)
+            axes.set_title(str(size))
+            axes.set_xlabel("seconds (log)")
             axes.grid(axis="y", linewidth=0.4)
-        panels[0].set_yticks(range(len(names)), names)
+        panels[0].set_yticks(range(len(_ROWS)), list(_ROWS.values()))
         panels[0].invert_yaxis()
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(_SHOWN))
     return figure
 
 
-def _names(ways: Sequence[Way]) -> list[str]:
-    slowest = sorted(ways, key=lambda each: (each.has_hmm, -each.seconds.value))
-    return list(dict.fromkeys(each.name for each in slowest))
-
-
-def _describe(ways: Sequence[Way]) -> str:
+def _describe(samples: Sequence[Sample]) -> str:
     told = []
-    for has_hmm in sorted({each.has_hmm for each in ways}):
-        listed = sorted((each for each in ways if each.has_hmm is has_hmm), key=lambda each: -each.seconds.value)
-        parts = ", ".join(f"{each.name} {format_seconds(each.seconds.value)}" for each in listed)
-        told.append(f"{'With an HMM' if has_hmm else 'Without an HMM'}: {parts}")
-    return f"Time to the first gradient, cold. {'. '.join(told)}."
+    for size in sorted({one.size for one in samples}):
+        for quantity in _ROWS:
+            cells = ((name, select(samples, way, size, quantity)) for way, (name, *_) in _SHOWN.items())
+            medians = [(name, estimate_median([one.wall for one in found]).value) for name, found in cells if found]
+            if medians:
+                listed = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in medians)
+                told.append(f"{size}, {quantity}: {listed}")
+    return f"Seconds of the unchanged pose model. {'. '.join(told)}."

@@ -111,9 +111,7 @@ class Bench:
         called = []
         for quantity, measured in self._called(size, turn):
             began = datetime.now(UTC).isoformat(timespec="seconds")
-            one = Called(
-                way=turn.way, size=size, quantity=quantity, round=number, started_at=began, measured=measured
-            )
+            one = Called(way=turn.way, size=size, quantity=quantity, round=number, started_at=began, measured=measured)
             called.append(one)
             is_evaluation = quantity is Quantity.EVALUATION
             tell(size, turn.way, quantity, measured.evaluation_seconds if is_evaluation else first_gradient(measured))
@@ -220,9 +218,7 @@ def main() -> None:
             if time.monotonic() >= ends:
                 break
             kept.add(*bench.measure(*step))
-    if not kept.records:
-        return
-    text = markdown(*collect(kept.records, kept.called), describe(kept.records))
+    text = markdown(*collect(kept.records, kept.called), describe(kept.records) if kept.records else "")
     print(text)
     if chosen.page:
         write_between_markers(chosen.page, "headline", text)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from benchmarks.limit.variants import PLAIN
 from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
-from firstgrad.pose.spec import Formulation, HmmSpec, PoseSpec
+from firstgrad.pose.spec import Formulation, HmmAlgorithm, HmmSpec, PoseSpec
 
 STATES = 2
 TIME_LIMIT_SECONDS = 1500.0
@@ -32,7 +32,7 @@ class Way(StrEnum):
     NUTPIE_JAX = "nutpie with JAX"
     FIRSTGRAD = "firstgrad"
     VECTORISED = "firstgrad, written as arrays"
-    NUMBA = "Numba, written as arrays, as NUTS calls it"
+    NUMBA = "Numba, written as arrays (HMM as a tree), as NUTS calls it"
     NUMBA_BATCHED = "Numba, batched, as NUTS calls it"
     BY_HAND = "JAX, by hand"
     LOOPS = "Numba, loops by hand"
@@ -46,12 +46,10 @@ class Size:
     directions: int
     states: int
 
-    def spec(self, formulation: Formulation) -> PoseSpec:
+    def spec(self, formulation: Formulation, algorithm: HmmAlgorithm = HmmAlgorithm.SCAN) -> PoseSpec:
         """Write the model's spec."""
-        hmm = HmmSpec(n_states=self.states) if self.states else None
-        return PoseSpec(
-            n_timesteps=self.timesteps, n_directions=self.directions, hmm=hmm, formulation=formulation
-        )
+        hmm = HmmSpec(n_states=self.states, algorithm=algorithm) if self.states else None
+        return PoseSpec(n_timesteps=self.timesteps, n_directions=self.directions, hmm=hmm, formulation=formulation)
 
     def __str__(self) -> str:
         return f"K={self.directions}, {f'HMM on, S={self.states}' if self.states else 'no HMM'}"
@@ -160,15 +158,11 @@ class Goal:
 
 
 GOALS = (
-    Goal(
-        quantity=Quantity.FIRST_GRADIENT, of=Way.FIRSTGRAD, over=Way.BY_HAND, most={(5, 0): 1.5, (5, STATES): 1.7}
-    ),
+    Goal(quantity=Quantity.FIRST_GRADIENT, of=Way.FIRSTGRAD, over=Way.BY_HAND, most={(5, 0): 1.5, (5, STATES): 1.7}),
     Goal(quantity=Quantity.FIRST_GRADIENT, of=Way.FIRSTGRAD, over=Way.VECTORISED, most={(20, STATES): 1.3}),
     Goal(quantity=Quantity.FIRST_GRADIENT, of=Way.DEFAULT, over=Way.FIRSTGRAD, least={(5, 0): 45, (5, STATES): 50}),
     Goal(quantity=Quantity.FIRST_GRADIENT, of=Way.DEFAULT_BOTH, over=Way.FIRSTGRAD),
-    Goal(
-        quantity=Quantity.SECOND_GRADIENT, of=Way.FIRSTGRAD, over=Way.BY_HAND, most={(5, 0): 2, (5, STATES): 2}
-    ),
+    Goal(quantity=Quantity.SECOND_GRADIENT, of=Way.FIRSTGRAD, over=Way.BY_HAND, most={(5, 0): 2, (5, STATES): 2}),
     Goal(quantity=Quantity.FIRST_DRAW, of=Way.DEFAULT, over=Way.FIRSTGRAD, least={(5, 0): 25, (5, STATES): 20}),
     Goal(quantity=Quantity.SECOND_DRAW, of=Way.DEFAULT, over=Way.FIRSTGRAD, least={(5, 0): 10, (5, STATES): 10}),
     Goal(quantity=Quantity.FIRST_DRAW, of=Way.NUTPIE_JAX, over=Way.FIRSTGRAD),

@@ -149,7 +149,9 @@ def _median(samples: Sequence[Sample]) -> str:
         return ""
     median = estimate_median([one.wall for one in samples])
     spread = f"{format_seconds(median.low)}, {format_seconds(median.high)}"
-    return f"{format_seconds(median.value)} [{spread}]" if len(samples) > 1 else f"{format_seconds(median.value)} (once)"
+    return (
+        f"{format_seconds(median.value)} [{spread}]" if len(samples) > 1 else f"{format_seconds(median.value)} (once)"
+    )
 
 
 def _peak(samples: Sequence[Sample]) -> str:

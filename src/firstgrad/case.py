@@ -45,7 +45,8 @@ class Target(StrEnum):
 class Sampler(StrEnum):
     """Who draws: PyMC itself, in Python; nutpie, in Rust; NumPyro or BlackJAX, in JAX.
 
-    ``auto``: whom ``pm.sample`` takes where nobody is named.
+    ``auto``: whom ``pm.sample`` takes where nobody is named. ``firstgrad``: ``firstgrad.sample``, which is nutpie with
+    what ``firstgrad.fast_gradient`` gives.
     """
 
     AUTO = "auto"
@@ -53,6 +54,12 @@ class Sampler(StrEnum):
     NUTPIE = "nutpie"
     NUMPYRO = "numpyro"
     BLACKJAX = "blackjax"
+    FIRSTGRAD = "firstgrad"
+
+    @property
+    def package(self) -> str:
+        """Name of the package that it needs; of ``auto`` the one that it may."""
+        return str(Sampler.NUTPIE if self in (Sampler.AUTO, Sampler.FIRSTGRAD) else self)
 
 
 class GradientBackend(StrEnum):
@@ -130,9 +137,7 @@ class Case:
     @property
     def sampler_package(self) -> str:
         """Name of the package beside PyMC that may draw; '' for none."""
-        if not self.is_draw or self.sampler is Sampler.PYMC:
-            return ""
-        return str(Sampler.NUTPIE if self.sampler is Sampler.AUTO else self.sampler)
+        return "" if not self.is_draw or self.sampler is Sampler.PYMC else self.sampler.package
 
     @property
     def wanted(self) -> str:
@@ -170,6 +175,7 @@ _BACKENDS_OF = {
     Sampler.NUTPIE: (BackendName.NUMBA, BackendName.JAX),
     Sampler.NUMPYRO: (BackendName.JAX,),
     Sampler.BLACKJAX: (BackendName.JAX,),
+    Sampler.FIRSTGRAD: (BackendName.JAX_DIRECT,),
 }
 
 

@@ -252,6 +252,7 @@ class DrawCheck:
     draws: int = 1  # of each chain that were looked at: the first one, and those after it
     moved: int | None = None  # chains whose draws stand at different places; none where there is only one draw
     diverging: int = 0  # chains with a draw that diverged
+    gradient: str = field(default="", metadata=LATER)  # how it was made, where `firstgrad.sample` drew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,10 @@ def test_who_leads_with_filled_caches_since_the_best_was_not_measured_so_is_not_
             OfferedChoice(backend=BackendName.JAX, sampler="nutpie", gradient_backend="jax"),
             'nuts_sampler="nutpie", backend="jax", compile_kwargs={"gradient_backend": "jax"})',
         ),
+        (
+            OfferedChoice(backend=BackendName.JAX_DIRECT, sampler="firstgrad"),
+            "firstgrad.sample(model, chains=2, cores=2)",
+        ),
         (OfferedChoice(backend=BackendName.JAX, sampler="numpyro"), 'cores=2, nuts_sampler="numpyro")'),
         (
             OfferedChoice(backend=BackendName.JAX_FAST, sampler="pymc"),
@@ -249,10 +253,10 @@ def test_samplers_are_chosen_and_each_takes_its_own_backends():
             "nutpie jax",
             "nutpie jax (jax's gradient)",
         ),
-        *("numpyro jax", "blackjax jax"),
+        *("numpyro jax", "blackjax jax", "firstgrad jax_direct"),
     ]
     assert {(case.target, case.chains) for case in wanted} == {(Target.FIRST_DRAW, 2)}
-    assert [case.timed_draws for case in wanted] == [100] * 14 + [0] * 4
+    assert [case.timed_draws for case in wanted] == [100] * 14 + [0] * 4 + [100] * 2
 
 
 @pytest.mark.parametrize(

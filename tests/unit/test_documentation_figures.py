@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures.finiteness import finiteness_picture
-from benchmarks.figures.headline import Way, headline_picture, read_ways
+from benchmarks.figures.headline import headline_picture
 from benchmarks.figures.power import PowerPoint, power_picture, read_power
-from drawn import texts, ticks, title, widths
+from benchmarks.headline.sides import Quantity, Size, Way
+from benchmarks.headline.table import Sample
+from drawn import texts, title, widths
 from firstgrad.case import BackendName
-from firstgrad.estimates import estimate_median
-from firstgrad.pose.spec import Formulation, HmmSpec, Missing, PoseSpec
+from firstgrad.pose.spec import Missing, PoseSpec
 from firstgrad.record import GroupFiniteness
 from firstgrad.store import export_jsonl, import_jsonl
 from helpers import make_case, make_record
@@ -47,38 +48,30 @@ def test_a_panel_a_record_and_a_bar_a_group():
     assert "masked before it: 0 of 305 not finite." in told
 
 
-def way(name, has_hmm, *seconds):
-    return Way(name=name, has_hmm=has_hmm, seconds=estimate_median(seconds))
+def headline(way, quantity, states, *seconds):
+    size = Size(directions=5, states=states)
+    return [
+        Sample(way=way, size=size, quantity=quantity, round=number, wall=wall) for number, wall in enumerate(seconds)
+    ]
 
 
-WAYS = (
-    way("fast", False, 1.0, 1.2, 1.4),
-    way("default", False, 60.0, 65.0),
-    way("default", True, 110.0),
-    way("fast", True, 3.0),
+HEADLINE = (
+    *headline(Way.FIRSTGRAD, Quantity.FIRST_GRADIENT, 0, 1.0, 1.2, 1.4),
+    *headline(Way.DEFAULT, Quantity.FIRST_GRADIENT, 0, 60.0, 65.0),
+    *headline(Way.DEFAULT, Quantity.SECOND_DRAW, 2, 20.0),
+    *headline(Way.LOOPS, Quantity.FIRST_GRADIENT, 0, 3.0),
 )
 
 
-def test_a_panel_without_and_with_an_hmm_and_the_slowest_way_first():
-    without, with_hmm = headline_picture(WAYS).draw().axes
-    assert (title(without), title(with_hmm)) == ("no HMM", "HMM on")
-    assert ticks(without) == ["default", "fast"]
+def test_the_headline_has_a_row_a_quantity_and_a_panel_without_and_with_an_hmm():
+    without, with_hmm = headline_picture(HEADLINE).draw().axes
+    assert (title(without), title(with_hmm)) == ("K=5, no HMM", "K=5, HMM on, S=2")
     dots = [(line.get_xdata()[0], line.get_ydata()[0]) for line in without.lines if len(line.get_xdata()) == 1]
-    assert dots == [(1.2, 1), (62.5, 0)]
-    told = headline_picture(WAYS).description
-    assert "Without an HMM: default 62.5 s, fast 1.20 s. With an HMM: default 110 s, fast 3.00 s." in told
-
-
-def test_records_and_densities_by_hand_are_read(tmp_path):
-    spec = PoseSpec(hmm=HmmSpec(n_states=2), formulation=Formulation.VECTORISED)
-    record = make_record(case=make_case(model=spec, backend=BackendName.JAX))
-    export_jsonl([replace(record, time_to_first_gradient_seconds=3.5)], tmp_path / "headline.jsonl")
-    stages = [{"name": "import", "wall_seconds": 9.0}, {"name": "trace", "wall_seconds": 0.5}]
-    stages.append({"name": "compile", "wall_seconds": 1.0})
-    by_hand = [["JAX, plain", 0, {"stages": stages}], ["numba, warm", 0, {"stages": stages}]]
-    (tmp_path / "headline.json").write_text(json.dumps(by_hand))
-    found = {(each.name, each.has_hmm): each.seconds.value for each in read_ways(tmp_path)}
-    assert found == {("vectorised, jax", True): 3.5, ("JAX, plain, by hand", False): 1.5}
+    assert dots == [(62.5, 0), (1.2, 0)]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in with_hmm.lines][1:] == [(20.0, 3)]
+    told = headline_picture(HEADLINE).description
+    assert "K=5, no HMM, first gradient: PyMC's default 62.5 s, firstgrad 1.20 s. " in told
+    assert "K=5, HMM on, S=2, first draw, second process: PyMC's default 20.0 s." in told
 
 
 POINTS = tuple(
@@ -110,7 +103,7 @@ def test_what_the_judge_wrote_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("picture", "problem"),
-    [(finiteness_picture, "no groups"), (headline_picture, "no way"), (power_picture, "no trials")],
+    [(finiteness_picture, "no groups"), (headline_picture, "no sample"), (power_picture, "no trials")],
 )
 def test_nothing_to_draw_is_refused(picture, problem):
     with pytest.raises(ValueError, match=problem):

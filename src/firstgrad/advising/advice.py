@@ -86,7 +86,10 @@ class OfferedChoice:
     def _sample(self, workload: Workload, model: str) -> str:
         arguments = [f"draws={workload.draws}"] * (workload.draws != DRAWS)
         arguments += [f"tune={workload.tune}"] * (workload.tune != TUNE)
-        arguments += [f"chains={workload.chains}, cores={workload.cores}", f'nuts_sampler="{self.sampler}"']
+        arguments += [f"chains={workload.chains}, cores={workload.cores}"]
+        if self.sampler == Sampler.FIRSTGRAD:
+            return f"firstgrad.sample({', '.join((model, *arguments))})"
+        arguments += [f'nuts_sampler="{self.sampler}"']
         if self.backend is BackendName.JAX_FAST:
             arguments += ['compile_kwargs={"mode": firstgrad.fast_mode()}']
         elif self.sampler in (Sampler.PYMC, Sampler.NUTPIE):
@@ -188,7 +191,7 @@ def find_offers(
         trouble = find_trouble(samples[question], workload)
         if trouble is not None and trouble[0] is Trouble.NOT_MEASURED and untried:
             trouble = untried.get(question, trouble)
-        if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS:
+        if trouble is None and workload.cores > 1 and choice.backend in _OF_ONE_PROCESS and not choice.sampler:
             trouble = Trouble.NO_NUMBERS, "it can't be sent to other processes: only with --cores 1"
         if trouble is None:
             offers.append(_offer(choice, scenario, samples[question], workload))

@@ -43,7 +43,7 @@ def installed_backends() -> tuple[BackendName, ...]:
 def installed_samplers() -> tuple[Sampler, ...]:
     """List the samplers whose package is here; ``auto`` is one of them."""
     names = (name for name in Sampler if name is not Sampler.AUTO)
-    return tuple(name for name in names if find_spec(name) is not None)
+    return tuple(name for name in names if find_spec(name.package) is not None)
 
 
 def list_wanted(

@@ -6,6 +6,7 @@ import inspect
 import logging
 import time
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from firstgrad.observe.calls import FunctionEvents
 from firstgrad.record import DrawCheck, Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import FrameType
 
@@ -31,6 +32,8 @@ _IN_ONE_LOOP = (Sampler.NUMPYRO, Sampler.BLACKJAX)
 _TUNE = 10
 """Of the others: draws after the first one cost it nothing, and show whether the chain moves."""
 _MORE = (1, 20, 400)  # times as many draws, until their time can be told
+GRADIENT_ATTRIBUTE = "firstgrad_gradient"
+"""Where ``firstgrad.sample`` writes who differentiated, and who compiled it."""
 _LOOK_MILLISECONDS = 1
 """How often nutpie tells how far its chains are; it tells the end of the last one at once."""
 
@@ -43,11 +46,13 @@ def require_sampler(sampler: Sampler) -> None:
     """Import a sampler's package, and what PyMC would import with it; raises SamplerUnavailable where it is missing."""
     if sampler in (Sampler.AUTO, Sampler.PYMC):
         return
-    if find_spec(sampler) is None:
-        raise SamplerUnavailable(sampler)
+    if find_spec(sampler.package) is None:
+        raise SamplerUnavailable(sampler.package)
     if sampler in _IN_ONE_LOOP:
         import_module("pymc.sampling.jax")  # first: it says how many devices JAX is to see
-    import_module(sampler)
+    import_module(sampler.package)
+    if sampler is Sampler.FIRSTGRAD:
+        import_module("firstgrad.fast.draws")
 
 
 def choose_sampler(model: Any, case: Case) -> tuple[Sampler, str]:
@@ -90,7 +95,7 @@ def _takes_nutpie_by_itself() -> bool:
 def draw_once(
     backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
 ) -> tuple[DrawCheck, tuple[str, ...]]:
-    """Run ``pm.sample`` for a few draws, as a user calls it.
+    """Run ``pm.sample``, or ``firstgrad.sample``, for a few draws, as a user calls it.
 
     `drew` is told each chain's number when its first draw was made, from whatever thread. Returned is what the draws
     are worth, and what this release doesn't tell.
@@ -101,7 +106,10 @@ def draw_once(
     trace, unavailable = _sample(backend, built, case, sampler, lambda chain, _: drew(chain), tune=tune, draws=1)
     for chain in range(case.chains):
         drew(chain)  # where nobody told earlier
-    return check_draws(trace), tuple(unavailable)
+    check = check_draws(trace)
+    if sampler is Sampler.FIRSTGRAD:
+        check = replace(check, gradient=str(trace["posterior"].attrs[GRADIENT_ATTRIBUTE]))
+    return check, tuple(unavailable)
 
 
 def time_draws(backend: PyTensorBackend, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
@@ -156,6 +164,23 @@ def _sample(
 
     model, unavailable = built.model, list[str]()
     refuse_discrete(model, sampler)
+    common = {
+        "draws": draws,
+        "tune": tune,
+        "chains": case.chains,
+        "random_seed": 0,
+        "progressbar": False,
+        "initvals": built.initial,
+        "compute_convergence_checks": False,
+        "discard_tuned_samples": False,
+        "model": model,
+    }
+    if sampler is Sampler.FIRSTGRAD:
+        import firstgrad
+
+        nuts = {"progress_rate": _LOOK_MILLISECONDS, "progress_callback": _told_by_nutpie(case.chains, drew)}
+        with _silent(), _explained(backend, built, sampler):
+            return firstgrad.sample(**common, nuts=nuts), unavailable
     options, flags = mode_options(backend)
     with flags, _silent(), ExitStack() as around:
         match sampler:
@@ -172,19 +197,7 @@ def _sample(
             case _:
                 around.enter_context(_hear_jax(case.chains, drew, unavailable))
         with _explained(backend, built, sampler):
-            trace = pm.sample(
-                draws=draws,
-                tune=tune,
-                chains=case.chains,
-                random_seed=0,
-                progressbar=False,
-                initvals=built.initial,
-                compute_convergence_checks=False,
-                discard_tuned_samples=False,
-                model=model,
-                nuts_sampler=str(sampler),
-                **options,
-            )
+            trace = pm.sample(**common, nuts_sampler=str(sampler), **options)
     return trace, unavailable
 
 
@@ -264,16 +277,25 @@ def _tell_pymc(drew: Callable[[int, int], None]) -> Callable[..., None]:
 @contextmanager
 def _hear_nutpie(chains: int, drew: Callable[[int, int], None], unavailable: list[str]) -> Iterator[None]:
     """Hear what nutpie tells PyMC's progress bar of its chains."""
-    known = [0] * chains
+    told = _told_by_nutpie(chains, drew)
 
     def looked(frame: FrameType) -> None:
-        for chain, progress in enumerate(probes.nutpie_chains(frame)):
+        told(probes.nutpie_chains(frame))
+
+    with _hearing(probes.NUTPIE_PROGRESS, unavailable, started=looked):
+        yield
+
+
+def _told_by_nutpie(chains: int, drew: Callable[[int, int], None]) -> Callable[[Sequence[Any]], None]:
+    known = [0] * chains
+
+    def told(progresses: Sequence[Any]) -> None:
+        for chain, progress in enumerate(progresses):
             if progress.finished_draws > known[chain]:
                 known[chain] = progress.finished_draws
                 drew(chain, known[chain])
 
-    with _hearing(probes.NUTPIE_PROGRESS, unavailable, started=looked):
-        yield
+    return told
 
 
 @contextmanager

@@ -254,14 +254,14 @@ class PyTensorBackend:
     def draw(
         self, built: BuiltModel, case: Case, sampler: Sampler, drew: Callable[[int], None]
     ) -> tuple[DrawCheck, tuple[str, ...]]:
-        """Run ``pm.sample``."""
+        """Run ``pm.sample``, or firstgrad's."""
         from firstgrad.backends.draws import draw_once
 
         self._has_compiled = True
         return draw_once(self, built, case, sampler, drew)
 
     def time_draws(self, built: BuiltModel, case: Case, sampler: Sampler) -> Pace | None:
-        """Run ``pm.sample`` again."""
+        """Run it again."""
         from firstgrad.backends.draws import time_draws
 
         return time_draws(self, built, case, sampler)

@@ -65,7 +65,7 @@ class SweepOptions:
     scenario: Annotated[str | None, _axis("--scenario", "cold, warm, hot [cold].")] = None
     target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp, first_draw [dlogp].")] = None
     sampler: Annotated[
-        str | None, _axis("--sampler", "Of first_draw: auto, pymc, nutpie, numpyro, blackjax [auto].")
+        str | None, _axis("--sampler", "Of first_draw: auto, pymc, nutpie, numpyro, blackjax, firstgrad [auto].")
     ] = None
     gradient_backend: Annotated[
         GradientBackend | None, _option("--gradient-backend", "Who differentiates for nutpie with jax [pytensor].")

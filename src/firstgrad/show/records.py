@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from firstgrad.case import Scenario
     from firstgrad.record import (
         CacheUse,
+        DrawCheck,
         Environment,
         Failure,
         FirstDraw,
@@ -308,7 +309,7 @@ def _phase_table(record: Record) -> Table:
 
 def _facts(record: Record) -> Iterator[tuple[str, str]]:
     if record.draw is not None:
-        yield from _draw_facts(record.draw)
+        yield from _draw_facts(record.draw, record.check.draws)
     if record.evaluation_seconds:
         one = estimate_median(record.evaluation_seconds)
         interval = f"[{format_seconds(one.low)}, {format_seconds(one.high)}]"
@@ -353,8 +354,10 @@ def _cache_facts(scenario: Scenario, caches: CacheUse) -> Iterator[tuple[str, st
         yield "no cache keeps", f"{units}, {format_seconds(one.seconds)}: {one.reason}"
 
 
-def _draw_facts(draw: FirstDraw) -> Iterator[tuple[str, str]]:
+def _draw_facts(draw: FirstDraw, check: DrawCheck | None) -> Iterator[tuple[str, str]]:
     yield "sampler", f"{draw.sampler}: {draw.reason}" if draw.reason else str(draw.sampler)
+    if check is not None and check.gradient:
+        yield "gradient", check.gradient
     if len(draw.seconds) > 1:
         yield "first draws", ", ".join(format_seconds(seconds) for seconds in draw.seconds)
     yield from (("not told", reason) for reason in draw.unavailable)
