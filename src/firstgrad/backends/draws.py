@@ -176,11 +176,10 @@ def _sample(
         "model": model,
     }
     if sampler is Sampler.FIRSTGRAD:
-        import firstgrad
-
+        own = import_module("firstgrad.fast.draws")
         nuts = {"progress_rate": _LOOK_MILLISECONDS, "progress_callback": _told_by_nutpie(case.chains, drew)}
         with _silent(), _explained(backend, built, sampler):
-            return firstgrad.sample(**common, nuts=nuts), unavailable
+            return own.sample(**common, nuts=nuts), unavailable
     options, flags = mode_options(backend)
     with flags, _silent(), ExitStack() as around:
         match sampler:
