@@ -24,6 +24,7 @@ class Frozen:
     outputs: list[Any]
     inputs: list[Any]  # as they were given, or with a static shape in their place
     notes: tuple[str, ...]  # what was frozen
+    is_drawn: bool  # whether draws are, which come out differently in another process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class ClosedGraph:
     held: list[Any]
     stacks: dict[tuple[Any, ...], Any]  # inputs of the graph that stand for several values side by side
     notes: tuple[str, ...]
+    is_drawn: bool  # as `Frozen` has it
     own_gradient: str  # an operation that changes its own gradient, of which JAX would not know; '' for none
 
     @property
@@ -67,7 +69,15 @@ def close_graph(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]], h
 
     own = next(own_gradients(frozen.outputs), "")
     batched = batch(frozen.outputs, stack=stack)
-    return ClosedGraph(outputs=batched, values=values, held=held, stacks=stacks, notes=frozen.notes, own_gradient=own)
+    return ClosedGraph(
+        outputs=batched,
+        values=values,
+        held=held,
+        stacks=stacks,
+        notes=frozen.notes,
+        is_drawn=frozen.is_drawn,
+        own_gradient=own,
+    )
 
 
 def freeze(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]]) -> Frozen:
@@ -108,7 +118,7 @@ def freeze(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]]) -> Fro
     known = {one: _with_shape(one, shape) for one, shape in shapes.items()}
     replace |= {one: new for one, new in known.items() if new is not one}
     made = clone_replace(list(outputs), replace=replace) if replace else list(outputs)
-    return Frozen(outputs=made, inputs=list(known.values()), notes=tuple(notes))
+    return Frozen(outputs=made, inputs=list(known.values()), notes=tuple(notes), is_drawn=bool(names))
 
 
 def _held_draws(outputs: Sequence[Any], inputs: set[Any]) -> tuple[dict[Any, Any], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import warnings
@@ -93,6 +94,11 @@ class Layout:
         return parts
 
 
+def as_function(call: Callable[..., Any], *, with_logp: bool) -> Function:
+    """Take an executable of log-density and gradient, or of the gradient alone, for a function of both."""
+    return call if with_logp else lambda vector, *held: (math.nan, *call(vector, *held))
+
+
 class _HeldValue:
     """A discrete variable's value, as PyMC's step methods set the shared variables of theirs."""
 
@@ -131,6 +137,8 @@ class FastGradient:
         With which the function that is called now was compiled.
     with_logp : bool
         Whether calls return the log-density; NaN stands in its place otherwise.
+    kept : str
+        Whether its executable was ``loaded`` from firstgrad's cache, ``made and kept`` there, or why it was not kept.
     """
 
     # What PyMC's GradientSharedStep and leapfrog integrator read of a ValueGradFunction.
@@ -149,7 +157,9 @@ class FastGradient:
         notes: Sequence[str] = (),
         effort: Effort,
         with_logp: bool,
+        kept: str = "",
     ) -> None:
+        self.kept = kept
         self.model, self.layout, self.names, self.shapes = model, layout, layout.names, layout.shapes
         self.way, self.notes, self.effort, self.with_logp = way, tuple(notes), effort, with_logp
         self.function, self._compile_with = function, compile_with

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.errors import ModelError
+from firstgrad.fast.digest import of_model
 from firstgrad.fast.freezing import FROZEN_DATA, close_graph
-from firstgrad.fast.function import FastGradient, GradientNote, Layout, Way
+from firstgrad.fast.function import FastGradient, GradientNote, Layout, Way, as_function
+from firstgrad.fast.kept import Entry, Made
 from firstgrad.fast.ways import Differentiable, is_there, undisturbed
-from firstgrad.fast.xla import Effort, require_jax
+from firstgrad.fast.xla import Effort, compile_lowered, require_jax
 from firstgrad.linting.refusals import explain_refusal, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from firstgrad.fast.digest import Digest
     from firstgrad.fast.function import Function
+    from firstgrad.fast.kept import Function as KeptFunction
 
 _REFUSALS = (NotImplementedError, TypeError, IndexError)
 """What PyTensor raises for an operation without JAX, and JAX for shapes that depend on values: it has no other way."""
@@ -40,7 +43,8 @@ def fast_gradient(
     units are left out. Where JAX's own derivative is NaN at the initial point or would be another one, JAX compiles
     PyTensor's gradient instead; where JAX lacks an operation, Numba or C does. `FastGradient.way` says which it was.
 
-    Shared data, shapes and random draws (``pm.Minibatch``) are frozen at what they are now.
+    Shared data, shapes and random draws (``pm.Minibatch``) are frozen at what they are now. The executable is kept in
+    the user's cache folder under a digest of all that it hangs on, and the next process loads it: `FastGradient.kept`.
 
     Parameters
     ----------
@@ -74,8 +78,7 @@ def fast_gradient(
         Where the model has no continuous variables, or an operation without a gradient; or where log-density or
         gradient aren't finite at the initial point, with the names of the values.
     """
-    finish = begin_gradient(model, initial_point, effort=Effort(effort), with_logp=with_logp)
-    gradient = finish(initial_point if initial_point is not None else model.initial_point())
+    gradient = begin_gradient(model, initial_point, effort=Effort(effort), with_logp=with_logp)(initial_point)
     for note in gradient.notes:
         if not note.startswith(FROZEN_DATA):  # as all samplers of PyMC do
             warnings.warn(note, GradientNote, stacklevel=2)
@@ -84,16 +87,69 @@ def fast_gradient(
 
 def begin_gradient(
     model: Any, point: Mapping[str, Any] | None = None, *, effort: Effort = Effort.NORMAL, with_logp: bool = True
-) -> Callable[[Mapping[str, Any]], FastGradient]:
-    """Begin `fast_gradient`, up to XLA's compile, which goes on in a thread.
+) -> Callable[[Mapping[str, Any] | None], FastGradient]:
+    """Begin `fast_gradient`, up to XLA's compile, which goes on in a thread, or load what a former process kept.
 
     `point` tells the shapes that the model's values don't tell; its own one where left out. Returns what ends it, which
-    needs the initial point.
+    takes the initial point; where it gets none, the model's own, which isn't computed where a function was loaded.
     """
     require_jax()
-    making = _Making(model, point, effort, with_logp=with_logp)
-    making.begin()
-    return making.finish
+    with undisturbed():
+        digest = of_model(model, point)
+        entry = gradient_entry(digest, effort, with_logp=with_logp)
+        function = entry.load()
+
+    def begin(known: Way | None = None) -> _Making:
+        making = _Making(model, point, effort, with_logp=with_logp, logp=digest.logp, known=known)
+        making.begin()
+        return making
+
+    if function is None or not Way(function.facts["way"]).is_by_jax:
+        making = begin(Way(function.facts["way"]) if function is not None else None)
+        return lambda start: making.finish(model.initial_point() if start is None else start, entry)
+
+    def finish(start: Mapping[str, Any] | None) -> FastGradient:
+        gradient = loaded_gradient(model, function, start, effort, with_logp=with_logp)
+        if start is None or _is_finite(gradient(gradient.flatten(start)), with_logp=with_logp):
+            return gradient
+        return begin().finish(start)  # another way may be finite there, or it says what isn't
+
+    return finish
+
+
+def gradient_entry(digest: Digest, effort: Effort, *, with_logp: bool) -> Entry:
+    """Return where a model's gradient is kept."""
+    return Entry(digest, f"gradient-{effort}{'' if with_logp else '-alone'}")
+
+
+def loaded_gradient(
+    model: Any, function: KeptFunction, start: Mapping[str, Any] | None, effort: Effort, *, with_logp: bool
+) -> FastGradient:
+    """Make of a function that was loaded what is called; discrete variables are held where they are at `start`."""
+    facts = function.facts
+    layout = Layout(names=tuple(facts["names"]), shapes=tuple(map(tuple, facts["shapes"])))
+    held = dict(zip(facts["held"], function.arguments[1:], strict=True))
+    if start is not None:
+        _require_fitting(start, [*model.continuous_value_vars, *model.discrete_value_vars])
+        held = {name: np.asarray(start[name], dtype=value.dtype) for name, value in held.items()}
+    way = Way(facts["way"])
+
+    def compile_again(effort: Effort) -> Function:
+        making = _Making(model, start, effort, with_logp=with_logp)
+        return as_function(compile_lowered(making.lower(way), effort), with_logp=with_logp)
+
+    return FastGradient(
+        model,
+        layout,
+        held,
+        as_function(function.call, with_logp=with_logp),
+        compile_again,
+        way=way,
+        notes=facts["notes"],
+        effort=effort,
+        with_logp=with_logp,
+        kept=function.kept,
+    )
 
 
 def make_fast_gradient(
@@ -104,25 +160,34 @@ def make_fast_gradient(
     logp: Any = None,
     rewrite: Callable[[Any], object] | None = None,
     with_logp: bool = True,
+    entry: Entry | None = None,
 ) -> FastGradient:
     """Compile JAX's own derivative of a model's log-density, or raise: no other way is taken.
 
     `point` tells shapes and held values by value name. `logp` is the log-density where it is written already; `rewrite`
     rewrites a graph in place, as PyTensor's mode for JAX where left out. Without `with_logp`, calls return NaN in the
-    log-density's place.
+    log-density's place. It is kept where an `entry` is given.
     """
     making = _Making(model, point, effort, with_logp=with_logp, logp=logp)
     if own := making.work.density.own_gradient:
         raise ModelError(f"{_of_own_making(own)}: take PyTensor's gradient (backend jax, firstgrad.fast_gradient)")
-    lowered = making.work.lower_direct(rewrite)
-    return making.gradient(Way.JAX, making.work.function_of(lowered, effort), lowered, point)
+    making.lower(Way.JAX, rewrite)
+    gradient = making.gradient(Way.JAX, point)
+    return gradient if entry is None else making.keep(gradient, point, entry)
 
 
 class _Making:
     """A model's gradient in the making."""
 
     def __init__(
-        self, model: Any, point: Mapping[str, Any] | None, effort: Effort, *, with_logp: bool, logp: Any = None
+        self,
+        model: Any,
+        point: Mapping[str, Any] | None,
+        effort: Effort,
+        *,
+        with_logp: bool,
+        logp: Any = None,
+        known: Way | None = None,
     ) -> None:
         if not model.continuous_value_vars:
             raise ModelError("the model has no continuous variables, so it has no gradient")
@@ -140,42 +205,54 @@ class _Making:
             names=tuple(var.name for var in self._values), shapes=tuple(shapes[var] for var in self._values)
         )
         self.work = Differentiable(model=model, density=density, layout=layout, with_logp=with_logp)
-        self._why: list[str] = []  # another way is taken
-        self._direct: Any = None  # JAX's own derivative, lowered
-        self._compiled: list[Function | Exception] = []
+        self._ways = (known,) if known is not None and is_there(known) else tuple(Way)
+        self._lowered: dict[Way, Any] = {}
+        self._compiled: dict[Way, Any] = {}  # JAX's executables, or why there is none
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
         """Lower JAX's own derivative, and compile it in a thread."""
-        if self.work.density.own_gradient:
+        if self.work.density.own_gradient or Way.JAX not in self._ways:
             return
         try:
-            self._direct = self.work.lower_direct()
+            self.lower(Way.JAX)
         except Exception as error:  # noqa: BLE001 - another way has it, or its error is told
-            self._compiled.append(error)
+            self._compiled[Way.JAX] = error
             return
 
         def compile_direct() -> None:
             try:
-                self._compiled.append(self.work.function_of(self._direct, self._effort))
+                self._compile(Way.JAX)
             except Exception as error:  # noqa: BLE001 - of XLA's, as above
-                self._compiled.append(error)
+                self._compiled[Way.JAX] = error
 
         self._thread = threading.Thread(target=compile_direct, name="firstgrad-compile", daemon=True)
         self._thread.start()
 
-    def finish(self, point: Mapping[str, Any]) -> FastGradient:
-        """Take the first way that gives a finite gradient at a point, and raise where there is none."""
+    def lower(self, way: Way, rewrite: Callable[[Any], object] | None = None) -> Any:
+        """Have JAX lower what it is to compile; None where it is to compile nothing."""
+        if way.is_by_jax and way not in self._lowered:
+            work = self.work
+            self._lowered[way] = work.lower_direct(rewrite) if way is Way.JAX else work.lower_differentiated()
+        return self._lowered.get(way)
+
+    def _compile(self, way: Way) -> Any:
+        if way not in self._compiled:
+            self._compiled[way] = compile_lowered(self.lower(way), self._effort)
+        return self._compiled[way]
+
+    def finish(self, point: Mapping[str, Any], entry: Entry | None = None) -> FastGradient:
+        """Take the first way that gives a finite gradient at a point, and keep it; raise where there is none."""
         _require_fitting(point, [*self._values, *self._held])
         if self._thread is not None:
             self._thread.join()
         errors: dict[Way, Exception] = {}
         not_finite: tuple[str, ...] = ()
-        for way in Way:
+        for way in self._ways:
             if not is_there(way) or self._is_hopeless(way, errors):
                 continue
             try:
-                gradient = self._by(way, point)
+                gradient = self.gradient(way, point)
                 logp, flat = gradient(gradient.flatten(point))
             except ModelError:
                 raise
@@ -186,7 +263,8 @@ class _Making:
                 raise ModelError(f"the log-density is {logp} at the initial point. Give another initial_point")
             bad = _not_finite(gradient, flat)
             if not bad:
-                return self._with_notes(gradient, errors, not_finite)
+                gradient = self._with_notes(gradient, errors, not_finite)
+                return gradient if entry is None else self.keep(gradient, point, entry)
             not_finite = bad
             if way is not Way.JAX:  # PyTensor's own isn't either
                 break
@@ -204,32 +282,48 @@ class _Making:
         # What JAX doesn't take of the log-density it doesn't take of the gradient either.
         return way is Way.PYTENSOR_JAX and isinstance(errors.get(Way.JAX), _REFUSALS)
 
-    def _by(self, way: Way, point: Mapping[str, Any]) -> FastGradient:
-        lowered: Any = None
-        if way is Way.JAX:
-            (function,), lowered = self._compiled, self._direct
-            if isinstance(function, Exception):
-                raise function
-        elif way is Way.PYTENSOR_JAX:
-            lowered = self.work.lower_differentiated()
-            function = self.work.function_of(lowered, self._effort)
-        else:
+    def gradient(self, way: Way, point: Mapping[str, Any]) -> FastGradient:
+        """Compile, and make what is called."""
+        lowered, with_logp = self.lower(way), self.work.with_logp
+        if lowered is None:
             function = self.work.compile_by_pytensor(way)
-        return self.gradient(way, function, lowered, point)
-
-    def gradient(self, way: Way, function: Function, lowered: Any, point: Mapping[str, Any]) -> FastGradient:
-        """Make what is called."""
+        elif isinstance(compiled := self._compile(way), Exception):
+            raise compiled
+        else:
+            function = as_function(compiled, with_logp=with_logp)
         return FastGradient(
             self.work.model,
             self.work.layout,
             {var.name: np.asarray(point[var.name], dtype=var.type.dtype) for var in self._held},
             function,
-            functools.partial(self.work.function_of, lowered) if way.is_by_jax else None,
+            None
+            if lowered is None
+            else lambda effort: as_function(compile_lowered(lowered, effort), with_logp=with_logp),
             way=way,
             notes=self.work.density.notes,
             effort=self._effort,
-            with_logp=self.work.with_logp,
+            with_logp=with_logp,
         )
+
+    def keep(self, gradient: FastGradient, point: Mapping[str, Any], entry: Entry) -> FastGradient:
+        """Keep what was made for the next process."""
+        held = gradient.get_extra_values()
+        made = Made(
+            compiled=self._compiled.get(gradient.way),
+            arguments=(gradient.flatten(point), *held.values()),
+            facts={
+                "way": gradient.way,
+                "notes": gradient.notes,
+                "names": gradient.names,
+                "shapes": gradient.shapes,
+                "held": tuple(held),
+            },
+            reason="what the log-density draws is held, and another process draws something else"
+            if self.work.density.is_drawn
+            else "",
+        )
+        gradient.kept = entry.keep(made).kept
+        return gradient
 
     def _with_notes(
         self, gradient: FastGradient, errors: Mapping[Way, Exception], not_finite: tuple[str, ...]
@@ -271,6 +365,11 @@ def _require_fitting(point: Mapping[str, Any], values: list[Any]) -> None:
         shape, wanted = np.shape(point[var.name]), var.type.shape
         if len(shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, shape, strict=True)):
             raise ModelError(f"initial_point has the shape {shape} for {var.name}, and the model has {wanted}")
+
+
+def _is_finite(answer: tuple[Any, Any], *, with_logp: bool) -> bool:
+    logp, flat = answer
+    return bool(np.isfinite(flat).all()) and (not with_logp or bool(np.isfinite(logp)))
 
 
 def _not_finite(gradient: FastGradient, flat: Any) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.fast.function import Way
-from firstgrad.fast.xla import compile_lowered, write_function
+from firstgrad.fast.xla import write_function
 from firstgrad.linting.refusals import explain_missing_gradient
 from firstgrad.linting.values import (
     NodeEvaluator,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from firstgrad.fast.freezing import ClosedGraph
     from firstgrad.fast.function import Function, Layout
-    from firstgrad.fast.xla import Effort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +55,15 @@ class Differentiable:
             def logp(vector: Any, *held: Any) -> Any:
                 return write(*cut(vector), *held)[0]
 
-            return self._lower(jax.value_and_grad(logp) if self.with_logp else jax.grad(logp))
+            gradient = jax.grad(logp)
+            return self._lower(jax.value_and_grad(logp) if self.with_logp else lambda *at: (gradient(*at),))
 
     def lower_differentiated(self) -> Any:
         """Have JAX trace and lower PyTensor's gradient."""
         with undisturbed():
             inputs, outputs = self._gradient_graph
             write = write_function(self._rewritten(inputs, outputs))
-            return self._lower(write if self.with_logp else lambda *inputs: write(*inputs)[0])
-
-    def function_of(self, lowered: Any, effort: Effort) -> Function:
-        """Compile what JAX lowered."""
-        compiled = compile_lowered(lowered, effort)
-        return compiled if self.with_logp else lambda vector, *held: (math.nan, compiled(vector, *held))
+            return self._lower(write)
 
     def compile_by_pytensor(self, way: Way) -> Function:
         """Compile PyTensor's gradient by Numba or C, or take it as it is."""
@@ -118,7 +113,8 @@ class Differentiable:
         import jax
 
         held = [jax.ShapeDtypeStruct(one.type.shape, one.type.dtype) for one in self.density.held]
-        return jax.jit(function).lower(jax.ShapeDtypeStruct((self.layout.size,), np.float64), *held)
+        # All is kept, so that whoever has the executable alone knows what it takes.
+        return jax.jit(function, keep_unused=True).lower(jax.ShapeDtypeStruct((self.layout.size,), np.float64), *held)
 
     @functools.cached_property
     def _gradient_graph(self) -> tuple[list[Any], list[Any]]:

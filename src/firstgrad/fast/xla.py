@@ -60,13 +60,16 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
 
 
 def require_jax(name: BackendName = BackendName.JAX_DIRECT) -> None:
-    """Look for JAX, and switch its 64 bits on, as PyTensor does.
+    """Look for JAX, and switch its 64 bits on, as PyTensor does where it is to write functions for JAX.
 
     Raises BackendUnavailable where JAX isn't installed.
     """
     if find_spec("jax") is None:
         raise BackendUnavailable(name, "the package jax", 'pip install "firstgrad[jax]"')
-    import pytensor.link.jax.dispatch  # noqa: F401 - sets jax_enable_x64 by floatX
+    import jax
+    import pytensor
+
+    jax.config.update("jax_enable_x64", pytensor.config.floatX == "float64")
 
 
 def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:

@@ -35,6 +35,12 @@ class CacheEntry:
         return match is not None and (not self.beside or path.with_name(match.expand(self.beside)).is_file())
 
 
+def user_cache_folder() -> Path:
+    """Return where firstgrad keeps what is the user's own; raise RuntimeError where they have no name and no home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "firstgrad"  # noqa: PTH117 - '' is no path
+
+
 class AccessTimes:
     """Counts files whose access time moved.
 

@@ -9,6 +9,7 @@ asked for: this module imports none of these packages. PyMC 5.16 to 6.4, PyTenso
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -199,6 +200,15 @@ JAX_END_EVENT = Probe(
         "jax._src.monitoring:_unregister_event_listener_by_callback",
     ),
 )
+_KEPT = "functions that are kept for the next process"
+JAX_TRACE_CONTEXT = Probe(_KEPT, ("jax._src.config:trace_context", "jax._src.config:_trace_context"))
+JAX_DEVICES = Probe(_KEPT, ("jax._src.lib:xla_client.DeviceList",))
+_JIT = "kept functions that are called as soon as JAX's own"
+JAX_JIT = Probe(_JIT, ("jax._src.lib:_jax.pjit", "jax._src.lib:xla_client._xla.pjit"))
+JAX_JIT_KEYS = Probe(_JIT, ("jax._src.interpreters.pxla:JitGlobalCppCacheKeys",))
+JAX_JIT_ANSWER = Probe(_JIT, ("jax._src.interpreters.pxla:MeshExecutableFastpathData",))
+JAX_JIT_ARGUMENT = Probe(_JIT, ("jax._src.interpreters.pxla:cc_shard_arg",))
+JAX_JIT_TREES = Probe(_JIT, ("jax._src.tree_util:dispatch_registry",))
 JAX_CLIENT = Probe("the device that JAX computes on", ("jax._src.xla_bridge:_default_backend",))
 
 _SAMPLING = "when draws began"
@@ -283,6 +293,8 @@ JAX_STEPS = {
     "/jax/core/compile/backend_compile_duration": "compile",
 }
 """JAX's events that tell how long a step took."""
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_HARMLESS_OF_JAX = re.compile(r"cache|_dir$|log|traceback|profil|dump|coordinator|heartbeat")
 JAX_CACHE_HIT, JAX_CACHE_KEPT = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_misses"
 GRAPH_FUNCTION = "jax_funcified_fgraph"  # what PyTensor calls the function of a whole graph
 NUMBA_DISPATCH = "numba_funcify"  # how PyTensor's functions that write functions for Numba begin
@@ -318,6 +330,13 @@ def cached_function(frame: FrameType) -> Any:
 def wrapped_function(frame: FrameType) -> Any:
     """Read the Python function of a frame of `NUMBA_WRAPPER`."""
     return frame.f_locals["self"]._pyfunc  # noqa: SLF001 - it has no public name
+
+
+def jax_settings() -> list[str]:
+    """Write JAX's settings, all but those of which no executable hangs."""
+    values = JAX_CONFIG.find().values
+    settings = [f"{name}={value!r}" for name, value in sorted(values.items()) if not _HARMLESS_OF_JAX.search(name)]
+    return [*settings, *(_ADDRESS.sub("", repr(one)) for one in JAX_TRACE_CONTEXT.find()())]
 
 
 def linker_backend(maker: Any) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.measuring.private import open_regular
+from firstgrad.observe.disk_cache import user_cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,9 +89,7 @@ def expect(
 
 def default_path() -> Path:
     """Return where former runs are kept; raise RuntimeError where the user has no home: one without a name."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(base) if os.path.isabs(base) else Path.home() / ".cache"  # noqa: PTH117 - '' is no path
-    return folder / "firstgrad" / "compiles.jsonl"
+    return user_cache_folder() / "compiles.jsonl"
 
 
 class History:
