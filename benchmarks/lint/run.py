@@ -9,19 +9,19 @@ Usage: ``python -m benchmarks.lint.run [--only terms,adding] [--evidence-only]``
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
-from firstgrad.linting.costs import MEASURED_PATH, Measured, Pattern
-from firstgrad.linting.launch import lint
+from firstgrad.linting.costs import MEASURED_PATH, Extent, Measured, Pattern
 from firstgrad.measuring.launch import measure
 from firstgrad.model import make_model
+from firstgrad.phase import Phase
 from firstgrad.record import Status
 from firstgrad.store import export_jsonl, import_jsonl
 
@@ -31,27 +31,38 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 CPU = metric_named("time_to_first_gradient_cpu")
 DATA = ROOT / "docs" / "data" / "lint.jsonl"
-NODES = Path(__file__).with_name("nodes.json")
-"""How many nodes of each a gradient goes through, by lint."""
 MODELS = "benchmarks/lint/models.py"
 SIZES = {
     Pattern.TERMS: (12, 36, 100),
     Pattern.CELLS: (36, 100),
     Pattern.EXPRESSIONS: (15, 45, 100),
-    Pattern.RECURSION: (15, 45, 135),
+    Pattern.ADDENDS: (15, 60, 100),
+    Pattern.STACKED: (15, 45),
+    Pattern.NUMBERS: (45, 135),
+    Pattern.FILLED: (25, 81),
+    Pattern.RECURSION: (45, 135),
     Pattern.ADDING: (100,),
     Pattern.FADING: (100,),
     Pattern.CONSTANT: (150_000,),
+    Pattern.PYTHON: (100,),
 }
 BACKENDS = (BackendName.NUMBA, BackendName.JAX)
+OF_CACHES = (Pattern.CONSTANT, Pattern.PYTHON)
+"""What costs the second process most: measured warm, with Numba alone."""
+GRAPH = (Phase.BUILD, Phase.LOGP_GRAPH, Phase.GRAD_GRAPH, Phase.REWRITE)
+
+
+def backends_of(pattern: Pattern) -> tuple[BackendName, ...]:
+    """Say which backends a pattern is measured with."""
+    return BACKENDS[:1] if pattern in OF_CACHES else BACKENDS[1:] if pattern is Pattern.ADDENDS else BACKENDS
 
 
 def cells(pattern: Pattern) -> list[tuple[str, Case]]:
     """List what is measured of a pattern: the label of the records, and the case."""
     found = []
-    is_constant = pattern is Pattern.CONSTANT
+    is_of_caches = pattern in OF_CACHES
     for size in SIZES[pattern]:
-        for backend in BACKENDS[:1] if is_constant else BACKENDS:
+        for backend in backends_of(pattern):
             for loop in (True, False):
                 model = make_model(f"{MODELS}:{pattern}", {"size": size, "loop": loop})
                 found.append(
@@ -61,7 +72,7 @@ def cells(pattern: Pattern) -> list[tuple[str, Case]]:
                             model=model,
                             backend=backend,
                             target=Target.LOGP_DLOGP,
-                            scenario=Scenario.WARM if is_constant else Scenario.COLD,
+                            scenario=Scenario.WARM if is_of_caches else Scenario.COLD,
                             evaluations=20,
                             time_limit_seconds=600.0,
                         ),
@@ -70,13 +81,12 @@ def cells(pattern: Pattern) -> list[tuple[str, Case]]:
     return found
 
 
-def distil(records: list[Record]) -> list[Measured]:
+def distil(records: list[Record], extents: dict[tuple[Pattern, int], Extent]) -> list[Measured]:
     """Make the table of all patterns whose two sides are there."""
-    nodes = json.loads(NODES.read_text())
     measured = []
     for pattern, sizes in SIZES.items():
         for size in sizes:
-            for backend in BACKENDS:
+            for backend in backends_of(pattern):
                 sides = []
                 for side in ("with", "without"):
                     label = f"{pattern}-{size}-{side}"
@@ -92,19 +102,42 @@ def distil(records: list[Record]) -> list[Measured]:
                 versions = dict(first.environment.versions)
                 packages = ", ".join(f"{name} {versions[name]}" for name in ("pytensor", backend) if name in versions)
                 seconds = [statistics.median(filter(None, map(CPU.read, side))) for side in sides]
+                graph = [statistics.median(map(graph_seconds, side)) for side in sides]
                 measured.append(
                     Measured(
                         pattern=pattern,
                         backend=str(backend),
                         scenario=str(first.case.scenario),
                         size=size,
-                        nodes=nodes[f"{pattern}-{size}"],
+                        extent=extents[pattern, size],
                         with_seconds=round(seconds[0], 3),
                         without_seconds=round(seconds[1], 3),
+                        graph_seconds=round(graph[0] - graph[1], 3),
                         measured_on=f"{first.started_at[:10]}, {first.environment.host.processor}, {packages}",
                     )
                 )
     return measured
+
+
+def graph_seconds(record: Record) -> float:
+    """Sum up what PyTensor's own part took."""
+    return sum(phase.cpu_seconds for phase in record.phases if phase.phase in GRAPH)
+
+
+def extent_of(pattern: Pattern, size: int) -> Extent:
+    """Ask lint how large a finding is; what costs the same at any size is of one node."""
+    from benchmarks.lint import models
+    from firstgrad.linting.engine import lint_model
+    from firstgrad.linting.loops import loops
+    from firstgrad.observe.lines import deep_traces
+
+    # No estimates, which are what is made here; and the small ones, too
+    nothing = patch("firstgrad.linting.costs.load_measured", return_value=())
+    with deep_traces(), nothing, patch("firstgrad.linting.loops._FEWEST_NODES", 0):
+        report = lint_model(getattr(models, pattern)(size), rules=(loops,))
+    assert not report.skipped, report.skipped
+    one = max(report.findings, key=lambda finding: finding.work, default=None)
+    return Extent(nodes=1) if one is None else Extent(nodes=one.work, turns=one.count, arrays=one.arrays)
 
 
 def main() -> None:
@@ -117,12 +150,6 @@ def main() -> None:
     wanted = [Pattern(part) for part in given.only.split(",") if part] or list(SIZES)
     kept = list(import_jsonl(DATA)) if DATA.exists() else []
     if not given.evidence_only:
-        nodes = json.loads(NODES.read_text()) if NODES.exists() else {}
-        for pattern in wanted:
-            for size in SIZES[pattern]:
-                report = lint(make_model(f"{MODELS}:{pattern}", {"size": size, "loop": True}))
-                nodes[f"{pattern}-{size}"] = max((one.work or one.nodes for one in report.findings), default=0)
-        NODES.write_text(json.dumps(nodes, indent=1, sort_keys=True) + "\n")
         plan = [cell for pattern in wanted for cell in cells(pattern)]
         labels = {label for label, _ in plan}
         kept = [record for record in kept if record.environment.label not in labels]
@@ -132,7 +159,8 @@ def main() -> None:
                 kept.append(record)
                 export_jsonl(kept, DATA)
                 print(label, case.backend, record.status, CPU.read(record), flush=True)
-    MEASURED_PATH.write_text(to_json(distil(kept)) + "\n")
+    extents = {(pattern, size): extent_of(pattern, size) for pattern, sizes in SIZES.items() for size in sizes}
+    MEASURED_PATH.write_text(to_json(distil(kept, extents)) + "\n")
     print(f"{MEASURED_PATH.relative_to(ROOT)}: written")
 
 

@@ -200,8 +200,9 @@ def plain_data():
 
 def resizable(*, kind="ZeroSumNormal"):
     """A variable whose length is a dimension that may be resized."""
+    options = {"init_dist": pm.Normal.dist(0, 5)} if kind == "GaussianRandomWalk" else {}
     with pm.Model(coords={"day": range(DAYS)}) as model:
-        effect = getattr(pm, kind)("effect", dims="day")
+        effect = getattr(pm, kind)("effect", dims="day", **options)
         pm.Normal("flow", effect, 1.0, observed=FLOW, dims="day")
     return model
 
@@ -257,4 +258,46 @@ def few():
             pm.Normal("upland_1", 0.0, 1.0),
         ]
         pm.Normal("flow", sum(parts) * RAIN, 1.0, observed=FLOW)
+    return model
+
+
+def meeting(*, how):
+    """Twelve curves, brought together in one of the ways."""
+    with pm.Model() as model:
+        rate, half = pm.HalfNormal("rate"), pm.HalfNormal("half")
+        curves = [pt.exp(-rate * (RAIN + day)) / (1 + half * (RAIN + day)) for day in range(12)]
+        if how == "added":
+            pm.Potential("total", sum(curves).sum())
+        elif how == "read":
+            pm.Normal("flow", sum(curves), 1.0, observed=FLOW)
+        else:
+            pm.Normal("flow", pt.stack(curves), 1.0, observed=np.tile(FLOW, (12, 1)))
+    return model
+
+
+def switches():
+    """A level for each element, picked by a chain of switches."""
+    with pm.Model() as model:
+        level = pm.Normal("level", shape=30)
+        picked = level[0]
+        for number in range(1, 30):
+            picked = pt.switch(pt.ge(np.arange(DAYS), number), level[number], picked)
+        pm.Normal("flow", picked, 1.0, observed=FLOW)
+    return model
+
+
+def mixture():
+    """Densities added up outside of the logarithm."""
+    with pm.Model() as model:
+        mean = pm.Normal("mean", shape=2)
+        density = sum(0.5 * pt.exp(pm.logp(pm.Normal.dist(mean[part], 1.0), FLOW)) for part in range(2))
+        pm.Potential("likelihood", pt.log(density).sum())
+    return model
+
+
+def hours():
+    """A rate that is zero at some data, within PyMC's own density."""
+    with pm.Model() as model:
+        usual = pm.Gamma("usual", 2.0, 1.0)
+        pm.Poisson("seen", mu=usual * np.r_[0.0, np.ones(4)], observed=np.r_[0, np.ones(4, dtype=int)])
     return model

@@ -93,6 +93,30 @@ def test_an_unrolled_integral_is_the_line_of_the_loop():
     ]
 
 
+@pytest.mark.parametrize(("how", "pattern"), [("added", "addends"), ("read", "expressions"), ("stacked", "stacked")])
+def test_how_the_turns_meet_decides_what_they_are_measured_by(how, pattern):
+    (finding,) = look("meeting", how=how).findings
+    jax = next(one for one in finding.estimates if one.of_what.endswith("jax"))
+    assert (finding.count, jax.evidence.partition(" ")[0]) == (12, pattern)
+
+
+def test_a_chain_of_switches_is_to_be_one_index():
+    (finding,) = look("switches").findings
+    assert finding.name is FindingName.SAME_SUBGRAPH
+    assert "pick once: values[which]" in finding.instead
+
+
+def test_densities_that_leave_the_logarithm():
+    (finding,) = look("mixture").findings
+    assert finding.name is FindingName.UNSTABLE_FORMULA
+    assert "logsumexp" in finding.instead
+
+
+def test_what_a_density_of_pymcs_takes_the_log_of_is_kept_above_0_where_it_is_given():
+    (finding,) = look("hours").findings
+    assert "mu=pt.maximum(usual * np.r_[0.0, np.ones(4)], 1e-300)" in finding.instead
+
+
 def test_more_turns_are_more_nodes():
     short, long = (look("quadrature", nodes=nodes).findings[0] for nodes in (20, 40))
     assert (short.count, long.count) == (19, 39)
@@ -136,7 +160,7 @@ def test_an_operation_of_the_users_own():
     for finding in both.values():
         assert "Settle" in finding.fact
         assert texts(finding)[0].startswith('pm.Normal("flow", Settle()')
-        assert "funcify.register(Settle)" in finding.instead
+        assert "Settle)\ndef settle_in_" in finding.instead
 
 
 def test_a_size_that_jax_must_know_is_tried_and_so_is_the_cure():
@@ -150,6 +174,11 @@ def test_so_is_one_that_only_the_gradient_must_know():
     assert (finding.variables, finding.is_hint) == (("effect",), True)
     assert "day" in finding.fact
     assert 'gradient_backend="jax"' in finding.instead
+    assert "shape=(40,)" in finding.instead
+
+
+def test_and_one_of_a_random_walk():
+    assert found("resizable", kind="GaussianRandomWalk")[FindingName.NO_STATIC_SHAPE].variables == ("effect",)
 
 
 def test_a_matrix_filled_by_loops_is_no_recursion():

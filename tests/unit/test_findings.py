@@ -10,7 +10,7 @@ import pytest
 
 from builders import firstgrad
 from firstgrad.codec import from_json, to_json
-from firstgrad.linting.costs import Measured, Pattern, estimate, load_measured
+from firstgrad.linting.costs import Extent, Measured, Pattern, estimate, load_measured
 from firstgrad.linting.finding import CostEstimate, Finding, FindingName, Harm, LintReport, SkippedRule, worst_first
 from firstgrad.observe.events import CodeLine
 from firstgrad.record import Failure
@@ -156,7 +156,8 @@ def planted(monkeypatch, *pairs):
             backend=backend,
             scenario="cold",
             size=size,
-            nodes=nodes,
+            extent=Extent(nodes=nodes),
+            graph_seconds=0.0,
             with_seconds=cost + 2.0,
             without_seconds=2.0,
             measured_on="here",
@@ -168,20 +169,50 @@ def planted(monkeypatch, *pairs):
 
 def test_estimates_follow_the_measured_power(monkeypatch):
     planted(monkeypatch, ("numba", 10, 100, 1.0), ("numba", 40, 400, 8.0), ("jax", 10, 100, 3.0))
-    between = estimate(Pattern.TERMS, 200)
+    between = estimate(Pattern.TERMS, Extent(nodes=200))
     assert [one.of_what for one in between] == ["a cold first gradient with jax", "a cold first gradient with numba"]
     assert [one.middle_seconds for one in between] == pytest.approx([6.0, 8**0.5], rel=0.05)
-    (beyond, _) = estimate(Pattern.TERMS, 1600)
+    (beyond, _) = estimate(Pattern.TERMS, Extent(nodes=1600))
     assert beyond.of_what.endswith("numba")
     assert beyond.middle_seconds == pytest.approx(64.0, rel=0.05)
     assert beyond.low_seconds < beyond.middle_seconds < beyond.high_seconds
 
 
+def test_each_backend_goes_by_its_own_measure_beside_the_graphs_part(monkeypatch):
+    def row(backend, nodes, turns, arrays, cost):
+        extent = Extent(nodes=nodes, turns=turns, arrays=arrays)
+        seconds = {"with_seconds": cost + 3.0, "without_seconds": 2.0, "graph_seconds": 1.0}
+        return Measured(
+            pattern=Pattern.EXPRESSIONS,
+            backend=backend,
+            scenario="cold",
+            size=9,
+            extent=extent,
+            measured_on="",
+            **seconds,
+        )
+
+    rows = (row("numba", 100, 10, 20, 4.0), row("jax", 100, 10, 20, 6.0))
+    monkeypatch.setattr("firstgrad.linting.costs.load_measured", lambda: rows)
+
+    def seconds(pattern, **extent):
+        return {one.of_what.rpartition(" ")[2]: one.middle_seconds for one in estimate(pattern, Extent(**extent))}
+
+    assert seconds(Pattern.EXPRESSIONS, nodes=200, turns=10, arrays=20) == pytest.approx(
+        {"jax": 8, "numba": 6}, rel=0.05
+    )
+    assert seconds(Pattern.EXPRESSIONS, nodes=100, turns=20, arrays=10) == pytest.approx(
+        {"jax": 13, "numba": 3}, rel=0.05
+    )
+    assert seconds(Pattern.ADDENDS, nodes=100, turns=20, arrays=10) == pytest.approx({"numba": 3}, rel=0.05)
+
+
 def test_what_saves_nothing_has_no_estimate(monkeypatch):
     planted(monkeypatch, ("numba", 10, 100, -1.0), ("numba", 40, 400, 0.0))
-    assert estimate(Pattern.TERMS, 300) == ()
+    assert estimate(Pattern.TERMS, Extent(nodes=300)) == ()
 
 
 def test_the_shipped_table_has_both_backends_for_each_loop():
-    for pattern in (Pattern.TERMS, Pattern.EXPRESSIONS, Pattern.RECURSION, Pattern.ADDING):
+    loops = (Pattern.TERMS, Pattern.EXPRESSIONS, Pattern.STACKED, Pattern.NUMBERS, Pattern.FILLED, Pattern.RECURSION)
+    for pattern in loops:
         assert {one.backend for one in load_measured() if one.pattern is pattern} == {"numba", "jax"}

@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
-from firstgrad.linting.costs import Pattern, estimate
+from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import NotLookedError, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.numerical import point_beside
 from firstgrad.observe import probes
 from firstgrad.observe.lines import walk
 from firstgrad.units import format_bytes
@@ -24,7 +25,7 @@ from firstgrad.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from firstgrad.linting.engine import LogpGraph
+    from firstgrad.linting.engine import LogpGraph, Term
     from firstgrad.observe.events import CodeLine
 
 _MOST_NODES_TRACED = 1000
@@ -56,7 +57,7 @@ _FUNCTIONS = {
     "SplineWrapper": "the spline of pm.Interpolated (SplineWrapper)",
 }
 
-
+_CACHED = "register_funcify_default_op_cache_key"  # `numba_funcify.register` leaves it uncached
 _BY_JAX = (
     "# let JAX differentiate, or stay with Numba:\n"
     'compiled = nutpie.compile_pymc_model(model, backend="jax", gradient_backend="jax")\n'
@@ -316,9 +317,9 @@ def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
     own = type(getattr(one.op, "core_op", one.op)).__name__
     what = f"the gradient of {name}" if one.only_gradient else name
     register = (
-        "# tell Numba what it is:\n"
-        "from pytensor.link.numba.dispatch import numba_funcify\n\n"
-        f"@numba_funcify.register({own})\n"
+        f"# tell Numba what it is, and that its cache may keep it:\n"
+        f"from pytensor.link.numba.dispatch.basic import {_CACHED}\n\n"
+        f"@{_CACHED}({own})\n"
         f"def {own.lower()}_in_numba(op, node, **kwargs):\n"
         "    return function_compiled_by_numba"
     )
@@ -332,6 +333,7 @@ def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
         count=len(one.nodes),
         nodes=len(one.nodes),
         instead=register if _is_users(one.op) else "",
+        estimates=estimate(Pattern.PYTHON, Extent(nodes=len(one.nodes))),
         backends=("numba",),
         is_hint=not _is_users(one.op),
     )
@@ -342,80 +344,73 @@ def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
 
 def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     """Find sizes that JAX must know and that depend on data or dimensions which may change; by trying."""
-    moving = {
+    data = {
         variable: name
         for variable, name in graph.sources.items()
         if hasattr(variable, "get_value") and None in getattr(variable.type, "shape", ())
     }
-    lengths = {length: str(name) for name, length in graph.model.dim_lengths.items() if hasattr(length, "get_value")}
-    moving |= {length: name for length, name in lengths.items() if length in graph.sources}
+    lengths = {length: str(name) for name, length in graph.model.dim_lengths.items() if length in graph.sources}
     grown = [term for term in graph.terms if term.kind is TermKind.FREE and None in term.value.type.shape]
-    if not (moving or grown) or find_spec("jax") is None:
+    if not (data or lengths or grown) or find_spec("jax") is None:
         return
-    if len(graph.nodes) > _MOST_NODES_TRACED:
+    # Terms that are alike are refused alike, and those without such a size are not asked
+    unsure = {graph.sources[one] for one in (*data, *lengths, *(term.value for term in grown))}
+    asked = {graph.alike[term.logp]: term for term in graph.terms if not unsure.isdisjoint(graph.depends_on(term.logp))}
+    if sum(1 for _ in walk([term.logp for term in asked.values()])) > _MOST_NODES_TRACED:
         raise NotLookedError(f"with more than {_MOST_NODES_TRACED:,} nodes, trying JAX would take too long")
-    point = _start_point(graph.model)
-    refused = _jax_refuses(graph.model, point)
-    if refused is None:
+    cure = _cure_of_sizes(graph, [*asked.values()], [*filter(None, data.values())], grown)
+    if not cure:
         return
-    frozen = _frozen(graph.model)
-    if frozen is not None and _jax_refuses(frozen, point) is None:
-        cure = (
-            "from pymc.model.transform.optimization import freeze_dims_and_data\n\n"
-            "model = freeze_dims_and_data(model)  # tried: JAX takes the frozen model"
-        )
-    elif _jax_refuses(graph.model, point, frozen=True) is None:
-        named = next((name for name in moving.values() if name), "x")
-        cure = (
-            f'{named} = pm.Data("{named}", values, shape=values.shape)  # and so on for the others; freezing the model '
-            "isn't enough here"
-        )
-    elif _jax_refuses(graph.model, point, own_gradient=True) is None:
-        cure = _BY_JAX
-    else:
-        return
-    taking = (node for variable in moving for node in graph.clients.get(variable, ()))
+    taking = (node for variable in (*data, *lengths) for node in graph.clients.get(variable, ()))
     made = (line for term in grown for line in term.lines[:1])
     lines = dict.fromkeys([*made, *(line for node in taking for line in graph.lines.of(node)[:1])])
     dims = (str(dim) for term in grown for dim in graph.model.named_vars_to_dims.get(term.name, ()) if dim)
-    names = tuple(dict.fromkeys([*filter(None, moving.values()), *dims]))
+    names = tuple(dict.fromkeys([*filter(None, data.values()), *lengths.values(), *dims]))
     yield Finding(
         name=FindingName.NO_STATIC_SHAPE,
         harm=Harm.UNSUPPORTED,
         fact=f"JAX must know a size that depends on what may change ({', '.join(names[:4])}), and refuses the model",
         lines=tuple(lines),
-        variables=tuple(
-            dict.fromkeys(
-                [
-                    *(name for one, name in moving.items() if name and one not in lengths),
-                    *(term.name for term in grown),
-                ]
-            )
-        ),
-        count=len(moving) + len(grown),
+        variables=tuple(dict.fromkeys([*filter(None, data.values()), *(term.name for term in grown)])),
+        count=len(data) + len(lengths) + len(grown),
         instead=cure,
         backends=("jax",),
         is_hint=True,
     )
 
 
-def _start_point(model: Any) -> Any:
-    import pytensor
-    from pytensor.compile.mode import Mode
+def _cure_of_sizes(graph: LogpGraph, terms: list[Term], data: list[str], grown: list[Term]) -> str:
+    """Try terms, and what would cure them; '' where JAX takes them, or where nothing here helps."""
+    model, logps, point = graph.model, [term.logp for term in terms], point_beside(graph.model, by=0.0)
+    if not terms or not _jax_refuses(model, logps, point):
+        return ""
+    with suppress(Exception):  # some models can't be frozen, each for its own reason
+        frozen = probes.FREEZE_DIMS_AND_DATA.find()(model)
+        if not _jax_refuses(frozen, frozen.logp(vars=[frozen[term.name] for term in terms], sum=False), point):
+            return (
+                "from pymc.model.transform.optimization import freeze_dims_and_data\n\n"
+                "model = freeze_dims_and_data(model)  # tried: JAX takes the frozen model"
+            )
+    is_enough = not _jax_refuses(model, logps, point, is_sized=True)
+    if is_enough and data:
+        return (
+            f'{data[0]} = pm.Data("{data[0]}", values, shape=values.shape)  # and so on for the others; freezing the '
+            "model isn't enough here"
+        )
+    cures = []
+    if is_enough and grown:
+        lengths = (model.coords.get(dim) or dim for dim in model.named_vars_to_dims.get(grown[0].name, ()))
+        size = ", ".join(f"n_{one}" if isinstance(one, str) else str(len(one)) for one in lengths)
+        cures.append(f"# give {grown[0].name} its size beside its dims: shape=({size},); or")
+    if not _jax_refuses(model, logps, point, is_sized=True, own_gradient=True):
+        cures.append(_BY_JAX)
+    return "\n".join(cures)
 
-    with pytensor.config.change_flags(cxx="", mode=Mode("py", None)):
-        return model.initial_point()
 
-
-def _frozen(model: Any) -> Any:
-    try:
-        return probes.FREEZE_DIMS_AND_DATA.find()(model)
-    except Exception:  # noqa: BLE001 - some models can't be frozen, each for its own reason
-        return None
-
-
-def _jax_refuses(model: Any, point: Any, *, frozen: bool = False, own_gradient: bool = False) -> str | None:
-    """Return why JAX can't trace the gradient of a model, PyTensor's or its own; None where it can."""
+def _jax_refuses(
+    model: Any, logps: Sequence[Any], point: Any, *, is_sized: bool = False, own_gradient: bool = False
+) -> bool:
+    """Whether JAX can't trace the gradient of some terms, PyTensor's or its own; perhaps with all sizes known."""
     import jax
     import numpy as np
     import pytensor
@@ -425,15 +420,20 @@ def _jax_refuses(model: Any, point: Any, *, frozen: bool = False, own_gradient: 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logp, values = model.logp(), list(model.value_vars)
-        shared = list(dict.fromkeys(one for node in walk([logp]) for one in node.inputs if hasattr(one, "get_value")))
-        if frozen:
-            (logp,) = clone_replace(
-                [logp], replace={one: pt.constant(one.get_value()) for one in shared if _is_array(one)}
-            )
-            shared = [one for one in shared if not _is_array(one)]
         try:
-            continuous = [one for one in values if one in set(model.continuous_value_vars)]
+            logp = pt.add(*(one.sum() for one in logps))
+            leaves = dict.fromkeys(one for node in walk([logp]) for one in node.inputs if one.owner is None)
+            values = [one for one in model.value_vars if one in leaves]
+            shared = [one for one in leaves if hasattr(one, "get_value")]
+            if is_sized:
+                known = {one: pt.constant(one.get_value()) for one in shared if _is_array(one)}
+                sized = {one: pt.tensor(one.name, dtype=one.dtype, shape=point[one.name].shape) for one in values}
+                (logp,) = clone_replace([logp], replace=known | sized, rebuild_strict=False)
+                shared = [one for one in shared if one not in known]
+                continuous = [sized[one] for one in values if one in set(model.continuous_value_vars)]
+                values = list(sized.values())
+            else:
+                continuous = [one for one in values if one in set(model.continuous_value_vars)]
             logp = rewrite_pregrad(logp)  # as PyMC does
             outputs = [logp]
             if not own_gradient:
@@ -446,9 +446,9 @@ def _jax_refuses(model: Any, point: Any, *, frozen: bool = False, own_gradient: 
             places = tuple(values.index(one) for one in continuous)
             own = jax.grad(lambda *inputs: function(*inputs)[0], argnums=places)
             jax.eval_shape(own if own_gradient else function, *shapes)
-        except Exception as error:  # noqa: BLE001 - each way of saying no has an error of its own
-            return f"{type(error).__name__}: {error}"
-        return None
+        except Exception:  # noqa: BLE001 - each way of saying no has an error of its own
+            return True
+        return False
 
 
 def _is_array(variable: Any) -> bool:
@@ -492,7 +492,7 @@ def large_constants(graph: LogpGraph) -> Iterator[Finding]:
         count=len(sizes),
         nodes=len(nodes),
         instead=f'values_of_{shown} = pm.Data("values_of_{shown}", values)  # in the place of the array',
-        estimates=estimate(Pattern.CONSTANT, 0),
+        estimates=estimate(Pattern.CONSTANT, Extent(nodes=0)),
         backends=("numba",),
     )
 

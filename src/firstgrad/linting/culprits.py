@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.linting.instead import statement_at
 from firstgrad.linting.values import Density, NodeEvaluator, operation_name
 from firstgrad.observe.lines import walk
 from firstgrad.record import Origin, OriginKind
@@ -56,6 +57,7 @@ _NAMES = {
 }
 _AT_ZERO = "the derivative of {} at 0 is infinite"
 _OF_OPS = ("make_node", "pullback", "L_op", "grad")  # the line that uses an Op says more than one within it
+_NO_PARAMETERS = frozenset({"observed", "dims", "shape", "initval", "transform", "default_transform", "total_size"})
 _PLACEHOLDERS = {OriginKind.POWER: "base", OriginKind.DIVISION: "denominator"}
 
 
@@ -399,11 +401,33 @@ def make_origin(density: Density, culprit: Culprit, place: str, count: int, *, i
         at=culprit.index,
         line=write_line(lines),
         variables=depends_on(density, culprit.of) if culprit.of is not None else (),
-        # A mask that PyMC's own density has can't be written otherwise: what goes into it can.
         instead=_WITH_A_POINT
         if rv is not None and any(_is_small_integer(one) for one in rv.owner.inputs)
+        else _write_parameter(lines)
+        if not is_own and OriginKind.LOG in (culprit.kind, culprit.under) and _is_at_zero(culprit.of)
         else write_instead(culprit.kind if is_own or culprit.under is None else culprit.under, lines),
     )
+
+
+def _is_at_zero(variable: Any) -> bool:
+    """Whether it is what a person gave that is 0, and not 1 minus that."""
+    return variable is not None and (
+        variable.owner is None or operation_name(variable.owner) not in ("Add", "Sub", "Neg")
+    )
+
+
+def _write_parameter(lines: Sequence[CodeLine]) -> str:
+    """Say how to keep a parameter above 0 of which PyMC's own density takes a log: in there nobody can write."""
+    statement = statement_at(lines[0]) if lines else None
+    calls = (one for one in ast.walk(statement) if isinstance(one, ast.Call)) if statement is not None else ()
+    call = next((one for one in calls if one.args and isinstance(one.args[0], (ast.Constant, ast.JoinedStr))), None)
+    given = [] if call is None else [("", one) for one in call.args[1:]]
+    given += (
+        [] if call is None else [(f"{one.arg}=", one.value) for one in call.keywords if one.arg not in _NO_PARAMETERS]
+    )
+    unknown = [(name, ast.unparse(value)) for name, value in given if not isinstance(value, ast.Constant)]
+    name, written = unknown[0] if len(unknown) == 1 else ("", "parameter")
+    return f"keep it above 0, {name}pt.maximum({written}, 1e-300), or leave out the rows where it is 0"
 
 
 def _is_value_of(model: Any, rv: Any, variable: Any) -> bool:

@@ -72,7 +72,8 @@ class Finding:
     variables: tuple[str, ...] = ()  # of the model; many numbered ones are one, with # for the number
     count: int = 1  # how many times
     nodes: int = 0  # of the log-density's graph
-    work: int = 0  # those of them that a gradient goes through; estimates go by these
+    work: int = 0  # those of them that a gradient goes through; estimates go by these,
+    arrays: int = 0  # and by the different arrays that they take
     instead: str = ""  # what to write, on the user's own names; lines of code, comments begin with #
     estimates: tuple[CostEstimate, ...] = ()  # worst backend first
     backends: tuple[str, ...] = ()  # that it concerns; empty for all

@@ -132,12 +132,7 @@ class _Writer:
             ):
                 return [f"{name} = {self._text(value)}"]
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                added = _added_to(name, value)
-                if added is not None and name not in self.depth_of:
-                    return [self._sum(name, added)]
-                text = f"{name} = {self._text(value)}"
-                self.depth_of[name] = len(self.loops)
-                return [text]
+                return [self._assign(name, value)]
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
                 return [self._sum(name, value)]
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[value])):
@@ -147,6 +142,16 @@ class _Writer:
             case ast.Pass():
                 return []
         raise _UnclearError
+
+    def _assign(self, name: str, value: ast.expr) -> str:
+        added = _added_to(name, value)
+        if added is not None and name not in self.depth_of:
+            return self._sum(name, added)
+        if name in _names(value):
+            raise _UnclearError
+        text = f"{name} = {self._text(value)}"
+        self.depth_of[name] = len(self.loops)
+        return text
 
     def _sum(self, name: str, value: ast.expr) -> str:
         places: list[ast.expr] = [ast.Constant(value=place) for place in range(len(self.loops))]
@@ -321,6 +326,8 @@ def _plain(lines: Sequence[CodeLine], terms: Sequence[Any], *, is_recursion: boo
     if terms:
         listed = ", ".join(stems) or terms[0].name
         return f"# one variable of shape ({len(terms)},) instead of {len(terms)}: {listed}\n# made here: {text}"
+    if "switch(" in text or "where(" in text:
+        return f"# say for each element which of the values it takes, and pick once: values[which]\n# instead of {text}"
     return f"# evaluate this once, on an array with one more axis, and reduce along it:\n# {text}"
 
 
@@ -562,6 +569,14 @@ def _name_parts(name: ast.expr | None) -> list[str | ast.expr] | None:
 # --- calls --------------------------------------------------------------------------------------------------------
 
 
+def statement_at(line: CodeLine) -> ast.stmt | None:
+    """Return the simple statement at a line; None where there is none, or the file can't be read."""
+    tree = _parse(line.file)
+    statement = None if tree is None else _path_to(tree, line.line)[-1]
+    is_simple = isinstance(statement, ast.stmt) and not hasattr(statement, "body")
+    return statement if is_simple else None  # type: ignore[return-value]  # one, by the line above
+
+
 def find_call(
     line: CodeLine, functions: Sequence[str]
 ) -> tuple[ast.Call, str, dict[str, ast.FunctionDef | ast.Lambda]] | None:
@@ -572,12 +587,11 @@ def find_call(
     tuple of (ast.Call, str, dict)
         The call, the name that its result is given ('' for none), and the functions that its file defines by name.
     """
-    tree = _parse(line.file)
-    if tree is None:
+    tree, statement = _parse(line.file), statement_at(line)
+    if tree is None or statement is None:
         return None
-    statement = _path_to(tree, line.line)[-1]
     call = next((one for one in ast.walk(statement) if isinstance(one, ast.Call) and _called(one) in functions), None)
-    if call is None or isinstance(statement, (ast.Module, ast.FunctionDef, ast.For, ast.With)):
+    if call is None:
         return None
     target = ""
     if isinstance(statement, ast.Assign):

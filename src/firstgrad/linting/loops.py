@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.linting.costs import Pattern, estimate
+from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import FEWEST_SAME, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.instead import unrolled
@@ -22,7 +22,16 @@ _FEWEST_NODES = 60
 """Less than so many nodes that a loop wrote save nobody a second."""
 _FEWEST_TURNS = 20  # of a recursion: a shorter one is as short to read, and to compile, as its scan
 _ASSOCIATIVE = frozenset({"Add", "Mul", "Maximum", "Minimum", "LogAddExp"})
-_FILLING = frozenset({"Switch", "IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
+_SETTING = frozenset({"IncSubtensor", "AdvancedIncSubtensor", "AdvancedIncSubtensor1"})
+_FILLING = _SETTING | {"Switch"}
+_JOINING = frozenset({"Join", "MakeVector"})
+_THROUGH = frozenset({"DimShuffle", "Cast", "TensorFromScalar", "ScalarFromTensor", "Alloc", "Second", "Reshape"})
+_LINEAR = (
+    _THROUGH
+    | _JOINING
+    | _SETTING
+    | {"Add", "Sub", "Neg", "Sum", "Subtensor", "AdvancedSubtensor", "AdvancedSubtensor1"}
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,7 +143,9 @@ def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[
         nodes=nodes,
         work=work,
         instead=unrolled(loop.terms[0].lines, terms=terms),
-        estimates=estimate(Pattern.TERMS if loop.terms[0].logp.type.ndim else Pattern.CELLS, work),
+        estimates=estimate(
+            Pattern.TERMS if loop.terms[0].logp.type.ndim else Pattern.CELLS, Extent(nodes=work, turns=count)
+        ),
     )
 
 
@@ -145,29 +156,85 @@ def _of_repeats(graph: LogpGraph, repeats: Iterable[Repeat]) -> Iterator[Finding
     by_line: dict[CodeLine, list[Repeat]] = defaultdict(list)
     for repeat in repeats:
         by_line[repeat.lines[0]].append(repeat)
-    merged = []
     for same in by_line.values():
-        largest = max(same, key=lambda one: len(one.tops) * len(one.nodes))
-        merged.append(replace(largest, nodes=tuple(node for one in same for node in one.nodes)))
-    for repeat in merged:
-        nodes = len(repeat.nodes)
-        if nodes < _FEWEST_NODES:
+        repeat = max(same, key=lambda one: len(one.tops) * len(one.nodes))
+        pattern = _pattern(graph, repeat)
+        nodes = {node: None for one in same for node in one.nodes}
+        # Constants make turns that are not all alike: 1 * x is x
+        tops = [
+            top for one in same for top in one.tops if nodes.keys().isdisjoint(graph.clients.get(top.outputs[0], ()))
+        ]
+        fillers = dict.fromkeys(one for top in tops for one in _meeting(graph, top) if _kind(one) in _FILLING)
+        tops, nodes = [*fillers] if pattern is Pattern.FILLED else tops, nodes | fillers
+        if len(nodes) < _FEWEST_NODES:
             continue
-        count, top, work = len(repeat.tops), repeat.tops[0].outputs[0], graph.count_work(repeat.nodes)
-        names = number_names(name for node in repeat.tops for name in graph.depends_on(node.outputs[0]))
+        work, arrays = graph.count_work(nodes), _count_arrays(graph, nodes)
+        names = number_names(name for node in tops for name in graph.depends_on(node.outputs[0]))
         yield Finding(
             name=FindingName.SAME_SUBGRAPH,
             harm=Harm.COMPILE,
-            fact=f"one line stands {count} times in the graph, with {nodes:,} nodes: written as one array it "
+            fact=f"one line stands {len(tops)} times in the graph, with {len(nodes):,} nodes: written as one array it "
             f"would stand there once",
             lines=repeat.lines,
             variables=names,
-            count=count,
-            nodes=nodes,
+            count=len(tops),
+            nodes=len(nodes),
             work=work,
-            instead=unrolled(repeat.lines, dims=top.type.ndim),
-            estimates=estimate(Pattern.EXPRESSIONS, work),
+            arrays=arrays,
+            instead=unrolled(repeat.lines, dims=repeat.tops[0].outputs[0].type.ndim),
+            estimates=estimate(pattern, Extent(nodes=work, turns=len(tops), arrays=arrays)),
         )
+
+
+def _kind(node: Any) -> str:
+    return type(getattr(node.op, "scalar_op", node.op)).__name__
+
+
+def _meeting(graph: LogpGraph, top: Any) -> list[Any]:
+    """List the operations that take a turn's result, or what is only another view of it."""
+    taking, waiting = [], list(graph.clients.get(top.outputs[0], ()))
+    while waiting:
+        node = waiting.pop()
+        if _kind(node) in _THROUGH:
+            waiting += graph.clients.get(node.outputs[0], ())
+        else:
+            taking.append(node)
+    return taking
+
+
+def _pattern(graph: LogpGraph, repeat: Repeat) -> Pattern:
+    """Say how the turns' results come together, since that decides what backends make of them."""
+    top = repeat.tops[len(repeat.tops) // 2]
+    kind = next((_kind(one) for one in _meeting(graph, top)), "")
+    if kind in _SETTING:
+        return Pattern.FILLED
+    if kind not in _JOINING and not _is_read(graph, repeat.tops):
+        return Pattern.ADDENDS
+    if not top.outputs[0].type.ndim:
+        return Pattern.NUMBERS
+    return Pattern.STACKED if kind in _JOINING else Pattern.EXPRESSIONS
+
+
+def _is_read(graph: LogpGraph, tops: Iterable[Any]) -> bool:
+    """Whether the log-density isn't linear in some results, so that its gradient needs their sum."""
+    above = {top.outputs[0] for top in tops}
+    for node in graph.nodes:
+        places = [place for place, one in enumerate(node.inputs) if one in above]
+        if not places or node.outputs[0] in above:
+            continue
+        kind = _kind(node)
+        is_linear = kind in _LINEAR or (kind in ("Mul", "Dot", "Switch") and len(places) == 1)
+        if not is_linear and not (kind in ("TrueDiv", "CheckParameterValue") and places == [0]):
+            return True
+        above.update(node.outputs)
+    return False
+
+
+def _count_arrays(graph: LogpGraph, nodes: Iterable[Any]) -> int:
+    """Count the different arrays that some nodes take and none of them makes, as far as a gradient goes."""
+    own = {node for node in nodes if graph.is_free(node.outputs[0])}
+    taken = {one for node in own for one in node.inputs if one.owner not in own}
+    return sum(any(size != 1 for size in getattr(one.type, "shape", ())) for one in taken)
 
 
 # --- recursions ---------------------------------------------------------------------------------------------------
@@ -244,7 +311,7 @@ def _accumulates(graph: LogpGraph, nodes: list[Any]) -> tuple[bool, bool]:
     """Say whether links follow each other at once, adding up or filling in; whether what lies between is used."""
     links, direct, used = set(nodes), 0, 0
     for node in nodes:
-        kind = type(getattr(node.op, "scalar_op", node.op)).__name__
+        kind = _kind(node)
         before = [one.owner for one in node.inputs if one.owner in links]
         if kind in _ASSOCIATIVE | _FILLING and len(before) == 1:
             direct += 1
@@ -268,5 +335,5 @@ def _of_chain(graph: LogpGraph, chain: _Chain, own: list[Repeat]) -> Finding:
         nodes=nodes,
         work=nodes,
         instead=unrolled(lines, dims=chain.links[0].outputs[0].type.ndim, is_recursion=not chain.is_cumulative),
-        estimates=estimate(Pattern.RECURSION, nodes),
+        estimates=estimate(Pattern.RECURSION, Extent(nodes=nodes, turns=chain.turns)),
     )

@@ -150,11 +150,37 @@ def unstable_formulas(graph: LogpGraph) -> Iterator[Finding]:
         if not is_by_hand or tried[lines] >= _OF_ONE_LINE:
             continue
         tried[lines] += 1
+        if all(_is_density(one.inputs[0]) for one in inner):
+            tried[lines] = _OF_ONE_LINE
+            yield _unstable(
+                graph,
+                node,
+                "densities leave the logarithm to be added up, and return to it: the log of 0 wherever all of them are "
+                "small",
+                "pm.math.logsumexp(pt.log(weights) + logps, axis=-1)  # logps: of each, side by side; or pm.Mixture",
+            )
+            continue
         is_error = operation_name(inner[0]) != "Exp"
         points = [point_beside(graph.model, by=_AWAY[is_error], seed=seed) for seed in range(1, _TRIED + 1)]
         if _is_lost(graph, node, [*(one.inputs[0] for one in inner), *others], points):
             tried[lines] = _OF_ONE_LINE
-            yield _unstable(graph, node, is_error=is_error)
+            of = "an error function" if is_error else "a sum of exponentials"
+            yield _unstable(
+                graph,
+                node,
+                f"the log of {of}, written by hand, is the log of 0 not far from the start (tried there), and "
+                "PyTensor's rewrites don't mend this one",
+                "pm.logcdf(pm.Normal.dist(mu, sigma), x)  # the log of a normal's distribution function"
+                if is_error
+                else "pm.math.logsumexp(log_weights + exponents, axis=-1)  # stay with logarithms",
+            )
+
+
+def _is_density(variable: Any) -> bool:
+    """Whether it is what PyMC gives as a log-density."""
+    while variable.owner is not None and type(variable.owner.op).__name__ == "DimShuffle":
+        variable = variable.owner.inputs[0]
+    return variable.owner is not None and type(variable.owner.op).__name__ == "CheckParameterValue"
 
 
 def _boundary(variable: Any) -> tuple[list[Any], list[Any], bool]:
@@ -204,19 +230,15 @@ def _is_lost(graph: LogpGraph, node: Any, inputs: Sequence[Any], points: Sequenc
     return False
 
 
-def _unstable(graph: LogpGraph, node: Any, *, is_error: bool) -> Finding:
-    of = "an error function" if is_error else "a sum of exponentials"
+def _unstable(graph: LogpGraph, node: Any, fact: str, instead: str) -> Finding:
     return Finding(
         name=FindingName.UNSTABLE_FORMULA,
         harm=Harm.WRONG,
-        fact=f"the log of {of}, written by hand, is the log of 0 not far from the start (tried there), and PyTensor's "
-        "rewrites don't mend this one",
+        fact=fact,
         lines=graph.lines.of(node)[:1],
         variables=graph.depends_on(node.outputs[0]),
         nodes=sum(1 for _ in walk([node.outputs[0]])),
-        instead="pm.logcdf(pm.Normal.dist(mu, sigma), x)  # the log of a normal's distribution function"
-        if is_error
-        else "pm.math.logsumexp(log_weights + exponents, axis=-1)  # stay with logarithms",
+        instead=instead,
     )
 
 

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.linting.costs import Pattern, estimate
+from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.instead import find_call, replace_names
@@ -72,7 +72,7 @@ def _look(graph: LogpGraph, node: Any) -> Iterator[Finding]:
         count=count,
         nodes=len(inner) + 1,
         instead=instead,
-        estimates=estimate(pattern, len(inner) + 1),
+        estimates=estimate(pattern, Extent(nodes=len(inner) + 1)),
         is_hint=pattern is Pattern.FADING,
     )
 
