@@ -1,95 +1,137 @@
-"""What batching saves `fast_gradient`: the pose model as loops wrote it, with and without, and written as arrays.
+"""What batching saves `fast_gradient`: models as loops write them, with and without, and written as arrays.
 
-Each sample is a process of its own; a round goes through all of them, every second one backwards. Reported are the
-processor seconds from the built model to the first gradient, an evaluation, and the nodes of the log-density's graph.
+The pose model, and those of `examples/cases` that a loop wrote. Each sample is a process of its own that keeps nothing;
+a round goes through all of them, every second one backwards. Reported are the seconds from the built model to the first
+gradient (imports are before it), an evaluation, the nodes of the log-density's graph, and how many times as long as
+with arrays the first gradient takes with loops: paired by round, with a 95% interval.
 
-Usage: ``python -m benchmarks.batching.compare [--rounds 2] [--page docs/findings.md]``.
+Usage: ``python -m benchmarks.batching.compare [--rounds 4] [--only TEXT] [--page docs/findings.md]``; some 6 minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
+from runpy import run_path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.markers import write_between_markers
+from firstgrad.comparing.ratio import estimate_ratio
 
-MODELS = {"K=5, no HMM": (5, False), "K=5, HMM": (5, True), "K=20, HMM": (20, True)}
-SIDES = {
-    "loops, as they are": ("per_joint", False),
-    "loops, batched": ("per_joint", True),
-    "arrays": ("vectorised", True),
+ROOT = Path(__file__).parents[2]
+POSE = {"pose, K=5, no HMM": (5, False), "pose, K=5, HMM": (5, True), "pose, K=20, HMM": (20, True)}
+CASES: dict[str, tuple[str, dict[str, int]]] = {
+    "unrolled_integral, 100 panels": ("unrolled_integral", {"panels": 100, "patients": 80}),
+    "variable_per_cell, 12 × 6": ("variable_per_cell", {"traps": 12, "weeks": 6}),
+    "variable_per_pair, 136 pairs": ("variable_per_pair", {"households": 17}),
+    "likelihood_per_clinic, 12": ("likelihood_per_clinic", {"clinics": 12}),
 }
+LOOPS, BATCHED, ARRAYS = "loops, as they are", "loops, batched", "arrays"
+SIDES = (LOOPS, BATCHED, ARRAYS)
 CALLS = 200
 
 
-def measure(directions: int, formulation: str, *, has_hmm: bool, is_batched: bool) -> dict[str, float]:
-    """Compile one gradient in this process."""
-    from firstgrad import HmmSpec, PoseSpec, build_pose_model, fast_gradient
-    from firstgrad.fast import freezing as module
-    from firstgrad.fast.batching import batch
+def build(name: str, side: str) -> Any:
+    """Build a model as a side has it."""
+    from firstgrad import HmmSpec, PoseSpec, build_pose_model
     from firstgrad.pose.spec import Formulation
 
-    spec = PoseSpec(n_directions=directions, hmm=HmmSpec() if has_hmm else None, formulation=Formulation(formulation))
-    model = build_pose_model(spec)
+    if name in CASES:
+        file, sizes = CASES[name]
+        return run_path(str(ROOT / "examples" / "cases" / f"{file}.py"))["build"](**sizes, cured=side == ARRAYS)
+    directions, has_hmm = POSE[name]
+    formulation = Formulation.VECTORISED if side == ARRAYS else Formulation.PER_JOINT
+    return build_pose_model(
+        PoseSpec(n_directions=directions, hmm=HmmSpec() if has_hmm else None, formulation=formulation)
+    )
+
+
+def measure(name: str, side: str) -> dict[str, float]:
+    """Compile one gradient in this process."""
+    from firstgrad import fast_gradient
+    from firstgrad.backends import load_backend
+    from firstgrad.case import BackendName
+    from firstgrad.fast import freezing
+    from firstgrad.fast.batching import batch
+
+    load_backend(BackendName.JAX_DIRECT).import_modules()
+    model = build(name, side)
     point = model.initial_point()
-    (logp,) = batch([model.logp()]) if is_batched else [model.logp()]
+    (logp,) = [model.logp()] if side == LOOPS else batch([model.logp()])
     nodes, waiting = set(), [logp.owner]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in nodes:
             nodes.add(node)
             waiting += [one.owner for one in node.inputs]
-    if not is_batched:
-        module.batch = lambda outputs, **_: outputs  # type: ignore[assignment]  # as it was before
-    began = time.process_time()
+    if side == LOOPS:
+        freezing.batch = lambda outputs, **_: outputs  # type: ignore[assignment]  # as it was before
+    wall, cpu = time.perf_counter(), time.process_time()
     gradient = fast_gradient(model, initial_point=point)
-    first = time.process_time() - began
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     vector = gradient.flatten(point)
     seconds = []
     for _ in range(CALLS):
         start = time.perf_counter()
         gradient(vector)
         seconds.append(time.perf_counter() - start)
-    return {"first": first, "call": statistics.median(seconds), "nodes": len(nodes), "logp": gradient(vector)[0]}
+    call = statistics.median(seconds)
+    return {"wall": wall, "cpu": cpu, "call": call, "nodes": len(nodes), "logp": gradient(vector)[0]}
+
+
+def write_rows(name: str, found: dict[str, list[dict[str, float]]]) -> list[str]:
+    """Write a model's rows, with the ratios of the loops to the arrays."""
+    rows = []
+    for side, samples in found.items():
+        wall, cpu, call = (statistics.median(one[key] for one in samples) for key in ("wall", "cpu", "call"))
+        ratio = ""
+        if side != ARRAYS:
+            times = estimate_ratio(*([one["wall"] for one in found[each]] for each in (ARRAYS, side)), paired=True)
+            interval = f" [{times.low:.2f}, {times.high:.2f}]" if times.confidence else ""
+            ratio = f"{times.value:.2f}{interval}"
+        cells = (name, side, f"{samples[0]['nodes']:,}", f"{wall:.2f} s", f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def main() -> None:
     """Measure all in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--only", default="", help="models whose name has this text")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
-        (directions, has_hmm), (formulation, is_batched) = MODELS[chosen.one[0]], SIDES[chosen.one[1]]
-        print(json.dumps(measure(directions, formulation, has_hmm=has_hmm, is_batched=is_batched)))
+        print(json.dumps(measure(*chosen.one)))
         return
-    cells = [(model, side) for model in MODELS for side in SIDES]
-    found: dict[tuple[str, str], list[dict[str, float]]] = {cell: [] for cell in cells}
+    names = [name for name in (*POSE, *CASES) if chosen.only in name]
+    cells = list(product(names, SIDES))
+    found: dict[str, dict[str, list[dict[str, float]]]] = {name: {side: [] for side in SIDES} for name in names}
     for number in range(chosen.rounds):
-        for cell in reversed(cells) if number % 2 else cells:
-            command = [sys.executable, "-m", "benchmarks.batching.compare", "--one", *cell]
-            printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
-            found[cell].append(json.loads(printed.splitlines()[-1]))
-    lines = [
-        "| pose model | written as | nodes | first gradient, CPU | evaluation |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for (model, side), samples in found.items():
-        first = ", ".join(f"{sample['first']:.2f}" for sample in samples)
-        call = 1e3 * min(sample["call"] for sample in samples)
-        lines.append(f"| {model} | {side} | {samples[0]['nodes']:,} | {first} s | {call:.3f} ms |")
-    for model in MODELS:
-        values = [found[model, side][0]["logp"] for side in SIDES]
+        for name, side in reversed(cells) if number % 2 else cells:
+            command = [sys.executable, "-m", "benchmarks.batching.compare", "--one", name, side]
+            variables = os.environ | {"FIRSTGRAD_CACHE": "0"}
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=variables)
+            found[name][side].append(json.loads(done.stdout.splitlines()[-1]))
+    for name, sides in found.items():
+        values = [samples[0]["logp"] for samples in sides.values()]
         if not np.allclose(values, values[0], rtol=1e-11):
-            sys.exit(f"{model}: the log-densities differ: {values}")
+            sys.exit(f"{name}: the log-densities differ: {values}")
+    lines = [
+        "| model | written as | nodes | first gradient | CPU | over arrays | evaluation |",
+        f"|{' --- |' * 7}",
+        *(row for name, sides in found.items() for row in write_rows(name, sides)),
+    ]
     text = "\n".join(lines)
     print(text)
     if chosen.page:

@@ -74,6 +74,7 @@ def all_rows() -> tuple[Row, ...]:
 
 def _newest() -> list[Row]:
     every = (
+        (Sampler.FIRSTGRAD, BackendName.JAX_DIRECT),
         (Sampler.NUTPIE, BackendName.NUMBA),
         (Sampler.NUTPIE, BackendName.JAX),
         (Sampler.PYMC, BackendName.NUMBA),
