@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 POSE = {"pose, K=5, no HMM": (5, False), "pose, K=5, HMM": (5, True), "pose, K=20, HMM": (20, True)}
 CASES: dict[str, tuple[str, dict[str, int]]] = {
     "unrolled_integral, 100 panels": ("unrolled_integral", {"panels": 100, "patients": 80}),
-    "variable_per_cell, 12 × 6": ("variable_per_cell", {"traps": 12, "weeks": 6}),
+    "variable_per_cell, 12 x 6": ("variable_per_cell", {"traps": 12, "weeks": 6}),
     "variable_per_pair, 136 pairs": ("variable_per_pair", {"households": 17}),
     "likelihood_per_clinic, 12": ("likelihood_per_clinic", {"clinics": 12}),
 }
