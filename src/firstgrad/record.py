@@ -123,6 +123,8 @@ class CacheUse:
     never_kept: tuple[NeverKept, ...] = field(default=(), metadata=LATER)
     """Looked for in a first draw. It contradicts no scenario: entries read and none written are proof of a full cache.
     """
+    own: str = field(default="", metadata=LATER)
+    """Of firstgrad's own executable: whether it was loaded, or made and kept, or why it isn't kept."""
 
     @property
     def is_proven(self) -> bool:

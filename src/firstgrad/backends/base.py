@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from firstgrad.case import BackendName, Case, Sampler, Target
     from firstgrad.model import Model
     from firstgrad.observe.disk_cache import CacheEntry
+    from firstgrad.phase import Phase
     from firstgrad.points import Group, Point
     from firstgrad.pose.data import PoseData
     from firstgrad.pose.spec import PoseSpec
@@ -43,6 +45,7 @@ class BackendFacts:
     """The one of them that names the platform it runs on; '' where that is always the processor."""
     keeps: str = ""  # what a user's own warm cache needs
     has_cache: bool = True  # whether a compile writes to one
+    keeps_all: bool = True  # whether every compile does: of some models firstgrad's own ways keep nothing
 
     @property
     def is_real(self) -> bool:
@@ -106,6 +109,7 @@ class Compiled:
     rewriting_seconds: float | None = None
     linker_seconds: float | None = None  # this and the above: the compiler's own account
     stats: Any = None  # the compiler's own profile of this compile, for whoever wants more of it
+    kept: str = ""  # of firstgrad's own executable: whether it was loaded or kept, or why not
     unavailable: tuple[str, ...] = ()  # what this release doesn't tell, each with the reason
 
 
@@ -152,6 +156,14 @@ class Backend(Protocol):
 
     def any_point(self, built: BuiltModel) -> Point:
         """Find a point for its shapes, without a compiler."""
+
+    def load_kept(
+        self, built: BuiltModel, point: Point, target: Target, stage: Callable[[Phase], AbstractContextManager[None]]
+    ) -> Compiled | None:
+        """Load the function that an earlier process kept whole, each part within its `stage`; none where there is none.
+
+        What compilers keep in pieces they find by themselves.
+        """
 
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write the graph of the log-density."""

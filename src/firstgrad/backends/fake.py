@@ -78,6 +78,9 @@ class FakeBackend:
 
     any_point = start_point
 
+    def load_kept(self, *_: Any) -> None:
+        """Keep nothing whole."""
+
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write no graph."""
         return built

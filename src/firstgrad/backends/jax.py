@@ -22,14 +22,20 @@ from firstgrad.observe.disk_cache import CacheEntry
 from firstgrad.observe.listeners import describe_device, listen_jax
 from firstgrad.observe.probes import JAX_CACHE_HIT
 from firstgrad.observe.rewriting import read_passes
+from firstgrad.phase import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
 
     from firstgrad.backends.base import BuiltModel, Hooks
+    from firstgrad.fast.digest import Digest
+    from firstgrad.fast.function import FastGradient
+    from firstgrad.fast.kept import Entry
+    from firstgrad.points import Point
 
     type Call = Callable[[Mapping[str, NDArray[np.float64]]], Answer]
 
@@ -140,13 +146,56 @@ class JaxDirectBackend(JaxBackend):
     ``link``, so nothing is left to the first call but the call.
     """
 
-    facts = replace(JaxBackend.facts, name=BackendName.JAX_DIRECT, colour="#56B4E9", marker="v")
+    facts = replace(
+        JaxBackend.facts,
+        name=BackendName.JAX_DIRECT,
+        colour="#56B4E9",
+        marker="v",
+        cache_entries=(CacheEntry(name=r"[0-9a-f]{64}-[a-z0-9-]+\.xla"),),
+        variables={"FIRSTGRAD_CACHE_DIR": "{caches}/firstgrad", "FIRSTGRAD_CACHE": "1"},
+        keeps="firstgrad keeps what it compiled in your cache folder, unless FIRSTGRAD_CACHE=0",
+        keeps_all=False,
+    )
     effort = "normal"  # of XLA's, by its name: to import the enumeration takes NumPy
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._digest: Digest | None = None
+        self._entry: Entry | None = None
 
     def import_backend(self) -> None:
         """Import what the JAX backend imports, and firstgrad's own way."""
         super().import_backend()
+        import jax
+
+        # What JAX compiles is kept whole: JAX need not keep it once more.
+        jax.config.update("jax_enable_compilation_cache", False)
         import firstgrad.fast.gradient  # noqa: F401 - imported for its time
+
+    def load_kept(
+        self, built: BuiltModel, point: Point, target: Target, stage: Callable[[Phase], AbstractContextManager[None]]
+    ) -> Compiled | None:
+        """Digest the model, and load what was kept under that digest."""
+        from firstgrad.fast.digest import of_model
+        from firstgrad.fast.function import Way
+        from firstgrad.fast.gradient import gradient_entry, loaded_gradient
+        from firstgrad.fast.xla import Effort
+
+        effort, with_logp = Effort(self.effort), target is Target.LOGP_DLOGP
+        with stage(Phase.LOGP_GRAPH):
+            self._digest = of_model(built.model, point)
+        with stage(Phase.LINK):
+            self._entry = gradient_entry(self._digest, effort, with_logp=with_logp)
+            function = self._entry.load()
+            if function is None or function.facts["way"] != Way.JAX:
+                return None
+            gradient = loaded_gradient(built.model, function, point, effort, with_logp=with_logp)
+        return Compiled(call=_explained(self._call(gradient), built), kept=gradient.kept)
+
+    def logp_graph(self, built: BuiltModel) -> Any:
+        """Write the log-density, unless the digest needed it."""
+        written = self._digest.logp if self._digest is not None else None
+        return super().logp_graph(built) if written is None else written
 
     def grad_graph(self, built: BuiltModel, logp: Any, target: Target) -> Any:  # noqa: ARG002 - the protocol's
         """Return the log-density: JAX differentiates its own function later."""
@@ -169,35 +218,37 @@ class JaxDirectBackend(JaxBackend):
             seen.nodes = tuple(fgraph.apply_nodes)
 
         point = built.initial if built.initial is not None else self.start_point(built)
-        has_logp = target is Target.LOGP_DLOGP
+        options = {"logp": graph, "rewrite": rewrite, "with_logp": target is Target.LOGP_DLOGP, "entry": self._entry}
         try:
-            gradient = make_fast_gradient(
-                built.model, point, Effort(self.effort), logp=graph, rewrite=rewrite, with_logp=has_logp
-            )
+            gradient = make_fast_gradient(built.model, point, Effort(self.effort), **options)
         except (NotImplementedError, TypeError, IndexError) as error:  # it traces here, not in the first call
             _explain(error, built)
 
-        def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
-            logp, flat = gradient(gradient.flatten(at), extra_vars=at)
-            return Answer(self.to_float64(flat), logp if has_logp else None)
-
         passes, unread = read_passes(seen)
         return Compiled(
-            call=_explained(call, built),
+            call=_explained(self._call(gradient), built),
             nodes_before=seen.nodes_before,
             nodes_after=len(seen.nodes),
             nodes=seen.nodes,
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),
             rewrite_passes=passes,
             stats=seen,
+            kept=gradient.kept,
             unavailable=(*self.marked.unavailable, *unread),
         )
+
+    def _call(self, gradient: FastGradient) -> Call:
+        def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
+            logp, flat = gradient(gradient.flatten(at), extra_vars=at)
+            return Answer(self.to_float64(flat), logp if gradient.with_logp else None)
+
+        return call
 
 
 class JaxQuickBackend(JaxDirectBackend):
     """The same with the least effort of XLA."""
 
-    facts = replace(JaxBackend.facts, name=BackendName.JAX_QUICK, colour="#000000", marker="P")
+    facts = replace(JaxDirectBackend.facts, name=BackendName.JAX_QUICK, colour="#000000", marker="P")
     effort = "least"
 
 

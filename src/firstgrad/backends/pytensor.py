@@ -17,6 +17,7 @@ from firstgrad.observe.rewriting import MarkedMode, read_passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from firstgrad.linting.derivatives import GraphExplainer
     from firstgrad.linting.values import Density
     from firstgrad.model import Model
+    from firstgrad.phase import Phase
     from firstgrad.points import Group, Point
     from firstgrad.record import DrawCheck, Pace
 
@@ -145,6 +147,16 @@ class PyTensorBackend:
 
         with pytensor.config.change_flags(cxx="", mode=Mode("py", None)):
             return built.initial if built.initial is not None else self.start_point(built)
+
+    def load_kept(
+        self,
+        built: BuiltModel,  # noqa: ARG002 - the protocol's, as the others
+        point: Point,  # noqa: ARG002
+        target: Target,  # noqa: ARG002
+        stage: Callable[[Phase], AbstractContextManager[None]],  # noqa: ARG002
+    ) -> Compiled | None:
+        """Keep nothing whole."""
+        return None
 
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write the log-density, Jacobians included."""

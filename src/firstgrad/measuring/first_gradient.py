@@ -29,7 +29,7 @@ class FirstGradient:
     built: BuiltModel
     point: Point
     graph: Any
-    """Before rewriting."""
+    """Before rewriting; none where an earlier process kept the function."""
     compiled: Compiled
     answer: Answer
     spent: Reading
@@ -80,15 +80,18 @@ def first_gradient(
             built = build()
         with pause():
             point = built.initial if built.initial is not None else backend.start_point(built)
-        with timer.phase(Phase.LOGP_GRAPH):
-            logp = backend.logp_graph(built)
-        with pause():
-            note(Phase.LOGP_GRAPH, built, logp)
-        with timer.phase(Phase.GRAD_GRAPH):
-            graph = backend.grad_graph(built, logp, target)
-        with pause():
-            note(Phase.GRAD_GRAPH, built, graph)
-        compiled = _compile(backend, built, graph, target, timer, passing)
+        graph = None
+        compiled = backend.load_kept(built, point, target, timer.phase)
+        if compiled is None:
+            with timer.phase(Phase.LOGP_GRAPH):
+                logp = backend.logp_graph(built)
+            with pause():
+                note(Phase.LOGP_GRAPH, built, logp)
+            with timer.phase(Phase.GRAD_GRAPH):
+                graph = backend.grad_graph(built, logp, target)
+            with pause():
+                note(Phase.GRAD_GRAPH, built, graph)
+            compiled = _compile(backend, built, graph, target, timer, passing)
         with timer.phase(Phase.FIRST_CALL):
             answer = compiled.call(point)
         spent = functools.reduce(sub, pauses, timer.read() - began)

@@ -125,7 +125,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     watch.begin()
     with _watched_window(task, tracer):
         first = window(timer)
-    caches = watch.end(case.scenario)
+    caches = watch.end(case.scenario, keeps_all=backend.facts.keeps_all)
     if not backend.facts.has_cache:
         caches = replace(caches, contradiction=None)
     units = backend.compiled_units() - units_before
@@ -138,6 +138,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         caches = replace(caches, never_kept=find_never_kept(first.compiles))
     else:
         record = _tell_gradient(base, backend, first, timer, build)
+        caches = replace(caches, own=first.compiled.kept)
     record = replace(
         record,
         model_note=first.built.note,

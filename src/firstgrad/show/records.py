@@ -349,6 +349,8 @@ def _cache_facts(scenario: Scenario, caches: CacheUse) -> Iterator[tuple[str, st
         f"{scenario}, {proof}: {caches.entries_before} cache entries before, {caches.entries_read} read, "
         f"{caches.entries_written} written ({format_bytes(caches.bytes_written)})",
     )
+    if caches.own:
+        yield "firstgrad's cache", caches.own
     for one in caches.never_kept:
         units = f"{_listed(one.names)} ({one.purpose}, {format_count(one.units, 'unit')})"
         yield "no cache keeps", f"{units}, {format_seconds(one.seconds)}: {one.reason}"
