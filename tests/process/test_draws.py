@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from packaging.version import Version
 
 from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
 from firstgrad.doubts import UNACCOUNTED_FRACTION, UNACCOUNTED_SECONDS
-from firstgrad.measuring.launch import measure
+from firstgrad.measuring.launch import measure, run_sample
+from firstgrad.measuring.private import PrivateCaches
 from firstgrad.model import Model
 from firstgrad.phase import Phase
 from firstgrad.record import Status, Verdict
@@ -195,3 +197,61 @@ def test_a_sampler_that_is_not_here_says_what_installs_it(tmp_path, monkeypatch)
     record = draw(write_model(tmp_path, "return None"), backend=BackendName.JAX, sampler=Sampler.NUMPYRO)
     assert (record.failure.kind, record.failure.phase) == ("SamplerUnavailable", Phase.IMPORT)
     assert 'pip install "firstgrad[numpyro]"' in record.failure.message
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("target", [Target.LOGP_DLOGP, Target.FIRST_DRAW])
+def test_the_second_process_loads_what_firstgrad_kept(tiny, target):
+    pytest.importorskip("jax")
+    pytest.importorskip("nutpie")
+    sampler = Sampler.FIRSTGRAD if target is Target.FIRST_DRAW else Sampler.AUTO
+    case = Case(
+        model=Model(reference=tiny),
+        backend=BackendName.JAX_DIRECT,
+        target=target,
+        sampler=sampler,
+        scenario=Scenario.WARM,
+        evaluations=0,
+        time_limit_seconds=SECONDS,
+    )
+    with PrivateCaches() as private:
+        cold = run_sample(replace(case, scenario=Scenario.COLD), private)
+        private.save()
+        private.restore()
+        warm = run_sample(case, private)
+    for record in (cold, warm):
+        assert (record.status, record.failure) == (Status.OK, None)
+        assert record.caches.is_proven, record.caches
+    assert (cold.caches.entries_read, cold.caches.entries_written > 0) == (0, True)
+    assert (warm.caches.entries_read > 0, warm.caches.entries_written) == (True, 0)
+    assert warm.counts.compiled_units == 0
+    assert warm.window_cpu_seconds < cold.window_cpu_seconds / 2
+    if target is Target.FIRST_DRAW:
+        assert is_whole(cold)
+        assert is_whole(warm)
+        assert (cold.check.draws.gradient, warm.check.draws.gradient) == ("jax", "jax")
+        assert warm.check.draws.moved == 1
+    else:
+        assert (cold.caches.own, warm.caches.own) == ("made and kept", "loaded")
+        assert Phase.REWRITE not in {one.phase for one in warm.phases}
+        assert warm.check.slope is not None
+        assert warm.check.logp == pytest.approx(cold.check.logp, rel=1e-12)
+
+
+@pytest.mark.compiles
+def test_jax_direct_fails_where_fast_gradient_takes_another_way(tmp_path):
+    pytest.importorskip("jax")
+    body = """
+import pymc as pm
+from pytensor.gradient import disconnected_grad
+with pm.Model() as model:
+    rate = pm.Normal("rate")
+    pm.Normal("seen", rate * disconnected_grad(rate), 1.0, observed=1.0)
+return model
+"""
+    case = Case(
+        model=Model(reference=write_model(tmp_path, body)), backend=BackendName.JAX_DIRECT, time_limit_seconds=SECONDS
+    )
+    (record,) = measure(case)
+    assert record.status is Status.FAILED
+    assert "has a gradient of its own making" in record.failure.message

@@ -45,6 +45,13 @@ def test_counts_that_contradict_a_scenario(scenario, counts, reason):
     assert contradiction(scenario, counts).startswith(reason)
 
 
+def test_where_not_all_is_kept_nothing_need_be_written_but_in_a_full_cache_something_is_read():
+    nothing = use()
+    assert contradiction(Scenario.COLD, nothing, keeps_all=False) is None
+    assert contradiction(Scenario.COLD, use(before=1), keeps_all=False).startswith("cold, but 1 entries were there")
+    assert contradiction(Scenario.WARM, nothing, keeps_all=False) == "warm, but nothing was read from the cache"
+
+
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "numba").mkdir()
