@@ -2,8 +2,8 @@
 
 All ways are measured in turn, round by round, every second round backwards, each sample in a process of its own; a
 second process starts with the caches that one like it filled. What was measured is kept at once, and a run goes on
-where it stopped. A round takes some 6 minutes for K=5 on two idle cores; of K=20 the first one, with the default, some
-30, the others 2.
+where it stopped. On two idle cores a round takes some 8 minutes of K=5 and 3 of K=20; what is measured once, in the
+end, 5 and some 30.
 
 Usage: ``python -m benchmarks.headline.run [--rounds 3] [--directions 5 20] [--only TEXT] [--minutes 60]
 [--output docs/data/headline] [--page docs/findings.md]``. ``--anew`` forgets what is in the output; ``--again`` adds
@@ -47,7 +47,7 @@ from firstgrad.store import export_jsonl, import_jsonl
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.limit.variants import Measured
     from firstgrad.record import Record
@@ -55,11 +55,14 @@ if TYPE_CHECKING:
 type Step = tuple[int, Size, Turn]
 
 
-def plan(turns: Iterable[Turn], sizes: Iterable[Size], rounds: range, done: set[Step]) -> Iterator[Step]:
-    """List what is still to be measured, round by round, every second one backwards."""
+def plan(turns: Sequence[Turn], sizes: Sequence[Size], rounds: range, done: set[Step]) -> Iterator[Step]:
+    """List what is still to be measured: round by round, every second one backwards; at last what is measured once."""
+    cells = [(size, turn) for size in sizes for turn in turns]
+    often = [(size, turn) for size, turn in cells if not turn.is_rare(size)]
     for number in rounds:
-        steps = [(number, size, turn) for size in sizes for turn in turns if turn.is_in(size, number)]
-        yield from (step for step in (reversed(steps) if number % 2 else steps) if step not in done)
+        steps = [(number, size, turn) for size, turn in (reversed(often) if number % 2 else often)]
+        yield from (step for step in steps if step not in done)
+    yield from (step for size, turn in cells if turn.is_rare(size) and (step := (0, size, turn)) not in done)
 
 
 @dataclass(slots=True)

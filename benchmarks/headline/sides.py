@@ -72,9 +72,9 @@ class Turn:
     has_second : bool
         Whether a second process is measured, with what the first one left.
     is_dear : bool
-        Whether it takes minutes where the model is large, so that it is measured in the first round only.
+        Whether it takes minutes where the model is large, so that it is measured once.
     is_once : bool
-        Whether it is measured in the first round only, whatever the size.
+        Whether it is measured once, whatever the size.
     """
 
     way: Way
@@ -88,9 +88,9 @@ class Turn:
     is_dear: bool = False
     is_once: bool = False
 
-    def is_in(self, size: Size, number: int) -> bool:
-        """Whether it is measured in a round."""
-        return number == 0 or not (self.is_once or (self.is_dear and size.directions > LARGEST_OFTEN))
+    def is_rare(self, size: Size) -> bool:
+        """Whether it is measured once, after all rounds."""
+        return self.is_once or (self.is_dear and size.directions > LARGEST_OFTEN)
 
     @property
     def name(self) -> str:
@@ -130,7 +130,7 @@ TURNS = (
     Turn(way=Way.FIRSTGRAD, is_called=True),
     Turn(way=Way.VECTORISED, formulation=Formulation.VECTORISED, has_second=True),
     Turn(way=Way.NUMBA, formulation=Formulation.VECTORISED, backend=BackendName.NUMBA, is_called=True, is_dear=True),
-    Turn(way=Way.NUMBA_BATCHED, backend=BackendName.NUMBA, is_called=True, is_dear=True),
+    Turn(way=Way.NUMBA_BATCHED, backend=BackendName.NUMBA, is_called=True, is_once=True),
     Turn(way=Way.BY_HAND, variant=PLAIN, has_second=True),
     Turn(way=Way.LOOPS, variant="Numba, loops"),
 )
