@@ -67,7 +67,7 @@ attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random fa
 	$(PY) -m benchmarks.attack.run --faults $(if $(ONLY),$(or $(FAULTS),0),$(or $(FAULTS),500)) \
 		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json --page docs/method.md)
 
-headline: $(STAMP)  ## Measure the fastest verified first gradient against PyMC's default, interleaved (some 30 minutes)
+headline: $(STAMP)  ## Measure the unchanged model's first gradient and draw against the default and by hand (some 60 minutes; again: goes on where it stopped)
 	$(PY) -m benchmarks.headline.run --page docs/findings.md
 
 first-draw: $(STAMP)  ## Measure the time to first draw by sampler, backend and PyMC release (some 60 minutes; again: goes on where it stopped)
