@@ -17,6 +17,7 @@ from pytensor.compile.mode import Mode
 from benchmarks.lint_precision import models_first_tries
 from firstgrad import PoseSpec, build_pose_model
 from firstgrad.fast.batching import batch
+from firstgrad.fast.repeats import toposort
 
 INTERPRETER = Mode("py", None)
 SIZE = 3
@@ -100,6 +101,96 @@ def test_links_of_a_chain_stay_and_their_terms_are_batched():
         total = total - (level - 0.1 * place) ** 2 / 2 - pt.log(1 + level**2)
     assert count(total) == 300
     assert_equal(total, inputs, at_most=90)  # the chain itself has 60
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_sums_that_go_on_from_one_another(shape):
+    """The joints of a skeleton, a random walk: each link is needed, and none waits for the one before."""
+    root, *steps = inputs = [pt.tensor(f"x_{place}", shape=shape, dtype="float64") for place in range(13)]
+    lengths = [pt.exp(step) * pt.tanh(step) for step in steps]
+    parents = [None, 0, 1, 1, 0, 4, 5, 2, 2, 8, 9, 10]
+    places = []
+    for place, parent in enumerate(parents):
+        start = root if parent is None else places[parent]
+        places.append(start + lengths[place] if place % 3 else start - lengths[place])
+    assert_equal(sum((pt.sin(place) * (1.0 + number)).sum() for number, place in enumerate(places)), inputs, at_most=32)
+    walk = [root]
+    for length in lengths:
+        walk.append(walk[-1] + length)
+    batched = assert_equal(sum(pt.cos(link).sum() for link in walk[1:]), inputs, at_most=30)
+    assert "CumOp" in str({type(node.op).__name__ for node in toposort([batched])})
+
+
+def test_sums_that_only_pass_on_stay_one_sum():
+    inputs = scalars(8)
+    total, ends = 0.0, []
+    for one in inputs:
+        total = total + pt.exp(one) * pt.tanh(one)
+        ends.append(total)
+    alone = pt.tanh(ends[-1])
+    assert_equal(alone, inputs, at_most=7)
+
+
+def test_terms_that_need_a_link_are_left_in_turn():
+    level, *shocks = inputs = scalars(9)
+    total = 0.0
+    for shock in shocks:
+        level = level + pt.tanh(level * shock)
+        total = total + pt.sin(level)
+    batched = assert_equal(total, inputs)
+    assert "Dot" not in pytensor.dprint(batched, file="str")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    parents=st.lists(st.integers(0, 30), min_size=2, max_size=12),
+    signs=st.lists(st.booleans(), min_size=12, max_size=12),
+    used=st.lists(st.booleans(), min_size=12, max_size=12),
+    again=st.booleans(),
+)
+def test_whatever_sums_go_on(parents, signs, used, again):
+    """Trees of sums, some of whose links are needed, and sums of sums of them."""
+    inputs = [pt.dvector(f"x_{place}", shape=(SIZE,)) for place in range(len(parents) + 1)]
+    links = [inputs[0]]
+    for place, parent in enumerate(parents):
+        step = pt.exp(inputs[place + 1] / 2)
+        before = links[parent % len(links)]
+        links.append(before + step if signs[place] else before - step)
+    if again:
+        total, several = links[-1], []
+        for link in links:
+            total = total + pt.tanh(link)
+            several.append(total)
+        links = several
+    terms = [pt.sin(link).sum() * (1.0 + place) for place, link in enumerate(links) if used[place % 12] or place < 2]
+    assert_equal(sum(terms), inputs)
+
+
+def test_what_a_logarithm_is_taken_of_stays_visible():
+    """PyTensor's stable form of log(sigmoid(x)) needs both side by side: at -800 the sigmoid is zero."""
+    inputs = scalars(12)
+    chances = [pt.sigmoid(one) for one in inputs]
+    total = sum(chance * (1.0 + place) ** 2 for place, chance in enumerate(chances[:8]))
+    total = total + sum(pt.log(chance) for chance in chances[8:])
+    (batched,) = batch([total])
+    function = pytensor.function(inputs, batched, mode=Mode("py", "fast_run").excluding("fusion", "BlasOpt"))
+    assert function(*([0.0] * 8), -800.0, 0.0, 0.0, 0.0) == pytest.approx(102 - 800 + 3 * math.log(0.5), rel=1e-12)
+
+
+def test_members_that_repeat_are_no_gather():
+    whole = pt.dvector("whole", shape=(4,))
+    inputs = scalars(8)
+    total = sum(pt.exp(whole[place % 4]) * pt.tanh(one) for place, one in enumerate(inputs))
+    batched = assert_equal(total, [whole, *inputs])
+    assert "AdvancedSubtensor" not in pytensor.dprint(batched, file="str")
+
+
+def test_what_is_needed_alone_does_not_scatter_the_others():
+    inputs = scalars(9)
+    sizes = [pt.exp(one) for one in inputs]
+    total = sum(-(size**2) / (2.0 + place) for place, size in enumerate(sizes) if place != 3) + pt.tanh(sizes[3])
+    batched = assert_equal(total, inputs)
+    assert "AdvancedSubtensor" not in pytensor.dprint(batched, file="str")
 
 
 def test_what_needs_itself_is_not_made_at_once():

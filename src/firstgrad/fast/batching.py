@@ -17,23 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.fast.chains import join_sums
 from firstgrad.fast.repeats import Batch, Graph, comes_whole, scalar_op
 from firstgrad.fast.stacking import LEAST_TOGETHER, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
     from firstgrad.fast.repeats import Value
 
 LEAST_MEMBERS = 3
 _ROUNDS = 8  # of looking for chains
+_SMALL = 4  # height of a graph
 
 
 def batch(
     outputs: Sequence[Any],
     *,
     least: int = LEAST_MEMBERS,
-    stack: Callable[[tuple[Any, ...]], Any] = lambda _: None,
+    stack: Callable[[tuple[Any, ...]], Any] | None = None,
 ) -> list[Any]:
     """Return outputs that are computed with fewer, larger operations.
 
@@ -52,17 +54,19 @@ def batch(
     list of TensorVariable
         Equal to `outputs` but for rounding, of the same types; the very same where nothing pays.
     """
-    graph = Graph(outputs)
-    finder = _Finder(graph)
+    graph = Graph(outputs, instead=join_sums(outputs))
+    finder = _Finder(graph, has_stacks=stack is not None)
     finder.find(least)
-    return Writer(stack).write(graph.outputs) if finder.groups else list(outputs)
+    return Writer(stack or (lambda _: None)).write(graph.outputs) if finder.groups else list(outputs)
 
 
 class _Finder:
     """Finds what is alike, and keeps what pays."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, has_stacks: bool) -> None:
         self._graph, self._values = graph, graph.values
+        inputs = [value.number for value in graph.values if value.data is None and value.variable.owner is None]
+        self._side_by_side = frozenset(inputs if has_stacks else ())  # a stack of these costs no more than one of them
         self.groups: list[Batch] = []
 
     def find(self, least: int) -> None:
@@ -78,12 +82,12 @@ class _Finder:
             if not chains:
                 break
             links |= {value.number for group in chains for value in group}
-        candidates = [part for group in candidates for part in _refine(group, deep, least)]
+        candidates = self._refined(candidates, deep, least)
         while circle := self._in_circles(candidates):
             candidates = [group for group in candidates if all(group is not one for one in circle)]
         self.groups = [Batch(members) for members in candidates]
         self._join_groups()
-        self._drop_what_does_not_pay()
+        self._drop_what_does_not_pay(least)
 
     def _classes(self, links: set[int], known: Sequence[int | None] | None = None) -> list[int]:
         """Give values numbers by what they are made of, whatever variables, constants and links stand at the bottom.
@@ -138,6 +142,34 @@ class _Finder:
             if number in itself or sizes[parts[number]] > 1
         ]
 
+    def _refined(self, candidates: list[list[Value]], deep: Sequence[int], least: int) -> list[list[Value]]:
+        """Part members whose inputs are made of different things, where each part is large enough by itself.
+
+        What a logarithm is taken of stays apart in any case: PyTensor has stable forms of ``log(f(x))``, and sees them
+        where nothing stands between.
+        """
+        in_log = {value.inputs[0].number for value in self._values if scalar_op(value.op) in ("log", "log1p")}
+        self._join_groups()
+        refined: list[list[Value]] = []
+        for group in candidates:
+            parts = _by(lambda value: value.number in in_log, group)
+            if type(group[0].op).__name__ == "Subtensor":
+                parts = [part for several in parts for part in _by_source(several, least)]
+            parts = [part for part in parts if len(part) >= least]
+            for position in range(len(group[0].inputs)):
+
+                def made_of(value: Value, at: int = position) -> Hashable:
+                    return deep[value.inputs[at].number], id(value.inputs[at].group)
+
+                finer = [part for several in parts for part in _by(made_of, several)]
+                if all(len(part) >= least for part in finer):
+                    parts = finer
+            refined += parts
+            for batch in map(Batch, parts):
+                for member in batch.members:
+                    member.group = batch  # for those that are taken out of it
+        return refined
+
     def _join_groups(self) -> None:
         for value in self._values:
             value.group = None
@@ -145,7 +177,7 @@ class _Finder:
             for place, member in enumerate(group.members):
                 member.group, member.place = group, place
 
-    def _drop_what_does_not_pay(self) -> None:
+    def _drop_what_does_not_pay(self, least: int) -> None:
         """Drop group after group, the one that is most in the way first, then islands of groups that don't pay."""
         users: dict[int, list[Value]] = defaultdict(list)
         for value in self._values:
@@ -153,15 +185,32 @@ class _Finder:
                 users[one.number].append(value)
         wanted = frozenset(output.number for output in self._graph.outputs)
         while self.groups:
-            costs = _Costs(self.groups, users, wanted)
+            costs = _Costs(self.groups, users, wanted, self._side_by_side)
             worst = max(self.groups, key=costs.spared_without)
             if costs.spared_without(worst) <= 0:
                 break
             self._drop([worst])
-        costs = _Costs(self.groups, users, wanted)
+        costs = _Costs(self.groups, users, wanted, self._side_by_side)
         for island in _connected(self.groups):
             if costs.spared_by(island) <= 0:
                 self._drop(island)
+        self._release_single(users, least)
+
+    def _release_single(self, users: Mapping[int, Sequence[Value]], least: int) -> None:
+        """Take members out that nobody needs together with the others, and that little is needed for.
+
+        It costs no node, and the others can be taken as they are, all of them.
+        """
+        costs = _Costs(self.groups, users, frozenset(), self._side_by_side)
+        for group in reversed(self.groups):  # users first
+            kept = [
+                value
+                for value in group.members
+                if value.height > _SMALL or any(costs.takes_whole(user, group) for user in users[value.number])
+            ]
+            if least <= len(kept) < len(group.members):
+                group.members = kept
+                self._join_groups()
 
     def _drop(self, groups: Sequence[Batch]) -> None:
         gone = set(map(id, groups))
@@ -172,8 +221,14 @@ class _Finder:
 class _Costs:
     """Counts nodes of the graph with the present groups."""
 
-    def __init__(self, groups: Sequence[Batch], users: dict[int, list[Value]], wanted: frozenset[int]) -> None:
-        self._users = users
+    def __init__(
+        self,
+        groups: Sequence[Batch],
+        users: Mapping[int, Sequence[Value]],
+        wanted: frozenset[int],
+        side_by_side: frozenset[int],
+    ) -> None:
+        self._users, self._side_by_side = users, side_by_side
         self._whole: dict[tuple[int, int], bool] = {}
         self._stacks: Counter[tuple[int, ...]] = Counter()
         """Inputs that must be stacked, and by how many groups."""
@@ -181,12 +236,12 @@ class _Costs:
         for group in groups:
             self._stacks.update(_stacks_of(group))
             for member in group.members:
-                alone = any(not self._takes_whole(user, group) for user in users[member.number])
+                alone = any(not self.takes_whole(user, group) for user in users[member.number])
                 if alone or member.number in wanted:
                     self._alone.add(member.number)
 
-    def _takes_whole(self, user: Value, group: Batch) -> bool:
-        """Whether a user needs no single member of a group."""
+    def takes_whole(self, user: Value, group: Batch) -> bool:
+        """Tell whether a user needs no single member of a group."""
         key = id(user.group or user), id(group)
         if key not in self._whole:
             if user.group is not None:
@@ -200,14 +255,14 @@ class _Costs:
     def spared_without(self, group: Batch) -> int:
         """How many nodes fewer there were without a group."""
         spared = 1 - len(group.members) + sum(member.number in self._alone for member in group.members)
-        spared += sum(1 + len(stack) for stack in _stacks_of(group) if self._stacks[stack] == 1)
+        spared += sum(self._price(stack) for stack in _stacks_of(group) if self._stacks[stack] == 1)
         needing = {
             id(user.group): user.group for one in group.members for user in self._users[one.number] if user.group
         }
         for other in needing.values():
             for position in other.positions():
                 if all(one.group is group for one in position) and any(one is not position[0] for one in position):
-                    spared -= 1 + len(position)
+                    spared -= self._price([one.number for one in position])
         givers = {
             one.number for position in group.positions() if comes_whole(position) for one in position if one.group
         }
@@ -218,27 +273,28 @@ class _Costs:
         stacks = {stack for group in groups for stack in _stacks_of(group)}
         spared = sum(len(group.members) - 1 for group in groups)
         alone = sum(member.number in self._alone for group in groups for member in group.members)
-        return spared - alone - sum(1 + len(stack) for stack in stacks)
+        return spared - alone - sum(map(self._price, stacks))
+
+    def _price(self, stack: Collection[int]) -> int:
+        return 1 if self._side_by_side.issuperset(stack) else 1 + len(stack)
 
 
 def _stacks_of(group: Batch) -> set[tuple[int, ...]]:
     return {tuple(one.number for one in position) for position in group.positions() if not comes_whole(position)}
 
 
-def _refine(group: list[Value], deep: Sequence[int], least: int) -> list[list[Value]]:
-    """Part members whose inputs are made of different things, where each part is large enough by itself."""
-    parts = [group]
-    for position in range(len(group[0].inputs)):
-        finer = [part for several in parts for part in _by_class_of_input(several, position, deep)]
-        if all(len(part) >= least for part in finer):
-            parts = finer
-    return parts
+def _by_source(group: list[Value], least: int) -> list[list[Value]]:
+    """Part what is taken out of arrays by the array, where enough is taken out of one."""
+    sources = [id(value.inputs[0].group or value.inputs[0]) for value in group]
+    counts = Counter(sources)
+    keys = iter([key if counts[key] >= least else None for key in sources])
+    return _by(lambda _: next(keys), group)
 
 
-def _by_class_of_input(group: Iterable[Value], position: int, classes: Sequence[int]) -> list[list[Value]]:
-    parts: dict[int, list[Value]] = defaultdict(list)
+def _by(key: Callable[[Value], Hashable], group: Iterable[Value]) -> list[list[Value]]:
+    parts: dict[Hashable, list[Value]] = defaultdict(list)
     for value in group:
-        parts[classes[value.inputs[position].number]].append(value)
+        parts[key(value)].append(value)
     return list(parts.values())
 
 

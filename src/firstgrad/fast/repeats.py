@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LARGEST_FOLDED = 10_000  # elements of a constant
 _PLAIN = ("Elemwise", "DimShuffle", "Sum", "Prod", "Max", "Min", "All", "Any", "CAReduce", "Subtensor")
@@ -52,19 +53,20 @@ class Batch:
 class Graph:
     """The graph above some outputs, in the order in which it is computed."""
 
-    def __init__(self, outputs: Sequence[Any]) -> None:
+    def __init__(self, outputs: Sequence[Any], instead: Mapping[Any, Any]) -> None:
+        self._instead = instead
         self._of: dict[Any, Value] = {}
         self._constants: dict[tuple[Any, ...], Value] = {}
         self._same: dict[Any, Value] = {}
         self.values: list[Value] = []
-        nodes = _toposort(outputs)
+        nodes = toposort(outputs, instead)
         users = Counter(variable for node in nodes for variable in node.inputs)
         users.update(outputs)
-        flattened = _find_flattened(nodes, users)
+        flattened = _find_flattened(nodes, users) - instead.keys()
         for node in nodes:
             if all(output in flattened for output in node.outputs):
                 continue
-            fold = _fold_of(node)
+            fold = fold_of(node)
             if scalar_op(node.op) == "sub" and flattened.isdisjoint(node.inputs):
                 fold = ""  # a difference, not the end of a sum
             inputs = tuple(self._operands(node, flattened)) if fold else tuple(map(self._value, node.inputs))
@@ -75,6 +77,8 @@ class Graph:
             (output,), key = node.outputs, (node.op, fold, inputs)
             if _does_nothing(node):
                 self._of[output] = inputs[0]
+            elif _undoes(node, inputs):
+                self._of[output] = inputs[0].inputs[0]
             elif (folded := _fold_constants(node, inputs)) is not None:
                 self._of[output] = self._constant(output, folded)
             elif key in self._same:
@@ -113,6 +117,7 @@ class Graph:
         return self._same[key]
 
     def _value(self, variable: Any) -> Value:
+        variable = self._instead.get(variable, variable)
         if variable in self._of:
             return self._of[variable]
         data = _data_of(variable)
@@ -139,11 +144,16 @@ def comes_whole(position: tuple[Value, ...]) -> bool:
     )
 
 
-def _toposort(outputs: Iterable[Any]) -> list[Any]:
-    """List the nodes above some outputs, inputs first."""
+def toposort(outputs: Iterable[Any], instead: Mapping[Any, Any] = MappingProxyType({})) -> list[Any]:
+    """List the nodes above some outputs, inputs first; above others instead of some variables."""
     order: list[Any] = []
     known: set[Any] = set()
-    waiting = [(output.owner, False) for output in reversed(list(outputs)) if output.owner is not None]
+
+    def makers(variables: Iterable[Any]) -> list[tuple[Any, bool]]:
+        owners = [instead.get(one, one).owner for one in reversed(list(variables))]
+        return [(owner, False) for owner in owners if owner is not None]
+
+    waiting = makers(outputs)
     while waiting:
         node, is_ready = waiting.pop()
         if is_ready:
@@ -151,7 +161,7 @@ def _toposort(outputs: Iterable[Any]) -> list[Any]:
         elif node not in known:
             known.add(node)
             waiting.append((node, True))
-            waiting += [(one.owner, False) for one in reversed(node.inputs) if one.owner is not None]
+            waiting += makers(node.inputs)
     return order
 
 
@@ -168,6 +178,12 @@ def _does_nothing(node: Any) -> bool:
         return False
     name = type(node.op).__name__
     return name == "Alloc" or (name == "Sum" and not output.type.ndim) or scalar_op(node.op) == "identity"
+
+
+def _undoes(node: Any, inputs: Sequence[Value]) -> bool:
+    """Whether a node is the logarithm of an exponential: PyTensor sees it only where they are side by side."""
+    is_log_of_exp = len(inputs) == 1 and scalar_op(node.op) == "log" and scalar_op(inputs[0].op) == "exp"
+    return is_log_of_exp and inputs[0].inputs[0].variable.type == node.outputs[0].type
 
 
 def _fold_constants(node: Any, inputs: Sequence[Value]) -> Any:
@@ -193,7 +209,8 @@ def scalar_op(op: Any) -> str:
     return str(getattr(getattr(op, "scalar_op", None), "name", "") or "")
 
 
-def _fold_of(node: Any) -> str:
+def fold_of(node: Any) -> str:
+    """Return ``sum`` or ``prod`` of what adds or multiplies, ``sum`` of a difference; '' of all else."""
     if type(node.op).__name__ != "Elemwise" or not _is_known(node.outputs[0]):
         return ""
     return _FOLDS.get(scalar_op(node.op), "")
@@ -206,11 +223,11 @@ def _find_flattened(nodes: Sequence[Any], users: Counter[Any]) -> frozenset[Any]
     """
     flattened: set[Any] = set()
     for node in nodes:
-        if not (fold := _fold_of(node)):
+        if not (fold := fold_of(node)):
             continue
         is_difference = scalar_op(node.op) == "sub"
         for one in node.inputs[:1] if is_difference else node.inputs:
-            if one.owner is None or users[one] != 1 or _fold_of(one.owner) != fold or one.type != node.outputs[0].type:
+            if one.owner is None or users[one] != 1 or fold_of(one.owner) != fold or one.type != node.outputs[0].type:
                 continue
             if scalar_op(one.owner.op) != "sub" or is_difference or not flattened.isdisjoint(one.owner.inputs):
                 flattened.add(one)

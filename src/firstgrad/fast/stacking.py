@@ -216,6 +216,8 @@ class Writer:
                     written.append(self._take(indices[number][0]))
         if axis is None:
             return None  # a slice's end varies
+        if len(written) == 1:
+            return _pick(self._take(source[0]), places)
         taken = self._take(source[0])[tuple(written)]
         order = [axis, *(number for number in range(taken.type.ndim) if number != axis)]
         return taken if axis == 0 else taken.dimshuffle(order)
@@ -262,12 +264,29 @@ def _fold(value: Value, parts: Sequence[Any]) -> Any:
 
 
 def _pick(whole: Any, places: Any) -> Any:
-    """Take members out of a whole group, in this order."""
+    """Take members out of a whole group, or rows of an array, in this order."""
     size = whole.type.shape[0]
     if len(places) == size and (places == np.arange(size)).all():
         return whole
-    index = _as_slice(places, size)
-    return whole[index]
+    if (period := _period(places)) < len(places):  # the same ones over and over: the gradient is a sum, no scatter
+        once = _pick(whole, places[:period])
+        shape = once.type.shape
+        return _broadcast(once, len(places) // period).reshape((len(places), *shape[1:]))
+    return whole[_as_slice(places, size)]
+
+
+def _period(places: Any) -> int:
+    """Find after how many places they begin anew, if those are no places twice; else all of them."""
+    again = np.flatnonzero(places[1:] == places[0])
+    period = int(again[0]) + 1 if len(again) else len(places)
+    is_periodic = len(places) % period == 0 and (places.reshape(-1, period) == places[:period]).all()
+    return period if is_periodic and len(set(places[:period].tolist())) == period else len(places)
+
+
+def _broadcast(once: Any, times: int) -> Any:
+    import pytensor.tensor as pt
+
+    return pt.alloc(once, times, *once.type.shape)
 
 
 def _as_slice(places: Any, size: int | None) -> Any:

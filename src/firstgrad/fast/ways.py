@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.fast.function import Way
+from firstgrad.fast.kernels import check_by_element, keep_logarithms
 from firstgrad.fast.xla import write_function
 from firstgrad.linting.refusals import explain_missing_gradient
 from firstgrad.linting.values import (
@@ -50,6 +51,7 @@ class Differentiable:
         density = self.density
         with undisturbed():
             fgraph = self._rewritten([*density.sources, *density.held], density.outputs, rewrite)
+            check_by_element(fgraph)
             write, cut = write_function(fgraph), self.layout.cutter(density.places)
 
             def logp(vector: Any, *held: Any) -> Any:
@@ -106,6 +108,7 @@ class Differentiable:
         from pytensor.graph.fg import FunctionGraph
 
         fgraph = FunctionGraph(inputs, outputs, clone=True)
+        keep_logarithms(fgraph)
         (rewrite or with_parameter_checks(JAX, self.model).optimizer.rewrite)(fgraph)
         return fgraph
 

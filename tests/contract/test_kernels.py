@@ -1,0 +1,125 @@
+"""Fewer kernels, and the same numbers: logarithms of exponentials, checks, softplus, sums one after the other."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+import pytest
+from pytensor.graph.fg import FunctionGraph
+
+from firstgrad import fast_gradient
+from firstgrad.fast.check import check_gradient
+from firstgrad.fast.kernels import check_by_element, keep_logarithms
+from firstgrad.fast.xla import is_small
+
+SIZE = 4
+
+
+def names(fgraph):
+    return [str(node.op) for node in fgraph.apply_nodes]
+
+
+def value_of(fgraph, *point):
+    with pytensor.config.change_flags(cxx=""):
+        return pytensor.function(fgraph.inputs, fgraph.outputs, mode="FAST_COMPILE", on_unused_input="ignore")(*point)[
+            0
+        ]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pt.log,
+        lambda size: pt.log(size[2]) + pt.log(size[:2]).sum(),
+        lambda size: pt.log(pt.sqrt(size)[:, None]).sum(),
+        lambda size: pt.log(pt.switch(np.arange(SIZE) > 1, 100.0, pt.sqrt(size))).sum(),
+        lambda size: pt.log(pt.switch(np.arange(SIZE) > 1, pt.sqrt(size[1]), size)).sum(),
+    ],
+)
+def test_a_logarithm_is_looked_for_behind_what_stands_between(write):
+    """No logarithm is taken, and the sum is right where the exponential underflows."""
+    x = pt.dvector("x", shape=(SIZE,))
+    fgraph = FunctionGraph([x], [write(pt.exp(x))], clone=True)
+    (expected,) = pytensor.function([x], [write(pt.exp(x))], mode="FAST_COMPILE")(np.linspace(-2, 1, SIZE))
+    keep_logarithms(fgraph)
+    assert not any("Log" in name for name in names(fgraph))
+    np.testing.assert_allclose(value_of(fgraph, np.linspace(-2, 1, SIZE)), expected, rtol=1e-14)
+    assert np.isfinite(value_of(fgraph, np.full(SIZE, -900.0))).all()
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: pt.log(x).sum(),
+        lambda x: pt.log(1 + pt.exp(x)).sum(),
+        lambda x: pt.sqrt(x**2).sum(),
+        lambda x: pt.log(pt.switch(x > 0, pt.exp(x), x)).sum(),
+        lambda x: pt.log(pt.switch(x > 0, pt.exp(x), 0.0)).sum(),
+        lambda x: pt.log(pt.exp(x).sum()),
+    ],
+)
+def test_other_logarithms_stay(write):
+    x = pt.dvector("x", shape=(SIZE,))
+    fgraph = FunctionGraph([x], [write(x)], clone=True)
+    before = names(fgraph)
+    keep_logarithms(fgraph)
+    assert names(fgraph) == before
+
+
+def checked(condition, terms):
+    return pt.switch(pt.all(condition), terms, -np.inf)
+
+
+def test_checks_are_made_by_element_where_all_terms_are_added():
+    x, spread = pt.dmatrix("x", shape=(3, SIZE)), pt.dvector("spread", shape=(SIZE,))
+    density = checked(spread > 0, -((x / spread) ** 2)).sum() + pt.sin(x).sum()
+    fgraph = FunctionGraph([x, spread], [density], clone=True)
+    before = [value_of(fgraph, np.ones((3, SIZE)), one) for one in (np.ones(SIZE), np.array([1.0, -1.0, 1.0, 1.0]))]
+    check_by_element(fgraph)
+    assert not any("All" in name for name in names(fgraph))
+    after = [value_of(fgraph, np.ones((3, SIZE)), one) for one in (np.ones(SIZE), np.array([1.0, -1.0, 1.0, 1.0]))]
+    assert before == after == [pytest.approx(-12 + 12 * np.sin(1.0)), -np.inf]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: pt.logsumexp(checked(x > 0, x)),  # a mixture's component: an element of -inf isn't all of them
+        lambda x: pt.exp(checked(x > 0, x).sum()),
+        lambda x: pt.switch(pt.all(x > 0), x, -1.0).sum(),
+        lambda x: pt.switch(pt.any(x > 0), x, -np.inf).sum(),
+        lambda x: checked(x[:, None] > x[None], x).sum(),
+        lambda x: checked(x > 0, x[:1]).sum(),
+    ],
+)
+def test_other_checks_stay(write):
+    x = pt.dvector("x", shape=(SIZE,))
+    fgraph = FunctionGraph([x], [write(x)], clone=True)
+    before = names(fgraph)
+    check_by_element(fgraph)
+    assert names(fgraph) == before
+
+
+def test_only_what_is_small_is_summed_in_turn():
+    def square(x):
+        return (x[:, None] * x).sum()
+
+    assert is_small(jax.jit(square).lower(np.ones(181)))
+    assert not is_small(jax.jit(square).lower(np.ones(182)))
+
+
+@pytest.mark.compiles
+def test_a_density_with_all_of_it_agrees_with_pytensors():
+    """Softplus at its ends too, whose derivative by PyTensor's JAX is wrong there."""
+    with pm.Model() as model:
+        spread = pm.HalfNormal("spread", shape=SIZE)
+        level = pm.Normal("level", 0.0, pt.sqrt(spread), shape=(3, SIZE))
+        pm.Potential("soft", pt.softplus(level * 20).sum() - pt.softplus(-level * 20).sum())
+        pm.Bernoulli("seen", logit_p=level[0], observed=[0, 1, 1, 0])
+    point = model.initial_point()
+    point["level"] = np.linspace(-2.0, 2.0, 12).reshape(3, SIZE)
+    gradient = fast_gradient(model, initial_point=point)
+    assert check_gradient(gradient, initial_point=point).agrees
