@@ -99,13 +99,13 @@ def begin_gradient(
         entry = gradient_entry(digest, effort, with_logp=with_logp)
         function = entry.load()
 
-    def begin(known: Way | None = None) -> _Making:
+    def begin(known: KeptFunction | None = None) -> _Making:
         making = _Making(model, point, effort, with_logp=with_logp, logp=digest.logp, known=known)
         making.begin()
         return making
 
     if function is None or not Way(function.facts["way"]).is_by_jax:
-        making = begin(Way(function.facts["way"]) if function is not None else None)
+        making = begin(function)
         return lambda start: making.finish(model.initial_point() if start is None else start, entry)
 
     def finish(start: Mapping[str, Any] | None) -> FastGradient:
@@ -187,7 +187,7 @@ class _Making:
         *,
         with_logp: bool,
         logp: Any = None,
-        known: Way | None = None,
+        known: KeptFunction | None = None,
     ) -> None:
         if not model.continuous_value_vars:
             raise ModelError("the model has no continuous variables, so it has no gradient")
@@ -205,7 +205,10 @@ class _Making:
             names=tuple(var.name for var in self._values), shapes=tuple(shapes[var] for var in self._values)
         )
         self.work = Differentiable(model=model, density=density, layout=layout, with_logp=with_logp)
-        self._ways = (known,) if known is not None and is_there(known) else tuple(Way)
+        # That JAX has no way is kept, too.
+        self._ways, self._notes = tuple(Way), tuple[str, ...]()
+        if known is not None and is_there(way := Way(known.facts["way"])):
+            self._ways, self._notes = (way,), tuple(known.facts["notes"])
         self._lowered: dict[Way, Any] = {}
         self._compiled: dict[Way, Any] = {}  # JAX's executables, or why there is none
         self._thread: threading.Thread | None = None
@@ -284,13 +287,13 @@ class _Making:
 
     def gradient(self, way: Way, point: Mapping[str, Any]) -> FastGradient:
         """Compile, and make what is called."""
+        if isinstance(error := self._compiled.get(way), Exception):
+            raise error
         lowered, with_logp = self.lower(way), self.work.with_logp
         if lowered is None:
             function = self.work.compile_by_pytensor(way)
-        elif isinstance(compiled := self._compile(way), Exception):
-            raise compiled
         else:
-            function = as_function(compiled, with_logp=with_logp)
+            function = as_function(self._compile(way), with_logp=with_logp)
         return FastGradient(
             self.work.model,
             self.work.layout,
@@ -323,13 +326,16 @@ class _Making:
             else "",
         )
         gradient.kept = entry.keep(made).kept
+        if not gradient.way.is_by_jax:
+            gradient.kept = f"not kept: what {gradient.way} compiles, PyTensor keeps itself, if at all"
         return gradient
 
     def _with_notes(
         self, gradient: FastGradient, errors: Mapping[Way, Exception], not_finite: tuple[str, ...]
     ) -> FastGradient:
         """Say why another way was taken."""
-        if gradient.way is Way.JAX:
+        if gradient.way is Way.JAX or self._notes:
+            gradient.notes = self._notes or gradient.notes
             return gradient
         why = [_explain(error, self.work.model) for error in errors.values()]
         if not_finite:

@@ -165,16 +165,20 @@ def _read(folder: int, name: str, limit: int) -> bytes | None:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
-    with os.fdopen(file, "rb") as opened:
+    try:
         status = os.fstat(file)
         is_own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
         if not is_own or status.st_size > limit:
             return None
-        with suppress(OSError):
+        with open(file, "rb", closefd=False) as opened:
             content = opened.read()
-            os.utime(file)  # the least recently used ones go first
-            return content
-    return None
+        os.utime(file)  # the least recently used ones go first
+    except OSError:
+        return None
+    else:
+        return content
+    finally:
+        os.close(file)
 
 
 def _write(folder: int, name: str, content: bytes, limit: int) -> None:
@@ -226,9 +230,8 @@ def _pack(name: str, made: Made) -> bytes:
     executable, outputs = b"", []
     if made.compiled is not None:
         outputs = [np.asarray(one) for one in made.compiled(*arguments)]
-        executable, loaded = _serialize(made.compiled)
-        if (difference := _difference(outputs, loaded(*arguments))) is not None:
-            raise _NotKeptError(f"JAX's executable alone gives something else ({difference})")
+        executable, alone = _serialize(made.compiled)
+        _require_same(alone, arguments, outputs)
     header = {
         "name": name,
         "facts": dict(made.facts),
@@ -261,28 +264,22 @@ def _unpack(name: str, content: bytes) -> Function:
     call = _no_function
     if arrays["outputs"]:
         call = _load(content[place:], arrays["arguments"])
-        try:
-            outputs = call(*arrays["arguments"])
-        except Exception as error:
-            raise _NotKeptError(f"it can't be called here ({error})") from error
-        if (difference := _difference(arrays["outputs"], outputs)) is not None:
-            raise _NotKeptError(f"it gives something else than when it was made ({difference})")
+        _require_same(call, arrays["arguments"], arrays["outputs"])
     return Function(call=call, arguments=arrays["arguments"], facts=header["facts"], kept=LOADED)
 
 
-def _difference(expected: Arrays, outputs: Sequence[Any]) -> str | None:
-    """Say where outputs differ from what is expected by more than rounding; none where they don't."""
-    if len(outputs) != len(expected):
-        return f"{len(outputs)} arrays, not {len(expected)}"
-    for place, (wanted, output) in enumerate(zip(expected, outputs, strict=True)):
-        got = np.asarray(output)
-        if got.dtype != wanted.dtype or got.shape != wanted.shape:
-            return f"array {place} is {got.dtype} {got.shape}, not {wanted.dtype} {wanted.shape}"
-        finite = np.abs(wanted[np.isfinite(wanted)])
-        allowed = _PRECISION * max(float(finite.max(initial=0.0)), 1.0)
+def _require_same(call: Callable[..., Any], arguments: Arrays, expected: Arrays) -> None:
+    """Call an executable; raise _NotKeptError where it gives something else than is expected by more than rounding."""
+    try:
+        outputs = [np.asarray(one) for one in call(*arguments)]
+    except Exception as error:  # of another library's code, whatever it raises
+        raise _NotKeptError(f"it can't be called ({error})") from error
+    if [(one.dtype, one.shape) for one in outputs] != [(one.dtype, one.shape) for one in expected]:
+        raise _NotKeptError("it gives other arrays than when it was made")
+    for got, wanted in zip(outputs, expected, strict=True):
+        allowed = _PRECISION * max(float(np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)), 1.0)
         if not np.allclose(got, wanted, rtol=0.0, atol=allowed, equal_nan=True):
-            return f"array {place}"
-    return None
+            raise _NotKeptError("it gives other numbers than when it was made")
 
 
 # --- an executable -------------------------------------------------------------------------------------------------

@@ -336,7 +336,9 @@ def jax_settings() -> list[str]:
     """Write JAX's settings, all but those of which no executable hangs."""
     values = JAX_CONFIG.find().values
     settings = [f"{name}={value!r}" for name, value in sorted(values.items()) if not _HARMLESS_OF_JAX.search(name)]
-    return [*settings, *(_ADDRESS.sub("", repr(one)) for one in JAX_TRACE_CONTEXT.find()())]
+    # Those that hold within a block of this thread; some are registered, as None or False, by modules that come later.
+    here = [(place, repr(one)) for place, one in enumerate(JAX_TRACE_CONTEXT.find()()) if one is not None]
+    return [*settings, *(f"{place} {_ADDRESS.sub('', text)}" for place, text in here if text != "False")]
 
 
 def linker_backend(maker: Any) -> str:
