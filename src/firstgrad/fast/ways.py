@@ -19,6 +19,7 @@ from firstgrad.fast.xla import write_function
 from firstgrad.linting.refusals import explain_missing_gradient
 from firstgrad.linting.values import (
     NodeEvaluator,
+    as_tensor,
     fast_run,
     rewrite_before_gradient,
     with_parameter_checks,
@@ -139,7 +140,7 @@ class Differentiable:
             raise explain_missing_gradient(error, cost, sources) from error
         cut, numbers = self.layout.cutter(density.places), np.arange(self.layout.size)
         places = [np.ravel(one) for one, part in zip(cut(numbers), parts, strict=True) if part is not None]
-        parts = [pt.as_tensor_variable(part).ravel() for part in parts if part is not None]
+        parts = [as_tensor(part).ravel() for part in parts if part is not None]
         where = np.concatenate(places) if places else numbers[:0]
         gradient = pt.concatenate(parts).astype("float64") if parts else pt.zeros(0)
         if len(where) != len(numbers) or (np.sort(where) != numbers).any():
@@ -147,9 +148,19 @@ class Differentiable:
         elif (where != numbers).any():
             gradient = gradient[np.argsort(where)]
         flat = pt.vector("flat values", shape=(len(numbers),), dtype="float64")
-        given = {source: part.astype(source.type.dtype) for source, part in zip(sources, cut(flat), strict=True)}
+        given = {source: _as_type(part, source.type) for source, part in zip(sources, cut(flat), strict=True)}
         outputs = clone_replace([cost, gradient], replace=given)
         return [flat, *density.held], outputs if self.with_logp else outputs[1:]
+
+
+def _as_type(part: Any, kind: Any) -> Any:
+    """Have a part of a vector the type of a value: another precision, or names of dimensions."""
+    part = part.astype(kind.dtype)
+    if not hasattr(kind, "dims"):
+        return part
+    from pytensor.xtensor import as_xtensor
+
+    return as_xtensor(part, dims=kind.dims)
 
 
 def _mode(way: Way) -> Any:

@@ -258,11 +258,11 @@ class Density:
         values = {variable.name: variable for variable in stable.inputs}
         with self._rewriting(), without_compiler(fast_run()):
             parts = pytensor.grad(
-                pt.add(*(term.sum() for term in stable.outputs)),
+                pt.add(*(as_tensor(term).sum() for term in stable.outputs)),
                 [values[variable.name] for variable in self.model.continuous_value_vars],
                 disconnected_inputs="ignore",
             )
-            parts = [pt.as_tensor_variable(part) for part in parts]
+            parts = [as_tensor(part) for part in parts]
         return self._filled(NodeEvaluator(stable.inputs, [*stable.outputs, *parts], is_stabilised=True))
 
     def _differentiate(self, terms: Sequence[Any]) -> list[Any]:
@@ -271,9 +271,9 @@ class Density:
         import pytensor.tensor as pt
 
         with without_compiler(fast_run()):
-            cost = rewrite_before_gradient(pt.add(*(term.sum() for term in terms)))
+            cost = rewrite_before_gradient(pt.add(*(as_tensor(term).sum() for term in terms)))
             parts = pytensor.grad(cost, self.model.continuous_value_vars, disconnected_inputs="ignore")
-            return [pt.as_tensor_variable(part) for part in parts]
+            return [as_tensor(part) for part in parts]
 
     def gradient(self, point: Mapping[str, NDArray[Any]]) -> tuple[float, NDArray[np.float64]]:
         """Give the log-density and its flat gradient."""
@@ -282,6 +282,13 @@ class Density:
         logp = sum(float(np.sum(values[term])) for term in evaluator.outputs[:n_terms])
         parts = [np.ravel(np.asarray(values[part], dtype=np.float64)) for part in evaluator.outputs[n_terms:]]
         return logp, np.concatenate(parts)
+
+
+def as_tensor(variable: Any) -> Any:
+    """Take the array of a variable that has names of dimensions (``pymc.dims``)."""
+    import pytensor.tensor as pt
+
+    return variable.values if hasattr(variable.type, "dims") else pt.as_tensor_variable(variable)
 
 
 def own_gradients(outputs: Sequence[Any]) -> Iterator[str]:
