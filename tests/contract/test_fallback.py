@@ -12,10 +12,13 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.compile.builders import OpFromGraph
 from pytensor.gradient import disconnected_grad
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
 
 import firstgrad
 from firstgrad.errors import ModelError
 from firstgrad.fast.function import GradientNote, Way
+from firstgrad.fast.gradient import make_fast_gradient
 
 gradient_module = import_module("firstgrad.fast.gradient")
 
@@ -109,6 +112,15 @@ class TestNaN:
             least(model, initial_point={"x": np.ones(2), "z": np.array(0.0)})
 
 
+def test_at_the_kink_of_an_absolute_value_it_is_pytensors():
+    """JAX has 1 there, PyTensor 0."""
+    with pm.Model() as model:
+        pm.Laplace("x", 0.0, 2.0, shape=2)
+    gradient = quietly(model, initial_point={"x": np.array([0.0, 1.0])})
+    assert gradient.way is Way.JAX
+    assert gradient(np.array([0.0, 1.0]))[1] == pytest.approx([0.0, -0.5])
+
+
 class TestOwnGradients:
     @pytest.mark.parametrize("kind", ["blocked", "overridden", "within a scan"])
     def test_are_pytensors(self, kind):
@@ -131,3 +143,114 @@ class TestOwnGradients:
         expected = {"blocked": 0.0, "overridden": 99.0, "within a scan": 0.0}[kind]  # x = 1: that of the prior is -1
         assert gradient(np.ones(1))[1] == pytest.approx([expected])
         assert agrees(gradient)
+
+
+class Third(Op):
+    """A third; no backend but Python knows it."""
+
+    __props__ = ()
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):  # noqa: ARG002 - PyTensor's signature
+        outputs[0][0] = np.asarray(inputs[0] / 3.0)
+
+    def pullback(self, inputs, outputs, gradients):  # noqa: ARG002 - PyTensor's signature
+        return [gradients[0] / 3.0]
+
+
+class NoGradient(Op):
+    make_node, perform = Third.make_node, Third.perform
+
+
+def with_op(op=Third()):  # noqa: B008 - an Op has no state
+    with pm.Model() as model:
+        n = pm.Poisson("n", 3.0)
+        x = pm.Normal("x", shape=3)
+        pm.Normal("y", shape=2)
+        pm.Potential("p", (n * op(x)).sum())
+    return model
+
+
+START = {"n": np.array(2), "x": np.zeros(3), "y": np.array([0.5, 0.0])}
+EXPECTED = [2 / 3, 2 / 3, 2 / 3, -0.5, 0.0]
+
+
+@pytest.fixture(scope="module")
+def by_numba():
+    with pytest.warns(GradientNote, match=r"PyTensor has no JAX for Third, computed from .*x.*compiled by Numba"):
+        return least(with_op(), initial_point=START)
+
+
+class TestNoJAX:
+    def test_numba_has_it(self, by_numba):
+        assert by_numba.way is Way.NUMBA
+        assert by_numba(by_numba.flatten(START))[1] == pytest.approx(EXPECTED)
+        assert agrees(by_numba)
+        assert "no JAX for Third" in repr(by_numba)
+
+    def test_its_face_is_the_same(self, by_numba):
+        vector, out = by_numba.flatten(START), np.empty(5)
+        logp, flat = by_numba(vector, extra_vars={"n": 5})
+        assert flat[:3] == pytest.approx([5 / 3] * 3)
+        assert by_numba([vector], out) == logp
+        assert out == pytest.approx(flat)
+        flat *= 0  # may be written to
+        assert by_numba(np.zeros(10)[::2])[1][:3] == pytest.approx([5 / 3] * 3)  # not contiguous
+        by_numba.set_extra_values({"n": 2})
+        with pytest.warns(GradientNote, match="efforts are of XLA"):
+            by_numba.improve("full", wait=False).join()
+        assert by_numba.effort is firstgrad.Effort.LEAST
+
+    @pytest.mark.parametrize(("lacking", "way"), [({Way.NUMBA}, Way.C), ({Way.NUMBA, Way.C}, Way.INTERPRETER)])
+    def test_the_next_one_is_taken(self, monkeypatch, lacking, way):
+        monkeypatch.setattr(gradient_module, "is_there", lambda one: one not in lacking)
+        with pytest.warns(GradientNote, match="compiled by C" if way is Way.C else "without a compiler"):
+            gradient = least(with_op(), initial_point=START, with_logp=False)
+        assert gradient.way is way
+        logp, flat = gradient(gradient.flatten(START), extra_vars={"n": 2})
+        assert np.isnan(logp)
+        assert flat == pytest.approx(EXPECTED)
+
+    def test_an_operation_without_a_gradient_is_refused_by_name(self):
+        with pytest.raises(ModelError, match="the Op NoGradient has none"):
+            least(with_op(NoGradient()), initial_point=START)
+
+    def test_what_nobody_has_is_refused_with_all_reasons(self, monkeypatch):
+        monkeypatch.setattr(gradient_module, "is_there", lambda one: one.is_by_jax)
+        with pytest.raises(ModelError, match=r"no backend has .*jax: NotImplementedError: .*Third"):
+            least(with_op(), initial_point=START)
+
+    def test_jaxs_own_derivative_alone_is_asked_for(self):
+        """As the backend jax_direct does, which is measured by that name."""
+        with pytest.raises(NotImplementedError, match="Third"):
+            make_fast_gradient(with_op(), START, firstgrad.Effort.LEAST)
+
+
+def test_loops_of_values_become_arrays_in_pytensors_gradient_too():
+    """Values that stand by themselves and in a stack are differentiated once each."""
+    hours = np.array([0.0, 1.0])
+    with pm.Model() as model:
+        rates = [pm.Gamma(f"rate_{place}", 2.0, np.float64(1 + place)) for place in range(5)]
+        order = [3, 0, 4, 1, 2]
+        for place in order:
+            pm.Poisson(f"seen_{place}", hours * rates[place], observed=np.array([0, place]))
+        pm.Potential("one", -(rates[2] ** 2) + rates[0] * rates[4])
+    with pytest.warns(GradientNote, match="isn't finite"):
+        gradient = least(model)
+    assert gradient.way is Way.PYTENSOR_JAX
+    assert agrees(gradient)
+
+
+def test_names_of_dimensions():
+    dims = pytest.importorskip("pymc.dims")
+    with pm.Model(coords={"place": range(3)}) as model:
+        rate = dims.Gamma("rate", 2.0, 1.0, dims="place")
+        hours = dims.Data("hours", np.array([0.0, 1.0, 2.0]), dims="place")
+        seen = dims.as_xtensor(np.array([0, 1, 2]), dims=("place",))
+        dims.Poisson("seen", hours * rate, observed=seen, dims="place")
+    with pytest.warns(GradientNote, match="isn't finite"):
+        gradient = least(model)
+    assert gradient.way is Way.PYTENSOR_JAX
+    assert agrees(gradient)

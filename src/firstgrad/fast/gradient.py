@@ -273,8 +273,9 @@ class _Making:
                 break
         if not_finite:
             raise ModelError(
-                f"the gradient isn't finite at the initial point, in {', '.join(not_finite)}. Look for where(mask, "
-                "f(nan), 0): replace missing data by a finite stand-in before the arithmetic"
+                f"the gradient isn't finite at the initial point, in {', '.join(not_finite)}; PyTensor's isn't either. "
+                "`firstgrad check` names the operation. Often it is where(mask, f(nan), 0): replace missing data by a "
+                "finite stand-in before the arithmetic; or a power of zero"
             )
         reasons = "; ".join(f"{way}: {type(error).__name__}: {first_line(error)}" for way, error in errors.items())
         raise ModelError(f"no backend has the model's gradient ({reasons})")
@@ -351,7 +352,8 @@ class _Making:
 
 def _explain(error: Exception, model: Any) -> str:
     reason, _ = explain_refusal(error, model)
-    return reason or f"{type(error).__name__}: {first_line(error)}"
+    refuser = "PyTensor has no JAX for a part of the model" if isinstance(error, NotImplementedError) else "JAX fails"
+    return reason or f"{refuser} ({first_line(error)})"
 
 
 def _of_own_making(operation: str) -> str:

@@ -21,6 +21,7 @@ from firstgrad.linting.values import (
     NodeEvaluator,
     as_tensor,
     fast_run,
+    operation_name,
     rewrite_before_gradient,
     with_parameter_checks,
     without_compiler,
@@ -53,6 +54,7 @@ class Differentiable:
         with undisturbed():
             fgraph = self._rewritten([*density.sources, *density.held], density.outputs, rewrite)
             check_by_element(fgraph)
+            _mend_kinks(fgraph)
             write, cut = write_function(fgraph), self.layout.cutter(density.places)
 
             def logp(vector: Any, *held: Any) -> Any:
@@ -151,6 +153,16 @@ class Differentiable:
         given = {source: _as_type(part, source.type) for source, part in zip(sources, cut(flat), strict=True)}
         outputs = clone_replace([cost, gradient], replace=given)
         return [flat, *density.held], outputs if self.with_logp else outputs[1:]
+
+
+def _mend_kinks(fgraph: Any) -> None:
+    """Have absolute values the derivative 0 at 0, as PyTensor has it, instead of 1: Laplace priors start there."""
+    import pytensor.tensor as pt
+
+    for node in list(fgraph.apply_nodes):
+        (value, *_) = node.inputs or [None]
+        if operation_name(node) == "Abs" and value.type.dtype.startswith("float"):
+            fgraph.replace(node.outputs[0], value * pt.sign(value), import_missing=True)
 
 
 def _as_type(part: Any, kind: Any) -> Any:
