@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pymc as pm
@@ -221,6 +222,13 @@ class TestNoJAX:
         monkeypatch.setattr(gradient_module, "is_there", lambda one: one.is_by_jax)
         with pytest.raises(ModelError, match=r"no backend has .*jax: NotImplementedError: .*Third"):
             least(with_op(), initial_point=START)
+
+    def test_what_a_former_process_came_to_is_taken_first(self):
+        known = SimpleNamespace(facts={"way": "interpreter", "notes": ["as it was"]})
+        making = gradient_module._Making(with_op(), START, firstgrad.Effort.LEAST, with_logp=True, known=known)
+        making.begin()
+        gradient = making.finish(START)
+        assert (gradient.way, gradient.notes) == (Way.INTERPRETER, ("as it was",))
 
     def test_jaxs_own_derivative_alone_is_asked_for(self):
         """As the backend jax_direct does, which is measured by that name."""

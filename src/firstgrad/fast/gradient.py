@@ -208,14 +208,15 @@ class _Making:
         # That JAX has no way is kept, too.
         self._ways, self._notes = tuple(Way), tuple[str, ...]()
         if known is not None and is_there(way := Way(known.facts["way"])):
-            self._ways, self._notes = (way,), tuple(known.facts["notes"])
+            self._ways = (way, *(one for one in Way if one is not way))
+            self._notes = tuple(known.facts["notes"])
         self._lowered: dict[Way, Any] = {}
         self._compiled: dict[Way, Any] = {}  # JAX's executables, or why there is none
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
         """Lower JAX's own derivative, and compile it in a thread."""
-        if self.work.density.own_gradient or Way.JAX not in self._ways:
+        if self.work.density.own_gradient or self._ways[0] is not Way.JAX:
             return
         try:
             self.lower(Way.JAX)
@@ -335,8 +336,10 @@ class _Making:
         self, gradient: FastGradient, errors: Mapping[Way, Exception], not_finite: tuple[str, ...]
     ) -> FastGradient:
         """Say why another way was taken."""
-        if gradient.way is Way.JAX or self._notes:
-            gradient.notes = self._notes or gradient.notes
+        if self._notes and gradient.way is self._ways[0]:
+            gradient.notes = self._notes
+            return gradient
+        if gradient.way is Way.JAX:
             return gradient
         why = [_explain(error, self.work.model) for error in errors.values()]
         if not_finite:
