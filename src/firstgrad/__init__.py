@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # importing `typing` takes some 20 ms, in which Ctrl-C wo
 if TYPE_CHECKING:
     from typing import Any
 
-    from firstgrad.api import advise, check, compare, lint, measure, profile
+    from firstgrad.api import advise, check, compare, lint, measure, precompile, profile
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch
@@ -64,6 +64,7 @@ _HOMES = {
     "fast_mode": "fast.xla",
     "lint": "api",
     "measure": "api",
+    "precompile": "api",
     "profile": "api",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
@@ -104,6 +105,7 @@ __all__ = [
     "lint",
     "measure",
     "measure_case",
+    "precompile",
     "profile",
     "to_per_joint",
     "to_vectorised",

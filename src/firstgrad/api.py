@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from firstgrad.advising.answer import AdviceAnswer
     from firstgrad.comparing.comparison import Comparison
     from firstgrad.linting.finding import Finding, LintReport
+    from firstgrad.precompiling.launch import PrecompileReport
     from firstgrad.profiling import Profile
     from firstgrad.record import Record
     from firstgrad.show.result import Part
@@ -340,6 +341,30 @@ class AdviseResult(VerbResult):
         return for_notebook(advice_picture(self.answer.advice))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class PrecompileResult(VerbResult):
+    """What a cache has now, and what it took."""
+
+    report: PrecompileReport
+
+    def parts(self) -> Sequence[Part]:
+        """Return what was compiled and added, what each process took, and what the next compile makes itself."""
+        from firstgrad.show.precompiled import precompiled_parts
+
+        return tuple(precompiled_parts(self.report))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a unit: who compiled it, its seconds, and why the cache hasn't got it ('' where it has)."""
+        import pandas as pd
+
+        columns = ("name", "child", "wall_seconds", "compiled", "left")
+        return pd.DataFrame([_cells(unit) for unit in self.report.units], columns=list(columns))
+
+    def plot(self) -> Figure:
+        """Raise ValueError: there is nothing to draw."""
+        raise ValueError("there is no figure of a precompiled model. Its numbers: to_dataframe()")
+
+
 def _cells(row: Any) -> dict[str, Any]:
     """Return a dataclass's fields that are texts or numbers."""
     values = {entry.name: getattr(row, entry.name) for entry in fields(row)}
@@ -562,6 +587,50 @@ def advise(
         show = functools.partial(show_race, seconds) if progress else (lambda *_: nullcontext(lambda _: None))
         plan = AdvicePlan(workload=workload, ways=ways, budget_seconds=seconds)
         return AdviseResult(make_answer(plan, keeper, show=show))
+
+
+def precompile(
+    model: Any,
+    *,
+    backend: BackendName | str = BackendName.NUMBA,
+    jobs: int | None = None,
+    sampler: Sampler | str = Sampler.PYMC,
+    time_limit_seconds: float = 3600.0,
+    progress: bool = True,
+) -> PrecompileResult:
+    """Fill PyTensor's cache for a model's log-density and gradient, its units compiled by several processes at once.
+
+    The next compile of this process, or of any other with the same packages, flags and processor, finds them there.
+
+    Parameters
+    ----------
+    backend : str
+        ``"numba"`` or ``"c"``.
+    jobs : int, optional
+        How many processes; where left out one a processor core that may be used. Each takes memory as a compile does.
+    sampler : str
+        ``"pymc"``: the function that PyMC's NUTS asks for, ``model.logp_dlogp_function(ravel_inputs=True)``;
+        ``"nutpie"``: what nutpie asks Numba for, as far as a cache keeps it.
+    time_limit_seconds : float
+        Of all of it. Past it the cache is as it was.
+    model, progress
+        As for `measure`.
+    """
+    from firstgrad.measuring.environment import host_fingerprint
+    from firstgrad.precompiling.launch import precompile as precompile_apart
+
+    compiled, drawing = _choice("backend", BackendName, backend), _choice("sampler", Sampler, sampler)
+    with asked_model(model) as asked, _display(f"precompile, {asked}", progress=progress) as display:
+        return PrecompileResult(
+            precompile_apart(
+                asked,
+                backend=compiled,
+                jobs=host_fingerprint().cores if jobs is None else jobs,
+                sampler=drawing,
+                time_limit_seconds=time_limit_seconds,
+                on_event=display,
+            )
+        )
 
 
 # --- what the verbs of the command line do, too -------------------------------------------------------------------

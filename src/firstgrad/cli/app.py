@@ -17,6 +17,7 @@ from firstgrad.cli import (
     doctor,
     lint,
     measure,
+    precompile,
     profile,
     report,
     sample,
@@ -50,6 +51,7 @@ app.command("sample", cls=ModelCommand, epilog=sample.EPILOG)(sample.sample)
 app.command("sweep", cls=ModelCommand, epilog=sweep.EPILOG)(sweep.sweep)
 app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
 app.command("advise", cls=ModelCommand, epilog=advise.EPILOG)(advise.advise)
+app.command("precompile", cls=ModelCommand, epilog=precompile.EPILOG)(precompile.precompile)
 app.command("compare", cls=ModelCommand, epilog=compare.EPILOG)(compare.compare)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)

@@ -23,6 +23,7 @@ from firstgrad.observe.events import Stage, UnitKind
 
 if TYPE_CHECKING:
     from collections.abc import Sized
+    from pathlib import Path
     from types import CodeType, FrameType
 
 
@@ -127,6 +128,20 @@ NUMBA_CONSTANT_LIMIT = Probe(
     since="pytensor 3.3.8",
 )
 
+_APART = "units that are compiled apart"
+NUMBA_KEYS = Probe(_APART, ("pytensor.link.numba.cache:CACHED_SRC_FUNCTIONS",), since="pytensor 3")
+NUMBA_TYPE = Probe(_APART, ("pytensor.link.numba.dispatch.basic:get_numba_type",))
+NUMBA_CACHE_PATH = Probe(_APART, ("pytensor.link.numba.cache:NUMBA_CACHE_PATH",), since="pytensor 3")
+NUMBA_NUMBERS = Probe(
+    "Numba's functions of several processes in one program (before, two of them may have one name)",
+    ("pytensor.link.numba.cache:_RandomUidIter",),
+    since="pytensor 3",
+)
+C_LINKER = Probe(_APART, ("pytensor.link.c.basic:CLinker",))
+VM_LINKER = Probe(_APART, ("pytensor.link.vm:VMLinker",))
+MAP_STORAGE = Probe(_APART, ("pytensor.link.utils:map_storage", "pytensor.link.basic:map_storage"))
+COMPILE_LOCK = Probe("a cache that others write to", ("pytensor.compile.compilelock:lock_ctx",))
+
 # PyMC
 FREEZE_DIMS_AND_DATA = Probe(
     "whether a frozen model would do", ("pymc.model.transform.optimization:freeze_dims_and_data",)
@@ -173,6 +188,10 @@ _CACHE = "functions from Numba's cache, and their sizes"
 NUMBA_LOAD = Probe(_CACHE, ("numba.core.caching:Cache.load_overload",), reads=("self",))
 NUMBA_SAVE = Probe(_CACHE, ("numba.core.caching:Cache.save_overload",), reads=("self",))
 NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_path",))
+NUMBA_INDEX = Probe("entries of Numba's cache", ("numba.core.caching:IndexDataCacheFile",))
+NUMBA_TYPES = Probe(_APART, ("numba:types",))
+NUMBA_TYPEOF = Probe(_APART, ("numba:typeof",))
+NUMBA_FROM_DTYPE = Probe(_APART, ("numba:from_dtype",))
 NUMBA = Probe("wrappers of Numba", ("numba:cfunc",))
 NUMBA_WRAPPER = Probe(
     "wrappers of Numba",
@@ -354,6 +373,34 @@ def jitted_function(event_data: Mapping[str, Any]) -> Any:
     """Read the Python function of what Numba's event tells."""
     dispatcher = event_data["dispatcher"]
     return getattr(dispatcher, "py_func", dispatcher)
+
+
+def function_within(value_and_gradient: Any) -> Any:
+    """Return PyTensor's function of what ``Model.logp_dlogp_function`` makes."""
+    return value_and_gradient._pytensor_function  # noqa: SLF001 - PyMC's own integrator takes it, too
+
+
+def numba_body(outer: Any) -> Any:
+    """Return the Python function of a whole graph, a line a node, of the dispatcher that calls it."""
+    inner = outer.py_func.__globals__.get("jitable_func")
+    return outer.py_func if inner is None else inner.py_func
+
+
+class NumbaIndex:
+    """The index of one function in Numba's cache: by signature, the file of its machine code."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        # PyTensor stamps each of its sources with 0.
+        self._file = NUMBA_INDEX.find()(str(folder), base, 0)
+        self.folder, self.base = folder, base
+
+    def read(self) -> dict[Any, str]:
+        """Read it; empty where it isn't there, or another Numba's."""
+        return dict(self._file._load_index())  # noqa: SLF001 - it has no public name
+
+    def write(self, entries: dict[Any, str]) -> None:
+        """Put another in its place."""
+        self._file._save_index(entries)  # noqa: SLF001 - it has no public name
 
 
 def module_counts(cache: Any) -> tuple[int, int] | None:
