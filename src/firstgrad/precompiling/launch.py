@@ -100,7 +100,7 @@ class Opened(_Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made(_Answer):
+class UnitMade(_Answer):
     """A unit is there."""
 
     number: int
@@ -126,7 +126,7 @@ class Broke(_Answer):
     message: str
 
 
-_EVENTS = kinds_by_name(Opened, Made, Merged, Broke)
+_EVENTS = kinds_by_name(Opened, UnitMade, Merged, Broke)
 
 
 # --- the report ---------------------------------------------------------------------------------------------------
@@ -426,7 +426,7 @@ class _Session:
                     self.units, self.schedule = answer.units, Schedule(answer.units, answer.types, answer.likely)
                 elif answer.units != self.units:
                     child.failure = "it wrote another graph of this model: does the model depend on the process?"
-            case Made():
+            case UnitMade():
                 if self.schedule is not None and isinstance(asked, Make) and not self.units[answer.number].closes:
                     self.schedule.made(answer.number, asked.takes, answer.gives)
                 self.made[answer.number] = UnitReport(

@@ -332,12 +332,12 @@ def _merge_c(source: Path, target: Path, stage: Path) -> Iterator[int]:
             yield sum(file.stat().st_size for file in (target / folder.name).iterdir() if file.is_file())
 
 
-def peak_bytes() -> int:
+def peak_bytes(*, with_compilers: bool = True) -> int:
     """Read the most memory that this process, or a compiler that it started, has held at once."""
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
-    compilers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    compilers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit if with_compilers else 0
     with suppress(OSError, StopIteration, ValueError):
         # Not ru_maxrss, which a process has from whoever started it.
         lines = Path("/proc/self/status").read_text().splitlines()

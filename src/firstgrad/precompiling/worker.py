@@ -21,7 +21,7 @@ from firstgrad.codec import from_json
 from firstgrad.errors import FirstgradError
 from firstgrad.measuring.events import kinds_by_name, read_event, write_event
 from firstgrad.measuring.starter import remove_folder
-from firstgrad.precompiling.launch import Broke, Made, Make, Merge, Merged, Opened, PrecompileTask
+from firstgrad.precompiling.launch import Broke, Make, Merge, Merged, Opened, PrecompileTask, UnitMade
 from firstgrad.precompiling.units import merge, open_c, open_numba, peak_bytes, seed
 from firstgrad.sources import HELD, PackedModel
 from firstgrad.units import clean_line
@@ -58,7 +58,7 @@ def answer(units: Units, command: Any) -> object:
                 command.number, command.takes, [Path(other) for other in command.others]
             )
             seconds = time.monotonic() - began
-            return Made(
+            return UnitMade(
                 number=command.number, gives=gives, compiled=is_compiled, unkept=why, wall_seconds=seconds, **_use()
             )
         added = [merge(Path(source), Path(command.target)) for source in command.sources]

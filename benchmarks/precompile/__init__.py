@@ -1,0 +1,1 @@
+"""What ``firstgrad.precompile`` saves: a cold compile alone beside a precompiled one, in turns."""
