@@ -50,7 +50,8 @@ def test_what_compiles_says_what_it_needs_and_what_it_leaves(facts):
 def test_a_further_way_is_one_through_a_compiler_of_its_own_right(facts):
     whose = facts_of(facts.compiler)
     assert whose.compiler is whose.name
-    assert (whose.package, whose.programs, whose.variables) == (facts.package, facts.programs, facts.variables)
+    assert (whose.package, whose.programs) == (facts.package, facts.programs)
+    assert whose.variables.items() <= facts.variables.items()  # beside a cache of its own
 
 
 @pytest.mark.parametrize("facts", FACTS)

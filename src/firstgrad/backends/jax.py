@@ -152,7 +152,11 @@ class JaxDirectBackend(JaxBackend):
         colour="#56B4E9",
         marker="v",
         cache_entries=(CacheEntry(name=r"[0-9a-f]{64}-[a-z0-9-]+\.xla"),),
-        variables={"FIRSTGRAD_CACHE_DIR": "{caches}/firstgrad", "FIRSTGRAD_CACHE": "1"},
+        variables={
+            **JaxBackend.facts.variables,
+            "FIRSTGRAD_CACHE_DIR": "{caches}/firstgrad",
+            "FIRSTGRAD_CACHE": "1",
+        },
         keeps="firstgrad keeps what it compiled in your cache folder, unless FIRSTGRAD_CACHE=0",
         keeps_all=False,
     )
