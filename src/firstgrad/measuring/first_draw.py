@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError, WorkerError
 from firstgrad.measuring.first_gradient import collector_seconds
@@ -41,6 +43,15 @@ _STAGES = (
     (probes.NUTPIE_FUNCTIONS, Phase.GRAD_GRAPH),
 )
 """Functions of a sampler's way, and their phases; what is compiled within them counts as its purpose says."""
+_OWN_STAGES = {
+    "digest": {"of_model": Phase.LOGP_GRAPH},
+    "kept": {"Entry.load": Phase.LINK, "Entry.keep": Phase.LINK},
+    "gradient": {"_Making.__init__": Phase.LOGP_GRAPH, "_Making.begin": Phase.LINK, "_Making.finish": Phase.LINK},
+    "ways": {"rewritten": Phase.REWRITE},
+    "starts": dict.fromkeys(("StartPoints.__init__", "StartPoints.plain", "StartPoints.jittered"), Phase.START_POINT),
+    "draws": {"_Expand.__init__": Phase.OTHER_FUNCTIONS},
+}
+"""The same of `firstgrad.sample`'s, by module of `firstgrad.fast`; XLA's compile is in a thread beside them."""
 
 _MOST_NAMES = 10
 _WHOLE = {Purpose.START_POINT: Phase.START_POINT, Purpose.WRAPPER: Phase.WRAPPERS}
@@ -126,9 +137,13 @@ class DrawStages:
         for probe, phase in _STAGES:
             if probe.is_near():
                 try:
-                    self._watch(events, probe, phase)
+                    self._watch(events, probe.find(), phase, is_jax_graph=probe is probes.JAX_GRAPH)
                 except UnavailableError as error:
                     self.unavailable += (str(error),)
+        for name, stages in _OWN_STAGES.items():
+            if (module := sys.modules.get(f"firstgrad.fast.{name}")) is not None:
+                for function, phase in stages.items():
+                    self._watch(events, attrgetter(function)(module), phase)
         with events:
             self._listener.attach()
             try:
@@ -153,13 +168,13 @@ class DrawStages:
         """List what was compiled up to a moment, in order."""
         return tuple(one for _, one in sorted(self._compiles.items()) if one.began_seconds <= seconds)
 
-    def _watch(self, events: FunctionEvents, probe: probes.Probe, phase: Phase) -> None:
+    def _watch(self, events: FunctionEvents, function: Any, phase: Phase, *, is_jax_graph: bool = False) -> None:
         def began(frame: object) -> None:
             # A graph for JAX is the log-density's where that is being made, else one that draws need beside it.
-            of_logp = probe is probes.JAX_GRAPH and Phase.REWRITE in (one for _, one in self._open)
+            of_logp = is_jax_graph and Phase.REWRITE in (one for _, one in self._open)
             self._enter(frame, Phase.REWRITE if of_logp else phase)
 
-        events.watch(probe.find(), began, self._returned, self._unwound)
+        events.watch(function, began, self._returned, self._unwound)
 
     def _returned(self, frame: object, _: object) -> None:
         self._leave(frame)
