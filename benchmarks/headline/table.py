@@ -129,6 +129,29 @@ def markdown(samples: Sequence[Sample], failures: Sequence[str], where: str) -> 
     return "\n\n".join(parts)
 
 
+def summary(samples: Sequence[Sample]) -> str:
+    """Write the smallest model's quantities in a table for a first page: without an HMM, then with one."""
+    sizes = sorted(
+        {one.size for one in samples if one.size.directions == min(each.size.directions for each in samples)}
+    )
+    rows = []
+    for quantity in Quantity:
+        of_ways = [[select(samples, way, size, quantity) for size in sizes] for way in _SUMMED]
+        sooner = [_ratio(of, over, "wall") if of and over else "" for of, over in zip(*of_ways[:2], strict=True)]
+        if any(sooner):
+            medians = (" / ".join(map(_bare_median, cells)) for cells in of_ways)
+            rows.append((quantity, *medians, " / ".join(sooner)))
+    title = f"T={sizes[0].timesteps}, {' / '.join(map(str, sizes))}"
+    return _table((title, *(way.partition(" (")[0] for way in _SUMMED), "default over firstgrad"), rows)
+
+
+_SUMMED = (Way.DEFAULT, Way.FIRSTGRAD, Way.BY_HAND)
+
+
+def _bare_median(samples: Sequence[Sample]) -> str:
+    return format_seconds(estimate_median([one.wall for one in samples]).value) if samples else ""
+
+
 _MEDIANS = ("", *Quantity, "peak memory: gradient", "draw")
 _RATIOS = ("ratio", "wall", "CPU", "samples", "goal")
 

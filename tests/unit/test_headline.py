@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.headline.run import Kept, plan
 from benchmarks.headline.sides import GOALS, TURNS, Quantity, Size, Turn, Way
-from benchmarks.headline.table import Called, collect, describe, markdown, read_called, turn_of, write_called
+from benchmarks.headline.table import Called, collect, describe, markdown, read_called, summary, turn_of, write_called
 from benchmarks.limit.variants import Measured, Stage
 from builders import make_environment, make_record, memory
 from firstgrad.case import BackendName, Sampler, Scenario, Target
@@ -124,7 +124,12 @@ def test_ratios_are_paired_by_round_and_a_number_from_one_sample_says_so():
     assert "| JAX, by hand | 1.50 s [1.00 s, 2.00 s] |" in text
     assert "200 s (once)" in text
     assert "PyMC 6.4.0" in describe(records)
-    assert "3 rounds" not in text
+    told = summary(samples)
+    assert told.startswith(
+        "| T=100, K=5, no HMM | PyMC's default | firstgrad | JAX, by hand | default over firstgrad |"
+    )
+    assert "| first gradient | 120 s | 3.00 s | 1.50 s | 40 [40, 40] |" in told
+    assert "evaluation" not in told
 
 
 def test_what_is_wrong_counts_for_nothing_and_is_told():
