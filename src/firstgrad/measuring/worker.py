@@ -40,6 +40,7 @@ from firstgrad.measuring.first_draw import DrawWindow, find_never_kept, first_dr
 from firstgrad.measuring.first_gradient import FirstGradient, first_gradient
 from firstgrad.measuring.phases import PhaseTimer
 from firstgrad.measuring.verify import check_answers
+from firstgrad.observe.compiles import CompileKind
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
@@ -135,7 +136,9 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
     if isinstance(first, DrawWindow):
         record = _tell_draw(base, backend, first, timer)
-        caches = replace(caches, never_kept=find_never_kept(first.compiles))
+        # What firstgrad keeps whole JAX's own cache need not keep.
+        listed = (one for one in first.compiles if backend.facts.keeps_all or one.kind is not CompileKind.JAX_FUNCTION)
+        caches = replace(caches, never_kept=find_never_kept(listed))
     else:
         record = _tell_gradient(base, backend, first, timer, build)
         caches = replace(caches, own=first.compiled.kept)
