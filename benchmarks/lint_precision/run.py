@@ -33,7 +33,7 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 DATA = ROOT / "docs" / "data" / "lint-precision.json"
 PAGE = ROOT / "docs" / "findings.md"
 VERDICTS = HERE / "verdicts.toml"
-CATALOGUE = ("regression", "hierarchical", "time", "processes", "first_tries")
+CATALOGUE = ("regression", "hierarchical", "time", "processes", "first_tries", "reported")
 SIDES = ("cured", "dense", "discrete", "frozen", "imputed", "centered")
 """Parameters of examples that choose between two ways of writing a model: both are looked at."""
 

@@ -12,9 +12,11 @@ import pytest
 pytest.importorskip("pymc", minversion="6")
 import lint_models as models
 
+from firstgrad.linting.backends import EVERYWHERE
 from firstgrad.linting.engine import LogpGraph, NotLookedError, lint_model
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.rules import backward_once_a_variable, many_operands
+from firstgrad.observe import probes
 from firstgrad.observe.lines import deep_traces
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.py"))
@@ -152,6 +154,12 @@ def test_jax_lacks_the_gradient_of_a_function_that_has_a_name():
     assert "gammainc" in texts(finding)[0]
     assert finding.is_hint
     assert "ScalarLoop" not in finding.fact + finding.instead
+
+
+def test_what_is_not_asked_about_is_known_to_both_backends():
+    for dispatcher in (probes.JAX_FUNCIFY.find(), probes.NUMBA_FUNCIFY.find()):
+        known = {kind.__name__ for kind in dispatcher.registry}
+        assert known >= EVERYWHERE
 
 
 def test_an_operation_of_the_users_own():

@@ -1,12 +1,14 @@
 """The situations of `examples/cases`: what lint and check must say of each and its line, and where they are silent.
 
-All of it in this process, without a compiler.
+All of it in this process, without a compiler, but for one that goes the whole way.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -166,6 +168,21 @@ def test_what_is_right_is_called_right(name):
     check = _check(name)
     assert (check.n_not_finite, check.logp_not_finite, check.slope.skipped) == (0, (), "")
     assert not check.slope.differs
+
+
+@pytest.mark.compiles
+def test_check_compiles_with_jax_and_says_where_jaxs_own_derivative_errs(tmp_path):
+    pytest.importorskip("jax")
+    command = [sys.executable, "-m", "firstgrad", "check", f"{CASES / 'zero_rate.py'}:build", "--param", "nights=8"]
+    run = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, timeout=110, cwd=tmp_path)
+    record = json.loads(run.stdout)
+    assert (run.returncode, record["status"], record["case"]["backend"]) == (0, "ok", "jax")
+    check = record["check"]
+    assert [group["nan"] for group in check["finiteness"]] == [0, 0]
+    assert abs(check["slope"]["got"] - check["slope"]["expected"]) <= check["slope"]["allowed"]
+    (own,) = check["others"]
+    assert (own["backend"], own["not_finite"]) == ("jax_direct", ["usual", "moon"])
+    assert own["origins"][0]["line"].startswith("zero_rate.py:")
 
 
 @pytest.mark.parametrize("name", SAME_DENSITY)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
 from firstgrad.cli.compare import DuelOptions, refuse_unused, side_case
-from firstgrad.cli.options import CaseOptions, ModelOptions
+from firstgrad.cli.options import CaseOptions, ModelOptions, read_scalar
 from firstgrad.comparing import places
 from firstgrad.comparing.places import SidePlace, asks_to_measure, read_side
 from firstgrad.errors import SpecError
@@ -164,3 +164,12 @@ def test_environments_have_whoever_draws(monkeypatch, asked, needs):
     if case.sampler is Sampler.AUTO:
         needs = tuple(name for name in needs if name != "nutpie")
     assert places._needs(case, ()) == needs
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("True", True), ("False", False), ("false", False), ("3", 3), ("Falsehood", "Falsehood"), ("[1]", "[1]")],
+)
+def test_a_parameter_is_read_as_it_is_shown(text, value):
+    assert read_scalar(text) == value
+    assert isinstance(read_scalar(text), type(value))

@@ -245,7 +245,9 @@ def memory_limit_bytes(text: str | None) -> int | None:
 
 
 def read_scalar(text: str) -> Scalar:
-    """Read a number, true or false; anything else is a text, also a list, however deep it is."""
+    """Read a number, true or false, as Python writes them, too; anything else is a text, also a list, however deep."""
+    if text in ("True", "False"):
+        return text == "True"
     if text.lstrip()[:1] in {"[", "{"}:
         return text
     try:

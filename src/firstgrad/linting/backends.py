@@ -6,10 +6,12 @@ nothing is compiled.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,12 @@ _PLAIN = frozenset(
 _SHAPED = frozenset(
     {"Reshape", "ARange", "Alloc", "Split", "Eye", "Shape", "Shape_i", "MakeVector", "Subtensor", "Join"}
 )
+EVERYWHERE = _SHAPED | {
+    *("CAReduce", "DimShuffle", "IncSubtensor", "AdvancedSubtensor", "AdvancedIncSubtensor", "CheckAndRaise", "Dot"),
+    *("Cholesky", "SolveTriangular", "TensorFromScalar", "ScalarFromTensor", "SpecifyShape", "CumOp", "ExtractDiag"),
+}
+"""Operations, or what they are kinds of, that both backends have: neither need be imported to say so."""
+_SMALL_BYTES = 10**5  # a constant that any release of Numba's cache takes
 _FUNCTIONS = {
     "GammaInc": "the lower incomplete gamma function (pt.gammainc)",
     "GammaIncC": "the upper incomplete gamma function (pt.gammaincc)",
@@ -108,11 +116,10 @@ def operations(graph: LogpGraph) -> Iterator[Finding]:
 
 def _suspects(graph: LogpGraph) -> dict[Any, tuple[tuple[Any, tuple[bool, ...]], list[Any]]]:
     """Return a node of each kind of operation that a backend may lack, with the inputs that are free, and all nodes."""
-    dispatchers = [one for one in map(_dispatcher, ("jax", "numba")) if one is not None]
     found: dict[Any, tuple[tuple[Any, tuple[bool, ...]], list[Any]]] = {}
     for node in graph.distinct:
         for inner in (node, *_inside(node.op)):
-            if not _is_suspect(inner.op, dispatchers):
+            if not _is_suspect(inner.op):
                 continue
             free = tuple(
                 (graph.is_free(one) if inner is node else True)
@@ -136,16 +143,22 @@ def _inside(op: Any) -> Iterator[Any]:
             yield from _inside(node.op)
 
 
-def _is_suspect(op: Any, dispatchers: Sequence[Any]) -> bool:
+def _is_suspect(op: Any) -> bool:
     core = getattr(op, "core_op", op)
     scalar = getattr(core, "scalar_op", None)
     if scalar is not None:
         return type(scalar).__module__ != "pytensor.scalar.basic"
-    if hasattr(op, "fgraph") or type(core).__name__ in _SHAPED:
+    if hasattr(op, "fgraph") or any(map(_is_everywhere, type(core).__mro__)):
         return False
+    dispatchers = filter(None, map(_dispatcher, ("jax", "numba")))
     return any(one.dispatch(type(core)) is one.dispatch(object) for one in dispatchers)
 
 
+def _is_everywhere(kind: type) -> bool:
+    return kind.__name__ in EVERYWHERE and kind.__module__.startswith(("pytensor.", "pymc."))
+
+
+@functools.cache
 def _dispatcher(backend: str) -> Any:
     if find_spec(backend) is None:
         return None
@@ -379,6 +392,13 @@ def static_shapes(graph: LogpGraph) -> Iterator[Finding]:
     )
 
 
+class _Known(StrEnum):
+    """Of what the sizes are as if they were known, to see what that would change."""
+
+    DATA = "data"  # and dimensions
+    ALL = "all"  # and variables
+
+
 def _cure_of_sizes(graph: LogpGraph, terms: list[Term], data: list[str], grown: list[Term]) -> str:
     """Try terms, and what would cure them; '' where JAX takes them, or where nothing here helps."""
     model, logps, point = graph.model, [term.logp for term in terms], point_beside(graph.model, by=0.0)
@@ -391,26 +411,25 @@ def _cure_of_sizes(graph: LogpGraph, terms: list[Term], data: list[str], grown: 
                 "from pymc.model.transform.optimization import freeze_dims_and_data\n\n"
                 "model = freeze_dims_and_data(model)  # tried: JAX takes the frozen model"
             )
-    is_enough = not _jax_refuses(model, logps, point, is_sized=True)
-    if is_enough and data:
+    if data and not _jax_refuses(model, logps, point, known=_Known.DATA):
         return (
             f'{data[0]} = pm.Data("{data[0]}", values, shape=values.shape)  # and so on for the others; freezing the '
             "model isn't enough here"
         )
     cures = []
-    if is_enough and grown:
+    if grown and not _jax_refuses(model, logps, point, known=_Known.ALL):
         lengths = (model.coords.get(dim) or dim for dim in model.named_vars_to_dims.get(grown[0].name, ()))
         size = ", ".join(f"n_{one}" if isinstance(one, str) else str(len(one)) for one in lengths)
         cures.append(f"# give {grown[0].name} its size beside its dims: shape=({size},); or")
-    if not _jax_refuses(model, logps, point, is_sized=True, own_gradient=True):
+    if not _jax_refuses(model, logps, point, known=_Known.ALL, own_gradient=True):
         cures.append(_BY_JAX)
     return "\n".join(cures)
 
 
 def _jax_refuses(
-    model: Any, logps: Sequence[Any], point: Any, *, is_sized: bool = False, own_gradient: bool = False
+    model: Any, logps: Sequence[Any], point: Any, *, known: _Known | None = None, own_gradient: bool = False
 ) -> bool:
-    """Whether JAX can't trace the gradient of some terms, PyTensor's or its own; perhaps with all sizes known."""
+    """Whether JAX can't trace the gradient of some terms, PyTensor's or its own; perhaps with sizes known."""
     import jax
     import numpy as np
     import pytensor
@@ -425,15 +444,15 @@ def _jax_refuses(
             leaves = dict.fromkeys(one for node in walk([logp]) for one in node.inputs if one.owner is None)
             values = [one for one in model.value_vars if one in leaves]
             shared = [one for one in leaves if hasattr(one, "get_value")]
-            if is_sized:
-                known = {one: pt.constant(one.get_value()) for one in shared if _is_array(one)}
+            data = {one: pt.constant(one.get_value()) for one in shared if known and _is_array(one)}
+            sized = {one: one for one in values}
+            if known is _Known.ALL:
                 sized = {one: pt.tensor(one.name, dtype=one.dtype, shape=point[one.name].shape) for one in values}
-                (logp,) = clone_replace([logp], replace=known | sized, rebuild_strict=False)
-                shared = [one for one in shared if one not in known]
-                continuous = [sized[one] for one in values if one in set(model.continuous_value_vars)]
-                values = list(sized.values())
-            else:
-                continuous = [one for one in values if one in set(model.continuous_value_vars)]
+            if known:
+                (logp,) = clone_replace([logp], replace=data | sized, rebuild_strict=False)
+            shared = [one for one in shared if one not in data]
+            continuous = [sized[one] for one in values if one in set(model.continuous_value_vars)]
+            values = list(sized.values())
             logp = rewrite_pregrad(logp)  # as PyMC does
             outputs = [logp]
             if not own_gradient:
@@ -460,7 +479,8 @@ def _is_array(variable: Any) -> bool:
 
 def large_constants(graph: LogpGraph) -> Iterator[Finding]:
     """Find constants that Numba's cache doesn't take."""
-    if find_spec("numba") is None:
+    data = {id(one): one.data for node in graph.nodes for one in node.inputs if hasattr(one, "data")}
+    if find_spec("numba") is None or all(getattr(one, "nbytes", 0) <= _SMALL_BYTES for one in data.values()):
         return
     try:
         limit = int(probes.NUMBA_CONSTANT_LIMIT.find())

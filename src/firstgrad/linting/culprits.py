@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstgrad.linting.instead import statement_at
+from firstgrad.linting.source import statement_at
 from firstgrad.linting.values import Density, NodeEvaluator, operation_name
 from firstgrad.observe.lines import walk
 from firstgrad.record import Origin, OriginKind
@@ -420,14 +420,19 @@ def _write_parameter(lines: Sequence[CodeLine]) -> str:
     """Say how to keep a parameter above 0 of which PyMC's own density takes a log: in there nobody can write."""
     statement = statement_at(lines[0]) if lines else None
     calls = (one for one in ast.walk(statement) if isinstance(one, ast.Call)) if statement is not None else ()
-    call = next((one for one in calls if one.args and isinstance(one.args[0], (ast.Constant, ast.JoinedStr))), None)
+    call = next((one for one in calls if _is_named(one)), None)
     given = [] if call is None else [("", one) for one in call.args[1:]]
-    given += (
-        [] if call is None else [(f"{one.arg}=", one.value) for one in call.keywords if one.arg not in _NO_PARAMETERS]
-    )
-    unknown = [(name, ast.unparse(value)) for name, value in given if not isinstance(value, ast.Constant)]
+    given += [(f"{one.arg}=", one.value) for one in (call.keywords if call else ()) if one.arg not in _NO_PARAMETERS]
+    # Numbers are above 0, and so are variables that are made here
+    unknown = [(name, ast.unparse(one)) for name, one in given if not (isinstance(one, ast.Constant) or _is_named(one))]
     name, written = unknown[0] if len(unknown) == 1 else ("", "parameter")
     return f"keep it above 0, {name}pt.maximum({written}, 1e-300), or leave out the rows where it is 0"
+
+
+def _is_named(node: ast.AST) -> bool:
+    """Whether it is a call whose first argument is a text, as of what makes a variable."""
+    is_call = isinstance(node, ast.Call) and bool(node.args)
+    return is_call and isinstance(node.args[0], (ast.Constant, ast.JoinedStr))  # type: ignore[attr-defined]  # by the line above
 
 
 def _is_value_of(model: Any, rv: Any, variable: Any) -> bool:

@@ -7,13 +7,13 @@ written, one array each, and a comment says what to look at.
 from __future__ import annotations
 
 import ast
-import linecache
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.linting.source import called_name, copied, find_loop, name_parts, names_in
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from firstgrad.observe.events import CodeLine
 
@@ -40,12 +40,12 @@ class _Turns:
     def size(self) -> ast.expr:
         """How many turns, as an expression."""
         over = self.over
-        if _called(over) == "range" and isinstance(over, ast.Call):
+        if called_name(over) == "range" and isinstance(over, ast.Call):
             if len(over.args) == 1:
                 return over.args[0]
             if len(over.args) == 2:  # noqa: PLR2004 - begin and end
                 return ast.BinOp(left=over.args[1], op=ast.Sub(), right=over.args[0])
-        if isinstance(over, ast.Call) and _called(over) in ("enumerate", "zip", "list", "sorted") and over.args:
+        if isinstance(over, ast.Call) and called_name(over) in ("enumerate", "zip", "list", "sorted") and over.args:
             over = over.args[0]
         return ast.Call(func=ast.Name(id="len"), args=[over], keywords=[])
 
@@ -53,18 +53,18 @@ class _Turns:
     def begin(self) -> str:
         """Where it begins, as an index; '' for the first."""
         over = self.over
-        if isinstance(over, ast.Call) and _called(over) == "range" and len(over.args) > 1:
+        if isinstance(over, ast.Call) and called_name(over) == "range" and len(over.args) > 1:
             return f"[{ast.unparse(over.args[0])}:]"
         return ""
 
     def values(self) -> dict[str, ast.expr]:
         """Return what each of its variables is as an array."""
         over, names = self.over, self.names
-        if isinstance(over, ast.Call) and _called(over) == "range":
+        if isinstance(over, ast.Call) and called_name(over) == "range":
             return {names[0]: _call("np.arange", *over.args)}
-        if isinstance(over, ast.Call) and _called(over) == "enumerate" and len(names) == 2:  # noqa: PLR2004 - a number and a thing
+        if isinstance(over, ast.Call) and called_name(over) == "enumerate" and len(names) == 2:  # noqa: PLR2004 - a number and a thing
             return {names[0]: _call("np.arange", self.size), names[1]: _call("np.asarray", over.args[0])}
-        if isinstance(over, ast.Call) and _called(over) == "zip" and len(over.args) == len(names):
+        if isinstance(over, ast.Call) and called_name(over) == "zip" and len(over.args) == len(names):
             return {name: _call("np.asarray", one) for name, one in zip(names, over.args, strict=True)}
         if len(names) == 1:
             return {names[0]: _call("np.asarray", over)}
@@ -106,7 +106,7 @@ class _Writer:
 
     def is_of_loop(self, node: ast.AST) -> bool:
         """Whether an expression is another one in each turn."""
-        return any(self.place(name) is not None or name in self.depth_of for name in _names(node))
+        return any(self.place(name) is not None or name in self.depth_of for name in names_in(node))
 
     def _loop(self, loop: ast.For) -> list[str]:
         if loop.orelse:
@@ -147,7 +147,7 @@ class _Writer:
         added = _added_to(name, value)
         if added is not None and name not in self.depth_of:
             return self._sum(name, added)
-        if name in _names(value):
+        if name in names_in(value):
             raise _UnclearError
         text = f"{name} = {self._text(value)}"
         self.depth_of[name] = len(self.loops)
@@ -156,10 +156,10 @@ class _Writer:
     def _sum(self, name: str, value: ast.expr) -> str:
         places: list[ast.expr] = [ast.Constant(value=place) for place in range(len(self.loops))]
         axis = places[0] if len(places) == 1 else ast.Tuple(elts=places)
-        return f"{name} = {name} + {ast.unparse(_summed(_Arrays(self).visit(_copy(value)), axis))}"
+        return f"{name} = {name} + {ast.unparse(_summed(_Arrays(self).visit(copied(value)), axis))}"
 
     def _text(self, value: ast.expr) -> str:
-        return ast.unparse(ast.fix_missing_locations(_Arrays(self).visit(_copy(value))))
+        return ast.unparse(ast.fix_missing_locations(_Arrays(self).visit(copied(value))))
 
 
 class _Arrays(ast.NodeTransformer):
@@ -199,7 +199,7 @@ class _Arrays(ast.NodeTransformer):
         return _call("np.where", *(self.visit(one) for one in (node.test, node.body, node.orelse)))
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        called = _called(node)
+        called = called_name(node)
         if called in _DOTS and isinstance(node.func, ast.Attribute) and len(node.args) == 2:  # noqa: PLR2004 - two factors
             product = self._product(*node.args)
             if product is not None:
@@ -250,7 +250,7 @@ class _Arrays(ast.NodeTransformer):
             place = self._writer.place(node.slice.id)
             is_whole = place is not None and not self._writer.loops[place].begin
             return (node.value, (place,)) if place is not None and is_whole else None
-        if isinstance(node, ast.Call) and _called(node) in _DOTS and len(node.args) == 2:  # noqa: PLR2004 - two factors
+        if isinstance(node, ast.Call) and called_name(node) in _DOTS and len(node.args) == 2:  # noqa: PLR2004 - two factors
             rows, matrix = self._picked(node.args[0]), self._picked(node.args[1])
             if rows is not None and matrix is not None and not matrix[1]:
                 return ast.BinOp(left=rows[0], op=ast.MatMult(), right=matrix[0]), rows[1]
@@ -270,7 +270,7 @@ class _Arrays(ast.NodeTransformer):
 
     def _stem(self, name: ast.expr | None) -> str | None:
         """Read what the names that a loop makes have in common; None where it isn't such a name."""
-        parts = _name_parts(name)
+        parts = name_parts(name)
         if parts is None or not any(isinstance(part, ast.expr) for part in parts):
             return None
         if not any(self._writer.is_of_loop(part) for part in parts if isinstance(part, ast.expr)):
@@ -294,7 +294,7 @@ def unrolled(lines: Sequence[CodeLine], *, terms: Sequence[Any] = (), dims: int 
         Whether each turn needs the one before.
     """
     for line in lines:
-        place = _find_loop(line)
+        place = find_loop(line)
         if place is None:
             continue
         statement, loop = place
@@ -350,7 +350,7 @@ def _as_scan(loop: ast.AST) -> list[str]:
         for one in loop.body
         if isinstance(one, ast.Assign)
         for name in (target.id for target in one.targets if isinstance(target, ast.Name))
-        if name in _names(one.value)
+        if name in names_in(one.value)
     ]
     appended = {
         one.value.func.value.id: one.value.args[0]
@@ -367,7 +367,7 @@ def _as_scan(loop: ast.AST) -> list[str]:
     for one in loop.body:
         match one:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                written.append(f"    {name} = {ast.unparse(picking.visit(_copy(value)))}")
+                written.append(f"    {name} = {ast.unparse(picking.visit(copied(value)))}")
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"))):
                 pass
             case _:
@@ -375,7 +375,7 @@ def _as_scan(loop: ast.AST) -> list[str]:
     results = list(dict.fromkeys(states))
     for name, value in appended.items():
         if not (isinstance(value, ast.Name) and value.id in results):
-            written.append(f"    {name}_now = {ast.unparse(picking.visit(_copy(value)))}")
+            written.append(f"    {name}_now = {ast.unparse(picking.visit(copied(value)))}")
             if picking.lasts:
                 results.append(f"{name}_now")
     if not results:
@@ -417,7 +417,7 @@ class _Sequences(ast.NodeTransformer):
                 raise _UnclearError
             self.sequences.setdefault(f"{base.id}_t", f"{base.id}{self._turns.begin}")
             return ast.Name(id=f"{base.id}_t")
-        if _names(node.slice) & set(self._turns.names):
+        if names_in(node.slice) & set(self._turns.names):
             raise _UnclearError
         return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
 
@@ -429,77 +429,25 @@ class _Sequences(ast.NodeTransformer):
         return node
 
 
-# --- reading source -----------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _parse(file: str) -> ast.Module | None:
-    try:
-        return ast.parse("".join(linecache.getlines(file)))
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-
-
-def _find_loop(line: CodeLine) -> tuple[ast.stmt, ast.AST] | None:
-    """Find the outermost loop around a line, within its function and within the innermost ``with`` around it."""
-    tree = _parse(line.file)
-    if tree is None:
-        return None
-    path = _path_to(tree, line.line)
-    begin = max(
-        (
-            place
-            for place, node in enumerate(path)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.With))
-        ),
-        default=-1,
-    )
-    inner = path[begin + 1 :]
-    loop = next((node for node in inner if isinstance(node, ast.For)), None)
-    if loop is not None and loop.iter.lineno != line.line:
-        return loop, loop
-    statement = next((node for node in reversed(inner) if isinstance(node, ast.stmt)), None)
-    if statement is None or isinstance(statement, ast.For):
-        return None
-    comprehension = next(
-        (one for one in ast.walk(statement) if isinstance(one, (ast.ListComp, ast.GeneratorExp))), None
-    )
-    return None if comprehension is None else (statement, comprehension)
-
-
-def _path_to(tree: ast.AST, line: int) -> list[ast.AST]:
-    path, node = [tree], tree
-    while True:
-        inner = [
-            child
-            for child in ast.iter_child_nodes(node)
-            if isinstance(child, ast.stmt) and child.lineno <= line <= (child.end_lineno or child.lineno)
-        ]
-        if not inner:
-            return path
-        node = inner[-1]
-        path.append(node)
-
-
 def _of_comprehension(writer: _Writer, statement: ast.stmt, loop: Any) -> list[str]:
     """Write a statement with a list comprehension, or a generator, as arrays."""
     if any(one.ifs or one.is_async for one in loop.generators):
         raise _UnclearError
     writer.enter(*(_Turns(_targets(one.target), one.iter) for one in loop.generators))
-    array = _Arrays(writer).visit(_copy(loop.elt))
+    array = _Arrays(writer).visit(copied(loop.elt))
 
     class Replace(ast.NodeTransformer):
         def visit(self, node: ast.AST) -> Any:
             if isinstance(node, ast.Call) and node.args and _is_same(node.args[0], loop):
-                if _called(node) == "sum":
+                if called_name(node) == "sum":
                     return _summed(array, ast.Constant(value=0))
-                if _called(node) in _STACKS:
+                if called_name(node) in _STACKS:
                     return array
             if _is_same(node, loop):
                 return array
             return self.generic_visit(node)
 
-    text = ast.unparse(ast.fix_missing_locations(Replace().visit(_copy(statement))))
+    text = ast.unparse(ast.fix_missing_locations(Replace().visit(copied(statement))))
     return [*writer.prelude(), *text.splitlines()]
 
 
@@ -507,22 +455,11 @@ def _is_same(one: ast.AST, other: ast.AST) -> bool:
     return type(one) is type(other) and ast.dump(one) == ast.dump(other)
 
 
-def _copy[T: ast.AST](node: T) -> T:
-    import copy
-
-    return copy.deepcopy(node)
-
-
 def _targets(target: ast.expr) -> tuple[str, ...]:
     names = target.elts if isinstance(target, ast.Tuple) else [target]
     if not all(isinstance(one, ast.Name) for one in names):
         raise _UnclearError
     return tuple(one.id for one in names if isinstance(one, ast.Name))
-
-
-def _called(node: ast.AST) -> str:
-    func = node.func if isinstance(node, ast.Call) else None
-    return func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
 
 
 def _call(name: str, *args: ast.expr) -> ast.Call:
@@ -536,82 +473,15 @@ def _summed(value: ast.expr, axis: ast.expr) -> ast.Call:
     )
 
 
-def _names(node: ast.AST) -> set[str]:
-    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-
-
 def _added_to(name: str, value: ast.expr) -> ast.expr | None:
     """Return what ``name = name + value`` adds; None where it isn't such a sum."""
     match value:
-        case ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=right) if left == name and name not in _names(right):
+        case ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=right) if left == name and name not in names_in(
+            right
+        ):
             return right
-        case ast.BinOp(left=left, op=ast.Add(), right=ast.Name(id=right)) if right == name and name not in _names(left):
+        case ast.BinOp(left=left, op=ast.Add(), right=ast.Name(id=right)) if right == name and name not in names_in(
+            left
+        ):
             return left
     return None
-
-
-def _name_parts(name: ast.expr | None) -> list[str | ast.expr] | None:
-    """Read a name that is put together: an f-string, a sum of texts, ``"x_%d" % i``, ``"x_{}".format(i)``."""
-    match name:
-        case ast.JoinedStr(values=values):
-            return [
-                one.value if isinstance(one, ast.FormattedValue) else str(getattr(one, "value", "")) for one in values
-            ]
-        case ast.BinOp(left=ast.Constant(value=str() as text), op=ast.Add(), right=right):
-            return [text, right]
-        case ast.BinOp(left=ast.Constant(value=str() as text), op=ast.Mod(), right=right):
-            return [text.partition("%")[0], right]
-        case ast.Call(func=ast.Attribute(value=ast.Constant(value=str() as text), attr="format"), args=args):
-            return [text.partition("{")[0], *args]
-    return None
-
-
-# --- calls --------------------------------------------------------------------------------------------------------
-
-
-def statement_at(line: CodeLine) -> ast.stmt | None:
-    """Return the simple statement at a line; None where there is none, or the file can't be read."""
-    tree = _parse(line.file)
-    statement = None if tree is None else _path_to(tree, line.line)[-1]
-    is_simple = isinstance(statement, ast.stmt) and not hasattr(statement, "body")
-    return statement if is_simple else None  # type: ignore[return-value]  # one, by the line above
-
-
-def find_call(
-    line: CodeLine, functions: Sequence[str]
-) -> tuple[ast.Call, str, dict[str, ast.FunctionDef | ast.Lambda]] | None:
-    """Find the call of one of some functions in the statement at a line.
-
-    Returns
-    -------
-    tuple of (ast.Call, str, dict)
-        The call, the name that its result is given ('' for none), and the functions that its file defines by name.
-    """
-    tree, statement = _parse(line.file), statement_at(line)
-    if tree is None or statement is None:
-        return None
-    call = next((one for one in ast.walk(statement) if isinstance(one, ast.Call) and _called(one) in functions), None)
-    if call is None:
-        return None
-    target = ""
-    if isinstance(statement, ast.Assign):
-        first = statement.targets[0]
-        first = first.elts[0] if isinstance(first, ast.Tuple) and first.elts else first
-        target = ast.unparse(first)
-    defined: dict[str, ast.FunctionDef | ast.Lambda] = {}
-    for one in ast.walk(tree):
-        if isinstance(one, ast.FunctionDef):
-            defined[one.name] = one
-        elif isinstance(one, ast.Assign) and isinstance(one.value, ast.Lambda) and isinstance(one.targets[0], ast.Name):
-            defined[one.targets[0].id] = one.value
-    return call, target, defined
-
-
-def replace_names(expression: ast.expr, values: Mapping[str, ast.expr]) -> ast.expr:
-    """Put expressions in the place of names."""
-
-    class Replace(ast.NodeTransformer):
-        def visit_Name(self, node: ast.Name) -> ast.expr:
-            return values.get(node.id, node)
-
-    return Replace().visit(_copy(expression))  # type: ignore[no-any-return]  # an expression stays one

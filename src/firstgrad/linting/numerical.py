@@ -51,7 +51,7 @@ _LINEAR = ("Add", "Mul", "Sub", "Neg", "TrueDiv", "DimShuffle", "Sum", "CAReduce
 _LOGS = ("Log", "Log2", "Log10")
 _WHOLE: dict[str, Callable[..., Any]] = {
     "Add": lambda *values: sum(values),
-    "Mul": lambda *values: np.prod(np.broadcast_arrays(*values), axis=0),
+    "Mul": lambda *values: functools.reduce(np.multiply, values),
     "Sub": np.subtract,
     "Sqr": np.square,
     "Pow": np.power,
@@ -124,7 +124,7 @@ def _is_singular(node: Any, values: NodeValues) -> bool:
         return True
     numbers: list[NDArray[Any]] = [np.asarray(value) for value in inputs if value is not None]
     if name == "Pow":
-        base, exponent = np.broadcast_arrays(*numbers)
+        base, exponent = numbers
         return bool(((base == 0) & (exponent < 1) & (exponent != 0)).any())
     return name == "Sqrt" and bool((numbers[0] == 0).any())
 

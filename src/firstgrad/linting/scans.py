@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
-from firstgrad.linting.instead import find_call, replace_names
+from firstgrad.linting.source import find_call, replace_names
 from firstgrad.observe.lines import walk
 
 if TYPE_CHECKING:
