@@ -47,6 +47,8 @@ _FLAGS = (
 """Of PyTensor's: what the machine code or its place in the cache depends on."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _TAIL_LINES = 12
+_AHEAD_SECONDS = 0.2
+"""So long a child is idle before it compiles for types that aren't known yet: what is in the cache is there sooner."""
 WORKER = "firstgrad.precompiling.worker"
 
 
@@ -356,6 +358,7 @@ class _Session:
     schedule: Schedule | None = None
     made: dict[int, UnitReport] = field(default_factory=dict)
     merged: Merged | None = None
+    ahead: bool = False  # whether nothing was heard for a while
 
     def run(self, target: Path) -> Merged:
         """Compile all units, then those that call the others, and put all into a cache."""
@@ -383,7 +386,7 @@ class _Session:
         return [child for child in self.children if child.is_open and child.is_alive]
 
     def _next_unit(self, child: _Child) -> Make | None:
-        found = self.schedule.next(self.children.index(child)) if self.schedule is not None else None
+        found = self.schedule.next(self.children.index(child), ahead=self.ahead) if self.schedule is not None else None
         return self._make(child, *found) if found is not None else None
 
     def _make(self, child: _Child, number: int, takes: tuple[str, ...]) -> Make:
@@ -402,8 +405,9 @@ class _Session:
                         child.tell(command)
                 if not any(child.is_alive and (child.waits_for or not child.is_open) for child in self.children):
                     return
-                ready = selector.select(max(0.0, self.deadline - time.monotonic()))
-                if not ready:
+                ready = selector.select(_AHEAD_SECONDS)
+                self.ahead = not ready
+                if time.monotonic() > self.deadline:
                     raise FirstgradError(self._explain_limit())
                 for key, _ in ready:
                     if not self._hear(key.data):

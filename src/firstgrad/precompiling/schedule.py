@@ -65,19 +65,22 @@ class Schedule:
         """Return the types that a unit is called with, all of them known."""
         return tuple(self._types[name] for name in self._units[number].takes)
 
-    def next(self, doer: int) -> tuple[int, Takes] | None:
+    def next(self, doer: int, *, ahead: bool = True) -> tuple[int, Takes] | None:
         """Return the number of a unit to compile, and for which types; None where nothing is left to begin.
+
+        With `ahead` also one whose types aren't known yet.
 
         Units of one kind go to one doer as long as there is other work: they share what Numba compiles within them.
         """
         while there := [number for number in self._ready if self._is_there(number)]:  # which may make others ready
             self._ready = [number for number in self._ready if number not in there]
         ready = [(number, self.takes(number)) for number in sorted(self._ready)]
-        for choices in (ready, self._find_likely()):
+        likely = list(self._find_likely()) if ahead else []
+        for choices in (ready, likely):
             for number, takes in choices:
                 if self._doers.get(self._units[number].kind, doer) == doer:
                     return self._begin(number, takes, doer)
-        number, takes = next(iter(ready or self._find_likely()), (-1, ()))
+        number, takes = next(iter(ready or likely), (-1, ()))
         return self._begin(number, takes, doer) if number >= 0 else None
 
     def _begin(self, number: int, takes: Takes, doer: int) -> tuple[int, Takes]:
