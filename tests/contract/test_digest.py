@@ -24,6 +24,15 @@ from firstgrad.observe import probes
 
 require_jax()  # the digest covers JAX's settings, which this sets
 
+
+@pytest.fixture(scope="module", autouse=True)
+def _where_functions_are_kept(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("FIRSTGRAD_CACHE")
+        patch.setenv("FIRSTGRAD_CACHE_DIR", str(tmp_path_factory.mktemp("kept") / "functions"))
+        yield
+
+
 NUMBERS = st.sampled_from([-1.0, -0.0, 0.0, 0.5, 1.0, 1.0 + 2**-52])
 POSITIVE = st.sampled_from([0.5, 1.0, 1.0 + 2**-52, 2.0])
 TERMS = {
@@ -242,6 +251,11 @@ def with_own_operation():
     with pm.Model() as model:
         pm.Potential("p", Own()(pm.Normal("x")))
     return model
+
+
+def test_where_nothing_is_kept_nothing_is_hashed(monkeypatch):
+    monkeypatch.setenv("FIRSTGRAD_CACHE", "0")
+    assert of_model(object()).reason == "FIRSTGRAD_CACHE switches it off"
 
 
 def test_an_operation_of_ones_own_has_no_digest_and_says_so():

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.errors import UnavailableError
+from firstgrad.fast.kept import refusal
 from firstgrad.observe import probes
 
 if TYPE_CHECKING:
@@ -97,8 +98,10 @@ def of_model(model: Any, point: Mapping[str, Any] | None = None) -> Digest:
     Returns
     -------
     Digest
-        With a reason instead, where an answer could hang on something that can't be hashed.
+        With a reason instead, where an answer could hang on something that can't be hashed, or nothing is kept here.
     """
+    if reason := refusal():
+        return Digest(reason=reason)
     values = [*model.continuous_value_vars, *model.discrete_value_vars]
     shapes = [
         (value.name, np.shape(point[value.name]))

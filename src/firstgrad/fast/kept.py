@@ -118,6 +118,15 @@ class Entry:
         )
 
 
+def refusal() -> str:
+    """Say why nothing can be kept here, whatever it is; '' where it can."""
+    try:
+        with _open_folder():
+            return ""
+    except _NotKeptError as error:
+        return str(error)
+
+
 def _no_function(*_: Any) -> Sequence[Any]:
     raise UnavailableError("there is no function of JAX of this model")
 
