@@ -307,6 +307,27 @@ def test_an_executable_without_some_of_its_arguments_isnt_kept():
     assert float(told.call(*ARGUMENTS)[0]) == 3.0
 
 
+def test_what_jaxs_own_cache_had_is_tried_before_it_is_kept(folder):
+
+    rows = np.arange(200.0).reshape(20, 10) / 200
+
+    def make():
+        def body(last, row):
+            return last * jax.numpy.exp(-row).sum(), jax.numpy.cumsum(row) * last.sum() + row.mean()
+
+        def total(rows):
+            return jax.lax.scan(body, jax.numpy.ones(3), rows)[1].sum()
+
+        lowered = jax.jit(jax.value_and_grad(total), keep_unused=True).lower(rows)
+        return Made(compiled=lowered.compile(), arguments=[rows])
+
+    for digest in (ONE, OTHER):  # the second one comes from JAX's cache where that is on
+        said = Entry(digest, "scan").keep(make()).kept
+        assert said == "made and kept" or "JAX's own cache had it" in said
+        assert (Entry(digest, "scan").load() is not None) is (said == "made and kept")
+    assert f"{ONE.text}-scan.xla" in files(folder)
+
+
 # --- how much, and how many at once
 
 

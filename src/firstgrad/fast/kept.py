@@ -106,6 +106,8 @@ class Entry:
         try:
             if not reason:
                 content = _pack(self._name, made)
+                if made.compiled is not None and (self._dropped or _has_own_cache()):
+                    _require_whole(self._name, content)
                 with _open_folder() as folder:
                     _write(folder, self._name, content, _limit())
         except (_NotKeptError, UnavailableError) as error:
@@ -292,6 +294,21 @@ def _require_same(call: Callable[..., Any], arguments: Arrays, expected: Arrays)
 
 
 # --- an executable -------------------------------------------------------------------------------------------------
+
+
+def _has_own_cache() -> bool:
+    """Whether JAX has a disk cache of its own: what XLA loaded from there it writes without some kernels."""
+    import jax
+
+    return bool(jax.config.jax_compilation_cache_dir)
+
+
+def _require_whole(name: str, content: bytes) -> None:
+    try:
+        _unpack(name, content)
+    except (_NotKeptError, UnavailableError) as error:
+        why = "; JAX's own cache had it, and XLA writes such ones without some kernels" * _has_own_cache()
+        raise _NotKeptError(f"{error}{why}") from error
 
 
 def _serialize(compiled: Any) -> tuple[bytes, Callable[..., Any]]:
