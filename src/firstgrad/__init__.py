@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch
     from firstgrad.fast.check import check_gradient
+    from firstgrad.fast.draws import nutpie_model, sample
     from firstgrad.fast.function import GradientNote
     from firstgrad.fast.gradient import fast_gradient
     from firstgrad.fast.xla import Effort, fast_mode
@@ -64,8 +65,10 @@ _HOMES = {
     "fast_mode": "fast.xla",
     "lint": "api",
     "measure": "api",
+    "nutpie_model": "fast.draws",
     "precompile": "api",
     "profile": "api",
+    "sample": "fast.draws",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
     "trace": "tracing.block",
@@ -105,8 +108,10 @@ __all__ = [
     "lint",
     "measure",
     "measure_case",
+    "nutpie_model",
     "precompile",
     "profile",
+    "sample",
     "to_per_joint",
     "to_vectorised",
     "trace",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import ModelError
 from firstgrad.fast.batching import batch
-from firstgrad.linting.values import RANDOM_STATES, NodeEvaluator, operation_name, own_gradients
+from firstgrad.linting.values import NodeEvaluator, is_random_state, operation_name, own_gradients
 from firstgrad.observe import probes
 from firstgrad.observe.lines import walk
 
@@ -112,7 +112,7 @@ def freeze(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]]) -> Fro
     )
     shared = [one for one in _ancestors(outputs) if isinstance(one, SharedVariable)]
     replace |= {one: _constant(one, one.get_value()) for one in shared}
-    frozen_data = [one.name for one in shared if one.name and not _is_random_state(one)]
+    frozen_data = [one.name for one in shared if one.name and not is_random_state(one)]
     if frozen_data:
         notes.append(f"{FROZEN_DATA}: {', '.join(frozen_data)}")
     known = {one: _with_shape(one, shape) for one, shape in shapes.items()}
@@ -123,11 +123,11 @@ def freeze(outputs: Sequence[Any], shapes: Mapping[Any, tuple[int, ...]]) -> Fro
 
 def _held_draws(outputs: Sequence[Any], inputs: set[Any]) -> tuple[dict[Any, Any], list[str]]:
     """Draw once what graphs draw anew in each call; with the names of these operations."""
-    drawn = [node for node in walk(outputs) if any(map(_is_random_state, node.inputs))]
+    drawn = [node for node in walk(outputs) if any(map(is_random_state, node.inputs))]
     if not drawn:
         return {}, []
     names = list(dict.fromkeys(operation_name(node).removesuffix("Op") for node in drawn))
-    wanted = [output for node in drawn for output in node.outputs if not _is_random_state(output)]
+    wanted = [output for node in drawn for output in node.outputs if not is_random_state(output)]
     if inputs.intersection(_ancestors(wanted)):
         raise ModelError(
             f"the log-density draws from distributions of its own values ({', '.join(names)}): it is another number in "
@@ -151,10 +151,6 @@ def _with_shape(variable: Any, shape: tuple[int, ...]) -> Any:
     if type(kind).__name__ != "TensorType" or None not in kind.shape:
         return variable
     return kind.clone(shape=shape)(variable.name)
-
-
-def _is_random_state(variable: Any) -> bool:
-    return type(variable.type).__name__ in RANDOM_STATES
 
 
 def _ancestors(outputs: Sequence[Any]) -> list[Any]:

@@ -117,9 +117,9 @@ class _HeldValue:
 class FastGradient:
     """A model's log-density and gradient as one compiled function; made by `fast_gradient`.
 
-    Call it with a flat vector (or what PyMC's samplers pass) and get ``(logp, gradient)``. It also has what PyMC's step
-    methods ask of ``logp_dlogp_func``; but with a step of one's own ``pm.sample`` leaves nutpie, and starts all chains
-    at one point. ``pm.sample(backend="jax", compile_kwargs={"gradient_backend": "jax"})`` differentiates alike.
+    Call it with a flat vector (or what PyMC's samplers pass) and get ``(logp, gradient)``; `firstgrad.sample` draws by
+    it. It also has what PyMC's step methods ask of ``logp_dlogp_func``, but with a step of one's own ``pm.sample``
+    leaves nutpie, and starts all chains at one point.
 
     Attributes
     ----------

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from firstgrad.fast.function import Function
     from firstgrad.fast.kept import Function as KeptFunction
 
+
+class NotByJaxError(ModelError):
+    """JAX can have neither its own derivative of a model nor PyTensor's."""
+
+
 _REFUSALS = (NotImplementedError, TypeError, IndexError)
 """What PyTensor raises for an operation without JAX, and JAX for shapes that depend on values: it has no other way."""
 _COMPILERS = {Way.PYTENSOR_JAX: "JAX", Way.NUMBA: "Numba", Way.C: "C"}
@@ -79,32 +84,47 @@ def fast_gradient(
         gradient aren't finite at the initial point, with the names of the values.
     """
     gradient = begin_gradient(model, initial_point, effort=Effort(effort), with_logp=with_logp)(initial_point)
-    for note in gradient.notes:
-        if not note.startswith(FROZEN_DATA):  # as all samplers of PyMC do
-            warnings.warn(note, GradientNote, stacklevel=2)
+    tell_notes(gradient, stacklevel=3)
     return gradient
 
 
+def tell_notes(gradient: FastGradient, stacklevel: int) -> None:
+    """Warn of a gradient's notes but for frozen data, which all samplers of PyMC freeze."""
+    for note in gradient.notes:
+        if not note.startswith(FROZEN_DATA):
+            warnings.warn(note, GradientNote, stacklevel=stacklevel)
+
+
 def begin_gradient(
-    model: Any, point: Mapping[str, Any] | None = None, *, effort: Effort = Effort.NORMAL, with_logp: bool = True
+    model: Any,
+    point: Mapping[str, Any] | None = None,
+    *,
+    effort: Effort = Effort.NORMAL,
+    with_logp: bool = True,
+    digest: Digest | None = None,
+    by_jax: bool = False,
 ) -> Callable[[Mapping[str, Any] | None], FastGradient]:
     """Begin `fast_gradient`, up to XLA's compile, which goes on in a thread, or load what a former process kept.
 
     `point` tells the shapes that the model's values don't tell; its own one where left out. Returns what ends it, which
     takes the initial point; where it gets none, the model's own, which isn't computed where a function was loaded.
+    `digest` is the model's where it is known. With `by_jax`, NotByJaxError is raised where JAX has no way, and nothing
+    else compiles.
     """
     require_jax()
     with undisturbed():
-        digest = of_model(model, point)
+        digest = of_model(model, point) if digest is None else digest
         entry = gradient_entry(digest, effort, with_logp=with_logp)
         function = entry.load()
 
     def begin(known: KeptFunction | None = None) -> _Making:
-        making = _Making(model, point, effort, with_logp=with_logp, logp=digest.logp, known=known)
+        making = _Making(model, point, effort, with_logp=with_logp, logp=digest.logp, known=known, by_jax=by_jax)
         making.begin()
         return making
 
     if function is None or not Way(function.facts["way"]).is_by_jax:
+        if by_jax and function is not None:
+            raise NotByJaxError(next(iter(function.facts["notes"]), "JAX has no way"))
         making = begin(function)
         return lambda start: making.finish(model.initial_point() if start is None else start, entry)
 
@@ -188,6 +208,7 @@ class _Making:
         with_logp: bool,
         logp: Any = None,
         known: KeptFunction | None = None,
+        by_jax: bool = False,
     ) -> None:
         if not model.continuous_value_vars:
             raise ModelError("the model has no continuous variables, so it has no gradient")
@@ -206,7 +227,7 @@ class _Making:
         )
         self.work = Differentiable(model=model, density=density, layout=layout, with_logp=with_logp)
         # That JAX has no way is kept, too.
-        self._ways, self._notes = tuple(Way), tuple[str, ...]()
+        self._ways, self._notes = tuple(way for way in Way if way.is_by_jax or not by_jax), tuple[str, ...]()
         if known is not None and is_there(way := Way(known.facts["way"])):
             self._ways = (way, *(one for one in Way if one is not way))
             self._notes = tuple(known.facts["notes"])
@@ -272,14 +293,19 @@ class _Making:
             not_finite = bad
             if way is not Way.JAX:  # PyTensor's own isn't either
                 break
+        raise self._why_none(errors, not_finite)
+
+    def _why_none(self, errors: Mapping[Way, Exception], not_finite: tuple[str, ...]) -> ModelError:
         if not_finite:
-            raise ModelError(
+            return ModelError(
                 f"the gradient isn't finite at the initial point, in {', '.join(not_finite)}; PyTensor's isn't either. "
                 "`firstgrad check` names the operation. Often it is where(mask, f(nan), 0): replace missing data by a "
                 "finite stand-in before the arithmetic; or a power of zero"
             )
+        if all(way.is_by_jax for way in self._ways):
+            return NotByJaxError("; ".join(_explain(error, self.work.model) for error in errors.values()))
         reasons = "; ".join(f"{way}: {type(error).__name__}: {first_line(error)}" for way, error in errors.items())
-        raise ModelError(f"no backend has the model's gradient ({reasons})")
+        return ModelError(f"no backend has the model's gradient ({reasons})")
 
     def _is_hopeless(self, way: Way, errors: Mapping[Way, Exception]) -> bool:
         if way is Way.JAX:

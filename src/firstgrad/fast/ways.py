@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.fast.function import Way
-from firstgrad.fast.kernels import check_by_element, keep_logarithms
+from firstgrad.fast.kernels import check_by_element
 from firstgrad.fast.xla import write_function
 from firstgrad.linting.refusals import explain_missing_gradient
 from firstgrad.linting.values import (
@@ -52,7 +52,7 @@ class Differentiable:
 
         density = self.density
         with undisturbed():
-            fgraph = self._rewritten([*density.sources, *density.held], density.outputs, rewrite)
+            fgraph = rewritten(self.model, [*density.sources, *density.held], density.outputs, rewrite)
             check_by_element(fgraph)
             _mend_kinks(fgraph)
             write, cut = write_function(fgraph), self.layout.cutter(density.places)
@@ -67,7 +67,7 @@ class Differentiable:
         """Have JAX trace and lower PyTensor's gradient."""
         with undisturbed():
             inputs, outputs = self._gradient_graph
-            write = write_function(self._rewritten(inputs, outputs))
+            write = write_function(rewritten(self.model, inputs, outputs))
             return self._lower(write)
 
     def compile_by_pytensor(self, way: Way) -> Function:
@@ -105,15 +105,6 @@ class Differentiable:
             return (logp[0] if logp else math.nan), gradient
 
         return call
-
-    def _rewritten(self, inputs: list[Any], outputs: list[Any], rewrite: Callable[[Any], object] | None = None) -> Any:
-        from pytensor.compile.mode import JAX
-        from pytensor.graph.fg import FunctionGraph
-
-        fgraph = FunctionGraph(inputs, outputs, clone=True)
-        keep_logarithms(fgraph)
-        (rewrite or with_parameter_checks(JAX, self.model).optimizer.rewrite)(fgraph)
-        return fgraph
 
     def _lower(self, function: Callable[..., Any]) -> Any:
         import jax
@@ -173,6 +164,16 @@ def _as_type(part: Any, kind: Any) -> Any:
     from pytensor.xtensor import as_xtensor
 
     return as_xtensor(part, dims=kind.dims)
+
+
+def rewritten(model: Any, inputs: list[Any], outputs: list[Any], rewrite: Callable[[Any], object] | None = None) -> Any:
+    """Rewrite a clone of a model's graph, as PyTensor does it for JAX where nothing else is given."""
+    from pytensor.compile.mode import JAX
+    from pytensor.graph.fg import FunctionGraph
+
+    fgraph = FunctionGraph(inputs, outputs, clone=True)
+    (rewrite or with_parameter_checks(JAX, model).optimizer.rewrite)(fgraph)
+    return fgraph
 
 
 def _mode(way: Way) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type NodeValues = Mapping[Any, Any]
 
 _MOST_OPERANDS = 31  # of NumPy's own functions, the result not counted
-RANDOM_STATES = ("RandomGeneratorType", "RandomType")
+_RANDOM_STATES = ("RandomGeneratorType", "RandomType")
 _NOT_DERIVATIVES = ("DisconnectedGrad", "ZeroGrad", "GradClip", "GradScale", "UndefinedGrad")
 _OVERRIDES = ("pullback_overrides", "lop_overrides", "grad_overrides")  # the newest name first
 _NOT_IN_PYTHON = (
@@ -315,8 +315,13 @@ def rewrite_before_gradient(cost: Any) -> Any:
 def random_operations(outputs: Sequence[Any]) -> tuple[str, ...]:
     """Name the operations that some variables need and that draw anew in each call."""
     nodes = walk(outputs)
-    drawn = [node for node in nodes if any(type(one.type).__name__ in RANDOM_STATES for one in node.inputs)]
+    drawn = [node for node in nodes if any(map(is_random_state, node.inputs))]
     return tuple(dict.fromkeys(operation_name(node).removesuffix("Op") for node in drawn))
+
+
+def is_random_state(variable: Any) -> bool:
+    """Whether a variable is a random generator."""
+    return type(variable.type).__name__ in _RANDOM_STATES
 
 
 def operation_name(node: Any) -> str:

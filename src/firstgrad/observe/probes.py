@@ -122,6 +122,9 @@ NUMBA_FUNCIFY = Probe(
 JAX_TYPIFY = Probe("constants for JAX", ("pytensor.link.jax.dispatch:jax_typify",))
 GRAPH_TO_PYTHON = Probe("graphs as functions of JAX", ("pytensor.link.utils:fgraph_to_python",), reads=("node",))
 ANCESTORS = Probe("walks through a graph", ("pytensor.graph.traversal:ancestors", "pytensor.graph.basic:ancestors"))
+GRAPH_INPUTS = Probe(
+    "start points without a compiler", ("pytensor.graph.traversal:graph_inputs", "pytensor.graph.basic:graph_inputs")
+)
 NUMBA_CONSTANT_LIMIT = Probe(
     "how large a constant may be for Numba's cache",
     ("pytensor.link.numba.dispatch.basic:NUMBA_CONSTANT_SIZE_LIMIT",),
@@ -151,6 +154,14 @@ LEAPFROG_STATE = Probe(
     ("pymc.step_methods.hmc.integration:CpuLeapfrogIntegrator.compute_state",),
 )
 
+_STARTS = "start points without a compiler"
+START_EXPRESSION = Probe(_STARTS, ("pymc.initial_point:make_initial_point_expression",))
+START_VALUES = Probe(_STARTS, ("pymc.initial_point:convert_str_to_rv_dict",))
+NUTPIE_FROM_PYFUNC = Probe("nutpie with functions of one's own", ("nutpie.compiled_pyfunc:from_pyfunc",))
+NUTPIE_BAR = Probe("PyMC's progress bar for nutpie", ("pymc.progress_bar:NutpieProgressBarManager",), since="pymc 6.1")
+CONVERGENCE_CHECKS = Probe("PyMC's checks of draws", ("pymc.stats.convergence:run_convergence_checks",))
+CONVERGENCE_LOG = Probe("PyMC's checks of draws", ("pymc.stats.convergence:log_warnings",))
+NUTPIE_RESULT = Probe("data beside nutpie's draws", ("pymc.backends.arviz:patch_nutpie_idata",), since="pymc 6")
 MODEL = Probe("models", ("pymc:Model",))
 MODEL_ENTER = Probe("seconds of building models", ("pymc:Model.__enter__",), reads=("self",))
 MODEL_EXIT = Probe("seconds of building models", ("pymc:Model.__exit__",), reads=("self",))

@@ -1,0 +1,1 @@
+"""``firstgrad.sample`` against ``pm.sample``: time, posteriors, calibration."""
