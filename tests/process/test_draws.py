@@ -203,9 +203,7 @@ def test_a_sampler_that_is_not_here_says_what_installs_it(tmp_path, monkeypatch)
 @pytest.mark.parametrize("target", [Target.LOGP_DLOGP, Target.FIRST_DRAW])
 def test_the_second_process_loads_what_firstgrad_kept(tiny, target):
     pytest.importorskip("jax")
-    if target is Target.FIRST_DRAW:
-        pytest.importorskip("firstgrad.fast.draws")
-        pytest.importorskip("nutpie")
+    pytest.importorskip("nutpie")
     sampler = Sampler.FIRSTGRAD if target is Target.FIRST_DRAW else Sampler.AUTO
     case = Case(
         model=Model(reference=tiny),

@@ -176,7 +176,7 @@ def _sample(
         "model": model,
     }
     if sampler is Sampler.FIRSTGRAD:
-        own = import_module("firstgrad.fast.draws")
+        from firstgrad.fast import draws as own
 
         nuts = {"progress_rate": _LOOK_MILLISECONDS, "progress_callback": _told_by_nutpie(case.chains, drew)}
         with _silent(), _explained(backend, built, sampler):
