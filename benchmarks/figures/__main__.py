@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.compile_memory.table import read_samples
+from benchmarks.figures.batching import batching_picture
 from benchmarks.figures.compile_memory import compile_memory_picture
 from benchmarks.figures.findings import findings_pictures
 from benchmarks.figures.finiteness import finiteness_picture
@@ -26,6 +27,12 @@ OF_RECORDS = (
     ("releases", releases_picture),
 )
 """Files of records, and the figure that is made of each."""
+OF_FILES = (
+    ("batching-graph.json", batching_picture),
+    ("compile-memory.json", lambda source: compile_memory_picture(read_samples(source))),
+    ("trust-report.json", lambda source: power_picture(read_power(source))),
+)
+"""Other files, and the figure that is made of each."""
 
 
 def main(folder: Path, data: Path) -> None:
@@ -39,10 +46,9 @@ def main(folder: Path, data: Path) -> None:
             drawn += save_picture(picture, folder)
     if (data / "headline-called.jsonl").exists():
         drawn += save_picture(headline_picture(read_headline(data)), folder)
-    if (source := data / "trust-report.json").exists():
-        drawn += save_picture(power_picture(read_power(source)), folder)
-    if (source := data / "compile-memory.json").exists():
-        drawn += save_picture(compile_memory_picture(read_samples(source)), folder)
+    for source, picture_of_file in ((data / file, picture) for file, picture in OF_FILES):
+        if source.exists():
+            drawn += save_picture(picture_of_file(source), folder)
     for source in sorted(data.glob("profile-*.json")):
         drawn += save_picture(profile_picture(PROFILES.read(source), name=source.stem), folder)
     for path in drawn:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from firstgrad.api import advise, check, compare, lint, measure, precompile, profile
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
-    from firstgrad.fast.batching import batch
+    from firstgrad.fast.batching import batch, with_batching
     from firstgrad.fast.check import check_gradient
     from firstgrad.fast.draws import nutpie_model, sample
     from firstgrad.fast.function import GradientNote
@@ -72,6 +72,7 @@ _HOMES = {
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
     "trace": "tracing.block",
+    "with_batching": "fast.batching",
 }
 
 __all__ = [
@@ -115,6 +116,7 @@ __all__ = [
     "to_per_joint",
     "to_vectorised",
     "trace",
+    "with_batching",
 ]
 
 

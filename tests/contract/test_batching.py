@@ -16,10 +16,11 @@ from pytensor.compile.mode import Mode
 
 from benchmarks.lint_precision import models_first_tries
 from firstgrad import PoseSpec, build_pose_model
-from firstgrad.fast.batching import batch
+from firstgrad.fast.batching import batch, with_batching
 from firstgrad.fast.repeats import toposort
 
 INTERPRETER = Mode("py", None)
+MODE = Mode("py", "fast_run").excluding("fusion", "BlasOpt", "inplace", "cxx_only")
 SIZE = 3
 
 
@@ -232,6 +233,20 @@ def test_what_is_written_as_arrays_is_returned_as_it_is():
         pm.Normal("seen", level, pm.HalfNormal("spread", 1.0), observed=np.zeros((4, 5)))
     logp = model.logp()
     assert batch([logp]) == [logp]
+
+
+def test_a_mode_batches_what_it_compiles():
+    """Also a gradient that is written already."""
+    model = pairs()
+    values, logp = model.value_vars, model.logp()
+    outputs = [logp, *pytensor.grad(logp, values)]
+    point = [model.initial_point()[value.name] for value in values]
+    with pytensor.config.change_flags(cxx=""):
+        plain, batched = (pytensor.function(values, outputs, mode=mode) for mode in (MODE, with_batching(MODE)))
+    for one, other in zip(plain(*point), batched(*point), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12)
+    nodes = [len(function.maker.fgraph.apply_nodes) for function in (plain, batched)]
+    assert nodes[1] < nodes[0] / 2
 
 
 def test_unknown_lengths_are_left_alone():

@@ -55,10 +55,13 @@ class Differentiable:
             fgraph = rewritten(self.model, [*density.sources, *density.held], density.outputs, rewrite)
             check_by_element(fgraph)
             _mend_kinks(fgraph)
-            write, cut = write_function(fgraph), self.layout.cutter(density.places)
+            write = write_function(fgraph)
+            is_used = [bool(fgraph.clients[source]) for source in fgraph.inputs[: len(density.places)]]
+            cut = self.layout.cutter([place for place, used in zip(density.places, is_used, strict=True) if used])
 
             def logp(vector: Any, *held: Any) -> Any:
-                return write(*cut(vector), *held)[0]
+                parts = iter(cut(vector))
+                return write(*(next(parts) if used else 0.0 for used in is_used), *held)[0]
 
             gradient = jax.grad(logp)
             return self._lower(jax.value_and_grad(logp) if self.with_logp else lambda *at: (gradient(*at),))
