@@ -18,7 +18,7 @@ DOCUMENTED = {
     *("jax", "jax.errors", "jax.numpy", "nutpie", "pymc", "pymc.pytensorf", "pytensor", "pytensor.tensor"),
     *("pymc.model.transform.optimization",),
     *("pytensor.compile.mode", "pytensor.compile.sharedvalue", "pytensor.gradient", "pytensor.graph.fg"),
-    *("pytensor.graph.op", "pytensor.graph.replace", "pytensor.graph.utils", "pytensor.xtensor"),
+    *("pytensor.graph", "pytensor.graph.op", "pytensor.graph.replace", "pytensor.graph.utils", "pytensor.xtensor"),
     # Imported for the time that it takes, or for what it registers; nothing of them is named.
     *("pytensor.link.jax.dispatch", "pytensor.link.numba.dispatch"),
 }

@@ -74,19 +74,16 @@ def with_batching(mode: Any) -> Any:
         ``nuts_sampler="pymc"`` alone.
     """
     from pytensor.compile.mode import get_mode, optdb
-    from pytensor.graph.rewriting.basic import GraphRewriter
+    from pytensor.graph import graph_rewriter
 
-    class Batching(GraphRewriter):  # type: ignore[misc]  # PyTensor has no types
-        """Replaces outputs by batched ones."""
-
-        def apply(self, fgraph: Any) -> None:
-            """Rewrite a graph in place."""
-            batched = batch(fgraph.outputs)
-            pairs = [(old, new) for old, new in zip(fgraph.outputs, batched, strict=True) if old is not new]
-            fgraph.replace_all(pairs, reason=_REWRITE)
+    @graph_rewriter  # type: ignore[untyped-decorator]  # PyTensor has no types
+    def rewriter(fgraph: Any) -> None:
+        batched = batch(fgraph.outputs)
+        pairs = [(old, new) for old, new in zip(fgraph.outputs, batched, strict=True) if old is not new]
+        fgraph.replace_all(pairs, reason=_REWRITE)
 
     if _REWRITE not in optdb:
-        optdb.register(_REWRITE, Batching(), position=_FIRST)
+        optdb.register(_REWRITE, rewriter, position=_FIRST)
     return get_mode(mode).including(_REWRITE)
 
 
