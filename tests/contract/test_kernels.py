@@ -13,6 +13,7 @@ from pytensor.graph.fg import FunctionGraph
 from firstgrad import fast_gradient
 from firstgrad.fast.check import check_gradient
 from firstgrad.fast.kernels import check_by_element, keep_logarithms
+from firstgrad.fast.ways import rewritten
 from firstgrad.fast.xla import is_small
 
 SIZE = 4
@@ -67,6 +68,14 @@ def test_other_logarithms_stay(write):
     before = names(fgraph)
     keep_logarithms(fgraph)
     assert names(fgraph) == before
+
+
+def test_what_is_compiled_takes_no_logarithm_of_an_exponential():
+    with pm.Model() as model:
+        variance = pm.HalfNormal("variance", shape=SIZE)
+        pm.Normal("seen", 0.0, pt.sqrt(variance[1]), observed=np.zeros(3))
+    fgraph = rewritten(model, model.value_vars, [model.logp()])
+    assert not any("Log" in name or "Sqrt" in name for name in names(fgraph))
 
 
 def checked(condition, terms):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.fast.function import Way
-from firstgrad.fast.kernels import check_by_element
+from firstgrad.fast.kernels import check_by_element, keep_logarithms
 from firstgrad.fast.xla import write_function
 from firstgrad.linting.refusals import explain_missing_gradient
 from firstgrad.linting.values import (
@@ -175,6 +175,7 @@ def rewritten(model: Any, inputs: list[Any], outputs: list[Any], rewrite: Callab
     from pytensor.graph.fg import FunctionGraph
 
     fgraph = FunctionGraph(inputs, outputs, clone=True)
+    keep_logarithms(fgraph)
     (rewrite or with_parameter_checks(JAX, model).optimizer.rewrite)(fgraph)
     return fgraph
 
