@@ -97,7 +97,7 @@ def posteriors(draws: str = "1000") -> dict[str, Any]:
         theirs = pm.sample(
             model=model, backend="jax", random_seed=22, compute_convergence_checks=False, **asked, **nuts
         )
-        distances = _distances(ours.posterior, theirs.posterior)
+        distances = _distances(ours.posterior.to_dataset(), theirs.posterior.to_dataset())
         table[name] = {
             "quantities": len(distances),
             "largest": float(np.max(np.abs(distances))),
