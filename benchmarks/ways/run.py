@@ -42,7 +42,7 @@ WAYS = {
     "pymc-jax": 'pm.sample(nuts_sampler="pymc", backend="jax", cores=1)',
     "numpyro": 'pm.sample(nuts_sampler="numpyro")',
     "fast-mode": 'pm.sample(compile_kwargs={"mode": firstgrad.fast_mode()})',
-    "fast-step": "pm.sample(step=pm.NUTS(logp_dlogp_func=firstgrad.fast_gradient(model)), cores=1)",
+    "firstgrad": "firstgrad.sample()",
 }
 """What is typed; the first is what others are compared with."""
 MODELS = {"pose": "pose model (T=20, K=2)", "schools": "eight schools"}
@@ -163,7 +163,7 @@ def describe(samples: list[Called]) -> str:
     )
     host, python = host_fingerprint(), sys.version.split()[0]
     most = max(len(group) for group in grouped(samples).values())
-    calls = "one call" if most == 1 else f"medians of {most} calls"
+    calls = "one call" if most == 1 else f"medians of up to {most} calls"
     return (
         f"{samples[0].chains} chains, {host.cores} cores of {host.processor}, Python {python}, {packages}, "
         f"{datetime.now(UTC):%Y-%m-%d}; {calls} each, in turns, each in a process of its own, imports "
