@@ -37,6 +37,16 @@ def with_a_state():
     return model
 
 
+def with_a_covariance():
+    """A Cholesky factor is LAPACK's work, which JAX finds when it first lowers one."""
+    with pm.Model() as model:
+        reach = pm.HalfNormal("reach")
+        distance = np.abs(np.subtract.outer(np.arange(4.0), np.arange(4.0)))
+        cov = pt.exp(-distance / reach) + 0.1 * np.eye(4)
+        pm.MvNormal("seen", np.zeros(4), cov=cov, observed=[0.1, 0.4, -0.2, 0.3])
+    return model
+
+
 def with_a_density_of_ones_own():
     with pm.Model() as model:
         mu = pm.Normal("mu", 0.0, 3.0)

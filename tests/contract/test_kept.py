@@ -307,6 +307,20 @@ def test_an_executable_without_some_of_its_arguments_isnt_kept():
     assert float(told.call(*ARGUMENTS)[0]) == 3.0
 
 
+@pytest.mark.usefixtures("folder")
+def test_what_calls_back_into_python_is_not_kept():
+    """The place that it calls is this process's own: in another one there is something else, or nothing."""
+
+    def call(x, y):
+        return (jax.pure_callback(np.sum, jax.ShapeDtypeStruct((), np.float64), x) + y,)
+
+    compiled = jax.jit(call, keep_unused=True).lower(*ARGUMENTS).compile()
+    told = Entry(ONE, "sum").keep(Made(compiled=compiled, arguments=ARGUMENTS))
+    assert told.kept.startswith("not kept: it calls xla_ffi_")
+    assert float(told.call(*ARGUMENTS)[0]) == 5.0
+    assert Entry(ONE, "sum").load() is None
+
+
 def test_what_jaxs_own_cache_had_is_tried_before_it_is_kept(folder):
 
     rows = np.arange(200.0).reshape(20, 10) / 200

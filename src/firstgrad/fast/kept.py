@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 from contextlib import contextmanager, suppress
@@ -238,14 +239,16 @@ def _remove_oldest(folder: int, newest: str, limit: int) -> None:
 def _pack(name: str, made: Made) -> bytes:
     """Write a function as a file has it; raise UnavailableError or _NotKeptError where its executable can't be had."""
     arguments = [np.asarray(one) for one in made.arguments]
-    executable, outputs = b"", []
+    executable, outputs, calls = b"", [], list[str]()
     if made.compiled is not None:
         outputs = [np.asarray(one) for one in made.compiled(*arguments)]
         executable, alone = _serialize(made.compiled)
+        calls = _calls(made.compiled)
         _require_same(alone, arguments, outputs)
     header = {
         "name": name,
         "facts": dict(made.facts),
+        "calls": calls,
         **{
             kind: [(one.dtype.str, one.shape) for one in arrays]
             for kind, arrays in (("arguments", arguments), ("outputs", outputs))
@@ -274,6 +277,8 @@ def _unpack(name: str, content: bytes) -> Function:
             place += count * np.dtype(dtype).itemsize
     call = _no_function
     if arrays["outputs"]:
+        if header["calls"]:
+            probes.JAX_LAPACK.find()()
         call = _load(content[place:], arrays["arguments"])
         _require_same(call, arrays["arguments"], arrays["outputs"])
     return Function(call=call, arguments=arrays["arguments"], facts=header["facts"], kept=LOADED)
@@ -309,6 +314,18 @@ def _require_whole(name: str, content: bytes) -> None:
     except (_NotKeptError, UnavailableError) as error:
         why = "; JAX's own cache had it, and XLA writes such ones without some kernels" * _has_own_cache()
         raise _NotKeptError(f"{error}{why}") from error
+
+
+def _calls(compiled: Any) -> list[str]:
+    """List the functions outside of XLA that a compiled function calls; raise _NotKeptError for others than LAPACK's.
+
+    Another process has them elsewhere, or not at all: Python that is called back, for one.
+    """
+    targets = sorted(set(re.findall(r'custom_call_target="([^"]+)"', compiled.as_text())))
+    outside = [target for target in targets if not target.startswith("__")]  # these are XLA's own
+    if others := [target for target in outside if not target.startswith("lapack_")]:
+        raise _NotKeptError(f"it calls {', '.join(others)}, which another process has elsewhere")
+    return outside
 
 
 def _serialize(compiled: Any) -> tuple[bytes, Callable[..., Any]]:

@@ -233,6 +233,9 @@ JAX_END_EVENT = Probe(
 _KEPT = "functions that are kept for the next process"
 JAX_TRACE_CONTEXT = Probe(_KEPT, ("jax._src.config:trace_context", "jax._src.config:_trace_context"))
 JAX_DEVICES = Probe(_KEPT, ("jax._src.lib:xla_client.DeviceList",))
+JAX_LAPACK = Probe(
+    "kept functions that call LAPACK, which JAX finds when it first lowers one", ("jaxlib.lapack:_lapack.initialize",)
+)
 _JIT = "kept functions that are called as soon as JAX's own"
 JAX_JIT = Probe(_JIT, ("jax._src.lib:_jax.pjit", "jax._src.lib:xla_client._xla.pjit"))
 JAX_JIT_KEYS = Probe(_JIT, ("jax._src.interpreters.pxla:JitGlobalCppCacheKeys",))
