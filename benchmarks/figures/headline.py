@@ -75,9 +75,10 @@ def _draw(samples: Sequence[Sample]) -> Figure:
                     axes.annotate(
                         format_seconds(seconds.value),
                         (seconds.value, row),
-                        (0, 7),
+                        (0, -7 if way is Way.BY_HAND else 7),  # the nearest ones' numbers not above each other
                         textcoords="offset points",
                         ha="center",
+                        va="top" if way is Way.BY_HAND else "bottom",
                         fontsize="small",
                     )
             axes.set_xscale("log")
