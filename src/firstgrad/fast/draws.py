@@ -56,7 +56,6 @@ _OTHERS = {
 """What else ``pm.sample`` takes, and what to do instead."""
 _NOT_NEEDED = frozenset({"jitter_max_retries", "n_init", "keep_warning_stat", "mp_ctx"})
 """What ``pm.sample`` takes and nutpie never looks at."""
-_FEW_DRAWS = 100
 _UNCONSTRAINED = "unconstrained_parameter"  # nutpie's dimension of the flat vector
 _LOG = logging.getLogger("pymc.sampling.mcmc")  # who silences pm.sample means this, too
 

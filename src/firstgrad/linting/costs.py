@@ -12,7 +12,6 @@ from firstgrad.linting.finding import CostEstimate
 
 MEASURED_PATH = Path(__file__).with_name("measured.json")
 """Shipped with the package; ``benchmarks.lint.run`` writes it."""
-COMMAND = "python -m benchmarks.lint.run"
 _WIDER = 1.5  # models of the same kind differ from each other, beside what their size explains
 _LEAST_SECONDS = 0.1
 
