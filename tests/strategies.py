@@ -114,12 +114,17 @@ def draws() -> st.SearchStrategy[Case]:
     """Draw cases in which a sampler draws."""
     jax = st.just(BackendName.JAX)
     known = {"model": pose_specs() | external_models(), "target": st.just(Target.FIRST_DRAW), "chains": _small}
-    return st.builds(Case, backend=jax, sampler=st.sampled_from(Sampler), **known) | st.builds(
-        Case,
-        backend=jax,
-        sampler=st.sampled_from([Sampler.AUTO, Sampler.NUTPIE]),
-        gradient_backend=st.sampled_from(GradientBackend),
-        **known,
+    others = st.sampled_from([sampler for sampler in Sampler if sampler is not Sampler.FIRSTGRAD])
+    return (
+        st.builds(Case, backend=jax, sampler=others, **known)
+        | st.builds(Case, backend=st.just(BackendName.JAX_DIRECT), sampler=st.just(Sampler.FIRSTGRAD), **known)
+        | st.builds(
+            Case,
+            backend=jax,
+            sampler=st.sampled_from([Sampler.AUTO, Sampler.NUTPIE]),
+            gradient_backend=st.sampled_from(GradientBackend),
+            **known,
+        )
     )
 
 

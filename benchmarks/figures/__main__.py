@@ -44,7 +44,7 @@ def main(folder: Path, data: Path) -> None:
     if (source := data / "growth.jsonl").exists():
         for picture in findings_pictures(list(import_jsonl(source))):
             drawn += save_picture(picture, folder)
-    if (data / "headline-called.jsonl").exists():
+    if (data / "headline-called.ndjson").exists():
         drawn += save_picture(headline_picture(read_headline(data)), folder)
     for source, picture_of_file in ((data / file, picture) for file, picture in OF_FILES):
         if source.exists():

@@ -42,7 +42,7 @@ _ROWS = {
 def read_samples(folder: Path) -> list[Sample]:
     """Read what ``make headline`` wrote there."""
     records = import_jsonl(folder / "headline.jsonl")
-    return collect(records, read_called(folder / "headline-called.jsonl"))[0]
+    return collect(records, read_called(folder / "headline-called.ndjson"))[0]
 
 
 def headline_picture(samples: Sequence[Sample]) -> Picture:

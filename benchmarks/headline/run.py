@@ -77,7 +77,7 @@ class Kept:
     @property
     def files(self) -> tuple[Path, Path]:
         """Both."""
-        return self.output.with_suffix(".jsonl"), self.output.with_name(f"{self.output.name}-called.jsonl")
+        return self.output.with_suffix(".jsonl"), self.output.with_name(f"{self.output.name}-called.ndjson")
 
     def read(self) -> None:
         """Read what is there."""

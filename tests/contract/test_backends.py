@@ -165,7 +165,7 @@ def test_naive_missing_is_a_mismatch_that_names_its_groups():
 def test_a_users_model_is_measured_without_an_oracle(function):
     reference = TINY.replace(":build", f":{function}")
     shares = []
-    for _ in range(3):  # it lasts 0.4 s, and where other tests run beside it, it waits for its turn between phases too
+    for _ in range(6):  # it lasts 0.4 s, and where other tests run beside it, it waits for its turn between phases too
         record = jax_record(Model(reference=reference, parameters=(("n", 4),)))
         assert record.failure is None
         assert record.status is Status.OK
