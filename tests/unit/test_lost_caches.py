@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from firstgrad.advising.advice import find_offers, make_advice
@@ -43,6 +45,16 @@ def test_jax_without_a_cache_folder_keeps_nothing():
     assert look(planted_samples({"jax": (10.0, 1e-3)}), KEPT) is None
 
 
+def test_firstgrads_own_ways_keep_what_they_make_by_themselves():
+    """JAX's disk cache is nothing to them: what XLA loads from it can't always be kept again."""
+    records = planted_samples({"jax_direct": (10.0, 1e-3)}, scenarios=(Scenario.COLD,))
+    lost = look(records)
+    assert lost.reasons == ("this is a CI run (CI is set)",)
+    assert not any("JAX_" in line for line in lost.lines)
+    assert "FIRSTGRAD_CACHE_DIR" in lost.lines[0]
+    assert look(records, replace(LOST, in_ci=False, cache_doubt="is empty")) is None
+
+
 def test_caches_that_save_nothing_and_no_samples_at_all_are_no_matter():
     assert look(planted_samples({"jax": (10.0, 1e-3)})) is None  # warm as long as cold
     assert look([]) is None
@@ -56,11 +68,11 @@ def test_the_environment_tells_ci_containers_and_fresh_folders(tmp_path):
     now = (old / "entry").stat().st_mtime + 1e6
     home = {"HOME": str(old.parent), "TMPDIR": str(tmp_path / "tmp")}
     here = look_around(home, root=tmp_path, now=now)
-    assert (here.reasons, here.cache_folder, here.has_jax_cache) == ((), str(old), False)
+    assert (here.reasons("pytensor"), here.cache_folder, here.has_jax_cache) == ((), str(old), False)
     (tmp_path / ".dockerenv").touch()
     there = look_around(home | {"CI": "true"}, root=tmp_path, now=now)
-    assert there.reasons == ("this is a CI run (CI is set)", "this is a container")
-    assert look_around(home | {"CI": "false"}, root=tmp_path / "home", now=now).reasons == ()
+    assert there.reasons("pytensor") == ("this is a CI run (CI is set)", "this is a container")
+    assert look_around(home | {"CI": "false"}, root=tmp_path / "home", now=now).reasons("pytensor") == ()
     flags = home | {"PYTENSOR_FLAGS": f"floatX=float64,base_compiledir={tmp_path / 'tmp' / 'x'}"}
     assert "which is emptied now and then" in look_around(flags, root=tmp_path / "home").cache_doubt
     flags = home | {"PYTENSOR_FLAGS": f"base_compiledir={tmp_path}/nowhere"}

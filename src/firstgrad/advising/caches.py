@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import ratio_of_times
-from firstgrad.case import Scenario
+from firstgrad.case import BackendName, Scenario
 from firstgrad.estimates import Estimate
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ _LINES = {
     "jax": (
         "export JAX_COMPILATION_CACHE_DIR=$HOME/.cache/jax",
         "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0  # else JAX keeps only what took it a second",
+    ),
+    "firstgrad": (
+        "export FIRSTGRAD_CACHE_DIR=$HOME/.firstgrad-functions  # a folder that stays, and is closed to others",
     ),
     "pytensor": ("export PYTENSOR_FLAGS=base_compiledir=$HOME/.pytensor  # a folder that stays",),
 }
@@ -38,13 +41,14 @@ class Surroundings:
     cache_doubt: str  # why that folder may not last; '' where nothing is against it
     has_jax_cache: bool  # whether JAX was given a folder
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Why caches may be lost between runs."""
+    def reasons(self, kind: str) -> tuple[str, ...]:
+        """Say why caches of PyTensor (``pytensor``), of JAX, or of firstgrad itself may be lost between runs."""
+        if kind == "jax":
+            return () if self.has_jax_cache else ("JAX_COMPILATION_CACHE_DIR is not set, so JAX keeps nothing",)
         reasons = {
             "this is a CI run (CI is set)": self.in_ci,
             "this is a container": self.in_container,
-            f"PyTensor's cache folder {self.cache_folder} {self.cache_doubt}": bool(self.cache_doubt),
+            f"PyTensor's cache folder {self.cache_folder} {self.cache_doubt}": kind == "pytensor" and self.cache_doubt,
         }
         return tuple(reason for reason, holds in reasons.items() if holds)
 
@@ -103,12 +107,10 @@ def find_lost_caches(advice: Advice, surroundings: Surroundings) -> LostCaches |
     leader = advice.leader
     if leader is None:
         return None
-    is_jax = str(leader.choice.backend).startswith("jax")
-    reasons = list(surroundings.reasons)
-    if is_jax:
-        reasons = ["JAX_COMPILATION_CACHE_DIR is not set, so JAX keeps nothing"]
-        reasons = [] if surroundings.has_jax_cache else reasons
-    if not reasons:
+    backend = leader.choice.backend
+    is_own = backend in (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
+    kind = "firstgrad" if is_own else "jax" if str(backend).startswith("jax") else "pytensor"
+    if not (reasons := surroundings.reasons(kind)):
         return None
     ratio = None
     if cold is not None and (warm := advice.of_scenario(Scenario.WARM)) is not None:
@@ -118,9 +120,9 @@ def find_lost_caches(advice: Advice, surroundings: Surroundings) -> LostCaches |
     if ratio is not None and ratio.value >= 1:
         return None
     return LostCaches(
-        reasons=tuple(reasons),
+        reasons=reasons,
         choice=leader.choice.name,
         cold_seconds=leader.option.first_gradient.value if cold is not None else None,
         warm_over_cold=ratio,
-        lines=_LINES["jax" if is_jax else "pytensor"],
+        lines=_LINES[kind],
     )
