@@ -68,6 +68,22 @@ def test_names_dims_and_coords_are_those_of_nutpies_own_compile(both):
 
 
 @pytest.mark.compiles
+def test_variables_whose_lengths_data_tell_may_differ_in_them():
+    """Their types are equal, and so is what makes them."""
+    with pm.Model() as model:
+        slope = pm.Normal("slope")
+        for name, length in (("short", 2), ("long", 3)):
+            pm.Deterministic(name, slope * pm.Data(f"{name} x", np.arange(float(length))))
+    _, expand = functions(firstgrad.nutpie_model(model))
+    draw = expand(np.array([2.0]))
+    assert {name: value.tolist() for name, value in draw.items()} == {
+        "slope": 2.0,
+        "short": [0.0, 2.0],
+        "long": [0.0, 2.0, 4.0],
+    }
+
+
+@pytest.mark.compiles
 @pytest.mark.parametrize("seed", [0, 12345])
 def test_start_points_are_pymcs_own_for_a_seed(both, seed):
     ours, theirs = (one._make_initial_points(seed) for one in both)

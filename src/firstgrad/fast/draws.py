@@ -381,8 +381,8 @@ class _Expand:
         with undisturbed():
             alike: dict[Any, list[Any]] = defaultdict(list)
             for variable in outputs:
-                kind = variable.owner.op if variable.owner is not None else variable
-                alike[kind, variable.type].append(variable)
+                is_known = variable.owner is not None and None not in variable.type.shape  # else alike in name only
+                alike[variable.owner.op if is_known else variable, variable.type].append(variable)
             groups = list(alike.values())
             given = dict(zip(model.continuous_value_vars, layout.shapes, strict=True))
             stacked = [
