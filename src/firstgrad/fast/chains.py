@@ -110,17 +110,18 @@ def _joined(chain: _Chain) -> dict[Any, Any]:
         alike[term.type, getattr(term.owner, "op", None)].append(term)
     parts, products = [], {}
     for (term_type, _), terms in alike.items():
-        several = terms
-        if not _is_cumulative(np.stack([columns[term] for term in terms], axis=1)):
-            shared = [term for term in terms if (columns[term] == columns[term][0]).all()]
-            parts += [_times(columns[term][0], term) for term in shared]
-            several = [term for term in terms if term not in shared]
+        several, matrix = terms, np.stack([columns[term] for term in terms], axis=1)
+        if not (is_cumulative := _is_cumulative(matrix)):
+            varies = (matrix != matrix[0]).any(axis=0)
+            parts += [_times(matrix[0, at], term) for at, term in enumerate(terms) if not varies[at]]
+            several, matrix = [term for at, term in enumerate(terms) if varies[at]], matrix[:, varies]
+            is_cumulative = _is_cumulative(matrix)
         if not several:
             continue
-        matrix = np.stack([columns[term] for term in several], axis=1)
-        if term_type in products or (matrix.size > _LARGEST_MATRIX and not _is_cumulative(matrix)):
+        if term_type in products or (matrix.size > _LARGEST_MATRIX and not is_cumulative):
             return {}
-        products[term_type] = _product(matrix, pt.stack(several))
+        stacked = pt.stack(several)
+        products[term_type] = pt.cumsum(stacked, axis=0) if is_cumulative else _product(matrix, stacked)
     if not products:
         return {}
     parts += products.values()
@@ -138,8 +139,6 @@ def _product(matrix: Any, terms: Any) -> Any:
     """Multiply a matrix by terms that are stacked along the first axis."""
     import pytensor.tensor as pt
 
-    if _is_cumulative(matrix):
-        return pt.cumsum(terms, axis=0)
     constant = pt.constant(matrix, dtype=terms.type.dtype)
     count, *shape = terms.type.shape
     flat = terms if len(shape) < 2 else terms.reshape((count, int(np.prod(shape))))  # noqa: PLR2004 - a matrix

@@ -67,13 +67,15 @@ class Layout:
             np.concatenate([np.arange(begins[number], begins[number] + sizes[number]) for number in numbers])
             for numbers in wanted
         ]
+        # A slice where they are side by side: its gradient is no scatter.
+        taken = [
+            slice(where[0], where[-1] + 1) if len(where) and (np.diff(where) == 1).all() else where for where in places
+        ]
 
         def cut(vector: Any) -> list[Any]:
             parts = []
-            for numbers, where in zip(wanted, places, strict=True):
-                shape = self.shapes[numbers[0]]
-                is_whole = len(where) > 0 and (np.diff(where) == 1).all()
-                part = vector[where[0] : where[-1] + 1] if is_whole else vector[where]
+            for numbers, where in zip(wanted, taken, strict=True):
+                shape, part = self.shapes[numbers[0]], vector[where]
                 parts.append(part.reshape(shape if len(numbers) == 1 else (len(numbers), *shape)))
             return parts
 
