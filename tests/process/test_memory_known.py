@@ -6,14 +6,18 @@ by itself cancels.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 
 import pytest
 
+from firstgrad.measuring import watcher
 from firstgrad.measuring.launch import measure
 from firstgrad.phase import Phase
 from firstgrad.record import Status
@@ -27,6 +31,15 @@ CHILD = """
 import sys, time
 data = b"1" * int(sys.argv[1])
 time.sleep(0.3)
+"""
+
+FORKING = """
+import os, signal
+pid = os.fork()
+if pid == 0:
+    signal.pause()
+print(pid, flush=True)
+os.waitpid(pid, 0)
 """
 
 CPP = """
@@ -131,6 +144,29 @@ if pid == 0:
 os.waitpid(pid, 0)
 """
     assert run(tmp_path, body).memory.children_peak_rss_bytes == pytest.approx(SIZE, rel=0.05)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_pages_of_a_child_that_ended_under_the_look_are_not_its_own(monkeypatch, ends):
+    """A look keeps an ended child's pages mapped: what its parent frees meanwhile has the look as its only user."""
+    with subprocess.Popen([sys.executable, "-ISc", FORKING], stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+
+        def smaps(path, mode):
+            if not path.endswith("smaps_rollup"):
+                return io.FileIO(path, mode)
+            if ends:
+                os.kill(child, signal.SIGKILL)
+                parent.wait(10)
+            return io.BytesIO(b"Private_Clean:  1024 kB\nPrivate_Dirty:  306176 kB\n")
+
+        monkeypatch.setattr(watcher, "_FORKED_SECONDS", 0.0)
+        monkeypatch.setattr(watcher, "open", smaps, raising=False)
+        try:
+            assert watcher.ProcTree().look(child)[0] == (0 if ends else SIZE)
+        finally:
+            if parent.poll() is None:
+                os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs g++")

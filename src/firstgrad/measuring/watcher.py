@@ -103,11 +103,12 @@ class ProcTree:
         asked, size = self._forked.setdefault(pid, (now, 0))
         if now - asked < _FORKED_SECONDS:
             return size
-        try:
-            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-                size = sum(int(line.split()[1]) for line in file if line.startswith(b"Private_")) * 1024
-        except OSError:
-            size = 0
+        own = 0
+        with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            own = sum(int(line.split()[1]) for line in file if line.startswith(b"Private_")) * 1024
+        if self.is_alive(pid):
+            size = own
+        # Else it ended under the look, which kept its pages: what its parent freed meanwhile seemed to be its own.
         self._forked[pid] = (now, size)
         return size
 
