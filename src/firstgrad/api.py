@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from firstgrad.backends.live import explain_wrapped, held, is_model
-from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Scenario, Target
+from firstgrad.case import BackendName, Case, Counting, GradientBackend, Sampler, Scenario, Target
 from firstgrad.errors import SpecError
 from firstgrad.model import Model, as_model, make_model
 from firstgrad.pose.spec import PoseSpec
@@ -46,6 +46,7 @@ _CHOICES = {
     "scenario": Scenario,
     "sampler": Sampler,
     "gradient_backend": GradientBackend,
+    "counting": Counting,
 }
 _DEFAULT_BACKEND = BackendName.NUMBA
 _TIME_LIMIT_SECONDS = 3600.0
@@ -67,6 +68,7 @@ class CaseArguments(TypedDict, total=False):
     gradient_backend: GradientBackend | str | None
     chains: int
     timed_draws: int
+    counting: Counting | str
 
 
 # --- results ------------------------------------------------------------------------------------------------------

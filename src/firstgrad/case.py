@@ -81,6 +81,19 @@ class Scenario(StrEnum):
     HOT = "hot"
 
 
+class Counting(StrEnum):
+    """What a sample counts beside its seconds.
+
+    ``plain``: what costs next to nothing. ``instrumented``: also calls of Python functions, which slows it down.
+    ``simulated``: also instructions, by Valgrind, which takes some fifty times as long. Seconds and memory of the last
+    two are no measurement, so no table has them.
+    """
+
+    PLAIN = "plain"
+    INSTRUMENTED = "instrumented"
+    SIMULATED = "simulated"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One thing to measure."""
@@ -96,6 +109,7 @@ class Case:
     gradient_backend: GradientBackend | None = field(default=None, metadata=LATER)  # none: nutpie's own default
     chains: int = field(default=1, metadata=LATER)
     timed_draws: int = field(default=0, metadata=LATER)  # of each chain, timed after the first one, in a second run
+    counting: Counting = field(default=Counting.PLAIN, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
@@ -164,7 +178,8 @@ class Case:
         return replace(self, evaluations=0, timed_draws=0, time_limit_seconds=None, memory_limit_bytes=None).id
 
     def __str__(self) -> str:
-        return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}"
+        counting = "" if self.counting is Counting.PLAIN else f", {self.counting}"
+        return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}{counting}"
 
 
 TELL_AT_ONCE = (Sampler.NUMPYRO, Sampler.BLACKJAX)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import Scenario, Target
+from firstgrad.case import Counting, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
 from firstgrad.model import Model
@@ -73,11 +73,28 @@ class Column:
     """Of a metric: changes only when the number's meaning does; numbers of different versions are never compared."""
     targets: frozenset[Target] = frozenset(Target)
     """Of a metric: for which targets there can be one."""
+    counting: Counting = Counting.PLAIN
+    """Of a metric: what a sample must count to have it."""
+    spread: float | None = None
+    """Of a metric: by how much 20 identical runs differed at most, on any backend (largest by smallest, less 1); none
+    where that wasn't measured, or says nothing, as of seconds. `benchmarks/spread` measures it."""
+    cost: float = 0.0
+    """Of a metric: what taking it adds to a compile's processor seconds, as a part of them, on the backend where that
+    is most."""
 
     @property
     def is_deterministic(self) -> bool:
         """Whether identical runs give the same number (bytes, instructions: nearly), so that a single sample tells."""
         return self.unit is not Unit.SECONDS
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether identical runs repeat the number, so that what moves it is a change of the work."""
+        return self.spread is not None and self.spread < EXACT_SPREAD
+
+
+EXACT_SPREAD = 0.001
+"""A count whose spread is below is exact."""
 
 
 _GRADIENTS, _DRAWS = frozenset(Target) - {Target.FIRST_DRAW}, frozenset({Target.FIRST_DRAW})
@@ -90,8 +107,20 @@ def _column(
     title: str = "",
     unit: Unit = Unit.TEXT,
     targets: frozenset[Target] = frozenset(Target),
+    **known: Any,
 ) -> Column:
-    return Column(name=name, title=title or name.replace("_", " "), role=role, read=read, unit=unit, targets=targets)
+    title = title or name.replace("_", " ")
+    return Column(name=name, title=title, role=role, read=read, unit=unit, targets=targets, **known)
+
+
+def _spoilt(name: str, read: Callable[[Record], Any], *known: Any) -> Column:
+    """Declare a metric that a sample doesn't have where what it counts beside spoils it: seconds, memory."""
+    return _metric(name, lambda record: read(record) if record.case.counting is Counting.PLAIN else None, *known)
+
+
+def _work(name: str, title: str, unit: Unit = Unit.COUNT, **known: Any) -> Column:
+    """Declare a metric of what `firstgrad.record.Work` counts."""
+    return _metric(name, lambda record: record.work and record.work.number(name), title, unit, **known)
 
 
 def _targets_of(phase: Phase) -> frozenset[Target]:
@@ -164,29 +193,29 @@ COLUMNS: tuple[Column, ...] = (
     _mark("source_digest", lambda record: record.environment.source_digest),
     _mark("load_before", lambda record: record.environment.load_before, unit=Unit.COUNT),
     _mark("sample_seconds", lambda record: _sample_seconds(record), unit=Unit.SECONDS),  # noqa: PLW0108 - below
-    _metric(
+    _spoilt(
         _FIRST_GRADIENT,
         lambda record: record.time_to_first_gradient_seconds,
         "time to first gradient",
         Unit.SECONDS,
         _GRADIENTS,
     ),
-    _metric(
+    _spoilt(
         "time_to_first_gradient_cpu",
         lambda record: record.time_to_first_gradient_cpu_seconds,
         "CPU time to first gradient",
         Unit.SECONDS,
         _GRADIENTS,
     ),
-    _metric(_FIRST_DRAW, lambda record: record.time_to_first_draw_seconds, "time to first draw", Unit.SECONDS, _DRAWS),
-    _metric(
+    _spoilt(_FIRST_DRAW, lambda record: record.time_to_first_draw_seconds, "time to first draw", Unit.SECONDS, _DRAWS),
+    _spoilt(
         "time_to_first_draw_cpu",
         lambda record: record.time_to_first_draw_cpu_seconds,
         "CPU time to first draw",
         Unit.SECONDS,
         _DRAWS,
     ),
-    _metric(
+    _spoilt(
         "seconds_a_draw",
         lambda record: record.draw and record.draw.pace and record.draw.pace.seconds_a_draw,
         "time of a draw after the first",
@@ -194,21 +223,43 @@ COLUMNS: tuple[Column, ...] = (
         _DRAWS,
     ),
     *(
-        _metric(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS, _targets_of(phase))
+        _spoilt(f"phase_{phase.value}", _phase(phase), f"phase {phase.value}", Unit.SECONDS, _targets_of(phase))
         for phase in Phase
         if phase is not Phase.EVALUATE  # that one's length is how many calls were asked for
     ),
-    _metric("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS, _GRADIENTS),
-    _metric(_PEAK_MEMORY, _part("memory", "peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
-    _metric("retained_memory", _part("memory", "retained_bytes"), "retained memory", Unit.BYTES),
-    _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT),
-    _metric("nodes", _part("counts", "nodes_after"), "graph nodes after rewriting", Unit.COUNT),
-    _metric("compiled_units", _part("counts", "compiled_units"), "compiled units", Unit.COUNT),
+    _spoilt("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS, _GRADIENTS),
+    _spoilt(_PEAK_MEMORY, _part("memory", "peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
+    _spoilt("retained_memory", _part("memory", "retained_bytes"), "retained memory", Unit.BYTES),
+    _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT, spread=0.0),
+    _metric("nodes", _part("counts", "nodes_after"), "graph nodes after rewriting", Unit.COUNT, spread=0.0),
+    _metric("compiled_units", _part("counts", "compiled_units"), "compiled units", Unit.COUNT, spread=0.0),
     _metric("never_kept_units", _never_kept("units"), "units that no cache keeps", Unit.COUNT, _DRAWS),
-    _metric("never_kept", _never_kept("seconds"), "compile time of what no cache keeps", Unit.SECONDS, _DRAWS),
-    _metric(
+    _spoilt("never_kept", _never_kept("seconds"), "compile time of what no cache keeps", Unit.SECONDS, _DRAWS),
+    _spoilt(
         "instructions", lambda record: record.instructions, "instructions to first gradient, user mode", Unit.COUNT
     ),
+    *(
+        _work(
+            f"calls_{phase.value}",
+            f"calls of Python functions in {phase.value}",
+            targets=_targets_of(phase),
+            counting=Counting.INSTRUMENTED,
+        )
+        for phase in FIRST_GRADIENT_PHASES
+    ),
+    _work("rewriters_tried", "rewriters tried on a node", counting=Counting.INSTRUMENTED),
+    _work("rewriters_applied", "rewriters applied"),
+    _work("c_lines", "lines of C++ that were compiled"),
+    _work("c_bytes", "C++ that was compiled", Unit.BYTES),
+    _work("llvm_instructions_before", "LLVM instructions before optimising"),
+    _work("llvm_instructions", "LLVM instructions after optimising"),
+    _work("llvm_bytes_before", "LLVM's text before optimising", Unit.BYTES),
+    _work("llvm_bytes", "LLVM's text after optimising", Unit.BYTES),
+    _work("hlo_operations_before", "operations of StableHLO before XLA's passes"),
+    _work("hlo_operations", "operations of HLO after XLA's passes"),
+    _work("code_bytes", "machine code", Unit.BYTES),
+    _work("python_blocks", "blocks of memory that Python keeps"),
+    _work("simulated_instructions", "instructions, by Valgrind", counting=Counting.SIMULATED),
 )
 """Every column, in the order in which they are shown."""
 
@@ -281,7 +332,7 @@ def samples_table(samples: Iterable[Record] | Sequence[Mapping[str, Cell]]) -> p
     numbers = [column.name for column in COLUMNS if column.unit is not Unit.TEXT]
     numbers += [metric.name + AT_LEAST for metric in METRICS]
     frame[numbers] = frame[numbers].astype(float)
-    return frame.join(parameters_of(frame))
+    return frame.join(parameters_of(frame)).copy()  # in one piece: pandas takes so many pieces for a mistake
 
 
 def parameters_of(samples: pd.DataFrame) -> pd.DataFrame:
@@ -347,6 +398,8 @@ def find_known(record: Record) -> Known:
     """
     failure, end = record.failure, end_seconds(record)
     if record.status not in (Status.TIMEOUT, Status.OUT_OF_MEMORY) or failure is None:
+        return Known()
+    if record.case.counting is not Counting.PLAIN:
         return Known()
     if failure.message.startswith(WHILE_FILLING):
         return Known()

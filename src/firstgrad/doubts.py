@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from firstgrad.case import Counting
 from firstgrad.phase import Phase
 from firstgrad.record import Doubt, Status
 from firstgrad.units import MOST, clean_line, format_seconds
@@ -60,6 +61,10 @@ ADVICE = {
         "a chain stood at one place in all of its draws, the first one and those after it: `firstgrad sample` shows "
         "whether it ever moves"
     ),
+    Doubt.COUNTED: (
+        "what was counted here slows a compile down: its seconds and memory are none of the model's, and no table has "
+        "them; measure without --counting for those"
+    ),
 }
 """What each doubt means and what to do."""
 
@@ -83,6 +88,7 @@ def find_doubts(record: Record) -> tuple[Doubt, ...]:
         Doubt.STUCK_CHAIN: bool(
             draws and draws.moved is not None and draws.draws >= ENOUGH_DRAWS and draws.moved < record.case.chains
         ),
+        Doubt.COUNTED: record.case.counting is not Counting.PLAIN,
         Doubt.GRADIENT_SUSPECT: record.check.slope is not None and record.check.slope.differs,
     }
     return tuple(doubt for doubt in Doubt if found[doubt])

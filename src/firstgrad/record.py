@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from firstgrad.case import Case, Sampler
 from firstgrad.codec import LATER
@@ -63,6 +63,7 @@ class Doubt(StrEnum):
     DISCRETE_FIXED = "discrete_fixed"
     GRADIENT_SUSPECT = "gradient_suspect"
     STUCK_CHAIN = "stuck_chain"
+    COUNTED = "counted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,30 @@ class Counts:
     nodes_after: int = 0
     nodes_by_type: tuple[tuple[str, int], ...] = ()  # nodes after rewriting by type of operation, most frequent first
     compiled_units: int = 0  # C modules or jitted functions that were compiled in the measured window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkParts:
+    """What a count of work is made of, the largest part first."""
+
+    count: str  # its name in `Work.counts`
+    by: str  # what the parts are: "rewriter", "operation" or "unit"
+    parts: tuple[tuple[str, int], ...]  # at most 50; the last one is that of all others together, as `REST`
+
+    REST: ClassVar[str] = "(others)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Work that was counted in the measured window: identical runs repeat it, and it moves when work moves."""
+
+    counts: tuple[tuple[str, int], ...] = ()  # by the names of their columns
+    parts: tuple[WorkParts, ...] = ()
+    unavailable: tuple[str, ...] = ()  # what can't be counted here, each with the reason
+
+    def number(self, name: str) -> int | None:
+        """Look up a count; none where it wasn't counted."""
+        return dict(self.counts).get(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -478,6 +503,7 @@ class Record:
     pytensor_linker_seconds: float | None = None
     rewrite_passes: tuple[RewritePass, ...] = ()  # named passes of the phase `rewrite`
     counts: Counts | None = None
+    work: Work | None = field(default=None, metadata=LATER)
     evaluation_seconds: tuple[float, ...] = ()  # every steady-state call
     memory: Memory | None = None
     caches: CacheUse | None = None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from builders import make_environment, make_record, phase
+from builders import make_case, make_environment, make_record, phase
+from firstgrad.case import Counting
 from firstgrad.doubts import ADVICE, ENOUGH_DRAWS, FEW_EVALUATIONS, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import StoreError
 from firstgrad.phase import Phase
@@ -51,6 +52,7 @@ SPOILED = {
     Doubt.SUSPENDED: [{"suspended_seconds": SUSPENDED_SECONDS}, {"suspended_seconds": 3600.0}],
     Doubt.DISCRETE_FIXED: [checked(held=("k",))],
     Doubt.STUCK_CHAIN: [drew(draws=ENOUGH_DRAWS, moved=0)],
+    Doubt.COUNTED: [{"case": make_case(counting=counting)} for counting in Counting if counting is not Counting.PLAIN],
     Doubt.GRADIENT_SUSPECT: [checked(slope=Slope(expected=2.0, got=2.5, allowed=0.4))],
 }
 GOOD = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from firstgrad.case import MOST_SAMPLES, BackendName, Case, GradientBackend, Sampler, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Case, Counting, GradientBackend, Sampler, Scenario, Target
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS
@@ -230,8 +230,15 @@ class CaseOptions:
 class MeasureOptions(CaseOptions):
     """How to measure, and where records go."""
 
+    counting: Annotated[
+        Counting, _option("--counting", "Count calls too, or instructions by Valgrind: then seconds don't count.")
+    ] = Counting.PLAIN
     samples: Annotated[int, _option("--samples", "Measured processes.", min=1, max=MOST_SAMPLES)] = 1
     store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
+
+    def to_case(self, model: Model) -> Case:
+        """Make the case, with what it counts."""
+        return replace(CaseOptions.to_case(self, model), counting=self.counting)
 
 
 def memory_limit_bytes(text: str | None) -> int | None:
