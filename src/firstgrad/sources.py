@@ -145,23 +145,83 @@ def _check_place(place: str, name: str, here: Path, *, is_elsewhere: bool) -> No
 def _check_script(path: Path, place: str) -> None:
     """Refuse a script that makes more than one model, as far as its text tells."""
     try:
-        models = _list_models(ast.parse(path.read_bytes()))
+        module = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
         return  # running it says so
+    models = _list_models(module, top_level(module))
     if len(models) > 1:
         ways = ", ".join(f"{place}:{name} (line {line})" for line, name in models.items())
         raise SpecError("MODEL", f"{place} makes {len(models)} models. Name one: {ways}")
 
 
-def _list_models(module: ast.Module) -> dict[int, str]:
-    """List the variables of a script's top level that are given a model, by line; of functions their first level."""
+def find_makers(path: Path) -> dict[str, int]:
+    """Find what makes a file's models, as its text tells: public functions by name, and the lines that they stand in.
+
+    Of a file that makes models as it is imported, or has no such function, it is the script's variables; '' where that
+    is one. Raises SpecError where it can't be read as Python.
+    """
+    try:
+        module = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError) as error:
+        line = f"line {error.lineno}: syntax error: " if isinstance(error, SyntaxError) else ""
+        raise SpecError("MODEL", f"{line}{getattr(error, 'msg', error)}") from error
+    makers: dict[str, int] = {}
+    functions = [one for one in module.body if isinstance(one, ast.FunctionDef)]
+    for _ in functions:  # who returns what another one makes, makes it, too
+        makers |= {one.name: one.lineno for one in functions if _returns_model(one, {"Model", *makers})}
+    public = {name: line for name, line in makers.items() if not name.startswith("_")}
+    models = _list_models(module, module.body) or (_list_models(module, top_level(module)) if not public else {})
+    if len(models) == 1:
+        return {"": min(models)}
+    return {name: line for line, name in models.items()} or public
+
+
+def _returns_model(function: ast.FunctionDef, makers: set[str]) -> bool:
+    """Whether a function says that it returns a model, or returns what it made as one, or what another one makes."""
+    said = getattr(function.returns, "value", "") if isinstance(function.returns, ast.Constant) else function.returns
+    name = str(said if isinstance(said, str) else getattr(said, "attr", getattr(said, "id", "")))
+    if name.rpartition(".")[2] == "Model":
+        return True
+    nodes = list(ast.walk(function))
+    made = {
+        one.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and _is_made(node.value, makers)
+        for one in node.targets
+        if isinstance(one, ast.Name)
+    }
+    made |= {
+        getattr(node.optional_vars, "id", "")
+        for node in nodes
+        if isinstance(node, ast.withitem) and _is_made(node.context_expr, makers)
+    }
+    returned = (part for node in nodes if isinstance(node, ast.Return) and node.value for part in ast.walk(node.value))
+    return any(_is_made(part, makers) or (isinstance(part, ast.Name) and part.id in made) for part in returned)
+
+
+def parameters_of(reference: str) -> frozenset[str]:
+    """Return the names of the parameters of a reference's function, as its text tells."""
+    place, name = split_reference(reference)
+    path = Path(place) if place.endswith(".py") else dict(_locate(place, [Path.cwd(), *map(Path, sys.path)])).get(place)
+    try:
+        module = ast.parse(path.read_bytes()) if path is not None else ast.Module([], [])
+    except (SyntaxError, ValueError, OSError):
+        return frozenset()
+    for one in module.body:
+        if isinstance(one, ast.FunctionDef) and one.name == name:
+            return frozenset(argument.arg for argument in (*one.args.args, *one.args.kwonlyargs))
+    return frozenset()
+
+
+def _list_models(module: ast.Module, statements: Iterable[ast.stmt]) -> dict[int, str]:
+    """List the variables that statements of a script give a model, by line; of functions their first level."""
     makers = {
         one.name
         for one in module.body
         if isinstance(one, ast.FunctionDef) and any(_is_made(node, {"Model"}) for node in ast.walk(one))
     }
     models: dict[int, str] = {}
-    for statement in top_level(module):
+    for statement in statements:
         if isinstance(statement, ast.Assign) and _is_made(statement.value, makers | {"Model"}):
             models.update((statement.lineno, one.id) for one in statement.targets if isinstance(one, ast.Name))
         elif isinstance(statement, ast.With):

@@ -23,6 +23,7 @@ class OmittedModel:
 
     what: str
     reason: str
+    is_failure: bool = False  # a model was meant, and can't be measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
