@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.trust.trials import Alarms
 from firstgrad.columns import METRICS, metric_named
 from firstgrad.comparing.comparison import compare
-from firstgrad.comparing.judge import is_gating, plan_looks
+from firstgrad.comparing.judge import Gate, Thresholds, is_gating, plan_looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
 
 CPU = metric_named("time_to_first_gradient_cpu")
-GATING = tuple(metric for metric in METRICS if is_gating(metric))
-"""What ``firstgrad compare`` can end in an alarm for."""
+GATING = tuple(metric for metric in METRICS if is_gating(metric, Gate.SECONDS))
+"""What ``firstgrad compare --gate seconds`` can end in an alarm for."""
 
 _BASE, _HEAD = "base", "head"
 _ROUND_SECONDS = 20
@@ -99,7 +99,9 @@ class Measured:
 
 
 def _compare(pairs: Sequence[Pair], *, looks: int = 1) -> Comparison:
-    return compare(list(_records(pairs)), _BASE, _HEAD, metrics=GATING, looks=looks, key=lambda _: "the only case")
+    rules = Thresholds(gate=Gate.SECONDS)
+    how = {"thresholds": rules, "metrics": GATING, "looks": looks, "key": lambda _: "the only case"}
+    return compare(list(_records(pairs)), _BASE, _HEAD, **how)
 
 
 def _records(pairs: Sequence[Pair]) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from dataclasses import replace
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from builders import phases
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import METRICS, Unit, metric_named, samples_table
-from firstgrad.comparing.comparison import compare
-from firstgrad.comparing.judge import ComparisonVerdict, MetricNumbers, Thresholds, judge
+from firstgrad.comparing import comparison as comparing
+from firstgrad.comparing.judge import ComparisonVerdict, Gate, MetricNumbers, Thresholds, judge
 from firstgrad.comparing.noise import Noise
 from firstgrad.comparing.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
@@ -26,7 +27,8 @@ from strategies import records as random_records
 
 SLOWER, FASTER, LARGER, SMALLER, SAME, UNDECIDED, FAILED, REPAIRED, MISSING = ComparisonVerdict
 MIRROR = {SLOWER: FASTER, FASTER: SLOWER, LARGER: SMALLER, SMALLER: LARGER}
-RULES = Thresholds()
+RULES = Thresholds(gate=Gate.SECONDS)
+compare = functools.partial(comparing.compare, thresholds=RULES)
 TIME = "time_to_first_gradient"
 BASE_COMMIT, HEAD_COMMIT = "a1b2c3d" + "0" * 33, "a1b2c3e" + "1" * 33
 
@@ -77,7 +79,7 @@ def changed(comparison):
 
 def judged(name, before, after, thresholds=RULES, *, noise=None, paired=False, looks=1):
     metric = metric_named(name)
-    default = thresholds.counts_noise_factor if metric.unit is Unit.COUNT else thresholds.noise_factor
+    default = thresholds.count_noise(metric) if metric.unit is Unit.COUNT else thresholds.noise_factor
     pairs = list(zip(before, after, strict=True)) if paired else None
     sides = MetricNumbers(metric=metric, base=before, head=after, pairs=pairs, noise=Noise(factor=noise or default))
     fit = sides.fit()
@@ -184,6 +186,26 @@ def test_the_same_and_less_of_all_are_no_regression():
     found = compared(side("base", nodes=1200, scale=2), side("head"))
     assert set(changed(found).values()) == {FASTER, SMALLER}
     assert found.cases[0].verdict is FASTER
+    assert not found.has_regression
+
+
+def test_by_default_one_sample_of_exact_counts_is_a_gate_and_seconds_inform():
+    before, after = side("base", samples=1), side("head", samples=1, scale=13, nodes=1050)
+    found = comparing.compare([*before, *after], "base", "head")
+    alarms = {each.metric for each in found.cases[0].metrics if each.is_alarm}
+    assert alarms == {"nodes", "nodes_before"}
+    assert metric_of(found, TIME).verdict is UNDECIDED
+    assert metric_of(found, "phase_link").is_explaining
+    slow = comparing.compare([*side("base"), *side("head", scale=13)], "base", "head")
+    assert metric_of(slow, TIME).verdict is SLOWER
+    assert (metric_of(slow, TIME).is_gating, metric_of(slow, TIME).is_alarm) == (False, False)
+    assert (slow.has_regression, slow.cases[0].verdict) == (False, SAME)
+    assert compared(side("base"), side("head", scale=13)).has_regression
+
+
+def test_a_little_more_of_an_exact_count_is_shown_and_no_alarm():
+    found = comparing.compare([*side("base"), *side("head", nodes=1001)], "base", "head")
+    assert {name for name, verdict in changed(found).items() if verdict is LARGER} == {"nodes", "nodes_before"}
     assert not found.has_regression
 
 
@@ -316,9 +338,13 @@ def test_a_history_of_changes_does_not_blind_the_gate():
         ("retained_memory", [-MIB], [10 * MIB], LARGER),
         ("retained_memory", [-MIB], [MIB], SAME),
         # Counts: the median, be it of one sample
-        ("nodes", [1000], [1004], SAME),
-        ("nodes", [1000], [1006], LARGER),
+        ("nodes", [1000], [1000], SAME),
+        ("nodes", [1000], [1001], LARGER),
+        ("instructions", [1000], [1004], SAME),
+        ("instructions", [1000], [1006], LARGER),
         ("nodes", [100, 100, 100], [100, 100, 500], SAME),
+        ("nodes", [100, 105, 100], [105, 105, 100], UNDECIDED),
+        ("nodes", [100, 105, 100], [106, 106, 107], LARGER),
         ("compiled_units", [0], [1], LARGER),
         ("compiled_units", [0], [0], SAME),
         ("nodes", [], [1], MISSING),
@@ -335,12 +361,15 @@ def test_what_is_real_but_below_the_threshold_is_no_alarm():
         ("peak_memory", [1000 * MIB] * 3, [1200 * MIB] * 3),
         ("nodes", [1000], [1200]),
     ):
-        far = judged(name, before, after, Thresholds(seconds_factor=1.3, memory_factor=1.3, counts_factor=1.3))
-        near = judged(name, before, after, Thresholds(seconds_factor=1.1, memory_factor=1.1, counts_factor=1.1))
+        factors = ("seconds_factor", "memory_factor", "counts_factor")
+        far, near = (
+            judged(name, before, after, replace(RULES, **dict.fromkeys(factors, factor))) for factor in (1.3, 1.1)
+        )
         assert far.verdict is near.verdict
         assert far.verdict.is_growth
         assert (far.is_alarm, near.is_alarm) == (False, True)
-    assert not judged("nodes", [1000], [1040]).is_alarm
+    assert not judged("nodes", [1000], [1010]).is_alarm
+    assert judged("nodes", [1000], [1011]).is_alarm
     assert judged("nodes", [0], [1]).is_alarm
     assert not judged("nodes", [1200], [1000]).is_alarm
 

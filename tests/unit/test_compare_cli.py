@@ -56,7 +56,7 @@ def test_no_change_ends_with_0_and_shows_a_table_only_where_all_is_asked_for():
     code, out, err = compared([*some("before"), *some("after")], "before", "after")
     assert (code, err) == (0, "")
     assert "label before to label after" in out
-    assert "cases compared: 1; of their metrics: 5 same" in out
+    assert "cases compared: 1; of their metrics: 4 same. Of metrics that only inform: 1 same" in out
     assert "BASE" not in out
     code, out, _ = again("before", "after", "--markdown")
     assert code == 0
@@ -72,7 +72,7 @@ def test_a_regression_ends_with_1_and_only_it_is_shown_and_the_sides_exchanged_e
     code, out, _ = compared([*some("before"), *some("after", nodes=1200)], "before", "after")
     assert code == 1
     (row,) = [line for line in out.splitlines() if "larger" in line and "nodes" in line]
-    for text in ("1000 (n=3)", "1200 (n=3)", "1.200"):
+    for text in ("1,000 (n=3)", "1,200 (n=3)", "1.200 (+200)"):
         assert text in row
     assert "time_to_first_gradient" not in out
     code, out, _ = again("after", "before")
@@ -82,7 +82,12 @@ def test_a_regression_ends_with_1_and_only_it_is_shown_and_the_sides_exchanged_e
 
 def test_thresholds_are_options():
     records = [*some("before"), *some("after", nodes=1200, seconds=2.3)]
-    assert compared(records, "before", "after", "--threshold-counts", "1.3")[0] == 1
+    code, out, _ = compared(records, "before", "after", "--threshold-counts", "1.3")
+    assert code == 0
+    assert "slower, informs" in out
+    assert "compare --gate seconds alarms for times, too" in out
+    assert again("before", "after", "--threshold-counts", "1.3", "--gate", "seconds")[0] == 1
+    assert again("before", "after", "--metric", "time_to_first_gradient")[0] == 1
     code, out, _ = again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.2")
     assert code == 0
     assert "slower, below the threshold" in out
@@ -118,7 +123,7 @@ def test_markdown_is_a_table_that_names_cannot_break():
     lines = out.splitlines()
     assert lines[0] == "### firstgrad compare: regression"
     assert "| case | metric | BASE | HEAD | ratio | noise | verdict |" in lines
-    assert f"| `{CASE}` | nodes | 1000 (n=3) | 1200 (n=3) | 1.200 | 1.005 | **larger** |" in lines
+    assert f"| `{CASE}` | nodes | 1,000 (n=3) | 1,200 (n=3) | 1.200 (+200) | 1.000 | **larger** |" in lines
     (failed,) = [line for line in lines if line.startswith("- **failed**")]
     assert failed.endswith("`on HEAD 3 of 3 samples: failed: ValueError: no | data 'today' @all <b>`")
 
@@ -162,6 +167,7 @@ def test_declared_packages_may_differ():
         (("before", "nowhere"), "'nowhere': no record has this label or commit. There are labels after, before"),
         (("before", "after", "--metric", "speed"), "--metric: there is no 'speed'. There are time_to_first_gradient,"),
         (("before", "after", "--threshold", "0.5"), "--threshold: expected a number of 1 or more"),
+        (("before", "after", "--threshold", "1.5", "--gate", "counts"), "--threshold: is for times, which are no gate"),
         (("before", "after", "--across", "pymcc"), "--across: 'pymcc'"),
         (("before", "after", "--json", "--markdown"), "give one of them"),
         (("before", "after", "--output", "plot.pdf"), "--output: expected a file that ends in .png or .svg"),

@@ -10,6 +10,7 @@ from firstgrad.cli.compare import comparison_result
 from firstgrad.cli.compare_growth import find_growth, growth_change_parts, is_growth_alarm
 from firstgrad.columns import samples_table
 from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.judge import Gate, Thresholds
 from firstgrad.growth.change import find_growth_changes
 from firstgrad.show.result import Form, Result, render
 from planted_sweep import planted_records
@@ -40,7 +41,7 @@ def growth(records):
 
 @pytest.fixture(scope="module")
 def comparison(records):
-    return compare(records, "before", "after")
+    return compare(records, "before", "after", thresholds=Thresholds(gate=Gate.SECONDS))
 
 
 def in_turn(comparison):
@@ -51,6 +52,7 @@ def test_a_law_that_grew_is_an_alarm_only_where_sides_were_measured_in_turn(grow
     assert growth.has_alarm
     assert not is_growth_alarm(growth, comparison)
     assert is_growth_alarm(growth, in_turn(comparison))
+    assert not is_growth_alarm(growth, in_turn(replace(comparison, thresholds=Thresholds())))  # only seconds grew
 
 
 def test_the_same_sweep_twice_raises_no_alarm(records, comparison):

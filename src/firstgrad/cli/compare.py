@@ -22,6 +22,7 @@ from firstgrad.cli.options import (
     replace_options,
     spread,
 )
+from firstgrad.comparing.judge import Gate, is_gating
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
 from firstgrad.units import parse_seconds
@@ -113,14 +114,19 @@ def compare(
     case: CaseOptions,
     duel: DuelOptions,
     out: OutputOptions,
+    gate: Annotated[
+        Gate | None,
+        declare("--gate", "What raises an alarm: exact counts and memory [counts], or times as well."),
+    ] = None,
     threshold: Annotated[
-        float | None, declare("--threshold", "Alarm where slower beyond this, such as 1.1 [any].", metavar="FACTOR")
+        float | None,
+        declare("--threshold", "With times as a gate: slower beyond this, such as 1.1 [any].", metavar="FACTOR"),
     ] = None,
     threshold_memory: Annotated[
         float | None, declare("--threshold-memory", "The same of bytes [1.10].", metavar="FACTOR")
     ] = None,
     threshold_counts: Annotated[
-        float | None, declare("--threshold-counts", "The same of nodes and compiled units [1.05].", metavar="FACTOR")
+        float | None, declare("--threshold-counts", "The same of counts [1.01].", metavar="FACTOR")
     ] = None,
     metric: Annotated[list[str] | None, declare("--metric", "Only this metric; may be repeated.", metavar="NAME")] = (
         None
@@ -153,7 +159,10 @@ def compare(
     metrics = choose_metrics(metric or [])
     judge = functools.partial(
         compare_records,
-        thresholds=Thresholds(**{name: factor for name, factor in factors.items() if factor is not None}),
+        thresholds=Thresholds(
+            gate=_choose_gate(gate, metrics if metric else (), threshold),
+            **{name: factor for name, factor in factors.items() if factor is not None},
+        ),
         metrics=metrics,
         force=force,
         resolve=resolve_commit,
@@ -175,6 +184,14 @@ def compare(
             "in common. Measure the same cases on both sides"
         )
     raise typer.Exit(result.exit_code)
+
+
+def _choose_gate(gate: Gate | None, metrics: Sequence[Column], threshold: float | None) -> Gate:
+    """Choose what alarms: times, too, where a threshold for them, or one of them and no exact count, was asked for."""
+    if threshold is not None and gate is Gate.COUNTS:
+        raise SpecError("--threshold", f"is for times, which are no gate with --gate {gate}")
+    is_asked = threshold is not None or (bool(metrics) and not any(is_gating(metric) for metric in metrics))
+    return gate or (Gate.SECONDS if is_asked else Gate.COUNTS)
 
 
 def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool) -> Result:

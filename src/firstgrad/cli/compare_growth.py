@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.columns import METRICS, samples_table
+from firstgrad.comparing.judge import is_gating
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.growth.law import GrowthLaw
 from firstgrad.show.result import Form, Items, Only, Span, Style, Table, TableRow, Text, left, right
@@ -61,12 +62,14 @@ def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> boo
 
 
 def _is_beyond(line: LawChange, thresholds: Thresholds) -> bool:
+    if not is_gating(line.metric, thresholds.gate):
+        return False
     if line.exponent is not None and line.exponent.verdict is GrowthChangeVerdict.GREW:
         return True
     part = line.fixed_cost
     if part is None or part.verdict is not GrowthChangeVerdict.GREW or not isinstance(line.base, GrowthLaw):
         return False
-    return part.difference.value > (thresholds.alarm_factor(line.metric.unit) - 1) * min(line.base.levels)
+    return part.difference.value > (thresholds.alarm_factor(line.metric) - 1) * min(line.base.levels)
 
 
 def growth_change_documents(growth: GrowthChanges) -> list[dict[str, Any]]:
@@ -132,7 +135,7 @@ def _terminal_parts(growth: GrowthChanges, *, show_all: bool, is_alarm: bool) ->
     counts = (f"{sum(line.verdict is verdict for line in growth.lines)} {verdict}" for verdict in GrowthChangeVerdict)
     summary = f"{format_count(len(growth.lines), 'growth law')}: {', '.join(counts)}"
     if growth.has_alarm and not is_alarm:
-        summary += "; no alarm: below the threshold, or the sides were not measured in turn"
+        summary += "; no alarm: no gate, below the threshold, or the sides were not measured in turn"
     if growth.n_tests:
         summary += f" ({growth.confidence:.0%} for all {format_count(growth.n_tests, 'interval')} together)"
     yield Text(summary)

@@ -15,7 +15,8 @@ from firstgrad.comparing.judge import (
     MetricNumbers,
     Thresholds,
     adjust_holm,
-    is_gating,
+    is_count,
+    is_explaining,
     judge,
 )
 from firstgrad.comparing.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
@@ -63,9 +64,9 @@ class CaseComparison:
 
     @property
     def is_decided(self) -> bool:
-        """Whether no gating duration is undecided; a failure decides, too."""
+        """Whether no whole time is undecided, be it a gate or not; a failure decides, too."""
         return not any(
-            metric.verdict is ComparisonVerdict.UNDECIDED and metric.is_gating and metric.unit is Unit.SECONDS
+            metric.verdict is ComparisonVerdict.UNDECIDED and metric.unit is Unit.SECONDS and not metric.is_explaining
             for metric in self.metrics
         )
 
@@ -81,7 +82,7 @@ class Comparison:
     is_forced: bool  # whether sides are compared that may not be
     shared_samples: int  # records that are on both sides
     looks: int  # how often it is looked at in all, which each look pays for
-    tested: int  # how many gating durations were tested, which each of them pays for
+    tested: int  # how many whole times were tested, which each of them pays for
     cases: tuple[CaseComparison, ...]  # in the order of their first records, those of BASE first
 
     @property
@@ -96,7 +97,7 @@ class Comparison:
 
     @property
     def is_decided(self) -> bool:
-        """Whether every gating duration that both sides have is decided; false where nothing was compared."""
+        """Whether every whole time that both sides have is decided; false where nothing was compared."""
         return self.has_compared and all(case.is_decided for case in self.cases)
 
 
@@ -185,8 +186,8 @@ def _gather(
 
     def gather(metric: Column) -> MetricNumbers:
         # Counts change because somebody changed them, never by themselves.
-        noise = Noise(factor=thresholds.counts_noise_factor)
-        if metric.unit is not Unit.COUNT:
+        noise = Noise(factor=thresholds.count_noise(metric))
+        if not is_count(metric):
             noise = find_noise(runs, metric, default=thresholds.noise_factor, is_interleaved=rounds.is_paired)
         sides = [_numbers(side, metric) for side in usable]
         pairs = [(pair[0], pair[1]) for both in rounds.pairs if len(pair := _numbers(both, metric)) == len(both)]
@@ -207,7 +208,7 @@ def _numbers(records: Sequence[Record], metric: Column) -> list[float]:
 def _judge_all(
     cases: Sequence[_CaseNumbers], thresholds: Thresholds, looks: int
 ) -> tuple[list[tuple[MetricComparison, ...]], int]:
-    """Judge every metric of every case by what all of them together may cost; also how many gating ones were tested."""
+    """Judge every metric of every case by what all of them together may cost; also how many times were tested."""
     every = [(place, numbers, numbers.fit()) for place, case in enumerate(cases) for numbers in case.metrics]
     families: defaultdict[str, dict[int, float]] = defaultdict(dict)
     for number, (_, numbers, fit) in enumerate(every):
@@ -219,18 +220,18 @@ def _judge_all(
     judged: list[list[MetricComparison]] = [[] for _ in cases]
     for number, (place, numbers, fit) in enumerate(every):
         judged[place].append(judge(numbers, fit, corrected.get(number), thresholds, looks=looks))
-    return [tuple(metrics) for metrics in judged], len(families["gating seconds"])
+    return [tuple(metrics) for metrics in judged], len(families["times"])
 
 
 def _family_of(metric: Column, fit: RatioFit, thresholds: Thresholds) -> str:
     """Find with which others a metric is corrected; '' where it isn't tested."""
-    if not fit.has_interval or metric.unit is Unit.COUNT:
+    if not fit.has_interval or is_count(metric):
         return ""
     if metric.unit is Unit.BYTES:
         return "bytes"
     if fit.samples < thresholds.least_samples:
         return ""
-    return "gating seconds" if is_gating(metric) else "phases"
+    return "phases" if is_explaining(metric) else "times"
 
 
 # --- verdict of a case --------------------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def _verdict(
         return ComparisonVerdict.MISSING, f"on {side} only" + (f", {failure}" if failure else "")
     if _is_new_failure(base, head):
         return ComparisonVerdict.FAILED, f"on HEAD {_why(head)}"
-    # Phases explain the times that they make up; where only phases were asked for, they tell.
+    # What is no gate informs; where nothing else was asked for, it tells.
     telling = {metric.verdict for metric in metrics if metric.is_gating} or {metric.verdict for metric in metrics}
     gravest = next((verdict for verdict in _GRAVEST_FIRST if verdict in telling), None)
     if all(one.failure is not None and one.failure.kind == UnknownModelError.__name__ for one in base):

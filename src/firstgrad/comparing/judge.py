@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Target
+from firstgrad.codec import LATER
 from firstgrad.columns import Column, Unit, first_metric
 from firstgrad.comparing.noise import Noise
 from firstgrad.comparing.ratio import RatioFit, fit_ratio
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN_CONFIDENCE = 0.95
 MOST_FURTHER = 500
 _TIMES = (first_metric(target).name for target in Target)
-_GATING_SECONDS = frozenset(f"{name}{cpu}" for name in _TIMES for cpu in ("", "_cpu")) | {"evaluation"}
+_WHOLE_TIMES = frozenset(f"{name}{cpu}" for name in _TIMES for cpu in ("", "_cpu")) | {"evaluation"}
 _FACTORS = {
     "seconds_factor": "--threshold",
     "memory_factor": "--threshold-memory",
@@ -35,6 +36,14 @@ _ROUNDING = 1e-9
 _ENDLESS = 1e300
 _POWER = 0.8
 _SAME_ERROR = 0.05
+_SPREADS = 3.0  # so many times the measured spread of a count are no change: it was measured on one machine
+
+
+class Gate(StrEnum):
+    """What can be an alarm: ``counts``, exact ones and bytes; ``seconds``, the times and all other counts as well."""
+
+    COUNTS = "counts"
+    SECONDS = "seconds"
 
 
 # --- the rules' numbers -------------------------------------------------------------------------------------------
@@ -47,19 +56,20 @@ class Thresholds:
     Raises SpecError where a factor is no finite number, or below 1.
     """
 
+    gate: Gate = Gate.COUNTS
     seconds_factor: float = 1.0  # growth that is found is an alarm beyond this factor of BASE
     memory_factor: float = 1.10
-    counts_factor: float = 1.05
+    counts_factor: float = 1.01
     noise_factor: float = 1.02
     """A change of seconds or bytes by less than this factor is none, where the case has no history."""
     same_factor: float = 1.05  # sides are the same where the whole interval lies within this factor of 1, both ways
-    counts_noise_factor: float = 1.005  # the same as `noise_factor` of counts, which hardly have noise
+    counts_noise_factor: float = 1.005  # the same as `noise_factor` of counts whose spread isn't known
     least_bytes: int = 5 * 2**20  # smaller changes of memory are none
     least_seconds: float = 0.01  # the same of seconds, all but one steady-state call
     least_evaluation_seconds: float = 1e-6
     least_samples: int = 3  # fewer on a side leave seconds undecided
     confidence: float = 0.97
-    """Probability that of all gating durations of a comparison none is said to have changed that did not."""
+    """Probability that of all whole times of a comparison none is said to have changed that did not."""
 
     def __post_init__(self) -> None:
         for name, option in _FACTORS.items():
@@ -69,10 +79,15 @@ class Thresholds:
         if not 0 < self.confidence < 1:
             raise SpecError("confidence", f"expected a number between 0 and 1, got {self.confidence!r}")
 
-    def alarm_factor(self, unit: Unit) -> float:
+    def alarm_factor(self, metric: Column) -> float:
         """Return beyond which factor growth is an alarm."""
-        factors = {Unit.COUNT: self.counts_factor, Unit.BYTES: self.memory_factor, Unit.SECONDS: self.seconds_factor}
-        return factors[unit]
+        if is_count(metric):
+            return self.counts_factor
+        return self.memory_factor if metric.unit is Unit.BYTES else self.seconds_factor
+
+    def count_noise(self, metric: Column) -> float:
+        """Return by which factor a count changes anyway: next to nothing for an exact one."""
+        return self.counts_noise_factor if metric.spread is None else 1 + _SPREADS * metric.spread
 
     def margin(self, noise_factor: float) -> float:
         """Return the margin of practical equality, which is never narrower than the noise."""
@@ -85,9 +100,21 @@ class Thresholds:
         return {Unit.COUNT: 0.0, Unit.BYTES: self.least_bytes, Unit.SECONDS: self.least_seconds}[metric.unit]
 
 
-def is_gating(metric: Column) -> bool:
-    """Whether a metric can be an alarm: phases explain where time went, and the times that they make up alarm."""
-    return metric.unit is not Unit.SECONDS or metric.name in _GATING_SECONDS
+def is_count(metric: Column) -> bool:
+    """Whether a metric is judged as a count: all of them, and exact bytes, as those of machine code."""
+    return metric.unit is Unit.COUNT or metric.is_exact
+
+
+def is_explaining(metric: Column) -> bool:
+    """Whether a metric only says where time went, as phases do; it is never an alarm."""
+    return metric.unit is Unit.SECONDS and metric.name not in _WHOLE_TIMES
+
+
+def is_gating(metric: Column, gate: Gate = Gate.COUNTS) -> bool:
+    """Whether a metric can be an alarm."""
+    if gate is Gate.SECONDS:
+        return not is_explaining(metric)
+    return metric.is_exact or metric.unit is Unit.BYTES
 
 
 def plan_looks(first: int = 6, looks: int = 7, growth: float = 1.62) -> tuple[int, ...]:
@@ -187,7 +214,8 @@ class MetricComparison:
 
     metric: str  # its name in `firstgrad.columns`
     unit: Unit
-    is_gating: bool  # whether it can be an alarm; other durations explain
+    is_gating: bool  # whether it can be an alarm; other metrics inform
+    is_explaining: bool = field(default=False, metadata=LATER)  # whether it is a part of what others tell whole
     base: SideSpread | None  # none where no sample of that side has the number
     head: SideSpread | None
     ratio: Estimate | None
@@ -215,11 +243,12 @@ def judge(
         # By how much the other comparisons raised its p-value, they lower what it must fall below.
         share = fit.p_value / p_value if p_value and fit.p_value else 1.0
         further = count_further(fit, numbers.noise, thresholds, share=share, looks=looks)
-    beyond = thresholds.alarm_factor(metric.unit)
+    beyond = thresholds.alarm_factor(metric)
     return MetricComparison(
         metric=metric.name,
         unit=metric.unit,
-        is_gating=is_gating(metric),
+        is_gating=is_gating(metric, thresholds.gate),
+        is_explaining=is_explaining(metric),
         base=base,
         head=head,
         ratio=ratio,
@@ -228,7 +257,7 @@ def judge(
         noise=numbers.noise,
         verdict=verdict,
         # Where there is no ratio (a median of zero or less), no factor can forgive growth.
-        is_alarm=verdict.is_growth and is_gating(metric) and (ratio is None or ratio.value > beyond),
+        is_alarm=verdict.is_growth and is_gating(metric, thresholds.gate) and (ratio is None or ratio.value > beyond),
         further_samples=further,
     )
 
@@ -267,7 +296,7 @@ def _spread(values: Sequence[float]) -> SideSpread | None:
 def _ratio(metric: Column, base: SideSpread | None, head: SideSpread | None, fit: RatioFit | None) -> Estimate | None:
     if base is None or head is None or fit is None:
         return None
-    if metric.unit is not Unit.COUNT:
+    if not is_count(metric):
         return fit.estimate(SHOWN_CONFIDENCE)
     samples = min(base.samples, head.samples)
     # A range of numbers that hardly vary: nobody has asked how probable it is.
@@ -286,10 +315,8 @@ def _judge(
     metric, noise = numbers.metric, numbers.noise
     if base is None or head is None:
         return ComparisonVerdict.MISSING
-    if metric.unit is Unit.COUNT:
-        low, high = sorted((base.median, head.median))
-        # Identical runs give equal counts, so one sample tells.
-        return _changed(metric, head.median - base.median) if high > noise.factor * low else ComparisonVerdict.SAME
+    if is_count(metric):
+        return _judge_counts(base, head, metric, noise)
     if fit is None:
         return _judge_ranges(base, head, metric, thresholds)
     if metric.unit is Unit.SECONDS and fit.samples < thresholds.least_samples:
@@ -301,7 +328,7 @@ def _judge(
         if fit.has_interval:
             factor, is_sure = noise.factor, p_value <= (1 - thresholds.confidence) / looks
         else:  # Single samples of memory, which hardly spreads: only what is beyond the alarm's threshold is a change.
-            factor, is_sure = thresholds.alarm_factor(metric.unit), True
+            factor, is_sure = thresholds.alarm_factor(metric), True
         if is_sure and abs(fit.log_ratio) > math.log(factor):
             return _changed(metric, fit.log_ratio)
     margin = thresholds.margin(noise.factor)
@@ -314,6 +341,15 @@ def _difference(ratio: float, base: SideSpread, head: SideSpread) -> float:
     """Find how far the sides would be apart by a ratio, in the metric's unit: the same with the sides exchanged."""
     away = abs(math.log(min(max(ratio, 1 / _ENDLESS), _ENDLESS)))
     return 2 * math.sinh(away / 2) * math.sqrt(base.median) * math.sqrt(head.median)
+
+
+def _judge_counts(base: SideSpread, head: SideSpread, metric: Column, noise: Noise) -> ComparisonVerdict:
+    """Judge a count: identical runs give equal ones, so that a sample tells; where a side's own differ, all must."""
+    low, high = sorted((base.median, head.median))
+    if high <= noise.factor * low:
+        return ComparisonVerdict.SAME
+    are_apart = head.low > base.high or base.low > head.high
+    return _changed(metric, head.median - base.median) if are_apart else ComparisonVerdict.UNDECIDED
 
 
 def _judge_ranges(base: SideSpread, head: SideSpread, metric: Column, thresholds: Thresholds) -> ComparisonVerdict:

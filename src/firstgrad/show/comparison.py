@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import Unit, metric_named
-from firstgrad.comparing.judge import ComparisonVerdict
+from firstgrad.comparing.judge import ComparisonVerdict, is_count
 from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
 from firstgrad.show.words import capitalised
 from firstgrad.units import format_bytes, format_seconds
@@ -109,14 +109,19 @@ def _cells(metric: MetricComparison) -> tuple[str, ...]:
 def _write_side(spread: SideSpread | None, unit: Unit) -> str:
     if spread is None:
         return ""
-    write = {Unit.SECONDS: format_seconds, Unit.BYTES: format_bytes, Unit.COUNT: "{:g}".format}[unit]
+    write = {Unit.SECONDS: format_seconds, Unit.BYTES: format_bytes, Unit.COUNT: _write_count}[unit]
     return f"{write(spread.median)} (n={spread.samples})"
+
+
+def _write_count(count: float, *, sign: str = "") -> str:
+    """Write a count to its last digit: what changed in it is what it is looked at for."""
+    return f"{count:{sign},.0f}" if count == round(count) else f"{count:{sign},.1f}"
 
 
 def _style(metric: MetricComparison) -> Style:
     if metric.verdict.is_growth:
         return Style.BAD if metric.is_alarm else Style.NOTABLE
-    return _STYLES.get(metric.verdict, Style.PLAIN) if metric.is_gating else Style.DIM
+    return Style.DIM if metric.is_explaining else _STYLES.get(metric.verdict, Style.PLAIN)
 
 
 def _code(text: str) -> Span:
@@ -134,11 +139,14 @@ def name_sides(comparison: Comparison, shorten: Callable[[str], str] = str) -> s
 
 
 def count_verdicts(comparison: Comparison) -> Iterator[str]:
-    """Count the verdicts of metrics that can be an alarm; then of cases that failed or are missing; no full stops."""
-    metrics = Counter(metric.verdict for case in comparison.cases for metric in case.metrics if metric.is_gating)
+    """Count the verdicts of metrics that can be an alarm, of those that inform, and of failures; no full stops."""
+    every = [metric for case in comparison.cases for metric in case.metrics if not metric.is_explaining]
+    metrics, others = (Counter(one.verdict for one in every if one.is_gating is gates) for gates in (True, False))
     cases = Counter(case.verdict for case in comparison.cases if case.reason)
     compared = sum(case.is_compared for case in comparison.cases)
     yield f"cases compared: {compared:,}; of their metrics: {_listed(metrics) or 'none'}"
+    if others:
+        yield f"of metrics that only inform: {_listed(others)}"
     if cases:
         yield f"cases with failures or on one side: {_listed(cases)}"
 
@@ -168,17 +176,21 @@ def note_conditions(comparison: Comparison, shorten: Callable[[str], str] = str)
 
 
 def write_ratio(metric: MetricComparison) -> str:
-    """Write a ratio with its interval, such as ``1.100 [1.080, 1.121]``; '' where there is none."""
+    """Write a ratio with its interval, such as ``1.100 [1.080, 1.121]``, or with what a count grew by; '' for none."""
     if metric.ratio is None:
         return ""
+    is_exact = is_count(metric_named(metric.metric)) and metric.ratio.low == metric.ratio.high
+    if is_exact and metric.base and metric.head and metric.ratio.value != 1:
+        unit = " B" if metric.unit is Unit.BYTES else ""
+        return f"{metric.ratio.value:.3f} ({_write_count(metric.head.median - metric.base.median, sign='+')}{unit})"
     value, low, high = (f"{number:.3f}" for number in (metric.ratio.value, metric.ratio.low, metric.ratio.high))
     return value if low == high == value else f"{value} [{low}, {high}]"
 
 
 def write_verdict(metric: MetricComparison) -> str:
-    """Write a verdict: growth below the threshold says so, what is undecided says how many samples would decide it."""
-    if metric.verdict.is_growth and metric.is_gating and not metric.is_alarm:
-        return f"{metric.verdict}, below the threshold"
+    """Write a verdict: growth that is no alarm says why, what is undecided says how many samples would decide it."""
+    if metric.verdict.is_growth and not metric.is_explaining and not metric.is_alarm:
+        return f"{metric.verdict}, {'below the threshold' if metric.is_gating else 'informs'}"
     if metric.further_samples is not None:
         return f"{metric.verdict}: {metric.further_samples:,} more samples"
     return str(metric.verdict)
@@ -186,7 +198,7 @@ def write_verdict(metric: MetricComparison) -> str:
 
 def is_told(metric: MetricComparison) -> bool:
     """Whether a metric belongs among what changed: phases that are undecided explain nothing."""
-    quiet = {ComparisonVerdict.SAME} | (set() if metric.is_gating else {ComparisonVerdict.UNDECIDED})
+    quiet = {ComparisonVerdict.SAME} | ({ComparisonVerdict.UNDECIDED} if metric.is_explaining else set())
     return metric.verdict not in quiet
 
 
@@ -199,8 +211,10 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
     if comparison.tested > 1 or comparison.looks > 1:
         looks = f" and {comparison.looks:,} looks" if comparison.looks > 1 else ""
         yield f"verdicts are corrected for {comparison.tested:,} durations{looks}, the intervals shown are not"
-    gating = [metric for case in comparison.cases for metric in case.metrics if metric.is_gating]
-    noises = [metric.noise for metric in gating if metric.p_value is not None]
+    whole = [metric for case in comparison.cases for metric in case.metrics if not metric.is_explaining]
+    if any(metric.verdict.is_growth and not metric.is_gating for metric in whole):
+        yield "what informs is no gate: compare --gate seconds alarms for times, too"
+    noises = [metric.noise for metric in whole if metric.p_value is not None]
     if noises:
         default = f"{comparison.thresholds.noise_factor:g}"
         if by_history := sum(noise.changes > 0 for noise in noises):
@@ -214,7 +228,7 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
             "a ratio is made of rounds where it says paired, else of both sides' numbers: a mean of logarithms that "
             "wild samples move little, not HEAD's median by BASE's"
         )
-    undecided = [metric for metric in gating if metric.verdict is ComparisonVerdict.UNDECIDED]
+    undecided = [metric for metric in whole if metric.verdict is ComparisonVerdict.UNDECIDED]
     further = [metric.further_samples for metric in undecided if metric.further_samples is not None]
     if further:
         some = f"{len(further):,} of {len(undecided):,} undecided metrics"
