@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import phases
+from firstgrad.case import Counting
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import METRICS, Unit, metric_named, samples_table
 from firstgrad.comparing import comparison as comparing
@@ -207,6 +208,17 @@ def test_a_little_more_of_an_exact_count_is_shown_and_no_alarm():
     found = comparing.compare([*side("base"), *side("head", nodes=1001)], "base", "head")
     assert {name for name, verdict in changed(found).items() if verdict is LARGER} == {"nodes", "nodes_before"}
     assert not found.has_regression
+
+
+def test_a_sample_that_counts_beside_adds_its_counts_to_the_case_and_is_nobodys_partner():
+    counting = replace(make_case(), counting=Counting.INSTRUMENTED)
+    began = {"started_at": "2024-12-31T00:00:00.000+00:00"}
+    sides = [side(label, samples=1, case=counting, nodes=nodes, **began) for label, nodes in (("base", 9), ("head", 9))]
+    found = compare([*sides[0], *sides[1], *rounds(1.10)], "base", "head")
+    (case,) = found.cases
+    assert (case.rounds, case.case) == (10, make_case())
+    assert (metric_of(found, TIME).base.samples, metric_of(found, "nodes").base.samples) == (10, 11)
+    assert metric_of(found, TIME).verdict is SLOWER
 
 
 def test_what_is_undecided_says_how_many_more_would_decide_it():

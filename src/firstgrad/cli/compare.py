@@ -233,14 +233,17 @@ def _judge_stored(
 
 def _choose_key(records: Sequence[Record], base: str, head: str) -> Callable[[Case], str]:
     """Choose by what cases are matched: equal ones are; but labels of sides measured together are one question."""
+    from firstgrad.comparing.comparison import plain
+
     names = {label.partition("@")[2] for label in (base, head)}
     if len(names) == 1 and names != {""}:
         sides = [
-            {record.case.question for record in records if record.environment.label == label} for label in (base, head)
+            {plain(record.case).question for record in records if record.environment.label == label}
+            for label in (base, head)
         ]
         if all(len(questions) == 1 for questions in sides):
             return lambda _: ""
-    return lambda case: case.id
+    return lambda case: plain(case).id
 
 
 def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from firstgrad.case import Case
+from firstgrad.case import Case, Counting
 from firstgrad.columns import METRICS, Column, Unit
 from firstgrad.comparing.judge import (
     ComparisonVerdict,
@@ -112,6 +112,11 @@ class _CaseNumbers:
     metrics: tuple[MetricNumbers, ...] = ()
 
 
+def plain(case: Case) -> Case:
+    """Return a case as it is measured without counting beside: its counts stand with the plain one's seconds."""
+    return replace(case, counting=Counting.PLAIN)
+
+
 def compare(
     records: Sequence[Record],
     base: str,
@@ -124,7 +129,7 @@ def compare(
     resolve: Callable[[str], str] = lambda _: "",
     history: pd.DataFrame | None = None,
     looks: int = 1,
-    key: Callable[[Case], str] = lambda case: case.id,
+    key: Callable[[Case], str] = lambda case: plain(case).id,
 ) -> Comparison:
     """Compare two labels or commits, or names that `resolve` knows as for `firstgrad.comparing.sides.find_side`.
 
@@ -132,7 +137,8 @@ def compare(
     ``threads``, ``flags``) that are the compared thing; with `force` unlike sides are compared, too. `history` has
     earlier samples, of this case and any others, from which noise thresholds are found. `looks` is how often the
     comparison will be looked at in all, this time included (`firstgrad.comparing.judge.plan_looks`): each look has that
-    part of the error probability (Bonferroni). `key` is by what cases of the two sides are matched.
+    part of the error probability (Bonferroni). `key` is by what cases of the two sides are matched: by default the id
+    of the plain one.
 
     Raises UnknownSideError where a side has no records; UnlikeSidesError where hosts, versions, threads or flags differ
     that are not in `across`, without `force`; SpecError where `across` names nothing; ValueError for fewer than 1 look.
@@ -180,8 +186,10 @@ def _gather(
     usable = [[record for record in side if not why_unusable(record)] for side in (base, head)]
     if not all(usable):
         return _CaseNumbers(key=key, base=base, head=head, rounds=Rounds())
-    rounds = find_rounds(base, head)
-    question, conditions = usable[0][0].case.question, usable[0][0].environment.conditions
+    # What is counted beside spoils the seconds of a sample, so that it is nobody's partner.
+    rounds = find_rounds(*([one for one in side if one.case.counting is Counting.PLAIN] for side in (base, head)))
+    first = next((one for one in usable[0] if one.case.counting is Counting.PLAIN), usable[0][0])
+    question, conditions = first.case.question, first.environment.conditions
     runs = None if history is None else find_runs(history, question=question, conditions=conditions)
 
     def gather(metric: Column) -> MetricNumbers:
@@ -240,8 +248,8 @@ def _family_of(metric: Column, fit: RatioFit, thresholds: Thresholds) -> str:
 def _conclude(numbers: _CaseNumbers, metrics: tuple[MetricComparison, ...]) -> CaseComparison:
     """Put the verdicts of a case's metrics and its failures together."""
     base, head = numbers.base, numbers.head
-    case = (*base, *head)[0].case
-    head_case = head[0].case if base and head else case
+    case = plain((*base, *head)[0].case)
+    head_case = plain(head[0].case) if base and head else case
     doubts = {doubt for record in (*base, *head) for doubt in record.doubts}
     verdict, reason = _verdict(base, head, metrics)
     return CaseComparison(

@@ -26,6 +26,7 @@ SHOWN_CONFIDENCE = 0.95
 MOST_FURTHER = 500
 _TIMES = (first_metric(target).name for target in Target)
 _WHOLE_TIMES = frozenset(f"{name}{cpu}" for name in _TIMES for cpu in ("", "_cpu")) | {"evaluation"}
+_MEMORY = frozenset({"peak_memory", "retained_memory"})
 _FACTORS = {
     "seconds_factor": "--threshold",
     "memory_factor": "--threshold-memory",
@@ -114,7 +115,7 @@ def is_gating(metric: Column, gate: Gate = Gate.COUNTS) -> bool:
     """Whether a metric can be an alarm."""
     if gate is Gate.SECONDS:
         return not is_explaining(metric)
-    return metric.is_exact or metric.unit is Unit.BYTES
+    return metric.is_exact or metric.name in _MEMORY
 
 
 def plan_looks(first: int = 6, looks: int = 7, growth: float = 1.62) -> tuple[int, ...]:
