@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from firstgrad.errors import SpecError
 
@@ -170,10 +170,12 @@ def find_makers(path: Path) -> dict[str, int]:
     for _ in functions:  # who returns what another one makes, makes it, too
         makers |= {one.name: one.lineno for one in functions if _returns_model(one, {"Model", *makers})}
     public = {name: line for name, line in makers.items() if not name.startswith("_")}
-    models = _list_models(module, module.body) or (_list_models(module, top_level(module)) if not public else {})
-    if len(models) == 1:
-        return {"": min(models)}
-    return {name: line for line, name in models.items()} or public
+    run = [one for one in module.body if not isinstance(one, ast.FunctionDef | ast.ClassDef) and not _is_main(one)]
+    called = [node for one in run for node in ast.walk(one) if _is_made(node, {"Model", *makers})]
+    models = _list_models(module, run) or (_list_models(module, top_level(module)) if not (public or called) else {})
+    if len(models) > 1:
+        return {name: line for line, name in models.items()}
+    return {"": 1} if models or called else public
 
 
 def _returns_model(function: ast.FunctionDef, makers: set[str]) -> bool:
@@ -242,12 +244,14 @@ def called_name(call: ast.Call) -> str:
 def top_level(module: ast.Module) -> Iterator[ast.stmt]:
     """Yield the statements of a script's top level; those below ``if __name__ == "__main__":`` are of it, too."""
     for statement in module.body:
-        if isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.test, ast.Compare):
-            words = [getattr(one, "id", getattr(one, "value", "")) for one in ast.walk(statement.test)]
-            if "__name__" in words and "__main__" in words:
-                yield from statement.body
-                continue
-        yield statement
+        yield from statement.body if _is_main(statement) else [statement]
+
+
+def _is_main(statement: ast.stmt) -> TypeGuard[ast.If]:
+    if not (isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.test, ast.Compare)):
+        return False
+    words = [getattr(one, "id", getattr(one, "value", "")) for one in ast.walk(statement.test)]
+    return "__name__" in words and "__main__" in words
 
 
 def _refuse_module(place: str, folder: Path, located: dict[str, Path]) -> None:

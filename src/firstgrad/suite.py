@@ -77,6 +77,14 @@ class Suite:
             raise SpecError("--tier", f"there is none {_choose(name, self.tiers)}")
         return self.tiers[name]
 
+    def with_parameters(self, axes: Axes) -> Suite:
+        """Return the suite with some axes in place of its own of these names."""
+        own = {
+            like: {name: values for name, values in kept.items() if name not in axes}
+            for like, kept in self.own_parameters.items()
+        }
+        return replace(self, parameters={**self.parameters, **axes}, own_parameters=own)
+
     def make_models(self) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
         """Make each model with each of its parameters, and say what is none; raises SpecError where there is none."""
         references, omitted = find_models(self.models, self.folder)
@@ -140,7 +148,8 @@ def is_suite_file(word: str) -> bool:
 
 def is_several(words: Sequence[str]) -> bool:
     """Whether words may be several models: more than one word, a pattern, a folder or a suite file."""
-    return len(words) != 1 or is_suite_file(words[0]) or _is_pattern(words[0]) or Path(words[0]).is_dir()
+    (word, *more) = words
+    return bool(more) or is_suite_file(word) or _is_pattern(word) or (word != POSE and Path(word).is_dir())
 
 
 def _is_like(reference: str, like: str) -> bool:
@@ -171,7 +180,7 @@ def find_models(words: Sequence[str], folder: Path | None = None) -> tuple[tuple
     omitted: dict[OmittedModel, None] = {}
     for word in words:
         place, name = split_reference(word) if ":" in word else (word, "")
-        is_folder = (folder or Path()).joinpath(word).is_dir()
+        is_folder = word != POSE and (folder or Path()).joinpath(word).is_dir()
         is_named = not is_folder and not _is_pattern(place)
         if is_named and (word.startswith(LIVE) or not place.endswith(".py")):
             check_reference(make_model(word).reference)
@@ -180,7 +189,7 @@ def find_models(words: Sequence[str], folder: Path | None = None) -> tuple[tuple
         for file in [place] if is_named else _list_files(word, f"{place}/*.py" if is_folder else place, folder):
             seen = file if folder is None else _seen(folder / file)
             try:
-                reference = f"{seen}:{name}" if name else _ask_file(seen)
+                reference = f"{seen}:{name}" if name else _ask_file(seen, is_alone=is_named and len(words) == 1)
                 check_reference(reference)
             except SpecError as error:
                 if is_named and (name or not Path(seen).is_file()):
@@ -190,9 +199,7 @@ def find_models(words: Sequence[str], folder: Path | None = None) -> tuple[tuple
             if reference:
                 references.setdefault(os.path.normpath(reference), reference)
             else:
-                omitted[OmittedModel(what=seen, reason="has no function that makes a model", is_failure=is_named)] = (
-                    None
-                )
+                omitted[OmittedModel(what=seen, reason="has no function that makes a model")] = None
     if not references:
         reasons = "; ".join(dict.fromkeys(f"{one.what} {one.reason}" for one in omitted))
         raise SpecError("MODEL", f"there is no model: {reasons or 'name at least one'}")
@@ -210,16 +217,20 @@ def _list_files(word: str, pattern: str, folder: Path | None) -> list[str]:
     return [str(one if start or folder is None else one.relative_to(here)) for one in files]
 
 
-def _ask_file(place: str) -> str:
-    """Return the reference of a file's only model; '' where it has none, SpecError where it has several."""
-    path = Path(place)
+def _ask_file(place: str, *, is_alone: bool) -> str:
+    """Return the reference of a file's only model; SpecError where it has several.
+
+    '' where its text tells of none; but alone it is meant to be one, and running the script says so.
+    """
     check_reference(place)
-    names = find_makers(path)
+    names = find_makers(Path(place))
     if len(names) > 1:
         ways = ", ".join(f"{place}:{name} (line {line})" for name, line in names.items())
         raise SpecError("MODEL", f"makes {len(names)} models. Name one: {ways}")
-    (name,) = names or (None,)
-    return "" if name is None else f"{place}:{name}" if name else place
+    if not names:
+        return place if is_alone else ""
+    (name,) = names
+    return f"{place}:{name}" if name else place
 
 
 def _is_pattern(word: str) -> bool:

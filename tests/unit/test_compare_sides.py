@@ -50,7 +50,7 @@ def test_a_model_of_ones_own_and_its_parameters():
     case = case_of("model=new.py:build,param.n=10,param.name=a=b")
     assert case.model.reference == "new.py:build"
     assert dict(case.model.parameters) == {"n": 10, "name": "a=b"}
-    own = ModelOptions(model="old.py:build", param=("n=3", "deep=true"))
+    own = ModelOptions(words=("old.py:build",), param=("n=3", "deep=true"))
     assert dict(case_of("param.n=4", own).model.parameters) == {"n": 4, "deep": True}
     assert case_of("model=pose", own).model.pose.n_timesteps == 100
 
@@ -97,7 +97,7 @@ def test_packages_of_a_release_are_taken_apart_and_local_versions_kept_whole():
         ("commit:", "after commit:"),
         ("pymc==", "no requirement"),
         ("pymc==6.2.0+numpy=2", "no requirement"),
-        ("model=a.py:b,model=c.py:d", "extra argument"),
+        ("model=a.py:b,model=c.py:d", "expected one model"),
         ("timesteps=many", "many"),
     ],
 )
@@ -134,7 +134,7 @@ def test_options_of_the_case_are_refused_where_nothing_is_measured():
     refuse_unused(ModelOptions(), CaseOptions(), DuelOptions())
     for given_options, name in [
         ((MODEL, CaseOptions(), DuelOptions()), "--timesteps"),
-        ((ModelOptions(model="a.py:b"), CaseOptions(), DuelOptions()), "MODEL"),
+        ((ModelOptions(words=("a.py:b",)), CaseOptions(), DuelOptions()), "MODEL"),
         ((ModelOptions(), CASE, DuelOptions()), "--backend"),
         ((ModelOptions(), CaseOptions(), DuelOptions(until_decided=True)), "--until-decided"),
     ]:

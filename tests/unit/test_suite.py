@@ -74,7 +74,8 @@ def test_what_the_shell_expanded_is_the_same_but_for_what_was_named():
     words = sorted(str(path) for path in Path("models").glob("[!_t]*.py"))
     references, omitted = find_models([*words, "models/two.py:build", "./models/good.py:build", "pose"])
     assert references == (*FOUND, "models/two.py:build", "pose")
-    assert [(one.what, one.is_failure) for one in omitted] == [("models/broken.py", True), ("models/helper.py", True)]
+    assert [(one.what, one.is_failure) for one in omitted] == [("models/broken.py", True), ("models/helper.py", False)]
+    assert find_models(["models/helper.py"]) == (("models/helper.py",), ())
 
 
 def test_a_pattern_with_a_function_names_the_files_that_lack_it():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_type_hints
 
 import typer
@@ -23,15 +24,14 @@ if TYPE_CHECKING:
 
     from firstgrad.columns import Column
     from firstgrad.pose.spec import Parameter, Scalar
+    from firstgrad.suite import Suite
 
 MEASURE = "The measurement"
 
-_Model = Annotated[
-    str,
-    typer.Argument(
-        help="pose, or your own: file.py:function, script.py:variable, script.py, package.module:function.",
-        metavar="[MODEL]",
-    ),
+_MODEL = "pose, or your own: file.py:function, script.py:variable, script.py, package.module:function"
+_Models = Annotated[
+    list[str] | None,
+    typer.Argument(help=f"{_MODEL}. Several: 'models/*.py', a folder, firstgrad.toml or suite.", metavar="[MODEL]..."),
 ]
 _OPTIONS = {name: parameter for name, parameter in PARAMETERS.items() if parameter.text}
 
@@ -48,7 +48,10 @@ class ModelOptions:
     panel: ClassVar[str] = "The pose model"
     param_help: ClassVar[tuple[str, str]] = ("NAME=VALUE", "A parameter of the model; may be repeated.")
 
-    model: str = POSE
+    words: tuple[str, ...] = (POSE,)
+    """What was typed: one model, or several."""
+    typed: frozenset[str] = field(default=frozenset(), compare=False)
+    """The options of the whole command that were typed, by their names here: they go before those of a suite file."""
     given: Mapping[str, str] = field(default_factory=dict)
     """Options of the pose model as they were written, by the parameter's name."""
     param: Sequence[str] = ()  # ``NAME=VALUE`` each
@@ -59,7 +62,8 @@ class ModelOptions:
         metavar, text = cls.param_help
         param = Annotated[list[str] | None, typer.Option("--param", metavar=metavar, help=text)]
         return [
-            _keyword("model", _Model, POSE),
+            _keyword("model", _Models, [POSE]),
+            _keyword("context", typer.Context, None),
             *(_keyword(name, cls._option(parameter), None) for name, parameter in _OPTIONS.items()),
             _keyword("param", param, None),
         ]
@@ -78,15 +82,50 @@ class ModelOptions:
     @classmethod
     def from_options(cls, values: dict[str, Any]) -> Self:
         """Make the options of what Typer read; takes its own values out of `values`."""
-        model, param = values.pop("model"), values.pop("param")
+        words, param, context = values.pop("model"), values.pop("param"), values.pop("context")
+        typed = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}
         given = {name: value for name in _OPTIONS if (value := values.pop(name)) is not None}
-        return cls(model=model, given=given, param=tuple(param or ()))
+        return cls(words=tuple(words or [POSE]), typed=frozenset(typed), given=given, param=tuple(param or ()))
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the words may be several models: those of a suite."""
+        from firstgrad.suite import is_several
+
+        return is_several(self.words)
+
+    @property
+    def model(self) -> str:
+        """The one model that the words name; raises SpecError where they may name several."""
+        from firstgrad.suite import find_models
+
+        if self.is_several:
+            raise SpecError(
+                "MODEL",
+                f"expected one, got {' '.join(self.words)}. measure, sweep, lint, check and compare take several",
+            )
+        (word,) = self.words
+        return find_models(self.words)[0][0] if word.endswith(".py") and Path(word).is_file() else word
+
+    def to_suite(self, case: CaseOptions | None = None) -> Suite:
+        """Make the suite that the words name, with what was typed beside them in place of its own.
+
+        Raises SpecError naming the option, or the key of the suite's file, that doesn't fit.
+        """
+        from firstgrad.suite import is_suite_file, suite_of
+
+        suite = suite_of(self.words)
+        suite = suite.with_parameters(self.axes())
+        if case is None:
+            return suite
+        return replace(suite, **case.to_fields(self.typed if is_suite_file(self.words[0]) else None))
 
     def to_model(self) -> Model:
         """Make the model; raises SpecError naming the option that doesn't fit."""
-        if self.model != POSE:
+        model = self.model
+        if model != POSE:
             self._refuse_pose_options()
-            return make_model(self.model, {name: read_scalar(text) for name, text in self._params().items()})
+            return make_model(model, {name: read_scalar(text) for name, text in self._params().items()})
         values: dict[str, Scalar] = {}
         for name, several in self._pose_axes().items():
             if len(several) > 1:
@@ -96,7 +135,7 @@ class ModelOptions:
 
     def axes(self) -> dict[str, tuple[Scalar, ...]]:
         """Return every value of each parameter that was given; raises SpecError naming the option that doesn't fit."""
-        if self.model == POSE:
+        if self.words == (POSE,):
             return self._pose_axes()
         self._refuse_pose_options()
         axes: dict[str, tuple[Scalar, ...]] = {}
@@ -210,6 +249,22 @@ class CaseOptions:
     memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None
     label: Annotated[str, _option("--label", "Your name for this run.")] = ""
 
+    def to_fields(self, typed: Collection[str] | None = None) -> dict[str, Any]:
+        """Return the fields of a suite that these options are: all, or those that were typed."""
+        names = {"backend": "backends", "target": "targets", "scenario": "scenarios", "sampler": "samplers"}
+        made: dict[str, Any] = {}
+        for entry in fields(self):
+            if entry.name in ("label", "store") or (typed is not None and entry.name not in typed):
+                continue
+            value = getattr(self, entry.name)
+            if entry.name in names:
+                made[names[entry.name]] = (value,)
+            elif entry.name == "memory_limit":
+                made["memory_limit_bytes"] = memory_limit_bytes(value)
+            else:
+                made["time_limit_seconds" if entry.name == "time_limit" else entry.name] = value
+        return made
+
     def to_case(self, model: Model) -> Case:
         """Make the case that these options ask for; raises SpecError naming the option that doesn't fit."""
         return Case(
@@ -315,9 +370,11 @@ def replace_options(
     """
     values = {entry.name: getattr(case, entry.name) for entry in fields(case)}
     plain = {name: str(value) if isinstance(value, str) else value for name, value in values.items()}
-    defaults = {name: value for name, value in plain.items() if value is not None} | {"model": model.model}
-    other, asked = _parse(words, defaults, where=where, hint_on_extra=hint_on_extra)
-    if other.model != model.model and POSE in (other.model, model.model):
+    defaults = {name: value for name, value in plain.items() if value is not None} | {"model": list(model.words)}
+    other, asked = _parse(words, defaults, where=where)
+    if len(other.words) > 1 and other.words != model.words:
+        raise SpecError(where, f"expected one model, got {' '.join(other.words)}{hint_on_extra}")
+    if other.words != model.words and (POSE,) in (other.words, model.words):
         return other, asked
     param = {text.partition("=")[0]: text for text in (*model.param, *other.param)}
     given = {**model.given, **other.given}
@@ -328,9 +385,7 @@ def replace_options(
     return replace(other, given=given, param=tuple(param.values())), asked
 
 
-def _parse(
-    words: Sequence[str], defaults: dict[str, Any], *, where: str, hint_on_extra: str
-) -> tuple[ModelOptions, CaseOptions]:
+def _parse(words: Sequence[str], defaults: dict[str, Any], *, where: str) -> tuple[ModelOptions, CaseOptions]:
     from typer.main import get_command
 
     taken: list[tuple[ModelOptions, CaseOptions]] = []
@@ -349,8 +404,7 @@ def _parse(
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        problem = explain().rstrip(".")
-        raise SpecError(where, problem + (hint_on_extra if "extra argument" in problem else "")) from None
+        raise SpecError(where, explain().rstrip(".")) from None
     return taken[0]
 
 
