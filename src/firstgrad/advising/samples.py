@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import question_of
 from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, draws_with
+from firstgrad.grouping import grouped
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.units import format_count
@@ -112,10 +113,8 @@ def _questions(wanted: Iterable[Case]) -> set[str]:
 def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -> AdviceSamples:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
     questions = _questions(wanted)
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        if record.case.question in questions:
-            groups.setdefault(replace(record.environment, device="").conditions, []).append(record)
+    wanted_ones = (record for record in records if record.case.question in questions)
+    groups = grouped((replace(record.environment, device="").conditions, record) for record in wanted_ones)
     if not groups:
         return AdviceSamples(records=(), place=place)
     # Backends that know no devices stand beside JAX's on each of its own.

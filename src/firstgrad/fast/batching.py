@@ -13,16 +13,17 @@ cost more than they save are left as they are.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from firstgrad.fast.chains import join_sums
 from firstgrad.fast.repeats import Batch, Graph, comes_whole, scalar_op
 from firstgrad.fast.stacking import LEAST_TOGETHER, Writer
+from firstgrad.grouping import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from firstgrad.fast.repeats import Value
 
@@ -76,15 +77,15 @@ def with_batching(mode: Any) -> Any:
     from pytensor.compile.mode import get_mode, optdb
     from pytensor.graph import graph_rewriter
 
-    @graph_rewriter  # type: ignore[untyped-decorator]  # PyTensor has no types
-    def rewriter(fgraph: Any) -> None:
-        batched = batch(fgraph.outputs)
-        pairs = [(old, new) for old, new in zip(fgraph.outputs, batched, strict=True) if old is not new]
-        fgraph.replace_all(pairs, reason=_REWRITE)
-
     if _REWRITE not in optdb:
-        optdb.register(_REWRITE, rewriter, position=_FIRST)
+        optdb.register(_REWRITE, graph_rewriter(_batch_all), position=_FIRST)
     return get_mode(mode).including(_REWRITE)
+
+
+def _batch_all(fgraph: Any) -> None:
+    batched = batch(fgraph.outputs)
+    pairs = [(old, new) for old, new in zip(fgraph.outputs, batched, strict=True) if old is not new]
+    fgraph.replace_all(pairs, reason=_REWRITE)
 
 
 class _Finder:
@@ -143,28 +144,23 @@ class _Finder:
         return classes
 
     def _members(self, classes: Sequence[int], links: set[int], least: int) -> list[list[Value]]:
-        members: dict[int, list[Value]] = defaultdict(list)
-        for value in self._values:
-            if value.number not in links and value.is_batchable and any(one.data is None for one in value.inputs):
-                members[classes[value.number]].append(value)
+        members = grouped(
+            (classes[value.number], value)
+            for value in self._values
+            if value.number not in links and value.is_batchable and any(one.data is None for one in value.inputs)
+        )
         return [several for several in members.values() if len(several) >= least]
 
     def _in_circles(self, candidates: list[list[Value]]) -> list[list[Value]]:
         """List the candidates whose members need each other, by way of whatever: they can't be computed at once."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         nodes = list(range(len(self._values)))
         for number, group in enumerate(candidates):
             for member in group:
                 nodes[member.number] = len(self._values) + number
         edges = {(nodes[one.number], nodes[value.number]) for value in self._values for one in value.inputs}
         itself = {one for one, other in edges if one == other}
-        size = len(self._values) + len(candidates)
-        begins, ends = zip(*edges, strict=True) if edges else ((), ())
-        matrix = coo_array((np.ones(len(edges)), (begins, ends)), shape=(size, size))
-        _, parts = connected_components(matrix, directed=True, connection="strong")
-        sizes = Counter(parts.tolist())
+        parts = _parts(edges, len(self._values) + len(candidates), connection="strong")
+        sizes = Counter(parts)
         return [
             group
             for number, group in enumerate(candidates, len(self._values))
@@ -181,14 +177,16 @@ class _Finder:
         self._join_groups()
         refined: list[list[Value]] = []
         for group in candidates:
-            parts = _by(lambda value: value.number in in_log, group)
+            parts = [*grouped((value.number in in_log, value) for value in group).values()]
             parts = [part for part in parts if len(part) >= least]
             for position in range(len(group[0].inputs)):
-
-                def made_of(value: Value, at: int = position) -> Hashable:
-                    return deep[value.inputs[at].number], id(value.inputs[at].group)
-
-                finer = [part for several in parts for part in _by(made_of, several)]
+                taken = ((value, value.inputs[position]) for value in group)
+                made_of = {value.number: (deep[one.number], id(one.group)) for value, one in taken}
+                finer = [
+                    part
+                    for several in parts
+                    for part in grouped((made_of[value.number], value) for value in several).values()
+                ]
                 if all(len(part) >= least for part in finer):
                     parts = finer
             refined += parts
@@ -206,10 +204,8 @@ class _Finder:
 
     def _drop_what_does_not_pay(self, least: int) -> None:
         """Drop group after group, the one that is most in the way first, then islands of groups that don't pay."""
-        users: dict[int, list[Value]] = defaultdict(list)
-        for value in self._values:
-            for one in dict.fromkeys(value.inputs):
-                users[one.number].append(value)
+        taking = ((one.number, value) for value in self._values for one in dict.fromkeys(value.inputs))
+        users = defaultdict(list, grouped(taking))
         wanted = frozenset(output.number for output in self._graph.outputs)
         while self.groups:
             costs = _Costs(self.groups, users, wanted, self._side_by_side)
@@ -310,28 +306,19 @@ def _stacks_of(group: Batch) -> set[tuple[int, ...]]:
     return {tuple(one.number for one in position) for position in group.positions() if not comes_whole(position)}
 
 
-def _by(key: Callable[[Value], Hashable], group: Iterable[Value]) -> list[list[Value]]:
-    parts: dict[Hashable, list[Value]] = defaultdict(list)
-    for value in group:
-        parts[key(value)].append(value)
-    return list(parts.values())
-
-
 def _connected(groups: Sequence[Batch]) -> list[list[Batch]]:
     """Put groups together that give to each other."""
-    leader = {id(group): id(group) for group in groups}
+    number = {group: place for place, group in enumerate(groups)}
+    givers = {(one.group, group) for group in groups for value in group.members for one in value.inputs if one.group}
+    parts = _parts({(number[one], number[other]) for one, other in givers}, len(groups), connection="weak")
+    return [*grouped((parts[place], group) for place, group in enumerate(groups)).values()]
 
-    def find(key: int) -> int:
-        while leader[key] != key:
-            key = leader[key]
-        return key
 
-    for group in groups:
-        for member in group.members:
-            for one in member.inputs:
-                if one.group is not None:
-                    leader[find(id(one.group))] = find(id(group))
-    parts: dict[int, list[Batch]] = defaultdict(list)
-    for group in groups:
-        parts[find(id(group))].append(group)
-    return list(parts.values())
+def _parts(edges: Collection[tuple[int, int]], size: int, connection: Literal["weak", "strong"]) -> list[int]:
+    """Give nodes numbers, equal for those that edges connect."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    begins, ends = zip(*edges, strict=True) if edges else ((), ())
+    matrix = coo_array((np.ones(len(edges)), (begins, ends)), shape=(size, size))
+    return connected_components(matrix, directed=True, connection=connection)[1].tolist()

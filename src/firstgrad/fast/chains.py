@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstgrad.fast.repeats import fold_of, scalar_op, toposort
+from firstgrad.grouping import grouped
+from firstgrad.observe.lines import reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -84,14 +86,9 @@ def _drop_what_is_passed(chain: _Chain, users: Counter[Any]) -> None:
 def _independent(chains: Sequence[_Chain], nodes: Iterable[Any]) -> Iterator[_Chain]:
     """Choose the chains whose terms need no links but those of chains before them: no circles."""
     bit_of = {node: 1 << number for number, chain in enumerate(chains) for node in chain.terms}
-    needed: dict[Any, int] = {}  # by each node: chains, as bits
-    for node in nodes:
-        bits = bit_of.get(node, 0)
-        for one in node.inputs:
-            bits |= needed.get(one.owner, 0)
-        needed[node] = bits
+    needed = reach(nodes, {}, bit_of)  # chains, as bits
     for number, chain in enumerate(chains):
-        if all(needed.get(term.owner, 0) < 1 << number for terms in chain.terms.values() for term in terms):
+        if all(needed.get(term, 0) < 1 << number for terms in chain.terms.values() for term in terms):
             yield chain
 
 
@@ -105,9 +102,7 @@ def _joined(chain: _Chain) -> dict[Any, Any]:
     for row, node in enumerate(links):
         for term, factor in chain.terms[node].items():
             columns[term][row] += factor
-    alike: dict[Any, list[Any]] = defaultdict(list)  # made by one operation
-    for term in columns:
-        alike[term.type, getattr(term.owner, "op", None)].append(term)
+    alike = grouped(((term.type, getattr(term.owner, "op", None)), term) for term in columns)  # made by one operation
     parts, products = [], {}
     for (term_type, _), terms in alike.items():
         several, matrix = terms, np.stack([columns[term] for term in terms], axis=1)

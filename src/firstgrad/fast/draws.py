@@ -8,7 +8,6 @@ import logging
 import multiprocessing
 import time
 import warnings
-from collections import defaultdict
 from contextlib import nullcontext
 from hashlib import sha256
 from importlib.util import find_spec
@@ -26,6 +25,7 @@ from firstgrad.fast.kept import Entry, Made
 from firstgrad.fast.starts import StartPoints
 from firstgrad.fast.ways import rewritten, undisturbed
 from firstgrad.fast.xla import Effort, compile_lowered, require_jax, write_function
+from firstgrad.grouping import grouped
 from firstgrad.linting.refusals import explain_refusal, first_line
 from firstgrad.linting.values import NodeEvaluator
 from firstgrad.observe import probes
@@ -379,11 +379,7 @@ class _Expand:
         if not outputs:
             return Made(compiled=None, facts={"places": []})
         with undisturbed():
-            alike: dict[Any, list[Any]] = defaultdict(list)
-            for variable in outputs:
-                is_known = variable.owner is not None and None not in variable.type.shape  # else alike in name only
-                alike[variable.owner.op if is_known else variable, variable.type].append(variable)
-            groups = list(alike.values())
+            groups = grouped(((_made_by(variable), variable.type), variable) for variable in outputs).values()
             given = dict(zip(model.continuous_value_vars, layout.shapes, strict=True))
             stacked = [
                 pt.stack([one.values if hasattr(one.type, "dims") else one for one in group]) for group in groups
@@ -416,6 +412,11 @@ class _Expand:
             for name, begin, end, shape in self._places:
                 draw[name] = flat[begin:end].reshape(shape)
         return draw
+
+
+def _made_by(variable: Any) -> Any:
+    """Tell by what it is made; of an open shape it is alike to none."""
+    return variable.owner.op if variable.owner is not None and None not in variable.type.shape else variable
 
 
 def _coords(model: Any, layout: Layout) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.observe.lines import walk
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -145,24 +147,8 @@ def comes_whole(position: tuple[Value, ...]) -> bool:
 
 
 def toposort(outputs: Iterable[Any], instead: Mapping[Any, Any] = MappingProxyType({})) -> list[Any]:
-    """List the nodes above some outputs, inputs first; above others instead of some variables."""
-    order: list[Any] = []
-    known: set[Any] = set()
-
-    def makers(variables: Iterable[Any]) -> list[tuple[Any, bool]]:
-        owners = [instead.get(one, one).owner for one in reversed(list(variables))]
-        return [(owner, False) for owner in owners if owner is not None]
-
-    waiting = makers(outputs)
-    while waiting:
-        node, is_ready = waiting.pop()
-        if is_ready:
-            order.append(node)
-        elif node not in known:
-            known.add(node)
-            waiting.append((node, True))
-            waiting += makers(node.inputs)
-    return order
+    """List the nodes above some outputs, inputs first and in their order; above others instead of some variables."""
+    return list(walk(outputs, follow=lambda several: [instead.get(one, one) for one in reversed(list(several))]))
 
 
 def _data_of(variable: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.grouping import grouped
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -317,12 +319,9 @@ def _join_operands(value: Value) -> Sequence[Value]:
 
 def _by_group(operands: Iterable[Value]) -> list[tuple[Batch | None, list[Value]]]:
     """Put operands of one group together where there are enough of them; the others as they come."""
-    several: dict[int, list[Value]] = defaultdict(list)
-    for one in operands:
-        several[id(one.group)].append(one)
     alone: list[Value] = []
     whole: list[tuple[Batch | None, list[Value]]] = []
-    for members in several.values():
+    for members in grouped((id(one.group), one) for one in operands).values():
         group = members[0].group
         if group is None or len(members) < LEAST_TOGETHER:
             alone += members

@@ -96,19 +96,18 @@ def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
     graph (of a Scan) are still written PyTensor's way. Raises NotImplementedError naming the operation that PyTensor
     has no JAX for.
     """
-    write = probes.GRAPH_TO_PYTHON.find()
+    import jax
+
+    write, write_operation = probes.GRAPH_TO_PYTHON.find(), probes.JAX_FUNCIFY.find()
+
+    def write_own(op: Any, **context: Any) -> Any:
+        # JAX's own softplus has less to compile, and a sound derivative.
+        is_softplus = type(getattr(op, "scalar_op", None)).__name__ == "Softplus"
+        return jax.nn.softplus if is_softplus else write_operation(op, **context)
+
     return write(  # type: ignore[no-any-return]  # PyTensor has no types
-        fgraph, _write_operation, type_conversion_fn=to_jax, fgraph_name=probes.GRAPH_FUNCTION
+        fgraph, write_own, type_conversion_fn=to_jax, fgraph_name=probes.GRAPH_FUNCTION
     )
-
-
-def _write_operation(op: Any, **context: Any) -> Any:
-    """Write an operation as PyTensor does, but for softplus: JAX's own has less to compile, and a sound derivative."""
-    if type(getattr(op, "scalar_op", None)).__name__ == "Softplus":
-        import jax
-
-        return jax.nn.softplus
-    return probes.JAX_FUNCIFY.find()(op, **context)
 
 
 def to_jax(data: Any, dtype: Any = None, **context: Any) -> Any:

@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from firstgrad.case import Scenario
 from firstgrad.columns import Column
+from firstgrad.grouping import grouped
 from firstgrad.growth.law import CONFIDENCE, Interval, Observations
 from firstgrad.growth.lines import SizeLine, find_lines, name_lines
 from firstgrad.pose.spec import Formulation, HmmAlgorithm
@@ -67,7 +68,7 @@ class RatioCurve:
     """Whether the points agree with one ratio, by an F test at 5 %; none where that can't be judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ContrastCurve:
     """A ratio along a size."""
 
@@ -108,14 +109,7 @@ def find_contrasts(
                     continue
                 curve = make_ratio_curve(above, below)
                 if len(curve.points) >= least_sizes:
-                    about: dict[str, Any] = {
-                        "contrast": contrast,
-                        "axis": axis,
-                        "metric": metric,
-                        "common": common,
-                        "name": name,
-                    }
-                    curves.append(ContrastCurve(**about, numerator=numerator, curve=curve))
+                    curves.append(ContrastCurve(contrast, axis, metric, common, name, numerator, curve))
     return tuple(curves)
 
 
@@ -165,10 +159,7 @@ def make_ratio_curve(numerator: Observations, denominator: Observations) -> Rati
     freedom = sum(len(logs) - 1 for logs in repeated)
     squares = sum(float(((logs - logs.mean()) ** 2).sum()) for logs in repeated)
     variance = squares / freedom if freedom and squares > freedom * _NO_SCATTER**2 else 0.0
-    hosts: dict[float, list[str]] = defaultdict(list)
-    for size, host in above:
-        if (size, host) in below:
-            hosts[size].append(host)
+    hosts = grouped((size, host) for size, host in above if (size, host) in below)
     points, kept = [], []
     for size in sorted(hosts):
         sides = [[side[size, host] for host in hosts[size]] for side in (above, below)]
@@ -191,11 +182,12 @@ def make_ratio_curve(numerator: Observations, denominator: Observations) -> Rati
 
 def _cells(observations: Observations) -> Cells:
     """Sort samples by size and host: logarithms, and whether any is censored."""
-    cells: dict[tuple[float, str], list[tuple[float, bool]]] = defaultdict(list)
     seen = observations
-    for size, host, value, is_censored in zip(seen.sizes, seen.hosts, seen.values, seen.is_censored, strict=True):
-        if 0 < value < math.inf:
-            cells[float(size), host].append((math.log(value), is_censored))
+    cells = grouped(
+        ((float(size), host), (math.log(value), is_censored))
+        for size, host, value, is_censored in zip(seen.sizes, seen.hosts, seen.values, seen.is_censored, strict=True)
+        if 0 < value < math.inf
+    )
     return {
         key: (np.array([log for log, _ in samples]), any(is_censored for _, is_censored in samples))
         for key, samples in cells.items()

@@ -12,6 +12,7 @@ import numpy as np
 from firstgrad.case import BackendName, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.columns import AT_LEAST, Column, Unit, values_of
+from firstgrad.grouping import grouped
 from firstgrad.growth.fit import fit_growth_laws
 from firstgrad.growth.law import GrowthLaw, NoLaw, Observations
 from firstgrad.model import POSE
@@ -103,24 +104,24 @@ def find_growth(samples: pd.DataFrame, axes: Sequence[str], metrics: Sequence[Co
 
     Samples whose numbers don't count are left out; those that a limit stopped count as censored.
     """
-    wanted: list[tuple[str, str, Column]] = []
-    asked: list[tuple[int, SizeLine, str, Observations]] = []
+    asked = []
     for axis in axes:
         lines = find_lines(samples, axis)
         common, names = name_lines(lines)
-        for metric in metrics:
-            for line, name in zip(lines, names, strict=True):
-                if (observations := line.observe(metric)) is not None:
-                    asked.append((len(wanted), line, name, observations))
-            wanted.append((axis, common, metric))
+        asked += [
+            (axis, metric, common, line, name, observations)
+            for metric in metrics
+            for line, name in zip(lines, names, strict=True)
+            if (observations := line.observe(metric)) is not None
+        ]
     laws = fit_growth_laws(observations for *_, observations in asked)  # together: many have the same sizes
-    fitted: dict[int, list[FittedLine]] = defaultdict(list)
-    for (place, line, name, _), law in zip(asked, laws, strict=True):
-        fitted[place].append(FittedLine(line=line, name=name, law=law))
+    fitted = grouped(
+        ((axis, metric, common), FittedLine(line=line, name=name, law=law))
+        for (axis, metric, common, line, name, _), law in zip(asked, laws, strict=True)
+    )
     return tuple(
-        MetricGrowth(axis=axis, metric=metric, common=common, lines=tuple(fitted[place]))
-        for place, (axis, common, metric) in enumerate(wanted)
-        if place in fitted
+        MetricGrowth(axis=axis, metric=metric, common=common, lines=tuple(lines))
+        for (axis, metric, common), lines in fitted.items()
     )
 
 

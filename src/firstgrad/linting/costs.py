@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
+from firstgrad.grouping import grouped
 from firstgrad.linting.finding import CostEstimate
 
 MEASURED_PATH = Path(__file__).with_name("measured.json")
@@ -92,10 +93,11 @@ def estimate(pattern: Pattern, extent: Extent) -> tuple[CostEstimate, ...]:
     power, and beyond them as the nearest two have it. A scan's and a constant's cost grows with neither: there the
     measured seconds stand as they are.
     """
-    by_backend: dict[tuple[str, str], list[Measured]] = {}
-    for one in load_measured():
-        if one.pattern is _alike(pattern, one.backend, extent):
-            by_backend.setdefault((one.backend, one.scenario), []).append(one)
+    by_backend = grouped(
+        ((one.backend, one.scenario), one)
+        for one in load_measured()
+        if one.pattern is _alike(pattern, one.backend, extent)
+    )
     estimates = []
     for (backend, scenario), pairs in by_backend.items():
         pairs.sort(key=lambda one: one.size)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from firstgrad.grouping import grouped
 from firstgrad.linting.source import statement_at
 from firstgrad.linting.values import Density, NodeEvaluator, operation_name
 from firstgrad.observe.lines import walk
@@ -88,10 +89,7 @@ class OriginFinder:
     def __init__(self, values: NodeValues, forward: Sequence[Any]) -> None:
         self._values = values
         self._forward = dict.fromkeys(walk(forward))
-        self._clients: dict[Any, list[Any]] = {}
-        for node in self._forward:
-            for one in node.inputs:
-                self._clients.setdefault(one, []).append(node)
+        self._clients = grouped((one, node) for node in self._forward for one in node.inputs)
 
     def find(self, variable: Any, index: tuple[int, ...]) -> Culprit:
         """Walk from an element that isn't finite to where that begins."""
@@ -140,9 +138,9 @@ class OriginFinder:
         op, value = node.op, np.asarray(self._values[node.inputs[number]])
         kind = type(op).__name__
         if hasattr(op, "scalar_op") and kind == "Elemwise":
-            if operation_name(node) == "Switch" and number and (number == 1) != self._condition(node, index):
+            if operation_name(node) == "Switch" and number and (number == 1) != bool(self._element(node, 0, index)):
                 return None
-            place = tuple(0 if size == 1 else at for size, at in zip(value.shape, index, strict=True))
+            place = _broadcast(value, index)
         elif kind == "DimShuffle":
             to = {dimension: at for dimension, at in zip(op.new_order, index, strict=True) if dimension != "x"}
             place = tuple(to.get(dimension, 0) for dimension in range(value.ndim))
@@ -156,9 +154,9 @@ class OriginFinder:
             return tuple(int(at) for at in places[0]) if len(places) else None
         return place if wanted(value[place]) else None
 
-    def _condition(self, node: Any, index: tuple[int, ...]) -> bool:
-        condition = np.asarray(self._values[node.inputs[0]])
-        return bool(condition[tuple(0 if size == 1 else at for size, at in zip(condition.shape, index, strict=True))])
+    def _element(self, node: Any, number: int, index: tuple[int, ...]) -> float:
+        value = np.asarray(self._values[node.inputs[number]])
+        return float(value[_broadcast(value, index)])
 
     def _zero_beside(self, node: Any, index: tuple[int, ...]) -> tuple[Any, tuple[int, ...]] | None:
         """Find an input that is 0 there: of a quotient what is above."""
@@ -180,7 +178,7 @@ class OriginFinder:
             if node is None:
                 continue
             if operation_name(node) == "Switch":
-                taken = node.inputs[1 if self._condition(node, index) else 2]
+                taken = node.inputs[1 if self._element(node, 0, index) else 2]
                 if taken.owner is None or not np.any(self._values[taken]):
                     return True
             if operation_name(node) in ("EQ", "NEQ", "LT", "GT", "LE", "GE", "And", "Or", "Invert"):
@@ -228,10 +226,6 @@ class OriginFinder:
         elif name == "Cholesky":
             fact = "a matrix isn't positive definite, so it has no Cholesky factor"
         return Culprit(output, index, kind, fact, of=of, via=self._whose(node, kind, of))
-
-    def _element(self, node: Any, number: int, index: tuple[int, ...]) -> float:
-        value = np.asarray(self._values[node.inputs[number]])
-        return float(value[tuple(0 if size == 1 else at for size, at in zip(value.shape, index, strict=True))])
 
     def _describe_scalar(  # noqa: PLR0911 - a table of operations
         self, node: Any, name: str, numbers: list[float]
@@ -287,6 +281,11 @@ class OriginFinder:
         if node in self._forward or of is None:
             return node
         return next(iter(self._users(of, *_NAMES.get(kind, ()))), node)
+
+
+def _broadcast(value: NDArray[Any], index: tuple[int, ...]) -> tuple[int, ...]:
+    """Find the element of an operand that an element of the result is computed from."""
+    return tuple(0 if size == 1 else at for size, at in zip(value.shape, index, strict=True))
 
 
 def _only(shape: tuple[int, ...], fixed: Mapping[int, int]) -> NDArray[np.bool_]:
@@ -389,7 +388,8 @@ def first_place(mask: Any) -> tuple[tuple[int, ...], int]:
 def make_origin(density: Density, culprit: Culprit, place: str, count: int, *, is_gradient: bool) -> Origin:
     """Write what was found as a part of a record."""
     lines = density.lines_of(culprit.via) if culprit.via is not None else ()
-    rv = next((rv for rv in density.model.free_RVs if _is_value_of(density.model, rv, culprit.of)), None)
+    leaf = culprit.of.name if culprit.of is not None and culprit.of.owner is None else None  # a clone: by its name
+    rv = next((rv for rv in density.model.free_RVs if density.model.rvs_to_values[rv].name == leaf), None)
     lines = density.lines_of(rv) if rv is not None and not lines else lines
     is_own = density.lines is None or culprit.via is None or density.lines.is_own(culprit.via)
     return Origin(
@@ -433,11 +433,6 @@ def _is_named(node: ast.AST) -> bool:
     """Whether it is a call whose first argument is a text, as of what makes a variable."""
     is_call = isinstance(node, ast.Call) and bool(node.args)
     return is_call and isinstance(node.args[0], (ast.Constant, ast.JoinedStr))  # type: ignore[attr-defined]  # by the line above
-
-
-def _is_value_of(model: Any, rv: Any, variable: Any) -> bool:
-    """Whether a leaf of a graph (a clone, so it is by its name) stands for a random variable."""
-    return variable is not None and variable.owner is None and variable.name == model.rvs_to_values[rv].name
 
 
 def _is_small_integer(variable: Any) -> bool:

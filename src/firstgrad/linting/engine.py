@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.grouping import grouped
 from firstgrad.linting.finding import LintReport, SkippedRule, worst_first
-from firstgrad.observe.lines import NodeLines, walk
+from firstgrad.observe.lines import NodeLines, reach, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -108,11 +109,7 @@ class LogpGraph:
     @cached_property
     def clients(self) -> dict[Any, list[Any]]:
         """The nodes that take each variable."""
-        clients: dict[Any, list[Any]] = defaultdict(list)
-        for node in self.nodes:
-            for variable in dict.fromkeys(node.inputs):
-                clients[variable].append(node)
-        return clients
+        return grouped((variable, node) for node in self.nodes for variable in dict.fromkeys(node.inputs))
 
     @cached_property
     def sources(self) -> dict[Any, str]:
@@ -129,13 +126,8 @@ class LogpGraph:
     @cached_property
     def _reached(self) -> tuple[dict[Any, int], tuple[str, ...]]:
         """Of each variable the sources that it depends on, as bits of a number."""
-        reached = {source: 1 << place for place, source in enumerate(self.sources)}
-        for node in self.nodes:
-            bits = 0
-            for variable in node.inputs:
-                bits |= reached.get(variable, 0)
-            reached.update(dict.fromkeys(node.outputs, bits))
-        return reached, tuple(self.sources.values())
+        begun = {source: 1 << place for place, source in enumerate(self.sources)}
+        return reach(self.nodes, begun), tuple(self.sources.values())
 
     def depends_on(self, variable: Any) -> tuple[str, ...]:
         """Return the names of the variables and data that a variable of the graph is computed from, in their order."""
@@ -196,10 +188,9 @@ class LogpGraph:
     @cached_property
     def repeats(self) -> tuple[Repeat, ...]:
         """Whatever is there again and again from one place of the user's: the largest first, none within another."""
-        groups: dict[tuple[int, tuple[CodeLine, ...]], list[Any]] = defaultdict(list)
-        for node in self.distinct:
-            if lines := self.lines.of(node):
-                groups[self.alike[node.outputs[0]], lines].append(node)
+        groups = grouped(
+            ((self.alike[node.outputs[0]], lines), node) for node in self.distinct if (lines := self.lines.of(node))
+        )
         many = {
             key: nodes
             for key, nodes in groups.items()

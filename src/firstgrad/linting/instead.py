@@ -34,41 +34,42 @@ class _Turns:
     """A loop: its variables, and what it goes through."""
 
     names: tuple[str, ...]
-    over: ast.expr
+    size: ast.expr  # how many turns
+    begin: str  # where it begins, as an index; '' for the first
+    values: dict[str, ast.expr]  # what its variables are as arrays, as far as that is followed
 
-    @property
-    def size(self) -> ast.expr:
-        """How many turns, as an expression."""
-        over = self.over
-        if called_name(over) == "range" and isinstance(over, ast.Call):
-            if len(over.args) == 1:
-                return over.args[0]
-            if len(over.args) == 2:  # noqa: PLR2004 - begin and end
-                return ast.BinOp(left=over.args[1], op=ast.Sub(), right=over.args[0])
-        if isinstance(over, ast.Call) and called_name(over) in ("enumerate", "zip", "list", "sorted") and over.args:
-            over = over.args[0]
-        return ast.Call(func=ast.Name(id="len"), args=[over], keywords=[])
+    def text(self, name: str) -> str:
+        """Write one of its variables as an array."""
+        if name not in self.values:
+            raise _UnclearError
+        return ast.unparse(self.values[name])
 
-    @property
-    def begin(self) -> str:
-        """Where it begins, as an index; '' for the first."""
-        over = self.over
-        if isinstance(over, ast.Call) and called_name(over) == "range" and len(over.args) > 1:
-            return f"[{ast.unparse(over.args[0])}:]"
-        return ""
 
-    def values(self) -> dict[str, ast.expr]:
-        """Return what each of its variables is as an array."""
-        over, names = self.over, self.names
-        if isinstance(over, ast.Call) and called_name(over) == "range":
-            return {names[0]: _call("np.arange", *over.args)}
-        if isinstance(over, ast.Call) and called_name(over) == "enumerate" and len(names) == 2:  # noqa: PLR2004 - a number and a thing
-            return {names[0]: _call("np.arange", self.size), names[1]: _call("np.asarray", over.args[0])}
-        if isinstance(over, ast.Call) and called_name(over) == "zip" and len(over.args) == len(names):
-            return {name: _call("np.asarray", one) for name, one in zip(names, over.args, strict=True)}
-        if len(names) == 1:
-            return {names[0]: _call("np.asarray", over)}
+def _read_turns(target: ast.expr, over: ast.expr) -> _Turns:
+    targets = target.elts if isinstance(target, ast.Tuple) else [target]
+    names = tuple(one.id for one in targets if isinstance(one, ast.Name))
+    if len(names) < len(targets):
         raise _UnclearError
+    kind, args = called_name(over), over.args if isinstance(over, ast.Call) else []
+    size: ast.expr = ast.Call(func=ast.Name(id="len"), args=[over], keywords=[])
+    begin, arrays = "", [_call("np.asarray", over)]
+    match kind, args:
+        case "range", [end]:
+            size = end
+        case "range", [first, end]:
+            size = ast.BinOp(left=end, op=ast.Sub(), right=first)
+        case (("enumerate" | "zip" | "list" | "sorted"), [first, *_]):
+            size = ast.Call(func=ast.Name(id="len"), args=[first], keywords=[])
+    match kind:
+        case "range":
+            begin = f"[{ast.unparse(args[0])}:]" if len(args) > 1 else ""
+            arrays = [_call("np.arange", *args)]
+        case "enumerate" if len(names) == 2:  # noqa: PLR2004 - a number and a thing
+            arrays = [_call("np.arange", size), _call("np.asarray", args[0])]
+        case "zip" if len(names) == len(args):
+            arrays = [_call("np.asarray", one) for one in args]
+    is_known = len(arrays) == len(names) or kind == "range"
+    return _Turns(names, size, begin, dict(zip(names, arrays, strict=False)) if is_known else {})
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class _Writer:
         written = []
         for name, (turns, place) in self.used.items():
             after = ", ".join(["None"] * (self.deepest - place - 1 + self.trailing))
-            written.append(f"{name} = {ast.unparse(turns.values()[name])}{f'[:, {after}]' if after else ''}")
+            written.append(f"{name} = {turns.text(name)}{f'[:, {after}]' if after else ''}")
         return written
 
     def enter(self, *loops: _Turns) -> None:
@@ -111,7 +112,7 @@ class _Writer:
     def _loop(self, loop: ast.For) -> list[str]:
         if loop.orelse:
             raise _UnclearError
-        self.enter(_Turns(_targets(loop.target), loop.iter))
+        self.enter(_read_turns(loop.target, loop.iter))
         lines = self._body(loop.body)
         self.loops.pop()
         return lines
@@ -344,34 +345,23 @@ def _stem_of(names: Iterable[str]) -> Iterator[str]:
 def _as_scan(loop: ast.AST) -> list[str]:
     if not isinstance(loop, ast.For):
         raise _UnclearError
-    turns = _Turns(_targets(loop.target), loop.iter)
-    states = [
-        name
-        for one in loop.body
-        if isinstance(one, ast.Assign)
-        for name in (target.id for target in one.targets if isinstance(target, ast.Name))
-        if name in names_in(one.value)
-    ]
-    appended = {
-        one.value.func.value.id: one.value.args[0]
-        for one in loop.body
-        if isinstance(one, ast.Expr)
-        and isinstance(one.value, ast.Call)
-        and isinstance(one.value.func, ast.Attribute)
-        and one.value.func.attr == "append"
-        and isinstance(one.value.func.value, ast.Name)
-        and len(one.value.args) == 1
-    }
-    picking = _Sequences(turns, set(appended))
-    written = []
+    turns = _read_turns(loop.target, loop.iter)
+    states: list[str] = []
+    assigned: list[tuple[str, ast.expr]] = []
+    appended: dict[str, ast.expr] = {}
     for one in loop.body:
         match one:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                written.append(f"    {name} = {ast.unparse(picking.visit(copied(value)))}")
+                assigned.append((name, value))
+                states += [name] * (name in names_in(value))
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[value])):
+                appended[name] = value
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"))):
                 pass
             case _:
                 raise _UnclearError
+    picking = _Sequences(turns, set(appended))
+    written = [f"    {name} = {ast.unparse(picking.visit(copied(value)))}" for name, value in assigned]
     results = list(dict.fromkeys(states))
     for name, value in appended.items():
         if not (isinstance(value, ast.Name) and value.id in results):
@@ -423,8 +413,7 @@ class _Sequences(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in self._turns.names:
-            values = self._turns.values()
-            self.sequences.setdefault(f"{node.id}_t", ast.unparse(values[node.id]))
+            self.sequences.setdefault(f"{node.id}_t", self._turns.text(node.id))
             return ast.Name(id=f"{node.id}_t")
         return node
 
@@ -433,7 +422,7 @@ def _of_comprehension(writer: _Writer, statement: ast.stmt, loop: Any) -> list[s
     """Write a statement with a list comprehension, or a generator, as arrays."""
     if any(one.ifs or one.is_async for one in loop.generators):
         raise _UnclearError
-    writer.enter(*(_Turns(_targets(one.target), one.iter) for one in loop.generators))
+    writer.enter(*(_read_turns(one.target, one.iter) for one in loop.generators))
     array = _Arrays(writer).visit(copied(loop.elt))
 
     class Replace(ast.NodeTransformer):
@@ -455,13 +444,6 @@ def _is_same(one: ast.AST, other: ast.AST) -> bool:
     return type(one) is type(other) and ast.dump(one) == ast.dump(other)
 
 
-def _targets(target: ast.expr) -> tuple[str, ...]:
-    names = target.elts if isinstance(target, ast.Tuple) else [target]
-    if not all(isinstance(one, ast.Name) for one in names):
-        raise _UnclearError
-    return tuple(one.id for one in names if isinstance(one, ast.Name))
-
-
 def _call(name: str, *args: ast.expr) -> ast.Call:
     module, _, function = name.rpartition(".")
     return ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=function), args=list(args), keywords=[])
@@ -475,13 +457,8 @@ def _summed(value: ast.expr, axis: ast.expr) -> ast.Call:
 
 def _added_to(name: str, value: ast.expr) -> ast.expr | None:
     """Return what ``name = name + value`` adds; None where it isn't such a sum."""
-    match value:
-        case ast.BinOp(left=ast.Name(id=left), op=ast.Add(), right=right) if left == name and name not in names_in(
-            right
-        ):
-            return right
-        case ast.BinOp(left=left, op=ast.Add(), right=ast.Name(id=right)) if right == name and name not in names_in(
-            left
-        ):
-            return left
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+        for one, other in ((value.left, value.right), (value.right, value.left)):
+            if isinstance(one, ast.Name) and one.id == name and name not in names_in(other):
+                return other
     return None

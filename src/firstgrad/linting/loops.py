@@ -6,11 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.grouping import grouped
 from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import FEWEST_SAME, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.instead import unrolled
-from firstgrad.observe.lines import walk
+from firstgrad.observe.lines import reach, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,15 +76,12 @@ def loops(graph: LogpGraph) -> Iterator[Finding]:
 
 def _loops_of_terms(graph: LogpGraph) -> list[_Loop]:
     """Put terms together that are alike and were made at one place; free variables go with the terms they serve."""
-    groups: dict[Any, list[Term]] = defaultdict(list)
-    for term in graph.terms:
-        place: Any = term.lines or number_names([term.name])
-        alike = graph.alike.get(term.logp)
-        if alike is not None:
-            groups[term.kind, place, alike].append(term)
-    places: dict[Any, list[list[Term]]] = defaultdict(list)
-    for (kind, place, _), terms in groups.items():
-        places[kind, place].append(terms)
+    groups = grouped(
+        ((term.kind, term.lines or number_names([term.name]), alike), term)
+        for term in graph.terms
+        if (alike := graph.alike.get(term.logp)) is not None
+    )
+    places = grouped(((kind, place), terms) for (kind, place, _), terms in groups.items())
     loops = []
     for several in places.values():
         largest = max(several, key=len)
@@ -153,10 +151,7 @@ def _of_terms(graph: LogpGraph, loop: _Loop, serving: list[Repeat]) -> Iterator[
 
 
 def _of_repeats(graph: LogpGraph, repeats: Iterable[Repeat]) -> Iterator[Finding]:
-    by_line: dict[CodeLine, list[Repeat]] = defaultdict(list)
-    for repeat in repeats:
-        by_line[repeat.lines[0]].append(repeat)
-    for same in by_line.values():
+    for same in grouped((repeat.lines[0], repeat) for repeat in repeats).values():
         repeat = max(same, key=lambda one: len(one.tops) * len(one.nodes))
         pattern = _pattern(graph, repeat)
         nodes = {node: None for one in same for node in one.nodes}
@@ -280,19 +275,10 @@ def _chains(graph: LogpGraph) -> list[_Chain]:
 def _reaching_themselves[T](graph: LogpGraph, groups: list[tuple[T, list[Any]]]) -> Iterator[tuple[T, list[Any]]]:
     """Yield the groups some of whose nodes need others of them; by one walk for all."""
     bit_of = {node: 1 << place for place, (_, nodes) in enumerate(groups) for node in nodes}
-    reached: dict[Any, int] = {}
-    chained = 0
-    for node in graph.nodes:
-        before = 0
-        for one in node.inputs:
-            before |= reached.get(one, 0)
-        own = bit_of.get(node, 0)
-        chained |= before & own
-        if before | own:
-            reached.update(dict.fromkeys(node.outputs, before | own))
-    for place, group in enumerate(groups):
-        if chained >> place & 1:
-            yield group
+    reached = reach(graph.nodes, {}, bit_of)
+    for place, (key, nodes) in enumerate(groups):
+        if any(reached.get(one, 0) >> place & 1 for node in nodes for one in node.inputs):
+            yield key, nodes
 
 
 def _longest_chain(graph: LogpGraph, nodes: list[Any]) -> int:

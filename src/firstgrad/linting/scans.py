@@ -10,7 +10,7 @@ from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
 from firstgrad.linting.source import find_call, replace_names
-from firstgrad.observe.lines import walk
+from firstgrad.observe.lines import reach, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,19 +121,13 @@ def _takes_rows(op: Any) -> bool:
 
 def _needing(state: Any, result: Any) -> set[Any]:
     """Return the variables of an inner graph that are computed from the state, with the state."""
-    needing = {state}
-    for node in walk([result]):
-        if any(one in needing for one in node.inputs):
-            needing.update(node.outputs)
-    return needing
+    return {variable for variable, bits in reach(walk([result]), {state: 1}).items() if bits}
 
 
 def _reaches(op: Any, variables: Sequence[Any]) -> bool:
     """Whether variables of an inner graph differ from step to step."""
     changing = set(op.inner_seqs(op.inner_inputs))
-    if changing.intersection(variables):
-        return True
-    return any(one in changing for node in walk(variables) for one in node.inputs)
+    return not changing.isdisjoint([*variables, *(one for node in walk(variables) for one in node.inputs)])
 
 
 def _bare(variable: Any) -> Any:
@@ -218,25 +212,22 @@ def _listed(value: ast.expr | None) -> list[ast.expr]:
 
 
 def _accumulated(lines: Sequence[CodeLine], kind: str) -> str:
-    function, neutral = ("pt.cumsum", "0") if kind == "sum" else ("pt.cumprod", "1")
+    function, neutral, sign, does = _ACCUMULATING[kind]
     call = _read_call(lines)
     if call is None or len(call.states) != 1:
-        sign, does = ("+", "adds") if kind == "sum" else ("*", "multiplies by")
         return f"# start: the state at first; steps: what each {does}\nresult = start {sign} {function}(steps)"
     ((state, start),) = call.states
     body = replace_names(call.body, {**call.arguments, state: ast.Name(id=neutral)})
-    step = _without_neutral(body, neutral)
     begun = ast.unparse(start)
-    is_nothing = begun.replace(" ", "") in _NOTHING[kind]
-    sign = "+" if kind == "sum" else "*"
-    begin = "" if is_nothing else f"{begun} {sign} "
-    return f"{call.target} = {begin}{function}({ast.unparse(step)}, axis=0)"
+    begin = "" if begun.replace(" ", "") in _NOTHING[neutral] else f"{begun} {sign} "
+    return f"{call.target} = {begin}{function}({ast.unparse(_without_neutral(body, neutral))}, axis=0)"
 
 
+_ACCUMULATING = {"sum": ("pt.cumsum", "0", "+", "adds"), "product": ("pt.cumprod", "1", "*", "multiplies by")}
 _WRAPPERS = frozenset({"pt.as_tensor", "pt.as_tensor_variable", "pt.constant", "np.asarray"})
 _NOTHING = {
-    "sum": frozenset({"0", "0.0", "pt.zeros(())", "pt.zeros([])"}),
-    "product": frozenset({"1", "1.0", "pt.ones(())", "pt.ones([])"}),
+    "0": frozenset({"0", "0.0", "pt.zeros(())", "pt.zeros([])"}),
+    "1": frozenset({"1", "1.0", "pt.ones(())", "pt.ones([])"}),
 }
 
 

@@ -245,35 +245,30 @@ class Density:
     def gradient_evaluator(self) -> NodeEvaluator:
         """Of the stabilised terms, and of the gradient by each continuous value after them."""
         with self._rewriting():
-            made = stabilise(self.model, [*self.terms, *self._differentiate(self.terms)])
+            made = stabilise(
+                self.model, [*self.terms, *self._differentiate(self.terms, self.model.continuous_value_vars)]
+            )
         return self._filled(made)
 
     @functools.cached_property
     def literal_gradient_evaluator(self) -> NodeEvaluator:
         """Of the stabilised terms and their derivatives as they are, without a rewrite: as JAX takes its own."""
-        import pytensor
-        import pytensor.tensor as pt
-
         stable = self.evaluator
         values = {variable.name: variable for variable in stable.inputs}
-        with self._rewriting(), without_compiler(fast_run()):
-            parts = pytensor.grad(
-                pt.add(*(as_tensor(term).sum() for term in stable.outputs)),
-                [values[variable.name] for variable in self.model.continuous_value_vars],
-                disconnected_inputs="ignore",
-            )
-            parts = [as_tensor(part) for part in parts]
+        with self._rewriting():
+            by = [values[variable.name] for variable in self.model.continuous_value_vars]
+            parts = self._differentiate(stable.outputs, by, is_rewritten=True)
         return self._filled(NodeEvaluator(stable.inputs, [*stable.outputs, *parts], is_stabilised=True))
 
-    def _differentiate(self, terms: Sequence[Any]) -> list[Any]:
+    def _differentiate(self, terms: Sequence[Any], by: Sequence[Any], *, is_rewritten: bool = False) -> list[Any]:
         """Write the gradient of some terms as PyMC does, by one backward pass."""
         import pytensor
         import pytensor.tensor as pt
 
         with without_compiler(fast_run()):
-            cost = rewrite_before_gradient(pt.add(*(as_tensor(term).sum() for term in terms)))
-            parts = pytensor.grad(cost, self.model.continuous_value_vars, disconnected_inputs="ignore")
-            return [as_tensor(part) for part in parts]
+            cost = pt.add(*(as_tensor(term).sum() for term in terms))
+            cost = cost if is_rewritten else rewrite_before_gradient(cost)
+            return [as_tensor(part) for part in pytensor.grad(cost, by, disconnected_inputs="ignore")]
 
     def gradient(self, point: Mapping[str, NDArray[Any]]) -> tuple[float, NDArray[np.float64]]:
         """Give the log-density and its flat gradient."""

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
@@ -20,7 +21,7 @@ from firstgrad.observe.events import CodeLine
 from firstgrad.observe.stacks import is_of, is_users_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
 FRAMES = 24
@@ -198,10 +199,15 @@ class NodeLines:
                 needed_by.update((one, own) for one in node.inputs if own)
 
 
-def walk(variables: Iterable[Any], known: Any = ()) -> Iterator[Any]:
-    """Yield the nodes that variables are made by, each after those of its inputs, up to those that are known."""
+def walk(
+    variables: Iterable[Any], known: Any = (), *, follow: Callable[[Iterable[Any]], Iterable[Any]] = iter
+) -> Iterator[Any]:
+    """Yield the nodes that variables are made by, each after those of its inputs, up to those that are known.
+
+    `follow` says which variables are gone into, the last one first.
+    """
     seen: set[Any] = set()
-    waiting = [(one.owner, False) for one in variables if one.owner is not None]
+    waiting = [(one.owner, False) for one in follow(variables) if one.owner is not None]
     while waiting:
         node, is_done = waiting.pop()
         if is_done:
@@ -209,7 +215,20 @@ def walk(variables: Iterable[Any], known: Any = ()) -> Iterator[Any]:
         elif node not in seen and node not in known:
             seen.add(node)
             waiting.append((node, True))
-            waiting += [(one.owner, False) for one in node.inputs if one.owner is not None]
+            waiting += [(one.owner, False) for one in follow(node.inputs) if one.owner is not None]
+
+
+def reach(
+    nodes: Iterable[Any], begun: Mapping[Any, int], own: Mapping[Any, int] = MappingProxyType({})
+) -> dict[Any, int]:
+    """Carry bits from variables, and from nodes that have `own` ones, to all variables that are made of them."""
+    reached = dict(begun)
+    for node in nodes:
+        bits = own.get(node, 0)
+        for variable in node.inputs:
+            bits |= reached.get(variable, 0)
+        reached.update(dict.fromkeys(node.outputs, bits))
+    return reached
 
 
 def _mark(node: Any, stacks: Sequence[Stack]) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.grouping import grouped
 from firstgrad.observe.events import UnitKind
 
 if TYPE_CHECKING:
@@ -99,12 +100,9 @@ def _merge(members: list[CompiledUnit]) -> UnitPattern:
 
 def find_unit_shares(profile: Profile, slowest: int = 10) -> tuple[UnitShare, ...]:
     """Put a profile's units against the phases, ended ones, that they belong to; the largest share of time first."""
-    members: dict[tuple[Phase, UnitKind], list[CompiledUnit]] = {}
-    for unit in profile.attribution.units:
-        if unit.phase is not None:
-            members.setdefault((unit.phase, unit.kind), []).append(unit)
     shares = []
-    for (phase, kind), units in members.items():
+    known = (((unit.phase, unit.kind), unit) for unit in profile.attribution.units if unit.phase is not None)
+    for (phase, kind), units in grouped(known).items():
         record = profile.record.phase(phase)
         if record is None or record.wall_seconds <= 0:
             continue

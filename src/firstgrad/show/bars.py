@@ -11,6 +11,7 @@ from firstgrad.case import Target
 from firstgrad.columns import Unit
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import estimate_median
+from firstgrad.grouping import grouped
 from firstgrad.phase import Phase
 from firstgrad.profiling.difference import ChangeKind
 from firstgrad.profiling.units import merge_patterns
@@ -101,15 +102,13 @@ def _draw_phases(bars: Sequence[_CaseBar], title: str) -> Figure:
 
 
 def _case_bars(records: Sequence[Record]) -> list[_CaseBar]:
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        if record.window_seconds is not None and not why_unusable(record):
-            environment = record.environment
-            key = (record.case.question, environment.conditions, environment.label, environment.git_commit)
-            groups.setdefault(key, []).append(record)
-    alike: dict[str, list[dict[str, str]]] = {}
-    for group in groups.values():
-        alike.setdefault(_case_name(group), []).append(_conditions(group[0]))
+    groups = grouped(
+        ((record.case.question, here.conditions, here.label, here.git_commit), record)
+        for record in records
+        if record.window_seconds is not None and not why_unusable(record)
+        for here in [record.environment]
+    )
+    alike = grouped((_case_name(group), _conditions(group[0])) for group in groups.values())
     return [_case_bar(group, _tell_apart(_conditions(group[0]), alike[_case_name(group)])) for group in groups.values()]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import Target
 from firstgrad.estimates import estimate_median
+from firstgrad.grouping import grouped
 from firstgrad.growth.contrasts import Contrast
 from firstgrad.growth.law import CONFIDENCE, GrowthLaw, GrowthVerdict, NoLaw
 from firstgrad.growth.lines import NODES, name_lines
@@ -84,10 +85,11 @@ def growth_pictures(growths: Sequence[MetricGrowth]) -> tuple[Picture, ...]:
 
     Lines within a panel are the formulations and HMM algorithms, so that HMM and no HMM stand side by side.
     """
-    members: dict[tuple[str, str], list[MetricGrowth]] = {}
-    for growth in growths:
-        for place in dict.fromkeys(_place(grown.line) for grown in growth.lines):
-            members.setdefault((growth.axis, place), []).append(growth)
+    members = grouped(
+        ((growth.axis, place), growth)
+        for growth in growths
+        for place in dict.fromkeys(_place(grown.line) for grown in growth.lines)
+    )
     pictures = []
     for (axis, place), of_place in members.items():
         panels, common, left_out = [], "", 0
@@ -233,10 +235,9 @@ def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -
 
 
 def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, look: Look) -> None:
-    cells: dict[tuple[float, str], list[float]] = {}
-    for size, value, is_censored, host in _drawable(law):
-        if not is_censored:
-            cells.setdefault((size, host), []).append(value / scale.factor)
+    cells = grouped(
+        ((size, host), value / scale.factor) for size, value, is_censored, host in _drawable(law) if not is_censored
+    )
     dots = [(size, value) for (size, _), values in cells.items() for value in drawing.choose_dots(values, _MOST_DOTS)]
     style: Strokes = {"linestyle": "none", "color": look.colour}
     drawing.plot(axes, dots, label=f"{name}: samples", marker=".", markersize=3.5, alpha=0.6, **style)
@@ -281,12 +282,9 @@ def _describe_law(name: str, law: GrowthLaw | NoLaw, unit: Unit, symbol: str) ->
 
 def ratio_pictures(contrasts: Iterable[ContrastCurve]) -> tuple[Picture, ...]:
     """Arrange ratio curves into figures of the first `MOST_LINES`; curves of a single size make none."""
-    members: dict[tuple[Contrast, str, str], list[ContrastCurve]] = {}
-    for curve in contrasts:
-        if len(curve.curve.points) > 1:
-            members.setdefault((curve.contrast, curve.axis, curve.metric.name), []).append(curve)
     pictures = []
-    for (contrast, axis, metric), curves in members.items():
+    known = (((one.contrast, one.axis, one.metric.name), one) for one in contrasts if len(one.curve.points) > 1)
+    for (contrast, axis, metric), curves in grouped(known).items():
         lines = [(curve.name, curve.curve) for curve in curves[:MOST_LINES]]
         title = f"{_CONTRAST_TITLES[contrast]}: {curves[0].metric.title}"
         size = name_size(axis)[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from firstgrad.backends import facts_of
 from firstgrad.case import Scenario, Target
 from firstgrad.columns import METRICS, metric_named, samples_table
+from firstgrad.grouping import grouped
 from firstgrad.growth.series import AxisKind, default_backend, group_records, make_series, release_axis, tell_apart
 from firstgrad.show import drawing, overview
 from firstgrad.show.page import Page, Section
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+    from firstgrad.case import Case
     from firstgrad.columns import Column
     from firstgrad.estimates import Estimate
     from firstgrad.growth.series import MetricSeries, SeriesAxis, SeriesGroup, SeriesPoint
@@ -85,11 +87,7 @@ def series_picture(series: Sequence[MetricSeries], axis: SeriesAxis) -> Picture:
 
 def _draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
     common, lines = _name_lines(series)
-    panels: dict[str, list[_SeriesLine]] = {}
-    for line in lines:
-        case = line.series.case
-        target = "" if case.target is Target.DLOGP else f", {case.target}"
-        panels.setdefault(f"{case.backend}, {case.scenario}{target}", []).append(line)
+    panels = grouped((_panel_of(line.series.case), line) for line in lines)
     heights = [max(_LEAST_HEIGHT_INCHES, _INCHES_A_LINE * len(chosen)) for chosen in panels.values()]
     height = 1.3 + sum(heights) + 0.45 * len(heights)
     with drawing.new_panels(_WIDTH_INCHES, height, heights, is_shared=True) as (figure, grid):
@@ -100,6 +98,10 @@ def _draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
         about = f"\n{shown(common, 110)}" if common else ""
         drawing.head_figure(figure, f"{shown(capitalised(series[0].metric.title), 110)}{about}")
     return figure
+
+
+def _panel_of(case: Case) -> str:
+    return f"{case.backend}, {case.scenario}{'' if case.target is Target.DLOGP else f', {case.target}'}"
 
 
 def full_names(series: Sequence[MetricSeries]) -> list[str]:
@@ -142,10 +144,7 @@ def _draw_releases(models: dict[str, list[SeriesGroup]], axis: SeriesAxis) -> Fi
 
 def by_model(groups: Sequence[SeriesGroup]) -> dict[str, list[SeriesGroup]]:
     """Sort groups by what is compiled: model and target, in words."""
-    models: dict[str, list[SeriesGroup]] = {}
-    for group in groups:
-        models.setdefault(f"{group.case.model!s}, {group.case.target}", []).append(group)
-    return models
+    return grouped((f"{group.case.model!s}, {group.case.target}", group) for group in groups)
 
 
 def _describe_line(series: MetricSeries, axis: SeriesAxis, name: str) -> str:
@@ -196,9 +195,7 @@ def _draw_model(part: SubFigure, name: str, groups: Sequence[SeriesGroup], axis:
 
 def _tell_defaults(axis: SeriesAxis) -> str:
     """Say which backend is the default up to and from which of the shown releases."""
-    releases: dict[str, list[str]] = {}
-    for place in axis.places:
-        releases.setdefault(str(default_backend(place.key)), []).append(shown(place.name, 20))
+    releases = grouped((str(default_backend(place.key)), shown(place.name, 20)) for place in axis.places)
     if len(releases) == 1:
         return next(iter(releases))
     (before, old), *_, (after, new) = releases.items()

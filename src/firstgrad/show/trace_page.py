@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
+from firstgrad.grouping import grouped
 from firstgrad.observe.compiles import CompilePhase
 from firstgrad.observe.events import SpanKind, TimeSpan
 from firstgrad.phase import Phase
@@ -35,13 +36,12 @@ if TYPE_CHECKING:
     from firstgrad.observe.events import SourceFile
     from firstgrad.profiling.trace import NestedSpan
     from firstgrad.show.result import Part
-    from firstgrad.tracing.record import ProcessStage, ScriptTrace, TracedProcess
+    from firstgrad.tracing.record import DrawsBegan, ProcessStage, ScriptTrace, TracedProcess
     from firstgrad.tracing.redundant import Placer
 
 PAGE_NAME = "trace.html"
 MOST_UNIT_BARS, MOST_UNITS, MOST_COMPILES = 6000, 25, 1500
 """Of a whole page's time line; of one compile's table; of the page's table and details."""
-_MOST_SOURCE_LINES, _CONTEXT = 1500, 4
 _MAIN = "MainThread"
 _LANE = 1.3  # rem
 _TOGETHER_SECONDS = 0.02  # phases closer than that are one bar
@@ -69,15 +69,14 @@ class _Part(TimeSpan):
     is_whole: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bar:
-    """What a template needs to draw a stretch of time."""
+class _Row(NamedTuple):
+    """What a thread did; what is known of its process only is in the first of the process's rows."""
 
-    label: str
-    title: str
-    kind: str
-    place: str  # where it stands, as CSS
-    href: str = ""
+    process: int
+    thread: str
+    compiles: Sequence[TracedCompile]
+    stages: Sequence[ProcessStage]
+    draws: Sequence[DrawsBegan]
 
 
 def write_trace_files(trace: ScriptTrace, folder: Path) -> None:
@@ -91,26 +90,20 @@ def write_trace_files(trace: ScriptTrace, folder: Path) -> None:
 
 def write_script_trace(trace: ScriptTrace, trace_format: TraceFormat) -> str:
     """Write a script's compiles for a trace viewer: a track a thread, seconds since the trace's start."""
-    tracks = []
-    for number, (process, thread, compiles) in enumerate(_threads(trace), 1):
-        spans: list[TimeSpan] = [part for compiled in compiles for part in _parts(compiled, has_units=True)]
-        if _is_first(trace, process, thread):
-            stages = (
-                replace(stage.span, kind=SpanKind.PHASE, name=_name_stage(stage))
-                for stage in trace.stages
-                if stage.process == process
-            )
-            spans = [*stages, *spans]
-        tracks.append(
-            Track(
-                name=_row_name(trace, process, thread),
-                process_name=_process_name(trace, process),
-                spans=spans,
-                name_span=_name_span,
-                process=process + 1,
-                thread=number,
-            )
+    tracks = [
+        Track(
+            name=_row_name(trace, row),
+            process_name=_process_name(trace, row.process),
+            spans=[
+                *(replace(stage.span, kind=SpanKind.PHASE, name=_name_stage(stage)) for stage in row.stages),
+                *(part for compiled in row.compiles for part in _parts(compiled)),
+            ],
+            name_span=_name_span,
+            process=row.process + 1,
+            thread=number,
         )
+        for number, row in enumerate(_rows(trace), 1)
+    ]
     return write_tracks(shown(trace.command, 200) or "a block", tracks, trace_format)
 
 
@@ -118,8 +111,9 @@ def trace_page(trace: ScriptTrace) -> Page:
     """Put the page of a script's trace together."""
     shown_compiles = sorted(trace.compiles, key=lambda compiled: -compiled.wall_seconds)[:MOST_COMPILES]
     chosen = sorted(shown_compiles, key=lambda compiled: (compiled.process, compiled.began_seconds))
+    said = sentence_parts(trace_sentences(trace)) if trace.compiles else (Text("Nothing was compiled."),)
     sections = (
-        Section("needless", "What to know, and what to type", _said(trace)),
+        Section("needless", "What to know, and what to type", said),
         Section("time", "When", (_time_line(trace, chosen),)) if chosen else None,
         Section("source", "Your source", (_source(trace),)) if trace.sources else None,
         Section("compiles", "Compiles", (compile_table(trace, chosen, is_linked=True),)) if chosen else None,
@@ -144,65 +138,36 @@ def trace_page(trace: ScriptTrace) -> Page:
     )
 
 
-def _said(trace: ScriptTrace) -> tuple[Part, ...]:
-    return sentence_parts(trace_sentences(trace)) if trace.compiles else (Text("Nothing was compiled."),)
-
-
 # The time line
 
 
 def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
-    whole = max(
-        trace.wall_seconds,
-        *(span.began_seconds + span.wall_seconds for compiled in compiles for span in compiled.phases),
-        1e-6,
-    )
+    whole = max(trace.wall_seconds, *(_end_of(span) for compiled in compiles for span in compiled.phases), 1e-6)
     chosen, place = set(map(anchor_of, compiles)), make_placer(trace.compiles)
     budget = MOST_UNIT_BARS // max(len(compiles), 1)
     rows = []
-    for process, thread, all_compiles in _threads(trace):
+    for row in _rows(trace):
         parts = [
-            part
-            for compiled in all_compiles
-            if anchor_of(compiled) in chosen
-            for part in _parts(compiled, has_units=True, most=budget)
+            part for compiled in row.compiles if anchor_of(compiled) in chosen for part in _parts(compiled, budget)
         ]
-        stages = [stage for stage in trace.stages if stage.process == process]
-        if not _is_first(trace, process, thread):
-            stages = []
-        bars = [
-            _bar(
-                _name_stage(stage),
-                f"{_name_stage(stage)}: {format_seconds(stage.span.wall_seconds)}",
-                "stage",
-                0,
-                stage.span.began_seconds,
-                stage.span.wall_seconds,
-                whole,
-            )
-            for stage in stages
-        ]
-        lanes = int(bool(stages))
-        depth = lanes
-        for nested, level in _levels(nest_spans(parts)):
-            bars.append(_part_bar(place, nested, level + lanes, whole))
-            depth = max(depth, level + lanes + 1)
+        bars = []
+        for stage in row.stages:
+            span, name = stage.span, _name_stage(stage)
+            title = f"{name}: {format_seconds(span.wall_seconds)}"
+            bars.append(_bar(name, title, "stage", 0, span.began_seconds, span.wall_seconds, whole))
+        depth = lanes = int(bool(row.stages))
+        for nested, level in _levels(nest_spans(parts), lanes):
+            bars.append(_part_bar(place, nested, level, whole))
+            depth = max(depth, level + 1)
         marks = [
             (
                 _percent(draws.at_seconds, whole),
                 f"{draws.sampler} begins to draw after {format_seconds(draws.at_seconds)}",
             )
-            for draws in trace.draws_began
-            if draws.process == process and _is_first(trace, process, thread)
+            for draws in row.draws
         ]
-        rows.append(
-            {
-                "name": _row_name(trace, process, thread),
-                "height": f"{max(depth, 1) * _LANE:.2f}",
-                "bars": bars,
-                "marks": marks,
-            }
-        )
+        height = f"{max(depth, 1) * _LANE:.2f}"
+        rows.append({"name": _row_name(trace, row), "height": height, "bars": bars, "marks": marks})
     step = whole / 8
     return Markup(
         "timeline.html",
@@ -220,55 +185,36 @@ def _name_stage(stage: ProcessStage) -> str:
     return shown(f"{stage.span.name.replace('_', ' ')} {stage.note}".rstrip(), 120)
 
 
-def _threads(trace: ScriptTrace) -> Iterator[tuple[int, str, list[TracedCompile]]]:
-    """Yield each process and thread that compiled, and the main thread of those that did not."""
+def _rows(trace: ScriptTrace) -> Iterator[_Row]:
+    """Yield a row for each thread of a process that compiled, and for the main thread of those that did not."""
     for process in range(max(len(trace.processes), 1 + max((one.process for one in trace.compiles), default=0))):
-        threads: dict[str, list[TracedCompile]] = {}
-        for compiled in trace.compiles:
-            if compiled.process == process:
-                threads.setdefault(compiled.thread, []).append(compiled)
+        threads = grouped((compiled.thread, compiled) for compiled in trace.compiles if compiled.process == process)
+        stages = [stage for stage in trace.stages if stage.process == process]
+        draws = [draws for draws in trace.draws_began if draws.process == process]
         for thread, compiles in sorted((threads or {_MAIN: []}).items(), key=lambda item: item[0] != _MAIN):
-            yield process, thread, compiles
+            yield _Row(process, thread, compiles, stages, draws)
+            stages, draws = [], []
 
 
-def _is_first(trace: ScriptTrace, process: int, thread: str) -> bool:
-    """Whether this is the row that also has what is known of the process only."""
-    return thread == next(one for number, one, _ in _threads(trace) if number == process)
-
-
-def _parts(compiled: TracedCompile, *, has_units: bool, most: int = MOST_UNIT_BARS) -> Iterator[_Part]:
+def _parts(compiled: TracedCompile, most: int = MOST_UNIT_BARS) -> Iterator[_Part]:
     """Yield a compile as a trace shows it: bars of it, for what it did without a break, its phases, its units."""
     runs: list[list[TimeSpan]] = []
     for span in compiled.phases:
-        if runs and span.began_seconds - (runs[-1][-1].began_seconds + runs[-1][-1].wall_seconds) < _TOGETHER_SECONDS:
+        if runs and span.began_seconds - _end_of(runs[-1][-1]) < _TOGETHER_SECONDS:
             runs[-1].append(span)
         else:
             runs.append([span])
     for run in runs:
-        began, last = run[0].began_seconds, run[-1]
-        yield _Part(
-            kind=SpanKind.PHASE,
-            name=PURPOSES[compiled.purpose],
-            began_seconds=began,
-            wall_seconds=last.began_seconds + last.wall_seconds - began,
-            compiled=compiled,
-            is_whole=True,
-        )
+        whole = replace(run[0], name=PURPOSES[compiled.purpose], wall_seconds=_end_of(run[-1]) - run[0].began_seconds)
+        yield _Part(**asdict(whole), compiled=compiled, is_whole=True)
         for span in run:
-            yield _part(span, compiled)
-    if has_units:
-        for span in compiled.unit_spans[:most]:
-            yield _part(span, compiled)
+            yield _Part(**asdict(span), compiled=compiled)
+    for span in compiled.unit_spans[:most]:
+        yield _Part(**asdict(span), compiled=compiled)
 
 
-def _part(span: TimeSpan, compiled: TracedCompile) -> _Part:
-    return _Part(
-        kind=span.kind,
-        name=span.name,
-        began_seconds=span.began_seconds,
-        wall_seconds=span.wall_seconds,
-        compiled=compiled,
-    )
+def _end_of(span: TimeSpan) -> float:
+    return span.began_seconds + span.wall_seconds
 
 
 def _name_span(span: TimeSpan) -> str:
@@ -278,7 +224,7 @@ def _name_span(span: TimeSpan) -> str:
     return span.name if span.kind is SpanKind.PHASE else f"{span.name} [{span.kind}]"
 
 
-def _levels(nested: Sequence[NestedSpan], level: int = 0) -> Iterator[tuple[NestedSpan, int]]:
+def _levels(nested: Sequence[NestedSpan], level: int) -> Iterator[tuple[NestedSpan, int]]:
     waiting = [(one, level) for one in reversed(nested)]
     while waiting:
         one, depth = waiting.pop()
@@ -286,7 +232,7 @@ def _levels(nested: Sequence[NestedSpan], level: int = 0) -> Iterator[tuple[Nest
         waiting += [(inner, depth + 1) for inner in reversed(one.inner)]
 
 
-def _part_bar(place: Placer, nested: NestedSpan, lane: int, whole: float) -> _Bar:
+def _part_bar(place: Placer, nested: NestedSpan, lane: int, whole: float) -> dict[str, str]:
     part = nested.span
     assert isinstance(part, _Part)  # noqa: S101 - `nest_spans` keeps the class of what it is given
     compiled, took = part.compiled, format_seconds(part.wall_seconds)
@@ -330,12 +276,13 @@ def _bar(
     *,
     href: str = "",
     colour: str = "",
-) -> _Bar:
+) -> dict[str, str]:
+    """Say what the template needs to draw a stretch of time; `place` is CSS."""
     place = (
         f"left:{_percent(began, whole)}%;width:{_percent(seconds, whole)}%;top:{lane * _LANE:.2f}rem"
         f"{f';background:{colour}' if colour else ''}"
     )
-    return _Bar(label=label, title=title, kind=kind, place=place, href=href)
+    return {"label": label, "title": title, "kind": kind, "place": place, "href": href}
 
 
 def _percent(seconds: float, whole: float) -> str:
@@ -349,8 +296,8 @@ def _process_name(trace: ScriptTrace, process: int) -> str:
     return f"{process}: {one.how} {one.pid}"
 
 
-def _row_name(trace: ScriptTrace, process: int, thread: str) -> str:
-    return f"{_process_name(trace, process)}, {shown(thread)}"
+def _row_name(trace: ScriptTrace, row: _Row) -> str:
+    return f"{_process_name(trace, row.process)}, {shown(row.thread)}"
 
 
 # The source
@@ -363,10 +310,11 @@ def _source(trace: ScriptTrace) -> Part:
 
 def _notes(trace: ScriptTrace, source: SourceFile) -> dict[int, Note]:
     """Note by line the seconds and the compiles that it asked for."""
-    asked: dict[int, list[TracedCompile]] = {}
-    for compiled in trace.compiles:
-        if compiled.asked_by is not None and compiled.asked_by.file == source.file:
-            asked.setdefault(compiled.asked_by.line, []).append(compiled)
+    asked = grouped(
+        (line.line, compiled)
+        for compiled in trace.compiles
+        if (line := compiled.asked_by) is not None and line.file == source.file
+    )
     # Those in the same process; what is nested is in the outer one's seconds, whatever line that has.
     seconds = {
         number: sum(one.wall_seconds for one in compiles if one.within is None) for number, compiles in asked.items()

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from firstgrad.grouping import grouped
 from firstgrad.observe.compiles import CompileKind, CompilePhase, Purpose
 from firstgrad.observe.events import CodeLine, UnitKind
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
@@ -220,15 +221,12 @@ def _repeats(tops: Sequence[TracedCompile], place: Placer, pymc: str) -> Iterato
             if key is not None:
                 firsts.setdefault(key, compiled)
     again += _wrappers_of(again, tops)
-    buckets: dict[object, list[tuple[TracedCompile, TracedCompile, bool]]] = {}
-    for first, later, is_same in again:
-        if first.asked_by is not None and later.asked_by is not None:
-            at = first.process, _root(first), first.asked_by.file, first.asked_by.line, _root(later)
-            buckets.setdefault(at, []).append((first, later, is_same))
-    for bucket in buckets.values():
-        work = _repeated_work(bucket, place, pymc)
-        if work is not None:
-            yield work
+    buckets = grouped(
+        ((first.process, _root(first), line.file, line.line, _root(later)), (first, later, is_same))
+        for first, later, is_same in again
+        if (line := first.asked_by) is not None and later.asked_by is not None
+    )
+    yield from filter(None, (_repeated_work(bucket, place, pymc) for bucket in buckets.values()))
 
 
 def _wrappers_of(
@@ -262,10 +260,10 @@ def _repeated_work(
     if not remedy or all(compiled.purpose is Purpose.START_POINT for compiled in saved):
         return None
     seconds = sum(compiled.wall_seconds for compiled in saved)
-    lines = tuple(dict.fromkeys(compiled.asked_by for compiled in (first, *saved) if compiled.asked_by is not None))
+    lines = _lines((first, *saved))
     calls = len({compiled.call or -compiled.number for compiled in saved})
     functions = format_count(len(saved), "function")
-    took = f"{format_seconds(seconds)}"
+    took = format_seconds(seconds)
     if len({(line.file, line.line) for line in lines}) == 1:
         what = "the same but for the values of constants" if is_other else "the same graphs"
         fact = (
@@ -350,77 +348,65 @@ def _c_compiler(compiles: Sequence[TracedCompile], place: Placer) -> Iterator[Re
         for unit in compiled.units
     )
     started = [
-        (compiled, sum(unit.compiler_seconds for unit in compiled.units))
+        compiled
         for compiled in compiles
-        if compiled.purpose is Purpose.START_POINT
+        if compiled.purpose is Purpose.START_POINT and any(unit.compiler_seconds for unit in compiled.units)
     ]
-    started = [(compiled, seconds) for compiled, seconds in started if seconds]
     if is_needed or not started:
         return
-    seconds = sum(took for _, took in started)
-    at = " and ".join(dict.fromkeys(_where(compiled, place) for compiled, _ in started))
+    seconds = sum(unit.compiler_seconds for compiled in started for unit in compiled.units)
+    took = f"{format_seconds(seconds)} are the C compiler's"
     yield RedundantWork(
         kind=RedundantKind.C_COMPILER,
         seconds=seconds,
-        compiles=tuple(_key(compiled) for compiled, _ in started),
-        lines=_lines(compiled for compiled, _ in started),
-        fact=f"{format_seconds(seconds)} are the C compiler's, for start points in {at}; nothing else needs it",
+        compiles=tuple(map(_key, started)),
+        lines=_lines(started),
+        fact=f"{took}, for start points in {_places(started, place)}; nothing else needs it",
         remedy="`PYTENSOR_FLAGS=cxx=` before `python` does without; a cache that is kept has it from the second run on",
     )
 
 
 def _never_kept(compiles: Sequence[TracedCompile], place: Placer, limit: int | None) -> Iterator[RedundantWork]:
-    wrappers, jax, large, others = [], [], [], []
-    for compiled in compiles:
-        if not compiled.cache.never_kept:
-            continue
-        if compiled.kind is CompileKind.NUMBA_WRAPPER:
-            wrappers.append(compiled)
-        elif compiled.backend == "jax":
-            jax.append(compiled)
-        elif compiled.backend == "numba" and limit is not None and compiled.largest_constant_bytes > limit:
-            large.append(compiled)
-        else:
-            others.append(compiled)
-    if wrappers:
-        functions = format_count(len(wrappers), "wrapper")
-        yield _never(
+    unkept = [compiled for compiled in compiles if compiled.cache.never_kept]
+    wrappers = [compiled for compiled in unkept if compiled.kind is CompileKind.NUMBA_WRAPPER]
+    functions = [compiled for compiled in unkept if compiled.kind is not CompileKind.NUMBA_WRAPPER]
+    jax = [compiled for compiled in functions if compiled.backend == "jax"]
+    large = [one for one in functions if one.backend == "numba" and limit and one.largest_constant_bytes > limit]
+    size = format_bytes(max((compiled.largest_constant_bytes for compiled in large), default=0))
+    # Of the others it is known why not, and not what to type: sentences on the caches tell it.
+    for kind, several, what, remedy in (
+        (
             RedundantKind.NEVER_KEPT,
             wrappers,
-            f"nutpie's {functions} in {_places(wrappers, place)}",
+            f"nutpie's {format_count(len(wrappers), 'wrapper')} in {_places(wrappers, place)}",
             'A cache keeps the functions of `pm.sample(nuts_sampler="pymc")`, and `backend="jax"` may compile sooner. '
             "Which of them has all draws first, `firstgrad advise` measures",
-        )
-    if jax:
-        yield _never(
+        ),
+        (
             RedundantKind.NEVER_KEPT,
             jax,
             f"{format_count(len(jax), 'function')} of JAX in {_places(jax, place)}",
             "Give JAX a cache: `JAX_COMPILATION_CACHE_DIR=~/.cache/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0` "
             "before `python`",
-        )
-    if large:
-        size = format_bytes(max(compiled.largest_constant_bytes for compiled in large))
-        yield _never(
+        ),
+        (
             RedundantKind.LARGE_CONSTANT,
             large,
             f"{format_count(len(large), 'function')} in {_places(large, place)} with a constant of {size}, more than "
-            f"the {limit:,} bytes that Numba's cache takes",
+            f"the {limit or 0:,} bytes that Numba's cache takes",
             'Write `pm.Data("name", values)` where the array stands now',
-        )
-    # Why not is known, and what to type is not: sentences on the caches tell it.
-
-
-def _never(kind: RedundantKind, compiles: Sequence[TracedCompile], what: str, remedy: str) -> RedundantWork:
-    seconds = sum(compiled.cache.never_kept_seconds for compiled in compiles)
-    return RedundantWork(
-        kind=kind,
-        seconds=seconds,
-        compiles=tuple(map(_key, compiles)),
-        lines=_lines(compiles),
-        fact=f"{format_seconds(seconds)} are compiled in every process, since no cache keeps them: {what}",
-        remedy=remedy,
-    )
+        ),
+    ):
+        if several:
+            seconds = sum(compiled.cache.never_kept_seconds for compiled in several)
+            yield RedundantWork(
+                kind=kind,
+                seconds=seconds,
+                compiles=tuple(map(_key, several)),
+                lines=_lines(several),
+                fact=f"{format_seconds(seconds)} are compiled in every process, since no cache keeps them: {what}",
+                remedy=remedy,
+            )
 
 
 def _places(compiles: Iterable[TracedCompile], place: Placer) -> str:
