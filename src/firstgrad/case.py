@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ from firstgrad.errors import SpecError
 from firstgrad.model import Model, as_model
 from firstgrad.units import require_count
 
+_DEVICE = re.compile(r"[A-Za-z]\w*")
 MOST_SAMPLES = 100_000
 """No sweep, comparison or measurement has more: each is planned, and shown, as a whole."""
 
@@ -32,6 +34,11 @@ class BackendName(StrEnum):
     JAX_QUICK = "jax_quick"
     INTERPRETER = "interpreter"
     FAKE = "fake"
+
+    @property
+    def takes_device(self) -> bool:
+        """Whether there is a choice of where it runs: JAX's ways have one."""
+        return self.startswith("jax") or self is BackendName.FAKE
 
 
 class Target(StrEnum):
@@ -110,6 +117,9 @@ class Case:
     chains: int = field(default=1, metadata=LATER)
     timed_draws: int = field(default=0, metadata=LATER)  # of each chain, timed after the first one, in a second run
     counting: Counting = field(default=Counting.PLAIN, metadata=LATER)
+    device: str = field(default="", metadata=LATER)
+    """JAX's name of the platform to run on, such as ``cuda``; '' for what ``JAX_PLATFORMS`` says, else the processor.
+    """
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", as_model(self.model))
@@ -117,6 +127,7 @@ class Case:
         require_count("chains", self.chains, least=1)
         require_count("timed_draws", self.timed_draws, least=0)
         self._check_draw()
+        self._check_device()
         for name in ("time_limit_seconds", "memory_limit_bytes"):
             limit = getattr(self, name)
             if limit is not None and not limit > 0:
@@ -142,6 +153,13 @@ class Case:
                 raise SpecError(
                     "--gradient-backend", f"is a choice of nutpie with backend jax, not with {self.backend}"
                 )
+
+    def _check_device(self) -> None:
+        """Refuse what is no name of a platform, and a choice where there is none."""
+        if self.device and not self.backend.takes_device:
+            raise SpecError("--device", f"is for JAX's backends; {self.backend} runs on the processor")
+        if self.device and not _DEVICE.fullmatch(self.device):
+            raise SpecError("--device", f"expected a platform of JAX's, such as cpu or cuda, got {self.device!r}")
 
     @property
     def is_draw(self) -> bool:
@@ -179,7 +197,8 @@ class Case:
 
     def __str__(self) -> str:
         counting = "" if self.counting is Counting.PLAIN else f", {self.counting}"
-        return f"{self.model}, {self.backend}, {self.wanted}, {self.scenario}{counting}"
+        device = f" on {self.device}" if self.device else ""
+        return f"{self.model}, {self.backend}{device}, {self.wanted}, {self.scenario}{counting}"
 
 
 TELL_AT_ONCE = (Sampler.NUMPYRO, Sampler.BLACKJAX)

@@ -153,6 +153,14 @@ def _never_kept(name: str) -> Callable[[Record], float | None]:
     return number
 
 
+def _median_on_device(name: str) -> Callable[[Record], float | None]:
+    def number(record: Record) -> float | None:
+        calls = getattr(record.on_device, name) if record.on_device is not None else ()
+        return statistics.median(calls) if calls else None
+
+    return number
+
+
 def _evaluation_seconds(record: Record) -> float | None:
     return statistics.median(record.evaluation_seconds) if record.evaluation_seconds else None
 
@@ -169,6 +177,7 @@ COLUMNS: tuple[Column, ...] = (
     _axis("parameters", lambda record: to_json(record.case.model.parameters)),
     _axis("model", lambda record: str(record.case.model)),
     _axis("backend", lambda record: str(record.case.backend)),
+    _axis("asked_device", lambda record: record.case.device or None, "device asked for"),
     _axis("target", lambda record: str(record.case.target)),
     _axis("scenario", lambda record: str(record.case.scenario)),
     _axis("sampler", lambda record: str(record.case.sampler) if record.case.is_draw else None),
@@ -228,8 +237,19 @@ COLUMNS: tuple[Column, ...] = (
         if phase is not Phase.EVALUATE  # that one's length is how many calls were asked for
     ),
     _spoilt("evaluation", _evaluation_seconds, "evaluation time (median call)", Unit.SECONDS, _GRADIENTS),
+    _spoilt(
+        "evaluation_on_device",
+        _median_on_device("left_seconds"),
+        "evaluation, result left on the device",
+        Unit.SECONDS,
+        _GRADIENTS,
+    ),
+    _spoilt("to_device", _median_on_device("sent_seconds"), "a point to the device", Unit.SECONDS, _GRADIENTS),
+    _spoilt("from_device", _median_on_device("fetched_seconds"), "a result to NumPy", Unit.SECONDS, _GRADIENTS),
     _spoilt(_PEAK_MEMORY, _part("memory", "peak_rss_bytes"), "peak memory, compilers included", Unit.BYTES),
     _spoilt("retained_memory", _part("memory", "retained_bytes"), "retained memory", Unit.BYTES),
+    _spoilt("device_peak_memory", _part("on_device", "peak_bytes"), "peak memory of the device", Unit.BYTES),
+    _spoilt("device_kept_memory", _part("on_device", "kept_bytes"), "retained memory of the device", Unit.BYTES),
     _metric("nodes_before", _part("counts", "nodes_before"), "graph nodes before rewriting", Unit.COUNT, spread=0.0),
     _metric("nodes", _part("counts", "nodes_after"), "graph nodes after rewriting", Unit.COUNT, spread=0.0),
     _metric("compiled_units", _part("counts", "compiled_units"), "compiled units", Unit.COUNT, spread=0.0),

@@ -179,6 +179,24 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnDevice:
+    """What JAX's first device was used for: of a case that names a device, or where that isn't the processor.
+
+    Memory is as JAX's own allocator counts it; none where it doesn't tell. It can't be reset, so the peak is that of
+    the process up to the end of the first call, with what XLA tried out while it compiled.
+    """
+
+    peak_bytes: int | None = None
+    kept_bytes: int | None = None  # in use after the first call and a garbage collection, less that before `build`
+    limit_bytes: int | None = None  # what JAX may take in all
+    left_seconds: tuple[float, ...] = ()  # steady-state calls, until the result is there; it is left on the device
+    sent_seconds: tuple[float, ...] = ()  # to bring a point to the device
+    fetched_seconds: tuple[float, ...] = ()  # to bring a result to NumPy
+    sent_bytes: int = 0  # of a point, and of a result
+    fetched_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
     """Where the oracle and the measured function differ."""
 
@@ -506,6 +524,7 @@ class Record:
     work: Work | None = field(default=None, metadata=LATER)
     evaluation_seconds: tuple[float, ...] = ()  # every steady-state call
     memory: Memory | None = None
+    on_device: OnDevice | None = field(default=None, metadata=LATER)
     caches: CacheUse | None = None
     check: Check = Check(verdict=Verdict.UNCHECKED)
     failure: Failure | None = None

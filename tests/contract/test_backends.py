@@ -41,7 +41,8 @@ BACKENDS = [
 @pytest.fixture(scope="module", params=BACKENDS)
 def records(request):
     """Cold, warm and hot records of the small pose model on one backend."""
-    case = Case(model=SMALL_POSE, backend=request.param, evaluations=30)
+    device = "cpu" if request.param.takes_device else ""
+    case = Case(model=SMALL_POSE, backend=request.param, evaluations=30, device=device)
     found = {}
     with PrivateCaches() as private:
         found[Scenario.COLD] = run_sample(case, private)
@@ -135,6 +136,18 @@ def test_evaluations_are_timed_one_by_one(records):
         assert len(record.evaluation_seconds) == 30
         assert min(record.evaluation_seconds) > 0
         assert max(record.evaluation_seconds) < record.time_to_first_gradient_seconds
+
+
+def test_calls_left_on_the_device_are_timed_where_it_was_named(records):
+    for record in records.values():
+        used = record.on_device
+        if record.case.backend is not BackendName.JAX:
+            assert used is None
+            continue
+        assert len(used.left_seconds) == len(used.fetched_seconds) == len(used.sent_seconds) == 30
+        assert used.fetched_bytes == 8 * record.counts.values
+        assert used.sent_bytes >= used.fetched_bytes
+        assert used.peak_bytes is None, "of the processor JAX tells nothing"
 
 
 def jax_record(model, **options):

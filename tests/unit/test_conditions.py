@@ -71,7 +71,7 @@ def test_jax_is_expected_where_its_variable_says(platforms, device, expected):
     variables = {} if platforms is None else {"JAX_PLATFORMS": platforms}
     for name in BackendName:
         by_jax = facts_of(name).compiler is BackendName.JAX
-        assert is_expected_device(device, name, variables) is (expected if by_jax else device != H100)
+        assert is_expected_device(device, name, inherited=variables) is (expected if by_jax else device != H100)
 
 
 def test_only_samples_of_here_and_of_this_platform_count_as_measured_here(monkeypatch):

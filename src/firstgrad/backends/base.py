@@ -86,6 +86,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceAccess:
+    """What can be asked of the device that compiled functions run on."""
+
+    memory: Callable[[], Mapping[str, int]]  # JAX's statistics: ``bytes_in_use`` and the like; empty where it has none
+    send: Callable[[Any], int]  # bring a point's inputs there; returns their bytes
+    fetch: Callable[[Any], int]  # bring a result to NumPy; returns its bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Hooks:
     """What a compile calls on its way."""
 
@@ -99,6 +108,9 @@ class Compiled:
     """A compiled function and what its compile told."""
 
     call: Callable[[Mapping[str, NDArray[np.float64]]], Answer]  # returns only when the result is there
+    left: Callable[[Mapping[str, NDArray[np.float64]]], Any] | None = None
+    """The same, but the result is left where it was computed; none where it is in NumPy anyway."""
+    inputs: Callable[[Mapping[str, NDArray[np.float64]]], Any] = dict  # what of a point is brought there
     nodes_before: int = 0
     nodes_after: int = 0
     nodes: tuple[Any, ...] = ()  # those after rewriting
@@ -144,6 +156,9 @@ class Backend(Protocol):
 
     def device(self) -> str:
         """Say where compiled functions run: ``cpu``, or the platform and the kind of device."""
+
+    def access(self) -> DeviceAccess | None:
+        """Give access to that device; none where it is always the processor."""
 
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Make all ready that the factory needs (data, or the user's file) and return the factory."""

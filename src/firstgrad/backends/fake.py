@@ -43,6 +43,9 @@ class FakeBackend:
         """Be the processor."""
         return "cpu"
 
+    def access(self) -> None:
+        """Have no device."""
+
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Return a factory of the pose model's data, or the user's."""
         if (spec := model.pose) is not None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from firstgrad.backends.base import Answer, BackendFacts, Compiled
+from firstgrad.backends.base import Answer, BackendFacts, Compiled, DeviceAccess
 from firstgrad.backends.pytensor import PyTensorBackend
 from firstgrad.case import BackendName, Target
 from firstgrad.errors import ModelError, UnavailableError
@@ -65,6 +65,8 @@ class JaxBackend(PyTensorBackend):
             # Up to 0.10, JAX else makes the folder's path a part of each key: what another folder was filled with is
             # lost.
             "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+            # By default JAX takes three quarters of a GPU's memory at once: nobody would see what is used.
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         },
         default_variables={"JAX_PLATFORMS": "cpu"},
         platform_variable="JAX_PLATFORMS",
@@ -94,6 +96,24 @@ class JaxBackend(PyTensorBackend):
         import jax
 
         return describe_device(jax.local_devices()[0].client)
+
+    def access(self) -> DeviceAccess:
+        """Ask JAX's first device."""
+        import jax
+
+        def size(result: Any) -> int:
+            return sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree_util.tree_leaves(result))
+
+        def memory() -> Mapping[str, int]:
+            with suppress(Exception):  # some platforms have no such statistics, and say so by various errors
+                return dict(jax.local_devices()[0].memory_stats() or {})
+            return {}
+
+        return DeviceAccess(
+            memory=memory,
+            send=lambda inputs: size(jax.block_until_ready(jax.device_put(inputs))),
+            fetch=lambda result: size(jax.device_get(result)),
+        )
 
     def _timed(self, step: str, _seconds: float, _function: str) -> None:
         if step == "compile":
@@ -194,7 +214,7 @@ class JaxDirectBackend(JaxBackend):
             if function is None or function.facts["way"] != Way.JAX:
                 return None
             gradient = loaded_gradient(built.model, function, point, effort, with_logp=with_logp)
-        return Compiled(call=_explained(self._call(gradient), built), kept=gradient.kept)
+        return self._compiled_of(gradient, built)
 
     def logp_graph(self, built: BuiltModel) -> Any:
         """Write the log-density, unless the digest needed it."""
@@ -229,24 +249,27 @@ class JaxDirectBackend(JaxBackend):
             _explain(error, built)
 
         passes, unread = read_passes(seen)
-        return Compiled(
-            call=_explained(self._call(gradient), built),
+        return replace(
+            self._compiled_of(gradient, built),
             nodes_before=seen.nodes_before,
             nodes_after=len(seen.nodes),
             nodes=seen.nodes,
             nodes_by_type=tuple(Counter(type(node.op).__name__ for node in seen.nodes).most_common()),
             rewrite_passes=passes,
             stats=seen,
-            kept=gradient.kept,
             unavailable=(*self.marked.unavailable, *unread),
         )
 
-    def _call(self, gradient: FastGradient) -> Call:
+    def _compiled_of(self, gradient: FastGradient, built: BuiltModel) -> Compiled:
         def call(at: Mapping[str, NDArray[np.float64]]) -> Answer:
             logp, flat = gradient(gradient.flatten(at), extra_vars=at)
             return Answer(self.to_float64(flat), logp if gradient.with_logp else None)
 
-        return call
+        def left(at: Mapping[str, NDArray[np.float64]]) -> Any:
+            gradient.set_extra_values(at)
+            return self.wait(gradient.function(gradient.flatten(at), *gradient.get_extra_values().values()))
+
+        return Compiled(call=_explained(call, built), left=left, inputs=gradient.flatten, kept=gradient.kept)
 
 
 class JaxQuickBackend(JaxDirectBackend):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firstgrad.backends.base import BackendFacts, Hooks
+    from firstgrad.backends.base import BackendFacts, DeviceAccess, Hooks
     from firstgrad.case import Case
     from firstgrad.linting.derivatives import GraphExplainer
     from firstgrad.linting.values import Density
@@ -98,6 +98,10 @@ class PyTensorBackend:
     def device(self) -> str:
         """Be the processor; a subclass knows better."""
         return "cpu"
+
+    def access(self) -> DeviceAccess | None:
+        """Have no device but the processor."""
+        return None
 
     def load(self, model: Model) -> Callable[[], BuiltModel]:
         """Generate the pose model's data, or import the user's file; return the factory."""
@@ -214,14 +218,18 @@ class PyTensorBackend:
         nodes = tuple(inner.maker.fgraph.apply_nodes)
         passes, unread = read_passes(profile)
 
+        def left(point: Mapping[str, NDArray[np.float64]]) -> Any:
+            return self.wait(function(point))
+
         def call(point: Mapping[str, NDArray[np.float64]]) -> Answer:
-            result = self.wait(function(point))
+            result = left(point)
             if target is Target.LOGP_DLOGP:
                 return Answer(self.to_float64(result[1]), float(result[0]))
             return Answer(self.to_float64(result))
 
         return Compiled(
             call=call,
+            left=left,
             nodes_before=(passes[0].nodes_before if passes else None) or self.marked.nodes_before,
             nodes_after=len(nodes),
             nodes=nodes,

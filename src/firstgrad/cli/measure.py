@@ -58,10 +58,12 @@ def measure_and_store(
     Where one can't be stored, `show_unkept` shows what was measured before the error ends it.
     """
     from firstgrad.api import take_samples
+    from firstgrad.measuring.environment import check_devices
     from firstgrad.sources import check_reference
     from firstgrad.store import Keeper
 
     check_reference(case.model.reference)  # before a store is looked for: it names a working folder that is gone
+    check_devices([case])
     keeper = None if options.store == "none" else Keeper(options.store, tell=lambda line: say(f"firstgrad: {line}"))
     records: list[Record] = []
     try:

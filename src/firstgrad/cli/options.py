@@ -231,6 +231,9 @@ class CaseOptions:
     """What is asked of the model."""
 
     backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA
+    device: Annotated[
+        str, _option("--device", "Of JAX's backends: cpu, cuda, ... [JAX_PLATFORMS, else cpu].", metavar="PLATFORM")
+    ] = ""
     target: Annotated[
         Target, _option("--target", "Gradient alone, value and gradient as NUTS uses, or the first draw.")
     ] = Target.DLOGP
@@ -270,6 +273,7 @@ class CaseOptions:
         return Case(
             model=model,
             backend=self.backend,
+            device=self.device,
             target=self.target,
             scenario=self.scenario,
             sampler=self.sampler,

@@ -105,10 +105,12 @@ def profile(model: ModelOptions, case: CaseOptions, options: ProfileOptions, out
 
 def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
     """Profile the head, and before it the base that it is compared with."""
+    from firstgrad.measuring.environment import check_devices
     from firstgrad.sources import check_reference
 
     asked = case.to_case(model.to_model())
     check_reference(asked.model.reference)
+    check_devices([asked])
     if options.against is None:
         return None, _run(asked, case.label, options, side="")
     if names_profile(options.against):
@@ -116,6 +118,7 @@ def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -
     else:
         against, label = read_base_case(options.against, model, case)
         check_reference(against.model.reference)
+        check_devices([against])
         base = _run(against, label, options, side="base")
         if base.record.failure is not None:
             say("firstgrad: the base failed, so the head was not profiled")

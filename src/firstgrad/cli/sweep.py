@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from enum import StrEnum
 
+    from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
     from firstgrad.sweep.cluster import Certificates
@@ -62,6 +63,7 @@ class SweepOptions:
         declare("--tier", "A named grid; axes given beside it replace its.", metavar="quick|standard|full"),
     ] = None
     backend: Annotated[str | None, _axis("--backend", "c, numba, jax [numba].")] = None
+    device: Annotated[str | None, _axis("--device", "Of JAX's backends: cpu, cuda [JAX_PLATFORMS, else cpu].")] = None
     scenario: Annotated[str | None, _axis("--scenario", "cold, warm, hot [cold].")] = None
     target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp, first_draw [dlogp].")] = None
     sampler: Annotated[
@@ -106,6 +108,7 @@ class SweepOptions:
             scenarios=_members("--scenario", self.scenario, Scenario) or (tier.scenarios if tier else (Scenario.COLD,)),
             targets=_members("--target", self.target, Target) or (Target.DLOGP,),
             samplers=_members("--sampler", self.sampler, Sampler) or (Sampler.AUTO,),
+            devices=_parts("--device", self.device) or ("",),
             gradient_backend=self.gradient_backend,
             chains=self.chains,
             omitted=omitted,
@@ -130,12 +133,17 @@ class SweepOptions:
         return TIERS[name] if name else None
 
 
-def _members[T: StrEnum](option: str, text: str | None, kind: type[T]) -> tuple[T, ...]:
+def _parts(option: str, text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
-    parts = [part.strip() for part in text.split(",")]
+    parts = tuple(part.strip() for part in text.split(","))
     if len(set(parts)) < len(parts):
         raise SpecError(option, f"a value is given twice in {text!r}")
+    return parts
+
+
+def _members[T: StrEnum](option: str, text: str | None, kind: type[T]) -> tuple[T, ...]:
+    parts = _parts(option, text)
     if unknown := [part for part in parts if part not in kind]:
         raise SpecError(option, f"expected some of {', '.join(kind)}, got {unknown[0]!r}")
     return tuple(kind(part) for part in parts)
@@ -170,7 +178,6 @@ def sweep(
     from firstgrad.codec import to_json
     from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
     from firstgrad.show.result import make_console, print_parts
-    from firstgrad.sources import check_reference
     from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
     from firstgrad.sweep.local import LocalExecutor
@@ -181,10 +188,8 @@ def sweep(
     if store == "none":
         raise SpecError("--store", "a sweep keeps its records, so that it can go on: give a file or a database URL")
     certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
-    _check_machines(scheduler, certificates, at_once=at_once, threads=threads, overload=overload)
     grid, samples = options.to_grid(model)
-    if scheduler is None:  # the workers of a cluster may have what isn't here
-        check_reference(model.model)
+    _check_machines(scheduler, certificates, grid.cases, at_once=at_once, threads=threads, overload=overload)
     with Keeper(store) as keeper:
         stored = keeper.store.cells()
         durations = Durations(stored)
@@ -289,15 +294,29 @@ def _current(stored: Iterable[Sample], reference: str, label: str, *, threads: i
 
 
 def _check_machines(
-    scheduler: str | None, certificates: Certificates | None, *, at_once: int, threads: int, overload: bool
+    scheduler: str | None,
+    certificates: Certificates | None,
+    cases: Sequence[Case],
+    *,
+    at_once: int,
+    threads: int,
+    overload: bool,
 ) -> None:
-    """Refuse options of a cluster on this machine, and the other way round."""
+    """Refuse options of a cluster on this machine, and the other way round, and models and devices that aren't here.
+
+    The workers of a cluster may have what isn't here.
+    """
+    from firstgrad.measuring.environment import check_devices
+    from firstgrad.sources import check_reference
     from firstgrad.sweep.local import check_cores
 
     if scheduler is None:
         if certificates is not None:
             raise SpecError("--tls-ca-file, --tls-cert, --tls-key", "are for --scheduler tls://HOST:PORT")
         check_cores(at_once=at_once, threads=threads, cores=os.cpu_count() or 1, allowed=overload)
+        for reference in dict.fromkeys(case.model.reference for case in cases):
+            check_reference(reference)
+        check_devices(cases)
     elif "@" in scheduler:  # not repeated: before it there may be a password
         raise SpecError("--scheduler", "has no user and no password. Write tcp://HOST:PORT, or tls://HOST:PORT")
     elif at_once != 1:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.comparing.places import SidePlace, make_ready
 from firstgrad.comparing.sides import read_history
 from firstgrad.errors import SpecError, StoreError
+from firstgrad.measuring.environment import check_devices
 from firstgrad.record import Doubt
 from firstgrad.sources import check_reference, read_source, split_reference
 from firstgrad.units import format_count
@@ -90,6 +91,7 @@ def measure_sides(
             interpreter = make_ready(request, case, stack=stack, tell=tell)
             _refuse_other_code(request, side_label, stored, interpreter)
             check_reference(case.model.reference, (interpreter.folder or Path.cwd()) if interpreter else None)
+            check_devices([case], interpreter.python if interpreter else None)
             duel_sides.append(DuelSide(label=side_label, case=case, done=done))
             executors[side_label] = LocalExecutor(label=side_label, interpreter=interpreter)
             interpreters.append(interpreter)
@@ -211,7 +213,8 @@ def _differing(interpreters: Sequence[Interpreter | None], cases: Sequence[Case]
         for interpreter, sampler in zip(interpreters, samplers, strict=True)
     ]
     one, other = ({"python": known.python} | dict(known.packages) for known in environments)
-    return frozenset(name for name in one | other if one.get(name) != other.get(name))
+    device = {"device"} if cases[0].device != cases[1].device else set()
+    return frozenset(name for name in one | other if one.get(name) != other.get(name)) | device
 
 
 def _refuse_other_code(

@@ -175,7 +175,7 @@ def _match(
     alike: dict[tuple[object, ...], tuple[list[SizeLine], list[SizeLine]]] = defaultdict(lambda: ([], []))
     for side, lines in enumerate((base, head)):
         for line in lines:
-            alike[line.reference, line.rest, line.backend, line.target, line.scenario][side].append(line)
+            alike[line.reference, line.rest, line.backend, line.device, line.target, line.scenario][side].append(line)
     pairs: list[tuple[SizeLine, SizeLine]] = []
     alone: list[tuple[str, SizeLine]] = []
     for base_lines, head_lines in alike.values():

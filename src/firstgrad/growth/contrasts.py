@@ -139,7 +139,7 @@ def _pair(lines: Sequence[SizeLine], contrast: Contrast) -> list[tuple[SizeLine,
         values = {**dict(line.rest), "scenario": line.scenario}
         side = is_numerator(values[name]) if name in values else None
         rest = tuple((axis, value) for axis, value in values.items() if axis not in dropped)
-        key = line.reference, rest, line.backend, line.target, line.packages, line.label, line.git_commit
+        key = line.reference, rest, line.backend, line.device, line.target, line.packages, line.label, line.git_commit
         if side:
             above[key].append(line)
         elif side is not None:

@@ -41,6 +41,7 @@ class SizeLine:
     rest: tuple[tuple[str, Scalar], ...]
     """The model's other parameters, equal in all samples; along `NODES` without the sizes."""
     backend: BackendName
+    device: str
     target: Target
     scenario: Scenario
     packages: str  # as a samples table has them
@@ -142,7 +143,7 @@ def find_lines(
         sizes = samples["nodes"].where(samples["reason"] == "").to_numpy()
     else:
         sizes = np.array([_size(values.get(axis)) for _, values in models], dtype=float)[model]
-    alike = ["reference", "backend", "target", "scenario", "packages", *([] if is_one_side else _ORIGIN)]
+    alike = ["reference", "backend", "device", "target", "scenario", "packages", *([] if is_one_side else _ORIGIN)]
     keys = samples[alike].reset_index(drop=True)
     keys["rest"] = np.array([to_json(parameters) for parameters in rests], dtype=object)[model]
     lines = []
@@ -158,6 +159,7 @@ def find_lines(
                 reference=first["reference"],
                 rest=rests[model[places[0]]],
                 backend=BackendName(first["backend"]),
+                device=first["device"],
                 target=Target(first["target"]),
                 scenario=Scenario(first["scenario"]),
                 packages=first["packages"],
@@ -222,6 +224,7 @@ def _parts(line: SizeLine) -> dict[str, str]:
             if PARAMETERS[name].is_size or name in ("hmm", "formulation") or rest[name] != PARAMETERS[name].default
         }
     parts |= {"backend": str(line.backend), "scenario": str(line.scenario)}
+    parts["device"] = "" if line.device == "cpu" else f"on {line.device}"
     if line.target is not Target.DLOGP:
         parts["target"] = str(line.target)
     parts |= {name: f"{name} {version}" for name, version in json.loads(line.packages) if name in ("pymc", "pytensor")}

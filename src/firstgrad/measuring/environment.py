@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from firstgrad.backends import facts_of
-from firstgrad.errors import PythonEnvironmentError
+from firstgrad.errors import PythonEnvironmentError, SpecError
 from firstgrad.measuring.private import OWN_FLAGS, search_path, user_flags
 from firstgrad.record import Clone, Environment, HostFingerprint
 from firstgrad.sources import MEASURED, SAMPLERS
@@ -32,7 +32,7 @@ from firstgrad.sources import MEASURED, SAMPLERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from firstgrad.case import BackendName
+    from firstgrad.case import BackendName, Case
 
 PACKAGES = tuple(sorted(MEASURED | SAMPLERS))
 """Packages whose versions a record keeps."""
@@ -307,22 +307,77 @@ def has_bytecode(package: str) -> bool:
     return spec is not None and spec.cached is not None and Path(spec.cached).exists()
 
 
-def is_expected_device(device: str, backend: BackendName, inherited: Mapping[str, str] | None = None) -> bool:
-    """Whether a backend that is started here would run on a device of this platform, as far as variables tell."""
+_LIST_DEVICES = """
+import json, sys
+import jax
+there = {}
+for platform in dict.fromkeys(("cpu", "cuda", "rocm", "tpu", *sys.argv[1:])):
+    try:
+        there[platform] = jax.local_devices(backend=platform)[0].device_kind
+    except Exception:
+        pass
+print(json.dumps(there))
+"""
+
+
+def check_devices(cases: Iterable[Case], python: Path | None = None) -> None:
+    """Raise SpecError, naming what is there, where a case asks for a device that JAX hasn't.
+
+    JAX itself is asked, by a process of its own: that takes about a second, and leaves the device free. Nobody asks for
+    ``cpu``, and where no device is named.
+    """
+    for device in dict.fromkeys(case.device for case in cases):
+        if device in ("", "cpu") or device in (there := _list_devices(str(python or sys.executable), device)):
+            continue
+        known = ", ".join(platform if platform == kind else f"{platform} ({kind})" for platform, kind in there.items())
+        raise SpecError(
+            "--device",
+            f"JAX has no {device!r} here. There is {known}. A GPU needs its driver, and JAX's package for it: "
+            'pip install "jax[cuda12]" (or jax[cuda13], jax[rocm])',
+        )
+
+
+@functools.cache
+def _list_devices(python: str, asked: str) -> dict[str, str]:
+    """List the platforms that JAX has there, each with the kind of its first device."""
+    variables = {name: value for name, value in os.environ.items() if name != "JAX_PLATFORMS"}
+    try:
+        done = subprocess.run(
+            [python, "-P", "-c", _LIST_DEVICES, asked],
+            capture_output=True,
+            errors="replace",
+            timeout=_LONGEST_SECONDS,
+            check=True,
+            env=variables | search_path(variables) | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+        )
+        there: dict[str, str] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        said = str(getattr(error, "stderr", "")).strip().rpartition("\n")[2]
+        raise SpecError("--device", f"JAX can't say which devices it has ({said or error})") from None
+    return there
+
+
+def is_expected_device(
+    device: str, backend: BackendName, asked: str = "", inherited: Mapping[str, str] | None = None
+) -> bool:
+    """Whether a backend that is started here would run on a device of this platform, as far as variables tell.
+
+    `asked` is the platform that its case names; '' where it names none.
+    """
     facts = facts_of(backend)
     if not facts.platform_variable:
         return device in ("", "cpu")
     variables = {**facts.default_variables, **(os.environ if inherited is None else inherited)}
-    wanted = variables[facts.platform_variable].partition(",")[0].strip()
+    wanted = asked or variables[facts.platform_variable].partition(",")[0].strip()
     platform = device.partition(",")[0] or "cpu"
     return wanted in ("", platform) or (wanted == "gpu" and platform in ("cuda", "rocm"))
 
 
-def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool]:
+def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str, str], bool]:
     """Make the test whether a stored sample's conditions are those of here and now.
 
-    It takes the sample's backend, device and digest of conditions. Which kind of device it will be isn't known before
-    a worker has looked: of the platform that is asked for, any will do.
+    It takes the sample's backend, device, digest of conditions, and the platform that was asked for. Which kind of
+    device it will be isn't known before a worker has looked: of the platform that is asked for, any will do.
     """
     whole, pymc_has_bytecode = describe_environment(threads=threads, packages=packages_here()), has_bytecode("pymc")
     others = [SAMPLERS - {sampler} for sampler in ("", *SAMPLERS)]
@@ -336,10 +391,10 @@ def measured_here(*, threads: int = 1) -> Callable[[BackendName, str, str], bool
     ]
 
     @functools.cache
-    def is_here(backend: BackendName, device: str, conditions: str) -> bool:
+    def is_here(backend: BackendName, device: str, conditions: str, asked: str = "") -> bool:
         bytecode = pymc_has_bytecode if facts_of(backend).is_real else None
         now = {replace(environment, device=device, bytecode=bytecode).conditions for environment in environments}
-        return conditions in now and is_expected_device(device, backend)
+        return conditions in now and is_expected_device(device, backend, asked)
 
     return is_here
 

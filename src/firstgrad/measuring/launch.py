@@ -16,6 +16,7 @@ from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measuring.environment import (
+    check_devices,
     describe_environment,
     is_same_version,
     look_at_clone,
@@ -96,6 +97,7 @@ def measure(
     Record
         One a sample, as soon as it is there. Failures, crashes and limits are records too.
     """
+    check_devices([case], interpreter.python if interpreter else None)
     options = SampleOptions(label=label, threads=threads, on_event=on_event, interpreter=interpreter)
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():

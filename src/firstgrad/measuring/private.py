@@ -253,7 +253,9 @@ def open_regular(path: str, flags: int) -> int:
     raise OSError(errno.EINVAL, "no regular file", path)
 
 
-def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int = 1) -> dict[str, str]:
+def worker_variables(
+    folder: Path, inherited: Mapping[str, str], *, threads: int = 1, device: str = ""
+) -> dict[str, str]:
     """Write the environment variables of a worker.
 
     Parameters
@@ -264,6 +266,8 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
         The parent's environment; the user's own PyTensor flags are kept, but for the cache's place.
     threads : int
         Threads of BLAS and OpenMP.
+    device : str
+        Platform to run on, by the backend's own name; '' for what the user's environment says.
     """
     caches = folder / _CACHES
     flags = [*user_flags(inherited), _quoted(f"base_compiledir={caches / 'pytensor'}")]
@@ -277,6 +281,7 @@ def worker_variables(folder: Path, inherited: Mapping[str, str], *, threads: int
     for facts in all_facts():
         variables |= {name: value.format(caches=caches, threads=threads) for name, value in facts.variables.items()}
         defaults |= facts.default_variables
+        variables |= {facts.platform_variable: device} if facts.platform_variable and device else {}
     return defaults | dict(inherited) | search_path(inherited) | variables
 
 

@@ -221,7 +221,8 @@ class _WorkerSession:
 
     def _start(self) -> tuple[int, StartedWorker]:
         event_read, event_write = os.pipe()
-        variables = worker_variables(self._private.folder, os.environ, threads=self._task.environment.threads)
+        threads, device = self._task.environment.threads, self._task.case.device
+        variables = worker_variables(self._private.folder, os.environ, threads=threads, device=device)
         python, folder = sys.executable, None
         if self._interpreter is not None:
             python, folder = str(self._interpreter.python), self._interpreter.folder

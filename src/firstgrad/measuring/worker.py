@@ -45,14 +45,14 @@ from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
 from firstgrad.phase import Phase
-from firstgrad.record import Check, Counts, Failure, Memory, Record, Status, Verdict
+from firstgrad.record import Check, Counts, Failure, Memory, OnDevice, Record, Status, Verdict
 from firstgrad.sources import HELD, PackedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from firstgrad.backends.base import Answer, Backend, BuiltModel
+    from firstgrad.backends.base import Backend, BuiltModel, Compiled, DeviceAccess
     from firstgrad.measuring.events import WorkerEvent
     from firstgrad.points import Point
 
@@ -121,7 +121,8 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         window(PhaseTimer(lambda _: None))
         watch.remember()
     gc.collect()
-    rss_before, units_before = _rss_bytes(), backend.compiled_units()
+    access = backend.access() if case.device or backend.device() != "cpu" else None
+    rss_before, units_before, used_before = _rss_bytes(), backend.compiled_units(), access.memory() if access else {}
     backend.tell_units(_tell_units(emit, units_before))
     watch.begin()
     with _watched_window(task, tracer):
@@ -132,6 +133,7 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
+    on_device = _memory_on(access, used_before) if access else None
     if tracer is not None:
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
     if isinstance(first, DrawWindow):
@@ -140,13 +142,15 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         listed = (one for one in first.compiles if backend.facts.keeps_all or one.kind is not CompileKind.JAX_FUNCTION)
         caches = replace(caches, never_kept=find_never_kept(listed))
     else:
-        record = _tell_gradient(base, backend, first, timer, build)
+        base = replace(base, on_device=on_device)
+        record = _tell_gradient(base, backend, first, timer, build, access)
         caches = replace(caches, own=first.compiled.kept)
     record = replace(
         record,
         model_note=first.built.note,
         gc_seconds=first.gc_seconds,
         instructions=first.spent.instructions,
+        on_device=record.on_device or on_device,
         # The peaks are the parent's to fill in: it has what the watcher saw.
         memory=Memory(peak_rss_bytes=0, retained_bytes=retained_bytes),
         caches=caches,
@@ -177,14 +181,22 @@ def _tell_draw(base: Record, backend: Backend, window: DrawWindow, timer: PhaseT
 
 
 def _tell_gradient(
-    base: Record, backend: Backend, first: FirstGradient, timer: PhaseTimer, build: Callable[[], BuiltModel]
+    base: Record,
+    backend: Backend,
+    first: FirstGradient,
+    timer: PhaseTimer,
+    build: Callable[[], BuiltModel],
+    access: DeviceAccess | None,
 ) -> Record:
     """Add to a record what a first gradient gave, its evaluation time and its check."""
     case, compiled, near = base.case, first.compiled, nearby_points(first.point)
     evaluations: tuple[float, ...] = ()
+    on_device = base.on_device
     if case.evaluations:
         with timer.phase(Phase.EVALUATE):
             evaluations = time_calls(compiled.call, near, count=case.evaluations)
+            if access is not None and on_device is not None:
+                on_device = time_on_device(on_device, access, compiled, near, count=case.evaluations)
 
     groups = backend.groups(first.built, first.point)
     answers = [(first.point, first.answer), (near[0], compiled.call(near[0]))]
@@ -213,6 +225,7 @@ def _tell_gradient(
             nodes_by_type=compiled.nodes_by_type,
         ),
         evaluation_seconds=evaluations,
+        on_device=on_device,
         check=check,
     )
 
@@ -245,7 +258,7 @@ def nearby_points(point: Point, *, count: int = N_POINTS, scale: float = 1e-3, s
 
 
 def time_calls(
-    call: Callable[[Point], Answer],
+    call: Callable[[Point], object],
     points: list[Point],
     *,
     count: int,
@@ -278,6 +291,49 @@ def time_calls(
         call(point)
         seconds.append(clock() - start)
     return tuple(seconds)
+
+
+def _memory_on(access: DeviceAccess, before: Mapping[str, int]) -> OnDevice:
+    """Say what a device's memory was used for since `before`, as far as its statistics tell."""
+    now = access.memory()
+    is_told = "bytes_in_use" in now and "bytes_in_use" in before
+    return OnDevice(
+        peak_bytes=now.get("peak_bytes_in_use"),
+        kept_bytes=now["bytes_in_use"] - before["bytes_in_use"] if is_told else None,
+        limit_bytes=now.get("bytes_limit"),
+    )
+
+
+def time_on_device(
+    on_device: OnDevice,
+    access: DeviceAccess,
+    compiled: Compiled,
+    points: list[Point],
+    *,
+    count: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> OnDevice:
+    """Time calls whose result is left on the device, bringing it to NumPy, and bringing a point to the device."""
+    if (left := compiled.left) is None:
+        return on_device
+    seconds: list[tuple[float, float]] = []
+    sizes = {"sent_bytes": 0, "fetched_bytes": 0}
+
+    def call(point: Point) -> None:
+        began = clock()
+        result = left(point)
+        there = clock()
+        sizes["fetched_bytes"] = access.fetch(result)
+        seconds.append((there - began, clock() - there))
+
+    def send(point: Point) -> None:
+        sizes["sent_bytes"] = access.send(compiled.inputs(point))
+
+    how: dict[str, Any] = {"count": count, "clock": clock, "budget_seconds": TIME_BUDGET_SECONDS / 3}
+    timed = len(time_calls(call, points, **how))
+    sent = time_calls(send, points, **how)
+    lefts, fetched = zip(*seconds[-timed:], strict=True)
+    return replace(on_device, left_seconds=lefts, fetched_seconds=fetched, sent_seconds=sent, **sizes)
 
 
 def _tell_units(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Failure,
         FirstDraw,
         GroupFiniteness,
+        OnDevice,
         Origin,
         Record,
         Slope,
@@ -314,12 +315,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         one = estimate_median(record.evaluation_seconds)
         interval = f"[{format_seconds(one.low)}, {format_seconds(one.high)}]"
         yield "evaluation", f"{format_seconds(one.value)} a call {interval}, {one.samples} calls"
-    if record.memory is not None and record.memory.peak_rss_bytes:
-        memory = record.memory
-        children = f", of it child processes (compilers) up to {format_bytes(memory.children_peak_rss_bytes)}"
-        retained = f"; retained {format_bytes(memory.retained_bytes)}" if memory.retained_bytes is not None else ""
-        peak = format_bytes(memory.peak_rss_bytes)
-        yield "memory", f"peak {peak}{children if memory.children_peak_rss_bytes else ''}{retained}"
+    yield from _memory_facts(record)
     if record.initial_point_seconds:
         yield "start point", f"{format_seconds(record.initial_point_seconds)}, not part of the above"
     if record.counts is not None:
@@ -340,6 +336,34 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         yield from _cache_facts(record.case.scenario, record.caches)
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
+
+
+def _memory_facts(record: Record) -> Iterator[tuple[str, str]]:
+    if record.on_device is not None:
+        yield from _device_facts(record.on_device)
+    if record.memory is not None and record.memory.peak_rss_bytes:
+        memory = record.memory
+        children = f", of it child processes (compilers) up to {format_bytes(memory.children_peak_rss_bytes)}"
+        retained = f"; retained {format_bytes(memory.retained_bytes)}" if memory.retained_bytes is not None else ""
+        peak = format_bytes(memory.peak_rss_bytes)
+        yield "memory", f"peak {peak}{children if memory.children_peak_rss_bytes else ''}{retained}"
+
+
+def _device_facts(used: OnDevice) -> Iterator[tuple[str, str]]:
+    if used.left_seconds:
+        left, fetched, sent = (
+            format_seconds(statistics.median(calls))
+            for calls in (used.left_seconds, used.fetched_seconds, used.sent_seconds)
+        )
+        yield "on the device", f"{left} a call whose result is left there"
+        to_numpy = f"{format_bytes(used.fetched_bytes)} to NumPy in {fetched}"
+        yield "transfers", f"a point of {format_bytes(used.sent_bytes)} to the device in {sent}, a result of {to_numpy}"
+    if used.peak_bytes is None:
+        yield "device memory", "not told by JAX"
+        return
+    kept = f"; retained {format_bytes(used.kept_bytes)}" if used.kept_bytes is not None else ""
+    limit = f" of {format_bytes(used.limit_bytes)}" if used.limit_bytes else ""
+    yield "device memory", f"peak {format_bytes(used.peak_bytes)}{limit}{kept}"
 
 
 def _cache_facts(scenario: Scenario, caches: CacheUse) -> Iterator[tuple[str, str]]:

@@ -96,6 +96,7 @@ def make_grid(
     scenarios: Sequence[Scenario] = (Scenario.COLD,),
     targets: Sequence[Target] = (Target.DLOGP,),
     samplers: Sequence[Sampler] = (Sampler.AUTO,),
+    devices: Sequence[str] = ("",),
     gradient_backend: GradientBackend | None = None,
     chains: int = 1,
     omitted: Sequence[OmittedModel] = (),
@@ -103,19 +104,24 @@ def make_grid(
     time_limit_seconds: float | None = 3600.0,
     memory_limit_bytes: int | None = None,
 ) -> Grid:
-    """Cross models with backends, targets and scenarios, and samplers where they draw.
+    """Cross models with backends, targets and scenarios, JAX's with devices, and samplers where they draw.
 
     Raises SpecError where a limit or the number of evaluations is wrong, or an axis is empty.
     """
-    axes = (("--backend", backends), ("--scenario", scenarios), ("--target", targets), ("--sampler", samplers))
-    for name, values in axes:
+    axes = {"--backend": backends, "--scenario": scenarios, "--target": targets, "--sampler": samplers}
+    for name, values in (axes | {"--device": devices}).items():
         if not values:
             raise SpecError(name, "give at least one value")
     if Target.FIRST_DRAW not in targets and (tuple(samplers) != (Sampler.AUTO,) or gradient_backend or chains != 1):
         raise SpecError("--sampler, --gradient-backend, --chains", "are for --target first_draw")
     cases: dict[Case, None] = {}
     left_out = list(omitted)
-    for model, backend, target, sampler, scenario in itertools.product(models, backends, targets, samplers, scenarios):
+    if any(devices) and not any(backend.takes_device for backend in backends):
+        raise SpecError("--device", f"is for JAX's backends; {', '.join(backends)} run on the processor")
+    places = [(backend, device) for backend in backends for device in (devices if backend.takes_device else ("",))]
+    for model, (backend, device), target, sampler, scenario in itertools.product(
+        models, places, targets, samplers, scenarios
+    ):
         draw: dict[str, Any] = {}
         if target is Target.FIRST_DRAW:
             takes = backend is BackendName.JAX and sampler in (Sampler.AUTO, Sampler.NUTPIE)
@@ -129,6 +135,7 @@ def make_grid(
         case = Case(
             model=model,
             backend=backend,
+            device=device,
             target=target,
             scenario=scenario,
             evaluations=evaluations,

@@ -123,7 +123,9 @@ def samples_here(samples: Iterable[Sample], *, threads: int = 1) -> list[Sample]
     """Take the samples that were measured under conditions like here and now."""
     is_here = measured_here(threads=threads)
     return [
-        sample for sample in samples if is_here(BackendName(sample["backend"]), sample["device"], sample["conditions"])
+        one
+        for one in samples
+        if is_here(BackendName(one["backend"]), one["device"], one["conditions"], one["asked_device"] or "")
     ]
 
 
@@ -170,16 +172,17 @@ class Durations:
         is_expected = functools.cache(is_expected_device)
         for sample in samples:
             backend, question = BackendName(sample["backend"]), sample["question"]
-            if is_expected(sample["device"], backend) and not _is_suspended(sample):
+            asked = sample["asked_device"] or ""
+            if is_expected(sample["device"], backend, asked) and not _is_suspended(sample):
                 if question not in self._same:
                     model = make_model(sample["reference"], dict(json.loads(sample["parameters"])))
-                    self._place(question, model, backend, Scenario(sample["scenario"]))
+                    self._place(question, model, (backend, asked, Scenario(sample["scenario"])))
                 self._same[question].append(sample["sample_seconds"])
 
     def learn(self, case: Case, seconds: float) -> None:
         """Take a new sample into account."""
         if case.question not in self._same:
-            self._place(case.question, case.model, case.backend, case.scenario)
+            self._place(case.question, case.model, (case.backend, case.device, case.scenario))
         self._same[case.question].append(seconds)
 
     def of(self, case: Case) -> float | None:
@@ -187,7 +190,7 @@ class Durations:
         if (same := self.of_same(case)) is not None:
             return same
         values = case.model.values
-        for kind in _kinds(case.model, case.backend, case.scenario):
+        for kind in _kinds(case.model, (case.backend, case.device, case.scenario)):
             if near := self._near.get(kind):
                 _, question = min(near, key=lambda known: _distance(known[0], values))
                 return statistics.median(self._same[question])
@@ -216,14 +219,14 @@ class Durations:
             unknown += None in parts
         return seconds, unknown
 
-    def _place(self, question: str, model: Model, backend: BackendName, scenario: Scenario) -> None:
-        for kind in _kinds(model, backend, scenario):
+    def _place(self, question: str, model: Model, how: tuple[BackendName, str, Scenario]) -> None:
+        for kind in _kinds(model, how):
             self._near[kind].append((model.values, question))
 
 
-def _kinds(model: Model, backend: BackendName, scenario: Scenario) -> tuple[tuple[object, ...], ...]:
+def _kinds(model: Model, how: tuple[BackendName, str, Scenario]) -> tuple[tuple[object, ...], ...]:
     """Name the kinds of case that one belongs to, the narrowest first."""
-    values, family = model.values, (model.reference, backend, scenario)
+    values, family = model.values, (model.reference, *how)
     rest = tuple(sorted((name, str(value)) for name, value in values.items() if name not in _SIZES))
     return (*family, rest), (*family, bool(values.get("hmm"))), family
 
