@@ -164,6 +164,7 @@ def make_lines(samples: pd.DataFrame) -> pd.DataFrame:
         }
     )
     lines = common.join(made).join(counted[names].median()).join(groups[bounds].max())
+    lines = lines.copy()  # in one piece, as `firstgrad.columns.samples_table`
     lines["n_counted"] = lines["n_counted"].fillna(0).astype(int)
     for name in ("first_gradients", "evaluations"):
         lines[name] = [numbers if isinstance(numbers, tuple) else () for numbers in lines[name]]
