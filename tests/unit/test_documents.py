@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from builders import firstgrad, sample, store_of
+from firstgrad import __all__ as public_names
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -147,3 +148,8 @@ def test_cheap_commands_of_the_pages_run(command, tmp_path, monkeypatch):
     if verb == "scaling":
         may_be |= {2}  # what is stored here doesn't grow
     assert ended.code in may_be, ended
+
+
+def test_the_page_of_the_python_api_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text()
+    assert sorted(re.findall(r"^\.\. auto\w+:: firstgrad\.(\w+)$", page, re.MULTILINE)) == sorted(public_names)
