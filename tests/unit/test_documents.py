@@ -153,3 +153,8 @@ def test_cheap_commands_of_the_pages_run(command, tmp_path, monkeypatch):
 def test_the_page_of_the_python_api_has_every_public_name():
     page = (ROOT / "docs" / "api.md").read_text()
     assert sorted(re.findall(r"^\.\. auto\w+:: firstgrad\.(\w+)$", page, re.MULTILINE)) == sorted(public_names)
+
+
+def test_the_citation_is_of_this_version():
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert f"version: {version[1]}\n" in (ROOT / "CITATION.cff").read_text()
