@@ -1,6 +1,6 @@
 """What is measured: the grid of each tier, one for asv and pytest-benchmark.
 
-``FIRSTGRAD_TIER`` chooses: ``quick`` (the default: a pull request, base and head, in under 10 minutes on two
+``FIRSTGRAD_TIER`` chooses: ``quick`` (the default: a pull request, base and head, in some 10 minutes on two
 cores), ``standard`` (some two hours a commit: every night), ``full`` (all axes; days), ``releases`` (one model, for
 `asv.releases.conf.json`).
 """
@@ -32,6 +32,7 @@ class Grid:
     formulation: tuple[str, ...] = ("per_joint", "vectorised")
     scenario: tuple[str, ...] = ("cold", "warm")
     rounds: int = 3
+    """Samples of seconds; counts and bytes take one."""
 
     def cells(self) -> Iterator[dict[str, int | str]]:
         """Each cell of the grid, by the names of its axes."""
@@ -52,10 +53,16 @@ _ALL_SCENARIOS = ("cold", "warm", "hot")
 
 TIERS: dict[str, tuple[Grid, ...]] = {
     "quick": (
-        Grid(backend="jax", timesteps=(20,), directions=(2,), scenario=("cold",)),
+        Grid(backend="jax", timesteps=(20,), directions=(2,), scenario=("cold",), rounds=5),
         # A cold C compile takes minutes whatever the size: one, which fills the cache of the warm samples.
         Grid(
-            backend="c", timesteps=(20,), directions=(2,), hmm=(OFF,), formulation=("vectorised",), scenario=("warm",)
+            backend="c",
+            timesteps=(20,),
+            directions=(2,),
+            hmm=(OFF,),
+            formulation=("vectorised",),
+            scenario=("warm",),
+            rounds=5,
         ),
     ),
     "standard": (

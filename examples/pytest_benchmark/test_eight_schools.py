@@ -3,11 +3,12 @@
 import pytest
 
 from firstgrad import BackendName, Case, Model
-from firstgrad.pytest_benchmark import bench, worker_clock
+from firstgrad.pytest_benchmark import bench, questions, worker_clock
 
 CASE = Case(model=Model(reference="examples/models/eight_schools.py:build"), backend=BackendName.JAX)
 
 
 @pytest.mark.benchmark(timer=worker_clock)
-def test_time_to_first_gradient(benchmark):
-    bench(benchmark, CASE)
+@pytest.mark.parametrize(("case", "metric"), questions(CASE))
+def test_gradient(benchmark, case, metric):
+    bench(benchmark, case, metric=metric)

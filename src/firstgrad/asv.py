@@ -1,7 +1,7 @@
-"""The base class of an asv suite that measures first gradients; see `firstgrad.plugins.asv`."""
+"""An asv suite that measures first gradients, by its base class or a suite file; see `firstgrad.plugins.asv`."""
 
 from __future__ import annotations
 
-from firstgrad.plugins.asv import GradientBenchmarks
+from firstgrad.plugins.asv import GradientBenchmarks, suite_benchmarks
 
-__all__ = ["GradientBenchmarks"]
+__all__ = ["GradientBenchmarks", "suite_benchmarks"]

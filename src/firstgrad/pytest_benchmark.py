@@ -9,6 +9,6 @@
 
 from __future__ import annotations
 
-from firstgrad.plugins.pytest_benchmark import bench, worker_clock
+from firstgrad.plugins.pytest_benchmark import bench, questions, worker_clock
 
-__all__ = ["bench", "worker_clock"]
+__all__ = ["bench", "questions", "worker_clock"]

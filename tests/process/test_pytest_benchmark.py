@@ -25,7 +25,7 @@ import os
 from pathlib import Path
 import pytest
 from firstgrad import BackendName, Case, Model, PoseSpec, Scenario, Store
-from firstgrad.pytest_benchmark import bench, worker_clock
+from firstgrad.pytest_benchmark import bench, questions, worker_clock
 
 pytestmark = pytest.mark.benchmark(timer=worker_clock)
 
@@ -198,8 +198,11 @@ def test_second_round(benchmark):
 def test_no_such_number(benchmark):
     bench(benchmark, pose(evaluations=0), metric="evaluation")
 
-def test_bytes_are_no_durations(benchmark):
-    bench(benchmark, pose(), metric="peak_memory")
+def test_no_such_metric(benchmark):
+    bench(benchmark, pose(), metric="speed")
+
+def test_nothing_to_count(benchmark):
+    bench(benchmark, pose(scenario=Scenario.WARM), metric="compiled_units")
 
 def test_good(benchmark):
     bench(benchmark, pose(), rounds=1)
@@ -213,7 +216,10 @@ def test_good(benchmark):
     assert "this was no cold compile: " in line_of(done, "test_contradicted")
     assert "again" in line_of(done, "test_second_round")
     assert "no evaluation time" in line_of(done, "test_no_such_number")
-    assert "SpecError: metric: expected one that is in seconds" in line_of(done, "test_bytes_are_no_durations")
+    assert "SpecError: metric: there is no 'speed'. There are time_to_first_gradient," in line_of(
+        done, "test_no_such_metric"
+    )
+    assert "compiled units: 0, which pytest-benchmark can compare with nothing" in done.stdout
     assert line_of(done, "test_good").startswith("PASSED")
     with Store.open(tmp_path / "kept.sqlite") as store:
         assert [record.status for record in store.records()] == [Status.OK, Status.FAILED]  # and no third
@@ -260,7 +266,7 @@ def test_it(benchmark, scenario):
     assert 'pip install "firstgrad[jax]"' in done.stdout
 
 
-@pytest.mark.parametrize(("factor", "exit_code"), [(0.01, 1), (100.0, 0)])
+@pytest.mark.parametrize(("factor", "exit_code"), [(1 / 13, 1), (100.0, 0)])
 def test_a_planted_baseline_decides(tmp_path, factor, exit_code):
     body = """
 def test_it(benchmark):
@@ -274,6 +280,45 @@ def test_it(benchmark):
     saved.write_text(json.dumps(document))
     second = run_tests(tmp_path, body, "--benchmark-compare=*_base", "--benchmark-compare-fail=median:20%")
     assert second.returncode == exit_code, second.stdout
+
+
+SUITE = """
+models = ["model.py:build"]
+backends = ["fake"]
+evaluations = 3
+metrics = ["time_to_first_gradient", "phase_link", "nodes", "peak_memory"]
+[tiers.short]
+metrics = ["nodes"]
+"""
+OF_SUITE = """
+@pytest.mark.parametrize(("case", "metric"), questions("firstgrad.toml"))
+def test_compile(benchmark, case, metric):
+    bench(benchmark, case, metric=metric)
+"""
+
+
+def test_a_suite_file_is_measured_once_for_all_metrics_and_one_sample_of_exact_counts_is_a_gate(tmp_path):
+    write_model(tmp_path, f"open({str(tmp_path / 'started')!r}, 'a').write('x')\nreturn Model()", name="model")
+    (tmp_path / "firstgrad.toml").write_text(SUITE)
+    first = run_tests(tmp_path, OF_SUITE, "--benchmark-save=base")
+    assert first.returncode == 0, first.stdout
+    assert len((tmp_path / "started").read_text()) == 3  # not 3 + 3 + 1 + 1
+    (saved,) = (tmp_path / ".benchmarks").rglob("0001_base.json")
+    document = json.loads(saved.read_text())
+    tests = {test["params"]["metric"]: test for test in document["benchmarks"]}
+    assert {metric: test["stats"]["rounds"] for metric, test in tests.items()} == {
+        "time_to_first_gradient": 3, "phase_link": 3, "nodes": 1, "peak_memory": 1
+    }  # fmt: skip
+    assert tests["nodes"]["group"] == "model.py:build, cold, graph nodes after rewriting (count)"
+    assert tests["nodes"]["name"].endswith("-nodes-exact]")
+    gate = ("-k", "exact", "--benchmark-compare=*_base", "--benchmark-compare-fail=median:1%")
+    same = run_tests(tmp_path, OF_SUITE, *gate, FIRSTGRAD_TIER="short")
+    assert same.returncode == 0, same.stdout
+    for factor, exit_code in ((1 / 1.2, 1), (1 / 1.009, 0)):
+        tests["nodes"]["stats"]["median"] = factor
+        saved.write_text(json.dumps(document))
+        done = run_tests(tmp_path, OF_SUITE, *gate, FIRSTGRAD_TIER="short")
+        assert done.returncode == exit_code, done.stdout
 
 
 def test_importing_it_imports_no_plugin_and_nothing_that_is_measured():
@@ -292,11 +337,12 @@ def test_the_suite_has_every_case_of_a_tier_once(tier):
     done = run("benchmarks/pytest", "--collect-only", "-q", cwd=ROOT, FIRSTGRAD_TIER=tier)
     assert done.returncode == 0, done.stdout
     ids = [line for line in done.stdout.splitlines() if "::" in line]
-    assert len(ids) == len(set(ids)) == int(wanted.stdout)
+    cases = {name.rpartition("dlogp-")[0] + name.rpartition("dlogp-")[2].partition("-")[0] for name in ids}
+    assert (len(ids), len(cases)) == (len(set(ids)), int(wanted.stdout))
     if tier == "quick":
         # Saved runs are compared by these names.
-        first = "benchmarks/pytest/test_pose.py::test_time_to_first_gradient[pose-T20-K2-no-HMM-jax-dlogp-cold]"
-        assert ids[0] == first
+        name = "pose-T20-K2-no-HMM-jax-dlogp-cold-time_to_first_gradient-seconds"
+        assert ids[0] == f"benchmarks/pytest/test_pose.py::test_gradient[{name}]"
 
 
 def test_an_unknown_tier_is_refused_before_anything_is_collected():
@@ -323,9 +369,12 @@ def test_the_example_of_the_documentation_runs(tmp_path):
     example = "examples/pytest_benchmark/test_eight_schools.py"
     done = run(example, f"--benchmark-json={tmp_path / 'out.json'}", cwd=ROOT)
     assert done.returncode == 0, done.stdout
-    (test,) = benchmarks_in(tmp_path / "out.json")
-    extra = test["extra_info"]
-    assert test["stats"]["data"] == extra["metrics"]["time_to_first_gradient"]
+    tests = {test["params"]["metric"]: test for test in benchmarks_in(tmp_path / "out.json")}
+    assert {"time_to_first_gradient", "evaluation", "nodes", "compiled_units", "peak_memory"} <= set(tests)
+    extra = tests["time_to_first_gradient"]["extra_info"]
     assert extra["scenario"]["is_proven"] == [True, True, True]
     assert all(units > 0 for units in extra["metrics"]["compiled_units"])  # something was compiled indeed
-    assert test["group"] == "examples/models/eight_schools.py:build, cold"
+    records = {metric: test["extra_info"]["record_ids"] for metric, test in tests.items()}
+    assert records["evaluation"] == extra["record_ids"]
+    assert records["nodes"] == extra["record_ids"][:1]
+    assert tests["time_to_first_gradient"]["group"] == "examples/models/eight_schools.py:build, cold"

@@ -395,7 +395,7 @@ def test_a_comparison_has_its_figure_and_what_changed():
     section = comparison_section(compare([*before, *after], "before", "after"))
     assert section.title == "Comparison: label before to label after"
     worse = next(row for row in part_of(section, Table).lines() if row.cells[1] == "time to first gradient")
-    assert worse.cells[2:] == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", Span("slower", Style.BAD))
+    assert worse.cells[2:] == ("1.00 s (n=3)", "2.00 s (n=3)", "2.000", Span("slower, informs", Style.PLAIN))
     assert part_of(section, Picture)
     text = render_page(overview([*before, *after], comparison=compare([*before, *after], "before", "after")))
     assert "Comparison: label before to label after" in read(text).texts

@@ -11,19 +11,23 @@ import itertools
 import json
 import math
 import os
+import re
 import sys
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
+from firstgrad.case import BackendName, Case, Counting, Sampler, Scenario, Target
 from firstgrad.columns import metrics_of
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import MISSING_KINDS, FirstgradError, StoreError
 from firstgrad.model import Model
+from firstgrad.plugins import choose_metrics, open_suite
 from firstgrad.record import Status
 from firstgrad.sources import split_reference
+from firstgrad.suite import SUITE_FILE
 from firstgrad.units import clean
 
 if TYPE_CHECKING:
@@ -39,6 +43,11 @@ STORE_VARIABLE = "FIRSTGRAD_STORE"
 """Environment variable that names the store for the records; ``none`` keeps none."""
 _RESERVE_SECONDS = 30.0
 """firstgrad stops a sample this long before asv would: only then is there a record of it."""
+ROUNDS = 5
+"""Samples of what spreads. Of 3, asv finds a 13-fold slowdown not significant in 18% of comparisons where samples
+spread by 15%, in 70% where they do by 30%; of 5 in none and 3%."""
+_NEVER_DIFFERENT = 6  # asv's test of ranks wants less than the least that so many of each side can give
+_ENDLESS_SECONDS = 1e6
 _PATIENCE_SECONDS = 10.0  # with a store that is away: asv waits, too
 
 
@@ -49,10 +58,10 @@ class CellFailedError(FirstgradError):
 class GradientBenchmarks:
     """Measure the gradient compilation of a model with asv: derive a class and name the model.
 
-    Every metric of `firstgrad.columns.METRICS` that there can be of the target becomes a ``track_`` benchmark. All
-    metrics of a sample come from one measured process: the first one that asv asks for measures, the others read what
-    was measured. Each asv round takes one new sample, so that ``asv continuous`` interleaves base and head, and asv's
-    statistics have all samples.
+    Each of its `metrics` becomes a ``track_`` benchmark. All metrics of a sample come from one measured process: the
+    first one that asv asks for measures, the others read what was measured. Each asv round takes one new sample, so
+    that ``asv continuous`` interleaves base and head, and asv's statistics have all samples. Counts and bytes take one
+    sample, of which asv looks at the factor alone.
 
     Notes
     -----
@@ -72,8 +81,10 @@ class GradientBenchmarks:
     samplers: ClassVar[Sequence[str]] = ()
     """An axis of ``first_draw`` where there are several: ``"auto"`` (where left out), ``"pymc"``, ``"nutpie"``, ..."""
     evaluations: ClassVar[int] = 200  # steady-state calls that are timed
-    rounds: ClassVar[int] = 3
-    """Samples; with 3 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ."""
+    metrics: ClassVar[Sequence[str]] = ()
+    """Names of columns, or ``"all"``; a few that tell most where left out. ``FIRSTGRAD_METRICS`` goes before."""
+    rounds: ClassVar[int] = ROUNDS
+    """Samples of seconds; with 2 to 5 asv compares intervals, with 7 or more it tests ranks. 6 never differ."""
     timeout: ClassVar[float] = 1800.0
     """Seconds for one sample, the filling of a warm cache included. firstgrad stops a little earlier by itself."""
     title: ClassVar[str] = ""  # how pages name the class; its name where left out
@@ -90,8 +101,9 @@ class GradientBenchmarks:
         axes |= {"sampler": cls.samplers} if cls.samplers else {}
         cls.param_names = list(axes)
         cls.params = [list(values) for values in axes.values()]
-        for metric in metrics_of(Target(cls.target)):
-            setattr(cls, f"track_{metric.name}", _make_track(metric, cls.title or cls.__name__, cls.rounds))
+        for metric in choose_metrics(cls.metrics, Target(cls.target), cls.backends):
+            rounds = 1 if metric.is_deterministic else cls.rounds
+            setattr(cls, f"track_{metric.name}", _make_track(metric, cls.title or cls.__name__, rounds))
 
     def case(self, **values: Scalar) -> Case:
         """Describe what one cell of the grid measures; override it for other limits.
@@ -133,12 +145,109 @@ class GradientBenchmarks:
         return self.case(**dict(zip(self.param_names, values, strict=True)))
 
 
+class _SuiteBenchmarks(GradientBenchmarks, abstract=True):
+    """One model of a suite file: its grid may have holes."""
+
+    cases: ClassVar[Mapping[tuple[Scalar, ...], Case]] = {}
+    """By the values of `param_names`."""
+
+    def case(self, **values: Scalar) -> Case:
+        """Look a cell up."""
+        if tuple(values.values()) not in self.cases:
+            raise NotImplementedError("the suite has no such case")
+        return self.cases[tuple(values.values())]
+
+
+def suite_benchmarks(
+    module: str, file: str = SUITE_FILE, tier: str | None = None
+) -> dict[str, type[GradientBenchmarks]]:
+    """Make asv benchmarks of a suite file, a class for each model and target: ``globals().update(...)`` with them.
+
+    Parameters
+    ----------
+    module : str
+        The ``__name__`` of the module that they go into.
+    file : str
+        Seen from the folder of the asv configuration.
+    tier : str, optional
+        One of the file's tiers; where left out, that of the variable ``FIRSTGRAD_TIER``, or none.
+
+    Raises
+    ------
+    SpecError
+        Where the file is wrong, or has no model.
+    """
+    folder = AsvRun.of(getattr(sys.modules.get(module), "__file__", None)).folder.absolute()
+    suite = open_suite(folder / file, tier)
+    cases: defaultdict[tuple[str, Target], list[Case]] = defaultdict(list)
+    for case in suite.grid().cases:
+        cases[case.model.reference, case.target].append(case)
+    rounds = max(suite.samples, ROUNDS)
+    made: dict[str, type[GradientBenchmarks]] = {}
+    for (reference, target), some in cases.items():
+        place = _seen_from(folder, reference)
+        title = place if len(suite.targets) == 1 else f"{place}, {target}"
+        name = re.sub(r"\W+", "_", title)
+        while name in made:
+            name += "_"
+        attributes: dict[str, Any] = {
+            "__module__": module,
+            "title": title,
+            "target": target.value,
+            "metrics": suite.metrics,
+            "rounds": rounds + (rounds == _NEVER_DIFFERENT),
+            "timeout": 2 * (suite.time_limit_seconds or _ENDLESS_SECONDS) + 2 * _RESERVE_SECONDS,
+        }
+        made[name] = type(name, (_SuiteBenchmarks,), attributes | _axes_of(some))
+    return made
+
+
+def _seen_from(folder: Path, reference: str) -> str:
+    """Name a model the same wherever asv reads the suite from."""
+    place, _ = split_reference(reference)
+    whole = Path(os.path.normpath(Path(place).absolute()))
+    if not place.endswith(".py") or not whole.is_relative_to(folder):
+        return reference
+    return f"{whole.relative_to(folder).as_posix()}{reference.removeprefix(place)}"
+
+
+def _axes_of(cases: Sequence[Case]) -> dict[str, Any]:
+    """Find the axes of a model's cases, and each case by its values."""
+    names = list(dict.fromkeys(name for case in cases for name, _ in case.model.parameters))
+    has_samplers = len({case.sampler for case in cases}) > 1
+
+    def values(case: Case) -> tuple[Scalar, ...]:
+        known = case.model.values
+        end = (case.sampler.value,) if has_samplers else ()
+        return (*(known.get(name, "default") for name in names), case.backend.value, case.scenario.value, *end)
+
+    axes = [list(dict.fromkeys(axis)) for axis in zip(*map(values, cases), strict=True)]
+    return {
+        "parameters": dict(zip(names, axes, strict=False)),
+        "backends": axes[len(names)],
+        "scenarios": axes[len(names) + 1],
+        "samplers": axes[-1] if has_samplers else (),
+        "cases": {values(case): replace(case, model=_absolute(case.model)) for case in cases},
+    }
+
+
+def _absolute(model: Model) -> Model:
+    """Complete a file's path: asv measures in another folder than it reads the suite in."""
+    place, _ = split_reference(model.reference)
+    if not place.endswith(".py"):
+        return model
+    return replace(model, reference=f"{Path(place).absolute()}{model.reference.removeprefix(place)}")
+
+
 def _make_track(metric: Column, title: str, rounds: int) -> Callable[..., object]:
     def track(self: GradientBenchmarks, *values: Scalar) -> object:
         def measure(case: Case) -> CellSample:
             return measure_sample(case, self.asv_run, limit_seconds=self.timeout)
 
-        value = take_sample(Path.cwd(), self._case(values), metric.name, measure).value_of(metric.name)
+        case = self._case(values)
+        if metric.counting is not Counting.PLAIN:
+            case = replace(case, counting=metric.counting)
+        value = take_sample(Path.cwd(), case, metric.name, measure).value_of(metric.name)
         return math.nan if value is None else {"samples": [value], "number": 1}
 
     track.__name__ = f"track_{metric.name}"

@@ -1,31 +1,37 @@
 """Measured cases as pytest-benchmark tests; users import it as `firstgrad.pytest_benchmark`.
 
-Each round is one fresh worker process. What pytest-benchmark times is not that process but its seconds by the
-worker's own clock: `worker_clock` is a timer that goes on only by them. Importing this imports neither pytest nor
-pytest-benchmark.
+Each round is one fresh worker process. What pytest-benchmark times is not that process but one of its numbers, seconds
+by the worker's own clock or a count: `worker_clock` is a timer that goes on only by them. Tests of other metrics of the
+same case share its processes. Importing this imports neither pytest nor pytest-benchmark.
 """
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from firstgrad.case import Case, Counting
 from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
 from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import MISSING_KINDS, SpecError, StoreError
 from firstgrad.measuring.launch import measure
 from firstgrad.phase import Phase
+from firstgrad.plugins import choose_metrics, open_suite
 from firstgrad.store import Keeper
 from firstgrad.units import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from firstgrad.case import Case
     from firstgrad.columns import Column
     from firstgrad.record import Record
     from firstgrad.store import Store
 
+ROUNDS = 3
+"""Samples of what spreads: of three, one that is wild doesn't move the median."""
 _MEMORY = ("peak_rss_bytes", "self_peak_rss_bytes", "children_peak_rss_bytes", "retained_bytes")
 _CACHES = ("is_proven", "entries_before", "entries_read", "entries_written", "bytes_written")
 
@@ -83,24 +89,82 @@ class Benchmark(Protocol):
 class UnfitError(Exception):
     """A round whose number must not become a duration, and why.
 
-    `is_backend_missing`: the backend is not installed, so nothing is wrong with the case.
+    `is_nothing_wrong`: the backend is not installed, or there is nothing to count, so the test is only skipped.
     """
 
-    def __init__(self, reason: str, *, is_backend_missing: bool = False) -> None:
+    def __init__(self, reason: str, *, is_nothing_wrong: bool = False) -> None:
         super().__init__(clean(reason))
-        self.is_backend_missing = is_backend_missing
+        self.is_nothing_wrong = is_nothing_wrong
+
+
+@dataclass(slots=True)
+class _Sample:
+    """A record, and which metrics have had it."""
+
+    record: Record
+    taken: set[str] = field(default_factory=set)
+
+
+_samples: dict[tuple[Case, str], list[_Sample]] = {}
+"""What this process has measured, by case and label."""
+
+
+def questions(
+    of: str | Path | Case | Sequence[Case], *, tier: str | None = None, metrics: Sequence[str] = ()
+) -> list[Any]:
+    """List cases with their metrics, for ``@pytest.mark.parametrize(("case", "metric"), questions(...))``.
+
+    The name of each ends in what it is of, ``-exact``, ``-count``, ``-bytes`` or ``-seconds``, so that ``pytest -k
+    exact`` runs those that identical runs repeat.
+
+    Parameters
+    ----------
+    of : path, Case, or sequence of Case
+        A suite file, such as ``firstgrad.toml``; or what to measure.
+    tier : str, optional
+        Of the file; where left out, that of the variable ``FIRSTGRAD_TIER``, or none.
+    metrics : sequence of str
+        Names of `firstgrad.columns.METRICS`, or ``all``. Where left out, those of the file, else a few that tell most.
+
+    Returns
+    -------
+    list
+        Of ``pytest.param(case, metric)``.
+
+    Raises
+    ------
+    SpecError
+        Where the file is wrong or has no model, or a metric is unknown.
+    """
+    import pytest
+
+    if isinstance(of, str | Path):
+        suite = open_suite(of, tier)
+        cases, metrics = suite.grid().cases, metrics or suite.metrics
+    else:
+        cases = (of,) if isinstance(of, Case) else tuple(of)
+    return [
+        pytest.param(case, metric.name, id=f"{_slug(case)}-{metric.name}-{'exact' if metric.is_exact else metric.unit}")
+        for case in cases
+        for metric in choose_metrics(metrics, case.target, [case.backend])
+    ]
+
+
+def _slug(case: Case) -> str:
+    """Describe a case in characters that a shell leaves alone."""
+    return re.sub(r"\W+", "-", str(case).replace("=", ""))
 
 
 def bench(
     benchmark: Benchmark,
     case: Case,
     *,
-    rounds: int = 3,
+    rounds: int | None = None,
     metric: str | None = None,
     store: Store | None = None,
     label: str = "",
 ) -> tuple[Record, ...]:
-    """Measure a case and give pytest-benchmark the worker's own seconds.
+    """Measure a case and give pytest-benchmark a number of the worker's, seconds by its own clock or a count.
 
     The test needs the mark ``@pytest.mark.benchmark(timer=worker_clock)``. It fails, with the reason, where a
     sample failed, crashed, passed a limit, disagrees with the oracle or contradicts its scenario. It is skipped
@@ -112,11 +176,12 @@ def bench(
         pytest-benchmark's own. Its `group` becomes the model's size and the scenario where the mark gave none.
     case : Case
         What to measure.
-    rounds : int
-        Samples, each in a fresh process. Under ``--benchmark-disable`` there is only one.
+    rounds : int, optional
+        Samples, each of a fresh process; where left out 3 of seconds, one of all else. Under ``--benchmark-disable``
+        there is only one.
     metric : str, optional
-        Name of one of `firstgrad.columns.METRICS` that is in seconds, such as ``phase_link``; where left out, the time
-        to the case's target.
+        Name of one of `firstgrad.columns.METRICS`, such as ``phase_link`` or ``nodes``; where left out, the time to the
+        case's target. pytest-benchmark shows all of them as seconds.
     store : Store, optional
         Keeps every record, also of bad samples, before the next one starts. Where it can't, the records are saved as
         `firstgrad.store.Keeper` does it.
@@ -131,7 +196,7 @@ def bench(
     Raises
     ------
     SpecError
-        Where `metric` is unknown or not in seconds, or `rounds` is less than 1.
+        Where `metric` is unknown, or `rounds` is less than 1.
     StoreError
         Where a record cannot be kept: at the end, when pytest-benchmark has the numbers.
 
@@ -140,9 +205,10 @@ def bench(
     `extra_info` gets the case's id and description, seconds of each phase, every metric, memory, verdict, the
     scenario's proof, doubts, versions and the host's digest. Lists have one entry a round.
     """
-    chosen = _metric_in_seconds(metric or first_metric(case.target).name)
-    if rounds < 1:
-        raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
+    chosen = _metric_named(metric or first_metric(case.target).name)
+    rounds = _count_rounds(rounds, chosen)
+    if chosen.counting is not Counting.PLAIN:
+        case = replace(case, counting=chosen.counting)
     benchmark.group = benchmark.group or _group(case, chosen)
     records: list[Record] = []
     keeper = None if store is None else Keeper(store)
@@ -159,14 +225,18 @@ def bench(
                 "@pytest.mark.benchmark(timer=worker_clock), from firstgrad.pytest_benchmark; where several such "
                 "marks meet, the closest one needs the timer"
             )
+        record = _take(case, label, chosen.name, measure_anew)
+        worker_clock.advance(_fit_number(record, chosen))
+        records.append(record)
+
+    def measure_anew() -> Record:
         record = next(samples)
         if keeper is not None:
             try:
                 keeper.keep(record)
             except StoreError as error:
                 unkept.append(error)
-        worker_clock.advance(_fit_seconds(record, chosen))
-        records.append(record)
+        return record
 
     with closing(samples):
         _run(benchmark, measure_one, rounds)
@@ -174,6 +244,17 @@ def bench(
     if unkept:
         raise unkept[0]
     return tuple(records)
+
+
+def _take(case: Case, label: str, metric: str, measure_anew: Callable[[], Record]) -> Record:
+    """Take the next sample that this metric has not had."""
+    known = _samples.setdefault((case, label), [])
+    sample = next((one for one in known if metric not in one.taken), None)
+    if sample is None:
+        sample = _Sample(measure_anew())
+        known.append(sample)
+    sample.taken.add(metric)
+    return sample.record
 
 
 def _run(benchmark: Benchmark, measure_one: Callable[[], None], rounds: int) -> None:
@@ -186,31 +267,40 @@ def _run(benchmark: Benchmark, measure_one: Callable[[], None], rounds: int) -> 
         unfit = error
     else:
         return
-    if unfit.is_backend_missing:
+    if unfit.is_nothing_wrong:
         pytest.skip(str(unfit))
     pytest.fail(str(unfit), pytrace=False)
 
 
-def _metric_in_seconds(name: str) -> Column:
-    in_seconds = {metric.name: metric for metric in METRICS if metric.unit is Unit.SECONDS}
-    if name not in in_seconds:
-        raise SpecError("metric", f"expected one that is in seconds ({', '.join(in_seconds)}), got {name!r}")
-    return in_seconds[name]
+def _metric_named(name: str) -> Column:
+    known = {metric.name: metric for metric in METRICS}
+    if name not in known:
+        raise SpecError("metric", f"there is no {name!r}. There are {', '.join(known)}")
+    return known[name]
+
+
+def _count_rounds(rounds: int | None, metric: Column) -> int:
+    if rounds is None:
+        return 1 if metric.is_deterministic else ROUNDS
+    if rounds < 1:
+        raise SpecError("rounds", f"expected a whole number >= 1, got {rounds!r}")
+    return rounds
 
 
 def _group(case: Case, metric: Column) -> str:
     """Name what stands together: numbers of one size, scenario and metric."""
     model = case.model
     size = f"pose T={pose.n_timesteps} K={pose.n_directions}" if (pose := model.pose) is not None else str(model)
-    parts = (size, case.scenario) if metric == first_metric(case.target) else (size, case.scenario, metric.title)
-    return ", ".join(parts)
+    unit = "" if metric.unit is Unit.SECONDS else f" ({metric.unit})"
+    title = () if metric == first_metric(case.target) else (f"{metric.title}{unit}",)
+    return ", ".join((size, case.scenario, *title))
 
 
-def _fit_seconds(record: Record, metric: Column) -> float:
-    """Read a metric in seconds from a record that may be believed; of any other raise an `UnfitError`."""
+def _fit_number(record: Record, metric: Column) -> float:
+    """Read a metric from a record that may be believed; of any other raise an `UnfitError`."""
     failure = record.failure
     if failure is not None and failure.kind in MISSING_KINDS:
-        raise UnfitError(failure.message, is_backend_missing=True)
+        raise UnfitError(failure.message, is_nothing_wrong=True)
     if reason := why_unusable(record):
         # Further lines say what the reason had no room for.
         if failure is not None:
@@ -218,13 +308,15 @@ def _fit_seconds(record: Record, metric: Column) -> float:
         else:
             details = [describe_mismatch(mismatch) for mismatch in record.check.mismatches[1:]]
         raise UnfitError("\n".join((reason, *details)))
-    seconds: float | None = metric.read(record)
-    if seconds is None:
+    number: float | None = metric.read(record)
+    if number == 0 and metric.unit is not Unit.SECONDS:
+        raise UnfitError(f"{metric.title}: 0, which pytest-benchmark can compare with nothing", is_nothing_wrong=True)
+    if number is None:
         raise UnfitError(
             f"the record has no {metric.title} ({metric.name}). Choose another metric, or a case that has it: "
             "evaluation needs evaluations > 0"
         )
-    return seconds
+    return number
 
 
 def _describe_rounds(case: Case, metric: Column, records: Sequence[Record]) -> dict[str, Any]:
