@@ -65,7 +65,7 @@ def test_the_suite_has_a_class_a_backend_with_all_axes():
     code = f"from benchmarks import bench_pose as b; print({seen})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     axes = ["timesteps", "directions", "hmm", "formulation", "backend", "scenario"]
-    assert done.stdout.strip() == f"{axes} {[[20], [2], ['off'], ['vectorised'], ['c'], ['warm']]} 3 False"
+    assert done.stdout.strip() == f"{axes} {[[20], [2], ['off'], ['vectorised'], ['c'], ['warm']]} 5 False"
 
 
 def test_the_releases_configuration_is_what_the_pins_say():
