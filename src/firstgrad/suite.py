@@ -15,14 +15,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.case import MOST_SAMPLES, BackendName, GradientBackend, Sampler, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, BackendName, Counting, GradientBackend, Sampler, Scenario, Target
 from firstgrad.columns import METRICS
 from firstgrad.errors import SpecError
 from firstgrad.model import FREEZE, POSE, make_model
 from firstgrad.pose.spec import PARAMETERS, Scalar
 from firstgrad.sources import LIVE, check_reference, find_makers, parameters_of, split_reference
 from firstgrad.sweep.grid import Axes, Grid, OmittedModel, make_grid, models_of
-from firstgrad.units import MOST, parse_bytes, parse_seconds, require_count
+from firstgrad.units import MOST, format_count, parse_bytes, parse_seconds, require_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from firstgrad.model import Model
 
 SUITE_FILE = "firstgrad.toml"
+POSE_TIERS = Path(__file__).parent / "pose" / "tiers.toml"
+"""The suite of the pose model."""
 SUITE_WORD = "suite"
 """Names the suite file of the folder that one is in."""
 _PYPROJECT, _TOOL = "pyproject.toml", "tool.firstgrad"
@@ -56,6 +58,8 @@ class Suite:
     targets: tuple[Target, ...] = (Target.DLOGP,)
     scenarios: tuple[Scenario, ...] = (Scenario.COLD,)
     samplers: tuple[Sampler, ...] = (Sampler.AUTO,)
+    devices: tuple[str, ...] = ("",)
+    """Of JAX's backends."""
     gradient_backend: GradientBackend | None = None
     chains: int = 1
     samples: int = 1
@@ -64,8 +68,11 @@ class Suite:
     memory_limit_bytes: int | None = None
     one_at_a_time: bool = False
     """Of the sizes of a model only one differs from its base."""
+    counting: Counting = Counting.PLAIN
     metrics: tuple[str, ...] = ()
     """Columns that are shown and judged; none: as the verb has it."""
+    are_here: bool = True
+    """Whether its models can be looked for; those of a cluster's workers can't."""
     tiers: Mapping[str, Suite] = field(default_factory=dict)
     """The same suite with some of it replaced, by the tier's name."""
 
@@ -73,8 +80,10 @@ class Suite:
         """Return a tier, or the suite itself where none is named; raises SpecError where there is no such tier."""
         if name is None:
             return self
+        if not self.tiers:
+            raise SpecError("--tier", "is of the pose model, or of a suite file that has tiers")
         if name not in self.tiers:
-            raise SpecError("--tier", f"there is none {_choose(name, self.tiers)}")
+            raise SpecError("--tier", f"there is no {_choose(name, self.tiers)}")
         return self.tiers[name]
 
     def with_parameters(self, axes: Axes) -> Suite:
@@ -87,7 +96,7 @@ class Suite:
 
     def make_models(self) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
         """Make each model with each of its parameters, and say what is none; raises SpecError where there is none."""
-        references, omitted = find_models(self.models, self.folder)
+        references, omitted = find_models(self.models, self.folder, are_here=self.are_here)
         known = {reference: parameters_of(reference) if reference != POSE else PARAMETERS for reference in references}
         self._check_parameters(known)
         models: list[Model] = []
@@ -118,19 +127,25 @@ class Suite:
     def grid(self) -> Grid:
         """Cross the models with what is asked of them; raises SpecError where nothing is left."""
         models, omitted = self.make_models()
-        return make_grid(
+        grid = make_grid(
             models,
             backends=self.backends,
             scenarios=self.scenarios,
             targets=self.targets,
             samplers=self.samplers,
+            devices=self.devices,
             gradient_backend=self.gradient_backend,
             chains=self.chains,
             omitted=omitted,
             evaluations=self.evaluations,
             time_limit_seconds=self.time_limit_seconds,
             memory_limit_bytes=self.memory_limit_bytes,
+            counting=self.counting,
         )
+        if len(grid.cases) * self.samples > MOST_SAMPLES:
+            each = f"{self.samples:,} of each of {format_count(len(grid.cases), 'case')}"
+            raise SpecError("--samples", f"{each} are too many, {MOST_SAMPLES:,} is the most. Measure parts of it")
+        return grid
 
 
 def suite_of(words: Sequence[str]) -> Suite:
@@ -169,12 +184,15 @@ def _choose(name: str, known: Iterable[str]) -> str:
 # --- models -------------------------------------------------------------------------------------------------------
 
 
-def find_models(words: Sequence[str], folder: Path | None = None) -> tuple[tuple[str, ...], tuple[OmittedModel, ...]]:
+def find_models(
+    words: Sequence[str], folder: Path | None = None, *, are_here: bool = True
+) -> tuple[tuple[str, ...], tuple[OmittedModel, ...]]:
     """Find the models that words name, each once, and what of a folder or a pattern is none and why.
 
     A file without ``:NAME`` is asked, as a text, for the one function that makes a model, or the script's model.
     Files are seen from a folder (this one where left out); the references as from the current one. Raises SpecError
-    where a word that is no pattern names nothing, and where there is no model at all.
+    where a word that is no pattern names nothing, and where there is no model at all. Not `are_here`: what is named
+    without a pattern isn't looked for.
     """
     references: dict[str, str] = {}
     omitted: dict[OmittedModel, None] = {}
@@ -182,9 +200,10 @@ def find_models(words: Sequence[str], folder: Path | None = None) -> tuple[tuple
         place, name = split_reference(word) if ":" in word else (word, "")
         is_folder = word != POSE and (folder or Path()).joinpath(word).is_dir()
         is_named = not is_folder and not _is_pattern(place)
-        if is_named and (word.startswith(LIVE) or not place.endswith(".py")):
-            check_reference(make_model(word).reference)
-            references[word] = word
+        if is_named and (word.startswith(LIVE) or not (place.endswith(".py") and are_here)):
+            references[word] = make_model(word).reference
+            if are_here:
+                check_reference(word)
             continue
         for file in [place] if is_named else _list_files(word, f"{place}/*.py" if is_folder else place, folder):
             seen = file if folder is None else _seen(folder / file)
@@ -396,6 +415,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "targets": ("targets", _members(Target)),
     "scenarios": ("scenarios", _members(Scenario)),
     "samplers": ("samplers", _members(Sampler)),
+    "devices": ("devices", _texts),
     "gradient_backend": ("gradient_backend", lambda value: _member(GradientBackend, value)),
     "chains": ("chains", _count(1)),
     "samples": ("samples", _count(1, MOST_SAMPLES)),
@@ -403,6 +423,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "time_limit": ("time_limit_seconds", _seconds),
     "memory_limit": ("memory_limit_bytes", _bytes),
     "one_at_a_time": ("one_at_a_time", _flag),
+    "counting": ("counting", lambda value: _member(Counting, value)),
     "metrics": ("metrics", _metrics),
 }
 """Each key of a suite file: the field of `Suite`, and what reads it."""

@@ -182,7 +182,7 @@ def test_wrong_use_names_the_option(tmp_path):
         (("pose", "--states", "2,3"), "--states, --hmm-algorithm: need --hmm"),
         (("pose", "--param", "n=1"), "--param: the pose model has no 'n'"),
         (("mine.py:build", "--timesteps", "3"), "--timesteps: belongs to the pose model"),
-        (("mine.py:build", "--tier", "quick"), "--tier: is a grid of the pose model"),
+        (("mine.py:build", "--tier", "quick"), "--tier: is of the pose model, or of a suite file"),
         (("mine.py:build",), "MODEL: no file mine.py"),
         (("pose", "--timesteps", "10,10"), "firstgrad: --timesteps: a value is given twice"),
         (("pose", "--at-once", "99"), "--at-once: 99 samples"),

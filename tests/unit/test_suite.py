@@ -232,5 +232,5 @@ def test_an_error_of_the_file_names_file_table_key_and_the_nearest(folder, text,
 def test_a_suite_names_models(folder):
     with pytest.raises(SpecError, match="models: name at least one, such as"):
         read_suite(write(folder, "name = 'none'"))
-    with pytest.raises(SpecError, match=r"--tier: there is none 'quik'. Did you mean 'quick'\? There are: quick, full"):
+    with pytest.raises(SpecError, match=r"--tier: there is no 'quik'. Did you mean 'quick'\? There are: quick, full"):
         read_suite(write(folder, "models = 'pose'\n[tiers.quick]\n[tiers.full]")).tier("quik")

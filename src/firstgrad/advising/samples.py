@@ -148,7 +148,7 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
 
     questions = _questions(wanted)
     here = samples_here(sample for sample in store.cells() if sample["question"] in questions)
-    ids = [sample["record_id"] for sample in current_samples(here, wanted[0].model.reference)]
+    ids = [sample["record_id"] for sample in current_samples(here)]
     if older := len(here) - len(ids):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
+    from firstgrad.store import Keeper
+    from firstgrad.suite import Suite
 
 EPILOG = """\b
 Examples:
@@ -26,6 +29,8 @@ Examples:
       medians with intervals
   firstgrad measure mymodel.py:build --param n=100 --backend c
       your own: build(n=100) returns a pm.Model, or a pair (model, initial_point)
+  firstgrad measure 'models/*.py' --backend jax --samples 3
+      a folder of models: a table, the worst first; also files, models/*.py:build, or the suite of firstgrad.toml
   firstgrad measure pose --json --store none | jq .time_to_first_gradient_seconds
 
 \b
@@ -35,8 +40,10 @@ Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case fai
 
 @spread
 def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOptions) -> None:
-    """Measure one case: time to first gradient phase by phase, evaluation time, memory, verdict."""
+    """Measure a model, or several: time to first gradient phase by phase, evaluation time, memory, verdict."""
     output.refuse_both()
+    if model.is_several:
+        finish(measure_suite(model.to_suite(measurement, measurement.tier), measurement), output)
     case = measurement.to_case(model.to_model())
     records = measure_and_store(case, measurement, lambda records: show(make_result(records), output))
     finish(make_result(records), output)
@@ -60,11 +67,10 @@ def measure_and_store(
     from firstgrad.api import take_samples
     from firstgrad.measuring.environment import check_devices
     from firstgrad.sources import check_reference
-    from firstgrad.store import Keeper
 
     check_reference(case.model.reference)  # before a store is looked for: it names a working folder that is gone
     check_devices([case])
-    keeper = None if options.store == "none" else Keeper(options.store, tell=lambda line: say(f"firstgrad: {line}"))
+    keeper = _make_keeper(options.store)
     records: list[Record] = []
     try:
         take_samples(case, records, samples=options.samples, label=options.label, keeper=keeper)
@@ -77,6 +83,44 @@ def measure_and_store(
             show_unkept(records)
         raise
     return records
+
+
+def _make_keeper(place: str | None) -> Keeper | None:
+    from firstgrad.store import Keeper
+
+    return None if place == "none" else Keeper(place, tell=lambda line: say(f"firstgrad: {line}"))
+
+
+def measure_suite(suite: Suite, options: MeasureOptions) -> Result:
+    """Measure each case of a suite, in rounds; one that fails is a row with its reason."""
+    from firstgrad.cli.sweep import run_shown, with_models
+    from firstgrad.columns import cells_of
+    from firstgrad.measuring.environment import check_devices
+    from firstgrad.show.display import SweepState, describe_plan
+    from firstgrad.show.result import JsonLines, Result
+    from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.plan import Durations, plan_sweep
+
+    grid = suite.grid()
+    check_devices(grid.cases)
+    plan = plan_sweep(grid.cases, samples=suite.samples, done={})
+    records: list[Record] = []
+
+    def keep(record: Record) -> None:
+        records.append(record)
+        if keeper is not None:
+            keeper.keep(record)
+
+    with _make_keeper(options.store) or nullcontext() as keeper:
+        state = SweepState(plan, Durations(keeper.store.cells() if keeper else ()))
+        executor = LocalExecutor(label=options.label)
+        try:
+            run_shown(plan, state, describe_plan(grid, plan), lambda _: executor, keep=keep, keeper=keeper)
+        except KeyboardInterrupt:
+            say(f"firstgrad: interrupted after {len(records)} of {len(plan.jobs)} samples")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    result = Result(parts=(), document=JsonLines(records), exit_code=exit_code(records))
+    return with_models(result, list(map(cells_of, records)), grid, suite.metrics)
 
 
 def exit_code(records: list[Record]) -> int:

@@ -21,6 +21,7 @@ from firstgrad.units import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from enum import StrEnum
 
     from firstgrad.columns import Column
     from firstgrad.pose.spec import Parameter, Scalar
@@ -107,18 +108,19 @@ class ModelOptions:
         (word,) = self.words
         return find_models(self.words)[0][0] if word.endswith(".py") and Path(word).is_file() else word
 
-    def to_suite(self, case: CaseOptions | None = None) -> Suite:
-        """Make the suite that the words name, with what was typed beside them in place of its own.
+    def to_suite(self, options: CaseOptions | Any = None, tier: str | None = None) -> Suite:
+        """Make the suite that the words name, or a tier of it, with what was given beside them in place of its own.
 
-        Raises SpecError naming the option, or the key of the suite's file, that doesn't fit.
+        Options of a case or a sweep go before those of a suite file where they were typed. Raises SpecError naming the
+        option, or the key of the suite's file, that doesn't fit.
         """
-        from firstgrad.suite import is_suite_file, suite_of
+        from firstgrad.suite import POSE_TIERS, is_suite_file, read_suite, suite_of
 
-        suite = suite_of(self.words)
-        suite = suite.with_parameters(self.axes())
-        if case is None:
+        suite = read_suite(POSE_TIERS) if self.words == (POSE,) else suite_of(self.words)
+        suite = suite.tier(tier).with_parameters(self.axes())
+        if options is None:
             return suite
-        return replace(suite, **case.to_fields(self.typed if is_suite_file(self.words[0]) else None))
+        return replace(suite, **suite_fields(options, self.typed if is_suite_file(self.words[0]) else None))
 
     def to_model(self) -> Model:
         """Make the model; raises SpecError naming the option that doesn't fit."""
@@ -252,22 +254,6 @@ class CaseOptions:
     memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None
     label: Annotated[str, _option("--label", "Your name for this run.")] = ""
 
-    def to_fields(self, typed: Collection[str] | None = None) -> dict[str, Any]:
-        """Return the fields of a suite that these options are: all, or those that were typed."""
-        names = {"backend": "backends", "target": "targets", "scenario": "scenarios", "sampler": "samplers"}
-        made: dict[str, Any] = {}
-        for entry in fields(self):
-            if entry.name in ("label", "store") or (typed is not None and entry.name not in typed):
-                continue
-            value = getattr(self, entry.name)
-            if entry.name in names:
-                made[names[entry.name]] = (value,)
-            elif entry.name == "memory_limit":
-                made["memory_limit_bytes"] = memory_limit_bytes(value)
-            else:
-                made["time_limit_seconds" if entry.name == "time_limit" else entry.name] = value
-        return made
-
     def to_case(self, model: Model) -> Case:
         """Make the case that these options ask for; raises SpecError naming the option that doesn't fit."""
         return Case(
@@ -293,11 +279,50 @@ class MeasureOptions(CaseOptions):
         Counting, _option("--counting", "Count calls too, or instructions by Valgrind: then seconds don't count.")
     ] = Counting.PLAIN
     samples: Annotated[int, _option("--samples", "Measured processes.", min=1, max=MOST_SAMPLES)] = 1
+    tier: Annotated[str | None, _option("--tier", "Of a suite's file: its part of that name.")] = None
     store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
 
     def to_case(self, model: Model) -> Case:
         """Make the case, with what it counts."""
         return replace(CaseOptions.to_case(self, model), counting=self.counting)
+
+
+_AXES: Mapping[str, type[StrEnum]] = {
+    "backend": BackendName,
+    "scenario": Scenario,
+    "target": Target,
+    "sampler": Sampler,
+}
+_NOT_OF_A_SUITE = ("label", "store", "tier")
+
+
+def suite_fields(options: Any, typed: Collection[str] | None = None) -> dict[str, Any]:
+    """Return the fields of a suite that options of a case or a sweep give: all that aren't none, or those typed."""
+    made: dict[str, Any] = {}
+    for entry in fields(options):
+        name, value = entry.name, getattr(options, entry.name)
+        if value is None or name in _NOT_OF_A_SUITE or not (typed is None or name in typed):
+            continue
+        if name in _AXES:
+            made[f"{name}s"] = _members(option_of(name), value, _AXES[name])
+        elif name == "device":
+            made["devices"] = _split("--device", value)
+        elif name == "memory_limit":
+            made["memory_limit_bytes"] = memory_limit_bytes(value)
+        else:
+            made["time_limit_seconds" if name == "time_limit" else name] = value
+    return made
+
+
+def _split(option: str, text: str) -> tuple[str, ...]:
+    return _distinct(option, text, tuple(part.strip() for part in text.split(",")))
+
+
+def _members[T: StrEnum](option: str, text: str, kind: type[T]) -> tuple[T, ...]:
+    parts = _split(option, text)
+    if unknown := [part for part in parts if part not in kind]:
+        raise SpecError(option, f"expected some of {', '.join(kind)}, got {unknown[0]!r}")
+    return tuple(kind(part) for part in parts)
 
 
 def memory_limit_bytes(text: str | None) -> int | None:
@@ -426,7 +451,7 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _distinct(place: str, text: str, values: Sequence[Scalar]) -> tuple[Scalar, ...]:
+def _distinct[T: Scalar](place: str, text: str, values: Sequence[T]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
         raise SpecError(place, f"a value is given twice in {text!r}")
     return tuple(values)

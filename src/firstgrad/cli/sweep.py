@@ -5,30 +5,29 @@ from __future__ import annotations
 import functools
 import os
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from firstgrad.case import MOST_SAMPLES, BackendName, GradientBackend, Sampler, Scenario, Target
+from firstgrad.case import MOST_SAMPLES, GradientBackend
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
-from firstgrad.cli.options import AxesOptions, declare, memory_limit_bytes, spread
+from firstgrad.cli.options import AxesOptions, declare, spread
 from firstgrad.errors import SpecError
-from firstgrad.model import POSE
 from firstgrad.record import Status
-from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from enum import StrEnum
+    from collections.abc import Callable, Iterable, Sequence
 
     from firstgrad.case import Case
     from firstgrad.record import Record
+    from firstgrad.show.display import SweepState
     from firstgrad.show.result import Result
+    from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates
-    from firstgrad.sweep.grid import Grid, Tier
+    from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.plan import Durations, Plan, Sample
-    from firstgrad.sweep.rounds import Executor, SweepSummary
+    from firstgrad.sweep.rounds import Executor, SweepEvent, SweepSummary
 
 EPILOG = """\b
 Examples:
@@ -60,7 +59,11 @@ class SweepOptions:
 
     tier: Annotated[
         str | None,
-        declare("--tier", "A named grid; axes given beside it replace its.", metavar="quick|standard|full"),
+        declare(
+            "--tier",
+            "A part of a suite's file, or of the pose model; axes given beside it replace its.",
+            metavar="quick|standard|full|NAME",
+        ),
     ] = None
     backend: Annotated[str | None, _axis("--backend", "c, numba, jax [numba].")] = None
     device: Annotated[str | None, _axis("--device", "Of JAX's backends: cpu, cuda [JAX_PLATFORMS, else cpu].")] = None
@@ -87,66 +90,6 @@ class SweepOptions:
     evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
     time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     memory_limit: Annotated[str | None, _option("--memory-limit", "Of a sample's process tree, such as 4GiB.")] = None
-
-    def to_grid(self, model: AxesOptions) -> tuple[Grid, int]:
-        """Make the grid that these options ask for, and say how many samples a case.
-
-        Raises SpecError naming the option that doesn't fit.
-        """
-        from firstgrad.sweep.grid import make_grid, models_of
-
-        tier = self._tier(model)
-        one_at_a_time = self.one_at_a_time
-        if one_at_a_time is None:
-            one_at_a_time = tier.one_at_a_time if tier else False
-        axes = {**(tier.axes if tier else {}), **model.axes()}
-        models, omitted = models_of(model.model, axes, one_at_a_time=one_at_a_time)
-        grid = make_grid(
-            models,
-            backends=_members("--backend", self.backend, BackendName)
-            or (tier.backends if tier else (BackendName.NUMBA,)),
-            scenarios=_members("--scenario", self.scenario, Scenario) or (tier.scenarios if tier else (Scenario.COLD,)),
-            targets=_members("--target", self.target, Target) or (Target.DLOGP,),
-            samplers=_members("--sampler", self.sampler, Sampler) or (Sampler.AUTO,),
-            devices=_parts("--device", self.device) or ("",),
-            gradient_backend=self.gradient_backend,
-            chains=self.chains,
-            omitted=omitted,
-            evaluations=self.evaluations,
-            time_limit_seconds=self.time_limit,
-            memory_limit_bytes=memory_limit_bytes(self.memory_limit),
-        )
-        samples = self.samples or (tier.samples if tier else 1)
-        if len(grid.cases) * samples > MOST_SAMPLES:
-            each = f"{samples:,} of each of {format_count(len(grid.cases), 'case')}"
-            raise SpecError("--samples", f"{each} are more than a sweep may have, {MOST_SAMPLES:,}. Sweep parts of it")
-        return grid, samples
-
-    def _tier(self, model: AxesOptions) -> Tier | None:
-        from firstgrad.sweep.grid import TIERS, TierName
-
-        if self.tier is None:
-            return None
-        (name,) = _members("--tier", self.tier, TierName)[:1] or (None,)
-        if model.model != POSE:
-            raise SpecError("--tier", "is a grid of the pose model; give your own model's axes with --param")
-        return TIERS[name] if name else None
-
-
-def _parts(option: str, text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    parts = tuple(part.strip() for part in text.split(","))
-    if len(set(parts)) < len(parts):
-        raise SpecError(option, f"a value is given twice in {text!r}")
-    return parts
-
-
-def _members[T: StrEnum](option: str, text: str | None, kind: type[T]) -> tuple[T, ...]:
-    parts = _parts(option, text)
-    if unknown := [part for part in parts if part not in kind]:
-        raise SpecError(option, f"expected some of {', '.join(kind)}, got {unknown[0]!r}")
-    return tuple(kind(part) for part in parts)
 
 
 @spread
@@ -176,61 +119,91 @@ def sweep(
 ) -> None:
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
     from firstgrad.codec import to_json
-    from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
-    from firstgrad.show.result import make_console, print_parts
+    from firstgrad.columns import cells_of
+    from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample
     from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
     from firstgrad.sweep.local import LocalExecutor
     from firstgrad.sweep.plan import Durations, count_done, plan_sweep
-    from firstgrad.sweep.rounds import Notice, run_sweep
+    from firstgrad.sweep.rounds import Notice
 
     output.refuse_both()
     if store == "none":
         raise SpecError("--store", "a sweep keeps its records, so that it can go on: give a file or a database URL")
     certificates = Certificates.of_options(ca_file=tls_ca_file, certificate=tls_cert, key=tls_key)
-    grid, samples = options.to_grid(model)
+    # The workers of a cluster may have what isn't here.
+    suite = replace(model.to_suite(options, options.tier), are_here=scheduler is None)
+    grid = suite.grid()
     _check_machines(scheduler, certificates, grid.cases, at_once=at_once, threads=threads, overload=overload)
     with Keeper(store) as keeper:
         stored = keeper.store.cells()
         durations = Durations(stored)
         # The hosts of a cluster may be of any kind.
-        current, outdated = _current(stored, model.model, label, threads=threads if scheduler is None else None)
+        current, outdated = _current(stored, grid, label, threads=threads if scheduler is None else None)
         done = count_done(current)
-        plan = plan_sweep(grid.cases, samples=samples, done=done, seed=order_seed, retry_failed=retry_failed)
+        plan = plan_sweep(grid.cases, samples=suite.samples, done=done, seed=order_seed, retry_failed=retry_failed)
         opening = [*describe_plan(grid, plan), *describe_outdated(outdated)]
         if dry_run:
             finish(plan_result(grid, plan, durations, opening, at_once=at_once), output)
         ended: list[tuple[str, str]] = []
+        measured = list(current)
 
+        def keep(record: Record) -> None:
+            keeper.keep(record)
+            ended.append((str(record.case), describe_sample(record)))
+            measured.append(cells_of(record))
+            if output.json:
+                say(to_json(record), out=True)
+
+        def make_executor(display: Callable[[SweepEvent], None]) -> Executor:
+            if scheduler is None:
+                return LocalExecutor(label=label, threads=threads, at_once=at_once)
+            return DaskExecutor(
+                scheduler,
+                label=label,
+                threads=threads,
+                certificates=certificates,
+                warn=lambda message: display(Notice(message=message)),
+            )
+
+        state = SweepState(plan, durations, at_once=at_once)
         try:
-            with show_sweep(SweepState(plan, durations, at_once=at_once), opening) as display:
-                keeper.tell = lambda line: display(Notice(message=line))
-
-                def keep(record: Record) -> None:
-                    keeper.keep(record)
-                    ended.append((str(record.case), describe_sample(record)))
-                    if output.json:
-                        say(to_json(record), out=True)
-
-                executor: Executor = LocalExecutor(label=label, threads=threads, at_once=at_once)
-                if scheduler is not None:
-                    executor = DaskExecutor(
-                        scheduler,
-                        label=label,
-                        threads=threads,
-                        certificates=certificates,
-                        warn=lambda message: display(Notice(message=message)),
-                    )
-                summary = run_sweep(plan, executor, keep=keep, tell=display)
+            summary = run_shown(plan, state, opening, make_executor, keep=keep, keeper=keeper)
         except KeyboardInterrupt:
             place = keeper.make_sure()
             say(f"firstgrad: interrupted. What was measured is in {place}; the same command goes on from there")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     result = sweep_result(plan, summary, ended, place=str(keeper.address))
+    _end(with_models(result, measured, grid, suite.metrics) if model.is_several else result, output)
+
+
+def _end(result: Result, output: OutputOptions) -> NoReturn:
+    """Show how a sweep ended: beside its records, not among them."""
+    from firstgrad.show.result import make_console, print_parts
+
     if output.markdown:
         finish(result, output)
     print_parts(make_console(stderr=True), result.parts)
     raise typer.Exit(result.exit_code)
+
+
+def run_shown(
+    plan: Plan,
+    state: SweepState,
+    opening: Iterable[str],
+    make_executor: Callable[[Callable[[SweepEvent], None]], Executor],
+    *,
+    keep: Callable[[Record], None],
+    keeper: Keeper | None,
+) -> SweepSummary:
+    """Measure a plan, and show what runs."""
+    from firstgrad.show.display import show_sweep
+    from firstgrad.sweep.rounds import Notice, run_sweep
+
+    with show_sweep(state, opening) as display:
+        if keeper is not None:
+            keeper.tell = lambda line: display(Notice(message=line))
+        return run_sweep(plan, make_executor(display), keep=keep, tell=display)
 
 
 def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[str], *, at_once: int = 1) -> Result:
@@ -282,14 +255,30 @@ def sweep_result(plan: Plan, summary: SweepSummary, ended: Sequence[tuple[str, s
     )
 
 
-def _current(stored: Iterable[Sample], reference: str, label: str, *, threads: int | None) -> tuple[list[Sample], int]:
-    """Take what a sweep has measured already, and count what it had of the model's files as they were before."""
+def with_models(result: Result, samples: Sequence[Sample], grid: Grid, metrics: Sequence[str]) -> Result:
+    """Put a suite's tables of models before what is shown; a file that holds no one model has failed, too."""
+    from firstgrad.show.suites import suite_parts
+
+    questions = {case.question for case in grid.cases}
+    wanted = [sample for sample in samples if sample["question"] in questions]
+    failed = {Status.FAILED, Status.CRASHED}
+    has_failed = any(one.is_failure for one in grid.omitted) or any(one["status"] in failed for one in wanted)
+    return replace(
+        result,
+        parts=[*suite_parts(wanted, grid.omitted, metrics), *result.parts],
+        exit_code=ExitCode.CASE_FAILED if has_failed else result.exit_code,
+    )
+
+
+def _current(stored: Iterable[Sample], grid: Grid, label: str, *, threads: int | None) -> tuple[list[Sample], int]:
+    """Take what a sweep has measured already, and count what it had of the models' files as they were before."""
     from firstgrad.sweep.plan import current_samples, samples_here
 
-    same = [sample for sample in stored if (sample["label"], sample["reference"]) == (label, reference)]
+    references = {case.model.reference for case in grid.cases}
+    same = [sample for sample in stored if sample["label"] == label and sample["reference"] in references]
     if threads is not None:
         same = samples_here(same, threads=threads)
-    current = current_samples(same, reference)
+    current = current_samples(same)
     return current, len(same) - len(current)
 
 

@@ -104,6 +104,19 @@ def estimate_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool
     return fit_ratio(base, head, paired=paired).estimate(confidence)
 
 
+def average_ratio(ratios: Sequence[float]) -> RatioFit:
+    """Average ratios of several models: their geometric mean, with Student's t interval of the mean of logarithms.
+
+    The interval is over models: where the mean of more models like these would lie, were they drawn at random.
+
+    Raises ValueError where there are none, or one is not finite and above zero.
+    """
+    logs = _logs(ratios)
+    count = len(logs)
+    error = float(logs.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    return RatioFit(log_ratio=float(logs.mean()), standard_error=error, degrees=count - 1, samples=count)
+
+
 def fit_ratio(
     base: Sequence[float],
     head: Sequence[float],

@@ -1,11 +1,10 @@
-"""A grid: the cases that a sweep measures, made from its axes or from a named tier."""
+"""A grid: the cases that a sweep measures, made from its axes."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import MOST_SAMPLES, BackendName, Case, GradientBackend, Sampler, Scenario, Target, check_sampler
@@ -100,11 +99,11 @@ def make_grid(
     gradient_backend: GradientBackend | None = None,
     chains: int = 1,
     omitted: Sequence[OmittedModel] = (),
-    evaluations: int = 200,
-    time_limit_seconds: float | None = 3600.0,
-    memory_limit_bytes: int | None = None,
+    **asked: Any,
 ) -> Grid:
     """Cross models with backends, targets and scenarios, JAX's with devices, and samplers where they draw.
+
+    `asked` is of every case.
 
     Raises SpecError where a limit or the number of evaluations is wrong, or an axis is empty.
     """
@@ -132,77 +131,8 @@ def make_grid(
             except SpecError as error:
                 left_out.append(OmittedModel(what=f"{sampler} on {backend}", reason=error.problem))
                 continue
-        case = Case(
-            model=model,
-            backend=backend,
-            device=device,
-            target=target,
-            scenario=scenario,
-            evaluations=evaluations,
-            time_limit_seconds=time_limit_seconds,
-            memory_limit_bytes=memory_limit_bytes,
-            **draw,
-        )
-        cases[case] = None
+        given = asked | draw
+        cases[Case(model=model, backend=backend, device=device, target=target, scenario=scenario, **given)] = None
     if not cases:
         raise SpecError("grid", "it has no case: every combination was left out")
     return Grid(cases=tuple(cases), omitted=tuple(dict.fromkeys(left_out)))
-
-
-class TierName(StrEnum):
-    """``quick``: minutes. ``standard``: an hour or more. ``full``: the whole grid, days."""
-
-    QUICK = "quick"
-    STANDARD = "standard"
-    FULL = "full"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tier:
-    """What a sweep measures where its options don't say otherwise."""
-
-    axes: Axes
-    backends: tuple[BackendName, ...]
-    scenarios: tuple[Scenario, ...]
-    samples: int
-    one_at_a_time: bool
-
-
-_ALL_BACKENDS = (BackendName.JAX, BackendName.C, BackendName.NUMBA)
-
-TIERS = {
-    TierName.QUICK: Tier(
-        axes={"timesteps": (30, 10, 100), "directions": (2, 1, 5), "hmm": (False, True)},
-        backends=(BackendName.JAX,),
-        scenarios=(Scenario.COLD,),
-        samples=2,
-        one_at_a_time=True,
-    ),
-    TierName.STANDARD: Tier(
-        axes={
-            "timesteps": (100, 10, 30, 300, 1000),
-            "directions": (5, 1, 2, 10, 20),
-            "hmm": (False, True),
-            "states": (2, 4, 8),
-        },
-        backends=_ALL_BACKENDS,
-        scenarios=(Scenario.COLD, Scenario.WARM),
-        samples=1,
-        one_at_a_time=True,
-    ),
-    TierName.FULL: Tier(
-        axes={
-            "timesteps": (10, 30, 100, 300, 1000),
-            "directions": (1, 2, 5, 10, 20),
-            "hmm": (False, True),
-            "states": (2, 4, 8),
-            "hmm_algorithm": PARAMETERS["hmm_algorithm"].choices,
-            "formulation": PARAMETERS["formulation"].choices,
-        },
-        backends=_ALL_BACKENDS,
-        scenarios=tuple(Scenario),
-        samples=3,
-        one_at_a_time=False,
-    ),
-}
-"""Each tier; options of the command line replace single axes."""

@@ -129,10 +129,14 @@ def samples_here(samples: Iterable[Sample], *, threads: int = 1) -> list[Sample]
     ]
 
 
-def current_samples(samples: Iterable[Sample], reference: str) -> list[Sample]:
-    """Take the samples of a model whose file, and what it imports from beside it, has not changed since."""
-    source = read_source(reference)
-    return [sample for sample in samples if source.gave(sample["source_digest"], sample["started_at"])]
+def current_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """Take the samples of models whose file, and what it imports from beside it, has not changed since."""
+    source_of = functools.cache(read_source)
+    return [
+        sample
+        for sample in samples
+        if source_of(sample["reference"]).gave(sample["source_digest"], sample["started_at"])
+    ]
 
 
 def count_done(samples: Iterable[Sample]) -> dict[str, Done]:
