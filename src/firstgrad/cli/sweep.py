@@ -291,20 +291,17 @@ def _check_machines(
     threads: int,
     overload: bool,
 ) -> None:
-    """Refuse options of a cluster on this machine, and the other way round, and models and devices that aren't here.
+    """Refuse options of a cluster on this machine, and the other way round, and devices that aren't here.
 
     The workers of a cluster may have what isn't here.
     """
     from firstgrad.measuring.environment import check_devices
-    from firstgrad.sources import check_reference
     from firstgrad.sweep.local import check_cores
 
     if scheduler is None:
         if certificates is not None:
             raise SpecError("--tls-ca-file, --tls-cert, --tls-key", "are for --scheduler tls://HOST:PORT")
         check_cores(at_once=at_once, threads=threads, cores=os.cpu_count() or 1, allowed=overload)
-        for reference in dict.fromkeys(case.model.reference for case in cases):
-            check_reference(reference)
         check_devices(cases)
     elif "@" in scheduler:  # not repeated: before it there may be a password
         raise SpecError("--scheduler", "has no user and no password. Write tcp://HOST:PORT, or tls://HOST:PORT")
