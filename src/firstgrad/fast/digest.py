@@ -182,10 +182,30 @@ class _Walk:
             text = self._texts[id(value)] = self._content(value)
         return text
 
+    def _of_known_kind(self, value: Any) -> str:  # noqa: PLR0911 - a return a kind
+        """Write an array, a class or a function; '' of all else."""
+        match value:
+            case np.ndarray() | np.generic():
+                return _array(value)
+            case np.dtype():
+                return _dtype(value)
+            case np.ufunc(__name__=name):
+                if getattr(np, name, None) is not value:
+                    raise _UncertainError(f"{name} may hold more than can be seen")
+                return f"ufunc {name}"
+            case type():
+                return f"class {self._kind(value)}"
+            case Enum(name=name):
+                return f"{self._kind(type(value))}.{name}"
+            case FunctionType():
+                return self._function(value)
+            case MethodType():
+                return f"{self._function(value.__func__)} of {self.content(value.__self__)}"
+        return ""
+
     def _content(self, value: Any) -> str:
-        for kinds, write in _WRITERS:
-            if isinstance(value, kinds):
-                return write(self, value)
+        if text := self._of_known_kind(value):
+            return text
         if hasattr(value, "owner"):
             return f"variable {self._whole.number(value)}"
         if hasattr(value, "toposort"):
@@ -205,14 +225,6 @@ class _Walk:
         text = f"{name}({', '.join(parts)})"
         return text if len(text) <= _LONGEST else _short(text)
 
-    def class_(self, value: type) -> str:
-        """Write a class as a value."""
-        return f"class {self._kind(value)}"
-
-    def member(self, value: Enum) -> str:
-        """Write one of a closed set."""
-        return f"{self._kind(type(value))}.{value.name}"
-
     def _kind(self, kind: type) -> str:
         """Write a class: a library's by its name; one that a library made while the program ran by what it holds."""
         if _is_findable(kind) or _top(kind) not in _MAKERS:
@@ -226,16 +238,12 @@ class _Walk:
         }
         return f"{kind.__qualname__!r} {self.content([*kind.__bases__])} {self.content(own)} {self.content(registered)}"
 
-    def function(self, function: Any) -> str:
+    def _function(self, function: Any) -> str:
         """Write a library's function; what stands around it counts, its code is the library's."""
         place, where = _library_place(function), tuple(function.__code__.co_positions())
         around = [cell.cell_contents for cell in function.__closure__ or ()]
         content = self.content([*around, function.__defaults__, function.__kwdefaults__, function.__dict__])
         return f"function {place} {_short(repr(where))} {content}"
-
-    def method(self, method: Any) -> str:
-        """Write a method of an object."""
-        return f"{self.function(method.__func__)} of {self.content(method.__self__)}"
 
 
 class _Graph:
@@ -283,13 +291,6 @@ class _Graph:
         raise _UncertainError(f"the graph has an input of its own, {variable}")
 
 
-def _ufunc(_: _Walk, value: Any) -> str:
-    name = str(value.__name__)
-    if getattr(np, name, None) is not value:
-        raise _UncertainError(f"{name} may hold more than can be seen")
-    return f"ufunc {name}"
-
-
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
     for name, part in getattr(value, "__dict__", {}).items():
         if name not in _CACHES:
@@ -301,7 +302,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
                 yield name, getattr(value, name)
 
 
-def _array(walk: _Walk, value: Any) -> str:
+def _array(value: Any) -> str:
     if not isinstance(value, np.generic) and type(value) not in (np.ndarray, np.memmap):
         raise _UncertainError(f"data are a {type(value).__qualname__}")
     array = np.asarray(value)
@@ -309,22 +310,11 @@ def _array(walk: _Walk, value: Any) -> str:
         raise _UncertainError("data hold Python's objects")
     content = array.tobytes()
     text = content.hex() if len(content) <= _WRITTEN_OUT else sha256(content).hexdigest()
-    return f"array {_dtype(walk, array.dtype)} {array.shape} {text}"
+    return f"array {_dtype(array.dtype)} {array.shape} {text}"
 
 
-def _dtype(_: _Walk, dtype: Any) -> str:
+def _dtype(dtype: Any) -> str:
     return f"dtype {dtype.str if dtype.fields is None else dtype.descr}"
-
-
-_WRITERS: tuple[tuple[Any, Callable[[_Walk, Any], str]], ...] = (
-    (np.ndarray | np.generic, _array),
-    (np.dtype, _dtype),
-    (np.ufunc, _ufunc),
-    (type, _Walk.class_),
-    (Enum, _Walk.member),
-    (FunctionType, _Walk.function),
-    (MethodType, _Walk.method),
-)
 
 
 def _short(text: str) -> str:

@@ -158,21 +158,21 @@ class PlausibleLaws:
 
     def constant(self, host: int) -> Interval:
         """Give b of ``a + b * size ** c`` on one host (by number)."""
-
-        def constant(exponents: Floats, growths: Floats, levels: Floats) -> Floats:
-            at_one: Floats = np.exp(levels - exponents * np.log(self.smallest_size))
-            return at_one * self._growing_share(exponents, growths)
-
-        return self._range(constant, host)
+        return self._range(
+            lambda exponents, growths, levels: (
+                np.exp(levels - exponents * np.log(self.smallest_size)) * self._growing_share(exponents, growths)
+            ),
+            host,
+        )
 
     def fixed_cost(self, host: int) -> Interval:
         """Give a of ``a + b * size ** c`` on one host (by number)."""
-
-        def fixed_cost(exponents: Floats, growths: Floats, levels: Floats) -> Floats:
-            costs: Floats = np.exp(levels) * np.maximum(1 - self._growing_share(exponents, growths), 0.0)
-            return costs
-
-        return self._range(fixed_cost, host)
+        return self._range(
+            lambda exponents, growths, levels: (
+                np.exp(levels) * np.maximum(1 - self._growing_share(exponents, growths), 0.0)
+            ),
+            host,
+        )
 
     def value_at(self, size: float, host: int) -> Interval:
         """Give the curve at a size on one host (by number)."""

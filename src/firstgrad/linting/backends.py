@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
+from firstgrad.grouping import grouped
 from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import NotLookedError, TermKind, number_names
 from firstgrad.linting.finding import Finding, FindingName, Harm
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from firstgrad.linting.engine import LogpGraph, Term
-    from firstgrad.observe.events import CodeLine
 
 _MOST_NODES_TRACED = 1000
 """Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""
@@ -89,8 +88,8 @@ class _Lacking:
     """What a backend makes of a kind of operation that it lacks."""
 
     op: Any
-    only_gradient: bool
-    own_derivative: bool  # JAX's own works
+    only_gradient: bool = False
+    own_derivative: bool = False  # JAX's own works
     wants: str = ""  # a package with which it would have it
     nodes: list[Any] = field(default_factory=list)
 
@@ -178,12 +177,7 @@ def _try(node: Any, free: tuple[bool, ...], backend: str) -> _Lacking | None:
             return None
         own = backend == "jax" and _jax_differentiates(variables, outputs[0], free)
         return _Lacking(op=node.op, only_gradient=True, own_derivative=own)
-    return _Lacking(
-        op=node.op,
-        only_gradient=False,
-        own_derivative=False,
-        wants=_wanted_package(variables, outputs) if backend == "jax" else "",
-    )
+    return _Lacking(op=node.op, wants=_wanted_package(variables, outputs) if backend == "jax" else "")
 
 
 def _wanted_package(inputs: Sequence[Any], outputs: Sequence[Any]) -> str:
@@ -266,7 +260,7 @@ def _jax_differentiates(inputs: Sequence[Any], output: Any, free: tuple[bool, ..
     return True
 
 
-def _places(graph: LogpGraph, one: _Lacking) -> tuple[tuple[CodeLine, ...], tuple[str, ...]]:
+def _places(graph: LogpGraph, one: _Lacking) -> dict[str, Any]:
     # An operation of the user's own is made in its class, which is not where it is used
     called = (
         [line for line in graph.lines.of(node) if line.function.rpartition(".")[2] != "make_node"] for node in one.nodes
@@ -274,11 +268,11 @@ def _places(graph: LogpGraph, one: _Lacking) -> tuple[tuple[CodeLine, ...], tupl
     lines = dict.fromkeys(line for frames in called for line in frames[:1])
     free = {term.name for term in graph.terms if term.kind is TermKind.FREE}
     names = (name for node in one.nodes for name in graph.depends_on(node.outputs[0]) if name in free)
-    return tuple(lines), number_names(names)
+    count = len(one.nodes)
+    return {"lines": tuple(lines), "variables": number_names(names), "count": count, "nodes": count}
 
 
 def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
-    lines, variables = _places(graph, one)
     own = type(getattr(one.op, "core_op", one.op)).__name__
     if one.wants:
         fact = f"PyTensor's JAX backend has {name} only where the package {one.wants} is installed"
@@ -311,10 +305,7 @@ def _unknown_to_jax(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
         name=FindingName.UNKNOWN_TO_JAX,
         harm=Harm.UNSUPPORTED,
         fact=fact,
-        lines=lines,
-        variables=variables,
-        count=len(one.nodes),
-        nodes=len(one.nodes),
+        **_places(graph, one),
         instead=instead,
         backends=("jax",),
         is_hint=True,
@@ -326,7 +317,6 @@ def _is_users(op: Any) -> bool:
 
 
 def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
-    lines, variables = _places(graph, one)
     own = type(getattr(one.op, "core_op", one.op)).__name__
     what = f"the gradient of {name}" if one.only_gradient else name
     register = (
@@ -341,10 +331,7 @@ def _python_in_numba(graph: LogpGraph, name: str, one: _Lacking) -> Finding:
         harm=Harm.EVALUATION,
         fact=f"Numba calls Python for {what}, {len(one.nodes)} times an evaluation; and no cache keeps the function "
         "around it, so each process compiles it again",
-        lines=lines,
-        variables=variables,
-        count=len(one.nodes),
-        nodes=len(one.nodes),
+        **_places(graph, one),
         instead=register if _is_users(one.op) else "",
         estimates=estimate(Pattern.PYTHON, Extent(nodes=len(one.nodes))),
         backends=("numba",),
@@ -479,26 +466,24 @@ def _is_array(variable: Any) -> bool:
 
 def large_constants(graph: LogpGraph) -> Iterator[Finding]:
     """Find constants that Numba's cache doesn't take."""
-    data = {id(one): one.data for node in graph.nodes for one in node.inputs if hasattr(one, "data")}
+    data = {id(one.data): one.data for node in graph.nodes for one in node.inputs if hasattr(one, "data")}
     if find_spec("numba") is None or all(getattr(one, "nbytes", 0) <= _SMALL_BYTES for one in data.values()):
         return
     try:
         limit = int(probes.NUMBA_CONSTANT_LIMIT.find())
     except UnavailableError as error:
         raise NotLookedError(str(error)) from error
-    takers: dict[int, list[Any]] = defaultdict(list)
-    sizes: dict[int, tuple[int, str]] = {}
-    for node in graph.nodes:
-        for variable in node.inputs:
-            size = getattr(getattr(variable, "data", None), "nbytes", 0)
-            if size > limit:
-                takers[id(variable.data)].append(node)
-                sizes[id(variable.data)] = size, str(variable.type)
+    sizes = {key: size for key, one in data.items() if (size := getattr(one, "nbytes", 0)) > limit}
     if not sizes:
         return
-    largest = max(size for size, _ in sizes.values())
+    largest = max(sizes.values())
+    takers = grouped((id(one.data), node) for node in graph.nodes for one in node.inputs if hasattr(one, "data"))
     nodes = [node for key in sizes for node in takers[key]]
-    observed = _observed_constants(graph, limit)
+    observed = [
+        term.name
+        for term in graph.terms
+        if term.kind is TermKind.OBSERVED and getattr(getattr(term.value, "data", None), "nbytes", 0) > limit
+    ]
     lines = dict.fromkeys([*(line for node in nodes for line in graph.lines.of(node)[:1])])
     what = "a constant" if len(sizes) == 1 else f"{len(sizes)} constants"
     shown = observed[0] if observed else "x"
@@ -515,12 +500,3 @@ def large_constants(graph: LogpGraph) -> Iterator[Finding]:
         estimates=estimate(Pattern.CONSTANT, Extent(nodes=0)),
         backends=("numba",),
     )
-
-
-def _observed_constants(graph: LogpGraph, limit: int) -> list[str]:
-    """Name the observed variables whose data are such constants."""
-    return [
-        term.name
-        for term in graph.terms
-        if term.kind is TermKind.OBSERVED and getattr(getattr(term.value, "data", None), "nbytes", 0) > limit
-    ]

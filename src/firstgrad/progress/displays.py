@@ -303,11 +303,13 @@ def conclude(summary: CompileSummary, title: str = "") -> str:
         for stage, seconds in summary.stage_seconds
         if stage.is_compile and seconds
     ]
-    parts += _count_units(summary.units)
-    if summary.peak_rss_bytes is not None:
-        parts.append(f"up to {format_bytes(summary.peak_rss_bytes)}")
     named = f"{clean_line(title)}: " if title else ""
-    return " · ".join([f"{named}done in {format_seconds(summary.seconds)}", *parts])
+    return " · ".join([f"{named}done in {format_seconds(summary.seconds)}", *parts, *_took(summary)])
+
+
+def _took(summary: CompileSummary) -> list[str]:
+    peak = summary.peak_rss_bytes
+    return [*_count_units(summary.units), *([] if peak is None else [f"up to {format_bytes(peak)}"])]
 
 
 def summary_html(summary: CompileSummary) -> str:
@@ -320,10 +322,7 @@ def summary_html(summary: CompileSummary) -> str:
         f'<div style="width:{100 * seconds / most:.1f}%;height:.8em;background:#E69F00"></div></td></tr>'
         for stage, seconds in stages
     )
-    counted = _count_units(summary.units)
-    if summary.peak_rss_bytes is not None:
-        counted.append(f"up to {format_bytes(summary.peak_rss_bytes)}")
-    caption = " · ".join([f"done in {format_seconds(summary.seconds)}", *counted])
+    caption = " · ".join([f"done in {format_seconds(summary.seconds)}", *_took(summary)])
     sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in summary.sentences)
     table = f'<table><caption style="text-align:left">{html.escape(caption)}</caption><tbody>{rows}</tbody></table>'
     return f"{table}{sentences}"

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 _LOOK_MILLISECONDS = 5
 
 
-class RunSampler(Protocol):
-    """What a sampler is: it samples and tells the watch of stages, draws and the first evaluation."""
-
-    def __call__(self, backend: Any, problem: BuiltModel, watch: SamplerWatch) -> float:
-        """Return how far the borders between tuning and drawing may be off, in seconds."""
+type RunSampler = Callable[[Any, BuiltModel, SamplerWatch], float]
+"""It samples, and tells the watch of stages, draws and the first evaluation; returns how far the borders between tuning
+and drawing may be off, in seconds."""
 
 
 def sample_with_pymc(backend: PyTensorBackend, problem: BuiltModel, watch: SamplerWatch) -> float:

@@ -111,36 +111,26 @@ def _rows(profile: Profile, costs: LineCosts, slowest: Sequence[LineCost]) -> It
         for number, (line, cost) in enumerate(here, start=1):
             source = texts.get(file, [])
             text = source[line.line - 1] if line.line <= len(source) else line.text
-            yield TableRow((*_numbers(cost), str(line.line), _code(text)), ends_section=number == len(here))
+            yield TableRow(
+                (*_numbers(cost, units=cost.units), str(line.line), _code(text)), ends_section=number == len(here)
+            )
             if number < len(here) and here[number][0].line > line.line + 1:
                 yield TableRow(("", "", "", "", "", "", _GAP), Style.DIM)
     others = [cost for cost in costs.lines if cost not in slowest]
     if others:
-        yield TableRow((*_added(others), "", format_count(len(others), "other line")))
+        yield TableRow((*_numbers(*others), "", format_count(len(others), "other line")))
     nowhere = costs.costs[-1]
-    yield TableRow((*_numbers(nowhere), "", f"of no line: {say_phases(nowhere)}"), ends_section=True)
-    yield TableRow((*_added(costs.costs), "", "in all"))
-
-
-def _numbers(cost: LineCost) -> tuple[str, str, str, str, str]:
-    return (
-        format_seconds(cost.seconds),
-        f"{cost.share:.1%}",
-        write_nodes(cost.nodes_before),
-        write_nodes(cost.nodes_after),
-        f"{cost.units:,}" if cost.units else "",
+    yield TableRow(
+        (*_numbers(nowhere, units=nowhere.units), "", f"of no line: {say_phases(nowhere)}"), ends_section=True
     )
+    yield TableRow((*_numbers(*costs.costs), "", "in all"))
 
 
-def _added(costs: Sequence[LineCost]) -> tuple[str, str, str, str, str]:
-    """Add costs up; units aren't: one that serves several lines would count several times."""
-    return (
-        format_seconds(sum(cost.seconds for cost in costs)),
-        f"{sum(cost.share for cost in costs):.1%}",
-        write_nodes(sum(cost.nodes_before for cost in costs)),
-        write_nodes(sum(cost.nodes_after for cost in costs)),
-        "",
-    )
+def _numbers(*costs: LineCost, units: int = 0) -> tuple[str, ...]:
+    """Add costs up; units of several aren't: one that serves several lines would count several times."""
+    names = ("seconds", "share", "nodes_before", "nodes_after")
+    seconds, share, before, after = (sum(getattr(cost, name) for cost in costs) for name in names)
+    return format_seconds(seconds), f"{share:.1%}", write_nodes(before), write_nodes(after), f"{units:,}" * bool(units)
 
 
 def write_nodes(nodes: float) -> str:
@@ -198,7 +188,7 @@ def line_source(profile: Profile, costs: LineCosts) -> Markup:
     notes: dict[str, dict[int, Note]] = {}
     for cost in costs.lines:
         if cost.line is not None:
-            note = Note(cells=_numbers(cost), share=cost.seconds / most)
+            note = Note(cells=_numbers(cost, units=cost.units), share=cost.seconds / most)
             notes.setdefault(cost.line.file, {}).setdefault(cost.line.line, note)
     known = {source.file: source for source in profile.attribution.sources}
     lines = [cost.line for cost in costs.lines if cost.line is not None]
