@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from firstgrad.progress.compile_progress import compile_progress
     from firstgrad.record import Record, Status, Verdict
     from firstgrad.store import Store
-    from firstgrad.tracing.block import trace
+    from firstgrad.tracing.launch import trace
 
 _HOMES = {
     "BackendName": "case",

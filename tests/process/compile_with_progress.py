@@ -15,7 +15,7 @@ import pymc as pm
 from pytensor.compile.mode import Mode
 
 import firstgrad
-from firstgrad.progress import board
+from firstgrad.progress import compile_progress as display
 
 
 def hooks():
@@ -35,7 +35,7 @@ def hooks():
 
 
 # A tiny model's stages are over in less than the usual 0.2 s: whether they are seen must not be chance.
-board.LOOK_SECONDS = 0.005
+display.LOOK_SECONDS = 0.005
 OUT, ERR = sys.stdout, sys.stderr
 DEADLINE_SECONDS, NOT_INTERRUPTED = 90, 9
 backend, how = sys.argv[1:]

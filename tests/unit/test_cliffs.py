@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from firstgrad.growth.cliffs import find_cliffs
-from firstgrad.growth.law import Observations
+from firstgrad.growth.law import Observations, find_cliffs
 
 SIZES = (10, 20, 50, 100, 200, 500, 1000)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from firstgrad.advising.advice import find_offers, make_advice
-from firstgrad.advising.caches import Surroundings, find_lost_caches, look_around
+from firstgrad.advising.answer import Surroundings, find_lost_caches, look_around
 from firstgrad.advising.workload import Workload
 from firstgrad.case import Scenario
 from firstgrad.show.advice import cache_sentences

@@ -12,7 +12,7 @@ import pytest
 import firstgrad
 from firstgrad.observe.events import Stage, UnitKind
 from firstgrad.progress import compile_progress as public
-from firstgrad.progress.board import BOARDS, THREAD_NAME, Board
+from firstgrad.progress.compile_progress import BOARDS, THREAD_NAME, Board
 from firstgrad.progress.history import FormerRun
 from firstgrad.progress.look import StackLook, UnitCount, WatchedThread
 from helpers import FakeClock, wait_for
@@ -254,7 +254,7 @@ class Listener:
 def test_without_a_thread_the_block_runs_all_the_same(monkeypatch):
     counter = Listener()
     monkeypatch.setattr(public, "_WARNED", set())
-    monkeypatch.setattr("firstgrad.progress.board.make_counters", lambda: (counter,))
+    monkeypatch.setattr("firstgrad.progress.compile_progress.make_counters", lambda: (counter,))
     with monkeypatch.context() as broken:
 
         def refuse(_):

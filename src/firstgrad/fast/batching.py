@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from firstgrad.fast.chains import join_sums
-from firstgrad.fast.repeats import Batch, Graph, comes_whole, scalar_op
+from firstgrad.fast.repeats import Batch, Graph, comes_whole, join_sums, scalar_op
 from firstgrad.fast.stacking import LEAST_TOGETHER, Writer
 from firstgrad.grouping import grouped
 

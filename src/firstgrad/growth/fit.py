@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firstgrad.growth.cliffs import find_cliffs
 from firstgrad.growth.law import (
     CONFIDENCE,
     GrowthLaw,
@@ -25,6 +24,7 @@ from firstgrad.growth.law import (
     PlausibleLaws,
     as_stated,
     describe_law,
+    find_cliffs,
     judge_growth,
 )
 from firstgrad.growth.least_squares import (

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from firstgrad.advising.advice import Advice, ChoiceLeftOut, Offer, OfferedChoice, ScenarioAdvice
-    from firstgrad.advising.answer import AdviceAnswer
-    from firstgrad.advising.caches import LostCaches
+    from firstgrad.advising.answer import AdviceAnswer, LostCaches
     from firstgrad.advising.workload import Workload
     from firstgrad.estimates import Estimate
     from firstgrad.linting.finding import LintReport

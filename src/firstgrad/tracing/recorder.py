@@ -1,7 +1,7 @@
 """The recorder in the user's own process: it writes what it hears to a file of its process's, line by line.
 
-A line is a kind, a space and JSON (`firstgrad.tracing.merge` reads them), and is there as soon as something happened: a
-process that is killed loses its end only. A forked child goes on in a file of its own; a spawned one begins with
+A line is a kind, a space and JSON (`firstgrad.tracing.record` reads them), and is there as soon as something happened:
+a process that is killed loses its end only. A forked child goes on in a file of its own; a spawned one begins with
 ``startup/sitecustomize.py``, by the environment. Until the script imports something nothing is imported here that it
 could notice: no NumPy, no package that is not Python's own.
 """
