@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_report_page import CHROMIUM, FLAGS, brightness
+from test_report_page import brightness
 
 import planted
 from firstgrad.columns import samples_table
@@ -13,8 +13,6 @@ from firstgrad.record import Doubt
 from firstgrad.show.overview import make_overview
 from firstgrad.show.page import render_page
 from helpers import wait_for
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here. Install it: apt-get install chromium")
 
 TIME, SAMPLES, SCENARIO, LABELS = 7, 6, 3, 4
 
@@ -45,41 +43,6 @@ def pages(tmp_path_factory):
 
 def _renamed(records):
     return [replace(record, record_id=f"s{record.record_id}") for record in records]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def opened(browser, pages):
-    """Open a page; what it asked for and complained about is checked at the end."""
-    contexts, asked, complaints = [], [], []
-
-    def open_page(name, *, width=1200, scheme="light", scripts=True):
-        context = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 800}, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda each: asked.append(each.url))
-        page.on("console", lambda each: complaints.append(each.text))
-        page.on("pageerror", lambda each: complaints.append(str(each)))
-        page.on("dialog", lambda each: complaints.append(each.message))
-        page.goto(pages[name])
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert {url for url in asked if not url.startswith("data:")} <= set(pages.values())
-    assert complaints == []
 
 
 def column(page, number):

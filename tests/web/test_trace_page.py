@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_report_page import CHROMIUM, FLAGS, brightness
+from test_report_page import brightness
 
 import planted_trace
 from firstgrad.show.page import render_page
 from firstgrad.show.trace_page import trace_page
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here. Install it: apt-get install chromium")
 
 
 @pytest.fixture(scope="module")
@@ -24,41 +22,6 @@ def pages(tmp_path_factory):
     return found
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def opened(browser, pages):
-    """Open a page; what it asked for and complained about is checked at the end."""
-    contexts, asked, complaints = [], [], []
-
-    def open_page(name="twice", *, width=1400, scheme="light", scripts=True):
-        context = browser.new_context(
-            color_scheme=scheme, viewport={"width": width, "height": 900}, java_script_enabled=scripts
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda each: asked.append(each.url))
-        page.on("console", lambda each: complaints.append(each.text))
-        page.on("pageerror", lambda each: complaints.append(str(each)))
-        page.on("dialog", lambda each: complaints.append(each.message))
-        page.goto(pages[name])
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert {url.partition("#")[0] for url in asked if not url.startswith("data:")} <= set(pages.values())
-    assert complaints == []
-
-
 def bar(page, number):
     return page.locator(f'a.whole[href="#compile-0-{number}"]').first
 
@@ -68,7 +31,7 @@ def width(page, number):
 
 
 def test_bars_are_as_long_as_what_they_show_and_stand_where_it_was(opened):
-    page = opened()
+    page = opened("twice")
     one, other = bar(page, 4).bounding_box(), bar(page, 5).bounding_box()
     assert one["width"] / other["width"] == pytest.approx(2.0, rel=0.02)
     assert other["x"] - one["x"] == pytest.approx(one["width"], abs=1.5)
@@ -79,7 +42,7 @@ def test_bars_are_as_long_as_what_they_show_and_stand_where_it_was(opened):
 
 
 def test_buttons_and_keys_zoom_and_the_axis_goes_along(opened):
-    page = opened()
+    page = opened("twice")
     before, ticks = width(page, 4), page.locator(".axis span").all_text_contents()
     page.get_by_role("button", name="Zoom in").click()
     assert width(page, 4) == pytest.approx(2 * before, rel=0.02)
@@ -95,7 +58,7 @@ def test_buttons_and_keys_zoom_and_the_axis_goes_along(opened):
 
 
 def test_the_wheel_zooms_about_the_pointer_and_a_drag_fills_the_box(opened):
-    page = opened()
+    page = opened("twice")
     box = bar(page, 5).bounding_box()
     page.mouse.move(box["x"] + 1, box["y"] + 5)
     page.keyboard.down("Control")
@@ -115,7 +78,7 @@ def test_the_wheel_zooms_about_the_pointer_and_a_drag_fills_the_box(opened):
 
 
 def test_the_keyboard_goes_from_compile_to_compile_and_opens_one(opened):
-    page = opened()
+    page = opened("twice")
     page.get_by_role("region", name="Time line").focus()
     said = page.locator(".said")
     page.keyboard.press("ArrowRight")
@@ -136,7 +99,7 @@ def test_the_keyboard_goes_from_compile_to_compile_and_opens_one(opened):
 
 
 def test_pointing_at_a_bar_tells_what_it_is_and_leaving_tells_how_to(opened):
-    page = opened()
+    page = opened("twice")
     bar(page, 4).hover()
     assert page.locator(".said").text_content().startswith("4: nutpie's wrapper, numba; 6.00 s for line 12")
     page.mouse.move(5, 5)
@@ -147,7 +110,7 @@ def test_pointing_at_a_bar_tells_what_it_is_and_leaving_tells_how_to(opened):
 
 
 def test_the_source_has_seconds_by_line_and_links_to_its_compiles(opened):
-    page = opened()
+    page = opened("twice")
     line = page.locator("#line-0-12")
     assert "12.5 s" in line.text_content()
     assert line.get_by_role("link").count() == 5
@@ -157,7 +120,7 @@ def test_the_source_has_seconds_by_line_and_links_to_its_compiles(opened):
 
 
 def test_the_table_is_sorted_by_seconds(opened):
-    page = opened()
+    page = opened("twice")
     head = page.locator("#compiles").get_by_role("columnheader", name="seconds")
     head.get_by_role("button").click()
     head.get_by_role("button").click()
@@ -197,7 +160,7 @@ def test_hostile_names_are_shown_and_do_nothing(opened):
 
 
 def test_without_scripts_all_of_it_is_there(opened):
-    page = opened(scripts=False)
+    page = opened("twice", scripts=False)
     assert bar(page, 4).is_visible()
     assert page.locator(".tools").is_hidden()
     assert page.locator(".axis span").count() == 8
