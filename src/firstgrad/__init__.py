@@ -71,7 +71,7 @@ _HOMES = {
     "sample": "fast.draws",
     "to_per_joint": "pose.points",
     "to_vectorised": "pose.points",
-    "trace": "tracing.block",
+    "trace": "tracing.launch",
     "with_batching": "fast.batching",
 }
 
