@@ -201,8 +201,8 @@ def _returns_model(function: ast.FunctionDef, makers: set[str]) -> bool:
     return any(_is_made(part, makers) or (isinstance(part, ast.Name) and part.id in made) for part in returned)
 
 
-def parameters_of(reference: str) -> frozenset[str]:
-    """Return the names of the parameters of a reference's function, as its text tells."""
+def parameters_of(reference: str, *, is_required: bool = False) -> frozenset[str]:
+    """Return the names of the parameters of a reference's function (or those without a default), as its text tells."""
     place, name = split_reference(reference)
     path = Path(place) if place.endswith(".py") else dict(_locate(place, [Path.cwd(), *map(Path, sys.path)])).get(place)
     try:
@@ -211,7 +211,12 @@ def parameters_of(reference: str) -> frozenset[str]:
         return frozenset()
     for one in module.body:
         if isinstance(one, ast.FunctionDef) and one.name == name:
-            return frozenset(argument.arg for argument in (*one.args.args, *one.args.kwonlyargs))
+            taken, defaults = one.args, one.args.defaults
+            plain = taken.args[: len(taken.args) - len(defaults)] if is_required else taken.args
+            named = zip(taken.kwonlyargs, taken.kw_defaults, strict=True)
+            return frozenset(
+                argument.arg for argument in (*plain, *(one for one, given in named if not (is_required and given)))
+            )
     return frozenset()
 
 

@@ -37,7 +37,7 @@ SUITE_WORD = "suite"
 """Names the suite file of the folder that one is in."""
 _PYPROJECT, _TOOL = "pyproject.toml", "tool.firstgrad"
 _PATTERN = "*?["
-_NO_MODELS = ("_*", "test_*", "conftest.py", "setup.py")
+NO_MODELS = ("_*", "test_*", "conftest.py", "setup.py")
 """Files of a folder, or of a pattern, that are nobody's models; named without a pattern they are asked like others."""
 
 
@@ -55,6 +55,8 @@ class Suite:
     own_parameters: Mapping[str, Axes] = field(default_factory=dict)
     """Axes of single models, by what their references are like, before those of all."""
     backends: tuple[BackendName, ...] = (BackendName.NUMBA,)
+    devices: tuple[str, ...] = ("",)
+    """Of JAX's backends, as `Case.device`."""
     targets: tuple[Target, ...] = (Target.DLOGP,)
     scenarios: tuple[Scenario, ...] = (Scenario.COLD,)
     samplers: tuple[Sampler, ...] = (Sampler.AUTO,)
@@ -130,6 +132,7 @@ class Suite:
         grid = make_grid(
             models,
             backends=self.backends,
+            devices=self.devices,
             scenarios=self.scenarios,
             targets=self.targets,
             samplers=self.samplers,
@@ -230,7 +233,7 @@ def _list_files(word: str, pattern: str, folder: Path | None) -> list[str]:
     here = folder or Path()
     start = Path(pattern).anchor
     paths = Path(start).glob(pattern.removeprefix(start)) if start else here.glob(pattern)
-    files = [one for one in sorted(paths) if one.is_file() and not any(fnmatchcase(one.name, no) for no in _NO_MODELS)]
+    files = [one for one in sorted(paths) if one.is_file() and not any(fnmatchcase(one.name, no) for no in NO_MODELS)]
     if not files:
         raise SpecError("MODEL", f"no file of {word} (looked from {here.absolute()})")
     return [str(one if start or folder is None else one.relative_to(here)) for one in files]
@@ -412,6 +415,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "name": ("name", _text),
     "models": ("models", _texts),
     "backends": ("backends", _members(BackendName)),
+    "devices": ("devices", _texts),
     "targets": ("targets", _members(Target)),
     "scenarios": ("scenarios", _members(Scenario)),
     "samplers": ("samplers", _members(Sampler)),

@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+OWN = sorted((ROOT / ".github/workflows").glob("*.yml"))
+TO_COPY = ROOT / "src/firstgrad/templates/firstgrad.yml"
+FILES = [*OWN, TO_COPY]
 NO_ACTIONLINT = 3
 PAGES_ONLY = {"pages", "id-token"}
 
@@ -39,7 +41,7 @@ def tiers():
 
 
 def test_actionlint_finds_nothing():
-    done = subprocess.run([ROOT / "scripts/lint-workflows"], capture_output=True, text=True, check=False)
+    done = subprocess.run([ROOT / "scripts/lint-workflows", *FILES], capture_output=True, text=True, check=False)
     if done.returncode == NO_ACTIONLINT:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,7 +60,7 @@ def test_actionlint_is_really_run(tmp_path):
 
 
 def test_there_are_two():
-    assert [file.stem for file in FILES] == ["benchmarks", "checks"]
+    assert [file.stem for file in OWN] == ["benchmarks", "checks"]
 
 
 @each_file
@@ -88,9 +90,9 @@ def test_a_job_ends_and_has_named_rights(job):
 
 
 @each_step
-def test_actions_are_githubs_own_at_a_major_version(step):
+def test_actions_are_githubs_own_at_a_major_version_or_a_commit(step):
     if uses := step.get("uses"):
-        assert re.fullmatch(r"actions/[a-z-]+(/[a-z-]+)?@v\d+", uses)
+        assert re.fullmatch(r"actions/[a-z-]+(/[a-z-]+)?@(v\d+|[0-9a-f]{40})", uses)
         assert not uses.startswith("actions/checkout@") or step["with"]["persist-credentials"] is False
 
 
@@ -105,7 +107,18 @@ def test_what_backends_compile_is_never_kept(step):
     if uses.startswith("actions/cache"):
         assert re.fullmatch(r"build/benchmarks/(\w+|\$\{\{ env\.FIRSTGRAD_TIER \}\})", given["path"])
     if uses.startswith("actions/setup-python"):
-        assert given.get("cache") == "pip"  # downloads
+        assert given.get("cache") in (None, "pip")  # downloads
+
+
+def test_the_workflow_to_copy_pins_commits_and_says_which_versions_they_are():
+    used = re.findall(r"uses: (.*)", TO_COPY.read_text())
+    assert len(used) == 3
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+
+
+def test_the_workflow_to_copy_needs_nothing_of_this_repository():
+    text = "\n".join(step.get("run", "") for job in load(TO_COPY)["jobs"].values() for step in job["steps"])
+    assert set(re.findall(r"^ *([a-z]\S*)", text, re.MULTILINE)) == {"python", "base=$(git", "firstgrad"}
 
 
 def test_no_environment_is_kept():

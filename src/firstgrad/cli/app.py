@@ -15,6 +15,7 @@ from firstgrad.cli import (
     check,
     compare,
     doctor,
+    init,
     lint,
     measure,
     precompile,
@@ -57,6 +58,7 @@ app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
 app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)
 app.command("doctor")(doctor.doctor)
+app.command("init", epilog=init.EPILOG)(init.init)
 
 
 def _version(wanted: bool) -> None:
