@@ -26,6 +26,7 @@ from firstgrad.model import make_model
 from firstgrad.record import OnDevice, Record
 from firstgrad.show.records import record_parts
 from firstgrad.show.result import Facts
+from firstgrad.suite import read_suite
 from firstgrad.sweep.grid import make_grid
 from firstgrad.sweep.plan import Durations
 from helpers import make_case, make_environment, make_record
@@ -252,3 +253,9 @@ def test_firstgrads_own_way_sends_a_flat_vector_and_leaves_the_result(monkeypatc
     assert compiled.left({"x": 1.0, "k": 5}) == ("waited for", (3.0, (5,)))
     assert compiled.inputs({"x": 1.0}).tolist() == [1.0, 2.0]
     assert compiled.kept == "loaded"
+
+
+def test_a_suite_file_names_devices(tmp_path):
+    (tmp_path / "firstgrad.toml").write_text('models = ["pose"]\nbackends = ["c", "jax"]\ndevices = ["cpu", "cuda"]\n')
+    cases = read_suite(tmp_path / "firstgrad.toml").grid().cases
+    assert [(case.backend, case.device) for case in cases] == [("c", ""), ("jax", "cpu"), ("jax", "cuda")]

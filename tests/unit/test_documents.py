@@ -117,7 +117,7 @@ CHEAP = [
     command
     for command in COMMANDS
     if command.split()[0] in {"measure", "check", "export", "import", "doctor", "report", "scaling"}
-    and not re.search(r"postgresql:|--from|NAME|FILE|MODEL|commit|HEAD|--axis|/", command)
+    and not re.search(r"postgresql:|--from|NAME|FILE|MODEL|commit|HEAD|--axis|--device|suite|/", command)
     and len(command.split()) > 1
 ]
 LABELS = ("first", "first", "before", "after", "nightly")
