@@ -55,8 +55,6 @@ class Suite:
     own_parameters: Mapping[str, Axes] = field(default_factory=dict)
     """Axes of single models, by what their references are like, before those of all."""
     backends: tuple[BackendName, ...] = (BackendName.NUMBA,)
-    devices: tuple[str, ...] = ("",)
-    """Of JAX's backends, as `Case.device`."""
     targets: tuple[Target, ...] = (Target.DLOGP,)
     scenarios: tuple[Scenario, ...] = (Scenario.COLD,)
     samplers: tuple[Sampler, ...] = (Sampler.AUTO,)
@@ -132,7 +130,6 @@ class Suite:
         grid = make_grid(
             models,
             backends=self.backends,
-            devices=self.devices,
             scenarios=self.scenarios,
             targets=self.targets,
             samplers=self.samplers,
@@ -415,7 +412,6 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "name": ("name", _text),
     "models": ("models", _texts),
     "backends": ("backends", _members(BackendName)),
-    "devices": ("devices", _texts),
     "targets": ("targets", _members(Target)),
     "scenarios": ("scenarios", _members(Scenario)),
     "samplers": ("samplers", _members(Sampler)),
