@@ -1,6 +1,6 @@
-"""Write the README's table from stored records, as Markdown.
+"""Write the findings' table of backends from stored records, as Markdown.
 
-Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [README.md]``. With a README, the table between its two
+Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [docs/findings.md]``. With a page, the table between its two
 markers is replaced.
 """
 
@@ -72,7 +72,7 @@ def table(records: list[Record]) -> str:
 
 
 def main() -> None:
-    """Print the table, or put it into a README."""
+    """Print the table, or put it into a page."""
     text = table(list(import_jsonl(Path(sys.argv[1]))))
     if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
         print(text)

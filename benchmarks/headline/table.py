@@ -139,7 +139,7 @@ def summary(samples: Sequence[Sample]) -> str:
         of_ways = [[select(samples, way, size, quantity) for size in sizes] for way in _SUMMED]
         sooner = [_ratio(of, over, "wall") if of and over else "" for of, over in zip(*of_ways[:2], strict=True)]
         if any(sooner):
-            medians = (" / ".join(map(_bare_median, cells)) for cells in of_ways)
+            medians = (" / ".join(map(_bare_median, cells)) if any(cells) else "" for cells in of_ways)
             rows.append((quantity, *medians, " / ".join(sooner)))
     title = f"T={sizes[0].timesteps}, {' / '.join(map(str, sizes))}"
     return _table((title, *(way.partition(" (")[0] for way in _SUMMED), "default over firstgrad"), rows)
