@@ -1,7 +1,8 @@
 """Measure the findings' table of backends: the default pose model, HMM off and on, every backend, cold and warm.
 
 Each backend and model has one private folder: the cold sample fills its caches, the warm sample starts from a copy. The
-records go to a JSON lines file, from which ``make plots`` draws and the table in docs/findings.md is taken. About 20 minutes.
+records go to a JSON lines file, from which ``make plots`` draws and the table in docs/findings.md is
+taken. About 20 minutes.
 
 Usage: ``python run.py [OUTPUT.jsonl]``.
 """
