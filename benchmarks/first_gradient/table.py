@@ -1,7 +1,7 @@
 """Write the findings' table of backends from stored records, as Markdown.
 
-Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [docs/findings.md]``. With a page, the table between its
-two markers is replaced.
+Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [docs/findings.md]``. With a page, the table between
+its two markers is replaced.
 """
 
 from __future__ import annotations
