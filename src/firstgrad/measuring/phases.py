@@ -88,6 +88,8 @@ class PhaseTimer:
         self.zero = wall()
         self.records: list[PhaseRecord] = []
         self.current: Phase | None = None
+        self.turn: Callable[[Phase | None], None] = lambda _: None
+        """Told last that a phase begins, and first, by None, that it ends."""
         self._began = self._began_cpu = 0.0
 
     def now(self) -> float:
@@ -106,6 +108,7 @@ class PhaseTimer:
         self._emit(PhaseBegan(phase=phase, at_seconds=self.now() if at is None else at.wall_seconds))
         self._high_water.reset()
         self._began_cpu, self._began = (self._cpu(), self.now()) if at is None else (at.cpu_seconds, at.wall_seconds)
+        self.turn(phase)
 
     def switch(self, phase: Phase) -> None:
         """End the present phase and begin another one at the same moment; nothing where it is the present one."""
@@ -116,6 +119,7 @@ class PhaseTimer:
 
     def end(self, at: Reading | None = None) -> None:
         """End the present phase, now or as of a moment that another thread has read; keep it in `records`."""
+        self.turn(None)
         ended, ended_cpu = (self.now(), self._cpu()) if at is None else (at.wall_seconds, at.cpu_seconds)
         if self.current is None:
             raise RuntimeError("no phase has begun")

@@ -44,6 +44,7 @@ from firstgrad.observe.compiles import CompileKind
 from firstgrad.observe.disk_cache import CacheWatch
 from firstgrad.observe.instructions import InstructionCounter
 from firstgrad.observe.tracer import Tracer, track_allocations
+from firstgrad.observe.work import WorkCounter
 from firstgrad.phase import Phase
 from firstgrad.record import Check, Counts, Failure, Memory, OnDevice, Record, Status, Verdict
 from firstgrad.sources import HELD, PackedModel
@@ -109,8 +110,8 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
     require_private_cache(folder)
     emit(find_conditions(backend, had_bytecode=had_bytecode))
 
-    def passing(name: str, number: int, total: int, nodes: int) -> None:
-        emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
+    work = WorkCounter(case.counting, backend.facts.compiler)
+    passing = _tell_passes(emit, work)
 
     def window(timer: PhaseTimer) -> FirstGradient | DrawWindow:
         if case.is_draw:
@@ -121,30 +122,44 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         window(PhaseTimer(lambda _: None))
         watch.remember()
     gc.collect()
+<<<<<<< HEAD
     access = backend.access() if case.device or backend.device() != "cpu" else None
     rss_before, units_before, used_before = _rss_bytes(), backend.compiled_units(), access.memory() if access else {}
     backend.tell_units(_tell_units(emit, units_before))
+=======
+    rss_before, units_before = _rss_bytes(), backend.compiled_units()
+    if work.is_plain:
+        backend.tell_units(_tell_units(emit, units_before))
+>>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
     watch.begin()
-    with _watched_window(task, tracer):
+    with _watched_window(task, tracer), work.watching():
+        timer.turn = work.turn
         first = window(timer)
+        timer.turn = lambda _: None
     caches = watch.end(case.scenario, keeps_all=backend.facts.keeps_all)
     if not backend.facts.has_cache:
         caches = replace(caches, contradiction=None)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
+<<<<<<< HEAD
     on_device = _memory_on(access, used_before) if access else None
+=======
+    counted = work.finish(getattr(getattr(first, "compiled", None), "stats", None))
+>>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
     if tracer is not None:
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
+    base = replace(base, caches=caches, work=counted)
     if isinstance(first, DrawWindow):
         record = _tell_draw(base, backend, first, timer)
-        # What firstgrad keeps whole JAX's own cache need not keep.
-        listed = (one for one in first.compiles if backend.facts.keeps_all or one.kind is not CompileKind.JAX_FUNCTION)
-        caches = replace(caches, never_kept=find_never_kept(listed))
     else:
+<<<<<<< HEAD
         base = replace(base, on_device=on_device)
         record = _tell_gradient(base, backend, first, timer, build, access)
         caches = replace(caches, own=first.compiled.kept)
+=======
+        record = _tell_gradient(base, backend, first, timer, build)
+>>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
     record = replace(
         record,
         model_note=first.built.note,
@@ -153,7 +168,6 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         on_device=record.on_device or on_device,
         # The peaks are the parent's to fill in: it has what the watcher saw.
         memory=Memory(peak_rss_bytes=0, retained_bytes=retained_bytes),
-        caches=caches,
         phases=tuple(timer.records),
     )
     if record.counts is not None:
@@ -169,8 +183,11 @@ def _tell_draw(base: Record, backend: Backend, window: DrawWindow, timer: PhaseT
         with timer.phase(Phase.EVALUATE):
             draw = replace(draw, pace=backend.time_draws(window.built, base.case, draw.sampler))
     groups = backend.groups(window.built, backend.any_point(window.built))
+    # What firstgrad keeps whole JAX's own cache need not keep.
+    listed = (one for one in window.compiles if backend.facts.keeps_all or one.kind is not CompileKind.JAX_FUNCTION)
     return replace(
         base,
+        caches=base.caches and replace(base.caches, never_kept=find_never_kept(listed)),
         status=Status.OK,
         time_to_first_draw_seconds=window.spent.wall_seconds,
         time_to_first_draw_cpu_seconds=window.spent.cpu_seconds,
@@ -224,6 +241,7 @@ def _tell_gradient(
             nodes_after=compiled.nodes_after,
             nodes_by_type=compiled.nodes_by_type,
         ),
+        caches=base.caches and replace(base.caches, own=compiled.kept),
         evaluation_seconds=evaluations,
         on_device=on_device,
         check=check,
@@ -293,6 +311,7 @@ def time_calls(
     return tuple(seconds)
 
 
+<<<<<<< HEAD
 def _memory_on(access: DeviceAccess, before: Mapping[str, int]) -> OnDevice:
     """Say what a device's memory was used for since `before`, as far as its statistics tell."""
     now = access.memory()
@@ -334,6 +353,17 @@ def time_on_device(
     sent = time_calls(send, points, **how)
     lefts, fetched = zip(*seconds[-timed:], strict=True)
     return replace(on_device, left_seconds=lefts, fetched_seconds=fetched, sent_seconds=sent, **sizes)
+=======
+def _tell_passes(emit: Callable[[WorkerEvent], None], work: WorkCounter) -> Callable[[str, int, int, int], None]:
+    """Pass on that a rewrite pass begins."""
+
+    def passing(name: str, number: int, total: int, nodes: int) -> None:
+        work.passing(name)
+        if work.is_plain:
+            emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
+
+    return passing
+>>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
 
 
 def _tell_units(

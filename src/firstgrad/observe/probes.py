@@ -87,7 +87,7 @@ RUN_COMPILER = Probe("seconds of the C++ compiler alone", ("pytensor.utils:outpu
 COMPILE_C_HELPER = Probe(
     "PyTensor's own C helpers as they are compiled",
     ("pytensor.link.c.cmodule:GCC_compiler.compile_str",),
-    reads=("module_name",),
+    reads=("module_name", "src_code"),
 )
 GET_MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.basic:get_module_cache",))
 MODULE_CACHE = Probe("the number of C modules", ("pytensor.link.c.cmodule:_module_cache",))
@@ -108,6 +108,11 @@ FUNCTION_CALL = Probe("calls of compiled functions", tuple(f"{place}.__call__" f
 FUNCTION_COPY = Probe("copies of compiled functions", tuple(f"{place}.copy" for place in _FUNCTION), reads=("self",))
 GRADIENT = Probe("seconds of the gradient's graph", ("pytensor.gradient:grad",))
 GRADIENT_STEPS = Probe("the user's lines of a gradient's nodes", ("pytensor.gradient:_populate_grad_dict",))
+PROCESS_NODE = Probe(
+    "rewriters_tried",
+    ("pytensor.graph.rewriting.basic:NodeProcessingGraphRewriter.process_node",),
+    reads=("self", "node_rewriter"),
+)
 CHANGE_OF_GRAPH = Probe(
     "the user's lines of what rewrites make",
     ("pytensor.graph.fg:FunctionGraph.change_node_input",),
@@ -200,6 +205,12 @@ NUMBA_LOAD = Probe(_CACHE, ("numba.core.caching:Cache.load_overload",), reads=("
 NUMBA_SAVE = Probe(_CACHE, ("numba.core.caching:Cache.save_overload",), reads=("self",))
 NUMBA_DATA_PATH = Probe(_CACHE, ("numba.core.caching:IndexDataCacheFile._data_path",))
 NUMBA_INDEX = Probe("entries of Numba's cache", ("numba.core.caching:IndexDataCacheFile",))
+NUMBA_OPTIMISE = Probe(
+    "LLVM's instructions", ("numba.core.codegen:CPUCodeLibrary._optimize_final_module",), reads=("self",)
+)
+NUMBA_OBJECT = Probe(
+    "machine code of jitted functions", ("numba.core.codegen:CPUCodeLibrary._object_compiled_hook",), reads=("buf",)
+)
 NUMBA_TYPES = Probe(_APART, ("numba:types",))
 NUMBA_TYPEOF = Probe(_APART, ("numba:typeof",))
 NUMBA_FROM_DTYPE = Probe(_APART, ("numba:from_dtype",))
@@ -213,6 +224,7 @@ NUMBA_WRAPPER = Probe(
 # JAX
 JAX_ON_DURATION = Probe("modules of XLA", ("jax.monitoring:register_event_duration_secs_listener",))
 JAX_ON_EVENT = Probe("modules of XLA", ("jax.monitoring:register_event_listener",))
+JAX_COMPILE = Probe("operations of HLO", ("jax._src.compiler:compile_or_get_cached",), reads=("computation",))
 JAX_CONFIG = Probe("entries of JAX's cache", ("jax:config",))
 JAX_END_DURATION = Probe(
     "an end to listening",
@@ -398,6 +410,11 @@ def numba_body(outer: Any) -> Any:
     """Return the Python function of a whole graph, a line a node, of the dispatcher that calls it."""
     inner = outer.py_func.__globals__.get("jitable_func")
     return outer.py_func if inner is None else inner.py_func
+
+
+def llvm_text(library: Any) -> str:
+    """Write LLVM's module of a library of Numba's, as it is now."""
+    return str(library._final_module)  # noqa: SLF001 - `get_llvm_str` is for finished ones
 
 
 class NumbaIndex:

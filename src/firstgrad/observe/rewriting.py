@@ -126,8 +126,8 @@ def read_rewriters(profile: Any, lines_of: Callable[[str], LineShares] = lambda 
     for rewriter, spent, inner in probes.profiled_passes(profile):
         parts = () if hasattr(rewriter, _IS_MARK) else _split(rewriter, float(spent), inner)
         for name, took, times in parts:
-            seconds[_name(rewriter), name] += took
-            applied[_name(rewriter), name] += times
+            seconds[name_rewriter(rewriter), name] += took
+            applied[name_rewriter(rewriter), name] += times
     times_taken = [
         RewriterTime(
             name=name,
@@ -146,17 +146,18 @@ def _split(rewriter: Any, spent: float, profile: Any) -> Iterator[tuple[str, flo
     """Yield name, seconds and applications of what one rewriter consists of, itself where it is one piece."""
     parts = probes.profiled_parts(rewriter, profile)
     if parts is None:
-        yield _name(rewriter), spent, 0
+        yield name_rewriter(rewriter), spent, 0
         return
     for part, took, times, inner in parts:
         seconds = spent if took is None else float(took)
         if inner is None:
-            yield _name(part), seconds, times
+            yield name_rewriter(part), seconds, times
         else:
             yield from _split(part, seconds, inner)
 
 
-def _name(rewriter: Any) -> str:
+def name_rewriter(rewriter: Any) -> str:
+    """Name a rewriter, or a pass: by its type where it has no name of its own."""
     return probes.rewriter_name(rewriter) or type(rewriter).__name__
 
 
