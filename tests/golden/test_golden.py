@@ -75,7 +75,7 @@ OF_A_BUSY_MACHINE = ("high_load", "unaccounted_time")
 
 def without_what_varies(value, key=""):
     """A record of a real run: what was measured becomes a word, what doesn't vary stays."""
-    if key in {"environment", "memory"}:
+    if key in {"environment", "memory", "work"}:
         value = words_for(value)
     if isinstance(value, dict):
         return {name: without_what_varies(inner, name) for name, inner in value.items() if name != "record_id"}

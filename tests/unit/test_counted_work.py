@@ -151,10 +151,11 @@ def test_what_this_release_has_not_is_said_and_costs_no_sample(monkeypatch):
     monkeypatch.setattr(probes, "PROCESS_NODE", gone)
     monkeypatch.setattr(probes, "JAX_COMPILE", probes.Probe("operations of HLO", ("no_such_jax:compile",)))
     counter = WorkCounter(Counting.INSTRUMENTED, BackendName.JAX)
-    with counter.watching():
-        counter.turn(Phase.REWRITE)
+    timer = SimpleNamespace()
+    with counter.watching(timer):
+        timer.turn(Phase.REWRITE)
         called(100)
-        counter.turn(None)
+        timer.turn(None)
     counted = counter.finish()
     assert 100 <= counted.number("calls_rewrite") <= 110
     assert counted.number("rewriters_tried") is None
@@ -169,9 +170,10 @@ def test_where_all_numbers_of_tools_are_taken_that_is_said(counting):
         sys.monitoring.use_tool_id(number, "another tool")
     try:
         counter = WorkCounter(counting, BackendName.FAKE)
-        with counter.watching():
-            counter.turn(Phase.REWRITE)
-            counter.turn(None)
+        timer = SimpleNamespace()
+        with counter.watching(timer):
+            timer.turn(Phase.REWRITE)
+            timer.turn(None)
     finally:
         for number in taken:
             sys.monitoring.free_tool_id(number)

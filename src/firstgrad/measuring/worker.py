@@ -122,44 +122,28 @@ def _measure(task: Task, base: Record, timer: PhaseTimer, emit: Callable[[Worker
         window(PhaseTimer(lambda _: None))
         watch.remember()
     gc.collect()
-<<<<<<< HEAD
     access = backend.access() if case.device or backend.device() != "cpu" else None
     rss_before, units_before, used_before = _rss_bytes(), backend.compiled_units(), access.memory() if access else {}
-    backend.tell_units(_tell_units(emit, units_before))
-=======
-    rss_before, units_before = _rss_bytes(), backend.compiled_units()
     if work.is_plain:
         backend.tell_units(_tell_units(emit, units_before))
->>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
     watch.begin()
-    with _watched_window(task, tracer), work.watching():
-        timer.turn = work.turn
+    with _watched_window(task, tracer), work.watching(timer):
         first = window(timer)
-        timer.turn = lambda _: None
     caches = watch.end(case.scenario, keeps_all=backend.facts.keeps_all)
     if not backend.facts.has_cache:
         caches = replace(caches, contradiction=None)
     units = backend.compiled_units() - units_before
     gc.collect()
     retained_bytes = _rss_bytes() - rss_before
-<<<<<<< HEAD
     on_device = _memory_on(access, used_before) if access else None
-=======
     counted = work.finish(getattr(getattr(first, "compiled", None), "stats", None))
->>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
     if tracer is not None:
         emit(Profiled(attribution=tracer.finish(first, tuple(timer.records))))
     base = replace(base, caches=caches, work=counted)
     if isinstance(first, DrawWindow):
         record = _tell_draw(base, backend, first, timer)
     else:
-<<<<<<< HEAD
-        base = replace(base, on_device=on_device)
-        record = _tell_gradient(base, backend, first, timer, build, access)
-        caches = replace(caches, own=first.compiled.kept)
-=======
-        record = _tell_gradient(base, backend, first, timer, build)
->>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
+        record = _tell_gradient(replace(base, on_device=on_device), backend, first, timer, build, access)
     record = replace(
         record,
         model_note=first.built.note,
@@ -311,7 +295,6 @@ def time_calls(
     return tuple(seconds)
 
 
-<<<<<<< HEAD
 def _memory_on(access: DeviceAccess, before: Mapping[str, int]) -> OnDevice:
     """Say what a device's memory was used for since `before`, as far as its statistics tell."""
     now = access.memory()
@@ -353,7 +336,8 @@ def time_on_device(
     sent = time_calls(send, points, **how)
     lefts, fetched = zip(*seconds[-timed:], strict=True)
     return replace(on_device, left_seconds=lefts, fetched_seconds=fetched, sent_seconds=sent, **sizes)
-=======
+
+
 def _tell_passes(emit: Callable[[WorkerEvent], None], work: WorkCounter) -> Callable[[str, int, int, int], None]:
     """Pass on that a rewrite pass begins."""
 
@@ -363,7 +347,6 @@ def _tell_passes(emit: Callable[[WorkerEvent], None], work: WorkCounter) -> Call
             emit(PassBegan(name=name, number=number, total=total, nodes=nodes))
 
     return passing
->>>>>>> bd14ca1 (Work is counted: calls of Python functions by phase, rewriter and operation; rewriters; C++, LLVM, HLO, machine code; workers at fixed addresses)
 
 
 def _tell_units(

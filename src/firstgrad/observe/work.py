@@ -12,7 +12,7 @@ import sys
 from collections import Counter, defaultdict
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from firstgrad.case import BackendName, Counting
 from firstgrad.errors import UnavailableError
@@ -35,6 +35,13 @@ _ITSELF = "(itself)"  # what is no rewriter's, and no operation's
 _LONGEST_CONSTANT = 16  # elements; a larger one is no work of the compiler's
 
 
+class Turning(Protocol):
+    """What has phases: `firstgrad.measuring.phases.PhaseTimer`."""
+
+    turn: Callable[[Phase | None], None]
+    """Told that one begins; by None that it ends."""
+
+
 class WorkCounter:
     """Counts within one measured window; nothing in it raises: what can't be counted becomes a line of `unavailable`.
 
@@ -55,19 +62,20 @@ class WorkCounter:
         self._shares: CallShares | None = None
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Count within the block; the backend's modules are imported already."""
+    def watching(self, timer: Turning) -> Iterator[None]:
+        """Count within the block; the backend's modules are imported already, and `timer` tells of phases."""
         blocks = sys.getallocatedblocks()
         self._watch_compilers()
         with ExitStack() as stack:
             if self._counting is Counting.INSTRUMENTED:
                 self._try(lambda: self._watch_calls(stack))
             stack.enter_context(self._events)
+            timer.turn = self._turn
             yield
+            timer.turn = lambda _: None
         self._blocks_before = blocks
 
-    def turn(self, phase: Phase | None) -> None:
-        """Take note that a phase begins; of None that the present one ends."""
+    def _turn(self, phase: Phase | None) -> None:
         if self._shares is not None:
             self._shares.turn(phase)
 
