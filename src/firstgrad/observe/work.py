@@ -108,6 +108,8 @@ class WorkCounter:
 
     def _watch_compilers(self) -> None:
         """Watch g++ for every backend (up to PyMC 5.25 constant folding compiles C), and the backend's own compiler."""
+        if self._backend is BackendName.FAKE:
+            return  # it must not import PyTensor
         self._try(lambda: self._events.watch(probes.COMPILE_C_HELPER.find(), self._gets_c, self._gives_c))
         if self._backend is BackendName.NUMBA:
             before, after = self._reads_llvm("_before"), self._reads_llvm("")
@@ -168,6 +170,9 @@ class WorkCounter:
         total.attach()
         stack.callback(total.detach)
         shares = self._shares = CallShares(total.read)
+
+        if self._backend is BackendName.FAKE:
+            return
 
         def tries(frame: FrameType) -> None:
             rewriter = frame.f_locals["node_rewriter"]
