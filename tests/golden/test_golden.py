@@ -294,7 +294,7 @@ def test_pytest_benchmark(golden, tmp_path):
 
 def deterministic(value, key=""):
     """What measuring again gives again, on any machine; a mark for the rest."""
-    if key in {"record_ids", "case_id", "versions", "python", "flags", "host"}:
+    if key in {"record_ids", "case_id", "versions", "python", "flags", "host", "python_blocks"}:
         return "?"
     if isinstance(value, dict):
         return {name: deterministic(inner, name) for name, inner in value.items()}
