@@ -78,7 +78,7 @@ def read_source(reference: str, folder: Path | None = None) -> ModelSource:
     if reference.startswith(LIVE):
         return ModelSource(digest=HELD[reference].digest if reference in HELD else "")
     try:
-        files = _find_files(split_reference(reference)[0], folder)
+        files = local_files(split_reference(reference)[0], folder)
         versions = {name: _read(*_version(path)) for name, path in files.items()}
         newest = max((path.stat().st_mtime for path in files.values()), default=None)
     except OSError:
@@ -299,7 +299,7 @@ def top_level_names(path: Path) -> dict[str, bool] | None:
     return None if names.keys() & {"*", "__getattr__"} else names
 
 
-def _find_files(place: str, folder: Path | None) -> dict[str, Path]:
+def local_files(place: str, folder: Path | None) -> dict[str, Path]:
     """Find the file or module that a reference names, and all local modules that it leads to, by their dotted names."""
     # Another folder is another checkout: what this process's path leads to isn't that one's.
     everywhere = [Path.cwd(), *map(Path, filter(None, sys.path))] if folder is None else [folder.absolute()]

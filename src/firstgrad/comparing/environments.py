@@ -6,20 +6,22 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import tomllib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstgrad.codec import to_json
+from firstgrad.codec import LATER, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError
 from firstgrad.measuring.private import make_private_folder
 from firstgrad.store.files import write_file
+from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -47,20 +49,27 @@ class Recipe:
     source: str = ""
     """What else is installed, so that other content gives another name: a commit and its sub-folder; '' for none."""
     recipe: int = _RECIPE  # version of how firstgrad makes them
+    built_of: str = field(default="", metadata=LATER)
+    """The commit whose files were installed, where `source` stands for several that are built alike."""
 
     @property
     def digest(self) -> str:
         """Name of the environment's folder."""
-        return hashlib.sha256(to_json(self).encode()).hexdigest()[:16]
+        return hashlib.sha256(to_json(replace(self, built_of="")).encode()).hexdigest()[:16]
 
 
 def keep_environment(
-    recipe: Recipe, *, kept: Path = KEPT, project: Path | None = None, tell: Callable[[str], None] = lambda _: None
+    recipe: Recipe,
+    *,
+    kept: Path = KEPT,
+    project: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    limit_seconds: float = _LONGEST_INSTALL_SECONDS,
 ) -> Path:
     """Find the kept environment of a recipe, or make it; return its interpreter.
 
-    `project` is the folder that `Recipe.source` stands for; `tell` takes lines for a person. Raises
-    PythonEnvironmentError with the package manager's last lines.
+    `project` is the folder that `Recipe.source` stands for; `tell` takes lines for a person; `limit_seconds` is that of
+    each thing that is run. Raises PythonEnvironmentError with the package manager's last lines.
     """
     folder = kept.absolute() / recipe.digest
     with _lock(folder):
@@ -72,19 +81,26 @@ def keep_environment(
         tell(f"making an environment with {', '.join(wanted)} (kept in {folder})")
         try:
             try:
-                make_environment(folder, Path(recipe.python), wanted, constraints=recipe.constraints)
+                make_environment(
+                    folder, Path(recipe.python), wanted, constraints=recipe.constraints, limit_seconds=limit_seconds
+                )
             except PythonEnvironmentError:
                 if not recipe.constraints:
                     raise
                 unmet = ", ".join(recipe.constraints)
                 tell(f"{wanted[0]} does not go with {unmet}: taking the versions that it asks for")
                 shutil.rmtree(folder, ignore_errors=True)
-                make_environment(folder, Path(recipe.python), wanted)
+                make_environment(folder, Path(recipe.python), wanted, limit_seconds=limit_seconds)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         write_file(folder / _WHOLE, to_json(recipe).encode())
         return python
+
+
+def recipe_of(python: Path) -> Recipe:
+    """Read by which recipe the kept environment of an interpreter was made."""
+    return from_json((python.parents[1] / _WHOLE).read_text(), Recipe)
 
 
 @contextmanager
@@ -111,7 +127,13 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def make_environment(
-    folder: Path, python: Path, wanted: Sequence[str], *, constraints: Sequence[str] = (), seed: bool = False
+    folder: Path,
+    python: Path,
+    wanted: Sequence[str],
+    *,
+    constraints: Sequence[str] = (),
+    seed: bool = False,
+    limit_seconds: float = _LONGEST_INSTALL_SECONDS,
 ) -> Path:
     """Make a virtual environment, compiled to bytecode, in seconds where `uv` is there; return its interpreter.
 
@@ -131,7 +153,7 @@ def make_environment(
         file.write_text("\n".join(constraints) + "\n")
         install += ["--constraint", str(file)]
     if wanted:
-        _run([*install, *wanted])
+        _run([*install, *wanted], limit_seconds)
     return made
 
 
@@ -156,18 +178,36 @@ def find_python(version: str) -> Path | None:
     return None
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], limit_seconds: float = _LONGEST_INSTALL_SECONDS) -> None:
     # Never the user's own setting for bytecode: without it, imports take ten seconds in every measured process.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
-        done = subprocess.run(
-            command, capture_output=True, errors="replace", check=False, env=variables, timeout=_LONGEST_INSTALL_SECONDS
+        # In a session of its own: what a package manager starts (builds, compilers) ends with it.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            errors="replace",
+            start_new_session=True,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise PythonEnvironmentError(f"{command[0]} cannot be run: {error}") from error
-    if done.returncode:
-        tail = "\n".join(f"{done.stdout}\n{done.stderr}".strip().splitlines()[-_LINES_SHOWN:])
-        raise PythonEnvironmentError(f"{' '.join(command)} ended with {done.returncode}:\n{tail}")
+    with process:
+        try:
+            said, _ = process.communicate(timeout=limit_seconds)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise PythonEnvironmentError(
+                f"{' '.join(command)} was ended after {format_seconds(limit_seconds)}"
+            ) from error
+    if process.returncode:
+        tail = "\n".join(said.strip().splitlines()[-_LINES_SHOWN:])
+        raise PythonEnvironmentError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
 
 
 # --- what firstgrad needs of one ----------------------------------------------------------------------------------
@@ -234,11 +274,11 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
     Raises PythonEnvironmentError where git refuses, or the commit has no such folder as `here`.
     """
     here = here or Path.cwd()
-    below = _git(here, "rev-parse", "--show-prefix")
+    below = run_git(here, "rev-parse", "--show-prefix")
     private = make_private_folder()  # the next run removes it where this one is killed
     root = private / "tree"
     try:
-        _git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)
+        run_git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)
         folder = root / below
         if not folder.is_dir():
             raise PythonEnvironmentError(f"commit {commit[:10]} has no folder {below}. Run it from one that it has")
@@ -246,7 +286,7 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
     finally:
         # Not `prune`: it would also forget the user's own worktrees whose folders are away for now.
         with suppress(PythonEnvironmentError):
-            _git(here, "worktree", "remove", "--force", "--force", str(root))
+            run_git(here, "worktree", "remove", "--force", "--force", str(root))
         shutil.rmtree(private, ignore_errors=True)
 
 
@@ -263,7 +303,8 @@ def _is_installable(folder: Path) -> bool:
     return "project" in content or "build-system" in content
 
 
-def _git(here: Path, *words: str) -> str:
+def run_git(here: Path, *words: str) -> str:
+    """Return what git says in a folder, without white space at both ends; PythonEnvironmentError where it refuses."""
     git = shutil.which("git")
     if not git:
         raise PythonEnvironmentError("git is not installed, and a commit's files come from it")

@@ -184,7 +184,7 @@ def _release(request: SideRequest, case: Case, tell: Callable[[str], None]) -> P
         # Another package is compared: these two stay as they are here.
         here = {name: installed_version(name) for name in ("pymc", "pytensor")}
         given += [f"{name}=={version}" for name, version in here.items() if version]
-    recipe = Recipe(requirements=(*given, *own_requirements(_needs(case, WORKER_NEEDS), given=given)))
+    recipe = Recipe(requirements=(*given, *own_requirements(needs_of(case, WORKER_NEEDS), given=given)))
     if pythons:
         version = pythons[0].partition("==")[2].strip()
         python = find_python(version)
@@ -212,7 +212,7 @@ def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[
         return ask_interpreter(Path(sys.executable), folder=checkout.folder)
     is_own = project_name(project) == _OWN
     recipe = Recipe(
-        requirements=own_requirements(_needs(case, () if is_own else WORKER_NEEDS)),
+        requirements=own_requirements(needs_of(case, () if is_own else WORKER_NEEDS)),
         # What is compared is commits: both get the packages that are here, unless a commit asks for others.
         constraints=tuple(
             f"{name}=={version}" for name in PACKAGES if name != _OWN and (version := installed_version(name))
@@ -226,7 +226,7 @@ def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[
     return interpreter
 
 
-def _needs(case: Case, worker: tuple[str, ...]) -> tuple[str, ...]:
+def needs_of(case: Case, worker: tuple[str, ...]) -> tuple[str, ...]:
     """List what measuring a case takes; where nobody is named who draws, whom there is here."""
     facts, sampler = facts_of(case.backend), case.sampler_package
     if sampler and case.sampler is Sampler.AUTO and not installed_version(sampler):

@@ -71,9 +71,10 @@ print(json.dumps({
 }))
 sys.stdout.flush()
 # Another version of Python than the one that installed firstgrad has no bytecode of it yet.
-if asked["source"] and not is_old:
+if not is_old:
     import compileall
-    compileall.compile_dir(asked["source"], quiet=2)
+    for folder in filter(None, asked["compiled"]):
+        compileall.compile_dir(folder, quiet=2)
 """
 
 
@@ -98,7 +99,13 @@ class PythonFacts:
 
 
 def ask_python(
-    python: Path, *, folder: Path | None = None, needs: Sequence[str] = (), source: str = "", oldest: Sequence[int] = ()
+    python: Path,
+    *,
+    folder: Path | None = None,
+    needs: Sequence[str] = (),
+    source: str = "",
+    oldest: Sequence[int] = (),
+    front: Path | None = None,
 ) -> PythonFacts:
     """Ask a Python what a worker would find there, in a folder or here; nothing that is measured is imported.
 
@@ -108,14 +115,20 @@ def ask_python(
         Packages that a worker needs, and the least version of Python.
     source : str
         A package that it is to compile to bytecode; '' for none.
+    front : Path, optional
+        A folder whose packages stand in front of those that are installed; they are compiled to bytecode, too.
 
     Raises
     ------
     OSError, subprocess.SubprocessError, ValueError
         Where it doesn't run, or says something else.
     """
-    asked = {"packages": PACKAGES, "needs": needs, "oldest": oldest, "source": source}
+    compiled = (source, str(front or ""))
+    asked = {"packages": PACKAGES, "needs": needs, "oldest": oldest, "compiled": compiled}
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = search_path(variables)
+    if front is not None:
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, (str(front), path.get("PYTHONPATH"))))}
     done = subprocess.run(
         [str(python), "-c", _ASK, json.dumps(asked)],
         capture_output=True,
@@ -124,7 +137,7 @@ def ask_python(
         check=True,
         cwd=folder,
         # A variable, since a Python that is too old doesn't know the option and is to say so itself.
-        env=variables | search_path(variables) | {"PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8"},
+        env=variables | path | {"PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8"},
     )
     facts = json.loads(done.stdout)
     packages = (Package(name=name, **seen) for name, seen in facts.pop("packages").items())

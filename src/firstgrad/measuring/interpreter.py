@@ -57,11 +57,15 @@ class Interpreter:
     """In which workers run: references to a model's file are seen from there. None: where this process runs."""
     has_own_firstgrad: bool = False
     """Whether the firstgrad that is installed there measures, and not this process's: it is what is measured."""
+    front: Path | None = None
+    """A folder with a package's sources, which stand in front of whatever is installed; none for none."""
+    commit: str = ""
+    """Of these sources."""
 
     @property
     def git_commit(self) -> str:
-        """Commit of the repository that its folder is in; '' outside of one."""
-        return git_commit(self.folder or Path.cwd())
+        """Commit of what is in front, or of the repository that its folder is in; '' outside of one."""
+        return self.commit or git_commit(self.folder or Path.cwd())
 
     def describe(self, *, threads: int = 1, label: str = "", sampler: str = "") -> Environment:
         """Describe this machine, and the packages of this Python; of samplers the one that draws."""
@@ -89,18 +93,25 @@ class Interpreter:
         link = front / _OWN
         if not link.is_symlink():
             link.symlink_to(source_folder(), target_is_directory=True)
-        behind = inherited.get("PYTHONPATH")
-        return inherited | {"PYTHONPATH": f"{front}{os.pathsep}{behind}" if behind else str(front)}
+        places = (str(front), self.front and str(self.front), inherited.get("PYTHONPATH"))
+        return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
-def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgrad: bool = False) -> Interpreter:
+def ask_interpreter(
+    python: Path,
+    *,
+    folder: Path | None = None,
+    has_own_firstgrad: bool = False,
+    front: Path | None = None,
+    commit: str = "",
+) -> Interpreter:
     """Ask a Python for its version and its packages, and whether a worker can run with it.
 
     Parameters
     ----------
     python : Path
         An executable, or the folder of a virtual environment.
-    folder, has_own_firstgrad
+    folder, has_own_firstgrad, front, commit
         As in `Interpreter`.
 
     Raises
@@ -111,7 +122,9 @@ def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgr
     executable = python / "bin" / "python" if python.is_dir() else python
     needs = (*WORKER_NEEDS, _OWN) if has_own_firstgrad else WORKER_NEEDS
     try:
-        facts = ask_python(executable, folder=folder, needs=needs, source=str(source_folder()), oldest=_OLDEST)
+        facts = ask_python(
+            executable, folder=folder, needs=needs, source=str(source_folder()), oldest=_OLDEST, front=front
+        )
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise PythonEnvironmentError(
             f"{executable} does not run as a Python ({_why(error)}). Name the folder of a virtual environment or its "
@@ -135,6 +148,8 @@ def ask_interpreter(python: Path, *, folder: Path | None = None, has_own_firstgr
         packages=facts.packages if has_own_firstgrad else with_own(facts.packages),
         folder=folder,
         has_own_firstgrad=has_own_firstgrad,
+        front=front,
+        commit=commit,
     )
 
 
