@@ -8,6 +8,7 @@ import re
 from firstgrad.errors import SpecError
 
 _KIBI = 1024.0
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _FACTORS = {
     "": 1,
     "B": 1,
@@ -43,6 +44,17 @@ def format_seconds(seconds: float) -> str:
         if abs(seconds) >= factor * 0.9995:
             return f"{_three_digits(seconds / factor)} {unit}"
     return f"{_three_digits(seconds / 1e-9)} ns"
+
+
+def span(seconds: float) -> str:
+    """Write how long something takes, as roughly as it is known."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR / _MINUTE:02.0f} min"
+    return f"{seconds / _DAY:.1f} days"
 
 
 def format_bytes(size_bytes: float) -> str:

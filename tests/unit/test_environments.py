@@ -53,7 +53,7 @@ def made(monkeypatch):
     """What was asked of the package managers: no environment is really made."""
     asked = []
 
-    def make(folder, python, wanted, *, constraints=()):  # noqa: ARG001 - its signature
+    def make(folder, python, wanted, *, constraints=(), limit_seconds=0):  # noqa: ARG001 - its signature
         asked.append((tuple(wanted), tuple(constraints)))
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "python").touch()
@@ -173,9 +173,9 @@ def test_a_commit_without_the_folder_that_one_is_in_is_refused_and_nothing_stays
 def test_the_users_own_setting_for_bytecode_does_not_reach_the_package_manager(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     seen = []
-    real = subprocess.run
+    real = subprocess.Popen
     monkeypatch.setattr(
-        subprocess, "run", lambda command, **given: seen.append(given.get("env", os.environ)) or real(command, **given)
+        subprocess, "Popen", lambda command, **given: seen.append(given.get("env", os.environ)) or real(command, **given)
     )
     make_environment(tmp_path / "env", Path(sys.executable), [])
     assert seen

@@ -18,7 +18,7 @@ from firstgrad.measuring.events import PhaseBegan
 from firstgrad.model import make_model
 from firstgrad.phase import Phase
 from firstgrad.record import Doubt, Failure, Status
-from firstgrad.show.display import SweepState, describe_plan, show_sweep, span
+from firstgrad.show.display import SweepState, describe_plan, show_sweep
 from firstgrad.sweep.grid import Grid, OmittedModel, make_grid, models_of
 from firstgrad.sweep.local import check_cores
 from firstgrad.sweep.plan import Done, Durations, Job, Plan, count_done, plan_sweep

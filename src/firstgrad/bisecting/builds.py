@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.bisecting.history import is_built, read_project
+from firstgrad.bisecting.history import COMPILED, is_built, is_side_file, read_project
 from firstgrad.codec import to_json
 from firstgrad.comparing.environments import Recipe, check_out, keep_environment, own_requirements, recipe_of, run_git
 from firstgrad.comparing.places import make_ready, needs_of, read_side
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from firstgrad.measuring.interpreter import Interpreter
 
 _OWN = "firstgrad"
-_PLAIN_NAMES = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in"})
+_BUILDERS = frozenset({"Cargo.toml", "CMakeLists.txt", "Makefile", "SConstruct", "meson.build"})
 _EXTENSIONS = ("ext_modules", "Extension(", "cffi_modules")
 _WRITERS = ("scm", "vcs", "version")  # of a build's requirements: they write a module that the sources lack
 
@@ -51,11 +51,12 @@ class Builds:
     tell: Callable[[str], None]
     limit_seconds: float
     _ready: dict[str, Interpreter] = field(default_factory=dict, init=False)
-    _model_folder: Path | None = field(default=None, init=False)
+    model_folder: Path | None = field(default=None, init=False)
+    """Where workers run; none for here."""
 
     def __post_init__(self) -> None:
         if self.package is not None:
-            self._model_folder = self._place_model(self.package.name)
+            self.model_folder = self._place_model(self.package.name)
 
     def ready(self, revision: Revision) -> Interpreter:
         """Make a revision ready; raises PythonEnvironmentError where that can't be."""
@@ -83,16 +84,17 @@ class Builds:
         private = make_private_folder()  # the next run removes it where this one is killed
         self.stack.callback(shutil.rmtree, private, ignore_errors=True)
         archive, tree = private / "sources.tar", private / "sources"
-        run_git(package.folder, "archive", f"--output={archive}", commit, place)
+        tops = sorted({path.partition("/")[0] for path in files if not is_side_file(path)})
+        run_git(package.folder, "archive", f"--output={archive}", commit, *tops)
         with tarfile.open(archive) as packed:
             packed.extractall(tree, filter="data")
         archive.unlink()
         python, front = Path(sys.executable), (tree / place).parent
         project = read_project(package.folder, commit)
-        if not _is_plain(package, commit, files, place, project):
+        if not _is_plain(package, commit, files, project):
             python = self._build(package, commit, _key(package, files, place, project))
             front = _exchange(package, commit, place, python, tree, private / "front")
-        return ask_interpreter(python, folder=self._model_folder, front=front, commit=commit)
+        return ask_interpreter(python, folder=self.model_folder, front=front, commit=commit)
 
     def _build(self, package: PackageSources, commit: str, key: str) -> Path:
         """Find or make the environment of all commits that are built alike."""
@@ -109,9 +111,7 @@ class Builds:
             built_of=commit,
         )
         with check_out(commit, here=package.folder) as checkout:
-            return keep_environment(
-                recipe, project=checkout.folder, tell=self.tell, limit_seconds=self.limit_seconds
-            )
+            return keep_environment(recipe, project=checkout.folder, tell=self.tell, limit_seconds=self.limit_seconds)
 
     def _place_model(self, name: str) -> Path | None:
         """Find the folder in which workers run: here; or a copy of the model's files, where the package lies beside.
@@ -160,15 +160,16 @@ def _key(package: PackageSources, files: dict[str, str], place: str, project: di
     return hashlib.sha256(to_json([package.name, place, read]).encode()).hexdigest()[:16]
 
 
-def _is_plain(
-    package: PackageSources, commit: str, files: dict[str, str], place: str, project: dict[str, Any] | None
-) -> bool:
+def _is_plain(package: PackageSources, commit: str, files: dict[str, str], project: dict[str, Any] | None) -> bool:
     """Whether the sources alone will do: nothing is compiled or written by a build, and what it needs is here."""
-    read = [path for path in files if is_built(path, place)]
-    if project is None or not set(read) <= _PLAIN_NAMES or "dependencies" in project["project"].get("dynamic", ()):
+    if project is None or "dependencies" in project["project"].get("dynamic", ()):
         return False
-    writers = [one for one in project["build-system"].get("requires", ()) if any(word in one for word in _WRITERS)]
-    if writers or "hooks" in str(project["tool"].get("hatch", "")):
+    read = [PurePosixPath(path) for path in files if not is_side_file(path)]
+    if any(path.suffix in COMPILED or path.name in _BUILDERS for path in read):
+        return False
+    building = project["build-system"]
+    writers = [one for one in building.get("requires", ()) if any(word in one for word in _WRITERS)]
+    if writers or "backend-path" in building or "hooks" in str(project["tool"].get("hatch", "")):
         return False
     if "setup.py" in files:
         text = run_git(package.folder, "show", f"{commit}:./setup.py")

@@ -20,11 +20,30 @@ if TYPE_CHECKING:
 
 _LONGEST_SECONDS = 300
 _FORMAT = "%x00%H%x01%P%x01%an%x01%as%x01%s%x02"  # NUL before each commit, so that subjects may hold whatever they do
-_COMPILED = frozenset(".pyx .pxd .pxi .c .cc .cpp .cxx .cu .f .f90 .h .hpp .rs".split())
-_SIDE_FOLDERS = frozenset("asv_benchmarks benchmarks conda-envs doc docs examples notebooks scripts test tests".split())
-_SIDE_ENDINGS = frozenset(".bib .cff .gif .ipynb .jpg .md .png .rst .svg .yaml .yml".split())
-_SIDE_NAMES = frozenset("AUTHORS CHANGELOG CITATION CODEOWNERS COPYING LICENSE MAKEFILE NOTICE README".split())
-_OTHER_TOOLS = frozenset("black codespell coverage isort mypy pixi pyright pylint pytest ruff towncrier tox".split())
+COMPILED = frozenset([".pyx", ".pxd", ".pxi", ".c", ".cc", ".cpp", ".cxx", ".cu", ".f", ".f90", ".h", ".hpp", ".rs"])
+_SIDE_FOLDERS = frozenset(
+    ["asv_benchmarks", "benchmarks", "conda-envs", "doc", "docs", "examples", "notebooks", "scripts", "test", "tests"]
+)
+_SIDE_ENDINGS = frozenset([".bib", ".cff", ".gif", ".ipynb", ".jpg", ".md", ".png", ".rst", ".svg", ".yaml", ".yml"])
+_SIDE_NAMES = frozenset(
+    ["AUTHORS", "CHANGELOG", "CITATION", "CODEOWNERS", "COPYING", "LICENSE", "MAKEFILE", "NOTICE", "README"]
+)
+_OTHER_TOOLS = frozenset(
+    [
+        "black",
+        "codespell",
+        "coverage",
+        "isort",
+        "mypy",
+        "pixi",
+        "pyright",
+        "pylint",
+        "pytest",
+        "ruff",
+        "towncrier",
+        "tox",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,11 @@ class Revision:
     def short(self) -> str:
         """What people are shown."""
         return self.name if self.requirement else self.name[:SHORT_DIGITS]
+
+    @property
+    def commit(self) -> str:
+        """The whole commit; '' of a release."""
+        return "" if self.requirement else self.name
 
     def __str__(self) -> str:
         return f"{self.short} ({self.subject})" if self.subject else self.short
@@ -75,7 +99,7 @@ def is_side_file(path: str) -> bool:
 def is_built(path: str, place: str) -> bool:
     """Whether a build may read a file, so that another content of it needs another build; `place` is the package's."""
     if path == place or path.startswith(f"{place}/"):
-        return PurePosixPath(path).suffix in _COMPILED
+        return PurePosixPath(path).suffix in COMPILED
     return not is_side_file(path)
 
 
@@ -100,13 +124,17 @@ def find_package(folder: Path, commit: str) -> PackageSources | None:
     if not files.keys() & {"pyproject.toml", "setup.py"}:
         return None
     names = [str((read_project(folder, commit) or {"project": {}})["project"].get("name", ""))]
-    for file in ("setup.cfg", "setup.py"):
-        if file in files and (named := re.search(r"name\s*=\s*[\"']?([\w.-]+)", run_git(folder, "show", f"{commit}:./{file}"))):
-            names.append(named[1])
+    named = (
+        re.search(r"name\s*=\s*[\"']?([\w.-]+)", run_git(folder, "show", f"{commit}:./{file}"))
+        for file in ("setup.cfg", "setup.py")
+        if file in files
+    )
+    names += [one[1] for one in named if one]
     tops = [PurePosixPath(path).parts for path in files if path.endswith("/__init__.py") and not is_side_file(path)]
     packages = sorted({parts[-2] for parts in tops if len(parts) == 2 or (len(parts) == 3 and parts[0] == "src")})  # noqa: PLR2004 - name/__init__.py, src/name/__init__.py
     for name in filter(None, names):
-        for spelled in (re.sub(r"[-.]+", "_", name), *(one for one in packages if name_of(one) == name_of(name))):
+        plain = re.sub(r"[-.]+", "_", name)
+        for spelled in (plain, plain.lower(), *(one for one in packages if name_of(one) == name_of(name))):
             if _find_place(files, spelled):
                 return PackageSources(folder=folder, name=spelled)
     if not names[0] and "setup.py" not in files:  # settings of tools, no project
@@ -115,8 +143,9 @@ def find_package(folder: Path, commit: str) -> PackageSources | None:
         return PackageSources(folder=folder, name=packages[0])
     raise SpecError(
         "--repository",
-        f"{folder} calls its project {names[-1] or 'nothing'!r} in {commit[:SHORT_DIGITS]}, and no package of that name "
-        f"is there (packages: {', '.join(packages) or 'none'}). Name the folder that pyproject.toml and the package are in",
+        f"{folder} calls its project {names[-1] or 'nothing'!r} in {commit[:SHORT_DIGITS]}, and no package of that "
+        f"name is there (packages: {', '.join(packages) or 'none'}). Name the folder that pyproject.toml and the "
+        "package are in",
     )
 
 
@@ -125,6 +154,11 @@ def _find_place(files: dict[str, str], name: str) -> str:
     places = [path for path in files for end in ends if f"/{path}".endswith(f"/{end}") and not is_side_file(path)]
     shortest = min(places, key=lambda path: (path.count("/"), path), default="")
     return shortest.removesuffix("/__init__.py")
+
+
+def is_release(text: str) -> bool:
+    """Whether an end is a release, such as ``pytensor==3.3.8``."""
+    return "==" in text and read_side(text).place is SidePlace.RELEASE
 
 
 # --- commits ------------------------------------------------------------------------------------------------------
@@ -143,10 +177,13 @@ def list_commits(
         raise SpecError("GOOD, BAD", f"{good} and {bad} are the same commit, {whole[good][:SHORT_DIGITS]}")
     common = run_git(folder, "merge-base", whole[good], whole[bad])
     if common == whole[bad]:
-        raise SpecError("GOOD, BAD", f"{bad} is older than {good}. Exchange them: GOOD is the older one, whatever changed")
+        raise SpecError(
+            "GOOD, BAD", f"{bad} is older than {good}. Exchange them: GOOD is the older one, whatever changed"
+        )
     if common != whole[good]:
         raise SpecError(
-            "GOOD", f"{good} is no ancestor of {bad}. Give one that is, such as where they part, {common[:SHORT_DIGITS]}"
+            "GOOD",
+            f"{good} is no ancestor of {bad}. Give one that is, such as where they part, {common[:SHORT_DIGITS]}",
         )
     words = ("log", "--first-parent", "-m", "--reverse", "--name-only", "--relative", f"--format={_FORMAT}")
     told = run_git(folder, *words, f"{whole[good]}..{whole[bad]}").split("\0")[1:]
@@ -166,9 +203,7 @@ def _is_of_package(path: str, package: PackageSources) -> bool:
 
 def _resolve(folder: Path, option: str, name: str) -> str:
     try:
-        if name.startswith("-"):
-            raise PythonEnvironmentError(name)
-        return run_git(folder, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return run_git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except PythonEnvironmentError:
         raise SpecError(
             option,
@@ -181,7 +216,7 @@ def _read_commit(text: str) -> tuple[Revision, list[str]]:
     facts, _, paths = text.partition("\2")
     name, parents, author, date, subject = facts.split("\1")
     revision = Revision(name=name, parents=tuple(parents.split()), author=author, date=date, subject=subject)
-    return revision, paths.split("\n")
+    return revision, [path for path in paths.split("\n") if path]
 
 
 # --- releases -----------------------------------------------------------------------------------------------------

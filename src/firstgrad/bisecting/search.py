@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -48,7 +49,7 @@ class Search:
         sign = math.copysign(1.0, whole)
         return [
             Interval(low=low, high=high, gain=sign * (self.numbers[high] - self.numbers[low]))
-            for low, high in zip(places, places[1:], strict=False)
+            for low, high in itertools.pairwise(places)
         ]
 
     def best(self) -> Interval:

@@ -11,6 +11,7 @@ import typer
 
 from firstgrad.cli import (
     advise,
+    bisect,
     carry,
     check,
     compare,
@@ -54,6 +55,7 @@ app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
 app.command("advise", cls=ModelCommand, epilog=advise.EPILOG)(advise.advise)
 app.command("precompile", cls=ModelCommand, epilog=precompile.EPILOG)(precompile.precompile)
 app.command("compare", cls=ModelCommand, epilog=compare.EPILOG)(compare.compare)
+app.command("bisect", cls=ModelCommand, epilog=bisect.EPILOG)(bisect.bisect)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
 app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)

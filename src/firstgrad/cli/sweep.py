@@ -208,8 +208,8 @@ def run_shown(
 
 def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[str], *, at_once: int = 1) -> Result:
     """Make what is shown of a plan: what would be measured, and how long it is going to take."""
-    from firstgrad.show.display import span
     from firstgrad.show.result import Items, Result, Table, Text, left, right
+    from firstgrad.units import span
 
     counts = Counter(job.case for job in plan.jobs)
     expected = {case: durations.of(case) for case in counts}

@@ -93,7 +93,7 @@ class Interpreter:
         link = front / _OWN
         if not link.is_symlink():
             link.symlink_to(source_folder(), target_is_directory=True)
-        places = (str(front), self.front and str(self.front), inherited.get("PYTHONPATH"))
+        places = (str(front), str(self.front or ""), inherited.get("PYTHONPATH", ""))
         return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 

@@ -21,7 +21,7 @@ from firstgrad.phase import FIRST_DRAW_PHASES, Phase
 from firstgrad.progress.displays import CellOutput, is_notebook
 from firstgrad.show.result import make_console
 from firstgrad.sweep.rounds import Notice, SampleBegan, SampleEnded, SampleLost, SampleProgress, SampleSkipped
-from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds, shorten_middle, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +43,6 @@ _BAR_CELLS = 30
 _LONGEST_TITLE = 300
 _CALLED = (Phase.FIRST_CALL, Phase.FIRST_DRAW, Phase.EVALUATE)
 _COMPILING = (*FIRST_DRAW_PHASES, Phase.LINK, Phase.FIRST_CALL)
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 
 
 type Display = Callable[[Event], None]
@@ -380,17 +379,6 @@ def describe_outdated(count: int) -> Iterator[str]:
     """Say that samples don't count since the model's file has changed; nothing where there are none."""
     if count:
         yield f"{format_count(count, 'sample')} of the model's files as they were before: not counted"
-
-
-def span(seconds: float) -> str:
-    """Write how long something takes, as roughly as it is known."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds / _MINUTE:.0f} min"
-    if seconds < _DAY:
-        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR / _MINUTE:02.0f} min"
-    return f"{seconds / _DAY:.1f} days"
 
 
 def describe_sample(record: Record) -> str:

@@ -1,0 +1,164 @@
+"""Measures revisions on this machine: what the store has is taken from there, so that a bisection goes on by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstgrad.bisecting.builds import Builds, installed_name
+from firstgrad.bisecting.history import find_package, is_release, list_commits, list_releases
+from firstgrad.bisecting.run import NOT_BUILT
+from firstgrad.codec import to_json
+from firstgrad.comparing.environments import run_git
+from firstgrad.doubts import is_to_be_repeated, why_unusable
+from firstgrad.errors import PythonEnvironmentError, SpecError
+from firstgrad.measuring.environment import describe_environment
+from firstgrad.measuring.launch import measure
+from firstgrad.record import Failure, Record, Status
+from firstgrad.sources import check_reference, read_source, split_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager, ExitStack
+
+    from firstgrad.bisecting.history import PackageSources, Revision
+    from firstgrad.case import Case
+    from firstgrad.measuring.events import Event
+    from firstgrad.store import Keeper
+
+_TRIES_AGAIN = 2  # of a sample that stood still for a while
+_DIGITS = 8
+_OWN = "firstgrad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What is searched, and whose sources they are."""
+
+    revisions: tuple[Revision, ...]
+    folder: Path  # of the repository; here for releases
+    package: PackageSources | None = None
+    left_out: int = 0
+
+    @property
+    def name(self) -> str:
+        """What is bisected, for people and for labels."""
+        requirement = self.revisions[0].requirement
+        return (
+            requirement.partition("==")[0] if requirement else self.package.name if self.package else self.folder.name
+        )
+
+
+def read_line(good: str, bad: str, repository: str | None) -> Line:
+    """Read which revisions lie between two ends; raises SpecError where there is no such line."""
+    if is_release(good) != is_release(bad):
+        raise SpecError("GOOD, BAD", f"expected two commits or two releases, got {good!r} and {bad!r}")
+    if is_release(good):
+        if repository is not None:
+            raise SpecError("--repository", "is for commits, and these are releases")
+        return Line(revisions=list_releases(good, bad), folder=Path.cwd())
+    folder = Path(repository or "").expanduser().absolute()
+    try:
+        run_git(folder, "rev-parse", "--git-dir")
+    except PythonEnvironmentError as error:
+        raise SpecError(
+            "--repository",
+            f"{folder} is no git repository ({error}). Name a clone (--repository PATH), or releases of a package: "
+            "pytensor==3.3.7 pytensor==3.3.8",
+        ) from None
+    list_commits(folder, good, bad)  # whether they are a line, before anything is read of them
+    package = find_package(folder, bad)
+    if package is not None and package.name == _OWN:
+        raise SpecError(
+            "--repository", "firstgrad measures with itself; compare its own commits with firstgrad compare"
+        )
+    revisions, left_out = list_commits(folder, good, bad, package)
+    return Line(revisions=revisions, folder=folder, package=package, left_out=left_out)
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredBench:
+    """Measures each revision in the environment that `Builds` makes, and keeps each record before the next begins."""
+
+    line: Line
+    case: Case
+    keeper: Keeper
+    stack: ExitStack
+    show: Callable[[str], AbstractContextManager[Callable[[Event], None]]]
+    tell: Callable[[str], None]
+    label: str = ""
+    limit_seconds: float = 3600.0  # of a build
+    retry_failed: bool = False
+    measured: int = field(default=0, init=False)
+    _builds: Builds = field(init=False)
+    _own: set[str] = field(default_factory=set, init=False)  # records of this run
+
+    def __post_init__(self) -> None:
+        place, line = split_reference(self.case.model.reference)[0], self.line
+        is_inside = line.package is None and not line.revisions[0].requirement
+        if is_inside and Path(place).is_absolute():
+            raise SpecError("MODEL", f"{place} is one file for all commits. Give its path as seen from {line.folder}")
+        is_of_package = line.package is not None and place.partition(".")[0] == line.package.name
+        if not is_inside and not is_of_package:
+            check_reference(self.case.model.reference)
+        self._builds = Builds(
+            case=self.case,
+            folder=line.folder,
+            package=line.package,
+            stack=self.stack,
+            tell=self.tell,
+            limit_seconds=self.limit_seconds,
+        )
+        self.label = self.label or f"bisect-{line.name}-{self._digest(is_inside)}"
+
+    def sample(self, revision: Revision, case: Case, number: int, beside: str = "") -> Record:
+        """Return a revision's sample; see `firstgrad.bisecting.run.Bench`."""
+        label = f"{revision.short}{f'.{beside}' * bool(beside)}@{self.label}"
+        stored = [
+            record
+            for record in self.keeper.store.records(label=label)
+            if record.case.question == case.question and not is_to_be_repeated(record) and not self._is_again(record)
+        ]
+        if len(stored) >= number:
+            return stored[number - 1]
+        for _ in range(1 + _TRIES_AGAIN):
+            record = self._measure(revision, case, label)
+            self.measured += 1
+            self._own.add(record.record_id)
+            self.keeper.keep(record)
+            if not is_to_be_repeated(record):
+                break
+        return record
+
+    def _is_again(self, record: Record) -> bool:
+        return self.retry_failed and record.record_id not in self._own and bool(why_unusable(record))
+
+    def _measure(self, revision: Revision, case: Case, label: str) -> Record:
+        try:
+            interpreter = self._builds.ready(revision)
+        except PythonEnvironmentError as error:
+            return Record(
+                record_id=uuid.uuid4().hex,
+                started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                case=case,
+                status=Status.FAILED,
+                environment=replace(describe_environment(label=label), git_commit=revision.commit),
+                failure=Failure(kind=NOT_BUILT, message=str(error)),
+            )
+        with self.show(f"{revision.short}: {case}") as on_event:
+            (record,) = measure(case, label=label, interpreter=interpreter, on_event=on_event)
+        return record
+
+    def _digest(self, is_inside: bool) -> str:
+        """Digest what must be the same for a sample to count again: machine, packages, flags, the model's files."""
+        here, own = describe_environment(), installed_name(self.line.name)
+        source = "" if is_inside else read_source(self.case.model.reference, self._builds.model_folder).digest
+        known = (
+            here.host.digest, here.python, here.compiler, here.threads, here.flags, source, str(self.line.folder),
+            [one for one in here.packages if one[0] != own],
+        )  # fmt: skip
+        return hashlib.sha256(to_json(known).encode()).hexdigest()[:_DIGITS]

@@ -1,0 +1,116 @@
+"""``firstgrad bisect``: which commit, or which release, changed what a model's gradient takes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import ExitStack, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.options import CaseOptions, ModelOptions, choose_metrics, declare, spread
+from firstgrad.errors import SpecError
+from firstgrad.units import parse_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from firstgrad.measuring.events import Event
+
+EPILOG = """\b
+Examples:
+  firstgrad bisect v3.3.6 main model.py:build --repository ../pytensor --backend jax
+      commits of a clone: by exact counts, by seconds where all counts are equal
+  firstgrad bisect pytensor==3.2.0 pytensor==3.3.8 model.py:build
+      the releases between the two, as pip lists them
+  firstgrad bisect v1.0 HEAD model.py:build --metric evaluation
+      by one metric; here of the project in this folder
+  firstgrad bisect v1.0 HEAD model.py:build --predicate not_finite
+      from when on it is so: failed, crashed, timeout, out_of_memory, mismatch, not_finite, gradient_suspect
+
+\b
+The same command goes on where it was stopped. What can't be built or measured is skipped.
+Exit codes: 0 found; 1 GOOD and BAD don't differ; 2 wrong use; 3 one of the two can't be measured; 4 broke off.
+"""
+
+
+@spread
+def bisect(
+    good: Annotated[
+        str, typer.Argument(metavar="GOOD", help="The older end: a commit, or a release (pytensor==3.2.0).")
+    ],
+    bad: Annotated[str, typer.Argument(metavar="BAD", help="The newer end.")],
+    model: ModelOptions,
+    case: CaseOptions,
+    out: OutputOptions,
+    repository: Annotated[
+        str | None, declare("--repository", "Clone whose commits are searched [here].", metavar="PATH")
+    ] = None,
+    metric: Annotated[str | None, declare("--metric", "Only by this metric.", metavar="NAME")] = None,
+    predicate: Annotated[
+        str | None, declare("--predicate", "By what a sample is: failed, mismatch, not_finite, ...", metavar="STATE")
+    ] = None,
+    first: Annotated[bool, declare("--first", "The earliest change, and not the largest.")] = False,
+    samples: Annotated[
+        int, declare("--samples", "Rounds at most, where seconds decide.", min=3, metavar="ROUNDS")
+    ] = 42,
+    skips: Annotated[int, declare("--skips", "Give a range up after so many skipped in it.", min=1)] = 10,
+    build_limit: Annotated[str, declare("--build-limit", "Of one build.", metavar="30m")] = "60m",
+    retry_failed: Annotated[bool, declare("--retry-failed", "Try again what failed in an earlier run.")] = False,
+    store: Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")] = None,
+) -> None:
+    """Find the commit or release between two that changed counts, seconds or verdict of a model's gradient."""
+    from firstgrad.bisecting.bench import StoredBench, read_line
+    from firstgrad.bisecting.run import Bisecting, Outcome, check_predicate
+    from firstgrad.show.bisection import bisection_parts
+    from firstgrad.show.display import show_progress
+    from firstgrad.show.result import Result
+    from firstgrad.store import Keeper
+
+    out.refuse_both()
+    if metric is not None and predicate is not None:
+        raise SpecError("--metric, --predicate", "give one of them")
+    if store == "none":
+        raise SpecError("--store", "what is measured is kept, so that it goes on where it was stopped: a file or a URL")
+    chosen = choose_metrics([metric])[0] if metric is not None else None
+    state = check_predicate(predicate) if predicate is not None else ""
+    asked = case.to_case(model.to_model())
+    limit_seconds = _seconds("--build-limit", build_limit)
+    line = read_line(good, bad, repository)
+    command = shlex.join(["firstgrad", *sys.argv[1:]])
+    tell = lambda text: say(f"firstgrad: {text}")  # noqa: E731 - it is handed on
+    is_live = sys.stderr is not None and sys.stderr.isatty()
+    with ExitStack() as stack:
+        keeper = stack.enter_context(Keeper(store, tell=tell))
+        bench = StoredBench(
+            line=line, case=asked, keeper=keeper, stack=stack, show=show_progress if is_live else _say_nothing, tell=tell, label=case.label,
+            limit_seconds=limit_seconds, retry_failed=retry_failed,
+        )  # fmt: skip
+        bisecting = Bisecting(
+            revisions=line.revisions, left_out=line.left_out, bench=bench, case=asked, metric=chosen, predicate=state,
+            is_first=first, rounds=samples, most_skipped=skips, tell=tell,
+        )  # fmt: skip
+        try:
+            bisection = bisecting.run()
+        except KeyboardInterrupt:
+            say(f"firstgrad: interrupted; {bench.measured} samples of this run are in {keeper.address}, and the same "
+                "command goes on there")  # fmt: skip
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    codes = {Outcome.SAME: ExitCode.DIFFERENT, Outcome.NOT_MEASURED: ExitCode.CASE_FAILED}
+    parts = tuple(bisection_parts(bisection, command))
+    finish(Result(parts=parts, document=bisection, exit_code=codes.get(bisection.outcome, ExitCode.GOOD)), out)
+
+
+def _say_nothing(_: str) -> AbstractContextManager[Callable[[Event], None]]:
+    """In a log, a line a step is enough."""
+    return nullcontext(lambda _: None)
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return parse_seconds(text)
+    except SpecError as error:
+        raise SpecError(option, error.problem) from None
