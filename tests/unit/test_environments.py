@@ -175,7 +175,9 @@ def test_the_users_own_setting_for_bytecode_does_not_reach_the_package_manager(t
     seen = []
     real = subprocess.Popen
     monkeypatch.setattr(
-        subprocess, "Popen", lambda command, **given: seen.append(given.get("env", os.environ)) or real(command, **given)
+        subprocess,
+        "Popen",
+        lambda command, **given: seen.append(given.get("env", os.environ)) or real(command, **given),
     )
     make_environment(tmp_path / "env", Path(sys.executable), [])
     assert seen

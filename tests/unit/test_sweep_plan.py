@@ -31,6 +31,7 @@ from firstgrad.sweep.rounds import (
     SampleSkipped,
     run_sweep,
 )
+from firstgrad.units import span
 from helpers import FakeClock
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=4, unique=True).map(tuple)

@@ -86,13 +86,28 @@ def bisect(
     with ExitStack() as stack:
         keeper = stack.enter_context(Keeper(store, tell=tell))
         bench = StoredBench(
-            line=line, case=asked, keeper=keeper, stack=stack, show=show_progress if is_live else _say_nothing, tell=tell, label=case.label,
-            limit_seconds=limit_seconds, retry_failed=retry_failed,
-        )  # fmt: skip
+            line=line,
+            case=asked,
+            keeper=keeper,
+            stack=stack,
+            show=show_progress if is_live else _say_nothing,
+            tell=tell,
+            label=case.label,
+            limit_seconds=limit_seconds,
+            retry_failed=retry_failed,
+        )
         bisecting = Bisecting(
-            revisions=line.revisions, left_out=line.left_out, bench=bench, case=asked, metric=chosen, predicate=state,
-            is_first=first, rounds=samples, most_skipped=skips, tell=tell,
-        )  # fmt: skip
+            revisions=line.revisions,
+            left_out=line.left_out,
+            bench=bench,
+            case=asked,
+            metric=chosen,
+            predicate=state,
+            is_first=first,
+            rounds=samples,
+            most_skipped=skips,
+            tell=tell,
+        )
         try:
             bisection = bisecting.run()
         except KeyboardInterrupt:
