@@ -150,7 +150,7 @@ def test_the_progress_says_how_many_are_left_and_for_how_long():
     bench = PlantedBench(line, nodes=lambda place: 100 + (place >= 33), clock=clock)
     bisected(line=line, bench=bench, told=told, clock=clock)
     lines = [text for text in told if " left, about " in text]
-    assert lines[0].startswith("58 commits left, about 6 steps: ")
+    assert lines[0].startswith("58 commits left, about 6 steps, about 30 s: ")
     assert ", about 25 s: " in lines[1]
     assert "about 1 step" in lines[-1]
 

@@ -6,7 +6,7 @@ import math
 import random
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -122,6 +122,7 @@ class Bisection:
     outcome: Outcome
     case: Case
     revisions: int  # how many there are, both ends included
+    name: str  # of the package, or of the repository's folder
     left_out: int  # commits that change nothing of the package
     good: Revision
     bad: Revision
@@ -163,16 +164,25 @@ class Bisecting:
     rounds: int = LOOKS[-1]
     most_skipped: int = MOST_SKIPPED
     left_out: int = 0
+    name: str = ""  # of the package, or of the repository's folder
     tell: Callable[[str], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
+    _began: float = field(default=0.0, init=False)
 
     def run(self) -> Bisection:
         """Measure both ends, then what lies between them."""
         good, bad = self.revisions[0], self.revisions[-1]
+        self._began = self.clock()
         whole = Bisection(
-            outcome=Outcome.SAME, case=self.case, revisions=len(self.revisions), left_out=self.left_out, good=good,
-            bad=bad, is_first=self.is_first,
-        )  # fmt: skip
+            outcome=Outcome.SAME,
+            case=self.case,
+            revisions=len(self.revisions),
+            name=self.name,
+            left_out=self.left_out,
+            good=good,
+            bad=bad,
+            is_first=self.is_first,
+        )
         if self.predicate:
             return self._by_predicate(whole, self.predicate)
         if self.metric is not None and self.metric.unit is Unit.SECONDS:
@@ -229,9 +239,9 @@ class Bisecting:
             return replace(whole, outcome=Outcome.NOT_MEASURED, reason=why_unusable(unbuilt[0]))
         good, bad = ({str(record.status), *map(str, record.doubts)} for record in ends)
         is_failure = predicate in map(str, _FAILED)
-        states = tuple(holds_for(record, predicate) for record in ends)
-        if states != (False, True):
-            said = {(True, True): "both are", (False, False): "neither is"}.get(states, "GOOD is, and BAD isn't,")
+        is_good_so, is_bad_so = (holds_for(record, predicate) for record in ends)
+        if is_good_so or not is_bad_so:
+            said = "neither is" if not is_good_so else "both are" if is_bad_so else "GOOD is, and BAD isn't,"
             there = sorted(bad - good)
             more = f". What BAD is and GOOD isn't: {', '.join(there)}" if there else ""
             return replace(whole, reason=f"{said} {predicate}{more}")
@@ -337,10 +347,12 @@ class Bisecting:
             place: Tested(place=place, revision=self.revisions[place], number=number)
             for place, number in search.numbers.items()
         }
-        lasted: list[float] = []
+        # A step is one sample, as an end is; or as many rounds as both ends took.
+        lasted = [(self.clock() - self._began) / (2 if whole.seconds is None else 1)]
         while (place := search.next_place()) is not None:
             count, steps = search.left()
-            about = f", about {span(statistics.median(lasted) * steps)}" if lasted else ""
+            expected = statistics.median(lasted[1:] or lasted) * steps
+            about = f", about {span(expected)}" if expected >= 1 else ""
             revision = self.revisions[place]
             what = "release" if revision.requirement else "commit"
             self.tell(f"{format_count(count, what)} left, about {format_count(steps, 'step')}{about}: {revision}")

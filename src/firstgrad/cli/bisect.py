@@ -99,6 +99,7 @@ def bisect(
         bisecting = Bisecting(
             revisions=line.revisions,
             left_out=line.left_out,
+            name=line.name,
             bench=bench,
             case=asked,
             metric=chosen,

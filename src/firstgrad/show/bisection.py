@@ -99,9 +99,13 @@ def _paragraph(bisection: Bisection) -> tuple[str | Span, ...]:
     if found is None or before is None:
         return ()
     what = "release" if found.requirement else "commit"
-    where: list[str | Span] = [f"with {what} ", _code(found.name)]
+    where: list[str | Span] = [f"with {bisection.name} {what} ", _code(found.name)]
     if bisection.between:
-        where = [f"with one of the {len(bisection.between) + 1} {what}s after ", _code(before.short), " up to "]
+        where = [
+            f"with one of the {len(bisection.between) + 1} {what}s of {bisection.name} after ",
+            _code(before.short),
+            " up to ",
+        ]
         where.append(_code(found.name))
     if found.subject:
         where += [" (", _code(found.subject), f", {found.author}, {found.date})"]
