@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from builders import make_case, make_environment, make_record, phases
 from firstgrad.bisecting.history import Revision
 from firstgrad.bisecting.run import LOOKS, NOT_BUILT, Bisecting, Outcome, check_predicate, find_parts
 from firstgrad.case import Counting
+from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
 from firstgrad.errors import SpecError
 from firstgrad.record import Counts, Doubt, Failure, Status, Work, WorkParts
@@ -272,6 +274,7 @@ def test_what_is_pasted_names_the_commit_its_author_the_change_and_a_merges_own_
     line = (*line[:2], replace(line[2], parents=("a" * 40, "b" * 40)), line[3])
     bisection, _ = bisected(line=line, planted={"nodes": lambda place: 100 + 50 * (place >= 2)})
     pasted = render(Result(parts=tuple(bisection_parts(bisection))), Form.MARKDOWN)
+    assert json.loads(to_json(bisection))["found"]["subject"] == "change 2"
     assert f"`{line[2].name}` (`change 2`, Somebody, 2026-01-02)" in pasted
     assert "100 to 150 (+50.0%)" in pasted
     assert "git merge-base aaaaaaaaaa bbbbbbbbbb" in pasted

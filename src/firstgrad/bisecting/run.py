@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from firstgrad.bisecting.history import Revision
 from firstgrad.bisecting.search import MOST_SKIPPED, Search
-from firstgrad.case import Counting, Target
+from firstgrad.case import Case, Counting, Target
 from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
-from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.comparison import Comparison, compare
 from firstgrad.comparing.judge import ComparisonVerdict, Thresholds
 from firstgrad.comparing.ratio import fit_ratio
 from firstgrad.doubts import why_unusable
@@ -24,10 +25,7 @@ from firstgrad.units import format_count, span
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from firstgrad.bisecting.history import Revision
-    from firstgrad.case import Case
     from firstgrad.columns import Column
-    from firstgrad.comparing.comparison import Comparison
     from firstgrad.record import Record
 
 LOOKS = (3, 6, 10, 16, 26, 42)

@@ -10,7 +10,7 @@ MOST_SKIPPED = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Neighbours:
     """Two measured revisions with none between them that was measured, by their places."""
 
     low: int
@@ -43,16 +43,16 @@ class Search:
     def __post_init__(self) -> None:
         self.numbers = {0: self.good, self.last: self.bad}
 
-    def intervals(self) -> list[Stretch]:
+    def intervals(self) -> list[Neighbours]:
         """List what lies between measured places, from GOOD to BAD."""
         places, whole = sorted(self.numbers), self.bad - self.good
         sign = math.copysign(1.0, whole)
         return [
-            Stretch(low=low, high=high, gain=sign * (self.numbers[high] - self.numbers[low]))
+            Neighbours(low=low, high=high, gain=sign * (self.numbers[high] - self.numbers[low]))
             for low, high in itertools.pairwise(places)
         ]
 
-    def best(self) -> Stretch:
+    def best(self) -> Neighbours:
         """Return where the change is, as far as is known."""
         intervals = self.intervals()
         if self.is_first:
@@ -60,7 +60,7 @@ class Search:
             return next((one for one in intervals if one.gain > beyond), intervals[-1])
         return max(intervals, key=lambda one: (one.gain, one.low - one.high))
 
-    def open_places(self, interval: Stretch) -> list[int]:
+    def open_places(self, interval: Neighbours) -> list[int]:
         """List the places within an interval that may still be measured."""
         within = range(interval.low + 1, interval.high)
         left = [place for place in within if place not in self.skipped]
