@@ -57,7 +57,7 @@ def test_around_skipped_places_the_step_is_found_as_nearly_as_can_be(culprit, br
     best = search.best()
     assert best.low < culprit <= best.high
     assert set(range(best.low + 1, best.high)) <= broken
-    assert len(looked) <= 6 + 2 * len(broken)
+    assert len(looked) <= 7 + 2 * len(broken)
 
 
 def test_a_long_range_that_cannot_be_measured_is_given_up():

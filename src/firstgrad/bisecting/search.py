@@ -27,8 +27,8 @@ class Search:
     found as any bisection finds it. With `is_first` it is the earliest interval that holds a change beyond
     `least`, a part of the whole change.
 
-    A revision that can't be measured is skipped, and another one of the same interval tried, farthest from all that is
-    known; after `most_skipped` of them in one interval it is given up.
+    A revision that can't be measured is skipped, and another one of the same interval tried, ever farther from its
+    middle; after `most_skipped` of them in one interval it is given up.
     """
 
     last: int
@@ -72,10 +72,10 @@ class Search:
         left = self.open_places(interval)
         if not left:
             return None
-        known = [interval.low, *(place for place in sorted(self.skipped) if interval.low < place < interval.high)]
-        gaps = list(zip(known, [*known[1:], interval.high], strict=True))
-        low, high = max(gaps, key=lambda gap: gap[1] - gap[0])
-        return (low + high) // 2
+        middle, skipped = (interval.low + interval.high) // 2, interval.high - interval.low - 1 - len(left)
+        # Twice as far from the middle after each one, on either side: those that can't be measured stand together.
+        away = (1 - 2 * (skipped % 2)) * 2 ** (skipped - 1) if skipped else 0
+        return min(left, key=lambda place: abs(place - middle - away))
 
     def add(self, place: int, number: float | None) -> None:
         """Take a place's number; none where it couldn't be measured."""
