@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml scripts/make-venv
 	@touch $@
 
 demo: $(STAMP)  ## Measure the pose model's first gradient, HMM off and on, in under 5 minutes
-	$(PY) -m firstgrad.demo
+	$(PY) -m benchmarks.demo
 
 test: $(STAMP)  ## Run all tests, in two processes (WORKERS=0: one after the other)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile

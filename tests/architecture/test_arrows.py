@@ -23,7 +23,6 @@ PARENT_SIDE = [
     "firstgrad.show.overview",
     "firstgrad.cli.app",
     "firstgrad.pose.oracle",
-    "firstgrad.demo",
     "firstgrad.backends",
 ]
 

@@ -156,7 +156,7 @@ def test_it(benchmark):
 
 
 def test_the_demonstration_shows_what_it_measured(tmp_path, monkeypatch, capsys):
-    from firstgrad import demo
+    from benchmarks import demo
     from helpers import make_case
 
     monkeypatch.chdir(tmp_path)

@@ -91,9 +91,11 @@ class Writer:
             if group is None:
                 parts += [self._take(one) for one in operands]
             else:
-                places = np.array([one.place for one in operands])
-                parts.append(getattr(_pick(self._whole[id(group)], places), value.fold)(axis=0))
+                parts.append(getattr(self._picked(group, operands), value.fold)(axis=0))
         return parts
+
+    def _picked(self, group: Batch, members: Iterable[Value]) -> Any:
+        return _pick(self._whole[id(group)], np.array([one.place for one in members]))
 
     def _write_join(self, value: Value) -> Any:
         import pytensor.tensor as pt
@@ -101,15 +103,14 @@ class Writer:
         name = type(value.op).__name__
         operands = value.inputs if name == "MakeVector" else _join_operands(value)
         axis = 0 if name == "MakeVector" else value.op.axis if hasattr(value.op, "axis") else int(value.inputs[0].data)
-        pieces = []
+        pieces: list[Any] = []
         for group, several in _runs(operands):
             if group is None:
-                pieces += [
-                    pt.expand_dims(self._take(one), 0) if name == "MakeVector" else self._take(one) for one in several
-                ]
-                continue
-            picked = _pick(self._whole[id(group)], np.array([one.place for one in several]))
-            pieces.append(picked if name == "MakeVector" else _side_by_side(picked, axis))
+                taken = map(self._take, several)
+                pieces += [pt.expand_dims(one, 0) for one in taken] if name == "MakeVector" else taken
+            else:
+                picked = self._picked(group, several)
+                pieces.append(picked if name == "MakeVector" else _side_by_side(picked, axis))
         if len(pieces) == 1:
             return _of_type(pieces[0], value.variable)
         if len(pieces) == len(operands):
@@ -163,7 +164,7 @@ class Writer:
         if all(one.data is not None for one in position):
             return pt.constant(np.stack([one.data for one in position]))
         if first.group is not None and all(one.group is first.group for one in position):
-            return _pick(self._whole[id(first.group)], np.array([one.place for one in position]))
+            return self._picked(first.group, position)
         distinct = list(dict.fromkeys(position))
         if 2 * len(distinct) <= len(position):
             where = {one.number: place for place, one in enumerate(distinct)}
@@ -185,7 +186,7 @@ class Writer:
             if group is None:
                 pieces.append(pt.stack([self._take(one) for one in several]))
             else:
-                pieces.append(_pick(self._whole[id(group)], np.array([one.place for one in several])))
+                pieces.append(self._picked(group, several))
         return pieces[0] if len(pieces) == 1 else pt.join(0, *pieces)
 
     def _take_along(self, group: Batch, positions: Sequence[tuple[Value, ...]]) -> Any:

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 _MOST_NODES_TRACED = 1000
 """Of the log-density: to rewrite and trace more for JAX takes longer than looking may."""
-_PLAIN = frozenset(
-    {"Add", "Mul", "Sub", "TrueDiv", "Exp", "Log", "Pow", "Sqr", "Sqrt", "Neg", "Switch", "Cast", "Second"}
-)
 _SHAPED = frozenset(
     {"Reshape", "ARange", "Alloc", "Split", "Eye", "Shape", "Shape_i", "MakeVector", "Subtensor", "Join"}
 )

@@ -85,12 +85,11 @@ class LogpGraph:
         with self.lines.following():
             logps = model.logp(sum=False)
             self.lines.mark_density(logps)
-        variables = (*model.free_RVs, *model.observed_RVs, *model.potentials)
-        kinds = (
-            *(TermKind.FREE for _ in model.free_RVs),
-            *(TermKind.OBSERVED for _ in model.observed_RVs),
-            *(TermKind.POTENTIAL for _ in model.potentials),
-        )
+        variables = [
+            *((TermKind.FREE, variable) for variable in model.free_RVs),
+            *((TermKind.OBSERVED, variable) for variable in model.observed_RVs),
+            *((TermKind.POTENTIAL, variable) for variable in model.potentials),
+        ]
         self.terms: tuple[Term, ...] = tuple(
             Term(
                 name=str(variable.name),
@@ -100,7 +99,7 @@ class LogpGraph:
                 logp=logp,
                 lines=self.lines.of(variable),
             )
-            for variable, kind, logp in zip(variables, kinds, logps, strict=True)
+            for (kind, variable), logp in zip(variables, logps, strict=True)
         )
         self.nodes: tuple[Any, ...] = tuple(walk(logps))
 

@@ -100,7 +100,7 @@ def profile_page(profile: Profile, *, top: int) -> Page:
             nowhere,
             Text(how_split(profile, costs)),
         )
-        sections.insert(0, Section("lines", "Seconds by line", (*said, Text(how_split(profile, costs)))))
+        sections.insert(0, Section("lines", "Seconds by line", said))
     facts = (INSTRUMENTS_NOTE, *(f"Unavailable: {line}" for line in profile.attribution.unavailable))
     return Page(
         title=f"Profile of {shown(str(profile.record.case), 160)}",

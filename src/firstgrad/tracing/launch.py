@@ -137,6 +137,7 @@ def trace_script(words: Sequence[str], *, is_module: bool = False, quiet_stdout:
         total = resource.getrusage(resource.RUSAGE_CHILDREN)
         return merge_parts(
             folder,
+            watch.seen,
             trace_id=uuid.uuid4().hex,
             started_at=started.isoformat(timespec="seconds"),
             command=shlex.join(["python", *command[1:]]),
@@ -144,7 +145,6 @@ def trace_script(words: Sequence[str], *, is_module: bool = False, quiet_stdout:
             wall_seconds=wall,
             cpu_seconds=total.ru_utime + total.ru_stime - spent.ru_utime - spent.ru_stime,
             environment=environment_here(),
-            memory=watch.seen,
         )
 
 
@@ -243,6 +243,7 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
         self._recorder.stop()
         self.result = merge_parts(
             Path(self._folder.name),
+            self._watch.seen,
             trace_id=uuid.uuid4().hex,
             started_at=self._started.isoformat(timespec="seconds"),
             command="",
@@ -250,7 +251,6 @@ class trace:  # noqa: N801 - used like a function, as contextlib.suppress is
             wall_seconds=wall,
             cpu_seconds=cpu,
             environment=environment_here(),
-            memory=self._watch.seen,
         )
         with suppress(OSError):
             self._folder.cleanup()

@@ -146,18 +146,7 @@ def read_parts(folder: Path) -> list[_Part]:
     return sorted(parts, key=lambda part: part.began)
 
 
-def merge_parts(
-    folder: Path,
-    *,
-    trace_id: str,
-    started_at: str,
-    command: str,
-    exit_code: int | None,
-    wall_seconds: float,
-    cpu_seconds: float,
-    environment: Environment | None,
-    memory: Mapping[int, Sequence[tuple[float, int]]],
-) -> ScriptTrace:
+def merge_parts(folder: Path, memory: Mapping[int, Sequence[tuple[float, int]]], **facts: Any) -> ScriptTrace:
     """Put the parts together.
 
     Parameters
@@ -166,23 +155,20 @@ def merge_parts(
         Where the parts are.
     memory : mapping of int to sequence of (float, int)
         By process id: resident bytes, with the compilers that it started, when they changed.
-    trace_id, started_at, command, exit_code, wall_seconds, cpu_seconds, environment
-        As in `ScriptTrace`.
+    **facts
+        What no part tells, as `ScriptTrace` has it.
     """
-    everything = read_parts(folder)
-    parts = _those_that_matter(everything)
+    parts = _those_that_matter(read_parts(folder))
     index = {part.pid: place for place, part in enumerate(parts)}  # of a number used twice, the later process
     calls: dict[tuple[int, int], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
     for part in parts:
         for key, (count, seconds) in part.calls.items():
             calls[key] = calls[key][0] + count, calls[key][1] + seconds
-    compiles: list[TracedCompile] = []
+    compiles = []
     for place, part in enumerate(parts):
-        own = [_with_memory(compiled, memory.get(part.pid, ())) for compiled in part.compiles.values()]
-        compiles += (
-            _with_calls(replace(compiled, process=place), calls.get((part.pid, compiled.number)), part)
-            for compiled in own
-        )
+        for compiled in part.compiles.values():
+            seen = replace(_with_memory(compiled, memory.get(part.pid, ())), process=place)
+            compiles.append(_with_calls(seen, calls.get((part.pid, compiled.number)), part))
     compiles = _with_purposes(compiles)
     stages = tuple(
         ProcessStage(process=place, span=span, note=note, line=line)
@@ -190,13 +176,7 @@ def merge_parts(
         for span, note, line in part.stages
     )
     trace = ScriptTrace(
-        trace_id=trace_id,
-        started_at=started_at,
-        command=command,
-        exit_code=exit_code,
-        wall_seconds=wall_seconds,
-        cpu_seconds=cpu_seconds,
-        environment=environment,
+        **facts,
         processes=tuple(
             TracedProcess(
                 pid=part.pid,
@@ -264,16 +244,11 @@ def _with_calls(compiled: TracedCompile, counted: tuple[int, float] | None, part
 
 def _with_purposes(compiles: list[TracedCompile]) -> list[TracedCompile]:
     """Take the purpose of an equal graph where the stack told none: functions that were sent to another process."""
-    known = {
-        compiled.graph_digest: compiled
-        for compiled in compiles
-        if compiled.graph_digest and compiled.purpose is not Purpose.OTHER
-    }
+    told = [compiled for compiled in compiles if compiled.graph_digest and compiled.purpose is not Purpose.OTHER]
+    known = {compiled.graph_digest: compiled.purpose for compiled in told}
     return [
-        replace(compiled, purpose=known[compiled.graph_digest].purpose)
-        if compiled.purpose is Purpose.OTHER and compiled.graph_digest in known
-        else compiled
-        for compiled in compiles
+        replace(one, purpose=known.get(one.graph_digest, Purpose.OTHER)) if one.purpose is Purpose.OTHER else one
+        for one in compiles
     ]
 
 
