@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -248,14 +248,9 @@ class _Chain:
 
 def _chains(graph: LogpGraph) -> list[_Chain]:
     """Find recursions: not plain sums, whose terms are what matters."""
-    groups: dict[Any, list[Any]] = defaultdict(list)
-    of_line: dict[CodeLine, int] = defaultdict(int)
-    for node in graph.distinct:
-        lines = graph.lines.of(node)
-        if lines and graph.lines.is_own(node):
-            kinds = tuple((getattr(one.type, "dtype", ""), getattr(one.type, "ndim", 0)) for one in node.inputs)
-            groups[lines, str(node.op), kinds].append(node)
-            of_line[lines[0]] += 1
+    own = [(lines, node) for node in graph.distinct if (lines := graph.lines.of(node)) and graph.lines.is_own(node)]
+    of_line = Counter(lines[0] for lines, _ in own)
+    groups = grouped(((lines, str(node.op), _kinds(node)), node) for lines, node in own)
     candidates = [(key[0], nodes) for key, nodes in groups.items() if len(nodes) >= _FEWEST_TURNS]
     best: dict[CodeLine, _Chain] = {}
     for lines, nodes in _reaching_themselves(graph, candidates):
@@ -270,6 +265,10 @@ def _chains(graph: LogpGraph) -> list[_Chain]:
         if known is None or (known.is_cumulative and not chain.is_cumulative):
             best[lines[0]] = chain
     return list(best.values())
+
+
+def _kinds(node: Any) -> tuple[tuple[str, int], ...]:
+    return tuple((getattr(one.type, "dtype", ""), getattr(one.type, "ndim", 0)) for one in node.inputs)
 
 
 def _reaching_themselves[T](graph: LogpGraph, groups: list[tuple[T, list[Any]]]) -> Iterator[tuple[T, list[Any]]]:

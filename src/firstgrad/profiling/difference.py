@@ -6,7 +6,6 @@ than two runs of one compile do; counts always do.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from firstgrad.columns import Unit, first_metric
 from firstgrad.comparing.sides import find_differences
 from firstgrad.errors import ComparisonError
+from firstgrad.grouping import summed
 from firstgrad.phase import Phase
 from firstgrad.profiling import Profile
 from firstgrad.profiling.units import PLACEHOLDER, code_bytes_of, normalise_name
@@ -166,19 +166,19 @@ def _tables(profile: Profile, other: Profile) -> Iterator[tuple[ChangeKind, str,
         }
         yield ChangeKind.PHASE, metric, Unit.SECONDS, phases
     passes = record.rewrite_passes
-    yield ChangeKind.PASS, "wall_seconds", Unit.SECONDS, _added((one.name, one.wall_seconds) for one in passes)
+    yield ChangeKind.PASS, "wall_seconds", Unit.SECONDS, summed((one.name, one.wall_seconds) for one in passes)
     # What a pass itself did to the graph: its size after it tells of all passes before it, too.
     nodes = [(one.name, one.nodes_before, one.nodes_after) for one in passes]
-    added = _added((name, after - before) for name, before, after in nodes if before is not None and after is not None)
+    added = summed((name, after - before) for name, before, after in nodes if before is not None and after is not None)
     yield ChangeKind.PASS, "nodes_added", Unit.COUNT, added
     rewriters = [
         (one.name if one.name == one.pass_name else f"{one.pass_name}: {one.name}", one)
         for one in attribution.rewriters
     ]
     for metric, unit in (("wall_seconds", Unit.SECONDS), ("applied", Unit.COUNT)):
-        yield ChangeKind.REWRITER, metric, unit, _added((name, getattr(one, metric)) for name, one in rewriters)
+        yield ChangeKind.REWRITER, metric, unit, summed((name, getattr(one, metric)) for name, one in rewriters)
     for metric in ("before", "after"):
-        types = _added((one.name, getattr(one, metric)) for one in attribution.node_types)
+        types = summed((one.name, getattr(one, metric)) for one in attribution.node_types)
         yield ChangeKind.NODE_TYPE, metric, Unit.COUNT, types
     groups = group_units(attribution.units, other.attribution.units) if _have_one_backend(profile, other) else {}
     seconds = {name: sum(unit.own_seconds for unit in units) for name, units in groups.items()}
@@ -198,14 +198,6 @@ def _memory(profile: Profile) -> dict[str, float]:
 
 def _known(numbers: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(number) for name, number in numbers.items() if number is not None}
-
-
-def _added(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Add up what has the same name."""
-    sums: defaultdict[str, float] = defaultdict(float)
-    for name, value in pairs:
-        sums[name] += value
-    return sums
 
 
 def group_units(

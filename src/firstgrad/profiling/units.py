@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from firstgrad.grouping import grouped
+from firstgrad.grouping import grouped, summed
 from firstgrad.observe.events import UnitKind
 
 if TYPE_CHECKING:
@@ -66,12 +65,13 @@ def merge_patterns(units: Iterable[CompiledUnit]) -> tuple[UnitPattern, ...]:
     Modules of C and XLA stay alone: their names are digests and counters and say nothing of what they have in common.
     What is loaded from a cache is kept apart from what is compiled, and one phase from another.
     """
-    members: dict[tuple[Any, ...], list[CompiledUnit]] = {}
-    for number, unit in enumerate(units):
-        is_numbered = unit.kind is UnitKind.JITTED_FUNCTION
-        key = (normalise_name(unit.name), unit.phase, unit.from_cache) if is_numbered else (number,)
-        members.setdefault(key, []).append(unit)
+    members = grouped((_pattern(unit) or number, unit) for number, unit in enumerate(units))
     return tuple(sorted(map(_merge, members.values()), key=lambda pattern: -pattern.unit.own_seconds))
+
+
+def _pattern(unit: CompiledUnit) -> tuple[object, ...]:
+    is_numbered = unit.kind is UnitKind.JITTED_FUNCTION
+    return (normalise_name(unit.name), unit.phase, unit.from_cache) if is_numbered else ()
 
 
 def _merge(members: list[CompiledUnit]) -> UnitPattern:
@@ -79,10 +79,7 @@ def _merge(members: list[CompiledUnit]) -> UnitPattern:
         return UnitPattern(unit=members[0], units=1)
     ops = {unit.op.partition("{")[0] for unit in members}
     within = {unit.within for unit in members}
-    weights: defaultdict[str, float] = defaultdict(float)
-    for unit in members:
-        for name in unit.sources:
-            weights[name] += unit.own_seconds
+    weights = summed((name, unit.own_seconds) for unit in members for name in unit.sources)
     whole = replace(
         members[0],
         name=normalise_name(members[0].name),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Case, Sampler, Scenario, check_sampler
 from firstgrad.errors import SpecError
+from firstgrad.grouping import summed
 from firstgrad.measuring.events import Conditions, MemoryNow, Started, Task
 from firstgrad.record import SCHEMA_VERSION, CacheUse, Environment, Failure, GroupFiniteness, Memory, Status
 from firstgrad.units import require_count
@@ -195,9 +196,6 @@ def add_up(marks: Sequence[StageBegan]) -> tuple[StageTime, ...]:
 
     Chains that follow each other go through two stages in turn.
     """
-    wall: dict[SamplingStage, float] = {}
-    cpu: dict[SamplingStage, float] = {}
-    for began, ended in pairwise(marks):
-        wall[began.stage] = wall.get(began.stage, 0.0) + ended.at_seconds - began.at_seconds
-        cpu[began.stage] = cpu.get(began.stage, 0.0) + ended.cpu_seconds - began.cpu_seconds
+    wall = summed((began.stage, ended.at_seconds - began.at_seconds) for began, ended in pairwise(marks))
+    cpu = summed((began.stage, ended.cpu_seconds - began.cpu_seconds) for began, ended in pairwise(marks))
     return tuple(StageTime(stage=stage, wall_seconds=wall[stage], cpu_seconds=cpu[stage]) for stage in wall)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.grouping import summed
 from firstgrad.phase import Phase
 from firstgrad.profiling.difference import LEAST_SECONDS, LEAST_SECONDS_FACTOR, ChangeKind
 from firstgrad.profiling.lines import find_line_costs
@@ -215,10 +215,8 @@ def _sentences(profile: Profile, top: int) -> Iterator[str]:
         verb = "explains" if share.units == 1 else "explain"
         some = f"; the {share.slowest} slowest {share.slowest_share:.0%}" if share.units > share.slowest else ""
         yield f"{what}{cached} {verb} {share.share:.0%} of {share.phase}{some}"
-    missed = Counter[str]()
-    for miss in profile.attribution.cache_misses:
-        missed[miss.reason] += miss.units
-    for reason, count in missed.most_common():
+    missed = summed((miss.reason, miss.units) for miss in profile.attribution.cache_misses)
+    for reason, count in sorted(missed.items(), key=lambda item: -item[1]):
         yield f"caches: {format_count(count, 'unit')} not taken from them, or not kept: {reason}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from firstgrad.grouping import summed
 from firstgrad.show.result import (
     BLANK,
     Facts,
@@ -159,9 +160,7 @@ def compile_facts(trace: ScriptTrace, compiled: TracedCompile) -> Facts:
     if cache.read or cache.missed:
         counts = f"{cache.read:,} read, {cache.written:,} compiled and kept, {cache.never_kept:,} that no cache takes"
         facts.append(("caches", counts))
-    reasons: dict[str, int] = {}
-    for miss in cache.misses:
-        reasons[miss.reason] = reasons.get(miss.reason, 0) + miss.units
+    reasons = summed((miss.reason, miss.units) for miss in cache.misses)
     facts += [("not from a cache", f"{format_count(units, 'unit')}: {reason}") for reason, units in reasons.items()]
     facts += _graph_facts(trace, compiled)
     if compiled.peak_rss_bytes is not None or compiled.kept_bytes is not None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from firstgrad.grouping import grouped
+from firstgrad.grouping import grouped, summed
 from firstgrad.observe.compiles import CompileKind, CompilePhase, Purpose
 from firstgrad.observe.events import CodeLine, UnitKind
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
@@ -319,11 +319,9 @@ def _sent(compiles: Sequence[TracedCompile]) -> Iterator[RedundantWork]:
         and not compiled.graph_digest
         and not any(span.name == CompilePhase.REWRITE for span in compiled.phases)
     ]
-    seconds: dict[int, float] = {}
-    for compiled in sent:
-        seconds[compiled.process] = seconds.get(compiled.process, 0.0) + compiled.wall_seconds
     if not sent:
         return
+    seconds = summed((compiled.process, compiled.wall_seconds) for compiled in sent)
     slowest = max(seconds.values())  # they run side by side
     processes = "1 spawned process" if len(seconds) == 1 else f"{len(seconds):,} spawned processes"
     yield RedundantWork(

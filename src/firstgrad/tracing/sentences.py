@@ -10,13 +10,14 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from firstgrad.grouping import summed
 from firstgrad.tracing.redundant import PURPOSES, count_same, find_redundant, make_placer, name_call, short_name
 from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from firstgrad.observe.compiles import Purpose, TracedCompile
+    from firstgrad.observe.compiles import TracedCompile
     from firstgrad.tracing.record import DrawsBegan, ScriptTrace
     from firstgrad.tracing.redundant import Placer, RedundantWork
 
@@ -141,9 +142,7 @@ def _seconds_before(compiles: Iterable[TracedCompile], at: float) -> float:
 
 def _tell_purposes(tops: Sequence[TracedCompile]) -> Iterator[str]:
     """Say what the seconds were for, where there is more than one answer."""
-    seconds: dict[Purpose, float] = {}
-    for compiled in tops:
-        seconds[compiled.purpose] = seconds.get(compiled.purpose, 0.0) + compiled.wall_seconds
+    seconds = summed((compiled.purpose, compiled.wall_seconds) for compiled in tops)
     whole = sum(seconds.values())
     slowest = sorted(seconds.items(), key=lambda item: -item[1])[:_MOST_PURPOSES]
     told = [f"{PURPOSES[purpose]} {format_seconds(took)}" for purpose, took in slowest if took >= _LEAST_SHARE * whole]
