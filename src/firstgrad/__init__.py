@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch, with_batching
-    from firstgrad.fast.check import check_gradient
     from firstgrad.fast.draws import nutpie_model, sample
-    from firstgrad.fast.function import GradientNote
+    from firstgrad.fast.function import GradientNote, check_gradient
     from firstgrad.fast.gradient import fast_gradient
     from firstgrad.fast.xla import Effort, fast_mode
     from firstgrad.measuring.launch import measure as measure_case
@@ -58,7 +57,7 @@ _HOMES = {
     "batch": "fast.batching",
     "build_pose_model": "pose.graph",
     "check": "api",
-    "check_gradient": "fast.check",
+    "check_gradient": "fast.function",
     "compare": "api",
     "compile_progress": "progress.compile_progress",
     "fast_gradient": "fast.gradient",

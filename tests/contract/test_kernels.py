@@ -11,7 +11,7 @@ import pytest
 from pytensor.graph.fg import FunctionGraph
 
 from firstgrad import fast_gradient
-from firstgrad.fast.check import check_gradient
+from firstgrad.fast.function import check_gradient
 from firstgrad.fast.ways import check_by_element, keep_logarithms, rewritten
 from firstgrad.fast.xla import is_small
 
