@@ -18,7 +18,7 @@ from unittest.mock import patch
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
-from firstgrad.linting.costs import MEASURED_PATH, Extent, Measured, Pattern
+from firstgrad.linting.finding import MEASURED_PATH, Extent, Measured, Pattern
 from firstgrad.measuring.launch import measure
 from firstgrad.model import make_model
 from firstgrad.phase import Phase
@@ -132,7 +132,7 @@ def extent_of(pattern: Pattern, size: int) -> Extent:
     from firstgrad.observe.lines import deep_traces
 
     # No estimates, which are what is made here; and the small ones, too
-    nothing = patch("firstgrad.linting.costs.load_measured", return_value=())
+    nothing = patch("firstgrad.linting.finding.load_measured", return_value=())
     with deep_traces(), nothing, patch("firstgrad.linting.loops._FEWEST_NODES", 0):
         report = lint_model(getattr(models, pattern)(size), rules=(loops,))
     assert not report.skipped, report.skipped

@@ -10,8 +10,20 @@ import pytest
 
 from builders import firstgrad
 from firstgrad.codec import from_json, to_json
-from firstgrad.linting.costs import Extent, Measured, Pattern, estimate, load_measured
-from firstgrad.linting.finding import CostEstimate, Finding, FindingName, Harm, LintReport, SkippedRule, worst_first
+from firstgrad.linting.finding import (
+    CostEstimate,
+    Extent,
+    Finding,
+    FindingName,
+    Harm,
+    LintReport,
+    Measured,
+    Pattern,
+    SkippedRule,
+    estimate,
+    load_measured,
+    worst_first,
+)
 from firstgrad.observe.events import CodeLine
 from firstgrad.record import Failure
 from firstgrad.show.findings import lint_result, to_sarif
@@ -164,7 +176,7 @@ def planted(monkeypatch, *pairs):
         )
         for backend, size, nodes, cost in pairs
     )
-    monkeypatch.setattr("firstgrad.linting.costs.load_measured", lambda: rows)
+    monkeypatch.setattr("firstgrad.linting.finding.load_measured", lambda: rows)
 
 
 def test_estimates_follow_the_measured_power(monkeypatch):
@@ -193,7 +205,7 @@ def test_each_backend_goes_by_its_own_measure_beside_the_graphs_part(monkeypatch
         )
 
     rows = (row("numba", 100, 10, 20, 4.0), row("jax", 100, 10, 20, 6.0))
-    monkeypatch.setattr("firstgrad.linting.costs.load_measured", lambda: rows)
+    monkeypatch.setattr("firstgrad.linting.finding.load_measured", lambda: rows)
 
     def seconds(pattern, **extent):
         return {one.of_what.rpartition(" ")[2]: one.middle_seconds for one in estimate(pattern, Extent(**extent))}

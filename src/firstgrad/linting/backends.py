@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.errors import UnavailableError
 from firstgrad.grouping import grouped
-from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import NotLookedError, TermKind, number_names
-from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.finding import Extent, Finding, FindingName, Harm, Pattern, estimate
 from firstgrad.linting.numerical import point_beside
 from firstgrad.observe import probes
 from firstgrad.observe.lines import walk

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.grouping import grouped
-from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import FEWEST_SAME, TermKind, number_names
-from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.finding import Extent, Finding, FindingName, Harm, Pattern, estimate
 from firstgrad.linting.instead import unrolled
 from firstgrad.observe.lines import reach, walk
 

@@ -6,9 +6,8 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firstgrad.linting.costs import Extent, Pattern, estimate
 from firstgrad.linting.engine import number_names
-from firstgrad.linting.finding import Finding, FindingName, Harm
+from firstgrad.linting.finding import Extent, Finding, FindingName, Harm, Pattern, estimate
 from firstgrad.linting.source import find_call, replace_names
 from firstgrad.observe.lines import reach, walk
 
