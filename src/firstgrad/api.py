@@ -519,7 +519,7 @@ def compare(
         one, other = (SideRequest(text=str(case.model).removeprefix(LIVE), place=SidePlace.HERE) for case in cases)
         comparison = compare_measured(
             (one, other),
-            cases,
+            [cases],
             judge=compare_records,
             until_decided=until_decided,
             label="",

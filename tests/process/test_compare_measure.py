@@ -62,6 +62,12 @@ def compare(folder, *words, code=0):
     return done.stdout, done.stderr
 
 
+def compare_stored(folder, *words, code=0):
+    done = run_firstgrad("compare", *words, cwd=folder)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout, done.stderr
+
+
 def kept(folder):
     with Store.open(folder / ".firstgrad" / "results.sqlite") as store:
         return list(store.records())
@@ -142,8 +148,9 @@ def test_a_commit_that_makes_the_model_slower_is_found_and_ones_own_files_stay(t
         commits.append(commit_all(tmp_path, f"{seconds} s"))
     write_model(tmp_path, "raise ValueError('not committed')")
     out, _ = compare(
-        tmp_path, "main~1", "commit:main", "user_model.py:build", "--measure", "--samples", "6", "--label", "x", code=1
-    )
+        tmp_path, "main~1", "commit:main", "user_model.py:build", "--measure", "--samples", "6", "--label", "x",
+        "--gate", "seconds", code=1,
+    )  # fmt: skip
     by_commit = {commit: [] for commit in commits}
     for record in kept(tmp_path):
         by_commit[record.environment.git_commit].append(record.time_to_first_gradient_seconds)
@@ -229,3 +236,119 @@ def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(tmp_path):
     assert "Judge them: firstgrad compare param.n-1@long param.n-2@long" in err
     assert "--label long" in err
     assert len(kept(tmp_path)) >= 3
+
+
+# --- several models -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_compared_and_what_fails_stops_nobody(tmp_path):
+    models = tmp_path / "models"
+    models.mkdir()
+    write_model(models, "return Model()", name="fine", parameters="n=1")
+    write_model(models, "time.sleep(0.2 * (n == 2))\nreturn Model()", name="slower", parameters="n=1")
+    write_model(models, FAILING, name="broken", parameters="n=1, bad=True")
+    (models / "nothing.py").write_text("X = 1\n")
+    out, err = compare(
+        tmp_path, "param.n=1", "param.n=2", "models", "--samples", "3", "--label", "run", "--gate", "seconds",
+        "--threshold", "3", "--markdown", code=1,
+    )  # fmt: skip
+    assert "1 after 1 round: a sample gave no numbers" in err
+    assert "2 after 3 rounds: all rounds were measured" in err
+    assert Counter(record.status for record in kept(tmp_path)) == {Status.OK: 12, Status.FAILED: 2}
+    rows = [line for line in out.splitlines() if line.startswith("| `models/")]
+    assert [row.split("/")[1].partition(".")[0] for row in rows[:3]] == ["slower", "broken", "fine"]
+    assert "ValueError: no such model" in rows[1]
+    assert "1 of 3 cases is worse, most of all `models/slower.py:build(n=1)`" in out
+    assert "has no function that makes a model" in out
+    out, _ = compare_stored(tmp_path, "param.n-1@run", "param.n-2@run", "--gate", "seconds", "--threshold", "3", code=1)
+    assert "cases compared: 2" in out
+
+
+def test_a_side_that_makes_one_model_of_several_is_refused(tmp_path):
+    write_model(tmp_path, "return Model()", name="one", parameters="n=1")
+    suite = 'models = ["one.py"]\nbackends = ["fake"]\n[parameters]\nn = [1, 2]\n'
+    (tmp_path / "firstgrad.toml").write_text(suite)
+    done = run_firstgrad("compare", ".", "param.n=3", "suite", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "side 'param.n=3': makes one case of several" in done.stderr
+    done = run_firstgrad("compare", ".", "evaluations=3", "suite", "--samples", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(kept(tmp_path)) == 4
+
+
+def test_models_that_commits_do_not_have_are_copied_beside_them_and_that_is_said(tmp_path):
+    project, lab = tmp_path / "project", tmp_path / "lab"
+    project.mkdir()
+    lab.mkdir()
+    git(project, "init", "--quiet", "--initial-branch", "main")
+    (project / ".gitignore").write_text(".firstgrad/\n")
+    for seconds in (0.0, 0.1):
+        (project / "library.py").write_text(f"SECONDS = {seconds}\n")
+        write_model(project, "import library\ntime.sleep(library.SECONDS)\nreturn Model()", name="tracked")
+        commit_all(project, f"{seconds} s")
+    (lab / "beside.py").write_text("NUMBER = 1\n")
+    (lab / "data.csv").write_text("1,2\n")
+    body = "import beside\nPath(__file__).with_name('data.csv').read_text()\nassert '{}' in __file__\nreturn Model()"
+    write_model(lab, body.format("firstgrad-"), name="outside")
+    write_model(project, "return Model()", name="untracked")
+    models = ("tracked.py", "untracked.py:build", str(lab / "outside.py"))
+    out, err = compare(project, "main~1", "main", *models, "--measure", "--samples", "1", "--label", "x")
+    said = "copied beside the commits"
+    assert said in err
+    assert said in out
+    for name in ("../lab/outside.py", "../lab/beside.py", "../lab/data.csv", "untracked.py"):
+        assert name in err
+    assert "tracked.py," not in err.partition(said)[2].partition("untracked.py")[0]
+    records = kept(project)
+    assert {record.status for record in records} == {Status.OK}, [record.failure for record in records]
+    references = {record.case.model.reference for record in records}
+    assert references == {"tracked.py:build", "untracked.py:build", "../lab/outside.py:build"}
+    assert len({record.environment.git_commit for record in records}) == 2
+    assert git(project, "status", "--porcelain") == "?? untracked.py"
+
+
+def test_a_model_that_one_commit_lacks_is_left_out_with_its_reason(tmp_path):
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    (tmp_path / ".gitignore").write_text(".firstgrad/\n")
+    write_model(tmp_path, "return Model()", name="old")
+    commit_all(tmp_path, "old")
+    write_model(tmp_path, "return Model()", name="new")
+    commit_all(tmp_path, "new")
+    out, _ = compare(tmp_path, "main~1", "main", "old.py", "new.py", "--measure", "--samples", "1")
+    assert "left out: new.py:build: on BASE no file new.py" in out
+    assert len(kept(tmp_path)) == 2
+    _, err = compare(tmp_path, "main~1", "main", "new.py:build", "--measure", "--samples", "1", code=2)
+    assert "no file new.py" in err
+
+
+TINY = """
+import pymc as pm
+
+
+def build(n: int = 2) -> pm.Model:
+    with pm.Model() as model:
+        x = pm.Normal("x", shape=n)
+        pm.Normal("y", x.sum(), observed=1.0)
+    return model
+"""
+
+
+@pytest.mark.compiles
+def test_the_reproducer_runs_on_both_sides_without_firstgrad(tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY)
+    words = ("compare", "param.n=2", f"env:{sys.executable},param.n=3", "tiny.py", "--backend", "jax", "--samples", "1")
+    done = run_firstgrad(*words, "--not-counted", "--evaluations", "3", "--markdown", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    fences = done.stdout.partition("Reproduce the worst case")[2].split("```")
+    commands, script = fences[1].strip().splitlines(), fences[3].removeprefix("python\n")
+    assert "firstgrad" not in script.replace("without firstgrad", "")
+    (tmp_path / "reproduce.py").write_text(script)
+    assert len(commands) == 2
+    for command, side in zip(commands, ("base", "head"), strict=True):
+        assert command.endswith(f"reproduce.py {side}")
+        shell = command.replace(" python ", f" {sys.executable} ")
+        ran = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        assert "pytensor" in ran.stdout
+        assert "nodes" in ran.stdout
+        assert float(ran.stdout.partition("together ")[2].partition(" s")[0]) > 0

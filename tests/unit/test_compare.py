@@ -510,9 +510,9 @@ def test_cases_on_one_side_are_missing():
     found = compared(
         [*side("base"), *side("base", case=other)], [*side("head"), *failed("head", samples=1, case=third)]
     )
-    assert [each.verdict for each in found.cases] == [SAME, MISSING, MISSING]
-    assert found.cases[1].reason == "on BASE only"
-    assert found.cases[2].reason.startswith("on HEAD only, 1 of 1 samples: crashed")
+    assert [each.verdict for each in found.cases] == [MISSING, MISSING, SAME]
+    assert found.cases[0].reason == "on BASE only"
+    assert found.cases[1].reason.startswith("on HEAD only, 1 of 1 samples: crashed")
     assert not found.has_regression
     assert found.has_compared
 

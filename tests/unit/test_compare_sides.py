@@ -159,11 +159,11 @@ def test_environments_have_whoever_draws(monkeypatch, asked, needs):
     installed = {"nutpie": "0.16.11"}
     monkeypatch.setattr(places, "installed_version", lambda name: installed.get(name, ""))
     case = Case(model=Model(reference="m.py:build"), **asked)
-    assert places._needs(case, ("worker",)) == ("worker", *needs)
+    assert places.needs_of([case], ("worker",)) == places.needs_of([case, case], ("worker",)) == ("worker", *needs)
     installed.clear()  # where nobody is named, as here
     if case.sampler is Sampler.AUTO:
         needs = tuple(name for name in needs if name != "nutpie")
-    assert places._needs(case, ()) == needs
+    assert places.needs_of([case], ()) == needs
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ class Builds:
     def _make(self, revision: Revision) -> Interpreter:
         if revision.requirement:
             request = read_side(revision.requirement)
-            interpreter = make_ready(request, self.case, stack=self.stack, tell=self.tell)
+            interpreter = make_ready(request, [self.case], stack=self.stack, tell=self.tell)
             if interpreter is None:  # pragma: no cover - a release is never here
                 raise PythonEnvironmentError(f"{revision.requirement} is no release")
             return interpreter
@@ -100,7 +100,7 @@ class Builds:
         """Find or make the environment of all commits that are built alike."""
         own = installed_name(package.name)
         recipe = Recipe(
-            requirements=own_requirements(needs_of(self.case, WORKER_NEEDS), given=[own]),
+            requirements=own_requirements(needs_of([self.case], WORKER_NEEDS), given=[own]),
             # What is compared is commits: all get the packages that are here, unless one asks for others.
             constraints=tuple(
                 f"{name}=={number}"

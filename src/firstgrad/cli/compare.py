@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,18 +27,22 @@ from firstgrad.cli.options import (
 from firstgrad.comparing.judge import Gate, is_gating
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE
+from firstgrad.pose.spec import PARAMETERS
 from firstgrad.units import parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from firstgrad.case import Case
     from firstgrad.columns import Column
     from firstgrad.comparing.comparison import Comparison
     from firstgrad.comparing.places import SideRequest
     from firstgrad.growth.change import GrowthChanges
+    from firstgrad.pose.spec import Scalar
     from firstgrad.record import Record
+    from firstgrad.show.comparison import Proof
     from firstgrad.show.result import Result
+    from firstgrad.sweep.grid import Grid
 
     type Judge = Callable[..., Comparison]
 
@@ -65,6 +71,7 @@ Exit codes: 0 no alarm; 1 something grew beyond its threshold, or failed; 2 wron
 """
 
 DEFAULT_ROUNDS = 10
+_COUNTS_ROUNDS = 3  # where times only inform: counts need one
 _NOT_OF_A_SIDE = ("label", "param")
 _PARAM = "param."
 
@@ -81,13 +88,23 @@ class DuelOptions:
     )
     samples: Annotated[
         int | None,
-        _sides("--samples", "Rounds, a sample of each side [10].", min=1, max=MOST_SAMPLES, metavar="ROUNDS"),
+        _sides(
+            "--samples",
+            "Rounds, a sample of each side [3; with times as a gate 10].",
+            min=1,
+            max=MOST_SAMPLES,
+            metavar="ROUNDS",
+        ),
     ] = None
     until_decided: Annotated[bool, _sides("--until-decided", "Measure on until every verdict is certain.")] = False
     time_budget: Annotated[str | None, _sides("--time-budget", "Begin no round that ends later.", metavar="30m")] = None
     order_seed: Annotated[int, _sides("--order-seed", "Of the order within a round.")] = 0
+    counted: Annotated[
+        bool, _sides("--counted/--not-counted", "One more sample a side counts calls, for the gate.")
+    ] = True
+    tier: Annotated[str | None, _sides("--tier", "Of a suite's file: its part of that name.")] = None
 
-    def plan(self) -> tuple[int, tuple[int, ...]]:
+    def plan(self, default: int) -> tuple[int, tuple[int, ...]]:
         """Plan how many rounds there are at most, and after which of them to look whether it is decided.
 
         Without ``--until-decided`` there is one look, after the last round.
@@ -95,7 +112,7 @@ class DuelOptions:
         from firstgrad.comparing.judge import plan_looks
 
         if not self.until_decided:
-            rounds = self.samples or DEFAULT_ROUNDS
+            rounds = self.samples or default
             return rounds, (rounds,)
         planned = plan_looks()
         if self.samples is not None:  # a round too few for the next look is of use all the same
@@ -145,7 +162,7 @@ def compare(
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
     from firstgrad.comparing.comparison import compare as compare_records
     from firstgrad.comparing.judge import Thresholds
-    from firstgrad.comparing.places import asks_to_measure
+    from firstgrad.comparing.places import asks_to_measure, read_side
     from firstgrad.comparing.sides import resolve_commit
 
     out.refuse_both()
@@ -156,24 +173,50 @@ def compare(
         "memory_factor": threshold_memory,
         "counts_factor": threshold_counts,
     }
-    metrics = choose_metrics(metric or [])
+    is_measured = duel.measure or asks_to_measure(base) or asks_to_measure(head)
+    suite = model.to_suite(case) if is_measured and model.is_several else None
+    metric = metric or (list(suite.metrics) if suite else [])
+    metrics = choose_metrics(metric)
+    gate = _choose_gate(gate, metrics if metric else (), threshold)
     judge = functools.partial(
         compare_records,
-        thresholds=Thresholds(
-            gate=_choose_gate(gate, metrics if metric else (), threshold),
-            **{name: factor for name, factor in factors.items() if factor is not None},
-        ),
+        thresholds=Thresholds(gate=gate, **{name: factor for name, factor in factors.items() if factor is not None}),
         metrics=metrics,
         force=force,
         resolve=resolve_commit,
     )
     growth: GrowthChanges | None = None
-    if duel.measure or asks_to_measure(base) or asks_to_measure(head):
-        comparison = _measure_and_judge(base, head, model, case, duel, store=store, across=across or (), judge=judge)
+    requests: tuple[SideRequest, ...] = ()
+    if is_measured:
+        requests = one, other = read_side(base), read_side(head)
+        if suite is None and duel.tier:
+            raise SpecError("--tier", "is of a suite's file")
+        grid = suite.grid() if suite else None
+        pairs = [
+            (side_case(one, *options), side_case(other, *options))
+            for options in (_split_cases(grid, case) if grid else [(model, case)])
+        ]
+        samples = (
+            suite.samples if suite and suite.samples > 1 else DEFAULT_ROUNDS if gate is Gate.SECONDS else _COUNTS_ROUNDS
+        )
+        rounds, looks = duel.plan(samples)
+        comparison = _measure_and_judge(
+            (one, other),
+            pairs,
+            duel,
+            label=case.label,
+            rounds=rounds,
+            looks=looks,
+            store=store,
+            across=across or (),
+            judge=judge,
+            left_out=grid.omitted if grid else (),
+        )
     else:
         refuse_unused(model, case, duel)
         comparison, growth = _judge_stored(base, head, metrics, store=store, across=across or (), judge=judge)
-    result = comparison_result(comparison, growth, show_all=show_all)
+    proof = _prove(comparison, requests) if out.markdown else None
+    result = comparison_result(comparison, growth, show_all=show_all, proof=proof)
     show(result, out)
     # Last: a figure that can't be drawn must not cost the verdict.
     if output is not None:
@@ -194,7 +237,21 @@ def _choose_gate(gate: Gate | None, metrics: Sequence[Column], threshold: float 
     return gate or (Gate.SECONDS if is_asked else Gate.COUNTS)
 
 
-def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool) -> Result:
+def _prove(comparison: Comparison, requests: Sequence[SideRequest]) -> Proof:
+    """Say how the comparison was made, without the store, which is one's own; and how to see its worst case."""
+    from firstgrad.comparing.reproducer import make_reproducer
+    from firstgrad.show.comparison import Proof
+
+    words = [word for word in sys.argv[1:] if not word.startswith("--store=")]
+    if "--store" in words:
+        place = words.index("--store")
+        del words[place : place + 2]
+    return Proof(command=shlex.join(["firstgrad", *words]), reproducer=make_reproducer(comparison, requests))
+
+
+def comparison_result(
+    comparison: Comparison, growth: GrowthChanges | None, *, show_all: bool, proof: Proof | None = None
+) -> Result:
     """Put a comparison, and the growth laws beside it, into words, tables and a document."""
     from firstgrad.cli.compare_growth import growth_change_documents, growth_change_parts, is_growth_alarm
     from firstgrad.codec import to_json
@@ -207,7 +264,10 @@ def comparison_result(comparison: Comparison, growth: GrowthChanges | None, *, s
         exit_code = ExitCode.DIFFERENT
     elif not comparison.has_compared:  # wrong use: a gate must not pass on a comparison of nothing
         exit_code = ExitCode.WRONG_USE
-    parts, document = list(comparison_parts(comparison, show_all=show_all)), json.loads(to_json(comparison))
+    parts, document = (
+        list(comparison_parts(comparison, show_all=show_all, proof=proof)),
+        json.loads(to_json(comparison)),
+    )
     if growth is not None:
         parts += growth_change_parts(growth, show_all=show_all, is_alarm=is_alarm)
         document |= {"growth": growth_change_documents(growth)} if growth.lines else {}
@@ -243,13 +303,34 @@ def _choose_key(records: Sequence[Record], base: str, head: str) -> Callable[[Ca
         ]
         if all(len(questions) == 1 for questions in sides):
             return lambda _: ""
+        if sides[0] != sides[1]:
+            return _key_of_several(records, (base, head))
     return lambda case: plain(case).id
+
+
+def _key_of_several(records: Sequence[Record], labels: tuple[str, str]) -> Callable[[Case], str]:
+    """Match cases by all but what each side has one value of, and the other another: that is what is compared."""
+    cases = [[_axes(record.case) for record in records if record.environment.label == label] for label in labels]
+    names = {name for side in cases for axes in side for name in axes}
+    values = {name: [{axes.get(name) for axes in side} for side in cases] for name in names}
+    compared = {name for name, (one, other) in values.items() if len(one) == len(other) == 1 and one != other}
+    return lambda case: repr(sorted((name, value) for name, value in _axes(case).items() if name not in compared))
+
+
+def _axes(case: Case) -> dict[str, str]:
+    """Return what is asked of a sample, but for limits."""
+    left_out = ("model", "evaluations", "timed_draws", "time_limit_seconds", "memory_limit_bytes", "counting")
+    axes = {entry.name: str(getattr(case, entry.name)) for entry in fields(case) if entry.name not in left_out}
+    values = {f"param.{name}": repr(value) for name, value in case.model.values.items()}
+    return {"reference": case.model.reference, **axes, **values}
 
 
 def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:
     """Refuse options that only measuring has a use for: a stored comparison would ignore them; raises SpecError."""
     given = (
-        ["MODEL"] * (model.model != POSE) + [option_of(name) for name in model.given] + ["--param"] * bool(model.param)
+        ["MODEL"] * (model.words != (POSE,))
+        + [option_of(name) for name in model.given]
+        + ["--param"] * bool(model.param)
     )
     for options in (case, duel):
         given += [option_of(entry.name) for entry in fields(options) if getattr(options, entry.name) != entry.default]
@@ -265,42 +346,57 @@ def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> 
 
 
 def _measure_and_judge(
-    base: str,
-    head: str,
-    model: ModelOptions,
-    case: CaseOptions,
+    requests: tuple[SideRequest, SideRequest],
+    pairs: Sequence[tuple[Case, Case]],
     duel: DuelOptions,
-    *,
-    store: str | None,
-    across: Collection[str],
-    judge: Judge,
+    **how: Any,
 ) -> Comparison:
     """Measure both sides in rounds, with a display of them."""
     from firstgrad.comparing.measuring import compare_measured
-    from firstgrad.comparing.places import read_side
     from firstgrad.show.display import SweepState, show_sweep
 
-    rounds, looks = duel.plan()
     budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))
-    requests = read_side(base), read_side(head)
     try:
         return compare_measured(
             requests,
-            (side_case(requests[0], model, case), side_case(requests[1], model, case)),
-            judge=judge,
+            pairs,
             until_decided=duel.until_decided,
-            across=across,
-            label=case.label,
-            store=store,
-            rounds=rounds,
-            looks=looks,
             time_budget=budget,
             order_seed=duel.order_seed,
+            is_counted=duel.counted,
             show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),
             tell=lambda line: say(f"firstgrad: {line}"),
+            **how,
         )
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _split_cases(grid: Grid, case: CaseOptions) -> Iterator[tuple[ModelOptions, CaseOptions]]:
+    """Write each case of a suite as the options that ask for it alone: a side replaces some of them."""
+    for one in grid.cases:
+        param = [f"{name}={_write_scalar(one, name, value)}" for name, value in one.model.parameters]
+        memory = None if one.memory_limit_bytes is None else str(one.memory_limit_bytes)
+        yield (
+            ModelOptions(words=(one.model.reference,), param=param),
+            CaseOptions(
+                backend=one.backend,
+                target=one.target,
+                scenario=one.scenario,
+                device=one.device,
+                sampler=one.sampler,
+                gradient_backend=one.gradient_backend,
+                chains=one.chains,
+                evaluations=one.evaluations,
+                time_limit=one.time_limit_seconds or case.time_limit,
+                memory_limit=memory,
+            ),
+        )
+
+
+def _write_scalar(case: Case, name: str, value: Scalar) -> str:
+    """Write a parameter so that it is read as it is."""
+    return PARAMETERS[name].write(value) if case.model.reference == POSE else json.dumps(value)
 
 
 def _budget_seconds(text: str) -> float:

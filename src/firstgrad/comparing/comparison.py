@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.case import Case, Counting
+from firstgrad.codec import LATER
 from firstgrad.columns import METRICS, Column, Unit
 from firstgrad.comparing.judge import (
+    SHOWN_CONFIDENCE,
     ComparisonVerdict,
     MetricComparison,
     MetricNumbers,
@@ -20,19 +22,30 @@ from firstgrad.comparing.judge import (
     judge,
 )
 from firstgrad.comparing.noise import LEAST_ROUNDS, Noise, Rounds, find_noise, find_rounds, find_runs
+from firstgrad.comparing.ratio import average_ratio
 from firstgrad.comparing.sides import Difference, StoredSide, find_differences, find_side, refuse_unlike
 from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.errors import UnknownModelError
-from firstgrad.record import Doubt, Status
+from firstgrad.estimates import Estimate
+from firstgrad.record import Doubt, Status, Verdict
+from firstgrad.sweep.grid import OmittedModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import pandas as pd
 
     from firstgrad.comparing.ratio import RatioFit
     from firstgrad.record import Record
 
+_CHECKS = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.DREW)
+_SHRUNK = (ComparisonVerdict.FASTER, ComparisonVerdict.SMALLER)
+_WORST_FIRST = tuple(
+    map(
+        ComparisonVerdict,
+        ("failed", "slower", "larger", "missing", "undecided", "same", "smaller", "faster", "repaired"),
+    )
+)
 _GRAVEST_FIRST = tuple(map(ComparisonVerdict, ("slower", "larger", "undecided", "faster", "smaller", "same")))
 
 
@@ -50,6 +63,28 @@ class CaseComparison:
     doubts: tuple[Doubt, ...] = ()  # of all its records
     is_interleaved: bool = False  # whether its sides were measured in turn
     rounds: int = 0  # how many, with a usable sample of both sides
+    checks: tuple[Verdict, ...] = field(default=(), metadata=LATER)
+    """What the oracle said of BASE and of HEAD, of several samples the worst; none where a side has none."""
+
+    @property
+    def asked(self) -> str:
+        """What of it isn't the model: backend, target and scenario, of both sides where they differ."""
+        sides = (f"{case.backend}, {case.wanted}, {case.scenario}" for case in (self.case, self.head_case or self.case))
+        return " to ".join(dict.fromkeys(sides))
+
+    @property
+    def worst(self) -> MetricComparison | None:
+        """The metric that tells most: of those that can be an alarm the one that grew most."""
+        known = [metric for metric in self.metrics if metric.ratio is not None and metric.is_gating]
+        return max(known, key=lambda one: (one.is_alarm, one.verdict.is_growth, _grown(one)), default=None)
+
+    @property
+    def rank(self) -> tuple[int, float, float]:
+        """By what cases are ordered, the worst first."""
+        worst, time = self.worst, next(iter(self.metrics), None)
+        order = 0 if self.verdict is ComparisonVerdict.FAILED else 2 + _WORST_FIRST.index(self.verdict)
+        grown = math.inf if self.reason else _grown(worst)
+        return 1 if self.is_alarm and order else order, -grown, -_grown(time)
 
     @property
     def is_compared(self) -> bool:
@@ -72,6 +107,28 @@ class CaseComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeanRatio:
+    """A metric over several models."""
+
+    metric: str
+    asked: str  # what their cases have in common: backend, target, scenario
+    ratio: Estimate  # geometric mean of their ratios, with its interval over models; `samples` is how many
+    low: float  # the least ratio, and the largest
+    high: float
+    worse: int  # of how many it grew, and shrank, as verdicts say
+    better: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A package, or Python, of both sides; '' where it isn't there."""
+
+    name: str
+    base: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """All of it."""
 
@@ -83,7 +140,11 @@ class Comparison:
     shared_samples: int  # records that are on both sides
     looks: int  # how often it is looked at in all, which each look pays for
     tested: int  # how many whole times were tested, which each of them pays for
-    cases: tuple[CaseComparison, ...]  # in the order of their first records, those of BASE first
+    cases: tuple[CaseComparison, ...]  # the worst first, else in the order of their first records
+    means: tuple[MeanRatio, ...] = field(default=(), metadata=LATER)  # of what several models have numbers of
+    versions: tuple[Version, ...] = field(default=(), metadata=LATER)
+    left_out: tuple[OmittedModel, ...] = field(default=(), metadata=LATER)  # models that were not measured
+    copied: tuple[str, ...] = field(default=(), metadata=LATER)  # files that were put beside commits
 
     @property
     def has_regression(self) -> bool:
@@ -161,6 +222,7 @@ def compare(
         history = history[(history["started_at"] < started) & ~history["record_id"].isin(ids[0] | ids[1])]
     cases = [_gather(name, *pair, metrics, thresholds, history) for name, pair in matched.items()]
     judged, tested = _judge_all(cases, thresholds, looks)
+    concluded = sorted(map(_conclude, cases, judged), key=lambda case: case.rank)
     return Comparison(
         base=base_side,
         head=head_side,
@@ -170,8 +232,51 @@ def compare(
         shared_samples=len(ids[0] & ids[1]),
         looks=looks,
         tested=tested,
-        cases=tuple(_conclude(case, verdicts) for case, verdicts in zip(cases, judged, strict=True)),
+        cases=tuple(concluded),
+        means=tuple(_average(concluded)),
+        versions=_list_versions(base_records, head_records),
     )
+
+
+def _average(cases: Sequence[CaseComparison]) -> Iterator[MeanRatio]:
+    """Average each metric over models, apart for each backend, target and scenario."""
+    groups: defaultdict[tuple[str, str], list[MetricComparison]] = defaultdict(list)
+    for case in cases:
+        for metric in case.metrics:
+            if metric.ratio is not None:
+                groups[case.asked, metric.metric].append(metric)
+    for asked in dict.fromkeys(case.asked for case in cases):
+        for column in METRICS:
+            metrics = groups[asked, column.name]
+            ratios = [metric.ratio.value for metric in metrics if metric.ratio is not None]
+            if len(ratios) > 1:
+                yield MeanRatio(
+                    metric=column.name,
+                    asked=asked,
+                    ratio=average_ratio(ratios).estimate(SHOWN_CONFIDENCE),
+                    low=min(ratios),
+                    high=max(ratios),
+                    worse=sum(metric.verdict.is_growth for metric in metrics),
+                    better=sum(metric.verdict in _SHRUNK for metric in metrics),
+                )
+
+
+def _list_versions(base: Sequence[Record], head: Sequence[Record]) -> tuple[Version, ...]:
+    sides: list[dict[str, str]] = []
+    for records in (base, head):
+        known: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for environment in (record.environment for record in records):
+            for name, version in (("python", environment.python), *environment.packages):
+                known[name][version] = None
+        sides.append({name: ", ".join(versions) for name, versions in known.items()})
+    one, other = sides
+    return tuple(
+        Version(name=name, base=one.get(name, ""), head=other.get(name, "")) for name in dict.fromkeys([*one, *other])
+    )
+
+
+def _grown(metric: MetricComparison | None) -> float:
+    return 0.0 if metric is None or metric.ratio is None else metric.ratio.value
 
 
 def _gather(
@@ -262,7 +367,13 @@ def _conclude(numbers: _CaseNumbers, metrics: tuple[MetricComparison, ...]) -> C
         doubts=tuple(doubt for doubt in Doubt if doubt in doubts),
         is_interleaved=numbers.rounds.is_interleaved,
         rounds=len(numbers.rounds.pairs),
+        checks=tuple(_worst_check(side) for side in (base, head)) if base and head else (),
     )
+
+
+def _worst_check(records: Sequence[Record]) -> Verdict:
+    verdicts = {record.check.verdict for record in records}
+    return next((verdict for verdict in _CHECKS if verdict in verdicts), Verdict.UNCHECKED)
 
 
 def _verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import hashlib
 import os
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from firstgrad.codec import LATER, from_json, to_json
 from firstgrad.errors import PythonEnvironmentError
 from firstgrad.measuring.private import make_private_folder
+from firstgrad.sources import local_files, split_reference
 from firstgrad.store.files import write_file
 from firstgrad.units import format_seconds
 
@@ -33,6 +35,7 @@ _RECIPE = 1
 _WHOLE = "firstgrad-recipe.json"
 _LONGEST_SECONDS, _LONGEST_INSTALL_SECONDS, _LOCK_SECONDS = 600, 7200, 0.2
 _LINES_SHOWN = 12
+_LONGEST_NAME = 200
 
 
 # --- kept environments --------------------------------------------------------------------------------------------
@@ -251,9 +254,20 @@ class Checkout:
     @property
     def project(self) -> Path | None:
         """The nearest folder, upwards from `folder`, that can be installed; none where there is none."""
-        above = (self.folder, *self.folder.parents)
-        within = above[: above.index(self.root) + 1]
-        return next((folder for folder in within if _is_installable(folder)), None)
+        return _find_project(self.folder, self.root)
+
+
+def place_here() -> tuple[str, Path | None]:
+    """Return where one is within the project's files, and the project that can be installed; none where none can."""
+    here = Path.cwd()
+    top = Path(run_git(here, "rev-parse", "--show-toplevel"))
+    return str(here.relative_to(top)), _find_project(here, top)
+
+
+def _find_project(folder: Path, root: Path) -> Path | None:
+    above = (folder, *folder.parents)
+    within = above[: above.index(root) + 1]
+    return next((folder for folder in within if _is_installable(folder)), None)
 
 
 def project_name(project: Path) -> str:
@@ -268,17 +282,24 @@ def project_name(project: Path) -> str:
 
 
 @contextmanager
-def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
+def check_out(commit: str, *, here: Path | None = None, copies: Iterable[Path] = ()) -> Iterator[Checkout]:
     """Check a commit (a whole digest) out into a private folder, by ``git worktree``; one's own files are not touched.
+
+    Within the private folder everything has the path that it has here, so that files outside of the project have a
+    place there, too: `copies` of them, or of files that git doesn't have, are put there.
 
     Raises PythonEnvironmentError where git refuses, or the commit has no such folder as `here`.
     """
     here = here or Path.cwd()
     below = run_git(here, "rev-parse", "--show-prefix")
+    top = Path(run_git(here, "rev-parse", "--show-toplevel"))
     private = make_private_folder()  # the next run removes it where this one is killed
-    root = private / "tree"
+    root = _within(private, top)
     try:
         run_git(here, "worktree", "add", "--quiet", "--detach", "--force", str(root), commit)
+        for file in copies:
+            _within(private, file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, _within(private, file))
         folder = root / below
         if not folder.is_dir():
             raise PythonEnvironmentError(f"commit {commit[:10]} has no folder {below}. Run it from one that it has")
@@ -288,6 +309,50 @@ def check_out(commit: str, *, here: Path | None = None) -> Iterator[Checkout]:
         with suppress(PythonEnvironmentError):
             run_git(here, "worktree", "remove", "--force", "--force", str(root))
         shutil.rmtree(private, ignore_errors=True)
+
+
+def _within(private: Path, path: Path) -> Path:
+    return private / path.relative_to(path.anchor)
+
+
+def seen_from_here(path: Path) -> str:
+    """Write a path relative to the folder that one is in."""
+    return os.path.relpath(path)
+
+
+def find_untracked(references: Iterable[str]) -> tuple[Path, ...]:
+    """Find the files of models that git doesn't have as they are: untracked, ignored, or outside of the project.
+
+    With the modules beside them that they import, and the files beside them or here that their texts name. Of a model
+    that git has, nothing: each commit has its own.
+    """
+    here = Path.cwd()
+    top = Path(run_git(here, "rev-parse", "--show-toplevel"))
+    tracked = {top / name for name in run_git(top, "ls-files", "-z").split("\0")}
+    untracked: dict[Path, None] = {}
+    for reference in references:
+        found = local_files(split_reference(reference)[0], None)
+        files = {name: Path(os.path.abspath(file)) for name, file in found.items()}  # noqa: PTH100 - without links
+        model = files.get("") or files.get(split_reference(reference)[0])
+        if model is None or model in tracked:
+            continue
+        own = model.parent if "" in files else here
+        modules = [file for file in files.values() if file.is_relative_to(own)]
+        named = (file for module in modules for file in _named_files(module, (module.parent, here)))
+        untracked |= dict.fromkeys(file for file in (*modules, *named) if file not in tracked)
+    return tuple(untracked)
+
+
+def _named_files(module: Path, folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files that texts in a module name, as seen from some folders."""
+    with suppress(SyntaxError, ValueError, OSError):
+        for node in ast.walk(ast.parse(module.read_bytes())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) < _LONGEST_NAME:
+                for folder in folders:
+                    with suppress(ValueError, OSError):
+                        file = Path(os.path.abspath(folder / node.value))  # noqa: PTH100 - without links
+                        if file.is_relative_to(folder) and file.is_file():
+                            yield file
 
 
 def _is_installable(folder: Path) -> bool:

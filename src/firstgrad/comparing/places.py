@@ -31,7 +31,7 @@ from firstgrad.measuring.environment import PACKAGES, installed_version
 from firstgrad.measuring.interpreter import WORKER_NEEDS, ask_interpreter, require_same_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from firstgrad.case import Case
@@ -154,11 +154,17 @@ def _checked_requirements(text: str, where: str) -> str:
 
 
 def make_ready(
-    request: SideRequest, case: Case, *, stack: ExitStack, tell: Callable[[str], None]
+    request: SideRequest,
+    cases: Sequence[Case],
+    *,
+    copies: Sequence[Path] = (),
+    stack: ExitStack,
+    tell: Callable[[str], None],
 ) -> Interpreter | None:
-    """Make ready where a side is measured: a kept environment, a commit's files, or a Python that is there.
+    """Make ready where a side's cases are measured: a kept environment, a commit's files, or a Python that is there.
 
-    None where this process's own Python measures, here. What is to be removed after measuring goes to `stack`.
+    None where this process's own Python measures, here. `copies` are put beside a commit's files. What is to be removed
+    after measuring goes to `stack`.
 
     Raises SpecError where git knows no such commit, or there is no such Python; PythonEnvironmentError where the
     environment can't be made or used. Both name the side.
@@ -170,21 +176,21 @@ def make_ready(
             case SidePlace.ENVIRONMENT:
                 return ask_interpreter(Path(request.where).expanduser().absolute())
             case SidePlace.RELEASE:
-                return ask_interpreter(_release(request, case, tell))
+                return ask_interpreter(_release(request, cases, tell))
             case SidePlace.COMMIT:
-                return _commit(request, case, stack, tell)
+                return _commit(request, cases, copies, stack, tell)
     except PythonEnvironmentError as error:
         raise PythonEnvironmentError(f"{request.field}: {error}{_NEXT_STEPS.get(request.place, '')}") from error
 
 
-def _release(request: SideRequest, case: Case, tell: Callable[[str], None]) -> Path:
+def _release(request: SideRequest, cases: Sequence[Case], tell: Callable[[str], None]) -> Path:
     given = [text for text in request.requirements if name_of(text) != "python"]
     pythons = [text for text in request.requirements if name_of(text) == "python"]
     if not {name_of(text) for text in given} & {"pymc", "pytensor"}:
         # Another package is compared: these two stay as they are here.
         here = {name: installed_version(name) for name in ("pymc", "pytensor")}
         given += [f"{name}=={version}" for name, version in here.items() if version]
-    recipe = Recipe(requirements=(*given, *own_requirements(needs_of(case, WORKER_NEEDS), given=given)))
+    recipe = Recipe(requirements=(*given, *own_requirements(needs_of(cases, WORKER_NEEDS), given=given)))
     if pythons:
         version = pythons[0].partition("==")[2].strip()
         python = find_python(version)
@@ -198,7 +204,9 @@ def _release(request: SideRequest, case: Case, tell: Callable[[str], None]) -> P
     return keep_environment(recipe, tell=tell)
 
 
-def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[str], None]) -> Interpreter:
+def _commit(
+    request: SideRequest, cases: Sequence[Case], copies: Sequence[Path], stack: ExitStack, tell: Callable[[str], None]
+) -> Interpreter:
     commit = resolve_commit(request.where)
     if not commit:
         raise SpecError(
@@ -206,13 +214,13 @@ def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[
             f"git knows no commit {request.where!r} in {Path.cwd()}. A side that is measured is a commit, options such "
             "as backend=jax, a release such as pymc==6.2.0, env:PATH, or . for here and now",
         )
-    checkout = stack.enter_context(check_out(commit))
+    checkout = stack.enter_context(check_out(commit, copies=copies))
     project = checkout.project
     if project is None:  # nothing to install: its files are measured with the packages that are here
         return ask_interpreter(Path(sys.executable), folder=checkout.folder)
     is_own = project_name(project) == _OWN
     recipe = Recipe(
-        requirements=own_requirements(needs_of(case, () if is_own else WORKER_NEEDS)),
+        requirements=own_requirements(needs_of(cases, () if is_own else WORKER_NEEDS)),
         # What is compared is commits: both get the packages that are here, unless a commit asks for others.
         constraints=tuple(
             f"{name}=={version}" for name in PACKAGES if name != _OWN and (version := installed_version(name))
@@ -226,9 +234,13 @@ def _commit(request: SideRequest, case: Case, stack: ExitStack, tell: Callable[[
     return interpreter
 
 
-def needs_of(case: Case, worker: tuple[str, ...]) -> tuple[str, ...]:
-    """List what measuring a case takes; where nobody is named who draws, whom there is here."""
-    facts, sampler = facts_of(case.backend), case.sampler_package
-    if sampler and case.sampler is Sampler.AUTO and not installed_version(sampler):
-        sampler = ""
-    return (*worker, "pymc", *filter(None, (facts.package, sampler))) if facts.is_real else worker
+def needs_of(cases: Sequence[Case], worker: tuple[str, ...]) -> tuple[str, ...]:
+    """List what measuring cases takes; where nobody is named who draws, whom there is here."""
+    names = dict.fromkeys(worker)
+    for case in cases:
+        facts, sampler = facts_of(case.backend), case.sampler_package
+        if sampler and case.sampler is Sampler.AUTO and not installed_version(sampler):
+            sampler = ""
+        if facts.is_real:
+            names |= dict.fromkeys(filter(None, ("pymc", facts.package, sampler)))
+    return tuple(names)

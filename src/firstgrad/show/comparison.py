@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firstgrad.columns import Unit, metric_named
 from firstgrad.comparing.judge import ComparisonVerdict, is_count
-from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Span, Style, Table, TableRow, Text, left, right
+from firstgrad.show.result import (
+    BLANK,
+    Fold,
+    Form,
+    Heading,
+    Items,
+    Only,
+    Span,
+    Style,
+    Table,
+    TableRow,
+    Text,
+    Verbatim,
+    left,
+    right,
+)
 from firstgrad.show.words import capitalised
-from firstgrad.units import format_bytes, format_seconds
+from firstgrad.units import format_bytes, format_count, format_seconds, shorten_middle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from firstgrad.comparing.comparison import CaseComparison, Comparison
+    from firstgrad.comparing.comparison import CaseComparison, Comparison, MeanRatio
     from firstgrad.comparing.judge import MetricComparison, SideSpread
+    from firstgrad.comparing.reproducer import Reproducer
     from firstgrad.show.result import Inline, Part
 
 _ID_DIGITS = 8
+_LONGEST_REASON = 120
+_WIDE = 4.0  # an interval from end to end
 _SHOWN_PRECISION = 0.005  # of three digits
 _COLUMNS = (*left("metric"), *right("BASE", "HEAD", "ratio", "noise"), *left("verdict"))
 _STYLES = {
@@ -32,7 +51,15 @@ _STYLES = {
 }
 
 
-def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a comparison's block for a pull request ends with."""
+
+    command: str = ""  # that made it
+    reproducer: Reproducer | str = ""  # of the worst case, or why there is none
+
+
+def comparison_parts(comparison: Comparison, *, show_all: bool, proof: Proof | None = None) -> Iterator[Part]:
     """Yield what changed (or all of it), failures, and the counts."""
     names = name_cases(comparison)
     shown = [(case, [metric for metric in case.metrics if show_all or is_told(metric)]) for case in comparison.cases]
@@ -41,8 +68,9 @@ def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part
     notes = [*note_conditions(comparison), *often]
     first, *more = count_verdicts(comparison)
     counts = ". ".join((first, *map(capitalised, more)))
+    overview = list(overview_parts(comparison, show_all=show_all)) if is_of_several(comparison) else []
 
-    terminal: list[Part] = [Text(name_sides(comparison), Style.BAD if comparison.is_forced else Style.BOLD)]
+    terminal: list[Part] = [Text(name_sides(comparison), Style.BAD if comparison.is_forced else Style.BOLD), *overview]
     for case, metrics in shown:
         if metrics or case.reason:
             terminal += (BLANK, Heading(names[case.case_id]))
@@ -52,25 +80,179 @@ def comparison_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part
             terminal.append(Table(columns=_COLUMNS, rows=[TableRow(_cells(one), _style(one)) for one in metrics]))
     yield Only(Form.TERMINAL, (*terminal, BLANK, Items(notes, Style.DOUBT), Text(counts)))
 
-    # One table of all cases: for a comment on a pull request, or the summary of a CI job.
+    # One block: for a comment on a pull request, or the summary of a CI job.
     outcome = "regression" if comparison.has_regression else "no regression"
     markdown: list[Part] = [
         Heading(f"firstgrad compare: {outcome if comparison.has_compared else 'nothing was compared'}"),
-        Text((_code(name_sides(comparison)), f": {counts}.")),
+        Text((*sum_up(comparison), _code(name_sides(comparison)), f": {counts}.")),
+        *overview,
     ]
     rows: list[Sequence[Inline]] = [
         (_code(names[case.case_id]), *_cells(metric)[:-1], _verdict(write_verdict(metric), metric.is_alarm))
         for case, metrics in shown
         for metric in metrics
     ]
-    if rows:
-        markdown.append(Table(columns=(*left("case"), *_COLUMNS), rows=rows))
+    changes = [Table(columns=(*left("case"), *_COLUMNS), rows=rows)] if rows else []
     failures: list[Inline] = [
         (_case_verdict(case), ": ", _code(names[case.case_id]), ", ", _code(case.reason))
         for case, _ in shown
         if case.reason
     ]
-    yield Only(Form.MARKDOWN, (*markdown, Items([*failures, *map(_code, notes)])))
+    if overview:
+        told = f"{format_count(len(rows), 'number')}, changed or undecided"
+        about = "Every metric" if show_all else told
+        markdown += [Items(failures), *(Fold(f"{about}, by case", changes) for _ in changes)]
+        markdown.append(Fold("Versions and conditions", [*_versions(comparison), Items([*map(_code, notes)])]))
+    else:
+        markdown += [*changes, Items([*failures, *map(_code, notes)])]
+        markdown += (Fold("Versions", [table]) for table in _versions(comparison))
+    yield Only(Form.MARKDOWN, (*markdown, *_prove(proof or Proof())))
+
+
+def is_of_several(comparison: Comparison) -> bool:
+    """Whether it is of several cases, which are first seen side by side."""
+    return len(comparison.cases) + len(comparison.left_out) > 1
+
+
+def sum_up(comparison: Comparison) -> tuple[str | Span, ...]:
+    """Say in a sentence what came of several cases: how many are worse, and which most; nothing of one."""
+    if not is_of_several(comparison):
+        return ()
+    cases = comparison.cases
+    worst = cases[0]
+    worse = sum(case.is_alarm for case in cases)
+    counts = f"{worse} of {format_count(len(cases), 'case')} {'is' if worse == 1 else 'are'} worse"
+    if not worse:
+        return (f"None of {format_count(len(cases), 'case')} is worse. ",)
+    if worst.verdict is ComparisonVerdict.FAILED or worst.worst is None:
+        return (f"{counts}: ", _code(str(worst.case.model)), " failed on HEAD. ")
+    ratio = write_ratio(worst.worst)
+    return (f"{counts}, most of all ", _code(str(worst.case.model)), f": {worst.worst.metric} {ratio}. ")
+
+
+def overview_parts(
+    comparison: Comparison, *, show_all: bool = False, shorten: Callable[[str], str] = str
+) -> Iterator[Part]:
+    """Yield a table of the cases, the worst first, and one of the averages over models."""
+    common, names = _split_names(comparison)
+    rows = [_overview_row(case, shorten(name)) for case, name in zip(comparison.cases, names, strict=True)]
+    rows += [
+        TableRow((_code(shorten(one.what)), "left out", _code(shorten(one.reason)), *[""] * 6), Style.DOUBT)
+        for one in comparison.left_out
+    ]
+    columns = (
+        *left("case", "verdict", "most", is_folded=True),
+        *right("BASE", "HEAD", "time", "memory"),
+        *left("counts", "oracle"),
+    )
+    few = (0, 1, 2, 5, 7)
+    narrow = Table(columns=[columns[place] for place in few], rows=[_pick(row, few) for row in rows])
+    yield Table(columns=columns, rows=rows, title=shorten(common), narrow=narrow)
+    if comparison.means:
+        yield from _mean_parts(comparison, show_all=show_all)
+
+
+def _pick(row: TableRow, places: Sequence[int]) -> TableRow:
+    return TableRow([row.cells[place] for place in places], row.style)
+
+
+def _split_names(comparison: Comparison) -> tuple[str, list[str]]:
+    """Say what all cases have in common, and name each by the rest."""
+    names = name_cases(comparison)
+    asked = {case.asked for case in comparison.cases}
+    if len(asked) > 1 or any(case.head_case is not None for case in comparison.cases):
+        return "", [names[case.case_id] for case in comparison.cases]
+    models = [str(case.case.model) for case in comparison.cases]
+    is_told = len(set(models)) == len(models)
+    return "".join(asked), models if is_told else [names[case.case_id] for case in comparison.cases]
+
+
+def _overview_row(case: CaseComparison, name: str) -> TableRow:
+    most, known = case.worst, {metric.metric: metric for metric in case.metrics}
+    time = next((metric for metric in case.metrics if metric.unit is Unit.SECONDS), None)
+    exact = [metric for metric in case.metrics if metric_named(metric.metric).is_exact]
+    changed = sum(metric.verdict is not ComparisonVerdict.SAME for metric in exact)
+    is_changed = most is not None and most.verdict not in (ComparisonVerdict.SAME, ComparisonVerdict.MISSING)
+    told = f"{most.metric} {_write_short(most)}" if is_changed and most is not None else ""
+    cells: tuple[Inline, ...] = (
+        _code(name),
+        _verdict(str(case.verdict), case.is_alarm),
+        _code(shorten_middle(case.reason, _LONGEST_REASON)) if case.reason else told,
+        _write_median(time, is_head=False),
+        _write_median(time, is_head=True),
+        _write_short(time),
+        _write_short(known.get("peak_memory")),
+        f"{changed} of {len(exact)} changed" if changed else f"{len(exact)} the same" if exact else "",
+        " to ".join(dict.fromkeys(case.checks)).replace("_", " "),
+    )
+    return TableRow(cells, Style.BAD if case.is_alarm else _STYLES.get(case.verdict, Style.PLAIN))
+
+
+def _write_short(metric: MetricComparison | None) -> str:
+    """Write a ratio, with its interval where that says something."""
+    if metric is None or metric.ratio is None:
+        return ""
+    is_wide = metric.ratio.high > _WIDE * metric.ratio.low
+    return f"{metric.ratio.value:.3f}" if is_wide else write_ratio(metric)
+
+
+def _write_median(metric: MetricComparison | None, *, is_head: bool) -> str:
+    side = None if metric is None else metric.head if is_head else metric.base
+    return "" if side is None else format_seconds(side.median)
+
+
+def _mean_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part]:
+    told = {metric.metric for case in comparison.cases for metric in case.metrics if show_all or is_told(metric)}
+    explaining = {metric.metric for case in comparison.cases for metric in case.metrics if metric.is_explaining}
+    several = len({mean.asked for mean in comparison.means}) > 1
+    rows: list[Sequence[Inline]] = []
+    same: dict[str, None] = {}
+    for mean in comparison.means:
+        if mean.metric not in told and metric_named(mean.metric).is_exact:
+            same[mean.metric] = None
+        elif mean.metric in told or mean.metric not in explaining:
+            rows.append(_mean_row(mean, several=several))
+    columns = (*left("metric", *["of"] * several), *right("mean ratio", "range"), *right("worse", "better", "models"))
+    if rows:
+        yield Table(columns=columns, rows=rows, title="Geometric means over models, HEAD by BASE, with 95% intervals")
+    if same:
+        yield Text(f"The same in all models: {', '.join(same)}.")
+
+
+def _mean_row(mean: MeanRatio, *, several: bool) -> tuple[str, ...]:
+    ratio = mean.ratio
+    interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.high > ratio.low else ""
+    return (
+        mean.metric,
+        *([mean.asked] if several else []),
+        f"{ratio.value:.3f}{interval}",
+        f"{mean.low:.3f} to {mean.high:.3f}",
+        str(mean.worse),
+        str(mean.better),
+        str(ratio.samples),
+    )
+
+
+def _versions(comparison: Comparison) -> Iterator[Table]:
+    if comparison.versions:
+        rows = [(one.name, _code(one.base), _code(one.head)) for one in comparison.versions]
+        yield Table(columns=left("", "BASE", "HEAD"), rows=rows)
+
+
+def _prove(proof: Proof) -> Iterator[Part]:
+    """Yield the reproducer and the command, for whoever wants to see it for himself."""
+    from firstgrad.comparing.reproducer import SCRIPT
+
+    made = proof.reproducer
+    if isinstance(made, str):
+        if made:
+            yield Text(f"No reproducer without firstgrad: {made}.")
+    else:
+        about: tuple[str | Span, ...] = ("Reproduce the worst case without firstgrad: ", _code(made.what))
+        saved = Text(("Save as ", _code(SCRIPT), ", then one command a side:"))
+        yield Fold(about, [saved, Verbatim(made.lines), Verbatim(made.script.splitlines(), language="python")])
+    if proof.command:
+        yield Text(("Made by ", _code(proof.command)))
 
 
 def comparison_table(comparison: Comparison, shorten: Callable[[str], str] = str) -> Table:
@@ -170,6 +352,10 @@ def note_conditions(comparison: Comparison, shorten: Callable[[str], str] = str)
         why = "compared" if difference.is_declared else "NOT ALIKE"
         field, base, head = (shorten(text) for text in (difference.field, difference.base, difference.head))
         yield f"{why}: {field} is {base} on BASE and {head} on HEAD"
+    for one in comparison.left_out:
+        yield f"left out: {shorten(one.what)}: {shorten(one.reason)}"
+    if comparison.copied:
+        yield f"copied beside the commits as they are now: {', '.join(map(shorten, comparison.copied))}"
     if comparison.shared_samples:
         yield f"{comparison.shared_samples:,} samples are on both sides: they say nothing of a change"
     yield from _note_statistics(comparison)

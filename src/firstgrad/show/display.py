@@ -317,7 +317,8 @@ class SweepState:
         if began is not None and not reason:
             self._durations.learn(job.case, self._clock() - began)
         count = f"[{self.measured + self.skipped}/{self.total}]"
-        return f"{count} {job.side or job.case}: {describe_sample(record)}; {self.remaining()}"
+        what = f"{job.side}, {job.case.model}" if job.side else job.case
+        return f"{count} {what}: {describe_sample(record)}; {self.remaining()}"
 
 
 @contextmanager

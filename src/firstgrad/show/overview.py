@@ -20,7 +20,14 @@ from firstgrad.columns import AT_LEAST, METRICS, Unit, metric_named
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
 from firstgrad.record import Doubt, Status, Verdict
-from firstgrad.show.comparison import comparison_table, count_verdicts, name_sides, note_conditions
+from firstgrad.show.comparison import (
+    comparison_table,
+    count_verdicts,
+    is_of_several,
+    name_sides,
+    note_conditions,
+    overview_parts,
+)
 from firstgrad.show.page import Page, Section
 from firstgrad.show.result import (
     Facts,
@@ -366,6 +373,8 @@ def comparison_section(comparison: Comparison) -> Section:
     caption = "Bars: 95% intervals of the ratios (of counts, their range). Shaded: changes that count as noise."
     with suppress(ValueError):  # no case has it on any side
         parts.append(forest_picture(comparison, (_FIRST_GRADIENT, _FIRST_DRAW), caption=caption))
+    if is_of_several(comparison):
+        parts += overview_parts(comparison, shorten=partial(shown, longest=_LONGEST_NAME))
     table = comparison_table(comparison, partial(shown, longest=_LONGEST_NAME))
     rows = take_fitting(table.lines(), _MOST_CHANGES, _CHANGES_BYTES, lambda row: _bytes_of(row.cells))
     if rows:

@@ -165,6 +165,7 @@ class Verbatim:
 
     lines: Sequence[str]
     is_to_paste: bool = False
+    language: str = ""  # by which Markdown colours it
 
     def to_terminal(self, width: int) -> Iterator[RichText]:
         for line in self.lines:
@@ -174,7 +175,7 @@ class Verbatim:
         text = "\n".join(map(clean, self.lines))
         # Longer than any within.
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
-        return f"{fence}\n{text}\n{fence}" if self.lines else ""
+        return f"{fence}{self.language}\n{text}\n{fence}" if self.lines else ""
 
     def to_html(self) -> str:
         return f"<pre>{_escape_html(chr(10).join(self.lines))}</pre>" if self.lines else ""
