@@ -118,8 +118,21 @@ def _spoilt(name: str, read: Callable[[Record], Any], *known: Any) -> Column:
     return _metric(name, lambda record: read(record) if record.case.counting is Counting.PLAIN else None, *known)
 
 
-def _work(name: str, title: str, unit: Unit = Unit.COUNT, **known: Any) -> Column:
+_SPREAD_OF_CALLS = {Phase.LINK: 0.0011, Phase.FIRST_CALL: 0.0003}  # g++ is waited for; Numba asks what it has seen
+_COSTS = {Counting.PLAIN: 0.06, Counting.INSTRUMENTED: 0.22, Counting.SIMULATED: 50.0}
+
+
+def _work(
+    name: str,
+    title: str,
+    spread: float | None,
+    unit: Unit = Unit.COUNT,
+    *,
+    counting: Counting = Counting.PLAIN,
+    **known: Any,
+) -> Column:
     """Declare a metric of what `firstgrad.record.Work` counts."""
+    known |= {"spread": spread, "counting": counting, "cost": _COSTS[counting]}
     return _metric(name, lambda record: record.work and record.work.number(name), title, unit, **known)
 
 
@@ -262,24 +275,25 @@ COLUMNS: tuple[Column, ...] = (
         _work(
             f"calls_{phase.value}",
             f"calls of Python functions in {phase.value}",
+            spread=_SPREAD_OF_CALLS.get(phase, 0.0),
             targets=_targets_of(phase),
             counting=Counting.INSTRUMENTED,
         )
         for phase in FIRST_GRADIENT_PHASES
     ),
-    _work("rewriters_tried", "rewriters tried on a node", counting=Counting.INSTRUMENTED),
-    _work("rewriters_applied", "rewriters applied"),
-    _work("c_lines", "lines of C++ that were compiled"),
-    _work("c_bytes", "C++ that was compiled", Unit.BYTES),
-    _work("llvm_instructions_before", "LLVM instructions before optimising"),
-    _work("llvm_instructions", "LLVM instructions after optimising"),
-    _work("llvm_bytes_before", "LLVM's text before optimising", Unit.BYTES),
-    _work("llvm_bytes", "LLVM's text after optimising", Unit.BYTES),
-    _work("hlo_operations_before", "operations of StableHLO before XLA's passes"),
-    _work("hlo_operations", "operations of HLO after XLA's passes"),
-    _work("code_bytes", "machine code", Unit.BYTES),
-    _work("python_blocks", "blocks of memory that Python keeps"),
-    _work("simulated_instructions", "instructions, by Valgrind", counting=Counting.SIMULATED),
+    _work("rewriters_tried", "rewriters tried on a node", 0.0, counting=Counting.INSTRUMENTED),
+    _work("rewriters_applied", "rewriters applied", 0.0),
+    _work("c_lines", "lines of C++ that were compiled", 0.0),
+    _work("c_bytes", "C++ that was compiled", 0.0, Unit.BYTES),
+    _work("llvm_instructions_before", "LLVM instructions before optimising", 0.0),
+    _work("llvm_instructions", "LLVM instructions after optimising", 0.0),
+    _work("llvm_bytes_before", "LLVM's text before optimising", 0.0003, Unit.BYTES),
+    _work("llvm_bytes", "LLVM's text after optimising", 0.0003, Unit.BYTES),
+    _work("hlo_operations_before", "operations of StableHLO before XLA's passes", 0.0),
+    _work("hlo_operations", "operations of HLO after XLA's passes", 0.0),
+    _work("code_bytes", "machine code", 0.0008, Unit.BYTES),
+    _work("python_blocks", "blocks of memory that Python keeps", 0.0013),
+    _work("simulated_instructions", "instructions, by Valgrind", None, counting=Counting.SIMULATED),
 )
 """Every column, in the order in which they are shown."""
 

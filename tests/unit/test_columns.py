@@ -4,13 +4,15 @@ import json
 import math
 from contextlib import nullcontext
 from dataclasses import fields, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given, settings
 
 import builders
-from firstgrad.case import BackendName, Case, Scenario
+from benchmarks.spread.run import cost_of, spread_of
+from firstgrad.case import BackendName, Case, Counting, Scenario
 from firstgrad.columns import AT_LEAST, FRAME_COLUMNS, METRICS, cells_of, parameters_of, samples_table
 from firstgrad.doubts import why_unusable
 from firstgrad.measuring import launch
@@ -320,3 +322,22 @@ def test_a_sample_lasted_until_it_was_last_seen():
     assert cells_of(replace(record, memory=None, phases=()))["sample_seconds"] == 10.0
     unseen = replace(record, memory=None, phases=(), status=Status.CRASHED)
     assert cells_of(unseen)["sample_seconds"] == 0.0
+
+
+def test_spreads_and_costs_are_those_that_were_measured():
+    measured = json.loads((Path(__file__).parents[2] / "docs/data/spread.json").read_text())
+    declared = {metric.name: metric for metric in METRICS}
+    spreads: dict[str, list[float]] = {}
+    for one in measured.values():
+        for name, counts in one["counts"].items():
+            assert counts["samples"] >= 20
+            spreads.setdefault(name, []).append(spread_of(counts))
+    for name, metric in declared.items():
+        assert (metric.spread is None) is (name not in spreads), name
+    for name, found in spreads.items():
+        assert max(found) <= declared[name].spread <= 1.5 * max(found), name
+        assert declared[name].is_exact is (max(found) < 0.001), name
+    for counting in (Counting.PLAIN, Counting.INSTRUMENTED):
+        dearest = max(cost_of(one["cpu_seconds"], counting) for one in measured.values())
+        (declared_cost,) = {metric.cost for metric in METRICS if metric.cost and metric.counting is counting}
+        assert declared_cost == pytest.approx(dearest, abs=0.01)
