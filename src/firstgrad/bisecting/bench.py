@@ -159,6 +159,6 @@ class StoredBench:
         source = "" if is_inside else read_source(self.case.model.reference, self._builds.model_folder).digest
         known = (
             here.host.digest, here.python, here.compiler, here.threads, here.flags, source, str(self.line.folder),
-            [one for one in here.packages if one[0] != own],
+            [one for one in here.versions if one[0] != own],
         )  # fmt: skip
         return hashlib.sha256(to_json(known).encode()).hexdigest()[:_DIGITS]

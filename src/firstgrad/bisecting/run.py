@@ -19,7 +19,7 @@ from firstgrad.comparing.judge import ComparisonVerdict, Thresholds
 from firstgrad.comparing.ratio import fit_ratio
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
-from firstgrad.record import Doubt, Status
+from firstgrad.record import Doubt, Status, WorkParts
 from firstgrad.units import format_count, span
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Bisection:
     others: tuple[OtherChange, ...] = ()
     check: Comparison | None = None  # of seconds: both, measured in turns
     beside: tuple[tuple[str, str, str], ...] = ()  # packages that differ as well: name, before, after
+    alike: tuple[tuple[str, str], ...] = ()  # Python and the packages that don't, with their versions
     failure: str = ""  # of a predicate: how the first sample failed
     is_first: bool = False  # whether the first change was looked for, and not the largest
 
@@ -392,6 +393,7 @@ class Bisecting:
             parts=find_parts(*records),
             others=others,
             beside=_beside(*records),
+            alike=_alike(*records),
         )
 
     def _first_sample(self, whole: Bisection, revision: Revision, case: Case) -> Record:
@@ -441,7 +443,7 @@ def find_parts(one: Record, other: Record) -> tuple[MovedPart, ...]:
         for name in before | after
         if before.get(name, 0) != after.get(name, 0)
     ]
-    return tuple(sorted(changed, key=lambda part: -abs(part.after - part.before)))
+    return tuple(sorted(changed, key=lambda part: (part.name == WorkParts.REST, -abs(part.after - part.before))))
 
 
 def _differ(metric: Column, before: float, after: float) -> bool:
@@ -486,3 +488,9 @@ def _beside(one: Record, other: Record) -> tuple[tuple[str, str, str], ...]:
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     )
+
+
+def _alike(one: Record, other: Record) -> tuple[tuple[str, str], ...]:
+    """List Python and the packages that two samples had alike."""
+    both = set(one.environment.packages) & set(other.environment.packages)
+    return (("python", one.environment.python), *sorted(both))

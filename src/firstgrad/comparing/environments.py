@@ -97,8 +97,13 @@ def keep_environment(
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        write_file(folder / _WHOLE, to_json(recipe).encode())
+        write_recipe(folder, recipe)
         return python
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Say in an environment by which recipe it was made: then it is whole."""
+    write_file(folder / _WHOLE, to_json(recipe).encode())
 
 
 def recipe_of(python: Path) -> Recipe:

@@ -140,7 +140,7 @@ def _notes(bisection: Bisection) -> Iterator[str]:
     """Yield what the reader has to know beside the numbers, each without a full stop."""
     what = "releases" if bisection.good.requirement else "commits"
     line = f"{bisection.revisions:,} {what} from {bisection.good.short} to {bisection.bad.short}"
-    left_out = f", without {bisection.left_out:,} that don't touch the package" if bisection.left_out else ""
+    left_out = f"; left out: {bisection.left_out:,} that leave the package as it is" if bisection.left_out else ""
     steps = format_count(bisection.steps, "step")
     yield (
         f"found among {line} (first parents{left_out}) in {steps}"
@@ -174,6 +174,8 @@ def _notes(bisection: Bisection) -> Iterator[str]:
         told = ", ".join(f"{name} ({before} to {after})" for name, before, after in _other_packages(bisection))
         if told:
             yield f"not the same on both: {told}. It may be their change"
+    if bisection.alike:
+        yield "measured with " + ", ".join(f"{name} {version}" for name, version in bisection.alike)
     if bisection.found is not None and len(bisection.found.parents) >= _PARENTS:
         one, other, *_ = bisection.found.parents
         yield f"it is a merge; within it: firstgrad bisect $(git merge-base {one[:10]} {other[:10]}) {other[:10]}"
