@@ -94,6 +94,11 @@ class Suite:
         }
         return replace(self, parameters={**self.parameters, **axes}, own_parameters=own)
 
+    def once(self) -> Suite:
+        """Return the suite with each model once: the first value of each axis."""
+        own = {like: _first_of(axes) for like, axes in self.own_parameters.items()}
+        return replace(self, parameters=_first_of(self.parameters), own_parameters=own)
+
     def make_models(self) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
         """Make each model with each of its parameters, and say what is none; raises SpecError where there is none."""
         references, omitted = find_models(self.models, self.folder, are_here=self.are_here)
@@ -146,6 +151,10 @@ class Suite:
             each = f"{self.samples:,} of each of {format_count(len(grid.cases), 'case')}"
             raise SpecError("--samples", f"{each} are too many, {MOST_SAMPLES:,} is the most. Measure parts of it")
         return grid
+
+
+def _first_of(axes: Axes) -> Axes:
+    return {name: values[:1] for name, values in axes.items()}
 
 
 def suite_of(words: Sequence[str]) -> Suite:

@@ -65,6 +65,24 @@ def test_a_sweep_of_them_goes_on_where_it_stopped_and_says_the_same_again(folder
     )
 
 
+def test_a_report_has_the_models_beside_each_other(folder):
+    done = run(folder, "report", "suite", "--output", "-")
+    assert done.returncode == 0, done.stderr
+    section = done.stdout.partition('id="models"')[2].partition("<section")[0]
+    assert "2 models without numbers that count" in section
+    assert section.index("models/bad.py:build") < section.index("models/good.py:build(n=1)")
+    alone = run(folder, "report", "models/good.py", "--output", "-")
+    assert 'id="models"' not in alone.stdout
+    assert "models/bad.py" not in alone.stdout
+
+
+def test_checks_of_several_models_are_a_table(folder):
+    done = run(folder, "check", "models/good.py:build", "models/bad.py:build", "--backend", "fake", "--markdown")
+    assert done.returncode == 3
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert ["no data today" in row for row in rows] == [True, False]
+
+
 @pytest.mark.parametrize(
     "words", [["suite", "--tier", "sound"], ["models/good.py", "models/helper.py", "--param", "n=3"]]
 )

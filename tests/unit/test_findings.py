@@ -26,7 +26,7 @@ from firstgrad.linting.finding import (
 )
 from firstgrad.observe.events import CodeLine
 from firstgrad.record import Failure
-from firstgrad.show.findings import lint_result, to_sarif
+from firstgrad.show.findings import lint_result, lint_results, merge_reports, to_sarif
 from firstgrad.show.result import Form, render
 
 ROOT = Path(__file__).parents[2]
@@ -228,3 +228,23 @@ def test_the_shipped_table_has_both_backends_for_each_loop():
     loops = (Pattern.TERMS, Pattern.EXPRESSIONS, Pattern.STACKED, Pattern.NUMBERS, Pattern.FILLED, Pattern.RECURSION)
     for pattern in loops:
         assert {one.backend for one in load_measured() if one.pattern is pattern} == {"numba", "jax"}
+
+
+def test_several_models_are_a_table_the_worst_first_and_the_exit_code_is_the_worst():
+    failed = LintReport(model="gone.py:build", failure=Failure(kind="ModelError", message="no data"))
+    wrong, clean = LintReport(model="wrong.py:build", findings=(WRONG,)), LintReport(model="clean.py:build")
+    result = lint_results([clean, wrong, failed, REPORT])
+    rows = [line for line in render(result, Form.MARKDOWN).splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [
+        "gone.py:build",
+        "models/wells.py:build",
+        "wrong.py:build",
+        "clean.py:build",
+    ]
+    assert "no data" in rows[0]
+    assert "| 1 finding, 1 hint | same-subgraph | 6.00 s |" in rows[1]
+    assert "| nothing found |" in rows[3]
+    assert json.loads(render(result, Form.JSON).splitlines()[0])["model"] == "gone.py:build"
+    assert (result.exit_code, lint_results([clean, REPORT]).exit_code, lint_results([clean]).exit_code) == (3, 1, 0)
+    (run,) = to_sarif(merge_reports([clean, wrong, REPORT]), "1.0")["runs"]
+    assert [one["ruleId"] for one in run["results"]] == ["singular-at-data", "same-subgraph", "unknown-to-jax"]

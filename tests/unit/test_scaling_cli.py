@@ -3,8 +3,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from builders import make_record
+from firstgrad.case import BackendName, Case
 from firstgrad.cli.app import app
 from firstgrad.errors import FirstgradError, SpecError, StoreError
+from firstgrad.model import make_model
 from firstgrad.store import Store, export_jsonl
 from planted_sweep import planted_records
 
@@ -54,6 +57,37 @@ def test_a_store_gives_the_same_as_its_export(export, tmp_path):
             store.add(record)
     arguments = ("--json", "--label", "planted", "--metric", "time_to_first_gradient")
     assert run("--store", str(path), *arguments).stdout == run("--from", export, *arguments).stdout
+
+
+def test_several_models_stand_by_steepness_with_their_mean_over_models(tmp_path):
+    exponents = {"flat.py:build": 0.5, "steep.py:build": 1.5, "middle.py:build": 1.0}
+    records = [
+        make_record(
+            record_id=f"{reference}-{n}-{number}",
+            case=Case(model=make_model(reference, {"n": n}), backend=BackendName.JAX),
+            time_to_first_gradient_seconds=n**exponent * (1 + 0.01 * number),
+        )
+        for reference, exponent in exponents.items()
+        for n in (10, 30, 100, 300)
+        for number in range(3)
+    ]
+    path = tmp_path / "models.jsonl"
+    export_jsonl(records, path)
+    metric = ("--from", str(path), "--metric", "time_to_first_gradient")
+    rows = [line.split("|")[1].strip() for line in run(*metric, "--markdown").stdout.splitlines()[2:] if "|" in line]
+    references = ["steep.py:build", "middle.py:build", "flat.py:build"]
+    assert [row for row in rows if "build" in row] == references
+    (mean,) = json.loads(run(*metric, "--json").stdout)["means"]
+    assert mean["exponent"]["value"] == pytest.approx(1.0, abs=0.02)
+    # Student's of 0.5, 1.0, 1.5: a standard error of 0.5 / sqrt(3), times 4.303
+    assert mean["exponent"]["low"] == pytest.approx(1.0 - 4.303 * 0.5 / 3**0.5, abs=0.03)
+    assert mean["growth"]["value"] == pytest.approx(30.0, rel=0.05)
+    only = run("steep.py:build", "flat.py:build", *metric, "--markdown").stdout
+    assert "middle.py" not in only
+    assert "mean of models, jax, dlogp, cold" in only
+    assert "mean of models" not in run("steep.py:build", *metric, "--markdown").stdout
+    with pytest.raises(SpecError, match=r"there are no records of other.py:build"):
+        run("other.py:build", *metric)
 
 
 def test_figures_go_to_a_folder(export, tmp_path):

@@ -9,9 +9,12 @@ from firstgrad.cli.console import ExitCode, OutputOptions, finish
 from firstgrad.cli.options import MeasureOptions, ModelOptions, declare, spread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
+    from firstgrad.sweep.grid import OmittedModel
 
 EPILOG = """\b
 Examples:
@@ -19,6 +22,8 @@ Examples:
       log-density and gradient against the oracle
   firstgrad check pose --missing naive
       names the groups whose gradient is NaN
+  firstgrad check models
+      a folder of models, each with its verdict, the worst first
   firstgrad check mymodel.py:build
       your own model: every group and term for NaN and infinity and where it is made, the gradient against finite
       differences and against JAX's own derivative
@@ -51,8 +56,33 @@ def check(
         (record,) = measure_and_store(case, MeasureOptions(store="none"))
         return record
 
-    record = check_gradient_of(model.to_model(), measure, backend=backend, time_limit_seconds=time_limit)
-    finish(make_result(record), output)
+    several = model.is_several
+    models, omitted = model.to_suite().once().make_models() if several else ((model.to_model(),), ())
+    records = [check_gradient_of(one, measure, backend=backend, time_limit_seconds=time_limit) for one in models]
+    finish(make_results(records, omitted) if several else make_result(*records), output)
+
+
+def make_results(records: Sequence[Record], omitted: Sequence[OmittedModel]) -> Result:
+    """Make what is shown of several checks: those that aren't good, and a table of all, the worst first."""
+    from firstgrad.show.records import verdict_text
+    from firstgrad.show.result import BLANK, JsonLines, Result, Span, Style, Table, TableColumn, TableRow, left
+
+    rows = [(3, TableRow((one.what, "", one.reason), Style.BAD)) for one in omitted if one.is_failure]
+    results = [(record, make_result(record)) for record in records]
+    for record, result in results:
+        told = verdict_text(record).partition("\n")[0] if record.failure is None else record.failure.message
+        style = Style.PLAIN if result.exit_code == ExitCode.GOOD else Style.BAD
+        model = Span(str(record.case.model), is_verbatim=True)
+        rows.append((result.exit_code, TableRow((model, str(record.case.backend), told), style)))
+    rows.sort(key=lambda row: -row[0])
+    columns = (TableColumn("model", is_kept=True), *left("backend"), *left("verdict", is_folded=True))
+    bad = [result for record, result in results if result.exit_code != ExitCode.GOOD and record.failure is None]
+    seen = [part for result in bad for part in (BLANK, *result.parts)]
+    return Result(
+        parts=[Table(columns=columns, rows=[row for _, row in rows]), *seen],
+        document=JsonLines(records),
+        exit_code=rows[0][0],
+    )
 
 
 def make_result(record: Record) -> Result:

@@ -19,6 +19,8 @@ EPILOG = """\b
 Examples:
   firstgrad lint mymodel.py:build
       your model: which lines cost what, and what to write instead
+  firstgrad lint 'models/*.py'
+      several models, the worst first; also a folder, or the suite of firstgrad.toml
   firstgrad lint mymodel.py:build --ignore gradient-per-variable
       all but that
   firstgrad lint mymodel.py:build --sarif lint.sarif
@@ -43,28 +45,43 @@ def lint(
     output: OutputOptions,
 ) -> None:
     """Look for what costs time or gives wrong numbers in a model: your lines, and what to write instead. No compile."""
+    from firstgrad.linting.finding import LintReport
     from firstgrad.linting.launch import lint as lint_apart
-    from firstgrad.show.findings import lint_result, to_sarif
+    from firstgrad.record import Failure
+    from firstgrad.show.findings import lint_result, lint_results, merge_reports, to_sarif
     from firstgrad.sources import check_reference
 
     output.refuse_both()
     selected, ignored = read_names("--select", select), read_names("--ignore", ignore)
-    asked = model.to_model()
-    check_reference(asked.reference)
+    models, omitted = model.to_suite().once().make_models() if model.is_several else ((model.to_model(),), ())
+    for asked in models:
+        check_reference(asked.reference)
+    reports = []
     try:
-        report = lint_apart(asked, time_limit_seconds=time_limit, memory_limit_bytes=memory_limit_bytes(memory_limit))
+        for number, asked in enumerate(models, start=1):
+            if model.is_several:
+                say(f"[{number}/{len(models)}] {asked}")
+            report = lint_apart(
+                asked, time_limit_seconds=time_limit, memory_limit_bytes=memory_limit_bytes(memory_limit)
+            )
+            wanted = (one for one in report.findings if not selected or one.name in selected)
+            reports.append(replace(report, findings=tuple(one for one in wanted if one.name not in ignored)))
     except KeyboardInterrupt:
         say("firstgrad: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    wanted = (one for one in report.findings if (not selected or one.name in selected) and one.name not in ignored)
-    report = replace(report, findings=tuple(wanted))
+    reports += [
+        LintReport(model=one.what, failure=Failure(kind="NoModel", message=one.reason))
+        for one in omitted
+        if one.is_failure
+    ]
     if sarif is not None:
         from firstgrad.codec import to_json
         from firstgrad.store.files import write_file
 
-        write_file(sarif, f"{to_json(to_sarif(report, version('firstgrad')))}\n".encode())
+        write_file(sarif, f"{to_json(to_sarif(merge_reports(reports), version('firstgrad')))}\n".encode())
     good, found, failed = ExitCode.GOOD, ExitCode.DIFFERENT, ExitCode.CASE_FAILED
-    finish(lint_result(report, good=good, found=found, failed=failed), output)
+    make = lint_results if model.is_several else lambda reports, **codes: lint_result(*reports, **codes)
+    finish(make(reports, good=good, found=found, failed=failed), output)
 
 
 def read_names(option: str, given: list[str] | None) -> frozenset[FindingName]:

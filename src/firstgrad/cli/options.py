@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import StrEnum
 
+    import pandas as pd
+
     from firstgrad.columns import Column
     from firstgrad.pose.spec import Parameter, Scalar
     from firstgrad.suite import Suite
@@ -32,7 +34,7 @@ MEASURE = "The measurement"
 _MODEL = "pose, or your own: file.py:function, script.py:variable, script.py, package.module:function"
 _Models = Annotated[
     list[str] | None,
-    typer.Argument(help=f"{_MODEL}. Several: 'models/*.py', a folder, firstgrad.toml or suite.", metavar="[MODEL]..."),
+    typer.Argument(help=f"{_MODEL}. Several: 'models/*.py', a folder, firstgrad.toml or suite.", metavar="MODEL"),
 ]
 _OPTIONS = {name: parameter for name, parameter in PARAMETERS.items() if parameter.text}
 
@@ -224,6 +226,26 @@ def declare(name: str, text: str, *, panel: str | None = None, **known: Any) -> 
 StoreToRead = Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")]
 ExportToRead = Annotated[str | None, declare("--from", "An export, instead of a store.", metavar="FILE.jsonl")]
 LabelToRead = Annotated[str | None, declare("--label", "Only records of this label.")]
+
+ModelsToRead = Annotated[
+    list[str] | None,
+    typer.Argument(help="Only these models, as measure takes them, or a suite's [all].", metavar="MODEL"),
+]
+
+
+def of_models(samples: pd.DataFrame, words: Sequence[str] | None) -> pd.DataFrame:
+    """Take the samples of the models that words name, whatever their parameters; of all models where none is named."""
+    from firstgrad.suite import find_models, suite_of
+
+    if not words:
+        return samples
+    suite = suite_of(words)
+    references, _ = find_models(suite.models, suite.folder, are_here=False)
+    chosen = samples[samples["reference"].isin(references)]
+    if chosen.empty:
+        raise SpecError("MODEL", f"there are no records of {' '.join(words)}. Measure first")
+    return chosen
+
 
 _option = functools.partial(declare, panel=MEASURE)
 

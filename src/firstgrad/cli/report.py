@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from firstgrad.cli.console import open_source, say
-from firstgrad.cli.options import ExportToRead, StoreToRead, declare
+from firstgrad.cli.options import ExportToRead, ModelsToRead, StoreToRead, declare, of_models
 from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
@@ -20,6 +20,8 @@ EPILOG = """\b
 Examples:
   firstgrad report
       everything in the store
+  firstgrad report suite
+      the models of firstgrad.toml
   firstgrad report --compare main HEAD
       with what changed between two labels or commits
   firstgrad report --axis commit
@@ -33,6 +35,7 @@ Exit codes: 0 good; 2 wrong use, unlike sides, or nothing to report; 4 broke off
 
 
 def report(
+    models: ModelsToRead = None,
     store: StoreToRead = None,
     source: ExportToRead = None,
     label: Annotated[str | None, declare("--label", "Only records with this label.")] = None,
@@ -64,23 +67,29 @@ def report(
         raise SpecError("--axis", f"expected commit or release, got {axis!r}")
     with open_source(store, source) as opened:
         if axis is not None:
-            page = _along(opened, AxisKind(axis), label)
+            page = _along(opened, AxisKind(axis), label, models)
         else:
-            page = _overview(opened, label, sides, across=across or (), force=force)
+            page = _overview(opened, label, sides, models, across=across or (), force=force)
     # Lone surrogates can be in records, not in files
     write_file(output, render_page(page).encode("utf-8", "replace"))
     say(output, out=not is_standard_output(output))
 
 
 def _overview(
-    source: Source, label: str | None, sides: tuple[str, str] | None, *, across: Collection[str], force: bool
+    source: Source,
+    label: str | None,
+    sides: tuple[str, str] | None,
+    models: Sequence[str] | None,
+    *,
+    across: Collection[str],
+    force: bool,
 ) -> Page:
     from firstgrad.comparing.comparison import compare
     from firstgrad.comparing.sides import choose_side, resolve_commit
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
-    samples = source.samples(label=label if sides is None else None)
+    samples = of_models(source.samples(label=label if sides is None else None), models)
     comparison = None
     if sides is not None:
         named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
@@ -96,12 +105,13 @@ def _overview(
     return make_overview(wanted, lambda ids: source.records(record_ids=ids), label=label, comparison=comparison)
 
 
-def _along(source: Source, kind: AxisKind, label: str | None) -> Page:
+def _along(source: Source, kind: AxisKind, label: str | None, models: Sequence[str] | None) -> Page:
     from firstgrad.comparing.sides import list_commits
     from firstgrad.growth.series import AxisKind, commit_axis, release_axis
     from firstgrad.show.series import make_page
 
-    records: list[Record] = list(source.records(label=label))
+    wanted = set(of_models(source.samples(label=label), models)["record_id"]) if models else None
+    records: list[Record] = list(source.records(label=label, record_ids=wanted))
     along = release_axis(records) if kind is AxisKind.RELEASE else commit_axis(records, list_commits())
     if not along.places:
         other = next(one for one in AxisKind if one is not kind)

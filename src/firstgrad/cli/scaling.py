@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+import statistics
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstgrad.cli.console import OutputOptions, open_source, say, show
-from firstgrad.cli.options import ExportToRead, LabelToRead, StoreToRead, choose_metrics, spread
+from firstgrad.cli.options import (
+    ExportToRead,
+    LabelToRead,
+    ModelsToRead,
+    StoreToRead,
+    choose_metrics,
+    of_models,
+    spread,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from firstgrad.growth.contrasts import Contrast, ContrastCurve, RatioPoint
     from firstgrad.growth.law import Cliff, Interval
     from firstgrad.growth.lines import FittedLine, MetricGrowth
-    from firstgrad.show.result import Part, Result, Table
+    from firstgrad.show.result import Part, Result, Table, TableRow
 
 HEADLINE_METRICS = (
     "time_to_first_gradient",
@@ -40,6 +49,8 @@ Examples:
       every size that varies in the store: exponents, fixed costs, verdicts; HMM against none
   firstgrad scaling --axis timesteps --metric time_to_first_gradient_cpu --label findings
       one question
+  firstgrad scaling suite --axis n
+      the models of firstgrad.toml, the steepest first, and their mean
   firstgrad scaling --from sweep.jsonl --output figures --json
       an export; figures as PNG and SVG; numbers for a program
 
@@ -50,6 +61,7 @@ Exit codes: 0 good; 2 wrong use, or nothing varies; 4 broke off.
 
 @spread
 def scaling(
+    models: ModelsToRead = None,
     axis: Annotated[
         str | None, typer.Option("--axis", metavar="A,B,...", help="Sizes, or nodes [all that vary].")
     ] = None,
@@ -76,7 +88,7 @@ def scaling(
 
     out.refuse_both()
     with open_source(store, source) as opened:
-        samples = opened.samples(label=label)
+        samples = of_models(opened.samples(label=label), models)
     axes = _axes(samples, axis)
     metrics = choose_metrics(metric or list(HEADLINE_METRICS))
     growths = find_growth(samples, axes, metrics)
@@ -106,6 +118,7 @@ def scaling_result(growths: Sequence[MetricGrowth], contrasts: Sequence[Contrast
         parts += [heading, _ratios_table(curves), BLANK]
     document = {
         "laws": [_law_document(growth, line) for growth in growths for line in growth.lines],
+        **({"means": means} if (means := [one for growth in growths for one in _mean_documents(growth)]) else {}),
         "ratios": [document for curve in contrasts for document in _ratio_documents(curve)],
     }
     return Result(parts=parts, document=document)
@@ -117,11 +130,12 @@ def _cliff(cliff: Cliff) -> str:
 
 def _laws_table(growth: MetricGrowth) -> Table:
     from firstgrad.growth.law import NoLaw
-    from firstgrad.show.result import Table, left, right
+    from firstgrad.show.result import Style, Table, TableRow, left, right
     from firstgrad.show.words import write_fitted
 
-    rows = []
-    for line in growth.lines:
+    rows: list[Sequence[str] | TableRow] = []
+    lines = sorted(growth.lines, key=_steepness) if _has_models(growth) else growth.lines
+    for line in lines:
         law, seen = line.law, line.law.observations
         if isinstance(law, NoLaw):
             cells = [f"no law: {law.reason}", "", "", ""]
@@ -135,8 +149,45 @@ def _laws_table(growth: MetricGrowth) -> Table:
         stopped = f", {sum(seen.is_censored)} stopped" if any(seen.is_censored) else ""
         sizes = f"{min(seen.sizes):g} to {max(seen.sizes):g}"
         rows.append((line.name, *cells, sizes, f"{len(seen.sizes)}{stopped}"))
+    for way, exponent, factor in mean_growths(growth):
+        cells = [_bounded(exponent, "{:.2f}".format), "", f"x{_bounded(factor, '{:.3g}'.format)}"]
+        rows.append(TableRow((f"mean of models, {way}", "", *cells, "", ""), Style.BOLD))
     names = left("line", "verdict"), right("exponent", "fixed cost", "growth", "sizes", "samples")
     return Table(columns=(*names[0], *names[1]), rows=rows)
+
+
+def _has_models(growth: MetricGrowth) -> bool:
+    return len({line.line.reference for line in growth.lines}) > 1
+
+
+def _steepness(line: FittedLine) -> float:
+    exponent = getattr(line.law, "exponent", None)
+    return math.inf if exponent is None else -exponent.value
+
+
+def mean_growths(growth: MetricGrowth) -> list[tuple[str, Interval, Interval]]:
+    """Average laws over models: for each way of measuring the mean exponent, and the geometric mean of the growth.
+
+    Intervals are Student's over models, 95%. Only where two models or more have a law.
+    """
+    from firstgrad.comparing.ratio import average_ratio
+    from firstgrad.growth.law import Interval, NoLaw
+
+    ways: dict[str, dict[str, list[Any]]] = {}
+    for line in growth.lines:
+        if not isinstance(line.law, NoLaw):
+            way = ", ".join(dict.fromkeys((line.line.backend, line.line.target, line.line.scenario)))
+            ways.setdefault(way, {}).setdefault(line.line.reference, []).append(line.law)
+    means = []
+    for way, laws in ways.items():
+        if len(laws) > 1:
+            exponents = [statistics.fmean(law.exponent.value for law in own) for own in laws.values()]
+            factors = [statistics.geometric_mean(law.growth.value for law in own) for own in laws.values()]
+            slope = average_ratio([math.exp(exponent) for exponent in exponents]).estimate(0.95)
+            factor = average_ratio(factors).estimate(0.95)
+            exponent = Interval(math.log(slope.value), math.log(slope.low), math.log(slope.high))
+            means.append((way, exponent, Interval(factor.value, factor.low, factor.high)))
+    return means
 
 
 def _ratios_table(curves: Sequence[ContrastCurve]) -> Table:
@@ -184,6 +235,17 @@ def _law_document(growth: MetricGrowth, line: FittedLine) -> dict[str, Any]:
         "cliffs": [_cliff(cliff) for cliff in law.cliffs],
         **{field: getattr(law, field, None) for field in fields},
     }
+
+
+def _mean_documents(growth: MetricGrowth) -> Iterator[dict[str, Any]]:
+    for way, exponent, factor in mean_growths(growth):
+        yield {
+            "axis": growth.axis,
+            "metric": growth.metric.name,
+            "name": way,
+            "exponent": exponent,
+            "growth": factor,
+        }
 
 
 def _ratio_documents(curve: ContrastCurve) -> list[dict[str, Any]]:

@@ -7,14 +7,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from firstgrad.linting.finding import FindingName, Harm
-from firstgrad.show.result import BLANK, Form, Heading, Items, Only, Result, Span, Style, Text, Verbatim
+from firstgrad.linting.finding import FindingName, Harm, LintReport
+from firstgrad.show.result import (
+    BLANK,
+    Form,
+    Heading,
+    Items,
+    JsonLines,
+    Only,
+    Result,
+    Span,
+    Style,
+    Table,
+    TableColumn,
+    Text,
+    Verbatim,
+    left,
+    right,
+)
 from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from firstgrad.linting.finding import CostEstimate, Finding, LintReport
+    from firstgrad.linting.finding import CostEstimate, Finding
     from firstgrad.observe.events import CodeLine
     from firstgrad.show.result import Inline, Part
 
@@ -36,6 +52,46 @@ def lint_result(report: LintReport, *, good: int = 0, found: int = 1, failed: in
     return Result(
         parts=tuple(report_parts(report)), document=report, exit_code=code, is_failure=report.failure is not None
     )
+
+
+def lint_results(reports: Sequence[LintReport], *, good: int = 0, found: int = 1, failed: int = 3) -> Result:
+    """Make what is shown of several reports: a table of models, the worst first, then what was found in each."""
+    worst = sorted(reports, key=lambda one: (one.failure is None, one.is_clean, -_seconds(one), -len(one.findings)))
+    rows = [
+        (
+            Span(report.model, is_verbatim=True),
+            _verdict(report) if report.failure is None else Span(report.failure.message, Style.BAD, is_verbatim=True),
+            str(report.findings[0].name) if report.findings else "",
+            format_seconds(seconds) if (seconds := _seconds(report)) else "",
+        )
+        for report in worst
+    ]
+    columns = (TableColumn("model", is_kept=True), *left("found", is_folded=True), *left("above all"))
+    return Result(
+        parts=(
+            Heading(f"{format_count(len(reports), 'model')}, the worst first"),
+            Table(columns=(*columns, *right("may cost")), rows=rows),
+            BLANK,
+            *(part for report in worst if report.findings for part in report_parts(report)),
+        ),
+        document=JsonLines(worst),
+        exit_code=max(lint_result(one, good=good, found=found, failed=failed).exit_code for one in reports),
+    )
+
+
+def merge_reports(reports: Sequence[LintReport]) -> LintReport:
+    """Put several models' findings into one report: a file of SARIF has one run."""
+    return LintReport(
+        model=", ".join(report.model for report in reports),
+        findings=tuple(finding for report in reports for finding in report.findings),
+        skipped=tuple(dict.fromkeys(one for report in reports for one in report.skipped)),
+        failure=next((report.failure for report in reports if report.failure is not None), None),
+    )
+
+
+def _seconds(report: LintReport) -> float:
+    """Sum what findings are estimated to cost."""
+    return sum(finding.seconds for finding in report.findings if not finding.is_hint)
 
 
 def report_parts(report: LintReport) -> Iterator[Part]:

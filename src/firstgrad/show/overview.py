@@ -43,6 +43,7 @@ from firstgrad.show.result import (
     left,
     right,
 )
+from firstgrad.show.suites import suite_parts
 from firstgrad.show.words import capitalised, shown, write_estimate, write_value
 from firstgrad.units import format_bytes, format_count, format_seconds
 
@@ -64,6 +65,7 @@ CONTRADICTED = "contradicted"
 
 _CASE = ["backend", "target", "scenario"]
 _KEYS = ["question", "conditions", "label", "git_commit"]
+_ALIKE = ["conditions", "label", "git_commit"]
 _QUESTIONS = ["reference", "parameters", "target", "conditions"]
 _LIMITS = ["evaluations", "time_limit_seconds", "memory_limit_bytes"]
 _WORST_FIRST = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.DREW, Verdict.UNCHECKED)
@@ -124,6 +126,7 @@ def make_overview(
         records.setdefault(record.record_id, record)
     sections: tuple[Section | None, ...] = (
         Section("results", "Results", (Items((*_tell_times(lines), *_tell_soundness(samples))),)),
+        model_section(samples),
         case_section(lines, environments),
         comparison_section(comparison) if comparison else None,
         _phase_section(lines, bars, records),
@@ -276,6 +279,17 @@ def _tell_soundness(samples: pd.DataFrame) -> Iterator[str]:
     stopped = sum(statuses[status] for status in _STOPPED)
     caches = f", {statuses[CONTRADICTED]:,} with caches that contradict the scenario" if statuses[CONTRADICTED] else ""
     yield f"{format_count(failed, 'sample')} failed, {stopped:,} stopped by a limit of time or memory{caches}."
+
+
+def model_section(samples: pd.DataFrame) -> Section | None:
+    """Put the models beside each other that were measured alike, and last; none where that is one model."""
+    newest = samples.loc[samples["started_at"].idxmax(), _ALIKE]
+    alike = samples[(samples[_ALIKE] == newest).all(axis=1)]
+    if len(set(alike["reference"])) == 1:
+        return None
+    cells = alike.astype(object).where(alike.notna(), None).to_dict("records")
+    label, commit = shown(str(newest["label"])) or "none", str(newest["git_commit"])[:_SHORT_COMMIT] or "none"
+    return Section("models", "Models", (Text(f"Label {label}, commit {commit}."), *suite_parts(cells)))
 
 
 # --- the table of all cases -------------------------------------------------------------------------------------
