@@ -133,6 +133,8 @@ def test_cheap_commands_of_the_pages_run(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mymodel.py").write_text(MODEL)
     (tmp_path / "study.py").write_text(f"{MODEL}model = build()\n")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.py").write_text(MODEL.replace("):", ") -> 'pm.Model':"))
     store_of(sample(1.0 + number, number=number, label=label) for number, label in enumerate(LABELS))
     verb, *words = shlex.split(command)
     if verb == "import":
