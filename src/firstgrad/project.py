@@ -71,15 +71,10 @@ class Project:
     top: Path | None  # of the repository that it is in; none where there is none
     backends: tuple[BackendName, ...]  # that are measured
 
-    @property
-    def firstgrad(self) -> str:
-        """What pip installs for these backends, without a version."""
-        extras = sorted({package for one in self.backends if (package := facts_of(one).package)})
-        return f"firstgrad[{','.join(extras)}]" if extras else "firstgrad"
-
     def fill(self, template: str) -> str:
         """Fill in a template that ships with firstgrad."""
         text = importlib.resources.files("firstgrad").joinpath("templates", template).read_text()
+        packages = sorted({package for one in self.backends if (package := facts_of(one).package)})
         requirements = f"-r {_REQUIREMENTS} " if self.has_requirements else ""
         commands = {
             "BUILD": '"python -m pip wheel --no-deps -w {build_cache_dir} {build_dir}"',
@@ -88,7 +83,8 @@ class Project:
         values = {
             "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
             "PROJECT": ". " if self.is_installable else requirements,
-            "EXTRAS": self.firstgrad,
+            "EXTRAS": f"firstgrad[{','.join(packages)}]" if packages else "firstgrad",
+            "PACKAGES": "".join(f'"{package}": [""], ' for package in packages),  # asv passes no extras on
             "VERSION": installed_version("firstgrad"),
             "NAME": self.name,
             **(commands if self.is_installable else dict.fromkeys(commands, "")),

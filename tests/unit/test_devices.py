@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from firstgrad.advising.samples import devices_that_pay
 from firstgrad.backends import load_backend
 from firstgrad.backends.base import Answer, Compiled, DeviceAccess
 from firstgrad.case import BackendName
@@ -259,3 +260,49 @@ def test_a_suite_file_names_devices(tmp_path):
     (tmp_path / "firstgrad.toml").write_text('models = ["pose"]\nbackends = ["c", "jax"]\ndevices = ["cpu", "cuda"]\n')
     cases = read_suite(tmp_path / "firstgrad.toml").grid().cases
     assert [(case.backend, case.device) for case in cases] == [("c", ""), ("jax", "cpu"), ("jax", "cuda")]
+
+
+def measured_at(sizes, devices, costs, **fields):
+    """Samples of a user's model at some sizes: `costs` gives first gradient and call, by device and size."""
+    return [
+        cells_of(
+            make_record(
+                case=make_case(backend=BackendName.JAX, model=make_model("a.py:b", {"n": size, "deep": True})),
+                environment=make_environment(device=device),
+                time_to_first_gradient_seconds=part * costs[device](size)[0],
+                evaluation_seconds=(part * costs[device](size)[1],) * 3,
+                **fields,
+            )
+        )
+        for size in sizes
+        for device in devices
+        for part in (0.9, 1.0, 1.3)
+    ]
+
+
+COSTS = {"cpu": lambda n: (1.0, 1e-6 * n), H100: lambda n: (2.5, 5e-4 + 1e-8 * n)}
+
+
+def test_advice_says_from_which_size_on_a_device_pays():
+    samples = measured_at([10, 1000, 100, 10_000], COSTS, COSTS)
+    assert list(devices_that_pay(samples, "a.py:b")) == [
+        f"jax on {H100}: a call takes less than on the processor from n=1000 on, which pays there after 3,062 "
+        "evaluations (measured: n=10, 100, 1000, 10000)."
+    ]
+    (small,) = devices_that_pay(measured_at([10, 100], COSTS, COSTS), "a.py:b")
+    assert (
+        small == f"jax on {H100}: at the largest size a call takes no less than on the processor (measured: n=10, 100)."
+    )
+    sooner = COSTS | {H100: lambda _: (0.5, 5e-7)}
+    (always,) = devices_that_pay(measured_at([10, 100], COSTS, sooner), "a.py:b")
+    assert "from n=10 on, which pays there from the first gradient on" in always
+
+
+def test_advice_says_nothing_of_devices_without_numbers_of_both():
+    assert not list(devices_that_pay(measured_at([10, 1000], ["cpu"], COSTS), "a.py:b"))
+    apart = [*measured_at([10, 100], ["cpu"], COSTS), *measured_at([100, 1000], [H100], COSTS)]
+    assert not list(devices_that_pay(apart, "a.py:b")), "one size in common tells no growth"
+    samples = measured_at([10, 1000], COSTS, COSTS)
+    assert not list(devices_that_pay(samples, "another.py:b"))
+    failed = [one | {"reason": "failed"} for one in samples]
+    assert not list(devices_that_pay(failed, "a.py:b"))

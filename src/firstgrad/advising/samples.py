@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from firstgrad.advising.advice import question_of
 from firstgrad.case import TELL_AT_ONCE, BackendName, Case, GradientBackend, Sampler, Scenario, Target, draws_with
+from firstgrad.columns import cells_of, values_of
 from firstgrad.grouping import grouped
 from firstgrad.model import as_model
 from firstgrad.pose.spec import Formulation
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from firstgrad.advising.workload import Workload
+    from firstgrad.columns import Cell
     from firstgrad.model import Model
     from firstgrad.record import Record
     from firstgrad.store import Store
 
+_PROCESSOR = "cpu"
 SCENARIOS = (Scenario.COLD, Scenario.WARM)
 
 
@@ -112,7 +117,7 @@ def _questions(wanted: Iterable[Case]) -> set[str]:
 
 def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -> AdviceSamples:
     """Take the samples of an export; of unlike conditions those that answer most of what was asked."""
-    questions = _questions(wanted)
+    records, questions = list(records), _questions(wanted)
     wanted_ones = (record for record in records if record.case.question in questions)
     groups = grouped((replace(record.environment, device="").conditions, record) for record in wanted_ones)
     if not groups:
@@ -135,7 +140,53 @@ def from_export(records: Iterable[Record], wanted: Sequence[Case], place: str) -
     notes = [f"Measured on {where}, Python {environment.python}, {packages}."]
     if unlike := sum(map(len, groups.values())) - len(best):
         notes.append(f"{unlike} samples of unlike conditions are left out.")
+    notes += devices_that_pay(map(cells_of, records), wanted[0].model.reference)
     return AdviceSamples(records=tuple(best), place=place, notes=tuple(notes))
+
+
+def devices_that_pay(samples: Iterable[Mapping[str, Cell]], reference: str) -> Iterator[str]:
+    """Say of each device but the processor from which size of a model on its calls take less, and when that pays.
+
+    Of samples of one host, Python and set of packages, at two sizes or more that both were measured at; else nothing.
+    """
+    lines: dict[tuple[str, str, object], dict[tuple[float, str], list[tuple[float, float]]]] = {}
+    for one in samples:
+        first, call = one["time_to_first_gradient"], one["evaluation"]
+        if one["reference"] != reference or one["reason"] or first is None or call is None:
+            continue
+        alike = [one[name] for name in ("target", "scenario", "host", "python", "packages")]
+        values = values_of(reference, str(one["parameters"]))
+        for axis, size in values.items():
+            if isinstance(size, int | float) and not isinstance(size, bool):
+                rest = (*alike, *((name, value) for name, value in values.items() if name != axis))
+                line = lines.setdefault((str(one["backend"]), axis, rest), {})
+                line.setdefault((size, str(one["device"])), []).append((float(first), float(call)))
+    for (backend, axis, _), line in lines.items():
+        firsts = {place: statistics.median(first for first, _ in costs) for place, costs in line.items()}
+        calls = {place: statistics.median(call for _, call in costs) for place, costs in line.items()}
+        for device in sorted({device for _, device in line} - {_PROCESSOR}):
+            sizes = sorted(size for size, where in line if where == device and (size, _PROCESSOR) in line)
+            if len(sizes) > 1:
+                here, there = [[(size, where) for size in sizes] for where in (_PROCESSOR, device)]
+                longer = [
+                    (one[0], firsts[two] - firsts[one], calls[two] - calls[one])
+                    for one, two in zip(here, there, strict=True)
+                ]
+                yield f"{backend} on {device}: {_pays(axis, longer)}"
+
+
+def _pays(axis: str, longer: Sequence[tuple[float, float, float]]) -> str:
+    """Say from which size on calls take less at all that were measured, and after how many of them that pays.
+
+    `longer` has sizes, and how much longer first gradient and call take on the device.
+    """
+    measured = f"(measured: {axis}={', '.join(f'{size:g}' for size, *_ in longer)})"
+    paying = list(itertools.takewhile(lambda one: one[2] < 0, reversed(longer)))
+    if not paying:
+        return f"at the largest size a call takes no less than on the processor {measured}."
+    size, first, call = paying[-1]
+    when = f"after {math.ceil(first / -call):,} evaluations" if first > 0 else "from the first gradient on"
+    return f"a call takes less than on the processor from {axis}={size:g} on, which pays there {when} {measured}."
 
 
 def _knows_devices(record: Record) -> bool:
@@ -146,10 +197,11 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
     """Take what a store has of this host, these conditions, and the model's files as they are now."""
     from firstgrad.sweep.plan import current_samples, samples_here
 
-    questions = _questions(wanted)
-    here = samples_here(sample for sample in store.cells() if sample["question"] in questions)
+    questions, cells = _questions(wanted), store.cells()
+    here = samples_here(sample for sample in cells if sample["question"] in questions)
     ids = [sample["record_id"] for sample in current_samples(here)]
     if older := len(here) - len(ids):
         notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
     records = tuple(store.records(record_ids=ids)) if ids else ()
+    notes = (*notes, *devices_that_pay(cells, wanted[0].model.reference))
     return AdviceSamples(records=records, place=str(store.address), notes=notes)
