@@ -36,8 +36,8 @@ from firstgrad.show.overview import (
 )
 from firstgrad.show.page import render_page
 from firstgrad.show.result import Fold, Items, Picture, Span, Style, Table, Text
-from firstgrad.show.source import ExportSource
 from firstgrad.store import Store, export_jsonl
+from firstgrad.store.jsonl import ExportSource
 from helpers import MIB, make_environment
 
 MOST_BYTES = 3_000_000

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from firstgrad.show.result import Result
-    from firstgrad.show.source import Source
     from firstgrad.store import Store
+    from firstgrad.store.jsonl import Source
 
 PICTURES = (".png", ".svg")
 """Endings of files that a single figure is written to."""
@@ -246,7 +246,7 @@ def open_source(store: str | None, export: str | None) -> Iterator[Source]:
     StoreError
         Where there is none.
     """
-    from firstgrad.show.source import ExportSource
+    from firstgrad.store.jsonl import ExportSource
 
     if store is not None and export is not None:
         raise SpecError("--store, --from", "give one of them")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
     from firstgrad.show.page import Page
-    from firstgrad.show.source import Source
+    from firstgrad.store.jsonl import Source
 
 EPILOG = """\b
 Examples:

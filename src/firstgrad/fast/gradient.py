@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,17 +154,12 @@ def loaded_gradient(
         _require_fitting(start, [*model.continuous_value_vars, *model.discrete_value_vars])
         held = {name: np.asarray(start[name], dtype=value.dtype) for name, value in held.items()}
     way = Way(facts["way"])
-
-    def compile_again(effort: Effort) -> Function:
-        making = _Making(model, start, effort, with_logp=with_logp)
-        return as_function(compile_lowered(making.lower(way), effort), with_logp=with_logp)
-
     return FastGradient(
         model,
         layout,
         held,
         as_function(function.call, with_logp=with_logp),
-        compile_again,
+        lambda effort: _Making(model, start, effort, with_logp=with_logp).function(way, effort),
         way=way,
         notes=facts["notes"],
         effort=effort,
@@ -266,6 +262,10 @@ class _Making:
             self._compiled[way] = compile_lowered(self.lower(way), self._effort)
         return self._compiled[way]
 
+    def function(self, way: Way, effort: Effort) -> Function:
+        """Compile with another effort."""
+        return as_function(compile_lowered(self.lower(way), effort), with_logp=self.work.with_logp)
+
     def finish(self, point: Mapping[str, Any], entry: Entry | None = None) -> FastGradient:
         """Take the first way that gives a finite gradient at a point, and keep it; raise where there is none."""
         _require_fitting(point, [*self._values, *self._held])
@@ -317,19 +317,13 @@ class _Making:
         """Compile, and make what is called."""
         if isinstance(error := self._compiled.get(way), Exception):
             raise error
-        lowered, with_logp = self.lower(way), self.work.with_logp
-        if lowered is None:
-            function = self.work.compile_by_pytensor(way)
-        else:
-            function = as_function(self._compile(way), with_logp=with_logp)
+        is_by_jax, with_logp = self.lower(way) is not None, self.work.with_logp
         return FastGradient(
             self.work.model,
             self.work.layout,
             {var.name: np.asarray(point[var.name], dtype=var.type.dtype) for var in self._held},
-            function,
-            None
-            if lowered is None
-            else lambda effort: as_function(compile_lowered(lowered, effort), with_logp=with_logp),
+            as_function(self._compile(way), with_logp=with_logp) if is_by_jax else self.work.compile_by_pytensor(way),
+            partial(self.function, way) if is_by_jax else None,
             way=way,
             notes=self.work.density.notes,
             effort=self._effort,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstgrad.codec import DecodeError, from_json, to_json
+from firstgrad.columns import cell_text, cells_of, samples_table
 from firstgrad.doubts import why_impossible
 from firstgrad.errors import SchemaTooNewError, StoreError
 from firstgrad.record import SCHEMA_VERSION, Record
@@ -16,7 +17,11 @@ from firstgrad.store.files import write_file
 from firstgrad.units import shorten_middle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
+
+    import pandas as pd
+
+    from firstgrad.store import Store
 
 
 def export_jsonl(records: Iterable[Record], path: str | Path) -> int:
@@ -131,3 +136,33 @@ def _schema_version(document: str | bytes) -> int:
     except Exception:  # noqa: BLE001 - damaged in any way: then it claims nothing
         return SCHEMA_VERSION
     return version if isinstance(version, int) else SCHEMA_VERSION
+
+
+# --- an export that is asked as a store -----------------------------------------------------------------------------
+
+type Source = Store | ExportSource
+"""Where a page's samples come from, and the few whole records that its figures need."""
+
+
+class ExportSource:
+    """A file of JSON lines, never held in memory as a whole: it is read again for each question; asked as a store."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def samples(self, *, label: str | None = None) -> pd.DataFrame:
+        """Read all samples, or those of a label; raises StoreError as `firstgrad.store.import_jsonl` does."""
+        cells = map(cells_of, import_jsonl(self._path))
+        wanted = None if label is None else cell_text(label)
+        return samples_table([sample for sample in cells if wanted in (None, sample["label"])])
+
+    def records(self, *, label: str | None = None, record_ids: Collection[str] | None = None) -> Iterator[Record]:
+        """Read whole records, those of a label, or those named, whose lines alone are decoded; slower than samples."""
+        if record_ids is None:
+            yield from (record for record in import_jsonl(self._path) if label in (None, record.environment.label))
+            return
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip() and json.loads(line).get("record_id") in record_ids:
+                    where = f"{self._path}: line {number}"
+                    yield read_document(line, where=where, next_step="Export the file again")
