@@ -18,6 +18,7 @@ from firstgrad.comparing.ratio import PooledScatter, fit_ratio, pool_scatter
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
 from firstgrad.estimates import Estimate, estimate_median
+from firstgrad.grouping import grouped
 from firstgrad.model import FREEZE
 from firstgrad.phase import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase
 from firstgrad.record import Doubt, Status, Verdict
@@ -182,9 +183,7 @@ def find_offers(
     those of other questions than the wanted ones are passed over. `untried` says by question why there
     are no samples.
     """
-    samples: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        samples[question_of(record)].append(record)
+    samples = defaultdict(list, grouped((question_of(record), record) for record in records))
     offers, left_out = list[Offer](), list[ChoiceLeftOut]()
     for question, case in {case.question: case for case in wanted}.items():
         choice, scenario = OfferedChoice.of(case), case.scenario

@@ -12,6 +12,7 @@ from firstgrad.case import BackendName, Case
 from firstgrad.columns import Column
 from firstgrad.doubts import why_unusable
 from firstgrad.estimates import Estimate, estimate_median
+from firstgrad.grouping import grouped
 from firstgrad.record import Doubt, Record
 
 if TYPE_CHECKING:
@@ -150,19 +151,16 @@ def group_records(records: Sequence[Record], axis: SeriesAxis) -> tuple[SeriesGr
     has several sets of them, the one that was measured last is taken.
     """
     keys = [place.key for place in axis.places]
-    groups: dict[tuple[str, tuple[tuple[str, str], ...]], dict[str, list[Record]]] = {}
-    for record in records:
-        key = axis.key_of(record)
-        if key in keys:
-            by_place = groups.setdefault((record.case.id, _conditions(record, axis)), {})
-            by_place.setdefault(key, []).append(record)
+    placed = ((key, record) for record in records if (key := axis.key_of(record)) in keys)
+    groups = grouped(((record.case.id, _conditions(record, axis)), (key, record)) for key, record in placed)
     return tuple(
         SeriesGroup(
-            case=next(iter(by_place.values()))[0].case,
+            case=members[0][1].case,
             conditions=conditions,
             records=tuple((key, _newest_packages(by_place[key])) for key in keys if key in by_place),
         )
-        for (_, conditions), by_place in groups.items()
+        for (_, conditions), members in groups.items()
+        for by_place in [grouped(members)]
     )
 
 

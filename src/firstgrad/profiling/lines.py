@@ -7,7 +7,7 @@ are modules of XLA that no single node asked for.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,10 +71,8 @@ def find_line_costs(profile: Profile) -> LineCosts | None:
                     rest -= spent * share
                 seconds[NO_LINE][phase.phase] += rest
     seconds[NO_LINE][Phase.BUILD] += whole - sum(sum(spent.values()) for spent in seconds.values())
-    units: dict[int, int] = defaultdict(int)
-    for unit in seen.units:
-        for place, _ in unit.lines or (() if unit.is_whole_graph else _ALL_NO_LINE):
-            units[place] += 1
+    of_lines = (unit.lines or (() if unit.is_whole_graph else _ALL_NO_LINE) for unit in seen.units)
+    units = Counter(place for lines in of_lines for place, _ in lines)
     costs = [
         LineCost(
             line=nodes.line,

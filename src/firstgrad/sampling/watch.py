@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from firstgrad.doubts import ENOUGH_DRAWS
+from firstgrad.grouping import grouped
 from firstgrad.measuring.phases import tree_cpu_seconds
 from firstgrad.sampling.plan import DrawCounts, DrawsNow, SamplingPlan, SamplingStage, StageBegan, StageTime, add_up
 
@@ -159,10 +160,7 @@ class DrawTally:
 
 def _places(draws: Iterable[Draw]) -> dict[int, set[bytes]]:
     """Collect the places where each chain stood."""
-    places: dict[int, set[bytes]] = {}
-    for draw in draws:
-        places.setdefault(draw.chain, set()).add(draw.position)
-    return places
+    return {chain: set(places) for chain, places in grouped((one.chain, one.position) for one in draws).items()}
 
 
 def _count(draws: list[Draw]) -> DrawCounts | None:
