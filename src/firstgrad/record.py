@@ -360,6 +360,7 @@ class Check:
     random_operations: tuple[str, ...] = field(default=(), metadata=LATER)
     """Which draw anew in each call, as a mini-batch does: no two answers are alike, so none were compared."""
     others: tuple[OtherWay, ...] = field(default=(), metadata=LATER)  # other backends, where `check` chose itself
+    answer_digest: str = field(default="", metadata=LATER)  # of the first log-density and gradient, bit by bit
 
     @property
     def n_not_finite(self) -> int:

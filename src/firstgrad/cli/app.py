@@ -12,6 +12,7 @@ import typer
 from firstgrad.cli import (
     advise,
     bisect,
+    cache,
     carry,
     check,
     compare,
@@ -59,6 +60,7 @@ app.command("bisect", cls=ModelCommand, epilog=bisect.EPILOG)(bisect.bisect)
 app.command("report", epilog=report.EPILOG)(report.report)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
 app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)
+app.add_typer(cache.app)
 app.command("doctor")(doctor.doctor)
 app.command("init", epilog=init.EPILOG)(init.init)
 
