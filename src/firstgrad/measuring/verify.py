@@ -94,7 +94,7 @@ def check_answers(
 
 def _digest(answer: Answer) -> str:
     logp = b"" if answer.logp is None else struct.pack("<d", answer.logp)
-    return hashlib.sha256(logp + answer.gradient.astype("<f8").tobytes()).hexdigest()[:16]
+    return hashlib.sha256(logp + answer.gradient.astype("<f8").tobytes()).hexdigest()[:32]
 
 
 def _with_oracle(
