@@ -57,8 +57,7 @@ def bisection_parts(bisection: Bisection, command: str = "") -> Iterator[Part]:
         yield from comparison_parts(bisection.check, show_all=True)
     yield BLANK
     yield _tested_table(bisection)
-    yield BLANK
-    yield Items(list(_notes(bisection)), Style.DOUBT)
+    yield Only(Form.TERMINAL, (BLANK, Items(list(_notes(bisection)), Style.DOUBT)))
     if command:
         yield Only(Form.MARKDOWN, (Verbatim([command]),))
     pasted = render(Result(parts=[Text(_paragraph(bisection))]), Form.MARKDOWN).strip()
@@ -140,7 +139,7 @@ def _notes(bisection: Bisection) -> Iterator[str]:
     """Yield what the reader has to know beside the numbers, each without a full stop."""
     what = "releases" if bisection.good.requirement else "commits"
     line = f"{bisection.revisions:,} {what} from {bisection.good.short} to {bisection.bad.short}"
-    left_out = f"; left out: {bisection.left_out:,} that leave the package as it is" if bisection.left_out else ""
+    left_out = f", but for {bisection.left_out:,} without any change of the package" if bisection.left_out else ""
     steps = format_count(bisection.steps, "step")
     yield (
         f"found among {line} (first parents{left_out}) in {steps}"
