@@ -92,7 +92,7 @@ class Counting(StrEnum):
     """What a sample counts beside its seconds.
 
     ``plain``: what costs next to nothing. ``instrumented``: also calls of Python functions, which slows it down.
-    ``simulated``: also instructions, by Valgrind, which takes some fifty times as long. Seconds and memory of the last
+    ``simulated``: also instructions, by Valgrind, which takes some 75 times as long. Seconds and memory of the last
     two are no measurement, so no table has them.
     """
 

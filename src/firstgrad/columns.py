@@ -119,7 +119,7 @@ def _spoilt(name: str, read: Callable[[Record], Any], *known: Any) -> Column:
 
 
 _SPREAD_OF_CALLS = {Phase.LINK: 0.0011, Phase.FIRST_CALL: 0.0003}  # g++ is waited for; Numba asks what it has seen
-_COSTS = {Counting.PLAIN: 0.06, Counting.INSTRUMENTED: 0.22, Counting.SIMULATED: 50.0}
+_COSTS = {Counting.PLAIN: 0.06, Counting.INSTRUMENTED: 0.22, Counting.SIMULATED: 75.0}
 
 
 def _work(

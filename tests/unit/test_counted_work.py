@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections import Counter, defaultdict
 from types import SimpleNamespace
 
 import pytest
 
-from firstgrad.case import BackendName, Counting
+from firstgrad.case import BackendName, Case, Counting
+from firstgrad.errors import SpecError, UnavailableError
+from firstgrad.measuring.launch import measure
 from firstgrad.observe import probes, work
+from firstgrad.observe import simulator as simulator_module
 from firstgrad.observe.calls import CallTotal
+from firstgrad.observe.simulator import Simulator, in_valgrind
 from firstgrad.observe.work import CallShares, WorkCounter, count_llvm
 from firstgrad.phase import Phase
+from firstgrad.pose.spec import PoseSpec
 from firstgrad.record import WorkParts
+from helpers import make_case
 
 LLVM = """\
 ; ModuleID = 'planted'
@@ -163,13 +171,12 @@ def test_what_this_release_has_not_is_said_and_costs_no_sample(monkeypatch):
     assert any(reason.startswith("operations of HLO") for reason in counted.unavailable)
 
 
-@pytest.mark.parametrize("counting", [Counting.PLAIN, Counting.INSTRUMENTED])
-def test_where_all_numbers_of_tools_are_taken_that_is_said(counting):
+def test_where_all_numbers_of_tools_are_taken_that_is_said():
     taken = [number for number in range(6) if sys.monitoring.get_tool(number) is None]
     for number in taken:
         sys.monitoring.use_tool_id(number, "another tool")
     try:
-        counter = WorkCounter(counting, BackendName.FAKE)
+        counter = WorkCounter(Counting.INSTRUMENTED, BackendName.FAKE)
         timer = SimpleNamespace()
         with counter.watching(timer):
             timer.turn(Phase.REWRITE)
@@ -180,3 +187,57 @@ def test_where_all_numbers_of_tools_are_taken_that_is_said(counting):
     counted = counter.finish()
     assert counted.number("calls_rewrite") is None
     assert any("no free tool id" in reason for reason in counted.unavailable)
+
+
+STAND_IN = """#!/bin/sh
+for word; do
+    case $word in
+        --callgrind-out-file=*) counts=${word#*=} ;;
+        -*) ;;
+        *) break ;;
+    esac
+    shift
+done
+printf 'events: Ir\\nfn=(1) main\\n16 5\\ntotals: 4242\\n' > "$counts.1"
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="Valgrind's door is that of x86-64")
+def test_a_simulated_sample_is_run_by_valgrind_and_has_its_number(tmp_path, monkeypatch):
+    program = tmp_path / "valgrind"
+    program.write_text(STAND_IN)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    model = PoseSpec(n_timesteps=4, n_directions=1)
+    (record,) = measure(Case(model=model, backend=BackendName.FAKE, counting=Counting.SIMULATED, evaluations=0))
+    assert record.failure is None
+    assert record.work.number("simulated_instructions") == 4242
+
+
+def test_without_valgrind_nothing_is_started(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SpecError, match="--counting: simulated"):
+        list(measure(make_case(counting=Counting.SIMULATED)))
+
+
+def test_a_process_that_is_not_in_valgrind_counts_nothing_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    simulator, done = Simulator(), []
+    with simulator.counting():
+        done.append(1)
+    assert done == [1]
+    with pytest.raises(UnavailableError, match="simulated_instructions: this worker"):
+        simulator.read()
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [("", "gcc__cxxflags=-march=x86-64-v3"), ("floatX=float64,gcc__cxxflags=-O1", "floatX=float64,gcc__cxxflags=-O1")],
+)
+def test_code_for_valgrind_leaves_out_what_it_does_not_know(tmp_path, monkeypatch, given, flags):
+    monkeypatch.setattr(simulator_module, "find_valgrind", lambda: "valgrind")
+    command, variables = in_valgrind(["python", "-m", "worker"], {"TMPDIR": str(tmp_path), "PYTENSOR_FLAGS": given})
+    assert command[0] == "valgrind"
+    assert command[-3:] == ["python", "-m", "worker"]
+    assert (variables["PYTENSOR_FLAGS"], variables["NUMBA_CPU_NAME"]) == (flags, "haswell")

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from firstgrad.case import Scenario
+from firstgrad.case import Counting, Scenario
 from firstgrad.columns import WHILE_FILLING
 from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
 from firstgrad.errors import FirstgradError, SpecError
@@ -26,6 +26,7 @@ from firstgrad.measuring.environment import (
 from firstgrad.measuring.events import Task
 from firstgrad.measuring.private import PrivateCaches
 from firstgrad.measuring.session import Transcript, run_worker
+from firstgrad.observe.simulator import find_valgrind
 from firstgrad.record import Failure, Memory, MemoryPoint, Record, Status
 from firstgrad.sources import HELD, LIVE, SAMPLERS, check_reference, read_source
 from firstgrad.units import format_bytes, format_seconds
@@ -98,6 +99,8 @@ def measure(
         One a sample, as soon as it is there. Failures, crashes and limits are records too.
     """
     check_devices([case], interpreter.python if interpreter else None)
+    if case.counting is Counting.SIMULATED:
+        find_valgrind()
     options = SampleOptions(label=label, threads=threads, on_event=on_event, interpreter=interpreter)
     with PrivateCaches() as private:
         if case.scenario is Scenario.WARM and keep_filled is not None and keep_filled.is_dir():

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from firstgrad.case import Counting
 from firstgrad.codec import DecodeError, to_json
 from firstgrad.measuring.events import (
     KINDS,
@@ -28,6 +29,7 @@ from firstgrad.measuring.events import (
 from firstgrad.measuring.private import worker_variables
 from firstgrad.measuring.starter import PIPES, StartedWorker, StarterGoneError
 from firstgrad.measuring.watcher import STDERR_BYTES, kill_all, make_tree
+from firstgrad.observe.simulator import in_valgrind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -227,11 +229,14 @@ class _WorkerSession:
         if self._interpreter is not None:
             python, folder = str(self._interpreter.python), self._interpreter.folder
             variables = self._interpreter.variables(self._private.folder, variables)
+        command = [python, "-P", "-m", self._worker, *map(str, PIPES)]
+        if self._task.case.counting is Counting.SIMULATED:
+            command, variables = in_valgrind(command, variables)
         self._private.printed.truncate(0)
         try:
             with _task_file(self._task) as task:
                 worker = self._private.starter.start(
-                    [python, "-P", "-m", self._worker, *map(str, PIPES)],
+                    command,
                     variables | {_MARK: self._task.record_id},
                     folder=folder,
                     mark=self._mark,

@@ -19,6 +19,7 @@ from firstgrad.errors import UnavailableError
 from firstgrad.observe import probes
 from firstgrad.observe.calls import CallTotal, FunctionEvents, frames_around
 from firstgrad.observe.rewriting import name_rewriter, read_rewriters
+from firstgrad.observe.simulator import Simulator
 from firstgrad.record import Work, WorkParts
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class WorkCounter:
         self._unavailable: list[str] = []
         self._events = FunctionEvents()
         self._shares: CallShares | None = None
+        self._simulator: Simulator | None = None
 
     @contextmanager
     def watching(self, timer: Turning) -> Iterator[None]:
@@ -70,6 +72,8 @@ class WorkCounter:
             if self._counting is Counting.INSTRUMENTED:
                 self._try(lambda: self._watch_calls(stack))
             stack.enter_context(self._events)
+            if self._counting is Counting.SIMULATED:
+                self._try(lambda: self._simulate(stack))
             timer.turn = self._turn
             yield
             timer.turn = lambda _: None
@@ -97,6 +101,8 @@ class WorkCounter:
             self._try(lambda: self._read_rewriters(stats))
         if self._shares is not None:
             self._shares.report(self._counts, self._parts)
+        if self._simulator is not None:
+            self._try(self._read_simulator)
         parts = (_bounded(count, by, numbers) for (count, by), numbers in sorted(self._parts.items()))
         return Work(
             counts=tuple(sorted(self._counts.items())),
@@ -188,6 +194,14 @@ class WorkCounter:
                 lambda frame, _: shares.leave(frame),
             )
         )
+
+    def _simulate(self, stack: ExitStack) -> None:
+        self._simulator = Simulator()
+        stack.enter_context(self._simulator.counting())
+
+    def _read_simulator(self) -> None:
+        if self._simulator is not None:
+            self._counts["simulated_instructions"] = self._simulator.read()
 
     def _try(self, step: Callable[[], object]) -> None:
         try:

@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName
+from firstgrad.columns import METRICS
 from firstgrad.doubts import ADVICE
 from firstgrad.estimates import estimate_median
 from firstgrad.phase import Phase
@@ -326,8 +327,7 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
             "counts",
             f"{counts.groups} groups, {counts.values} values, {nodes}{counts.compiled_units} compiled units",
         )
-    if record.instructions is not None:
-        yield "instructions", f"{record.instructions:,} in user mode, to the first gradient"
+    yield from _work_facts(record)
     passes = sorted(record.rewrite_passes, key=lambda one: -one.wall_seconds)[:_PASSES_SHOWN]
     if passes:
         yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
@@ -336,6 +336,16 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         yield from _cache_facts(record.case.scenario, record.caches)
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
+
+
+def _work_facts(record: Record) -> Iterator[tuple[str, str]]:
+    if record.work is not None:
+        numbers = ((metric.name, record.work.number(metric.name)) for metric in METRICS)
+        counted = [f"{name} {number:,}" for name, number in numbers if number is not None and name != "python_blocks"]
+        if counted:
+            yield "work", ", ".join(counted)
+    if record.instructions is not None:
+        yield "instructions", f"{record.instructions:,} in user mode, to the first gradient"
 
 
 def _memory_facts(record: Record) -> Iterator[tuple[str, str]]:
