@@ -87,6 +87,13 @@ def test_a_pattern_with_a_function_names_the_files_that_lack_it():
     ]
 
 
+def test_what_only_a_cluster_has_is_not_looked_for(folder):
+    words = ["models/missing.py:build", "nowhere.module:build", "models/good.py:build"]
+    assert find_models(words, are_here=False) == (tuple(words), ())
+    (folder / "pose").mkdir()
+    assert find_models(["pose"]) == (("pose",), ())  # whatever stands here
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -43,7 +43,7 @@ def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOpti
     """Measure a model, or several: time to first gradient phase by phase, evaluation time, memory, verdict."""
     output.refuse_both()
     if model.is_several:
-        finish(measure_suite(model.to_suite(measurement, measurement.tier), measurement), output)
+        measure_suite(model.to_suite(measurement, measurement.tier), measurement, output)
     case = measurement.to_case(model.to_model())
     records = measure_and_store(case, measurement, lambda records: show(make_result(records), output))
     finish(make_result(records), output)
@@ -91,7 +91,7 @@ def _make_keeper(place: str | None) -> Keeper | None:
     return None if place == "none" else Keeper(place, tell=lambda line: say(f"firstgrad: {line}"))
 
 
-def measure_suite(suite: Suite, options: MeasureOptions) -> Result:
+def measure_suite(suite: Suite, options: MeasureOptions, output: OutputOptions) -> NoReturn:
     """Measure each case of a suite, in rounds; one that fails is a row with its reason."""
     from firstgrad.cli.sweep import run_shown, with_models
     from firstgrad.columns import cells_of
@@ -111,6 +111,10 @@ def measure_suite(suite: Suite, options: MeasureOptions) -> Result:
         if keeper is not None:
             keeper.keep(record)
 
+    def make() -> Result:
+        result = Result(parts=(), document=JsonLines(records), exit_code=exit_code(records))
+        return with_models(result, list(map(cells_of, records)), grid, suite.metrics)
+
     with _make_keeper(options.store) or nullcontext() as keeper:
         state = SweepState(plan, Durations(keeper.store.cells() if keeper else ()))
         executor = LocalExecutor(label=options.label)
@@ -119,8 +123,11 @@ def measure_suite(suite: Suite, options: MeasureOptions) -> Result:
         except KeyboardInterrupt:
             say(f"firstgrad: interrupted after {len(records)} of {len(plan.jobs)} samples")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
-    result = Result(parts=(), document=JsonLines(records), exit_code=exit_code(records))
-    return with_models(result, list(map(cells_of, records)), grid, suite.metrics)
+        except StoreError:
+            if records:
+                show(make(), output)
+            raise
+    finish(make(), output)
 
 
 def exit_code(records: list[Record]) -> int:
