@@ -235,8 +235,8 @@ def test_samples_of_two_devices_are_two_lines_of_growth():
 
 def test_sides_that_ask_for_two_devices_compare_them():
     cpu = make_case(backend=BackendName.JAX, device="cpu")
-    assert _differing([None, None], [cpu, ON_CUDA]) == {"device"}
-    assert _differing([None, None], [cpu, cpu]) == frozenset()
+    assert _differing([None, None], [(cpu, ON_CUDA)]) == {"device"}
+    assert _differing([None, None], [(cpu, cpu)]) == frozenset()
 
 
 def test_firstgrads_own_way_sends_a_flat_vector_and_leaves_the_result(monkeypatch):
