@@ -63,7 +63,8 @@ bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, in
 bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Numba: the limit (some 15 minutes)
 	$(PY) -m benchmarks.limit.run --output docs/data/limit.json --page docs/method.md
 
-bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of a small case (40 minutes; again: goes on where it stopped)
+bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of small cases (50 minutes; again: goes on where it stopped)
+	$(PY) -m benchmarks.trust.counts docs/data/trust-counts.jsonl --page docs/method.md
 	$(PY) -m benchmarks.trust.collect docs/data/trust.jsonl --rounds 200 --slower-rounds 60 --minutes 40
 	$(PY) -m benchmarks.trust.judge docs/data/trust.jsonl --page docs/method.md --data docs/data/trust-report.json
 

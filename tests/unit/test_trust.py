@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.markers import replace_between_markers, write_between_markers
+from benchmarks.trust import counts
 from benchmarks.trust import judge as script
 from benchmarks.trust.collect import Plan, case_of, collect, order
 from benchmarks.trust.judges import Firstgrad, FirstgradUntilDecided, Measured
@@ -33,7 +35,8 @@ from benchmarks.trust.rounds import (
 from benchmarks.trust.trials import Alarms, real_planted, real_unchanged, really_slower, simulated
 from benchmarks.trust.yardsticks import Yardstick, asv_alarms, pytest_benchmark_alarms, yardsticks
 from builders import make_environment, make_record, memory
-from firstgrad.record import Counts, Failure, Status
+from firstgrad.case import BackendName
+from firstgrad.record import Counts, Failure, Status, Work
 from firstgrad.store import export_jsonl
 from helpers import FakeClock
 
@@ -405,6 +408,73 @@ def test_too_few_rounds_are_refused(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         script.main()
     assert "has 5 rounds, and it takes 20" in capsys.readouterr().err
+
+
+# --- exact counts -------------------------------------------------------------------------------------------------
+
+
+class CountingMachine:
+    """Measures in no time; what is planted comes on top, as it is counted, and nothing else moves."""
+
+    def __init__(self):
+        self.clock, self.taken, self.kept = FakeClock(), [], []
+
+    def take(self, case, label):
+        self.clock.tick(5.0)
+        self.taken.append(label)
+        planted = dict(case.model.parameters)
+        calls = {
+            "calls_rewrite": 1000 + planted.get("rewriting", 0),
+            "calls_grad_graph": 500 + planted.get("gradient", 0),
+        }
+        compiled = dict.fromkeys(("hlo_operations", "llvm_instructions"), 10 * planted["lines"] + 100)
+        return make_record(
+            record_id=f"{label}-{len(self.taken)}",
+            case=case,
+            environment=make_environment(label=label),
+            work=Work(counts=tuple((calls | compiled).items())),
+        )
+
+    def collect(self, records, *, planted=2, budget_seconds=1e6):
+        collector = counts.Collector(
+            records=records, take=self.take, keep=self.kept.append, budget_seconds=budget_seconds, clock=self.clock
+        )
+        collector.collect({BackendName.JAX: 4, BackendName.NUMBA: 3}, planted)
+        return records
+
+
+def test_counts_are_planted_as_a_share_and_each_is_found_by_one_sample_a_side():
+    machine = CountingMachine()
+    records = machine.collect([])
+    usual = {"counts-jax": 4, "counts-numba": 3, "probe-jax": 1, "probe-numba": 1}
+    assert Counter(machine.taken) == usual | {plant.label: 2 for plant in counts.PLANTS}
+    planted = {one.environment.label: dict(one.case.model.parameters) for one in records}
+    assert planted["counts-rewriting"] == {"lines": 40, "rewriting": 50}
+    assert planted["counts-what XLA compiles"] == {"lines": 42}  # 20 of 500, as the probe's four lines were 40
+    found = counts.judge(records)
+    assert [(one.name, one.alarms.hits, one.alarms.trials) for one in found] == [
+        ("nothing", 0, 6), ("nothing", 0, 3), ("rewriting", 8, 8), ("the gradient", 8, 8), ("what XLA compiles", 8, 8),
+        ("what Numba compiles", 6, 6),
+    ]  # fmt: skip
+    assert found[2].by == (("calls_rewrite", 8),)
+    assert [one.factor for one in found[2:]] == [1.05, 1.05, 1.04, 1.04]
+    assert counts.is_good(found)
+    assert "| rewriting | jax | 4 and 2 | 8 | 100% [63.1%, 100%] | 5.0% | calls_rewrite (8) |" in counts.to_markdown(
+        found, records
+    )
+
+
+def test_a_second_call_takes_what_is_missing_and_an_alarm_of_an_unchanged_pair_is_told():
+    machine = CountingMachine()
+    records = machine.collect([], budget_seconds=30.0)
+    assert len(records) == 8  # six of JAX, and of Numba what tells how much is planted
+    again = CountingMachine()
+    assert again.collect(records) is records
+    assert len(records) == 4 + 3 + 2 + 8
+    moved = replace(records[0], work=Work(counts=tuple((name, 1.02 * n) for name, n in records[0].work.counts)))
+    found = counts.judge([moved, *records[1:]])
+    assert (found[0].alarms.hits, found[1].alarms.hits) == (3, 0)
+    assert not counts.is_good(found)
 
 
 PAGE = "a\n<!-- x: begin (how) -->\nold\n<!-- x: end -->\nb\n"
