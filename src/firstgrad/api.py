@@ -490,6 +490,7 @@ def compare(
     *,
     rounds: int = 10,
     until_decided: bool = False,
+    gate: str = "counts",
     time_budget: str | None = None,
     store: str | None = None,
     progress: bool = True,
@@ -503,16 +504,20 @@ def compare(
         The two sides.
     rounds : int
         A sample of each side; at most so many with `until_decided`, which ends as soon as every verdict is certain.
+    gate : str
+        What can be an alarm: ``"counts"``, exact ones and memory; ``"seconds"``, times as well.
     time_budget : str, optional
         Begin no round that ends later, such as ``"10m"``.
     store, progress, **options
         As for `measure`; the options are of both sides.
     """
     from firstgrad.comparing.comparison import compare as compare_records
-    from firstgrad.comparing.judge import plan_looks
+    from firstgrad.comparing.judge import Gate, Thresholds, plan_looks
     from firstgrad.comparing.measuring import compare_measured
     from firstgrad.comparing.places import SidePlace, SideRequest
 
+    if gate not in Gate:
+        raise SpecError("gate", f"expected {' or '.join(Gate)}, got {gate!r}")
     looks = (*(look for look in plan_looks() if look < rounds), rounds) if until_decided else (rounds,)
     with ExitStack() as stack:
         cases = stack.enter_context(_case(base, options)), stack.enter_context(_case(head, options))
@@ -520,7 +525,7 @@ def compare(
         comparison = compare_measured(
             (one, other),
             [cases],
-            judge=compare_records,
+            judge=functools.partial(compare_records, thresholds=Thresholds(gate=Gate(gate))),
             until_decided=until_decided,
             label="",
             store=store or _temporary_store(stack),

@@ -139,6 +139,8 @@ def test_two_models_are_compared_under_their_names():
     assert frame.loc["time_to_first_gradient", "ratio"] > 0
     assert "live:before" in repr(compared)
     assert compared.plot().axes
+    with pytest.raises(SpecError, match="gate: expected counts or seconds, got 'nodes'"):
+        firstgrad.compare(before, after, gate="nodes")
 
 
 def test_a_profile_can_be_taken_apart():
