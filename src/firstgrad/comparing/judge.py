@@ -253,7 +253,7 @@ def judge(
         base=base,
         head=head,
         ratio=ratio,
-        is_paired=numbers.pairs is not None and fit is not None,
+        is_paired=numbers.pairs is not None and fit is not None and not is_count(metric),
         p_value=p_value,
         noise=numbers.noise,
         verdict=verdict,
