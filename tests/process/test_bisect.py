@@ -97,6 +97,7 @@ def test_a_planted_commit_among_60_is_found_by_counts_around_one_that_cannot_be_
     assert len(records) == len({record.environment.git_commit for record in records}) <= 2 + 6 + 2
     assert git(clone, "status", "--porcelain") == "M theirs/work.py"
     assert len(git(clone, "worktree", "list").splitlines()) == 1
+    assert len({record.environment.source_digest for record in records}) == 1
     # Again: nothing is measured, and what is pasted names it.
     out, err = bisect(clone, "main~59", "main", "model.py:build", "--markdown")
     with Store.open(clone / ".firstgrad" / "results.sqlite") as store:
@@ -135,10 +136,31 @@ def test_it_goes_on_where_ctrl_c_ended_it_and_leaves_nothing(clone):
     assert before.keys() <= after.keys()
 
 
+def test_a_repository_of_models_alone_is_searched_by_their_own_commits(tmp_path):
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    (tmp_path / ".gitignore").write_text(".firstgrad/\n")
+    model = MODEL.replace("import theirs.work", WORK).replace("theirs.work.", "")
+    for number, times in enumerate((10, 10, 500, 500)):
+        (tmp_path / "mine.py").write_text(f"# {number}" + model.format(times=times))
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "--quiet", "-m", f"Change {number}")
+    words = ("main~3", "main", "mine.py:build", "--label", "x", "--json")
+    result = json.loads(bisect(tmp_path, *words)[0])
+    assert (result["by"], result["found"]["subject"], result["left_out"]) == ("calls_build", "Change 2", 0)
+    assert result["number_after"] - result["number_before"] == 490
+
+
 def test_a_state_is_found_and_ends_that_are_alike_are_told(clone):
     last_good = SIZE - 1 - (UNUSABLE - 1)
     words = (f"main~{last_good}", f"main~{last_good - 1}", "model.py:build")
-    out, _ = bisect(clone, *words)
+    out, _ = bisect(clone, *words, "--label", "y")
+    # The same label with another model is another question.
+    with (clone / "model.py").open("a") as file:
+        file.write("# changed\n")
+    assert bisect(clone, *words, "--label", "y")[0] == out
+    with Store.open(clone / ".firstgrad" / "results.sqlite") as store:
+        counts = Counter(label for record in store.records() if (label := record.environment.label).endswith("@y"))
+    assert set(counts.values()) == {2 * 2}, "an end that fails is measured for its counts, then for its state"
     assert f"Change {UNUSABLE}" in out
     assert "half done" in out
     out, _ = bisect(clone, "main~59", "main~50", "model.py:build", "--predicate", "mismatch", code=1)

@@ -19,7 +19,7 @@ from firstgrad.errors import PythonEnvironmentError, SpecError
 from firstgrad.measuring.environment import describe_environment
 from firstgrad.measuring.launch import measure
 from firstgrad.record import Failure, Record, Status
-from firstgrad.sources import check_reference, read_source, split_reference
+from firstgrad.sources import ModelSource, check_reference, read_source, split_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +95,7 @@ class StoredBench:
     retry_failed: bool = False
     measured: int = field(default=0, init=False)
     _builds: Builds = field(init=False)
+    _source: ModelSource = field(default_factory=ModelSource, init=False)  # nothing where it is each commit's own
     _own: set[str] = field(default_factory=set, init=False)  # records of this run
 
     def __post_init__(self) -> None:
@@ -113,7 +114,9 @@ class StoredBench:
             tell=self.tell,
             limit_seconds=self.limit_seconds,
         )
-        self.label = self.label or f"bisect-{line.name}-{self._digest(is_inside)}"
+        if not is_inside:
+            self._source = read_source(self.case.model.reference, self._builds.model_folder)
+        self.label = self.label or f"bisect-{line.name}-{self._digest()}"
 
     def sample(self, revision: Revision, case: Case, number: int, beside: str = "") -> Record:
         """Return a revision's sample; see `firstgrad.bisecting.run.Bench`."""
@@ -121,7 +124,7 @@ class StoredBench:
         stored = [
             record
             for record in self.keeper.store.records(label=label)
-            if record.case.question == case.question and not is_to_be_repeated(record) and not self._is_again(record)
+            if record.case.question == case.question and self._counts(record)
         ]
         if len(stored) >= number:
             return stored[number - 1]
@@ -134,8 +137,11 @@ class StoredBench:
                 break
         return record
 
-    def _is_again(self, record: Record) -> bool:
-        return self.retry_failed and record.record_id not in self._own and bool(why_unusable(record))
+    def _counts(self, record: Record) -> bool:
+        """Whether a stored sample is one of this model as it is now, and not to be measured again."""
+        is_again = self.retry_failed and record.record_id not in self._own and bool(why_unusable(record))
+        is_of_now = self._source.gave(record.environment.source_digest, record.started_at)
+        return is_of_now and not is_again and not is_to_be_repeated(record)
 
     def _measure(self, revision: Revision, case: Case, label: str) -> Record:
         try:
@@ -153,12 +159,12 @@ class StoredBench:
             (record,) = measure(case, label=label, interpreter=interpreter, on_event=on_event)
         return record
 
-    def _digest(self, is_inside: bool) -> str:
+    def _digest(self) -> str:
         """Digest what must be the same for a sample to count again: machine, packages, flags, the model's files."""
         here, own = describe_environment(), installed_name(self.line.name)
-        source = "" if is_inside else read_source(self.case.model.reference, self._builds.model_folder).digest
         known = (
-            here.host.digest, here.python, here.compiler, here.threads, here.flags, source, str(self.line.folder),
+            here.host.digest, here.python, here.compiler, here.threads, here.flags, self._source.digest,
+            str(self.line.folder),
             [one for one in here.versions if one[0] != own],
         )  # fmt: skip
         return hashlib.sha256(to_json(known).encode()).hexdigest()[:_DIGITS]
