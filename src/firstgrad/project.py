@@ -254,7 +254,7 @@ def _find_models(project: Project) -> tuple[list[str], dict[str, str]]:
 
 def _is_function(path: Path, name: str, line: int) -> bool:
     """Whether what makes a model is a function of this name, and no variable of a script."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")  # as Python counts lines
     return bool(name) and re.match(rf"def\s+{re.escape(name)}\b", lines[line - 1]) is not None
 
 

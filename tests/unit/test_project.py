@@ -59,6 +59,7 @@ def test_models_are_those_of_the_files_and_the_rest_is_said_with_why(project):
         project,
         {
             "models/one.py": model(arguments="n=3") + model("sized", "n, *, deep"),
+            "models/paged.py": "\x0c\n" + model("paged"),
             "models/_helper.py": model("helper"),
             "models/conftest.py": model("fixture"),
             "tests/data.py": model("tested"),
@@ -71,7 +72,7 @@ def test_models_are_those_of_the_files_and_the_rest_is_said_with_why(project):
         },
     )
     text = suite_text(plan_files(project, backends=JAX))
-    assert tomllib.loads(text)["models"] == ["models/one.py:build"]
+    assert tomllib.loads(text)["models"] == ["models/one.py:build", "models/paged.py:paged"]
     said = [line for line in text.splitlines() if line.startswith('# "')]
     assert said == [
         "# \"broken.py\": line 1: syntax error: '(' was never closed",
