@@ -89,12 +89,13 @@ def _number_parts(
         ]
         verdict = str(models[name][-1]["verdict"]).replace("_", " ")
         rows.append(TableRow((_name(name), *cells, verdict), ends_section=name == ordered[-1]))
-    means = [_mean(metric, [numbers[name][metric.name] for name in ordered]) for metric in kept]
+    references = {name: str(models[name][0].get("reference", name)) for name in ordered}
+    means = [_mean(metric, [(references[name], numbers[name][metric.name]) for name in ordered]) for metric in kept]
     if any(mean for mean, _ in means):
         rows.append(TableRow(("geometric mean", *(mean for mean, _ in means), ""), Style.BOLD))
         rows.append(TableRow((f"its {_CONFIDENCE:.0%} interval", *(interval for _, interval in means), "")))
     titles = (_TITLES.get(metric.name, metric.title) for metric in kept)
-    columns = (TableColumn("model", is_kept=True), *right(*titles, is_kept=True), *left("verdict"))
+    columns = (TableColumn("model", is_kept=True), *right(*titles, is_kept=True), TableColumn("verdict", is_kept=True))
     yield Heading(f"{kind}: {format_count(len(ordered), 'model')}, medians, the worst first")
     yield Table(columns=columns, rows=rows)
     yield BLANK
@@ -111,11 +112,19 @@ def _median(metric: Column, samples: Sequence[Mapping[str, Any]]) -> float | Non
     return statistics.median(known) if known else None
 
 
-def _mean(metric: Column, numbers: Sequence[float | None]) -> tuple[str, str]:
-    """Write the geometric mean over models, and its interval; '' for fewer than two models, or with a zero."""
-    values = [number for number in numbers if number is not None]
-    if len(values) < _LEAST_MODELS or min(values) <= 0:
+def _mean(metric: Column, numbers: Sequence[tuple[str, float | None]]) -> tuple[str, str]:
+    """Write the geometric mean over models, and its interval; '' for fewer than two, or with a zero.
+
+    One model with several parameters is averaged first: its numbers are alike, and would make the interval too narrow.
+    """
+    groups: dict[str, list[float]] = defaultdict(list)
+    for reference, number in numbers:
+        if number is not None:
+            groups[reference].append(number)
+    known = [number for group in groups.values() for number in group]
+    if len(known) < _LEAST_MODELS or min(known) <= 0:
         return "", ""
+    values = [statistics.geometric_mean(group) for group in groups.values()]
     mean = average_ratio(values).estimate(_CONFIDENCE)
     if mean.low == mean.high:
         return write_fitted(metric.unit, mean.value), ""
