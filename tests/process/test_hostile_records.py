@@ -19,6 +19,7 @@ REFUSED = {
     "large memory": ({"memory.peak_rss_bytes": 10**200}, r"it has 1e\+200 bytes"),
     "retained": ({"memory.retained_bytes": -(10**40)}, r"it has -1e\+40 bytes"),
     "counts": ({"counts.nodes_after": 10**40}, r"it has 1e\+40 things"),
+    "work": ({"work": {"counts": [["calls_rewrite", 10**40]], "parts": []}}, r"it has 1e\+40 things"),
     "seconds": ({"phases.0.wall_seconds": 1e308}, "its phases took longer"),
     "seconds of a failure": ({"phases.0.wall_seconds": 1e308, "status": "failed"}, r"it has 1e\+308 s"),
     "NaN": ({"time_to_first_gradient_seconds": float("nan")}, "NaN is no number of JSON"),
