@@ -131,8 +131,8 @@ def _beyond(record: Record) -> Iterator[str]:
     if memory is not None:
         sizes += [memory.peak_rss_bytes, memory.self_peak_rss_bytes, memory.children_peak_rss_bytes]
         sizes += [memory.retained_bytes]
-    things = (counts.nodes_before, counts.nodes_after, counts.compiled_units, counts.values) if counts else ()
-    things += tuple(number for _, number in record.work.counts) if record.work else ()
+    things = [number for _, number in record.work.counts] if record.work else []
+    things += (counts.nodes_before, counts.nodes_after, counts.compiled_units, counts.values) if counts else ()
     for numbers, unit, most in ((seconds, "s", MOST_SECONDS), (sizes, "bytes", MOST), (things, "things", MOST)):
         for number in numbers:
             if number is not None and abs(number) > most:
