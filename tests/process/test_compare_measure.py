@@ -267,13 +267,17 @@ def test_a_folder_is_compared_and_what_fails_stops_nobody(tmp_path):
 def test_a_side_that_makes_one_model_of_several_is_refused(tmp_path):
     write_model(tmp_path, "return Model()", name="one", parameters="n=1")
     suite = 'models = ["one.py"]\nbackends = ["fake"]\n[parameters]\nn = [1, 2]\n'
+    suite += "[tiers.small.parameters]\nn = [7]\n"
     (tmp_path / "firstgrad.toml").write_text(suite)
     done = run_firstgrad("compare", ".", "param.n=3", "suite", cwd=tmp_path)
     assert done.returncode == 2
     assert "side 'param.n=3': makes one case of several" in done.stderr
-    done = run_firstgrad("compare", ".", "evaluations=3", "suite", "--samples", "1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(kept(tmp_path)) == 4
+    for tier, samples in (((), 4), (("--tier", "small"), 6)):
+        done = run_firstgrad("compare", ".", "evaluations=3", "suite", *tier, "--samples", "1", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert len(kept(tmp_path)) == samples
+    done = run_firstgrad("compare", ".", "evaluations=3", "one.py", "--tier", "small", cwd=tmp_path)
+    assert (done.returncode, "--tier: is of a suite's file" in done.stderr) == (2, True)
 
 
 def test_models_that_commits_do_not_have_are_copied_beside_them_and_that_is_said(tmp_path):

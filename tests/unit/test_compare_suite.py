@@ -195,6 +195,16 @@ def test_the_block_says_the_verdict_first_and_has_all_that_a_reviewer_asks_for(s
 
 
 @pytest.mark.usefixtures("stored")
+def test_the_block_of_many_models_is_no_longer_than_a_comment_may_be():
+    names = [f"models/of/some/depth/model_{number:03}" for number in range(100)]
+    store_of([*side("was", dict.fromkeys(names, 1.0)), *side("is", dict.fromkeys(names, 1.3))])
+    _, out, _ = run("compare", "was", "is", "--markdown")
+    assert "100 of 100 cases are worse" in out
+    assert "50 more rows are left out, none of worse cases" in out
+    assert len(out) < 65_536
+
+
+@pytest.mark.usefixtures("stored")
 def test_nothing_worse_is_said_first_too():
     _, out, _ = run("compare", "base", "base", "--markdown")
     assert out.splitlines()[0] == "### firstgrad compare: no regression"

@@ -174,7 +174,7 @@ def compare(
         "counts_factor": threshold_counts,
     }
     is_measured = duel.measure or asks_to_measure(base) or asks_to_measure(head)
-    suite = model.to_suite(case) if is_measured and model.is_several else None
+    suite = model.to_suite(case, duel.tier) if is_measured and model.is_several else None
     metric = metric or (list(suite.metrics) if suite else [])
     metrics = choose_metrics(metric)
     gate = _choose_gate(gate, metrics if metric else (), threshold)

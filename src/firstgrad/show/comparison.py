@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ID_DIGITS = 8
 _LONGEST_REASON = 120
+_MOST_ROWS = 150  # of a block for a pull request: GitHub takes 65,536 letters
 _WIDE = 4.0  # an interval from end to end
 _SHOWN_PRECISION = 0.005  # of three digits
 _COLUMNS = (*left("metric"), *right("BASE", "HEAD", "ratio", "noise"), *left("verdict"))
@@ -92,7 +93,7 @@ def comparison_parts(comparison: Comparison, *, show_all: bool, proof: Proof | N
         for case, metrics in shown
         for metric in metrics
     ]
-    changes = [Table(columns=(*left("case"), *_COLUMNS), rows=rows)] if rows else []
+    changes: list[Part] = [Table(columns=(*left("case"), *_COLUMNS), rows=rows)] if rows else []
     failures: list[Inline] = [
         (_case_verdict(case), ": ", _code(names[case.case_id]), ", ", _code(case.reason))
         for case, _ in shown
@@ -101,7 +102,10 @@ def comparison_parts(comparison: Comparison, *, show_all: bool, proof: Proof | N
     if overview:
         told = f"{format_count(len(rows), 'number')}, changed or undecided"
         about = "Every metric" if show_all else told
-        markdown += [Items(failures), *(Fold(f"{about}, by case", changes) for _ in changes)]
+        if len(rows) > _MOST_ROWS:
+            more = f"{len(rows) - _MOST_ROWS:,} more rows are left out, none of worse cases; --json has them."
+            changes = [Table(columns=(*left("case"), *_COLUMNS), rows=rows[:_MOST_ROWS]), Text(more)]
+        markdown += [Items(failures[:_MOST_ROWS]), *([Fold(f"{about}, by case", changes)] if changes else [])]
         markdown.append(Fold("Versions and conditions", [*_versions(comparison), Items([*map(_code, notes)])]))
     else:
         markdown += [*changes, Items([*failures, *map(_code, notes)])]
