@@ -208,7 +208,7 @@ def test_the_block_of_many_models_is_no_longer_than_a_comment_may_be():
 def test_nothing_worse_is_said_first_too():
     _, out, _ = run("compare", "base", "base", "--markdown")
     assert out.splitlines()[0] == "### firstgrad compare: no regression"
-    assert "None of 3 cases is worse." in out
+    assert "None of 3 cases is worse beyond its threshold." in out
 
 
 def test_json_has_means_versions_and_checks(stored):

@@ -127,7 +127,7 @@ def sum_up(comparison: Comparison) -> tuple[str | Span, ...]:
     worse = sum(case.is_alarm for case in cases)
     counts = f"{worse} of {format_count(len(cases), 'case')} {'is' if worse == 1 else 'are'} worse"
     if not worse:
-        return (f"None of {format_count(len(cases), 'case')} is worse. ",)
+        return (f"None of {format_count(len(cases), 'case')} is worse beyond its threshold. ",)
     if worst.verdict is ComparisonVerdict.FAILED or worst.worst is None:
         return (f"{counts}: ", _code(str(worst.case.model)), " failed on HEAD. ")
     ratio = write_ratio(worst.worst)
@@ -172,12 +172,11 @@ def _split_names(comparison: Comparison) -> tuple[str, list[str]]:
 
 
 def _overview_row(case: CaseComparison, name: str) -> TableRow:
-    most, known = case.worst, {metric.metric: metric for metric in case.metrics}
+    most, known = _most_changed(case), {metric.metric: metric for metric in case.metrics}
     time = next((metric for metric in case.metrics if metric.unit is Unit.SECONDS), None)
     exact = [metric for metric in case.metrics if metric_named(metric.metric).is_exact]
     changed = sum(metric.verdict is not ComparisonVerdict.SAME for metric in exact)
-    is_changed = most is not None and most.verdict not in (ComparisonVerdict.SAME, ComparisonVerdict.MISSING)
-    told = f"{most.metric} {_write_short(most)}" if is_changed and most is not None else ""
+    told = f"{most.metric} {_write_short(most)}" if most is not None else ""
     cells: tuple[Inline, ...] = (
         _code(name),
         _verdict(str(case.verdict), case.is_alarm),
@@ -190,6 +189,15 @@ def _overview_row(case: CaseComparison, name: str) -> TableRow:
         " to ".join(dict.fromkeys(case.checks)).replace("_", " "),
     )
     return TableRow(cells, Style.BAD if case.is_alarm else _STYLES.get(case.verdict, Style.PLAIN))
+
+
+def _most_changed(case: CaseComparison) -> MetricComparison | None:
+    """Find the metric that tells most: what grew most, else what shrank most; none where nothing changed."""
+    if case.worst is not None and case.worst.verdict.is_growth:
+        return case.worst
+    quiet = (ComparisonVerdict.SAME, ComparisonVerdict.MISSING)
+    changed = [one for one in case.metrics if one.is_gating and one.ratio is not None and one.verdict not in quiet]
+    return min(changed, key=lambda one: one.ratio.value if one.ratio else 1.0, default=None)
 
 
 def _write_short(metric: MetricComparison | None) -> str:
@@ -224,13 +232,15 @@ def _mean_parts(comparison: Comparison, *, show_all: bool) -> Iterator[Part]:
 
 
 def _mean_row(mean: MeanRatio, *, several: bool) -> tuple[str, ...]:
-    ratio = mean.ratio
-    interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.high > ratio.low else ""
+    ratio, digits = mean.ratio, 5 if metric_named(mean.metric).is_exact else 3
+    value, low, high, least, most = (
+        f"{number:.{digits}f}" for number in (ratio.value, ratio.low, ratio.high, mean.low, mean.high)
+    )
     return (
         mean.metric,
         *([mean.asked] if several else []),
-        f"{ratio.value:.3f}{interval}",
-        f"{mean.low:.3f} to {mean.high:.3f}",
+        f"{value} [{low}, {high}]" if high != low else value,
+        f"{least} to {most}" if least != most else least,
         str(mean.worse),
         str(mean.better),
         str(ratio.samples),
