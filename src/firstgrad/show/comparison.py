@@ -103,8 +103,8 @@ def comparison_parts(comparison: Comparison, *, show_all: bool, proof: Proof | N
         told = f"{format_count(len(rows), 'number')}, changed or undecided"
         about = "Every metric" if show_all else told
         if len(rows) > _MOST_ROWS:
-            more = f"{len(rows) - _MOST_ROWS:,} more rows are left out, none of worse cases; --json has them."
-            changes = [Table(columns=(*left("case"), *_COLUMNS), rows=rows[:_MOST_ROWS]), Text(more)]
+            rest = f"{len(rows) - _MOST_ROWS:,} more rows are left out, none of worse cases; --json has them."
+            changes = [Table(columns=(*left("case"), *_COLUMNS), rows=rows[:_MOST_ROWS]), Text(rest)]
         markdown += [Items(failures[:_MOST_ROWS]), *([Fold(f"{about}, by case", changes)] if changes else [])]
         markdown.append(Fold("Versions and conditions", [*_versions(comparison), Items([*map(_code, notes)])]))
     else:
