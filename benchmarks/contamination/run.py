@@ -1,0 +1,120 @@
+"""Fill PyTensor's Numba cache by one release, compute with another: which entries are used, and is the result right.
+
+PyTensor names an entry of its Numba cache after the graph and a version that each operation's author keeps by hand, not
+after its own release. So a release may take what another one compiled. Each filler's cache is copied for each runner;
+what a runner computes is compared with the oracle.
+
+Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.json]
+[--page docs/findings.md]``; environments are kept in .firstgrad/envs (a minute each), then some 10 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.limit.run import ROOT
+from benchmarks.markers import write_between_markers
+from firstgrad.case import BackendName, Case, Scenario, Target
+from firstgrad.comparing.places import make_ready, read_side
+from firstgrad.measuring.launch import run_sample
+from firstgrad.measuring.private import PrivateCaches
+from firstgrad.pose.spec import HmmSpec, PoseSpec
+
+SPEC = PoseSpec(n_timesteps=5, n_directions=1, hmm=HmmSpec(n_states=2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What a runner took from a filler's cache, and what the oracle says of its results."""
+
+    filled_by: str
+    run_by: str
+    read: int
+    written: int
+    verdict: str
+    failure: str = ""
+    answer: str = ""
+    pymc: str = ""
+
+
+def case(scenario: Scenario) -> Case:
+    """Make the case: log-density and gradient by Numba."""
+    return Case(
+        model=SPEC, backend=BackendName.NUMBA, target=Target.LOGP_DLOGP, scenario=scenario, evaluations=0,
+        time_limit_seconds=300.0,
+    )  # fmt: skip
+
+
+def measure(releases: list[str], own: str) -> list[Cell]:
+    """Fill by each, run by each."""
+    cells = []
+    with ExitStack() as stack:
+        places = {}
+        for release in releases:
+            request = read_side(f"pytensor=={release}{own}")
+            places[release] = make_ready(request, [case(Scenario.COLD)], stack=stack, tell=print)
+        for filler in releases:
+            with PrivateCaches() as private:
+                filled = run_sample(case(Scenario.COLD), private, interpreter=places[filler])
+                if filled.failure is not None:
+                    print(f"{filler} fills nothing: {filled.failure.message}")
+                    continue
+                private.save()
+                for runner in releases:
+                    private.restore()
+                    record = run_sample(case(Scenario.WARM), private, interpreter=places[runner])
+                    use, versions = record.caches, dict(record.environment.versions)
+                    cells.append(
+                        Cell(
+                            filled_by=filler,
+                            run_by=runner,
+                            read=use.entries_read if use else 0,
+                            written=use.entries_written if use else 0,
+                            verdict=str(record.check.verdict),
+                            failure=record.failure.message if record.failure else "",
+                            answer=record.check.answer_digest,
+                            pymc=versions.get("pymc", ""),
+                        )
+                    )
+                    print(cells[-1], flush=True)
+    return cells
+
+
+def table(cells: list[Cell]) -> str:
+    """Write a row a filler and a column a runner."""
+    releases = list(dict.fromkeys(cell.filled_by for cell in cells))
+    known = {(cell.filled_by, cell.run_by): cell for cell in cells}
+    lines = [f"| filled by, then run by | {' | '.join(releases)} |", f"|{' --- |' * (len(releases) + 1)}"]
+    for filler in releases:
+        row = [_describe(known[filler, runner]) for runner in releases]
+        lines.append(f"| {filler} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _describe(cell: Cell) -> str:
+    if cell.failure:
+        return f"fails: {cell.failure.splitlines()[0][:60]}"
+    used = f"{cell.read} read, {cell.written} compiled"
+    return used if cell.verdict == "agrees" else f"**{cell.verdict}**: {used}"
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--releases", nargs="+", default=["3.3.3", "3.3.4", "3.3.5", "3.3.6", "3.3.7", "3.3.8"])
+    parser.add_argument("--beside", default="", help="of all environments, such as +numba==0.68.0")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "contamination.json")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "findings.md")
+    given = parser.parse_args()
+    cells = measure(given.releases, given.beside)
+    given.output.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
+    write_between_markers(given.page, "contamination", table(cells))
+    print(table(cells))
+
+
+if __name__ == "__main__":
+    main()
