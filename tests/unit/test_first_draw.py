@@ -18,6 +18,7 @@ from firstgrad.case import BackendName, Case, GradientBackend, Sampler, Target
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import cells_of, first_metric, metrics_of, samples_table
 from firstgrad.comparing.comparison import compare
+from firstgrad.comparing.judge import Gate, Thresholds
 from firstgrad.doubts import find_doubts
 from firstgrad.errors import SpecError, WorkerError
 from firstgrad.measuring.first_draw import DrawStages, carve_jax, find_never_kept, first_draw
@@ -118,7 +119,8 @@ def test_a_draws_line_has_its_time_and_no_gradients():
 def test_metrics_are_those_of_the_target():
     draws, gradients = ({one.name for one in metrics_of(target)} for target in (Target.FIRST_DRAW, Target.DLOGP))
     assert draws - gradients >= {"time_to_first_draw", "phase_wrappers", "phase_start_point"}
-    assert gradients - draws == {"time_to_first_gradient", "time_to_first_gradient_cpu", "evaluation"}
+    calls = {"evaluation", "evaluation_on_device", "to_device", "from_device"}
+    assert gradients - draws == {"time_to_first_gradient", "time_to_first_gradient_cpu", *calls}
     assert first_metric(Target.FIRST_DRAW).name == "time_to_first_draw"
 
 
@@ -373,12 +375,15 @@ def test_a_slower_first_draw_is_an_alarm_and_its_phases_are_none():
             for number in range(8)
         ]
 
-    comparison = compare((*side("a", 9.0), *side("b", 12.0)), "a", "b", resolve=lambda _: None)
-    (case,) = comparison.cases
-    verdicts = {one.metric: one.verdict for one in case.metrics}
-    assert verdicts["time_to_first_draw"] == verdicts["time_to_first_draw_cpu"] == "slower"
-    assert "time_to_first_gradient" not in verdicts
-    assert comparison.has_regression
+    for gate in Gate:
+        rules = Thresholds(gate=gate)
+        sides = (*side("a", 9.0), *side("b", 12.0))
+        comparison = compare(sides, "a", "b", thresholds=rules, resolve=lambda _: None)
+        (case,) = comparison.cases
+        verdicts = {one.metric: one.verdict for one in case.metrics}
+        assert verdicts["time_to_first_draw"] == verdicts["time_to_first_draw_cpu"] == "slower"
+        assert "time_to_first_gradient" not in verdicts
+        assert comparison.has_regression is (gate is Gate.SECONDS)
 
 
 def test_an_asv_suite_of_draws_has_their_metrics_and_samplers_as_an_axis():
@@ -387,6 +392,7 @@ def test_an_asv_suite_of_draws_has_their_metrics_and_samplers_as_an_axis():
         backends = ("jax",)
         target = "first_draw"
         samplers = ("auto", "numpyro")
+        metrics = ("all",)
 
     assert Suite.param_names == ["backend", "scenario", "sampler"]
     tracks = {name for name in vars(Suite) if name.startswith("track_")}
