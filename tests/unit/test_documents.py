@@ -39,6 +39,16 @@ def help_of(verb: str) -> dict[str, str]:
 VERBS = re.findall(r"^  ([a-z]+)  ", firstgrad("--help").out, re.MULTILINE)
 
 
+def test_the_help_has_every_verb_in_one_group():
+    from typer.main import get_command
+
+    from firstgrad.cli.app import app
+
+    assert len(VERBS) == len(set(VERBS))
+    assert set(VERBS) == set(get_command(app).commands)
+    assert max(map(len, firstgrad("--help").out.splitlines())) <= 80
+
+
 def section_of(verb: str) -> str:
     """What the reference says of a verb."""
     (text,) = re.findall(rf"^### [^\n]*`firstgrad {verb}`[^\n]*\n(.*?)(?=^###? )", REFERENCE, re.MULTILINE | re.DOTALL)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from firstgrad.cli import (
     advise,
@@ -35,8 +36,60 @@ from firstgrad.units import shorten_middle
 
 _LONGEST_MESSAGE = 4000
 
+_GROUPS = {
+    "Understand a model": {
+        "lint": "Which lines are slow or wrong; what to write instead.",
+        "check": "Are log-density and gradient right and finite?",
+        "profile": "Where the seconds go, line by line.",
+        "trace": "Every compile of a script, and what is needless.",
+        "advise": "Which sampler and backend; the lines to paste.",
+    },
+    "Measure": {
+        "measure": "Time to first gradient or draw, memory, verdict.",
+        "sample": "A short run: compile, tuning, drawing.",
+        "sweep": "A grid of cases; goes on where it was stopped.",
+        "scaling": "What grows with what, from sweeps.",
+    },
+    "Compare": {
+        "compare": "Commits, releases, options: what changed?",
+        "bisect": "Which commit or release changed it?",
+        "report": "All that is stored, as one page.",
+    },
+    "Start sooner": {
+        "precompile": "Fill PyTensor's cache by several processes.",
+        "cache": "What the next process finds; caches that travel.",
+    },
+    "Data": {
+        "export": "Records as JSON lines, or samples as a table.",
+        "import": "Records of a file into a store.",
+    },
+    "Project and machine": {
+        "init": "A suite file, a workflow, ignore lines.",
+        "doctor": "Is this machine fit to measure?",
+    },
+}
+"""What the first help says of each verb."""
+
+
+class Verbs(TyperGroup):
+    """The verbs, in groups."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the verbs in the groups' order."""
+        grouped = [name for names in _GROUPS.values() for name in names]
+        return [*grouped, *(name for name in super().list_commands(ctx) if name not in grouped)]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Click's
+        """Write a section a group."""
+        widest = max(map(len, self.commands))
+        for title, verbs in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), text) for name, text in verbs.items()])
+
+
 app = typer.Typer(
     name="firstgrad",
+    cls=Verbs,
     no_args_is_help=True,
     # Plain help: Rich's own takes a quarter of a second to import.
     rich_markup_mode=None,
