@@ -1,10 +1,11 @@
+import json
 import statistics
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from builders import MIB, make_environment, make_record, memory, sample, store_of
+from builders import MIB, firstgrad, make_environment, make_record, memory, sample, store_of
 from firstgrad.cli.app import app
 from firstgrad.cli.carry import THIN_EVALUATIONS, THIN_TIMELINE_POINTS, thinned
 from firstgrad.columns import METRICS
@@ -88,3 +89,34 @@ def test_an_export_of_no_store_says_so(tmp_path):
     done = RUNNER.invoke(app, ["export", str(tmp_path / "x.jsonl"), "--store", str(tmp_path / "none.sqlite")])
     assert isinstance(done.exception, StoreError)
     assert not (tmp_path / "x.jsonl").exists()
+
+
+@pytest.fixture
+def show(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: firstgrad("show", *words)
+
+
+def test_stored_samples_are_listed_the_newest_last(show):
+    store_of(sample(1.0 + number, number=number, label=f"night{number % 2}") for number in range(30))
+    lines = show().out.splitlines()
+    assert lines[0] == "the last 20 of 30 samples"
+    assert "30.0 s" in lines[-2]
+    listed = json.loads(show("--label", "night1", "--count", "100", "--json").out)
+    assert [row["time_to_first_gradient"] for row in listed] == [2.0 + 2 * number for number in range(15)]
+
+
+def test_one_sample_is_shown_by_the_first_letters_of_its_id(show):
+    store_of(sample(1.0 + number, number=number) for number in range(3))
+    ids = [row["record_id"] for row in json.loads(show("--json").out)]
+    start = next(ids[0][:length] for length in range(1, 33) if sum(one.startswith(ids[0][:length]) for one in ids) == 1)
+    shown = json.loads(show(start, "--json").out)
+    assert (shown["record_id"], shown["time_to_first_gradient_seconds"]) == (ids[0], 1.0)
+    for words, said in ((("zz",), "no sample's id begins with 'zz'"), (("",), "3 ids begin with ''")):
+        ended = show(*words)
+        assert (ended.code, said in ended.err) == (2, True)
+
+
+def test_nothing_is_listed_of_models_that_have_no_records(show):
+    store_of([sample(1.0)])
+    assert show("--model", "other.py:build").code == 2

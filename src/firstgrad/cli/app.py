@@ -26,6 +26,7 @@ from firstgrad.cli import (
     report,
     sample,
     scaling,
+    show,
     sweep,
     trace,
 )
@@ -60,6 +61,7 @@ _GROUPS = {
         "cache": "What the next process finds; caches that travel.",
     },
     "Data": {
+        "show": "What is stored, a line a sample; or one of them whole.",
         "export": "Records as JSON lines, or samples as a table.",
         "import": "Records of a file into a store.",
     },
@@ -111,6 +113,7 @@ app.command("precompile", cls=ModelCommand, epilog=precompile.EPILOG)(precompile
 app.command("compare", cls=ModelCommand, epilog=compare.EPILOG)(compare.compare)
 app.command("bisect", cls=ModelCommand, epilog=bisect.EPILOG)(bisect.bisect)
 app.command("report", epilog=report.EPILOG)(report.report)
+app.command("show", epilog=show.EPILOG)(show.show)
 app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
 app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)
 app.add_typer(cache.app)

@@ -1,4 +1,4 @@
-"""Tables over the models of a suite: the worst first, and geometric means with their intervals over models."""
+"""Tables of samples: a list of them; the models of a suite, the worst first, and their geometric means."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.case import Target
 from firstgrad.columns import first_metric, metric_named
 from firstgrad.comparing.ratio import average_ratio
-from firstgrad.show.result import BLANK, Heading, Items, Span, Style, Table, TableColumn, TableRow, left, right
+from firstgrad.record import Status
+from firstgrad.show.result import BLANK, Heading, Items, Result, Span, Style, Table, TableColumn, TableRow, left, right
 from firstgrad.show.words import shown, write_fitted
-from firstgrad.units import format_count
+from firstgrad.units import format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
 
     from firstgrad.columns import Column
     from firstgrad.show.result import Part
@@ -36,6 +39,7 @@ _KIND = ("backend", "target", "sampler", "scenario")
 _LONGEST_REASON = 200
 _LEAST_MODELS = 2
 _CONFIDENCE = 0.95
+_SHOWN_ID, _SHOWN_TIME = 8, 16  # letters of an id, and of a moment to the minute
 
 
 def suite_parts(samples: Samples, omitted: Sequence[OmittedModel] = (), metrics: Sequence[str] = ()) -> Iterator[Part]:
@@ -66,6 +70,38 @@ def suite_parts(samples: Samples, omitted: Sequence[OmittedModel] = (), metrics:
     if left_out := [f"left out: {one.what}: {one.reason}" for one in omitted if not one.is_failure]:
         yield Items(left_out, Style.DIM)
         yield BLANK
+
+
+def stored_result(samples: pd.DataFrame, *, of: int) -> Result:
+    """Make a list of stored samples, a line each: the last of so many."""
+    rows = []
+    seconds = samples["time_to_first_gradient"].fillna(samples["time_to_first_draw"])
+    for line, waited in zip(samples.to_dict("records"), seconds, strict=True):
+        how = ", ".join(str(line[name]) for name in ("backend", "target", "scenario"))
+        status = str(line["status"]) if line["status"] != Status.OK else str(line["verdict"]).replace("_", " ")
+        rows.append(
+            (
+                line["record_id"][:_SHOWN_ID],
+                line["started_at"][:_SHOWN_TIME].replace("T", " "),
+                Span(shown(line["model"]), is_verbatim=True),
+                how,
+                "" if math.isnan(waited) else format_seconds(waited),
+                status,
+                shown(line["label"]),
+            )
+        )
+    columns = (
+        *left("id", "started (UTC)"),
+        TableColumn("model", is_kept=True),
+        *left("compiled, what, when"),
+        *right("time to it"),
+        *left("end", "label"),
+    )
+    which = f"the last {len(rows)} of {of:,} samples" if of > len(rows) else format_count(of, "sample")
+    return Result(
+        parts=(Heading(which), Table(columns=columns, rows=rows)),
+        document=samples.astype(object).where(samples.notna(), None).to_dict("records"),
+    )
 
 
 def _number_parts(
