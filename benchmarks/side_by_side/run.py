@@ -2,7 +2,7 @@
 
 Each runs the unchanged script from empty caches, in a process of its own, in turns with a run of none of them.
 
-Usage: ``python -m benchmarks.side_by_side.run [--rounds 3] [--output FILE.json] [--page docs/how-to.md]``;
+Usage: ``python -m benchmarks.side_by_side.run [--rounds 3] [--output FILE.json] [--page docs/findings.md]``;
 ``--only-page`` writes the page from what is stored.
 """
 

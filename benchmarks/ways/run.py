@@ -5,7 +5,7 @@ call for one draw after one, so that it ends with the first draw of every chain;
 with empty caches, ``warm`` with those that an equal call left; JAX has no folder to keep anything in, as by default.
 Ways take turns, every second round backwards.
 
-Usage: ``python -m benchmarks.ways.run [--rounds 3] [--output docs/data/ways.json] [--page docs/how-to.md]``.
+Usage: ``python -m benchmarks.ways.run [--rounds 3] [--output docs/data/ways.json] [--page docs/findings.md]``.
 ``--again`` adds rounds to those in the output; ``--rounds 0`` prints its table.
 """
 

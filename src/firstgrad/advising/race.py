@@ -56,7 +56,7 @@ _PRIOR_SECONDS = {
     BackendName.C: 60.0,
     BackendName.INTERPRETER: 300.0,  # by its calls
 }
-"""Cold, of a small pose model (``docs/how-to.md``, ``docs/findings.md``): their order counts, not their size."""
+"""Cold, of a small pose model (``docs/findings.md``): their order counts, not their size."""
 _PRIOR_SLOWER, _PRIOR_AT_ONCE, _PRIOR_OWN_GRADIENT = 1.3, 20.0, 0.9
 _OWN_GRADIENT = (BackendName.JAX_DIRECT, BackendName.JAX_QUICK)
 _UNKNOWN_OP = ("No JAX conversion for the given", "has no JAX for")
