@@ -50,30 +50,32 @@ class AdviseOptions:
     """What is planned, and from which samples."""
 
     draws: Annotated[int | None, _plan("--draws", f"Draws of each chain after tuning [{DRAWS}].", min=0)] = None
-    tune: Annotated[int | None, _plan("--tune", f"Tuning draws of each [{TUNE}].", min=0)] = None
-    chains: Annotated[int | None, _plan("--chains", "As many [--cores, at least 2].", min=1)] = None
+    tune: Annotated[int | None, _plan("--tune", f"Tuning draws of each chain [{TUNE}].", min=0)] = None
+    chains: Annotated[int | None, _plan("--chains", "Number of chains [--cores, at least 2].", min=1)] = None
     cores: Annotated[int | None, _plan("--cores", "Chains at a time [this machine's, at most 4].", min=1)] = None
     leapfrog: Annotated[float | None, _plan("--leapfrog", "Leapfrog steps a draw [those that a short run takes].")] = (
         None
     )
-    evaluations: Annotated[int | None, _plan("--evaluations", "Or: gradient evaluations, no draws.", min=1)] = None
+    evaluations: Annotated[int | None, _plan("--evaluations", "Plan gradient evaluations instead of draws.", min=1)] = (
+        None
+    )
     sampler: Annotated[str | None, _samples("--sampler", "Only these [all installed].", metavar="A,B,...")] = None
     backend: Annotated[str | None, _samples("--backend", "Only these [all installed].", metavar="A,B,...")] = None
     target: Annotated[Target | None, _samples("--target", "[first_draw; dlogp with --evaluations.]")] = None
     timed: Annotated[
         int, _samples("--timed", "Draws of the short run after the first draw, half of them tuning.", min=0)
     ] = 100
-    samples: Annotated[int, _samples("--samples", "Of each choice.", min=1, max=MOST_SAMPLES)] = 3
-    no_measure: Annotated[bool, _samples("--no-measure", "Only what is stored.")] = False
+    samples: Annotated[int, _samples("--samples", "Samples of each choice.", min=1, max=MOST_SAMPLES)] = 3
+    no_measure: Annotated[bool, _samples("--no-measure", "Measure nothing; use what is stored.")] = False
     time_budget: Annotated[
-        str, _samples("--time-budget", "For all of it, such as 90s; 0: what is known already; none: no end.")
+        str, _samples("--time-budget", "Time for all of it, such as 90s; 0: use what is known already; none: no limit.")
     ] = "3m"
     time_limit: Annotated[float, _samples("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     store: Annotated[str | None, _samples("--store", "File or database URL [.firstgrad/results.sqlite].")] = None
     source: Annotated[str | None, _samples("--from", "An export, instead of measuring.", metavar="FILE.jsonl")] = None
-    output: Annotated[str | None, declare("--output", text="The chart goes there: .png or .svg.", metavar="FILE")] = (
-        None
-    )
+    output: Annotated[
+        str | None, declare("--output", text="Draw the chart into this file, .png or .svg.", metavar="FILE")
+    ] = None
 
     def to_workload(self) -> Workload:
         """Make what is planned; raises SpecError naming the options that don't fit together."""
@@ -157,7 +159,7 @@ def _chosen[Name: (BackendName, Sampler)](
 
 @spread
 def advise(model: ModelOptions, options: AdviseOptions, out: OutputOptions) -> None:
-    """Say within a time budget what is wrong with the model, who draws first, who is done first, and what to type."""
+    """Say, within a time budget, what is slow in the model, which sampler is first, and what to type."""
     from firstgrad.show.advice import advice_result
 
     out.refuse_both()

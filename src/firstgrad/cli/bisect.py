@@ -27,9 +27,9 @@ Examples:
   firstgrad bisect pytensor==3.2.0 pytensor==3.3.8 model.py:build
       the releases between the two, as pip lists them
   firstgrad bisect v1.0 HEAD model.py:build --metric evaluation
-      by one metric; here of the project in this folder
+      by one metric; here for the project in this folder
   firstgrad bisect v1.0 HEAD model.py:build --predicate not_finite
-      from when on it is so: failed, crashed, timeout, out_of_memory, mismatch, not_finite, gradient_suspect
+      since when it is so: failed, crashed, timeout, out_of_memory, mismatch, not_finite, gradient_suspect
 
 \b
 The same command goes on where it was stopped. What can't be built or measured is skipped.
@@ -47,18 +47,19 @@ def bisect(
     case: CaseOptions,
     out: OutputOptions,
     repository: Annotated[
-        str | None, declare("--repository", "Clone whose commits are searched [here].", metavar="PATH")
+        str | None, declare("--repository", "The clone whose commits are searched [here].", metavar="PATH")
     ] = None,
-    metric: Annotated[str | None, declare("--metric", "Only by this metric.", metavar="NAME")] = None,
+    metric: Annotated[str | None, declare("--metric", "Judge by this metric only.", metavar="NAME")] = None,
     predicate: Annotated[
-        str | None, declare("--predicate", "By what a sample is: failed, mismatch, not_finite, ...", metavar="STATE")
+        str | None,
+        declare("--predicate", "Judge by a state of the sample: failed, mismatch, not_finite, ...", metavar="STATE"),
     ] = None,
-    first: Annotated[bool, declare("--first", "The earliest change, and not the largest.")] = False,
+    first: Annotated[bool, declare("--first", "Find the earliest change, not the largest.")] = False,
     samples: Annotated[
-        int, declare("--samples", "Rounds at most, where seconds decide.", min=3, metavar="ROUNDS")
+        int, declare("--samples", "Largest number of rounds, where seconds decide.", min=3, metavar="ROUNDS")
     ] = 42,
-    skips: Annotated[int, declare("--skips", "Give a range up after so many skipped in it.", min=1)] = 10,
-    build_limit: Annotated[str, declare("--build-limit", "Of one build.", metavar="30m")] = "60m",
+    skips: Annotated[int, declare("--skips", "Give up a range after this many skipped commits in it.", min=1)] = 10,
+    build_limit: Annotated[str, declare("--build-limit", "Time limit of one build.", metavar="30m")] = "60m",
     retry_failed: Annotated[bool, declare("--retry-failed", "Try again what failed in an earlier run.")] = False,
     store: Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")] = None,
 ) -> None:

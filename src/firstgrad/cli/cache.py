@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   firstgrad cache explain study.py --target first_draw --backend numba
-      two processes, one after the other: what the second finds, what it compiles again, and why
+      two processes in turn: what the second finds, what it compiles again, and why
   firstgrad cache pack 'models/*.py' --backend numba -o caches.tar.gz
   firstgrad cache verify caches.tar.gz
-      fresh processes with nothing but the bundle: entries read, none written, results bit by bit the same
+      fresh processes with only the bundle: entries read, none written, results the same to the last bit
   firstgrad cache unpack caches.tar.gz --into /opt/caches
       prints the variables by which PyTensor, Numba, JAX and firstgrad use it
 
@@ -44,7 +44,7 @@ _BUNDLE = typer.Argument(metavar="BUNDLE", help="A file that cache pack wrote.")
 @app.command("explain", cls=ModelCommand)
 @spread
 def explain(model: ModelOptions, case: CaseOptions, output: OutputOptions) -> None:
-    """Measure a model in empty caches, and once more: what the second process finds, what not, and why."""
+    """Measure a model from empty caches, and again: what the second process finds in them, what not, and why."""
     from firstgrad.bundles import explain as explain_case
     from firstgrad.show.caches import explained_result
 
@@ -61,7 +61,7 @@ def pack(
     *,
     output: OutputOptions,
 ) -> None:
-    """Compile models in empty caches, have a second process make sure of them, and write the caches into one file."""
+    """Compile models into empty caches, check these with a second process, and write them into one file."""
     from firstgrad.bundles import pack as pack_cases
     from firstgrad.show.caches import packed_result
 
@@ -88,7 +88,7 @@ def unpack(
 @app.command("verify")
 @spread
 def verify(bundle: Annotated[Path, _BUNDLE], *, output: OutputOptions) -> None:
-    """Measure a bundle's models in fresh processes that have nothing but it: what is read, are results the same."""
+    """Measure a bundle's models in fresh processes with only its caches: what they read, and if results agree."""
     from firstgrad.bundles import verify as verify_bundle
     from firstgrad.show.caches import verified_result
 

@@ -36,7 +36,7 @@ Examples:
 IMPORT_EPILOG = """\b
 Example:
   firstgrad import results.jsonl --store postgresql://me@server/firstgrad
-      records that are there already are passed over
+      records that the store already has are skipped
 
 \b
 Exit codes: 0 good; 2 wrong use, or a line that is no record (those before it are in the store); 4 broke off.
@@ -55,10 +55,10 @@ def export_records(
     path: Annotated[str, typer.Argument(metavar="FILE", help="- for standard output.")],
     label: LabelToRead = None,
     format: Annotated[  # noqa: A002 - the option's name
-        ExportFormat | None, declare("--format", "As the file's ending says where left out, else jsonl.")
+        ExportFormat | None, declare("--format", "Default: what the file's ending says, else jsonl.")
     ] = None,
     thin: Annotated[
-        bool, declare("--thin", "Shorten memory time lines and evaluations to a tenth; their peaks and medians stay.")
+        bool, declare("--thin", "Keep a tenth of memory time lines and evaluations, with their peaks and medians.")
     ] = False,
     store: StoreToRead = None,
 ) -> None:
@@ -98,10 +98,10 @@ def _export_table(store: Store, label: str | None, path: str, format: ExportForm
 
 
 def import_records(
-    path: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="What an export wrote.")],
+    path: Annotated[str, typer.Argument(metavar="FILE.jsonl", help="A file that export wrote.")],
     store: StoreToRead = None,
 ) -> None:
-    """Add the records of a file to a store; those that are there already are passed over."""
+    """Add the records of a file to a store; those that it already has are skipped."""
     from firstgrad.store import Store, import_into
 
     with Store.open(store) as opened:

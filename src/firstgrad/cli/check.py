@@ -37,9 +37,9 @@ Exit codes: 0 right and finite; 1 not; 2 wrong use; 3 the model could not be com
 def check(
     model: ModelOptions,
     backend: Annotated[
-        BackendName | None, declare("--backend", "What compiles it [the first that works, jax before all].")
+        BackendName | None, declare("--backend", "What compiles it [the first that works, jax first].")
     ] = None,
-    time_limit: Annotated[float, declare("--time-limit", "Seconds, of each backend that is tried.")] = 3600.0,
+    time_limit: Annotated[float, declare("--time-limit", "Seconds for each backend that is tried.")] = 3600.0,
     *,
     output: OutputOptions,
 ) -> None:

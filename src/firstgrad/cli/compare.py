@@ -62,7 +62,7 @@ Examples:
       two releases, each in an environment of its own; also env:PATH, and . for here and now
 
 \b
-A verdict says what is real: slower, faster (of bytes and counts larger, smaller), same, or undecided.
+A verdict says what is real: slower, faster (for bytes and counts larger, smaller), same, or undecided.
 A threshold says what is an alarm: growth that is real but below it is shown, and ends with 0.
 
 \b
@@ -96,13 +96,15 @@ class DuelOptions:
             metavar="ROUNDS",
         ),
     ] = None
-    until_decided: Annotated[bool, _sides("--until-decided", "Measure on until every verdict is certain.")] = False
-    time_budget: Annotated[str | None, _sides("--time-budget", "Begin no round that ends later.", metavar="30m")] = None
-    order_seed: Annotated[int, _sides("--order-seed", "Of the order within a round.")] = 0
+    until_decided: Annotated[bool, _sides("--until-decided", "Go on measuring until every verdict is decided.")] = False
+    time_budget: Annotated[
+        str | None, _sides("--time-budget", "Begin no round that would end later.", metavar="30m")
+    ] = None
+    order_seed: Annotated[int, _sides("--order-seed", "Seed of the order within a round.")] = 0
     counted: Annotated[
-        bool, _sides("--counted/--not-counted", "One more sample a side counts calls, for the gate.")
+        bool, _sides("--counted/--not-counted", "Take one more sample of each side that counts calls, for the gate.")
     ] = True
-    tier: Annotated[str | None, _sides("--tier", "Of a suite's file: its part of that name.")] = None
+    tier: Annotated[str | None, _sides("--tier", "A tier of the suite file, by its name.")] = None
 
     def plan(self, default: int) -> tuple[int, tuple[int, ...]]:
         """Plan how many rounds there are at most, and after which of them to look whether it is decided.
@@ -124,7 +126,7 @@ class DuelOptions:
 def compare(
     base: Annotated[
         str,
-        typer.Argument(metavar="BASE", help="Label, commit, or what git knows: main, HEAD~1. Or what to measure."),
+        typer.Argument(metavar="BASE", help="A label, a commit as git names it (main, HEAD~1), or what to measure."),
     ],
     head: Annotated[str, typer.Argument(metavar="HEAD", help="The other side: does it take more than BASE?")],
     model: ModelOptions,
@@ -140,20 +142,20 @@ def compare(
         declare("--threshold", "With times as a gate: slower beyond this, such as 1.1 [any].", metavar="FACTOR"),
     ] = None,
     threshold_memory: Annotated[
-        float | None, declare("--threshold-memory", "The same of bytes [1.10].", metavar="FACTOR")
+        float | None, declare("--threshold-memory", "The same for bytes [1.10].", metavar="FACTOR")
     ] = None,
     threshold_counts: Annotated[
-        float | None, declare("--threshold-counts", "The same of counts [1.01].", metavar="FACTOR")
+        float | None, declare("--threshold-counts", "The same for counts [1.01].", metavar="FACTOR")
     ] = None,
     metric: Annotated[list[str] | None, declare("--metric", "Only this metric; may be repeated.", metavar="NAME")] = (
         None
     ),
     across: Annotated[
         list[str] | None,
-        declare("--across", "May differ: it is the compared thing; may be repeated.", metavar="PACKAGE"),
+        declare("--across", "This package may differ between the sides; may be repeated.", metavar="PACKAGE"),
     ] = None,
-    force: Annotated[bool, declare("--force", "Compare unlike sides, and say so.")] = False,
-    show_all: Annotated[bool, declare("--all", "What is the same, too.")] = False,
+    force: Annotated[bool, declare("--force", "Compare sides that are unlike, and say so.")] = False,
+    show_all: Annotated[bool, declare("--all", "Also show what is the same.")] = False,
     store: StoreToRead = None,
     output: Annotated[
         str | None, declare("--output", "A forest plot of the ratios, .png or .svg.", metavar="FILE")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   firstgrad init
-      in the root of a project: firstgrad.toml with the models that its files have, and the workflow
+      in the root of a project: firstgrad.toml with the models found in its files, and the workflow
   firstgrad init 'models/*.py:build' --backend jax
-      these models, by JAX
+      these models, with JAX
   firstgrad init --asv --pytest-benchmark --dry-run
       what it would write, suites of asv and pytest-benchmark among it
 
@@ -36,14 +36,16 @@ def init(
     output: OutputOptions,
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Your models, as in firstgrad.toml [those that the files have].", metavar="[MODEL]..."),
+        typer.Argument(help="Your models, as in firstgrad.toml [those found in the files].", metavar="[MODEL]..."),
     ] = None,
     backend: Annotated[
         list[BackendName] | None,
-        declare("--backend", "To measure with; may be repeated [the first of numba, jax, c that is here]."),
+        declare(
+            "--backend", "Backend to measure with; may be repeated [the first of numba, jax, c that is installed]."
+        ),
     ] = None,
-    asv: Annotated[bool, declare("--asv", "A suite of asv, too.")] = False,
-    pytest_benchmark: Annotated[bool, declare("--pytest-benchmark", "A suite of pytest-benchmark, too.")] = False,
+    asv: Annotated[bool, declare("--asv", "Also write a suite of asv.")] = False,
+    pytest_benchmark: Annotated[bool, declare("--pytest-benchmark", "Also write a suite of pytest-benchmark.")] = False,
     dry_run: Annotated[bool, declare("--dry-run", "Show what would be written, and write nothing.")] = False,
 ) -> None:
     """Write a suite file, a workflow for GitHub and ignore lines into this project; what is there stays as it is."""

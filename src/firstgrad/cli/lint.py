@@ -22,7 +22,7 @@ Examples:
   firstgrad lint 'models/*.py'
       several models, the worst first; also a folder, or the suite of firstgrad.toml
   firstgrad lint mymodel.py:build --ignore gradient-per-variable
-      all but that
+      all findings but that one
   firstgrad lint mymodel.py:build --sarif lint.sarif
       for editors and code scanning, beside what is printed
 
@@ -37,10 +37,14 @@ def lint(
     select: Annotated[
         list[str] | None, declare("--select", "Only these findings, with commas.", metavar="NAMES")
     ] = None,
-    ignore: Annotated[list[str] | None, declare("--ignore", "Not these, with commas.", metavar="NAMES")] = None,
-    sarif: Annotated[str | None, declare("--sarif", "Write SARIF 2.1.0, too.", metavar="FILE")] = None,
+    ignore: Annotated[
+        list[str] | None, declare("--ignore", "Not these findings, with commas.", metavar="NAMES")
+    ] = None,
+    sarif: Annotated[str | None, declare("--sarif", "Also write SARIF 2.1.0.", metavar="FILE")] = None,
     time_limit: Annotated[float, declare("--time-limit", "Seconds.")] = 300.0,
-    memory_limit: Annotated[str | None, declare("--memory-limit", "Of the process tree, such as 4GiB.")] = None,
+    memory_limit: Annotated[
+        str | None, declare("--memory-limit", "Memory limit of the process tree, such as 4GiB.")
+    ] = None,
     *,
     output: OutputOptions,
 ) -> None:

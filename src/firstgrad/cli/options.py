@@ -256,7 +256,8 @@ class CaseOptions:
 
     backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA
     device: Annotated[
-        str, _option("--device", "Of JAX's backends: cpu, cuda, ... [JAX_PLATFORMS, else cpu].", metavar="PLATFORM")
+        str,
+        _option("--device", "Where JAX's backends run: cpu, cuda, ... [JAX_PLATFORMS, else cpu].", metavar="PLATFORM"),
     ] = ""
     target: Annotated[
         Target, _option("--target", "Gradient alone, value and gradient as NUTS uses, or the first draw.")
@@ -265,15 +266,17 @@ class CaseOptions:
         Scenario.COLD
     )
     sampler: Annotated[
-        Sampler, _option("--sampler", "Who draws, with --target first_draw; auto: whom pm.sample takes.")
+        Sampler, _option("--sampler", "The sampler, with --target first_draw; auto: the one that pm.sample takes.")
     ] = Sampler.AUTO
     gradient_backend: Annotated[
-        GradientBackend | None, _option("--gradient-backend", "Who differentiates for nutpie with jax [pytensor].")
+        GradientBackend | None, _option("--gradient-backend", "What differentiates for nutpie with jax [pytensor].")
     ] = None
-    chains: Annotated[int, _option("--chains", "How many draw, with --target first_draw.", min=1)] = 1
+    chains: Annotated[int, _option("--chains", "Number of chains, with --target first_draw.", min=1)] = 1
     evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
     time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
-    memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None
+    memory_limit: Annotated[
+        str | None, _option("--memory-limit", "Memory limit of the process tree, such as 4GiB.")
+    ] = None
     label: Annotated[str, _option("--label", "Your name for this run.")] = ""
 
     def to_case(self, model: Model) -> Case:
@@ -298,10 +301,10 @@ class MeasureOptions(CaseOptions):
     """How to measure, and where records go."""
 
     counting: Annotated[
-        Counting, _option("--counting", "Count calls too, or instructions by Valgrind: then seconds don't count.")
+        Counting, _option("--counting", "Also count calls, or instructions with Valgrind; seconds are then not used.")
     ] = Counting.PLAIN
-    samples: Annotated[int, _option("--samples", "Measured processes.", min=1, max=MOST_SAMPLES)] = 1
-    tier: Annotated[str | None, _option("--tier", "Of a suite's file: its part of that name.")] = None
+    samples: Annotated[int, _option("--samples", "Number of processes to measure.", min=1, max=MOST_SAMPLES)] = 1
+    tier: Annotated[str | None, _option("--tier", "A tier of the suite file, by its name.")] = None
     store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
 
     def to_case(self, model: Model) -> Case:

@@ -13,9 +13,9 @@ from firstgrad.cli.options import ModelOptions, declare, spread
 EPILOG = """\b
 Examples:
   firstgrad precompile script.py:model --backend numba --jobs 2
-      fill PyTensor's cache; then python script.py finds all there
+      fill PyTensor's cache; then python script.py finds everything there
   firstgrad precompile script.py:model --sampler nutpie
-      what pm.sample() asks Numba for where nutpie is installed
+      what pm.sample() compiles with Numba where nutpie is installed
 
 \b
 Exit codes: 0 done; 2 wrong use, or nothing could be compiled; 3 a process or a unit failed; 4 broke off.
@@ -27,7 +27,9 @@ def precompile(
     model: ModelOptions,
     backend: Annotated[BackendName, declare("--backend", "numba or c.")] = BackendName.NUMBA,
     jobs: Annotated[int | None, declare("--jobs", "Processes at once [one a core].", min=1)] = None,
-    sampler: Annotated[Sampler, declare("--sampler", "Whose function: pymc or nutpie.")] = Sampler.PYMC,
+    sampler: Annotated[
+        Sampler, declare("--sampler", "The sampler whose function is compiled: pymc or nutpie.")
+    ] = Sampler.PYMC,
     time_limit: Annotated[float, declare("--time-limit", "Seconds.")] = 3600.0,
     *,
     output: OutputOptions,

@@ -64,13 +64,16 @@ class ProfileOptions:
     show: Annotated[
         str | None, _option("--show", metavar="RECORD|FILE", text="Print this kept profile; profile nothing.")
     ] = None
-    allocations: Annotated[bool, _option("--allocations", text="Run once more under memray: who held memory.")] = False
+    allocations: Annotated[
+        bool, _option("--allocations", text="Run once more under memray, to see what held memory.")
+    ] = False
     output: Annotated[
         str | None,
         _option("--output", metavar="FOLDER", text="Write figures, the trace, the profile and a flame graph."),
     ] = None
     trace_format: Annotated[
-        TraceFormat, _option("--trace-format", text="Of the trace: speedscope.app, or Perfetto and Chrome.")
+        TraceFormat,
+        _option("--trace-format", text="Format of the trace: for speedscope.app, or for Perfetto and Chrome."),
     ] = TraceFormat.SPEEDSCOPE
     keep: Annotated[bool, _option("--keep/--no-keep", text="Keep it in .firstgrad/profiles.")] = True
 

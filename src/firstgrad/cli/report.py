@@ -45,12 +45,12 @@ def report(
     ] = None,
     across: Annotated[
         list[str] | None,
-        declare("--across", "With --compare: this may differ; may be repeated.", metavar="PACKAGE"),
+        declare("--across", "With --compare: this package may differ; may be repeated.", metavar="PACKAGE"),
     ] = None,
-    force: Annotated[bool, declare("--force", "With --compare: unlike sides, too.")] = False,
+    force: Annotated[bool, declare("--force", "With --compare: also compare sides that are unlike.")] = False,
     axis: Annotated[
         str | None,
-        declare("--axis", "Instead: all metrics along commits, or PyMC releases.", metavar="commit|release"),
+        declare("--axis", "Show all metrics along commits, or PyMC releases, instead.", metavar="commit|release"),
     ] = None,  # no enumeration: importing it would slow down every verb's --help
     output: Annotated[str, declare("--output", "The page; - for standard output.")] = ".firstgrad/report.html",
 ) -> None:

@@ -49,19 +49,23 @@ def sample(
     model: ModelOptions,
     sampler: Annotated[Sampler, _option("--sampler", "PyMC's own NUTS, or nutpie's.")] = Sampler.PYMC,
     backend: Annotated[BackendName, _option("--backend", "What the graph is compiled to.")] = BackendName.NUMBA,
-    draws: Annotated[int, _option("--draws", "After tuning.", min=1)] = 20,
-    tune: Annotated[int, _option("--tune", "Draws of tuning.", min=1)] = 100,
-    chains: Annotated[int, _option("--chains", "One after the other.", min=1)] = 1,
+    draws: Annotated[int, _option("--draws", "Draws of each chain after tuning.", min=1)] = 20,
+    tune: Annotated[int, _option("--tune", "Tuning draws of each chain.", min=1)] = 100,
+    chains: Annotated[int, _option("--chains", "Chains, one after the other.", min=1)] = 1,
     scenario: Annotated[Scenario, _option("--scenario", "cold: empty caches; warm: filled.")] = Scenario.COLD,
     target_accept: Annotated[float | None, _option("--target-accept", "Acceptance rate, such as 0.9.")] = None,
-    sampler_seed: Annotated[int, _option("--sampler-seed", "Of the sampler; --seed is the data's.", min=0)] = 0,
+    sampler_seed: Annotated[
+        int, _option("--sampler-seed", "Seed of the sampler; --seed is that of the data.", min=0)
+    ] = 0,
     time_limit: Annotated[float, _option("--time-limit", "Seconds.")] = 3600.0,
-    memory_limit: Annotated[str | None, _option("--memory-limit", "Of the process tree, such as 4GiB.")] = None,
+    memory_limit: Annotated[
+        str | None, _option("--memory-limit", "Memory limit of the process tree, such as 4GiB.")
+    ] = None,
     label: Annotated[str, _option("--label", "Your name for this run.")] = "",
     *,
     output: OutputOptions,
 ) -> None:
-    """Sample for a moment: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
+    """Run a short pm.sample: seconds of compile, tuning and drawing, gradient evaluations, divergences."""
     from firstgrad.sampling.launch import sample_case
     from firstgrad.sources import check_reference
 

@@ -63,7 +63,7 @@ Exit codes: 0 good; 2 wrong use, or nothing varies; 4 broke off.
 def scaling(
     models: ModelsToRead = None,
     axis: Annotated[
-        str | None, typer.Option("--axis", metavar="A,B,...", help="Sizes, or nodes [all that vary].")
+        str | None, typer.Option("--axis", metavar="A,B,...", help="Sizes that grow, or nodes [all that vary].")
     ] = None,
     metric: Annotated[
         list[str] | None,
@@ -75,7 +75,9 @@ def scaling(
     label: LabelToRead = None,
     store: StoreToRead = None,
     source: ExportToRead = None,
-    output: Annotated[str | None, typer.Option("--output", metavar="FOLDER", help="Figures go there.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", metavar="FOLDER", help="Draw figures into this folder.")
+    ] = None,
     *,
     out: OutputOptions,
 ) -> None:

@@ -25,7 +25,7 @@ Examples:
   firstgrad show --label nightly --count 100 --json | jq .[].time_to_first_gradient
 
 \b
-Exit codes: 0 good; 2 wrong use, or there is no such sample; 4 broke off.
+Exit codes: 0 good; 2 wrong use, or no such sample; 4 broke off.
 """
 
 

@@ -61,35 +61,40 @@ class SweepOptions:
         str | None,
         declare(
             "--tier",
-            "A part of a suite's file, or of the pose model; axes given beside it replace its.",
+            "A tier of the suite file, or of the pose model; axes given as options replace those of the tier.",
             metavar="quick|standard|full|NAME",
         ),
     ] = None
     backend: Annotated[str | None, _axis("--backend", "c, numba, jax [numba].")] = None
-    device: Annotated[str | None, _axis("--device", "Of JAX's backends: cpu, cuda [JAX_PLATFORMS, else cpu].")] = None
+    device: Annotated[
+        str | None, _axis("--device", "Where JAX's backends run: cpu, cuda [JAX_PLATFORMS, else cpu].")
+    ] = None
     scenario: Annotated[str | None, _axis("--scenario", "cold, warm, hot [cold].")] = None
     target: Annotated[str | None, _axis("--target", "dlogp, logp_dlogp, first_draw [dlogp].")] = None
     sampler: Annotated[
-        str | None, _axis("--sampler", "Of first_draw: auto, pymc, nutpie, numpyro, blackjax, firstgrad [auto].")
+        str | None,
+        _axis("--sampler", "With target first_draw: auto, pymc, nutpie, numpyro, blackjax, firstgrad [auto]."),
     ] = None
     gradient_backend: Annotated[
-        GradientBackend | None, _option("--gradient-backend", "Who differentiates for nutpie with jax [pytensor].")
+        GradientBackend | None, _option("--gradient-backend", "What differentiates for nutpie with jax [pytensor].")
     ] = None
-    chains: Annotated[int, _option("--chains", "How many draw, with --target first_draw.", min=1)] = 1
+    chains: Annotated[int, _option("--chains", "Number of chains, with --target first_draw.", min=1)] = 1
     one_at_a_time: Annotated[
         bool | None,
         declare(
             "--one-at-a-time/--all-combinations",
-            "Of T, K, C and S vary one, with the others at their base: all that growth laws need.",
+            "Vary one of T, K, C and S at a time, the others at their base; growth laws need no more.",
             panel=AxesOptions.panel,
         ),
     ] = None
-    samples: Annotated[int | None, _option("--samples", "Measured processes a case [1].", min=1, max=MOST_SAMPLES)] = (
-        None
-    )
+    samples: Annotated[
+        int | None, _option("--samples", "Processes to measure for each case [1].", min=1, max=MOST_SAMPLES)
+    ] = None
     evaluations: Annotated[int, _option("--evaluations", "Timed steady-state calls.", min=0)] = 200
     time_limit: Annotated[float, _option("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
-    memory_limit: Annotated[str | None, _option("--memory-limit", "Of a sample's process tree, such as 4GiB.")] = None
+    memory_limit: Annotated[
+        str | None, _option("--memory-limit", "Memory limit of a sample's process tree, such as 4GiB.")
+    ] = None
 
 
 @spread
@@ -97,21 +102,23 @@ def sweep(
     model: AxesOptions,
     options: SweepOptions,
     output: OutputOptions,
-    label: Annotated[str, _option("--label", "Name of the sweep; under another one all is measured anew.")] = "sweep",
-    order_seed: Annotated[int, _option("--order-seed", "Of the random order.")] = 0,
-    retry_failed: Annotated[bool, _option("--retry-failed", "Measure again what gave no numbers.")] = False,
+    label: Annotated[str, _option("--label", "Name of the sweep; another name measures everything anew.")] = "sweep",
+    order_seed: Annotated[int, _option("--order-seed", "Seed of the random order.")] = 0,
+    retry_failed: Annotated[bool, _option("--retry-failed", "Measure the samples again that gave no numbers.")] = False,
     at_once: Annotated[int, _option("--at-once", "Samples side by side on this machine.", min=1)] = 1,
-    threads: Annotated[int, _option("--threads", "Of BLAS and OpenMP, a sample.", min=1)] = 1,
+    threads: Annotated[int, _option("--threads", "Threads of BLAS and OpenMP for each sample.", min=1)] = 1,
     overload: Annotated[bool, _option("--overload", "Allow more samples than cores.")] = False,
     scheduler: Annotated[
         str | None,
         _machines(
             "--scheduler",
-            "A Dask cluster's, tcp://HOST:PORT or tls://...: its workers measure, one sample each.",
+            "Scheduler of a Dask cluster, tcp://HOST:PORT or tls://...; its workers measure, one sample each.",
             metavar="ADDRESS",
         ),
     ] = None,
-    tls_ca_file: Annotated[str | None, _machines("--tls-ca-file", "Who is trusted.")] = None,
+    tls_ca_file: Annotated[
+        str | None, _machines("--tls-ca-file", "Certificates of the authorities that are trusted.")
+    ] = None,
     tls_cert: Annotated[str | None, _machines("--tls-cert", "Your certificate.")] = None,
     tls_key: Annotated[str | None, _machines("--tls-key", "Your key.")] = None,
     dry_run: Annotated[bool, _option("--dry-run", "Show what would be measured, and measure nothing.")] = False,

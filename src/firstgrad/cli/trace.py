@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   firstgrad trace script.py --draws 100
-      the script runs as `python script.py --draws 100` does; then what it compiled, and what to type to be sooner
+      the script runs as `python script.py --draws 100` does; then what it compiled, and what to type to start sooner
   firstgrad trace --output trace script.py
       with a page, and files for speedscope.app and Perfetto, in trace/
   firstgrad trace -m package.module
@@ -48,7 +48,7 @@ def trace(
     *,
     output: OutputOptions,
 ) -> None:
-    """Run a script unchanged, and say what it compiled: who asked, how long, what caches had, what is needless."""
+    """Run a script unchanged, and say what it compiled: for which line, how long, what caches had, what is needless."""
     from pathlib import Path
 
     from firstgrad.tracing.launch import TRACES, trace_script
