@@ -176,12 +176,18 @@ def test_an_end_that_cannot_be_measured_is_told_with_the_reason():
 
 def test_parts_are_told_by_rewriter_operation_and_unit():
     def record(applied, add):
-        split = WorkParts(count="rewriters_applied", by="rewriter", parts=(("local_add", applied), ("other", 5)))
+        named = ("local_add", applied), ("other", 5), ("(itself)", 1000 * applied)
+        split = WorkParts(count="rewriters_applied", by="rewriter", parts=named)
         counts = Counts(groups=1, values=1, nodes_by_type=(("Add", add), ("Mul", 2)))
         return make_record(work=Work(counts=(("rewriters_applied", applied + 5),), parts=(split,)), counts=counts)
 
     parts = find_parts(record(10, 3), record(400, 4))
-    assert [(part.count, part.by, part.name, part.before, part.after) for part in parts] == [
+    assert parts[0].name == "(itself)"
+    bisection, _ = bisected(8, planted={"nodes": lambda place: 100 + place})
+    pasted = shown(replace(bisection, parts=parts)).partition("to paste")[2]
+    assert "local_add" in pasted
+    assert "(itself)" not in pasted
+    assert [(part.count, part.by, part.name, part.before, part.after) for part in parts[1:]] == [
         ("rewriters_applied", "rewriter", "local_add", 10, 400),
         ("nodes", "operation", "Add", 3, 4),
     ]
@@ -264,6 +270,13 @@ def test_seconds_of_a_metric_that_is_asked_for():
     bisection, bench = bisected(8, planted=planted, metric=metric_named("time_to_first_gradient"))
     assert (bisection.by, bisection.found.subject) == ("time_to_first_gradient", "change 3")
     assert {case.counting for _, case, _, _ in bench.kept} == {Counting.PLAIN}
+
+
+def test_rounds_that_do_not_decide_say_how_many_there_may_be_yet():
+    told = []
+    planted = {"seconds": lambda place: 1.0 + 0.02 * place}
+    bisected(4, planted=planted, rounds=6, told=told, metric=metric_named("time_to_first_gradient"))
+    assert "undecided after 3 rounds; there are 6 at most" in told
 
 
 # --- words --------------------------------------------------------------------------------------------------------

@@ -259,6 +259,22 @@ def test_sides_of_different_cases_are_matched_by_a_key():
     assert case.verdict is SLOWER
 
 
+@pytest.mark.parametrize("gate", list(Gate))
+def test_counts_of_two_ways_to_compile_inform_and_times_are_the_gate(gate):
+    one, other = make_case(backend="jax"), make_case(backend="jax_direct")
+
+    def found(scale, *, case=other, nodes=4000):
+        both = [*side("base", case=one), *side("head", case=case, scale=scale, nodes=nodes)]
+        return comparing.compare(both, "base", "head", thresholds=Thresholds(gate=gate), key=lambda _: "both")
+
+    less = found(0.5)
+    assert (metric_of(less, "nodes").verdict, metric_of(less, "nodes").is_gating) == (LARGER, False)
+    assert (less.has_regression, less.cases[0].verdict) == (False, FASTER)
+    slow = found(13, nodes=10)
+    assert (slow.has_regression, slow.cases[0].verdict, metric_of(slow, TIME).is_alarm) == (True, SLOWER, True)
+    assert found(0.5, case=one).has_regression
+
+
 # --- history -----------------------------------------------------------------------------------------------------
 
 

@@ -291,6 +291,14 @@ def test_a_record_of_a_newer_firstgrad_says_to_upgrade(store, path, changes):
         store.get("one")
 
 
+def test_a_field_that_is_not_known_is_no_damage_but_of_a_newer_firstgrad(store, path):
+    store.add(record("one"))
+    sql(path, ("UPDATE records SET document = ?", (json.dumps(json.loads(to_json(record("one"))) | {"later": 1}),)))
+    with pytest.raises(SchemaTooNewError, match=r"'one'.*\(later\).*newer firstgrad.*Upgrade firstgrad") as error:
+        store.get("one")
+    assert "damaged" not in str(error.value)
+
+
 # Opening
 
 

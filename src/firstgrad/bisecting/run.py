@@ -320,7 +320,7 @@ class Bisecting:
 
     def _duel(self, one: Revision, other: Revision, case: Case, metrics: Sequence[Column]) -> Comparison:
         """Compare two revisions in rounds, until it is decided."""
-        looks = self._looks()
+        looks, began = self._looks(), self.clock()
         for rounds in looks:
             pairs = [self._round(one, other, case, number + 1) for number in range(rounds)]
             records = sorted((record for pair in pairs for record in pair), key=lambda record: record.started_at)
@@ -329,8 +329,11 @@ class Bisecting:
             comparison = compare(
                 records, labels[0], labels[1], metrics=metrics, across=packages, looks=len(looks), key=lambda _: ""
             )
-            if comparison.is_decided:
+            if comparison.is_decided or rounds == looks[-1]:
                 break
+            expected = (self.clock() - began) / rounds * (looks[-1] - rounds)
+            about = f", about {span(expected)} more" if expected >= 1 else ""
+            self.tell(f"undecided after {format_count(rounds, 'round')}; there are {looks[-1]} at most{about}")
         return comparison
 
     def _search(

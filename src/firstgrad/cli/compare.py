@@ -90,7 +90,7 @@ class DuelOptions:
         int | None,
         _sides(
             "--samples",
-            "Rounds, a sample of each side [3; with times as a gate 10].",
+            "Rounds, a sample of each side [3; with times as a gate, and between backends, 10].",
             min=1,
             max=MOST_SAMPLES,
             metavar="ROUNDS",
@@ -163,6 +163,7 @@ def compare(
 ) -> None:
     """Compare two sides, stored or measured now: time, memory, counts, failures. Ends with 1 on a regression."""
     from firstgrad.comparing.comparison import compare as compare_records
+    from firstgrad.comparing.comparison import compile_alike
     from firstgrad.comparing.judge import Thresholds
     from firstgrad.comparing.places import asks_to_measure, read_side
     from firstgrad.comparing.sides import resolve_commit
@@ -198,9 +199,8 @@ def compare(
             (side_case(one, *options), side_case(other, *options))
             for options in (_split_cases(grid, case) if grid else [(model, case)])
         ]
-        samples = (
-            suite.samples if suite and suite.samples > 1 else DEFAULT_ROUNDS if gate is Gate.SECONDS else _COUNTS_ROUNDS
-        )
+        is_timed = gate is Gate.SECONDS or not all(compile_alike(*pair) for pair in pairs)
+        samples = suite.samples if suite and suite.samples > 1 else DEFAULT_ROUNDS if is_timed else _COUNTS_ROUNDS
         rounds, looks = duel.plan(samples)
         comparison = _measure_and_judge(
             (one, other),

@@ -73,6 +73,11 @@ class CaseComparison:
         return " to ".join(dict.fromkeys(sides))
 
     @property
+    def is_alike(self) -> bool:
+        """Whether both sides compile in one way."""
+        return self.head_case is None or compile_alike(self.case, self.head_case)
+
+    @property
     def worst(self) -> MetricComparison | None:
         """The metric that tells most: of those that can be an alarm the one that grew most."""
         known = [metric for metric in self.metrics if metric.ratio is not None and metric.is_gating]
@@ -238,6 +243,12 @@ def compare(
     )
 
 
+def compile_alike(one: Case, other: Case) -> bool:
+    """Whether two cases compile in one way, so that their counts are of the same work."""
+    ways = [(case.backend, case.device, case.sampler, case.gradient_backend) for case in (one, other)]
+    return ways[0] == ways[1]
+
+
 def _average(cases: Sequence[CaseComparison]) -> Iterator[MeanRatio]:
     """Average each metric over models, apart for each backend, target and scenario."""
     groups: defaultdict[tuple[str, str], list[MetricComparison]] = defaultdict(list)
@@ -306,7 +317,12 @@ def _gather(
         pairs = [(pair[0], pair[1]) for both in rounds.pairs if len(pair := _numbers(both, metric)) == len(both)]
         is_paired = rounds.is_paired and len(pairs) >= LEAST_ROUNDS
         return MetricNumbers(
-            metric=metric, base=sides[0], head=sides[1], pairs=pairs if is_paired else None, noise=noise
+            metric=metric,
+            base=sides[0],
+            head=sides[1],
+            pairs=pairs if is_paired else None,
+            noise=noise,
+            is_alike=compile_alike(base[0].case, head[0].case),
         )
 
     gathered = tuple(numbers for metric in metrics if (numbers := gather(metric)).base or numbers.head)

@@ -199,6 +199,13 @@ class MetricNumbers:
     pairs: Sequence[tuple[float, float]] | None = None
     """BASE and HEAD of each round; none where samples weren't measured in turn."""
     noise: Noise  # by how much they change anyway
+    is_alike: bool = True  # whether both sides compile in one way: counts of two are not of the same work
+
+    def is_gating(self, gate: Gate) -> bool:
+        """Whether it can be an alarm: of two ways to compile, times and memory are, whatever the gate, and no counts."""
+        if self.is_alike:
+            return is_gating(self.metric, gate)
+        return is_gating(self.metric, Gate.SECONDS) and not is_count(self.metric)
 
     def fit(self) -> RatioFit | None:
         """Fit the ratio; none where there is none: a side without numbers, or with one of zero or less."""
@@ -244,11 +251,11 @@ def judge(
         # By how much the other comparisons raised its p-value, they lower what it must fall below.
         share = fit.p_value / p_value if p_value and fit.p_value else 1.0
         further = count_further(fit, numbers.noise, thresholds, share=share, looks=looks)
-    beyond = thresholds.alarm_factor(metric)
+    beyond, gates = thresholds.alarm_factor(metric), numbers.is_gating(thresholds.gate)
     return MetricComparison(
         metric=metric.name,
         unit=metric.unit,
-        is_gating=is_gating(metric, thresholds.gate),
+        is_gating=gates,
         is_explaining=is_explaining(metric),
         base=base,
         head=head,
@@ -258,7 +265,7 @@ def judge(
         noise=numbers.noise,
         verdict=verdict,
         # Where there is no ratio (a median of zero or less), no factor can forgive growth.
-        is_alarm=verdict.is_growth and is_gating(metric, thresholds.gate) and (ratio is None or ratio.value > beyond),
+        is_alarm=verdict.is_growth and gates and (ratio is None or ratio.value > beyond),
         further_samples=further,
     )
 

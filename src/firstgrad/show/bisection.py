@@ -113,7 +113,8 @@ def _paragraph(bisection: Bisection) -> tuple[str | Span, ...]:
     moved = [one for one in bisection.moved if one.metric != bisection.by][:_IN_PARAGRAPH]
     if moved:
         words.append(" Also: " + "; ".join(f"{_title(one.metric)} {_from_to(one)}" for one in moved) + ".")
-    for part in bisection.parts[:_IN_PARAGRAPH]:
+    # What has no name of its own ("(itself)", "(others)") tells nobody anything here; the table has it.
+    for part in [one for one in bisection.parts if not one.name.startswith("(")][:_IN_PARAGRAPH]:
         words += [f" {part.by.capitalize()} ", _code(part.name), f": {part.count} {part.before:,} to {part.after:,}."]
     words.append(" " + " ".join(f"{note[0].upper()}{note[1:]}." for note in _notes(bisection)))
     return tuple(words)

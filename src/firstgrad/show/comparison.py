@@ -412,7 +412,9 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
         looks = f" and {comparison.looks:,} looks" if comparison.looks > 1 else ""
         yield f"verdicts are corrected for {comparison.tested:,} durations{looks}, the intervals shown are not"
     whole = [metric for case in comparison.cases for metric in case.metrics if not metric.is_explaining]
-    if any(metric.verdict.is_growth and not metric.is_gating for metric in whole):
+    if not all(case.is_alike for case in comparison.cases):
+        yield "counts of two ways to compile are not of the same work: they inform, and times and memory are the gate"
+    elif any(metric.verdict.is_growth and not metric.is_gating for metric in whole):
         yield "what informs is no gate: compare --gate seconds alarms for times, too"
     noises = [metric.noise for metric in whole if metric.p_value is not None]
     if noises:

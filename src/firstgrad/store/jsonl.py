@@ -78,6 +78,8 @@ def import_jsonl(path: str | Path) -> Iterator[Record]:
 
 _LONGEST_DETAIL = 500
 _LONGEST_LINE = 64 * 1024 * 1024
+_UPGRADE = "Upgrade firstgrad (pip install --upgrade firstgrad)"
+_UNKNOWN = "extra fields found"  # as cattrs words it
 MEASURE_AGAIN = "Measure again, into a store of another name"
 
 
@@ -110,6 +112,9 @@ def decode_stored[T](
         detail = str(error)
         if len(detail) > _LONGEST_DETAIL:
             detail = detail[:_LONGEST_DETAIL] + "..."
+        if _UNKNOWN in detail:  # within one schema version fields are only added
+            told = f"{where}: {detail}. A newer firstgrad has written it, most likely"
+            raise SchemaTooNewError(f"{told}. {_UPGRADE}") from error
         raise StoreError(f"{where}: {detail}. {next_step}") from error
 
 
@@ -119,7 +124,7 @@ def check_version(version: int, where: str, again: str = MEASURE_AGAIN) -> None:
     if version > SCHEMA_VERSION:
         raise SchemaTooNewError(
             f"{where}: schema version {claimed} was written by a newer firstgrad; this one reads {SCHEMA_VERSION}. "
-            "Upgrade firstgrad (pip install --upgrade firstgrad)"
+            f"{_UPGRADE}"
         )
     if version < SCHEMA_VERSION:
         raise StoreError(
