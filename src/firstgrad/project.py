@@ -5,6 +5,7 @@ Nothing that is there is ever overwritten, and nothing of the project's is run.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.resources
 import json
 import os
@@ -92,6 +93,12 @@ class Project:
         for name, value in values.items():
             text = text.replace(f"@{name}@", value)
         return text
+
+
+def installed_from() -> str:
+    """Return where firstgrad was installed from, by pip's own note; '' where that is a package index."""
+    note = importlib.metadata.distribution("firstgrad").read_text("direct_url.json")
+    return str(json.loads(note)["url"]) if note else ""
 
 
 def plan_files(

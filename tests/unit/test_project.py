@@ -16,7 +16,7 @@ from firstgrad.case import BackendName
 from firstgrad.cli.init import init_result
 from firstgrad.errors import SpecError, StoreError
 from firstgrad.project import IGNORED, WORKFLOW, FileState, plan_files, write_files
-from firstgrad.show.result import Verbatim
+from firstgrad.show.result import Items, Verbatim
 from firstgrad.suite import SUITE_FILE, read_suite
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,19 @@ def put(place, files):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(text)
     return place
+
+
+@pytest.mark.parametrize("url", ["", "https://example.org/firstgrad.git"])
+def test_a_firstgrad_that_no_package_index_has_is_told_of(url, tmp_path, monkeypatch):
+    info = tmp_path / "firstgrad-1.dist-info"
+    put(
+        info,
+        {"METADATA": "Name: firstgrad\nVersion: 1\n"} | ({"direct_url.json": json.dumps({"url": url})} if url else {}),
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (steps,) = (part.items for part in init_result([], is_dry=False).parts if isinstance(part, Items))
+    assert [step for step in steps if "line of Install" in step and url in step] == steps[1:2] * bool(url)
+    assert len(steps) == 2 + bool(url)
 
 
 @pytest.fixture

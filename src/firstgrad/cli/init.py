@@ -67,7 +67,7 @@ def init(
 
 def init_result(files: Sequence[ProjectFile], *, is_dry: bool) -> Result:
     """Make what is shown: each file and what became of it; of a dry run what would be in it."""
-    from firstgrad.project import FileState
+    from firstgrad.project import FileState, installed_from
     from firstgrad.show.result import Heading, Items, Part, Result, Table, Verbatim, left
     from firstgrad.suite import SUITE_FILE
 
@@ -79,12 +79,15 @@ def init_result(files: Sequence[ProjectFile], *, is_dry: bool) -> Result:
             if file.content:
                 parts += [Heading(file.path), Verbatim(file.content.splitlines())]
     else:
-        parts.append(
-            Items(
-                [
-                    f"Look through {SUITE_FILE}, then try it: firstgrad measure suite",
-                    "Commit what was written: each pull request is measured from then on",
-                ]
+        steps = [
+            f"Look through {SUITE_FILE}, then try it: firstgrad measure suite",
+            "Commit what was written: each pull request is measured from then on",
+        ]
+        if source := installed_from():
+            steps.insert(
+                1,
+                f"firstgrad is from {source} here, and what was written asks a package index for it. Is it in none? "
+                "Then change the workflow's line of Install; asv run --python=same takes what is here",
             )
-        )
+        parts.append(Items(steps))
     return Result(parts=parts, document={"files": list(files)})

@@ -202,7 +202,7 @@ class MetricNumbers:
     is_alike: bool = True  # whether both sides compile in one way: counts of two are not of the same work
 
     def is_gating(self, gate: Gate) -> bool:
-        """Whether it can be an alarm: of two ways to compile, times and memory are, whatever the gate, and no counts."""
+        """Whether it can be an alarm: between two ways to compile times and memory, whatever the gate; no counts."""
         if self.is_alike:
             return is_gating(self.metric, gate)
         return is_gating(self.metric, Gate.SECONDS) and not is_count(self.metric)
