@@ -101,7 +101,12 @@ class Suite:
 
     def make_models(self) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
         """Make each model with each of its parameters, and say what is none; raises SpecError where there is none."""
-        references, omitted = find_models(self.models, self.folder, are_here=self.are_here)
+        try:
+            references, omitted = find_models(self.models, self.folder, are_here=self.are_here)
+        except SpecError as error:
+            if self.folder is None:
+                raise
+            raise SpecError(f"suite file in {self.folder}, models", error.problem) from None
         known = {reference: parameters_of(reference) if reference != POSE else PARAMETERS for reference in references}
         self._check_parameters(known)
         models: list[Model] = []

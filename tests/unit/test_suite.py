@@ -236,6 +236,11 @@ def test_an_error_of_the_file_names_file_table_key_and_the_nearest(folder, text,
     assert message in str(caught.value)
 
 
+def test_a_model_of_a_suite_file_that_is_not_there_names_the_file_and_not_the_command_line(folder):
+    with pytest.raises(SpecError, match=r"^suite file in .*, models: no file models/missing.py"):
+        read_suite(write(folder, "models = 'models/missing.py'")).grid()
+
+
 def test_a_suite_names_models(folder):
     with pytest.raises(SpecError, match="models: name at least one, such as"):
         read_suite(write(folder, "name = 'none'"))
