@@ -4,8 +4,9 @@ PyTensor names an entry of its Numba cache after the graph and a version that ea
 after its own release. So a release may take what another one compiled. Each filler's cache is copied for each runner;
 what a runner computes is compared with the oracle.
 
-Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.json]
-[--page docs/findings.md]``; environments are kept in .firstgrad/envs (a minute each), then some 10 minutes.
+Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.ndjson]
+[--page docs/findings.md] [--only-table]``; environments are kept in .firstgrad/envs (a minute each), then some
+15 minutes on an idle machine; again: goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -49,53 +50,63 @@ def case(scenario: Scenario) -> Case:
     )  # fmt: skip
 
 
-def measure(releases: list[str], own: str) -> list[Cell]:
-    """Fill by each, run by each."""
-    cells = []
+def measure(releases: list[str], beside: str, output: Path) -> None:
+    """Fill by each, run by each; what is in the output already isn't measured again."""
+    done = {(cell.filled_by, cell.run_by) for cell in read(output)}
     with ExitStack() as stack:
         places = {}
         for release in releases:
-            request = read_side(f"pytensor=={release}{own}")
+            request = read_side(f"pytensor=={release}{beside}")
             places[release] = make_ready(request, [case(Scenario.COLD)], stack=stack, tell=print)
         for filler in releases:
+            left = [runner for runner in releases if (filler, runner) not in done]
+            if not left:
+                continue
             with PrivateCaches() as private:
                 filled = run_sample(case(Scenario.COLD), private, interpreter=places[filler])
                 if filled.failure is not None:
                     print(f"{filler} fills nothing: {filled.failure.message}")
                     continue
                 private.save()
-                for runner in releases:
+                for runner in left:
                     private.restore()
                     record = run_sample(case(Scenario.WARM), private, interpreter=places[runner])
                     use, versions = record.caches, dict(record.environment.versions)
-                    cells.append(
-                        Cell(
-                            filled_by=filler,
-                            run_by=runner,
-                            read=use.entries_read if use else 0,
-                            written=use.entries_written if use else 0,
-                            verdict=str(record.check.verdict),
-                            failure=record.failure.message if record.failure else "",
-                            answer=record.check.answer_digest,
-                            pymc=versions.get("pymc", ""),
-                        )
+                    cell = Cell(
+                        filled_by=filler,
+                        run_by=runner,
+                        read=use.entries_read if use else 0,
+                        written=use.entries_written if use else 0,
+                        verdict=str(record.check.verdict),
+                        failure=record.failure.message if record.failure else "",
+                        answer=record.check.answer_digest,
+                        pymc=versions.get("pymc", ""),
                     )
-                    print(cells[-1], flush=True)
-    return cells
+                    with output.open("a") as file:
+                        file.write(json.dumps(asdict(cell)) + "\n")
+                    print(cell, flush=True)
+
+
+def read(output: Path) -> list[Cell]:
+    """Read what was measured."""
+    lines = output.read_text().splitlines() if output.exists() else []
+    return [Cell(**json.loads(line)) for line in lines]
 
 
 def table(cells: list[Cell]) -> str:
     """Write a row a filler and a column a runner."""
-    releases = list(dict.fromkeys(cell.filled_by for cell in cells))
+    releases = sorted({cell.run_by for cell in cells}, key=lambda release: [int(part) for part in release.split(".")])
     known = {(cell.filled_by, cell.run_by): cell for cell in cells}
     lines = [f"| filled by, then run by | {' | '.join(releases)} |", f"|{' --- |' * (len(releases) + 1)}"]
     for filler in releases:
-        row = [_describe(known[filler, runner]) for runner in releases]
+        row = [_describe(known.get((filler, runner))) for runner in releases]
         lines.append(f"| {filler} | {' | '.join(row)} |")
     return "\n".join(lines)
 
 
-def _describe(cell: Cell) -> str:
+def _describe(cell: Cell | None) -> str:
+    if cell is None:
+        return "not measured"
     if cell.failure:
         return f"fails: {cell.failure.splitlines()[0][:60]}"
     used = f"{cell.read} read, {cell.written} compiled"
@@ -107,11 +118,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--releases", nargs="+", default=["3.3.3", "3.3.4", "3.3.5", "3.3.6", "3.3.7", "3.3.8"])
     parser.add_argument("--beside", default="", help="of all environments, such as +numba==0.68.0")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "contamination.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "contamination.ndjson")
+    parser.add_argument("--only-table", action="store_true")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "findings.md")
     given = parser.parse_args()
-    cells = measure(given.releases, given.beside)
-    given.output.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
+    if not given.only_table:
+        measure(given.releases, given.beside, given.output)
+    cells = read(given.output)
     write_between_markers(given.page, "contamination", table(cells))
     print(table(cells))
 
