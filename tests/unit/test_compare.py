@@ -17,7 +17,7 @@ from firstgrad.case import Counting
 from firstgrad.codec import from_json, to_json
 from firstgrad.columns import METRICS, Unit, metric_named, samples_table
 from firstgrad.comparing import comparison as comparing
-from firstgrad.comparing.judge import ComparisonVerdict, Gate, MetricNumbers, Thresholds, judge
+from firstgrad.comparing.judge import ComparisonVerdict, Gate, MetricNumbers, Thresholds, is_gating, judge
 from firstgrad.comparing.noise import Noise
 from firstgrad.comparing.sides import Difference, SideKind, find_side
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
@@ -691,3 +691,11 @@ def test_records_on_both_sides_are_counted():
 def test_a_comparison_survives_json():
     found = compared(side("base"), [*side("head", nodes=2000), *failed("head", samples=1)])
     assert from_json(to_json(found), type(found)) == found
+
+
+def test_counts_that_identical_runs_do_not_repeat_are_no_alarm_under_any_gate():
+    for name in ("python_blocks", "calls_link"):
+        metric = metric_named(name)
+        assert not metric.is_exact
+        assert not any(is_gating(metric, gate) for gate in Gate)
+    assert all(is_gating(metric_named("nodes"), gate) for gate in Gate)

@@ -169,6 +169,7 @@ def compare(
     from firstgrad.comparing.sides import resolve_commit
 
     out.refuse_both()
+    budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))
     if output is not None and Path(output).suffix not in PICTURES:
         raise SpecError("--output", f"expected a file that ends in {' or '.join(PICTURES)}, got {output!r}")
     factors: dict[str, Any] = {
@@ -206,6 +207,7 @@ def compare(
             (one, other),
             pairs,
             duel,
+            time_budget=budget,
             label=case.label,
             rounds=rounds,
             looks=looks,
@@ -357,13 +359,11 @@ def _measure_and_judge(
     from firstgrad.comparing.measuring import compare_measured
     from firstgrad.show.display import SweepState, show_sweep
 
-    budget = None if duel.time_budget is None else (duel.time_budget, _budget_seconds(duel.time_budget))
     try:
         return compare_measured(
             requests,
             pairs,
             until_decided=duel.until_decided,
-            time_budget=budget,
             order_seed=duel.order_seed,
             is_counted=duel.counted,
             show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),

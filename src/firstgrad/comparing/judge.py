@@ -41,7 +41,7 @@ _SPREADS = 3.0  # so many times the measured spread of a count are no change: it
 
 
 class Gate(StrEnum):
-    """What can be an alarm: ``counts``, exact ones and bytes; ``seconds``, the times and all other counts as well."""
+    """What can be an alarm: ``counts``, exact ones and memory; ``seconds``, the whole times as well."""
 
     COUNTS = "counts"
     SECONDS = "seconds"
@@ -114,7 +114,8 @@ def is_explaining(metric: Column) -> bool:
 def is_gating(metric: Column, gate: Gate = Gate.COUNTS) -> bool:
     """Whether a metric can be an alarm."""
     if gate is Gate.SECONDS:
-        return not is_explaining(metric)
+        is_repeated = metric.spread is None or metric.is_exact  # or it was seen to differ between identical runs
+        return is_repeated and not is_explaining(metric)
     return metric.is_exact or metric.name in _MEMORY
 
 
