@@ -362,11 +362,16 @@ def samples_table(samples: Iterable[Record] | Sequence[Mapping[str, Cell]]) -> p
     import pandas as pd
 
     lines = [sample if isinstance(sample, dict) else cells_of(sample) for sample in samples]  # type: ignore[arg-type]
-    frame = pd.DataFrame.from_records(lines, columns=list(FRAME_COLUMNS))
-    numbers = [column.name for column in COLUMNS if column.unit is not Unit.TEXT]
-    numbers += [metric.name + AT_LEAST for metric in METRICS]
-    frame[numbers] = frame[numbers].astype(float)
-    return frame.join(parameters_of(frame)).copy()  # in one piece: pandas takes so many pieces for a mistake
+    numbers = {column.name for column in COLUMNS if column.unit is not Unit.TEXT}
+    numbers |= {metric.name + AT_LEAST for metric in METRICS}
+    # A column at a time: a table of Python's objects in between would take more than the samples.
+    frame = pd.DataFrame(
+        {
+            name: pd.Series([line.get(name) for line in lines], dtype=float if name in numbers else None)
+            for name in FRAME_COLUMNS
+        }
+    )
+    return frame.join(parameters_of(frame))
 
 
 def parameters_of(samples: pd.DataFrame) -> pd.DataFrame:
