@@ -132,7 +132,7 @@ class Verified:
     @property
     def is_same(self) -> bool:
         """Whether its numbers are those of the process that had made sure of the bundle, bit by bit."""
-        return bool(self.bundled.answer_digest) and _answer(self.record) == self.bundled.answer_digest
+        return bool(self.bundled.answer_digest) and self.record.check.answer_digest == self.bundled.answer_digest
 
     @property
     def problem(self) -> str:
@@ -238,7 +238,7 @@ def _bundle(use: CaseUse) -> BundledCase:
         source_digest=second.environment.source_digest,
         units_read=second.caches.entries_read,
         units_written=second.caches.entries_written,
-        answer_digest=_answer(second),
+        answer_digest=second.check.answer_digest,
         first_seconds=whole_seconds(use.first),
         second_seconds=whole_seconds(second),
     )
@@ -247,10 +247,6 @@ def _bundle(use: CaseUse) -> BundledCase:
 def whole_seconds(record: Record) -> float:
     """Return the seconds to the first gradient, or draw; zero where it didn't come to that."""
     return record.time_to_first_gradient_seconds or record.time_to_first_draw_seconds or 0.0
-
-
-def _answer(record: Record) -> str:
-    return record.check.answer_digest
 
 
 def _list_entries(folder: Path) -> Iterator[BundledEntry]:
