@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from firstgrad.bisecting.history import Revision
 from firstgrad.bisecting.search import MOST_SKIPPED, Search
 from firstgrad.case import Case, Counting, Target
-from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
+from firstgrad.columns import METRICS, Unit, first_metric, metric_named, metrics_of
 from firstgrad.comparing.comparison import Comparison, compare
-from firstgrad.comparing.judge import ComparisonVerdict, Thresholds
+from firstgrad.comparing.judge import SPREADS, ComparisonVerdict, Thresholds
 from firstgrad.comparing.ratio import fit_ratio
 from firstgrad.doubts import why_unusable
 from firstgrad.errors import SpecError
@@ -32,7 +32,6 @@ LOOKS = (3, 6, 10, 16, 26, 42)
 """After how many rounds to look whether seconds are decided."""
 NOT_BUILT = "NotBuilt"
 """Kind of failure of a revision that could not be built."""
-_SPREADS = 3.0  # so many times the measured spread of a count are no change
 _OTHERS = 0.1  # part of the change that was found from which on others are told
 _FAILED = (Status.FAILED, Status.CRASHED)
 PREDICATES = tuple(
@@ -194,7 +193,7 @@ class Bisecting:
         whole = replace(whole, ends=moved)
         # Whoever asks what is bad about BAD means growth; a change for the better is the next best answer.
         chosen = max(moved, key=lambda one: (one.log_ratio > 0, abs(one.log_ratio)), default=None)
-        metric = self.metric or (_metric(chosen.metric) if chosen else None)
+        metric = self.metric or (metric_named(chosen.metric) if chosen else None)
         if metric is not None:
             if chosen is not None and self.metric is None:
                 self.tell(f"exact counts differ; by {chosen.metric}: {chosen.before:,.0f} to {chosen.after:,.0f}")
@@ -273,7 +272,7 @@ class Bisecting:
             is_open = "" if ends.is_decided else f"; {format_count(self.rounds, 'round')} don't decide it"
             return replace(whole, reason=f"no time differs for sure{is_open}")
         chosen = max(sure, key=lambda one: (one.verdict.is_growth, abs(math.log(one.ratio.value)) if one.ratio else 0))
-        metric, middle = _metric(chosen.metric), math.log(chosen.ratio.value) / 2 if chosen.ratio else 0.0
+        metric, middle = metric_named(chosen.metric), math.log(chosen.ratio.value) / 2 if chosen.ratio else 0.0
         self.tell(f"by {metric.title}: {math.exp(2 * middle):.3f} times from GOOD to BAD")
 
         def look(revision: Revision) -> tuple[float | None, str, str]:
@@ -451,16 +450,12 @@ def find_parts(one: Record, other: Record) -> tuple[MovedPart, ...]:
 
 def _differ(metric: Column, before: float, after: float) -> bool:
     low, high = sorted((before, after))
-    return high > low * (1 + _SPREADS * (metric.spread or 0.0)) + _least(metric)
+    return high > low * (1 + SPREADS * (metric.spread or 0.0)) + _least(metric)
 
 
 def _least(metric: Column) -> float:
     """Return the least difference of a number that is not exact: of memory, as the judge has it."""
     return 0.0 if metric.is_exact else Thresholds().least(metric)
-
-
-def _metric(name: str) -> Column:
-    return next(metric for metric in METRICS if metric.name == name)
 
 
 def _is_time(metric: Column) -> bool:

@@ -37,7 +37,8 @@ _ROUNDING = 1e-9
 _ENDLESS = 1e300
 _POWER = 0.8
 _SAME_ERROR = 0.05
-_SPREADS = 3.0  # so many times the measured spread of a count are no change: it was measured on one machine
+SPREADS = 3.0
+"""So many times the measured spread of a count are no change: it was measured on one machine."""
 
 
 class Gate(StrEnum):
@@ -88,7 +89,7 @@ class Thresholds:
 
     def count_noise(self, metric: Column) -> float:
         """Return by which factor a count changes anyway: next to nothing for an exact one."""
-        return self.counts_noise_factor if metric.spread is None else 1 + _SPREADS * metric.spread
+        return self.counts_noise_factor if metric.spread is None else 1 + SPREADS * metric.spread
 
     def margin(self, noise_factor: float) -> float:
         """Return the margin of practical equality, which is never narrower than the noise."""
