@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.case import Counting, Scenario, Target
 from firstgrad.codec import to_json
 from firstgrad.doubts import why_unusable
+from firstgrad.errors import SpecError
 from firstgrad.model import Model
 from firstgrad.phase import FIRST_DRAW_PHASES, FIRST_GRADIENT_PHASES, Phase
 from firstgrad.record import Doubt, Status
@@ -313,6 +314,14 @@ FRAME_COLUMNS: tuple[str, ...] = (
 def metric_named(name: str) -> Column:
     """Return a metric by its name; raises KeyError where there is none."""
     return {metric.name: metric for metric in METRICS}[name]
+
+
+def require_metrics(names: Iterable[str], where: str, *others: str) -> None:
+    """Raise SpecError, naming `where` it was asked for, for the first name that is no metric, nor one of `others`."""
+    known = [metric.name for metric in METRICS]
+    if unknown := [name for name in names if name not in (*known, *others)]:
+        more = "".join(f", or {other}" for other in others)
+        raise SpecError(where, f"there is no {unknown[0]!r}. There are {', '.join(known)}{more}")
 
 
 def first_metric(target: Target) -> Column:

@@ -375,11 +375,9 @@ def read_scalar(text: str) -> Scalar:
 
 def choose_metrics(names: Sequence[str]) -> tuple[Column, ...]:
     """Find metrics, in the order of their list; no names, or ``all``, are all of them; raises SpecError for others."""
-    from firstgrad.columns import METRICS
+    from firstgrad.columns import METRICS, require_metrics
 
-    known = [metric.name for metric in METRICS]
-    if unknown := [name for name in names if name not in (*known, "all")]:
-        raise SpecError("--metric", f"there is no {unknown[0]!r}. There are {', '.join(known)}")
+    require_metrics(names, "--metric", "all")
     return tuple(metric for metric in METRICS if not names or "all" in names or metric.name in names)
 
 

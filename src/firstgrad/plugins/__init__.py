@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from firstgrad.case import BackendName, Target
-from firstgrad.columns import METRICS, Column, first_metric, metrics_of
-from firstgrad.errors import SpecError
+from firstgrad.columns import Column, first_metric, metrics_of, require_metrics
 from firstgrad.suite import SUITE_FILE, read_suite
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ def choose_metrics(names: Sequence[str], target: Target, backends: Iterable[str]
     compiled apart, and of what these backends compile. Raises SpecError for a name that no metric has.
     """
     names = os.environ.get(METRICS_VARIABLE, "").replace(",", " ").split() or names
-    known = [metric.name for metric in METRICS]
-    if unknown := [name for name in names if name not in (*known, ALL)]:
-        raise SpecError("metrics", f"there is no {unknown[0]!r}. There are {', '.join(known)}, or {ALL}")
+    require_metrics(names, "metrics", ALL)
     first = first_metric(target).name
     short = {first, f"{first}_cpu", *_SHORT, *(_COMPILED.get(BackendName(one), "") for one in backends)}
     chosen = set(names or short)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from firstgrad.case import Case, Counting
-from firstgrad.columns import METRICS, Unit, first_metric, metrics_of
+from firstgrad.columns import Unit, first_metric, metric_named, metrics_of, require_metrics
 from firstgrad.doubts import describe_mismatch, why_unusable
 from firstgrad.errors import MISSING_KINDS, SpecError, StoreError
 from firstgrad.measuring.launch import measure
@@ -205,7 +205,9 @@ def bench(
     `extra_info` gets the case's id and description, seconds of each phase, every metric, memory, verdict, the
     scenario's proof, doubts, versions and the host's digest. Lists have one entry a round.
     """
-    chosen = _metric_named(metric or first_metric(case.target).name)
+    name = metric or first_metric(case.target).name
+    require_metrics([name], "metric")
+    chosen = metric_named(name)
     rounds = _count_rounds(rounds, chosen)
     if chosen.counting is not Counting.PLAIN:
         case = replace(case, counting=chosen.counting)
@@ -270,13 +272,6 @@ def _run(benchmark: Benchmark, measure_one: Callable[[], None], rounds: int) -> 
     if unfit.is_nothing_wrong:
         pytest.skip(str(unfit))
     pytest.fail(str(unfit), pytrace=False)
-
-
-def _metric_named(name: str) -> Column:
-    known = {metric.name: metric for metric in METRICS}
-    if name not in known:
-        raise SpecError("metric", f"there is no {name!r}. There are {', '.join(known)}")
-    return known[name]
 
 
 def _count_rounds(rounds: int | None, metric: Column) -> int:
