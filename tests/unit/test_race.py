@@ -118,6 +118,14 @@ def told(run, records, evaluations=1000):
     return render(Result(parts=list(advice_parts(answer(run, records, evaluations)))), Form.TERMINAL)
 
 
+@pytest.mark.parametrize("warm", ["slow from the first", "so slow that it could be stopped"])
+def test_a_choice_is_no_rival_of_its_own(warm):
+    seconds = {"slow from the first": 2.0, "so slow that it could be stopped": 40.0}[warm]
+    executor, _, records = race({"jax cold": (1.0, 1e-6), "jax warm": (seconds, 1e-6)}, backends=ALL[2:3], samples=2)
+    assert sorted(executor.begun) == ["jax cold", "jax cold", "jax warm", "jax warm"]
+    assert not [record for record in records if record.status is Status.TIMEOUT]
+
+
 def test_the_soonest_come_first_and_one_of_each_before_a_second_of_any():
     executor, _, _ = race(budget=10_000.0, costs=dict.fromkeys(map(str, ALL), (4.0, 1e-3)), samples=2)
     cold = ["jax_direct cold", "jax cold", "numba cold", "c cold"]

@@ -156,7 +156,7 @@ class Race:
             self._tried[case.question] += 1
             self._sample_began = self._clock()
             self._starts, self._window_began, self._first_seconds = 0, math.inf, 0.0
-            self._rival, self._call_seconds = self._leader(case.scenario), self._calls(case)
+            self._rival, self._call_seconds = self._leader(case), self._calls(case)
             number = len(self._answers(case.question)) + 1
             yield Job(case=case, number=number, needed=self._needed())
 
@@ -177,7 +177,7 @@ class Race:
 
     def _why_not_in_time(self, case: Case) -> str:
         question, done, left = case.question, len(self._answers(case.question)), self.left_seconds()
-        leader, least = self._leader(case.scenario)
+        leader, least = self._leader(case)
         if left <= 0:
             return "the time budget was over"
         if not done and (floor := self._floor(case)) > least:
@@ -262,15 +262,18 @@ class Race:
     def _least(self, question: str) -> float:
         return min(self._totals(question), default=math.inf)
 
-    def _leader(self, scenario: Scenario) -> tuple[str, float]:
-        """Find who takes the least time for the planned work, and how long at most; infinite where nobody is known.
+    def _leader(self, way: Case) -> tuple[str, float]:
+        """Find which other choice takes the least time for the planned work, and how long at most; infinite for none.
 
-        With filled caches nobody takes longer than with empty ones.
+        With filled caches nobody takes longer than with empty ones. A choice is no rival of its own: where its filled
+        caches seem to take longer than its empty ones, that is scatter, and a second sample tells.
         """
+        choice = OfferedChoice.of(way)
         known = {
             question: max(totals)
             for question, case in self._ways.items()
-            if case.scenario in (scenario, Scenario.COLD)
+            if case.scenario in (way.scenario, Scenario.COLD)
+            and OfferedChoice.of(case) != choice
             and (totals := self._totals(question))
             and find_trouble(self._records[question], self._workload) is None
         }
