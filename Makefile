@@ -25,11 +25,12 @@ demo: $(STAMP)  ## Measure the pose model's first gradient, HMM off and on, in u
 test: $(STAMP)  ## Run all tests, in two processes (WORKERS=0: one after the other)
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
-check: $(STAMP)  ## Lint, types and the arrows between modules
+check: $(STAMP)  ## Lint, types, the arrows between modules, the width of pages
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(PY) scripts/wrap_docs.py --check
 
 docs: $(STAMP)  ## Build the site of docs/ into docs/_site, the notebook executed; a warning is an error
 	FIRSTGRAD_DOCS_EXECUTE=1 $(PY) -m sphinx -W --keep-going -q -b html docs docs/_site
@@ -78,9 +79,10 @@ headline: $(STAMP)  ## Measure the unchanged model's first gradient and draw aga
 first-draw: $(STAMP)  ## Measure the time to first draw by sampler, backend and PyMC release (some 60 minutes; again: goes on where it stopped)
 	$(PY) -m benchmarks.first_draw.run --page docs/findings.md
 
-format: $(STAMP)  ## Format the code
+format: $(STAMP)  ## Format the code, wrap the pages
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+	$(PY) scripts/wrap_docs.py
 
 clean:  ## Remove the virtual environment and what tools left
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

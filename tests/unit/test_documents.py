@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from scripts.wrap_docs import wrap_page
 
 from builders import firstgrad, sample, store_of
 from firstgrad import __all__ as public_names
@@ -172,3 +173,17 @@ def test_the_page_of_the_python_api_has_every_public_name():
 def test_the_citation_is_of_this_version():
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert f"version: {version[1]}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_prose_is_wrapped_and_nothing_else():
+    code = (
+        f"<!-- x: begin (y) -->\n\n{'made ' * 40}\n\n<!-- x: end -->\n\n```sh\n{'code ' * 40}\n```\n| {'cell ' * 40}|\n"
+    )
+    assert wrap_page(code) == code
+    assert wrap_page(f"- one\n  two\n- `{'three ' * 30}` - four\n") == f"- one two\n- `{'three ' * 30}` -\n  four\n"
+    assert wrap_page("word " * 25 + "\n") == " ".join(["word"] * 24) + "\nword\n"
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/[!_]*.md")], ids=lambda page: page.name)
+def test_pages_wrap_at_one_width(page):
+    assert wrap_page(page.read_text()) == page.read_text(), "make format"
