@@ -62,7 +62,7 @@ bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, in
 	$(PY) benchmarks/overhead/compare.py --pairs 30
 
 bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Numba: the limit (some 15 minutes)
-	$(PY) -m benchmarks.limit.run --output docs/data/limit.json --page docs/method.md
+	$(PY) -m benchmarks.limit.run --output docs/data/limit.json --page docs/pose-model.md
 
 bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of small cases (50 minutes; again: goes on where it stopped)
 	$(PY) -m benchmarks.trust.counts docs/data/trust-counts.jsonl --page docs/method.md
@@ -71,7 +71,7 @@ bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of sma
 
 attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random faults; some 10 minutes (ONLY=13,14: these kinds alone)
 	$(PY) -m benchmarks.attack.run --faults $(if $(ONLY),$(or $(FAULTS),0),$(or $(FAULTS),500)) \
-		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json --page docs/method.md)
+		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json --page docs/security.md)
 
 headline: $(STAMP)  ## Measure the unchanged model's first gradient and draw against the default and by hand (some 60 minutes; again: goes on where it stopped)
 	$(PY) -m benchmarks.headline.run --page docs/findings.md

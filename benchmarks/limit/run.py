@@ -5,7 +5,7 @@ persistent cache is off. ``filled``: an identical process has filled it before, 
 starts from a copy. Times of the first gradient begin after the import and after the data are made.
 
 Usage: ``python -m benchmarks.limit.run [--samples 5] [--timesteps 100] [--directions 5] [--only NAME]
-[--output docs/data/limit.json] [--page docs/method.md]``. With a page, what is between its markers ``limit`` is
+[--output docs/data/limit.json] [--page docs/pose-model.md]``. With a page, what is between its markers ``limit`` is
 replaced.
 """
 

@@ -184,6 +184,31 @@ def test_prose_is_wrapped_and_nothing_else():
     assert wrap_page("word " * 25 + "\n") == " ".join(["word"] * 24) + "\nword\n"
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/[!_]*.md")], ids=lambda page: page.name)
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/lint/*.md"), *ROOT.glob("examples/**/*.md")]
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_wrap_at_one_width(page):
     assert wrap_page(page.read_text()) == page.read_text(), "make format"
+
+
+LINK = re.compile(r"\]\((?!\w+:)(?P<file>[^()#\s]*)(?:#(?P<anchor>[^()\s]*))?\)")
+
+
+@cache
+def anchors_of(page: Path) -> set[str]:
+    """The anchors that GitHub and the site give to a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for link in LINK.finditer(text):
+        target = page.parent / link["file"] if link["file"] else page
+        assert target.exists(), link[0]
+        assert not link["anchor"] or target.suffix != ".md" or link["anchor"] in anchors_of(target.resolve()), link[0]
