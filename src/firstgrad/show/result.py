@@ -190,6 +190,7 @@ class TableColumn:
     is_folded: bool = False  # too long texts go on in the next line, instead of losing their end
     is_kept: bool = False  # never narrower than its longest text
     is_filter: bool = False  # on a page: rows can be chosen by its words, where the table can be sorted
+    full: str = ""  # on a page: what a short name stands for, on hover and focus
 
 
 def left(*names: str, is_folded: bool = False) -> tuple[TableColumn, ...]:
@@ -210,6 +211,8 @@ class TableRow:
     style: Style = Style.PLAIN
     """Of the whole row; Markdown, which would be all bold, keeps to the styles of single cells."""
     ends_section: bool = False
+    id: str = ""  # on a page: its anchor, to which its first cell links
+    details: Sequence[Part] = ()  # on a page: what opens below it, when the address names it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,14 +263,20 @@ class Table:
         caption = f"<caption>{_escape_html(self.title)}</caption>" if self.title else ""
         classes = [' class="number"' if column.is_right else "" for column in self.columns]
         names = "".join(
-            f'<th scope="col"{side}>{_escape_html(column.name)}</th>'
+            f'<th scope="col"{side}{_html_full(column)}>{_escape_html(column.name)}</th>'
             for side, column in zip(classes, self.columns, strict=True)
         )
         body = "\n<tbody>"
         for row in self.lines():
             first, *others = row.cells
             cells = "".join(_html_cell(cell, side) for cell, side in zip(others, classes[1:], strict=True))
-            body += f'\n<tr{_html_class(row.style)}><th scope="row">{_html_text(first)}</th>{cells}</tr>'
+            anchor = _escape_html(row.id)
+            name = f'<a href="#{anchor}">{_html_text(first)}</a>' if anchor else _html_text(first)
+            mark = f' id="{anchor}"' if anchor else ""
+            body += f'\n<tr{mark}{_html_class(row.style)}><th scope="row">{name}</th>{cells}</tr>'
+            if row.details:
+                inner = parts_html(row.details)
+                body += f'\n<tr class="details"><td colspan="{len(classes)}"><div>{inner}</div></td></tr>'
             body += "\n</tbody>\n<tbody>" if row.ends_section else ""
         kind = ' class="sortable"' if self.sorted_as else ""
         table = f"<table{kind}>{caption}\n<thead><tr>{names}</tr></thead>{body}\n</tbody>\n</table>"
@@ -537,6 +546,14 @@ def _html_text(text: Inline) -> str:
     return "".join(pieces)
 
 
+_INTERVAL = re.compile(r" (\[[^][]*\])(?=$|</)")  # behind a number: it may stand in a line of its own
+
+
+def _html_full(column: TableColumn) -> str:
+    full = _escape_html(column.full)
+    return f' data-full="{full}" aria-description="{full}"' if full else ""
+
+
 def _html_region(name: str) -> str:
     """Write the attributes of a box that scrolls: with a name the keyboard reaches it, too."""
     return ' class="scroll"' + (f' tabindex="0" role="region" aria-label="{_escape_html(name)}"' if name else "")
@@ -545,4 +562,5 @@ def _html_region(name: str) -> str:
 def _html_cell(cell: Inline, side: str) -> str:
     number = cell.number if isinstance(cell, Span) else ""
     sort = f' data-number="{_escape_html(number)}"' if number else ""
-    return f"<td{side}{sort}>{_html_text(cell)}</td>"
+    text = _INTERVAL.sub(r' <span class="interval">\1</span>', _html_text(cell)) if side else _html_text(cell)
+    return f"<td{side}{sort}>{text}</td>"
