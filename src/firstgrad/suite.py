@@ -6,6 +6,7 @@ The file is ``firstgrad.toml``, or ``[tool.firstgrad]`` of ``pyproject.toml``. T
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import os
 import tomllib
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
 
     from firstgrad.model import Model
 
+_LOG = logging.getLogger(__name__)
 SUITE_FILE = "firstgrad.toml"
 POSE_TIERS = Path(__file__).parent / "pose" / "tiers.toml"
 """The suite of the pose model."""
 SUITE_WORD = "suite"
 """Names the suite file of the folder that one is in."""
 _PYPROJECT, _TOOL = "pyproject.toml", "tool.firstgrad"
+_OF_OPTIONS = (
+    *("measure", "lint", "check", "profile", "trace", "advise", "sample", "sweep", "scaling", "compare", "bisect"),
+    *("report", "precompile", "cache", "show", "export", "import", "init", "doctor", "store", "quiet", "verbose"),
+)
+"""What else the file may have: defaults of the command line's options, which `firstgrad.cli.defaults` reads."""
 _PATTERN = "*?["
 NO_MODELS = ("_*", "test_*", "conftest.py", "setup.py")
 """Files of a folder, or of a pattern, that are nobody's models; named without a pattern they are asked like others."""
@@ -83,7 +90,7 @@ class Suite:
         if not self.tiers:
             raise SpecError("--tier", "is of the pose model, or of a suite file that has tiers")
         if name not in self.tiers:
-            raise SpecError("--tier", f"there is no {_choose(name, self.tiers)}")
+            raise SpecError("--tier", f"there is no {choose(name, self.tiers)}")
         return self.tiers[name]
 
     def with_parameters(self, axes: Axes) -> Suite:
@@ -129,10 +136,10 @@ class Suite:
         names = {name for taken in known.values() for name in taken}
         for name in self.parameters:
             if name not in names and name != FREEZE:
-                raise SpecError("parameters", f"no model has {_choose(name, sorted(names))}")
+                raise SpecError("parameters", f"no model has {choose(name, sorted(names))}")
         for like in self.own_parameters:
             if not any(_is_like(reference, like) for reference in known):
-                raise SpecError("parameters", f"there is no model {_choose(like, known)}")
+                raise SpecError("parameters", f"there is no model {choose(like, known)}")
 
     def grid(self) -> Grid:
         """Cross the models with what is asked of them; raises SpecError where nothing is left."""
@@ -162,12 +169,15 @@ def _first_of(axes: Axes) -> Axes:
     return {name: values[:1] for name, values in axes.items()}
 
 
-def suite_of(words: Sequence[str]) -> Suite:
-    """Return the suite that words of a command line are: a file's, or their models asked as by default."""
+def suite_of(words: Sequence[str], usual: Mapping[str, Any] | None = None) -> Suite:
+    """Return the suite that words of a command line are: a file's, or their models asked as by default.
+
+    `usual` has fields for what a file doesn't say.
+    """
     suites = [word for word in words if is_suite_file(word)]
     if suites and len(words) > 1:
         raise SpecError("MODEL", f"a suite stands alone: give {suites[0]}, or models")
-    return read_suite(suites[0]) if suites else Suite(models=tuple(words))
+    return read_suite(suites[0], usual) if suites else Suite(models=tuple(words))
 
 
 def is_suite_file(word: str) -> bool:
@@ -187,7 +197,7 @@ def _is_like(reference: str, like: str) -> bool:
     return any(one == like or fnmatchcase(one, like) for one in (reference, place))
 
 
-def _choose(name: str, known: Iterable[str]) -> str:
+def choose(name: str, known: Iterable[str]) -> str:
     """Name what isn't there, the nearest that is, and all that are."""
     there = list(map(str, known))
     nearest = difflib.get_close_matches(name, there, n=1)
@@ -233,6 +243,8 @@ def find_models(
                 references.setdefault(os.path.normpath(reference), reference)
             else:
                 omitted[OmittedModel(what=seen, reason="has no function that makes a model")] = None
+    for one in omitted:
+        _LOG.info("%s is no model to measure: %s", one.what, one.reason)
     if not references:
         reasons = "; ".join(dict.fromkeys(f"{one.what} {one.reason}" for one in omitted))
         raise SpecError("MODEL", f"there is no model: {reasons or 'name at least one'}")
@@ -279,8 +291,11 @@ def _seen(path: Path) -> str:
 # --- the file -----------------------------------------------------------------------------------------------------
 
 
-def read_suite(path: str | Path = SUITE_WORD) -> Suite:
-    """Read a suite file; raises SpecError naming the file, the table, the key, and the nearest key that there is."""
+def read_suite(path: str | Path = SUITE_WORD, usual: Mapping[str, Any] | None = None) -> Suite:
+    """Read a suite file, with `usual` fields for what it doesn't say.
+
+    Raises SpecError naming the file, the table, the key, and the nearest key that there is.
+    """
     file = _find_file() if str(path) == SUITE_WORD else Path(path)
     try:
         document: Any = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -293,7 +308,8 @@ def read_suite(path: str | Path = SUITE_WORD) -> Suite:
         document, table = document.get("tool", {}).get("firstgrad"), _TOOL
         if document is None:
             raise SpecError(str(file), f"has no table [{_TOOL}]")
-    return _read_table(document, file, table)
+    suite = Suite(models=(), folder=file.parent.absolute(), **(usual or {}))
+    return _read_table({key: value for key, value in document.items() if key not in _OF_OPTIONS}, file, table, suite)
 
 
 def _find_file() -> Path:
@@ -306,21 +322,20 @@ def _find_file() -> Path:
     raise SpecError("MODEL", f"no {SUITE_FILE} in {Path.cwd()}, and no [{_TOOL}] in its {_PYPROJECT}")
 
 
-def _read_table(document: Mapping[str, Any], file: Path, table: str, above: Suite | None = None) -> Suite:
+def _read_table(document: Mapping[str, Any], file: Path, table: str, suite: Suite, *, is_tier: bool = False) -> Suite:
     """Read a suite, or a tier, which has of the suite above it what it doesn't say itself."""
-    suite = above or Suite(models=(), folder=file.parent.absolute())
-    tables = ("parameters",) if above else ("parameters", "tiers")
+    tables = ("parameters",) if is_tier else _TABLES
     values: dict[str, Any] = {}
     for key, value in document.items():
         if key not in (*_KEYS, *tables):
-            raise SpecError(_where(file, table, key), f"there is no key {_choose(key, (*_KEYS, *tables))}")
+            raise SpecError(where(file, table, key), f"there is no key {choose(key, (*_KEYS, *tables))}")
         if key in tables:
-            _require_table(value, file, table, key)
+            require_table(value, file, table, key)
             continue
         entry, reader = _KEYS[key]
         values[entry] = _read(reader, value, file, table, key)
-    if above is None and "models" not in values:
-        raise SpecError(_where(file, table, "models"), 'name at least one, such as models = ["models/*.py"]')
+    if not is_tier and "models" not in values:
+        raise SpecError(where(file, table, "models"), 'name at least one, such as models = ["models/*.py"]')
     common, own = dict(suite.parameters), dict(suite.own_parameters)
     inner = f"{table}.parameters".lstrip(".")
     for name, value in document.get("parameters", {}).items():
@@ -332,15 +347,17 @@ def _read_table(document: Mapping[str, Any], file: Path, table: str, above: Suit
             common[name] = _read(_axis, value, file, inner, name)
     suite = replace(suite, parameters=common, own_parameters=own, **values)
     inner = f"{table}.tiers".lstrip(".")
-    tiers = document.get("tiers", {}) if above is None else {}
+    tiers = {} if is_tier else document.get("tiers", {})
     for name, value in tiers.items():
-        _require_table(value, file, inner, name)
-    return replace(suite, tiers={one: _read_table(tiers[one], file, f"{inner}.{one}", suite) for one in tiers})
+        require_table(value, file, inner, name)
+    read = {one: _read_table(tiers[one], file, f"{inner}.{one}", suite, is_tier=True) for one in tiers}
+    return replace(suite, tiers=read)
 
 
-def _require_table(value: Any, file: Path, table: str, key: str) -> None:
+def require_table(value: Any, file: Path, table: str, key: str) -> None:
+    """Raise a `SpecError` where a value of a file is no table."""
     if not isinstance(value, dict):
-        raise SpecError(_where(file, table, key), f"expected a table, got {value!r}")
+        raise SpecError(where(file, table, key), f"expected a table, got {value!r}")
 
 
 def _read(reader: Callable[[Any], Any], value: Any, file: Path, table: str, key: str) -> Any:
@@ -348,10 +365,11 @@ def _read(reader: Callable[[Any], Any], value: Any, file: Path, table: str, key:
         return reader(value)
     except ValueError as error:  # a SpecError is one
         problem = error.problem if isinstance(error, SpecError) else str(error)
-        raise SpecError(_where(file, table, key), problem) from None
+        raise SpecError(where(file, table, key), problem) from None
 
 
-def _where(file: Path, table: str, key: str) -> str:
+def where(file: Path, table: str, key: str) -> str:
+    """Name a key of a file."""
     return f"{file}, {f'[{table}] ' if table else ''}{key}"
 
 
@@ -381,7 +399,7 @@ def _members(kind: type[StrEnum]) -> Callable[[Any], tuple[StrEnum, ...]]:
 
 def _member[T: StrEnum](kind: type[T], value: Any) -> T:
     if _text(value) not in kind:
-        raise ValueError(f"there is no {_choose(value, kind)}")
+        raise ValueError(f"there is no {choose(value, kind)}")
     return kind(value)
 
 
@@ -389,7 +407,7 @@ def _metrics(value: Any) -> tuple[str, ...]:
     names = [metric.name for metric in METRICS]
     for name in (given := _texts(value)):
         if name not in names:
-            raise ValueError(f"there is no metric {_choose(name, names)}")
+            raise ValueError(f"there is no metric {choose(name, names)}")
     return given
 
 
@@ -441,3 +459,6 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "metrics": ("metrics", _metrics),
 }
 """Each key of a suite file: the field of `Suite`, and what reads it."""
+_TABLES = ("parameters", "tiers")
+KEYS = (*_KEYS, *_TABLES)
+"""Keys of a suite file."""

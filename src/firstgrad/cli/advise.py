@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstgrad.advising.workload import DRAWS, TUNE, Counted, Workload
 from firstgrad.case import MOST_SAMPLES, BackendName, Sampler, Target
-from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
+from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show, shown
 from firstgrad.cli.options import ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import require_count
@@ -222,9 +222,13 @@ def _from_store(model: Model, options: AdviseOptions, workload: Workload) -> Adv
     if options.no_measure:
         with open_store(options.store) as store:
             return conclude(plan, from_store(store, with_frozen(plan.ways)))
+
+    def display(*race: Any) -> Any:
+        return shown(show_race(options.budget_seconds, *race))
+
     try:
         with Keeper(options.store) as keeper:
-            return make_answer(plan, keeper, show=functools.partial(show_race, options.budget_seconds), look=_look)
+            return make_answer(plan, keeper, show=display, look=_look)
     except KeyboardInterrupt:
         say(
             "firstgrad: interrupted. What was measured is kept: the same command goes on from there, and with "
@@ -237,5 +241,5 @@ def _look(plan: AdvicePlan) -> LintReport | None:
     from firstgrad.advising.answer import look_at_graph
     from firstgrad.show.display import show_progress
 
-    with show_progress(f"{plan.model}, lint") as display:
+    with shown(show_progress(f"{plan.model}, lint")) as display:
         return look_at_graph(plan, display)

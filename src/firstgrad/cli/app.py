@@ -31,7 +31,8 @@ from firstgrad.cli import (
     trace,
 )
 from firstgrad.cli.console import ExitCode, own_process, say
-from firstgrad.cli.options import ModelCommand
+from firstgrad.cli.defaults import read_defaults
+from firstgrad.cli.options import FILE, ModelCommand, Quiet, Verb, Verbose, spread
 from firstgrad.errors import FirstgradError
 from firstgrad.units import shorten_middle
 
@@ -102,23 +103,23 @@ app = typer.Typer(
 )
 app.command("measure", cls=ModelCommand, epilog=measure.EPILOG)(measure.measure)
 app.command("profile", cls=ModelCommand, epilog=profile.EPILOG)(profile.profile)
-app.command("trace", epilog=trace.EPILOG, context_settings={"allow_interspersed_args": False})(trace.trace)
+app.command("trace", cls=Verb, epilog=trace.EPILOG, context_settings={"allow_interspersed_args": False})(trace.trace)
 app.command("lint", cls=ModelCommand, epilog=lint.EPILOG)(lint.lint)
 app.command("check", cls=ModelCommand, epilog=check.EPILOG)(check.check)
 app.command("sample", cls=ModelCommand, epilog=sample.EPILOG)(sample.sample)
 app.command("sweep", cls=ModelCommand, epilog=sweep.EPILOG)(sweep.sweep)
-app.command("scaling", epilog=scaling.EPILOG)(scaling.scaling)
+app.command("scaling", cls=Verb, epilog=scaling.EPILOG)(scaling.scaling)
 app.command("advise", cls=ModelCommand, epilog=advise.EPILOG)(advise.advise)
 app.command("precompile", cls=ModelCommand, epilog=precompile.EPILOG)(precompile.precompile)
 app.command("compare", cls=ModelCommand, epilog=compare.EPILOG)(compare.compare)
 app.command("bisect", cls=ModelCommand, epilog=bisect.EPILOG)(bisect.bisect)
-app.command("report", epilog=report.EPILOG)(report.report)
-app.command("show", epilog=show.EPILOG)(show.show)
-app.command("export", epilog=carry.EXPORT_EPILOG)(carry.export_records)
-app.command("import", epilog=carry.IMPORT_EPILOG)(carry.import_records)
+app.command("report", cls=Verb, epilog=report.EPILOG)(report.report)
+app.command("show", cls=Verb, epilog=show.EPILOG)(show.show)
+app.command("export", cls=Verb, epilog=carry.EXPORT_EPILOG)(spread(carry.export_records))
+app.command("import", cls=Verb, epilog=carry.IMPORT_EPILOG)(spread(carry.import_records))
 app.add_typer(cache.app)
-app.command("doctor")(doctor.doctor)
-app.command("init", epilog=init.EPILOG)(init.init)
+app.command("doctor", cls=Verb)(doctor.doctor)
+app.command("init", cls=Verb, epilog=init.EPILOG)(init.init)
 
 
 def _version(wanted: bool) -> None:
@@ -131,11 +132,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     _version_wanted: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    quiet: Quiet = False,  # noqa: ARG001 - the verb asks for it
+    verbose: Verbose = False,  # noqa: ARG001 - the verb asks for it
 ) -> None:
-    pass
+    context.meta[FILE], context.default_map = read_defaults(context.command, context)
 
 
 def run() -> None:
@@ -144,7 +148,8 @@ def run() -> None:
         try:
             sys.exit(app(standalone_mode=False))
         except FirstgradError as error:
-            say(f"firstgrad: {shorten_middle(str(error), _LONGEST_MESSAGE)}")
+            for told in (str(error), *getattr(error, "__notes__", ())):
+                say(f"firstgrad: {shorten_middle(told, _LONGEST_MESSAGE)}")
         except OSError as error:
             if not (lack := _lack(error)):
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, command_line, finish, is_quiet, note, say
 from firstgrad.cli.options import CaseOptions, ModelOptions, choose_metrics, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import parse_seconds
@@ -81,11 +81,11 @@ def bisect(
     asked = case.to_case(model.to_model())
     limit_seconds = _seconds("--build-limit", build_limit)
     line = read_line(good, bad, repository)
-    command = shlex.join(["firstgrad", *sys.argv[1:]])
-    tell = lambda text: say(f"firstgrad: {text}")  # noqa: E731 - it is handed on
-    is_live = sys.stderr is not None and sys.stderr.isatty()
+    command = shlex.join(command_line())
+    tell = lambda text: note(f"firstgrad: {text}")  # noqa: E731 - it is handed on
+    is_live = sys.stderr is not None and sys.stderr.isatty() and not is_quiet()
     with ExitStack() as stack:
-        keeper = stack.enter_context(Keeper(store, tell=tell))
+        keeper = stack.enter_context(Keeper(store, tell=lambda line: say(f"firstgrad: {line}")))
         bench = StoredBench(
             line=line,
             case=asked,

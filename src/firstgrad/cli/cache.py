@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
-from firstgrad.cli.options import CaseOptions, ModelCommand, ModelOptions, declare, spread
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, note, say
+from firstgrad.cli.options import CaseOptions, ModelCommand, ModelOptions, Verb, declare, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def pack(
     _end(lambda: packed_result(pack_cases(cases, file)), output)
 
 
-@app.command("unpack")
+@app.command("unpack", cls=Verb)
 @spread
 def unpack(
     bundle: Annotated[Path, _BUNDLE],
@@ -85,7 +85,7 @@ def unpack(
     finish(unpacked_result(unpack_bundle(bundle, into), into), output)
 
 
-@app.command("verify")
+@app.command("verify", cls=Verb)
 @spread
 def verify(bundle: Annotated[Path, _BUNDLE], *, output: OutputOptions) -> None:
     """Measure a bundle's models in fresh processes with only its caches: what they read, and if results agree."""
@@ -100,7 +100,7 @@ def _cases(model: ModelOptions, options: CaseOptions, output: OutputOptions) -> 
     output.refuse_both()
     grid = model.to_suite(options).grid()
     for one in grid.omitted:
-        say(f"left out: {one.what}: {one.reason}")
+        note(f"left out: {one.what}: {one.reason}")
     return grid.cases
 
 

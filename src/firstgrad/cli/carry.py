@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import open_store, say
+from firstgrad.cli.console import note, open_store
 from firstgrad.cli.options import LabelToRead, StoreToRead, declare
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.units import format_count
@@ -72,11 +72,11 @@ def export_records(
     with open_store(store) as opened:
         if chosen is not ExportFormat.JSONL:
             written = _export_table(opened, label, path, chosen)
-            say(f"{format_count(written, 'sample')} to {path}")
+            note(f"{format_count(written, 'sample')} to {path}")
             return
         records = opened.records(label=label)
         written = export_jsonl(map(thinned, records) if thin else records, path)
-    say(f"{format_count(written, 'record')} to {path}")
+    note(f"{format_count(written, 'record')} to {path}")
 
 
 def _export_table(store: Store, label: str | None, path: str, format: ExportFormat) -> int:  # noqa: A002 - as above
@@ -106,7 +106,7 @@ def import_records(
 
     with Store.open(store) as opened:
         added, skipped = import_into(opened, path)
-        say(f"{format_count(added, 'record')} added to {opened.address}, {skipped} were there")
+        note(f"{format_count(added, 'record')} added to {opened.address}, {skipped} were there")
 
 
 def thinned(record: Record) -> Record:

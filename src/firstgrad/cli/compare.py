@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.case import MOST_SAMPLES
-from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, open_store, say, show
+from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, command_line, note, open_store, say, show, shown
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
@@ -246,11 +245,11 @@ def _prove(comparison: Comparison, requests: Sequence[SideRequest]) -> Proof:
     from firstgrad.comparing.reproducer import make_reproducer
     from firstgrad.show.comparison import Proof
 
-    words = [word for word in sys.argv[1:] if not word.startswith("--store=")]
+    words = [word for word in command_line() if not word.startswith("--store=")]
     if "--store" in words:
         place = words.index("--store")
         del words[place : place + 2]
-    return Proof(command=shlex.join(["firstgrad", *words]), reproducer=make_reproducer(comparison, requests))
+    return Proof(command=shlex.join(words), reproducer=make_reproducer(comparison, requests))
 
 
 def comparison_result(
@@ -331,13 +330,10 @@ def _axes(case: Case) -> dict[str, str]:
 
 def refuse_unused(model: ModelOptions, case: CaseOptions, duel: DuelOptions) -> None:
     """Refuse options that only measuring has a use for: a stored comparison would ignore them; raises SpecError."""
-    given = (
-        ["MODEL"] * (model.words != (POSE,))
-        + [option_of(name) for name in model.given]
-        + ["--param"] * bool(model.param)
-    )
+    names = [*model.given, *["param"] * bool(model.param)]
     for options in (case, duel):
-        given += [option_of(entry.name) for entry in fields(options) if getattr(options, entry.name) != entry.default]
+        names += [entry.name for entry in fields(options) if getattr(options, entry.name) != entry.default]
+    given = ["MODEL"] * (model.words != (POSE,)) + [option_of(one) for one in names if one not in model.from_file]
     if given:
         raise SpecError(
             given[0],
@@ -366,11 +362,13 @@ def _measure_and_judge(
             until_decided=duel.until_decided,
             order_seed=duel.order_seed,
             is_counted=duel.counted,
-            show=lambda plan, durations, opening: show_sweep(SweepState(plan, durations), opening),
-            tell=lambda line: say(f"firstgrad: {line}"),
+            show=lambda plan, durations, opening: shown(show_sweep(SweepState(plan, durations), opening)),
+            tell=lambda line: note(f"firstgrad: {line}"),
             **how,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        for line in getattr(error, "__notes__", ()):
+            say(f"firstgrad: {line}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -427,7 +425,7 @@ def _option_word(request: SideRequest, option: str) -> str:
     name = written.strip().replace("-", "_")
     if name.startswith(_PARAM):
         return f"--param={written.strip().removeprefix(_PARAM)}={value}"
-    names = {parameter.name for parameter in ModelOptions.option_parameters()}
+    names = {one.name for one in (*ModelOptions.option_parameters(), *ModelOptions.last_parameters())}
     known = sorted((names | {entry.name for entry in fields(CaseOptions)}) - {"param", *_NOT_OF_A_SIDE})
     if name not in known:
         raise SpecError(request.field, f"{written.strip()!r} is no option of a case. There are {', '.join(known)}")

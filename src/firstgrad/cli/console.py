@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -24,6 +24,7 @@ from firstgrad.units import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from firstgrad.show.result import Result
     from firstgrad.store import Store
@@ -194,12 +195,78 @@ def _tell_unforeseen(error: Exception) -> None:
     say(f"firstgrad: {what}. This is an error of firstgrad's own: please report it; {where}")
 
 
+# --- what is said -------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Call:
+    """How this process was called."""
+
+    is_quiet: bool = False
+    from_file: tuple[str, ...] = ()  # options that a project's file gives, as they would be typed
+
+
+_CALL = _Call()
+_HANDLER = "firstgrad.cli"
+
+
+def begin(*, quiet: bool, verbose: bool, from_file: tuple[str, ...] = ()) -> None:
+    """Take ``--quiet`` and ``--verbose``, and show what the library logs; raises SpecError where both were given."""
+    import logging
+
+    if quiet and verbose:
+        raise SpecError("--quiet, --verbose", "give one of them")
+    _CALL.is_quiet, _CALL.from_file = quiet, from_file
+    log = logging.getLogger("firstgrad")
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
+    if logging.getHandlerByName(_HANDLER) is None:
+        handler = logging.StreamHandler(_Said())
+        handler.set_name(_HANDLER)
+        log.addHandler(handler)
+
+
+class _Said:
+    """The stream of log lines: standard error, as it is when a line comes."""
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            say(f"firstgrad: {text.rstrip()}")
+
+    def flush(self) -> None:
+        """Do nothing: `say` has."""
+
+
+def is_quiet() -> bool:
+    """Whether ``--quiet`` leaves out all but results and errors."""
+    return _CALL.is_quiet
+
+
+def command_line() -> list[str]:
+    """Return the command as it would be typed where no project's file gives options."""
+    return ["firstgrad", *sys.argv[1:], *_CALL.from_file]
+
+
 def say(text: object, *, out: bool = False) -> None:
     """Write a line for people to standard error, or to standard output."""
     stream = sys.stdout if out else sys.stderr
     if stream is not None:  # closed: then nobody listens
         stream.write(f"{clean(str(text))}\n")
         stream.flush()
+
+
+def note(text: object) -> None:
+    """Write a line that ``--quiet`` leaves out."""
+    if not _CALL.is_quiet:
+        say(text)
+
+
+def shown(display: AbstractContextManager[Callable[[Any], None]]) -> AbstractContextManager[Callable[[Any], None]]:
+    """Return a display of what runs; with ``--quiet`` one that shows warnings alone."""
+    if not _CALL.is_quiet:
+        return display
+    from firstgrad.sweep.rounds import Notice
+
+    return nullcontext(lambda event: say(f"firstgrad: {event.message}") if isinstance(event, Notice) else None)
 
 
 # --- what verbs share ---------------------------------------------------------------------------------------------

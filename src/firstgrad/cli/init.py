@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName  # noqa: TC001 - Typer reads it
-from firstgrad.cli.console import OutputOptions, finish
+from firstgrad.cli.console import OutputOptions, finish, is_quiet
 from firstgrad.cli.options import declare, spread
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def init_result(files: Sequence[ProjectFile], *, is_dry: bool) -> Result:
         for file in files:
             if file.content:
                 parts += [Heading(file.path), Verbatim(file.content.splitlines())]
-    else:
+    elif not is_quiet():
         steps = [
             f"Look through {SUITE_FILE}, then try it: firstgrad measure suite",
             "Commit what was written: each pull request is measured from then on",

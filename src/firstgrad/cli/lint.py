@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, note, say
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 
@@ -64,7 +64,7 @@ def lint(
     try:
         for number, asked in enumerate(models, start=1):
             if model.is_several:
-                say(f"[{number}/{len(models)}] {asked}")
+                note(f"[{number}/{len(models)}] {asked}")
             report = lint_apart(
                 asked, time_limit_seconds=time_limit, memory_limit_bytes=memory_limit_bytes(memory_limit)
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say, show
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, is_quiet, say, show
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 from firstgrad.errors import StoreError
 from firstgrad.record import Status
@@ -73,7 +73,9 @@ def measure_and_store(
     keeper = _make_keeper(options.store)
     records: list[Record] = []
     try:
-        take_samples(case, records, samples=options.samples, label=options.label, keeper=keeper)
+        take_samples(
+            case, records, samples=options.samples, label=options.label, keeper=keeper, progress=not is_quiet()
+        )
     except KeyboardInterrupt:
         kept = f"in {keeper.address}" if keeper else "not kept"
         say(f"firstgrad: interrupted after {len(records)} of {options.samples} samples, {kept}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from firstgrad.case import MOST_SAMPLES, BackendName, Case, Counting, GradientBackend, Sampler, Scenario, Target
+from firstgrad.cli.console import begin
 from firstgrad.errors import SpecError
 from firstgrad.model import POSE, Model, make_model
 from firstgrad.pose.spec import PARAMETERS
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from firstgrad.suite import Suite
 
 MEASURE = "The measurement"
+FILE = "firstgrad.defaults"
+"""In a context's `meta`: the file that gives defaults."""
 
 _MODEL = "pose, or your own: file.py:function, script.py:variable, script.py, package.module:function"
 _Models = Annotated[
@@ -37,6 +41,8 @@ _Models = Annotated[
     typer.Argument(help=f"{_MODEL}. Several: 'models/*.py', a folder, firstgrad.toml or suite.", metavar="MODEL"),
 ]
 _OPTIONS = {name: parameter for name, parameter in PARAMETERS.items() if parameter.text}
+SWITCHES = frozenset(name for name, parameter in _OPTIONS.items() if parameter.kind is bool)
+"""Options of the pose model that are on or off."""
 
 
 def option_of(name: str) -> str:
@@ -48,28 +54,30 @@ def option_of(name: str) -> str:
 class ModelOptions:
     """Which model: a reference, the pose model's own options, and ``--param`` for any parameter of any model."""
 
-    panel: ClassVar[str] = "The pose model"
+    panel: ClassVar[str] = "The pose model (only for MODEL pose)"
     param_help: ClassVar[tuple[str, str]] = ("NAME=VALUE", "A parameter of the model; may be repeated.")
 
     words: tuple[str, ...] = (POSE,)
     """What was typed: one model, or several."""
     typed: frozenset[str] = field(default=frozenset(), compare=False)
     """The options of the whole command that were typed, by their names here: they go before those of a suite file."""
+    from_file: frozenset[str] = field(default=frozenset(), compare=False)
+    """Those that a project's file gives: they go after those of a suite file."""
     given: Mapping[str, str] = field(default_factory=dict)
     """Options of the pose model as they were written, by the parameter's name."""
     param: Sequence[str] = ()  # ``NAME=VALUE`` each
 
     @classmethod
     def option_parameters(cls) -> list[inspect.Parameter]:
-        """Return what Typer is told: the argument, an option for each declared parameter, ``--param``."""
+        """Return what Typer is told of any model: the argument and ``--param``."""
         metavar, text = cls.param_help
         param = Annotated[list[str] | None, typer.Option("--param", metavar=metavar, help=text)]
-        return [
-            _keyword("model", _Models, [POSE]),
-            _keyword("context", typer.Context, None),
-            *(_keyword(name, cls._option(parameter), None) for name, parameter in _OPTIONS.items()),
-            _keyword("param", param, None),
-        ]
+        return [_keyword("model", _Models, [POSE]), _keyword("param", param, None)]
+
+    @classmethod
+    def last_parameters(cls) -> list[inspect.Parameter]:
+        """Return an option for each declared parameter of the pose model: they stand last in each verb's help."""
+        return [_keyword(name, cls._option(parameter), None) for name, parameter in _OPTIONS.items()]
 
     @classmethod
     def _option(cls, parameter: Parameter) -> Any:
@@ -83,12 +91,17 @@ class ModelOptions:
         return Annotated[str | None, declared]
 
     @classmethod
-    def from_options(cls, values: dict[str, Any]) -> Self:
+    def from_options(cls, values: dict[str, Any], context: typer.Context) -> Self:
         """Make the options of what Typer read; takes its own values out of `values`."""
-        words, param, context = values.pop("model"), values.pop("param"), values.pop("context")
-        typed = {name for name in context.params if context.get_parameter_source(name).name == "COMMANDLINE"}
+        words, param = tuple(values.pop("model") or [POSE]), values.pop("param")
+        typed, from_file = (
+            frozenset(name for name in context.params if _source(context, name) == source)
+            for source in ("COMMANDLINE", "DEFAULT_MAP")
+        )
         given = {name: value for name in _OPTIONS if (value := values.pop(name)) is not None}
-        return cls(words=tuple(words or [POSE]), typed=frozenset(typed), given=given, param=tuple(param or ()))
+        if words != (POSE,):  # what a file says of the pose model is nothing to another
+            given = {name: value for name, value in given.items() if name not in from_file}
+        return cls(words=words, typed=typed, from_file=from_file, given=given, param=tuple(param or ()))
 
     @property
     def is_several(self) -> bool:
@@ -118,7 +131,8 @@ class ModelOptions:
         """
         from firstgrad.suite import POSE_TIERS, is_suite_file, read_suite, suite_of
 
-        suite = read_suite(POSE_TIERS) if self.words == (POSE,) else suite_of(self.words)
+        usual = {} if options is None else suite_fields(options, self.from_file)
+        suite = read_suite(POSE_TIERS) if self.words == (POSE,) else suite_of(self.words, usual)
         suite = suite.tier(tier).with_parameters(self.axes())
         if options is None:
             return suite
@@ -194,16 +208,33 @@ class ModelOptions:
 class AxesOptions(ModelOptions):
     """The same with several values each, for a sweep."""
 
-    panel = "Axes of the pose model (values with commas; the first of each is the base)"
+    panel = "Axes of the pose model (only for MODEL pose; the first of each is the base)"
     param_help = ("NAME=A,B,...", "A parameter of the model, an axis where it has several values; may be repeated.")
 
 
-class ModelCommand(TyperCommand):
+class Verb(TyperCommand):
+    """A command whose help has its options by panel, that of the pose model last, and says what a file gives."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section a panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                name, text = record
+                panel = getattr(parameter, "rich_help_panel", None) or f"{parameter.param_type_name}s".capitalize()
+                is_given = parameter.name in (ctx.default_map or ())
+                panels.setdefault(panel, []).append((name, text + f" [from {ctx.meta[FILE]}]" * is_given))
+        for title, rows in panels.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class ModelCommand(Verb):
     """A command whose switches of the model may stand alone: ``--hmm`` is ``--hmm on``, ``--no-hmm`` is off."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Write switches out, then parse as ever."""
-        switches = {option_of(name): name for name, parameter in _OPTIONS.items() if parameter.kind is bool}
+        switches = {option_of(name): name for name in SWITCHES}
         taking = {text for option in self.params if not getattr(option, "is_flag", True) for text in option.opts}
         written: list[str] = []
         is_value = False
@@ -218,9 +249,9 @@ class ModelCommand(TyperCommand):
         return super().parse_args(ctx, written)
 
 
-def declare(name: str, text: str, *, panel: str | None = None, **known: Any) -> Any:
+def declare(name: str, text: str, *, panel: str | None = None, short: str = "", **known: Any) -> Any:
     """Declare an option: its name, its help, the panel it stands in, and what else Typer is to know."""
-    return typer.Option(name, help=text, rich_help_panel=panel, **known)
+    return typer.Option(*filter(None, (short, name)), help=text, rich_help_panel=panel, **known)
 
 
 StoreToRead = Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")]
@@ -381,23 +412,40 @@ def choose_metrics(names: Sequence[str]) -> tuple[Column, ...]:
     return tuple(metric for metric in METRICS if not names or "all" in names or metric.name in names)
 
 
-def spread(function: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose dataclass parameters are replaced by their fields, so that Typer sees plain options."""
+Quiet = Annotated[bool, declare("--quiet", "Results and errors only: no progress, no notes.", short="-q")]
+Verbose = Annotated[bool, declare("--verbose", "Also what is done and why: workers, caches, limits.", short="-v")]
+_VOICE = {"quiet": Quiet, "verbose": Verbose}
+
+
+def spread(function: Callable[..., None], *, is_verb: bool = True) -> Callable[..., None]:
+    """Return a command whose dataclass parameters are replaced by their fields, so that Typer sees plain options.
+
+    A verb has ``--quiet`` and ``--verbose``, too; those before the verb are heard as well.
+    """
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, type[Any]] = {}
-    parameters: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = [_keyword("context", typer.Context, None)]
+    last: list[inspect.Parameter] = [_keyword(name, kind, False) for name, kind in _VOICE.items() if is_verb]
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
         if not (isinstance(kind, type) and is_dataclass(kind)):
             parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
             continue
         groups[name] = kind
-        parameters += kind.option_parameters() if issubclass(kind, ModelOptions) else _field_parameters(kind)
+        if issubclass(kind, ModelOptions):
+            parameters += kind.option_parameters()
+            last += kind.last_parameters()
+        else:
+            parameters += _field_parameters(kind)
+    parameters += last
 
     @functools.wraps(function)
     def command(**values: Any) -> None:
+        context = values.pop("context")
+        if is_verb:
+            _begin(context, **{name: values.pop(name) for name in _VOICE})
         made = {
-            name: kind.from_options(values)
+            name: kind.from_options(values, context)
             if issubclass(kind, ModelOptions)
             else kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
             for name, kind in groups.items()
@@ -407,6 +455,35 @@ def spread(function: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # read by Typer
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _begin(context: typer.Context, *, quiet: bool, verbose: bool) -> None:
+    """Begin a verb: how much is told, and what a file gives."""
+    before = context.find_root().params
+    typed = {name for name in _VOICE if before.get(name) or _source(context, name) == "COMMANDLINE"}
+    asked = {"quiet": quiet or before.get("quiet"), "verbose": verbose or before.get("verbose")}
+    voice = {name: bool(asked[name]) and (name in typed or not typed) for name in _VOICE}
+    given = [one for one in context.command.params if _source(context, one.name) == "DEFAULT_MAP"]
+    words = tuple(word for one in given for word in _write_option(one, context.lookup_default(str(one.name))))
+    begin(**voice, from_file=words)
+    if words and voice["verbose"]:
+        import logging
+
+        logging.getLogger(__name__).info("%s gives %s", context.meta[FILE], shlex.join(words))
+
+
+def _write_option(option: Any, value: Any) -> list[str]:
+    """Write an option as it would be typed."""
+    name = max(option.opts, key=len)
+    if isinstance(value, bool):
+        return [name] if value else option.secondary_opts[:1]
+    return [f"{name}={one}" for one in (value if isinstance(value, list) else [value])]
+
+
+def _source(context: typer.Context, name: Any) -> str:
+    """Name where a parameter's value is from."""
+    source = context.get_parameter_source(name)
+    return "" if source is None else source.name
 
 
 def replace_options(
@@ -448,7 +525,7 @@ def _parse(words: Sequence[str], defaults: dict[str, Any], *, where: str) -> tup
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     # The annotations are given as types: strings would be looked up among this module's own names.
     take.__annotations__ = {"model": ModelOptions, "case": CaseOptions, "return": None}
-    app.command(add_help_option=False, cls=ModelCommand)(spread(take))
+    app.command(add_help_option=False, cls=ModelCommand)(spread(take, is_verb=False))
     try:
         get_command(app).main(list(words), prog_name=where, standalone_mode=False, default_map=defaults)
     except Exception as error:

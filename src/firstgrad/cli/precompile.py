@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from firstgrad.case import BackendName, Sampler
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, is_quiet, say
 from firstgrad.cli.options import ModelOptions, declare, spread
 
 EPILOG = """\b
@@ -41,7 +41,12 @@ def precompile(
     output.refuse_both()
     try:
         result = precompile_model(
-            model.to_model(), backend=backend, jobs=jobs, sampler=sampler, time_limit_seconds=time_limit
+            model.to_model(),
+            backend=backend,
+            jobs=jobs,
+            sampler=sampler,
+            time_limit_seconds=time_limit,
+            progress=not is_quiet(),
         )
     except KeyboardInterrupt:
         say("firstgrad: interrupted; PyTensor's cache is whole")

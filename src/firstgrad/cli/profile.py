@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, say, show
+from firstgrad.cli.console import ExitCode, OutputOptions, note, say, show, shown
 from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.profiling.trace import TraceFormat
@@ -131,7 +131,8 @@ def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -
 
 def _shown(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
     """Read the profiles that are asked for."""
-    if model != ModelOptions() or case != CaseOptions():
+    asked = {"model", "param", *(one.name for one in (*ModelOptions.last_parameters(), *fields(case)))}
+    if model.typed & asked:
         raise SpecError("--show", "prints a kept profile and runs nothing: leave out the model and its options")
     if options.allocations:
         raise SpecError("--allocations", "nothing runs with --show: profile again with --allocations")
@@ -212,7 +213,7 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
         make.PROFILES.require_folder()  # it may run for an hour: what cannot be kept is said before
     title = f"profile of the {side}, {case}" if side else f"profile, {case}"
     try:
-        with tempfile.TemporaryDirectory() as made, show_progress(title) as display:
+        with tempfile.TemporaryDirectory() as made, shown(show_progress(title)) as display:
             place = options.folder(side) if options.output else Path(made)
             done = make.profile_case(
                 case, label=label, on_event=display, allocations=place if options.allocations else None
@@ -222,7 +223,7 @@ def _run(case: Case, label: str, options: ProfileOptions, *, side: str) -> Profi
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if options.keep:
         try:
-            say(f"kept: {make.PROFILES.keep(done)}")
+            note(f"kept: {make.PROFILES.keep(done)}")
         except StoreError as error:  # shown at least
             say(f"firstgrad: not kept: {error}")
     return done
@@ -269,4 +270,4 @@ def _write_files(
         write_file(folder / "difference.json", f"{to_json(difference)}\n".encode())
         with suppress(ValueError):  # nothing to draw, which the table says too
             save_picture(difference_picture(difference), folder)
-    say(f"written: {options.output}")
+    note(f"written: {options.output}")

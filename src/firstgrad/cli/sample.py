@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.case import BackendName, Case, Sampler, Scenario, Target
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, say, shown
 from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
 from firstgrad.doubts import SUSPENDED_SECONDS
 from firstgrad.measuring.events import MemoryNow, Started
@@ -84,7 +84,7 @@ def sample(
     )
     check_reference(case.model.reference)
     try:
-        with show_sampling(case, plan) as display:
+        with shown(show_sampling(case, plan)) as display:
             run = sample_case(case, plan, label=label, on_event=display)
     except KeyboardInterrupt:
         say("firstgrad: interrupted, nothing is kept")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from firstgrad.case import MOST_SAMPLES, GradientBackend
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, say
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, is_quiet, say, shown
 from firstgrad.cli.options import AxesOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.record import Status
@@ -48,7 +48,8 @@ Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case fail
 """
 
 
-_axis = functools.partial(declare, panel=AxesOptions.panel, metavar="A,B,...")
+_AXES = "Axes (values with commas; the first of each is the base)"
+_axis = functools.partial(declare, panel=_AXES, metavar="A,B,...")
 _option = functools.partial(declare, panel="The sweep")
 _machines = functools.partial(declare, panel="Many machines")
 
@@ -84,7 +85,7 @@ class SweepOptions:
         declare(
             "--one-at-a-time/--all-combinations",
             "Vary one of T, K, C and S at a time, the others at their base; growth laws need no more.",
-            panel=AxesOptions.panel,
+            panel=_AXES,
         ),
     ] = None
     samples: Annotated[
@@ -207,7 +208,7 @@ def run_shown(
     from firstgrad.show.display import show_sweep
     from firstgrad.sweep.rounds import Notice, run_sweep
 
-    with show_sweep(state, opening) as display:
+    with shown(show_sweep(state, opening)) as display:
         if keeper is not None:
             keeper.tell = lambda line: display(Notice(message=line))
         return run_sweep(plan, make_executor(display), keep=keep, tell=display)
@@ -255,7 +256,7 @@ def sweep_result(plan: Plan, summary: SweepSummary, ended: Sequence[tuple[str, s
         parts=[
             Only(Form.MARKDOWN, (Heading("Samples"), Table(columns=left("case", "result"), rows=ended))),
             Text(f"{counts}{skipped}; {plan.stored} were there already. Records: {place}"),
-            Text("Next: firstgrad scaling (growth laws), firstgrad report (one page)"),
+            *[Text("Next: firstgrad scaling (growth laws), firstgrad report (one page)")] * (not is_quiet()),
         ],
         document=None,
         exit_code=exit_code(summary),

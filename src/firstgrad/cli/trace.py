@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import OutputOptions, say
+from firstgrad.cli.console import OutputOptions, note
 from firstgrad.cli.options import declare, spread
 from firstgrad.errors import SpecError
 
@@ -65,14 +65,14 @@ def trace(
         told = trace_script(script or [], is_module=module, quiet_stdout=output.json or output.markdown)
         code = told.exit_code or 0
         if keep:
-            say(f"kept: {TRACES.keep(told)}")
+            note(f"kept: {TRACES.keep(told)}")
     _print(told, output)
     if folder is not None:
         from firstgrad.show.trace_page import PAGE_NAME, write_trace_files
 
         TRACES.write(told, Path(folder) / "trace.json")
         write_trace_files(told, Path(folder))
-        say(f"written: {Path(folder) / PAGE_NAME}")
+        note(f"written: {Path(folder) / PAGE_NAME}")
     raise typer.Exit(_end_as(code))
 
 

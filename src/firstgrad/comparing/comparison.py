@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from firstgrad.errors import UnknownModelError
 from firstgrad.estimates import Estimate
 from firstgrad.record import Doubt, Status, Verdict
 from firstgrad.sweep.grid import OmittedModel
+from firstgrad.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from firstgrad.comparing.ratio import RatioFit
     from firstgrad.record import Record
 
+_LOG = logging.getLogger(__name__)
 _CHECKS = (Verdict.DISAGREES, Verdict.AGREES, Verdict.NO_ORACLE, Verdict.DREW)
 _SHRUNK = (ComparisonVerdict.FASTER, ComparisonVerdict.SMALLER)
 _WORST_FIRST = tuple(
@@ -300,6 +303,8 @@ def _gather(
 ) -> _CaseNumbers:
     """Gather the numbers of one case; `history` has what was measured before."""
     usable = [[record for record in side if not why_unusable(record)] for side in (base, head)]
+    for name, side in (("BASE", base), ("HEAD", head)):
+        _log_pooled(name, side)
     if not all(usable):
         return _CaseNumbers(key=key, base=base, head=head, rounds=Rounds())
     # What is counted beside spoils the seconds of a sample, so that it is nobody's partner.
@@ -327,6 +332,13 @@ def _gather(
 
     gathered = tuple(numbers for metric in metrics if (numbers := gather(metric)).base or numbers.head)
     return _CaseNumbers(key=key, base=base, head=head, rounds=rounds, metrics=gathered)
+
+
+def _log_pooled(name: str, side: Sequence[Record]) -> None:
+    reasons = Counter(map(why_unusable, side))
+    pooled = format_count(reasons.pop("", 0), "sample")
+    left_out = "".join(f"; {count} left out, {reason}" for reason, count in reasons.items())
+    _LOG.info("%s of %s: %s pooled%s", name, plain(side[0].case) if side else "a case", pooled, left_out)
 
 
 def _numbers(records: Sequence[Record], metric: Column) -> list[float]:

@@ -76,7 +76,7 @@ def measure_sides(
     `left_out`, and stops no other. With `is_counted` one more sample a side counts calls, which costs its seconds.
     Samples under `label` are taken up again; '' begins anew. `find_decided` is asked after the rounds in `looks` for
     the keys of decided pairs. `show` opens the display of a plan, with what samples take and the lines to begin with;
-    `tell` takes lines for a person: how it ended, or how to go on where it was interrupted.
+    `tell` takes lines for a person. An interrupt, and an error of the store, say in a note how to go on.
 
     Raises SpecError where nothing can be measured so, or `label` has samples of something else;
     PythonEnvironmentError where a side's environment can't be made or used.
@@ -149,11 +149,11 @@ def measure_sides(
             tell(line)
         try:
             summary = _run(duel, executor, keeper, sides, find_decided, show)
-        except KeyboardInterrupt:
-            tell(f"interrupted. {_go_on(sides, keeper.make_sure(), name)}")
+        except KeyboardInterrupt as error:
+            error.add_note(f"interrupted. {_go_on(sides, keeper.make_sure(), name)}")
             raise
-        except StoreError:
-            tell(f"a sample can't be stored. {_go_on(sides, keeper.address, name)}")
+        except StoreError as error:
+            error.add_note(f"a sample can't be stored. {_go_on(sides, keeper.address, name)}")
             raise
     tell(_say_ending(summary, len(pairs), time_budget[0] if time_budget else ""))
     return sides

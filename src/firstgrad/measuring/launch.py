@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from firstgrad.case import Counting, Scenario
 from firstgrad.columns import WHILE_FILLING
-from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible
+from firstgrad.doubts import NEVER_CONTINUED, SUSPENDED_SECONDS, find_doubts, why_impossible, why_unusable
 from firstgrad.errors import FirstgradError, SpecError
 from firstgrad.measuring.environment import (
     check_devices,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from firstgrad.record import Environment, PhaseRecord
 
 _LOG = logging.getLogger(__name__)
+logging.getLogger("firstgrad").addHandler(logging.NullHandler())  # who wants to hear it sets up logging
 
 STOPPED = "Stopped"
 """Kind of failure of a sample that whoever listened to it had stopped."""
@@ -143,6 +144,7 @@ def fill(case: Case, private: PrivateCaches, **options: Unpack[SampleOptions]) -
     Record or None
         The failure, as a record of `case`; None where the caches are filled and saved.
     """
+    _LOG.info("warm: an identical process fills the caches first, and each sample starts from a copy of them")
     filled = run_sample(replace(case, scenario=Scenario.COLD, evaluations=0), private, **options)
     if filled.failure is not None:
         reason = replace(filled.failure, message=WHILE_FILLING + filled.failure.message)
@@ -166,7 +168,13 @@ def run_sample(case: Case, private: PrivateCaches, **options: Unpack[SampleOptio
     """
     task = make_task(case, private, **options)
     on_event, interpreter = options.get("on_event"), options.get("interpreter")
-    return conclude(task, run_worker(task, private, Transcript(), on_event, interpreter=interpreter))
+    record = conclude(task, run_worker(task, private, Transcript(), on_event, interpreter=interpreter))
+    used = "no caches"
+    if caches := record.caches:
+        before, read, written = caches.entries_before, caches.entries_read, caches.entries_written
+        used = f"{before} cache entries before, {read} read, {written} written"
+    _LOG.info("sample %.8s: %s; %s", task.record_id, why_unusable(record) or record.status, used)
+    return record
 
 
 def make_task(case: Case, private: PrivateCaches, sampler: str = "", **options: Unpack[SampleOptions]) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import selectors
@@ -30,6 +31,7 @@ from firstgrad.measuring.private import worker_variables
 from firstgrad.measuring.starter import PIPES, StartedWorker, StarterGoneError
 from firstgrad.measuring.watcher import STDERR_BYTES, kill_all, make_tree
 from firstgrad.observe.simulator import in_valgrind
+from firstgrad.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from firstgrad.phase import Phase
     from firstgrad.record import PhaseRecord, Record
 
+_LOG = logging.getLogger(__name__)
 _LISTEN_SECONDS = 0.2
 _STOP_SECONDS = 30.0
 _SILENT_SECONDS = 30.0
@@ -233,6 +236,7 @@ class _WorkerSession:
         if self._task.case.counting is Counting.SIMULATED:
             command, variables = in_valgrind(command, variables)
         self._private.printed.truncate(0)
+        self._log(python, threads, device)
         try:
             with _task_file(self._task) as task:
                 worker = self._private.starter.start(
@@ -248,6 +252,16 @@ class _WorkerSession:
         finally:
             os.close(event_write)
         return event_read, worker
+
+    def _log(self, python: str, threads: int, device: str) -> None:
+        task, case = self._task, self._task.case
+        seconds, size = case.time_limit_seconds, case.memory_limit_bytes
+        limits = (
+            "no time limit" if seconds is None else f"at most {seconds:g} s",
+            "no memory limit" if size is None else f"at most {format_bytes(size)}",
+        )
+        how = ", ".join((f"threads {threads}", *filter(None, [device]), *limits))
+        _LOG.info("sample %.8s: %s by %s (%s), caches in %s", task.record_id, case, python, how, task.cache_folder)
 
     @property
     def _mark(self) -> str:

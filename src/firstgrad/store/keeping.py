@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shlex
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from firstgrad.record import Record
     from firstgrad.store.store import Store
 
+_LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 600.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -120,6 +122,7 @@ class Keeper:
             else:
                 self._kept.append(record.record_id)
                 self.make_sure()
+                _LOG.info("sample %.8s is in %s", record.record_id, self.address)
                 return
 
     def make_sure(self) -> StoreAddress:
