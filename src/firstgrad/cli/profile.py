@@ -131,7 +131,8 @@ def _profiled(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -
 
 def _shown(model: ModelOptions, case: CaseOptions, options: ProfileOptions) -> tuple[Profile | None, Profile | None]:
     """Read the profiles that are asked for."""
-    asked = {"model", "param", *(one.name for one in (*ModelOptions.last_parameters(), *fields(case)))}
+    own = {one.name for one in ModelOptions.last_parameters()}
+    asked = own | {"model", "param", *(one.name for one in fields(case))}
     if model.typed & asked:
         raise SpecError("--show", "prints a kept profile and runs nothing: leave out the model and its options")
     if options.allocations:
