@@ -13,7 +13,7 @@ from pytensor.graph.fg import FunctionGraph
 from firstgrad import fast_gradient
 from firstgrad.fast.function import check_gradient
 from firstgrad.fast.ways import check_by_element, keep_logarithms, rewritten
-from firstgrad.fast.xla import is_small
+from firstgrad.fast.xla import is_small, write_function
 
 SIZE = 4
 
@@ -131,3 +131,62 @@ def test_a_density_with_all_of_it_agrees_with_pytensors():
     point["level"] = np.linspace(-2.0, 2.0, 12).reshape(3, SIZE)
     gradient = fast_gradient(model, initial_point=point)
     assert check_gradient(gradient, initial_point=point).agrees
+
+
+ROW, COLUMN, HALF = np.linspace(-1.5, 2, SIZE), np.array([[0.3], [0.0], [0.7]]), np.full((1, 1), 0.5, dtype="float32")
+BY_PRIMITIVES = {
+    "sums of many, of broadcast arrays and numbers": lambda x, y: x + y + 2 + x * y * HALF,
+    "quotients of whole numbers": lambda x, y: (x - y) / 3 + np.arange(SIZE, dtype="int8") / (y + 1),
+    "functions": lambda x, y: (
+        pt.exp(x) + pt.expm1(x) + pt.log(y + 1) + pt.log1p(y) + pt.sqr(x) + pt.sqrt(y + 1) - pt.tanh(x) * pt.sigmoid(x)
+    ),
+    "angles and signs": lambda x, y: pt.sin(x) * pt.cos(y) + pt.sign(x) * y + (-x),
+    "larger and smaller": lambda x, y: pt.maximum(x, 0.0) * pt.minimum(x, y),
+    "choices, one of a number": lambda x, y: pt.switch(pt.and_(x > 0, x < 1.5), x * y, -3),
+    "choices by all comparisons": lambda x, y: pt.switch(
+        pt.or_(pt.or_(x >= y, x <= -1), pt.and_(pt.neq(y, 0), pt.eq(x, HALF))), y * 2.0, x
+    ),
+    "axes put elsewhere": lambda x, y: (
+        x.dimshuffle("x", 0) * y + (y.T.dimshuffle(1, 0, "x") * x).dimshuffle(2, 0, 1).sum(0)[:, :1]
+    ),
+    "a sum along an axis, and one of a number": lambda x, y: (x * y).sum(axis=1) * y.sum(axis=(0, 1)) + x[0].sum(),
+}
+
+
+@pytest.mark.parametrize("what", BY_PRIMITIVES)
+def test_what_is_written_by_primitives_is_what_pytensor_writes(what):
+    """Values and derivatives; and JAX gets no function of its own for an operation."""
+    x, y = pt.dvector("x", shape=(SIZE,)), pt.dmatrix("y", shape=COLUMN.shape)
+    fgraph = FunctionGraph([x, y], [BY_PRIMITIVES[what](x, y)], clone=True)
+    jax.config.update("jax_enable_x64", True)
+    plain = pytensor.link.jax.dispatch.jax_funcify(fgraph)
+    own = write_function(fgraph)
+
+    def total(function):
+        return jax.value_and_grad(lambda at: function(*at)[0].sum())
+
+    np.testing.assert_allclose(own(ROW, COLUMN)[0], plain(ROW, COLUMN)[0], rtol=1e-15)
+    for mine, theirs in zip(*(jax.tree.leaves(total(one)((ROW, COLUMN))) for one in (own, plain)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-14, atol=1e-15)
+    assert "pjit" not in str(jax.make_jaxpr(own)(ROW, COLUMN))
+    assert "jit[" not in str(jax.make_jaxpr(own)(ROW, COLUMN))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda whole, _: whole + 1,
+        lambda whole, x: pt.switch(whole, x, 0.0),
+        lambda whole, x: whole * x[: whole[0]].sum(),
+        lambda whole, _: pt.and_(whole, 3),
+        lambda whole, _: whole.sum(),
+    ],
+)
+def test_whole_numbers_and_unknown_shapes_are_left_to_pytensor(write):
+    whole, x = pt.lvector("whole", shape=(SIZE,)), pt.dvector("x")
+    fgraph = FunctionGraph([whole, x], [write(whole, x)], clone=True)
+    jax.config.update("jax_enable_x64", True)
+    (given,) = write_function(fgraph)(np.arange(1, SIZE + 1), ROW)
+    (expected,) = pytensor.link.jax.dispatch.jax_funcify(fgraph)(np.arange(1, SIZE + 1), ROW)
+    assert given.dtype == expected.dtype
+    np.testing.assert_array_equal(given, expected)

@@ -14,6 +14,7 @@ from firstgrad.fast.digest import of_model
 from firstgrad.fast.freezing import FROZEN_DATA, close_graph
 from firstgrad.fast.function import FastGradient, GradientNote, Layout, Way, as_function
 from firstgrad.fast.kept import Entry, Made
+from firstgrad.fast.starts import StartPoints
 from firstgrad.fast.ways import Differentiable, is_there, undisturbed
 from firstgrad.fast.xla import Effort, compile_lowered, require_jax
 from firstgrad.linting.refusals import explain_refusal, first_line
@@ -58,7 +59,7 @@ def fast_gradient(
         Any with continuous variables.
     initial_point : mapping, optional
         Value name to array: where the first call is made, and discrete variables are held; the model's own where left
-        out, which costs PyMC some time.
+        out.
     effort : Effort or str
         How hard XLA tries: ``normal``, ``least`` for the soonest first gradient, ``full`` for XLA's default.
     with_logp : bool
@@ -127,7 +128,7 @@ def begin_gradient(
         if by_jax and function is not None:
             raise NotByJaxError(next(iter(function.facts["notes"]), "JAX has no way"))
         making = begin(function)
-        return lambda start: making.finish(model.initial_point() if start is None else start, entry)
+        return lambda start: making.finish(StartPoints(model).plain() if start is None else start, entry)
 
     def finish(start: Mapping[str, Any] | None) -> FastGradient:
         gradient = loaded_gradient(model, function, start, effort, with_logp=with_logp)
@@ -211,7 +212,7 @@ class _Making:
         self._values, self._held = list(model.continuous_value_vars), list(model.discrete_value_vars)
         variables = [*self._values, *self._held]
         if point is None and any(None in var.type.shape for var in variables):
-            point = model.initial_point()
+            point = StartPoints(model).plain()
         if point is not None:
             _require_fitting(point, variables)
         shapes = {var: var.type.shape if point is None else np.shape(point[var.name]) for var in variables}

@@ -15,7 +15,7 @@ from firstgrad.errors import BackendUnavailable
 from firstgrad.observe import probes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class Effort(StrEnum):
@@ -100,14 +100,119 @@ def write_function(fgraph: Any) -> Callable[..., tuple[Any, ...]]:
 
     write, write_operation = probes.GRAPH_TO_PYTHON.find(), probes.JAX_FUNCIFY.find()
 
-    def write_own(op: Any, **context: Any) -> Any:
+    def write_own(op: Any, node: Any = None, **context: Any) -> Any:
         # JAX's own softplus has less to compile, and a sound derivative.
-        is_softplus = type(getattr(op, "scalar_op", None)).__name__ == "Softplus"
-        return jax.nn.softplus if is_softplus else write_operation(op, **context)
+        if type(getattr(op, "scalar_op", None)).__name__ == "Softplus":
+            return jax.nn.softplus
+        own = None if node is None else _write_primitive(op, node)
+        return write_operation(op, node=node, **context) if own is None else own
 
     return write(  # type: ignore[no-any-return]  # PyTensor has no types
         fgraph, write_own, type_conversion_fn=to_jax, fgraph_name=probes.GRAPH_FUNCTION
     )
+
+
+_PRIMITIVES = {
+    "Add": "add",
+    "Sub": "sub",
+    "Mul": "mul",
+    "TrueDiv": "div",
+    "Neg": "neg",
+    "Exp": "exp",
+    "Expm1": "expm1",
+    "Log": "log",
+    "Log1p": "log1p",
+    "Sqr": "square",
+    "Sqrt": "sqrt",
+    "Sigmoid": "logistic",
+    "Tanh": "tanh",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Sign": "sign",
+    "Maximum": "max",
+    "Minimum": "min",
+    "Switch": "select",
+    "AND": "bitwise_and",
+    "OR": "bitwise_or",
+    "LT": "lt",
+    "LE": "le",
+    "GT": "gt",
+    "GE": "ge",
+    "EQ": "eq",
+    "NEQ": "ne",
+}
+"""JAX's primitive for what PyTensor does to each element, by PyTensor's name for it."""
+_ON_BOOLEANS, _COMPARISONS, _OF_MANY = ("AND", "OR"), ("LT", "LE", "GT", "GE", "EQ", "NEQ"), ("Add", "Mul", "AND", "OR")
+
+
+def _write_primitive(op: Any, node: Any) -> Callable[..., Any] | None:
+    """Write an operation by JAX's primitives; None where it isn't known, or an array has no known shape.
+
+    PyTensor writes it by ``jax.numpy``, whose functions are jitted: JAX traces, differentiates, transposes and lowers a
+    function of its own for each operation of the graph. A primitive is one equation.
+    """
+    write = {"Elemwise": _write_elementwise, "DimShuffle": _write_dimshuffle, "Sum": _write_sum}.get(type(op).__name__)
+    types = [variable.type for variable in (*node.inputs, *node.outputs)]
+    is_known = all(None not in getattr(kind, "shape", (None,)) for kind in types)
+    return write(op, types[:-1], types[-1]) if write and is_known else None
+
+
+def _write_elementwise(op: Any, inputs: Sequence[Any], output: Any) -> Callable[..., Any] | None:
+    import jax
+    import numpy as np  # not above, as in `to_jax`
+    from jax import lax
+
+    name, shape = type(op.scalar_op).__name__, output.shape
+    kinds = [np.dtype(kind.dtype) for kind in inputs]
+    is_choice = name == "Switch"
+    target = np.result_type(*kinds) if name in _COMPARISONS else np.dtype(output.dtype)
+    if name not in _PRIMITIVES or target.kind != ("b" if name in _ON_BOOLEANS else "f"):
+        return None
+    if is_choice and kinds[0].kind != "b":
+        return None
+    target = jax.dtypes.canonicalize_dtype(target)  # single precision where JAX's 64 bits are off
+    targets = [*kinds[:is_choice], *(target for _ in kinds[is_choice:])]
+    primitive = getattr(lax, _PRIMITIVES[name])
+
+    def fit(value: Any, kind: Any) -> Any:
+        if not isinstance(value, jax.Array):
+            value = kind.type(value)
+        elif value.dtype != kind:
+            value = lax.convert_element_type(value, kind)
+        own = value.shape
+        # Primitives take a number beside an array; but for the choice.
+        if own == shape or not (own or is_choice):
+            return value
+        return lax.broadcast_in_dim(value, shape, tuple(range(len(shape) - len(own), len(shape))))
+
+    def elementwise(*values: Any) -> Any:
+        fitted = [fit(value, kind) for value, kind in zip(values, targets, strict=True)]
+        return functools.reduce(primitive, fitted) if name in _OF_MANY else primitive(*fitted)
+
+    return elementwise
+
+
+def _write_dimshuffle(op: Any, inputs: Sequence[Any], output: Any) -> Callable[..., Any]:
+    from jax import lax
+
+    order = [*op.shuffle, *op.drop]
+    is_in_order = order == sorted(order) or inputs[0].shape.count(1) == len(order)
+
+    def dimshuffle(value: Any) -> Any:
+        return lax.reshape(value if is_in_order else lax.transpose(value, order), output.shape)
+
+    return dimshuffle
+
+
+def _write_sum(op: Any, inputs: Sequence[Any], output: Any) -> Callable[..., Any] | None:
+    import numpy as np  # as above
+    from jax import lax
+
+    (summed,) = inputs
+    axes = tuple(range(len(summed.shape))) if op.axis is None else tuple(op.axis)
+    if {summed.dtype, op.acc_dtype or summed.dtype} != {output.dtype} or np.dtype(summed.dtype).kind != "f":
+        return None
+    return lambda value: lax.reduce(value, np.zeros((), dtype=value.dtype), lax.add, axes) if axes else value
 
 
 def to_jax(data: Any, dtype: Any = None, **context: Any) -> Any:
