@@ -71,14 +71,15 @@ class StartPoints:
         from pytensor.graph.replace import clone_replace
 
         model = self._model
+        free = [variable for variable in model.free_RVs if variable.type.dtype.startswith("float")]
         outputs = probes.START_EXPRESSION.find()(
             free_rvs=model.free_RVs,
             rvs_to_transforms=model.rvs_to_transforms,
             initval_strategies=model.rvs_to_initial_values | probes.START_VALUES.find()(model, self._initvals),
-            jitter_rvs=set(model.free_RVs),
+            jitter_rvs=set(free),
             return_transformed=True,
         )
-        names = {f"{variable.name}_jitter" for variable in model.free_RVs}
+        names = {f"{variable.name}_jitter" for variable in free}
         jitters = {variable for node in walk(outputs) for variable in node.outputs if variable.name in names}
         if len(jitters) != len(names):
             return
