@@ -5,7 +5,8 @@ a round goes through all of them, every second one backwards. Reported are the s
 gradient (imports are before it), an evaluation, the nodes of the log-density's graph, and how many times as long as
 with arrays the first gradient takes with loops: paired by round, with a 95% interval.
 
-Usage: ``python -m benchmarks.batching.compare [--rounds 4] [--only TEXT] [--page docs/findings.md]``; some 6 minutes.
+Usage: ``python -m benchmarks.batching.compare [--rounds 4] [--only TEXT] [--output docs/data/batching.json]``; some 6
+minutes. `make pages` puts the table into its page.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.markers import write_between_markers
+from benchmarks.where import where
 from firstgrad.comparing.ratio import estimate_ratio
 
 ROOT = Path(__file__).parents[2]
@@ -88,27 +89,34 @@ def measure(name: str, side: str) -> dict[str, float]:
     return {"wall": wall, "cpu": cpu, "call": call, "nodes": len(nodes), "logp": gradient(vector)[0]}
 
 
-def write_rows(name: str, found: dict[str, list[dict[str, float]]]) -> list[str]:
-    """Write a model's rows, with the ratios of the loops to the arrays."""
-    rows = []
-    for side, samples in found.items():
-        wall, cpu, call = (statistics.median(one[key] for one in samples) for key in ("wall", "cpu", "call"))
-        ratio = ""
-        if side != ARRAYS:
-            times = estimate_ratio(*([one["wall"] for one in found[each]] for each in (ARRAYS, side)), paired=True)
-            interval = f" [{times.low:.2f}, {times.high:.2f}]" if times.confidence else ""
-            ratio = f"{times.value:.2f}{interval}"
-        cells = (name, side, f"{samples[0]['nodes']:,}", f"{wall:.2f} s", f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+def table(stored: dict[str, Any]) -> str:
+    """Write where it was measured and a row a model and side, with the ratios of the loops to the arrays."""
+    lines = [
+        stored["where"],
+        "",
+        "| model | written as | nodes | first gradient | CPU | over arrays | evaluation |",
+        f"|{' --- |' * 7}",
+    ]
+    for name, sides in stored["models"].items():
+        for side, samples in sides.items():
+            wall, cpu, call = (statistics.median(one[key] for one in samples) for key in ("wall", "cpu", "call"))
+            ratio = ""
+            if side != ARRAYS:
+                times = estimate_ratio(*([one["cpu"] for one in sides[each]] for each in (ARRAYS, side)), paired=True)
+                interval = f" [{times.low:.2f}, {times.high:.2f}]" if times.confidence else ""
+                ratio = f"{times.value:.2f}{interval}"
+            nodes = f"{samples[0]['nodes']:,}"
+            cells = (name, side, nodes, f"{wall:.2f} s", f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Measure all in turn and print the table."""
+    """Measure all in turn, keep, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--only", default="", help="models whose name has this text")
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "batching.json")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
@@ -123,19 +131,14 @@ def main() -> None:
             variables = os.environ | {"FIRSTGRAD_CACHE": "0"}
             done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=variables)
             found[name][side].append(json.loads(done.stdout.splitlines()[-1]))
+            print(name, side, found[name][side][-1], file=sys.stderr, flush=True)
     for name, sides in found.items():
         values = [samples[0]["logp"] for samples in sides.values()]
         if not np.allclose(values, values[0], rtol=1e-11):
             sys.exit(f"{name}: the log-densities differ: {values}")
-    lines = [
-        "| model | written as | nodes | first gradient | CPU | over arrays | evaluation |",
-        f"|{' --- |' * 7}",
-        *(row for name, sides in found.items() for row in write_rows(name, sides)),
-    ]
-    text = "\n".join(lines)
-    print(text)
-    if chosen.page:
-        write_between_markers(chosen.page, "batching", text)
+    stored = {"where": where(f"{chosen.rounds} rounds in turns, each sample a process of its own"), "models": found}
+    chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
+    print(table(stored))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ The pose model (T=20, no HMM) with K bones: as loops write it, its log-density b
 PyTensor differentiates it, and written as arrays. Each sample is a process of its own with caches of its own, which are
 empty; a round goes through all of them, every second one backwards.
 
-Usage: ``python -m benchmarks.batching.other_backends [--rounds 1] [--bones 3 6 12] [--page docs/findings.md]``
+Usage: ``python -m benchmarks.batching.other_backends [--rounds 1] [--bones 3 6 12] [--output
+docs/data/batching-backends.json]``. `make pages` puts the table into its page.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 
 from benchmarks.batching.compare import ARRAYS, BATCHED, CALLS, ROOT, SIDES
 from benchmarks.limit.sample import peak_rss_bytes
-from benchmarks.markers import write_between_markers
+from benchmarks.where import where
 from firstgrad.measuring.private import worker_variables
 
 TIMESTEPS = 20
@@ -86,12 +87,28 @@ def sample(backend: str, side: str, bones: int) -> dict[str, float]:
         return found
 
 
+def table(stored: dict[str, Any]) -> str:
+    """Write where it was measured, and a row a backend, size and side."""
+    lines = [
+        stored["where"],
+        "",
+        "| backend | K | written as | compiled nodes | cold compile, CPU | evaluation | memory grew by |",
+        f"|{' --- |' * 7}",
+    ]
+    for row in stored["rows"]:
+        samples = row["samples"]
+        cpu, call, grown = (statistics.median(one[key] for one in samples) for key in ("cpu", "call", "grown"))
+        numbers = (f"{samples[0]['nodes']:,}", f"{cpu:.1f} s", f"{1e3 * call:.3f} ms", f"{grown / 2**20:,.0f} MiB")
+        lines.append(f"| {' | '.join((row['backend'], str(row['bones']), row['side'], *numbers))} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure all in turn and print the table."""
+    """Measure all in turn, keep, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--bones", type=int, nargs="+", default=[3, 6, 12])
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "batching-backends.json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
@@ -104,10 +121,6 @@ def main() -> None:
         for backend, bones, side in reversed(cells) if number % 2 else cells:
             found[backend, bones, side].append(sample(backend, side, bones))
             print(backend, bones, side, found[backend, bones, side][-1], file=sys.stderr, flush=True)
-    lines = [
-        "| backend | K | written as | compiled nodes | cold compile, CPU | evaluation | memory grew by |",
-        f"|{' --- |' * 7}",
-    ]
     for (backend, bones, side), samples in found.items():
         if not np.allclose([one["logp"] for one in samples], found[backend, bones, SIDES[0]][0]["logp"], rtol=1e-11):
             sys.exit(f"{backend}, K={bones}, {side}: the log-density differs")
@@ -115,21 +128,13 @@ def main() -> None:
             samples[0]["gradient"], found[backend, bones, SIDES[0]][0]["gradient"], rtol=1e-10
         ):
             sys.exit(f"{backend}, K={bones}: the gradient differs")
-        cpu, call, grown = (statistics.median(one[key] for one in samples) for key in ("cpu", "call", "grown"))
-        cells_of_row = (
-            backend,
-            str(bones),
-            side,
-            f"{samples[0]['nodes']:,}",
-            f"{cpu:.1f} s",
-            f"{1e3 * call:.3f} ms",
-            f"{grown / 2**20:,.0f} MiB",
-        )
-        lines.append(f"| {' | '.join(cells_of_row)} |")
-    text = "\n".join(lines)
-    print(text)
-    if chosen.page:
-        write_between_markers(chosen.page, "batching-backends", text)
+    rows = [
+        {"backend": backend, "bones": bones, "side": side, "samples": samples}
+        for (backend, bones, side), samples in found.items()
+    ]
+    stored = {"where": where(f"{chosen.rounds} sample a row, each a process with empty caches"), "rows": rows}
+    chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
+    print(table(stored))
 
 
 if __name__ == "__main__":

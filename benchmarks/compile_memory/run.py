@@ -26,9 +26,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.compile_memory.table import Sample, markdown, read_samples
+from benchmarks.compile_memory.table import Sample, describe, markdown, read_samples
 from benchmarks.markers import write_between_markers
-from firstgrad.measuring.environment import describe_environment
 from firstgrad.store.files import write_file
 
 SCRIPT = Path(__file__).with_name("panels.py")
@@ -118,17 +117,6 @@ def _wait(child: subprocess.Popen[bytes], limit_bytes: int, limit_seconds: float
             child.kill()
             child.wait()
             return f"above {limit_bytes / 2**30:g} GiB" if resident > limit_bytes else f"after {limit_seconds:g} s"
-
-
-def describe(samples: list[Sample]) -> str:
-    """Say in a paragraph what was measured, and where."""
-    host = describe_environment().host
-    days = sorted({sample.began[:10] for sample in samples})
-    return (
-        f"{len(samples)} samples, each a process of its own, one after the other; {host.cores} cores of "
-        f"{host.processor}, {' to '.join(dict.fromkeys((days[0], days[-1])))} (UTC). Made by "
-        "`python -m benchmarks.compile_memory.run`."
-    )
 
 
 def main() -> None:

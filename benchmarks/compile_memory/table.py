@@ -1,4 +1,4 @@
-"""The tables of compile memory: peaks by number of terms, and where the growth was."""
+"""The tables of compile memory: peaks by number of terms."""
 
 from __future__ import annotations
 
@@ -72,12 +72,21 @@ def read_samples(path: Path) -> list[Sample]:
     return [Sample(**each) for each in json.loads(path.read_text())] if path.exists() else []
 
 
+def describe(samples: Sequence[Sample]) -> str:
+    """Say in a sentence what was measured, and when."""
+    days = sorted({sample.began[:10] for sample in samples})
+    return (
+        f"{len(samples)} samples, each a process of its own, one after the other, "
+        f"{' to '.join(dict.fromkeys((days[0], days[-1])))} (UTC)."
+    )
+
+
 def markdown(samples: Sequence[Sample], where: str) -> str:
-    """Write where it was measured, a table for each set of releases, and where the memory went."""
+    """Write where it was measured, and a table for each set of releases."""
     parts = [where]
     for releases, own in _by_release(samples).items():
         terms = sorted({sample.terms for sample in own})
-        parts += [f"**{releases}**", " ".join(_sentences(own)), "\n".join(_growth(own, terms)), *_places(own)]
+        parts += [f"**{releases}**", " ".join(_sentences(own)), "\n".join(_growth(own, terms))]
     return "\n\n".join(parts)
 
 
@@ -137,20 +146,3 @@ def _sentences(samples: Sequence[Sample]) -> Iterator[str]:
 
 def _told(samples: Sequence[Sample]) -> Iterator[dict[str, Any]]:
     yield from (told for sample in samples if (told := sample.numbers.get("numba")))
-
-
-def _places(samples: Sequence[Sample]) -> Iterator[str]:
-    """Write where the growth was at nutpie's largest number of terms."""
-    terms = max((each.terms for each in samples if each.way == "nutpie" and not each.failure), default=0)
-    lines = []
-    for sample in samples:
-        numba = sample.numbers.get("numba")
-        if sample.terms != terms or not numba or sample.likelihood == "lognormal_array":
-            continue
-        passes = ", ".join(f"{name} {format_bytes(grown)}" for name, grown, _ in numba["passes"][:2])
-        most_memory = ", ".join(f"`{name}` {format_bytes(grown)}" for name, grown, _ in numba["most_memory"][:4])
-        graph = f"{sample.numbers['nodes']} nodes, at most {sample.numbers['most_inputs']} inputs"
-        lines.append(f"| {sample.name} | {graph} | {numba['functions']} | {passes} | {most_memory} |")
-    if lines:
-        head = f"| {terms} terms | graph of value and gradient | functions compiled | passes | functions |"
-        yield "\n".join([head, "| --- | --- | --- | --- | --- |", *lines])

@@ -39,14 +39,14 @@ def findings_pictures(records: Sequence[Record]) -> Iterator[Picture]:
             yield law
     for ratio in ratio_pictures(find_contrasts(samples, "timesteps", [_CPU], [Contrast.HMM])):
         yield replace(ratio, name="ratio-hmm")
-    default = [record for record in records if _is_default(record)]
+    default = [record for record in records if is_default(record)]
     yield phases_picture(default, "phases-scenarios")
     cold = [each for each in default if each.case.scenario is Scenario.COLD and each.memory is not None]
     yield memory_picture(max(cold, key=lambda each: each.memory.peak_rss_bytes if each.memory else 0))
-    yield breakeven_picture(_break_even(default))
+    yield breakeven_picture(break_even_of(default))
 
 
-def _is_default(record: Record) -> bool:
+def is_default(record: Record) -> bool:
     """Whether it is the default size and formulation, with or without the default HMM."""
     model = record.case.model.pose
     if model is None or model.formulation is not Formulation.PER_JOINT:
@@ -56,7 +56,7 @@ def _is_default(record: Record) -> bool:
     return (model.n_timesteps, model.n_directions) == (100, 5) and is_default_hmm
 
 
-def _break_even(records: Sequence[Record]) -> BreakEven:
+def break_even_of(records: Sequence[Record]) -> BreakEven:
     """Compare the backends from nothing, without an HMM."""
     evaluation = metric_named("evaluation")
     options = []

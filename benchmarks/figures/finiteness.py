@@ -28,6 +28,16 @@ def finiteness_picture(records: Sequence[Record]) -> Picture:
     return Picture(partial(_draw, records), "finiteness", _describe(records))
 
 
+def sentence(records: Sequence[Record]) -> str:
+    """Say how many gradient values and groups aren't finite in each record."""
+    told = []
+    for record in records:
+        groups = record.check.finiteness
+        bad = sum(bool(each.nan + each.infinite) for each in groups)
+        told.append(f"{_name(record)}, {_count(record)}, in {bad} of {len(groups)} groups")
+    return f"Where points are {'; '.join(told)}."
+
+
 def _draw(records: Sequence[Record]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter

@@ -58,6 +58,37 @@ def markdown(records: Sequence[Record]) -> str:
     return "\n\n".join(parts)
 
 
+def sentences(records: Sequence[Record]) -> str:
+    """Say how nutpie with JAX compares with the default, and what the default and PyMC's own sampler compile again."""
+    measured = {row: samples for row, samples in sort_by_row(records).items() if row.release == HERE}
+
+    def numbers(way: str, scenario: Scenario) -> dict[str, float]:
+        known = {TITLES[row.model]: _seconds(each[scenario]) for row, each in measured.items() if row.way == way}
+        return {title: seconds for title, seconds in known.items() if seconds is not None}
+
+    def sooner(way: str, scenario: Scenario) -> str:
+        base, head = numbers("nutpie, numba", scenario), numbers(way, scenario)
+        ratios = [base[title] / head[title] for title in base if title in head]
+        return f"{min(ratios):.2g} to {max(ratios):.2g}"
+
+    again = [
+        record.counts.compiled_units
+        for row, samples in measured.items()
+        for record in samples[Scenario.WARM]
+        if row.way == "nutpie, numba" and record.counts
+    ]
+    own = numbers("pymc, numba", Scenario.WARM).values()
+    return (
+        f"On these {len(numbers('nutpie, jax', Scenario.COLD))} models nutpie with JAX has its first draw "
+        f"{sooner('nutpie, jax', Scenario.COLD)} times as soon as nutpie with Numba from empty caches, and "
+        f"{sooner('nutpie, jax', Scenario.WARM)} times in a later process; `firstgrad.sample` has it "
+        f"{sooner('firstgrad, jax_direct', Scenario.COLD)} and {sooner('firstgrad, jax_direct', Scenario.WARM)} times "
+        f"as soon. nutpie with Numba compiles {min(again)} to {max(again)} units again in each process, whatever the "
+        "caches hold. PyMC's own sampler has nearly all of its units from the caches: its second process begins to draw "
+        f"after {format_seconds(min(own))} to {format_seconds(max(own))}."
+    )
+
+
 def _where(records: Sequence[Record]) -> str:
     newest = next((each for each in records if row_of(each).release == HERE), records[-1])
     environment = newest.environment

@@ -41,7 +41,10 @@ def row(record: Record) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table(records: list[Record]) -> str:
+DEFAULT = "The default pose model (T=100, K=5, per_joint, target dlogp)"
+
+
+def table(records: list[Record], of: str = DEFAULT, script: str = "benchmarks/first_gradient/run.py") -> str:
     """Write the table with where and how it was measured."""
     first = records[0].environment
     versions = dict(first.versions)
@@ -58,11 +61,10 @@ def table(records: list[Record]) -> str:
         "verdict",
     )
     lines = [
-        f"The default pose model (T=100, K=5, per_joint, target dlogp), one sample a row, PyMC {versions['pymc']}, "
+        f"{of}, one sample a row, PyMC {versions['pymc']}, "
         f"PyTensor {versions['pytensor']}, Numba {versions['numba']}, JAX {versions['jax']}, Python {first.python}, "
         f"{first.host.cores} cores of {first.host.processor}, {records[0].started_at[:10]}. Made by "
-        "`.venv/bin/python benchmarks/first_gradient/run.py`. The machine is shared and noisy: take the orders of "
-        "magnitude, not the digits.",
+        f"`python {script}`. The machine is shared and noisy: take the orders of magnitude, not the digits.",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",

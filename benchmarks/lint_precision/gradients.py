@@ -79,17 +79,9 @@ def page() -> str:
     for way, count in Counter(row["way"] for row in good).most_common():
         of_way = sorted(row["seconds"] for row in good if row["way"] == way)
         lines.append(f"| {way} | {count} | {of_way[len(of_way) // 2]:.2f} |")
-    lines += ["", "| model | way | what is to be said |", "| --- | --- | --- |"]
-    for row in rows:
-        said = [note for note in row["notes"] if "frozen" not in note]
-        if row["error"]:
-            said.append(row["error"])
-        elif not row.get("agrees"):
-            size = row["difference"]
-            said.append(f"differs from PyTensor's by {size:.1e}" if size is not None else row["reference"])
-        if said:
-            text = "; ".join(said).replace("|", "\\|").replace("\n", " ")
-            lines.append(f"| {row['model']} | {row['way']} | {text} |")
+    without = [f"`{row['model']}`" for row in rows if not row["is_differentiable"]]
+    differ = [f"`{row['model']}`" for row in can if not row.get("agrees")]
+    lines += ["", f"Different: {', '.join(differ) or 'none'}. Without a finite gradient: {', '.join(without)}."]
     return "\n".join(lines)
 
 

@@ -148,15 +148,14 @@ def page() -> str:
         f"{sum(row['lint_seconds'] for row in rows):.1f} s in all, at most {longest['lint_seconds']:.2f} s "
         f"({longest['model']}, {longest['nodes']:,} nodes). {document['with']}.",
         "",
-        "| model | finding | line or variables | worth telling? |",
-        "| --- | --- | --- | --- |",
+        "| finding | findings | models | worth telling |",
+        "| --- | ---: | ---: | ---: |",
     ]
-    for row, finding, verdict in found:
-        where = f"`{finding['line']}`" if finding["line"] else ", ".join(finding["variables"])
-        told = "not judged" if verdict is None else "yes" if verdict["tell"] else f"no: {verdict['why']}"
-        cells = (row["model"], finding["name"], where.replace("|", "\\|"), told)
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += [f"| {one['model']} | *missed*: {one['finding']} | | {one['why']} |" for one in missed]
+    for name, count in Counter(finding["name"] for _, finding, _ in found).most_common():
+        own = [(row, verdict) for row, finding, verdict in found if finding["name"] == name]
+        worth = sum(verdict is not None and verdict["tell"] for _, verdict in own)
+        lines.append(f"| [{name}](lint/{name}.md) | {count} | {len({row['model'] for row, _ in own})} | {worth} |")
+    lines += ["", *(f"Missed: {one['finding']} in `{one['model']}`, {one['why']}." for one in missed)]
     return "\n".join(lines)
 
 

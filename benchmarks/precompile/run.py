@@ -1,7 +1,8 @@
 """Compile the pose model's log-density and gradient alone, and after ``firstgrad.precompile``, in turns, cold each.
 
-``python -m benchmarks.precompile.run --backend numba --jobs 2 --rounds 2``: each compile is a process with an empty
-cache of its own; seconds are counted from the built model to the first gradient, imports left out.
+``python -m benchmarks.precompile.run --backends c numba --jobs 2 --rounds 2``: each compile is a process with an empty
+cache of its own; seconds are counted from the built model to the first gradient, imports left out. Writes
+``docs/data/precompile.json``; `make pages` puts the table into its page.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.where import where
+from firstgrad.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMPILE = """
 import json, os, sys, time
@@ -51,13 +58,13 @@ print(json.dumps(told))
 """
 
 
-def compile_once(arguments: argparse.Namespace, jobs: int) -> dict[str, Any]:
+def compile_once(arguments: argparse.Namespace, backend: str, jobs: int) -> dict[str, Any]:
     """Compile in a fresh process with an empty cache."""
     with tempfile.TemporaryDirectory(prefix="firstgrad-bench-") as folder:
         flags = ",".join(filter(None, [os.environ.get("PYTENSOR_FLAGS", ""), f"base_compiledir={folder}"]))
         sizes = (arguments.timesteps, arguments.directions)
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", COMPILE, arguments.backend, str(jobs), *map(str, sizes)],
+            [sys.executable, "-W", "ignore", "-c", COMPILE, backend, str(jobs), *map(str, sizes)],
             env=os.environ | {"PYTENSOR_FLAGS": flags},
             capture_output=True,
             text=True,
@@ -68,21 +75,25 @@ def compile_once(arguments: argparse.Namespace, jobs: int) -> dict[str, Any]:
         return json.loads(done.stdout.splitlines()[-1])
 
 
-def print_table(rows: dict[int, list[dict[str, Any]]]) -> None:
-    """Print medians of each number of jobs, and how many times as long a compile alone takes."""
-    columns = ("jobs", "wall, s", "alone / this", "longest child + parent, CPU s", "alone / this", "all CPU, s", "MiB")
-    print(f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
-    for jobs, told in rows.items():
-        wall, longest = (statistics.median(map(of, told)) for of in (_wall, _longest))
-        ratios = [statistics.median(map(of, rows[0])) / now for of, now in ((_wall, wall), (_longest, longest))]
-        every = statistics.median(sum(row["children"]) + row["cpu"] for row in told)
-        peak = statistics.median(row["peak"] for row in told) / 2**20
-        cells = (jobs or "alone", f"{wall:.1f}", f"{ratios[0]:.2f}", f"{longest:.1f}", f"{ratios[1]:.2f}")
-        print(f"| {' | '.join(map(str, (*cells, f'{every:.1f}', f'{peak:.0f}')))} |")
+def table(stored: dict[str, Any]) -> str:
+    """Write where it was measured, and of each backend and number of jobs the medians, and what a compile alone is of them."""
+    columns = ("backend", "jobs", "longest child + this process, CPU", "alone / this", "all CPU", "peak memory here")
+    lines = [stored["where"], "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    alone = {row["backend"]: _median(row, _longest) for row in stored["rows"] if not row["jobs"]}
+    for row in stored["rows"]:
+        longest = _median(row, _longest)
+        numbers = (
+            format_seconds(longest),
+            f"{alone[row['backend']] / longest:.2f}",
+            format_seconds(_median(row, lambda one: sum(one["children"]) + one["cpu"])),
+            format_bytes(round(_median(row, lambda one: one["peak"]))),
+        )
+        lines.append(f"| {' | '.join((row['backend'], str(row['jobs'] or 'alone'), *numbers))} |")
+    return "\n".join(lines)
 
 
-def _wall(row: dict[str, Any]) -> float:
-    return row["wall"]
+def _median(row: dict[str, Any], of: Callable[[dict[str, Any]], float]) -> float:
+    return statistics.median(map(of, row["samples"]))
 
 
 def _longest(row: dict[str, Any]) -> float:
@@ -90,27 +101,29 @@ def _longest(row: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    """Measure in turns, and print a table."""
+    """Measure in turns, keep, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=["numba", "c"], default="numba")
+    parser.add_argument("--backends", choices=["numba", "c"], nargs="+", default=["c", "numba"])
     parser.add_argument("--jobs", type=int, nargs="+", default=[2], help="one or several numbers")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--timesteps", type=int, default=20)
     parser.add_argument("--directions", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="a file for the numbers, JSON, a line a compile")
+    parser.add_argument("--output", type=Path, default=Path("docs/data/precompile.json"))
     arguments = parser.parse_args()
-    rows: dict[int, list[dict[str, Any]]] = {jobs: [] for jobs in (0, *arguments.jobs)}
-    began = time.perf_counter()
+    rows: list[dict[str, Any]] = [
+        {"backend": backend, "jobs": jobs, "samples": []}
+        for backend in arguments.backends
+        for jobs in (0, *arguments.jobs)
+    ]
     for _ in range(arguments.rounds):
-        for jobs, told in rows.items():
-            told.append(compile_once(arguments, jobs))
-            if arguments.out is not None:
-                facts = {"backend": arguments.backend, "timesteps": arguments.timesteps, "jobs": jobs}
-                facts |= {"directions": arguments.directions, "load": os.getloadavg()[0]}
-                with arguments.out.open("a") as file:
-                    file.write(f"{json.dumps(facts | told[-1])}\n")
-    print_table(rows)
-    print(f"\nload {os.getloadavg()[0]:.1f}; {time.perf_counter() - began:.0f} s in all")
+        for row in rows:
+            row["samples"].append(compile_once(arguments, row["backend"], row["jobs"]))
+            print(row["backend"], row["jobs"], row["samples"][-1], file=sys.stderr, flush=True)
+    rounds = f"{arguments.rounds} round{'s' if arguments.rounds > 1 else ''}"
+    how = f"Pose model, T={arguments.timesteps}, K={arguments.directions}, log-density and gradient, {rounds} in turns"
+    stored = {"where": where(how, ("pymc", "pytensor", "numba")), "rows": rows}
+    arguments.output.write_text(json.dumps(stored, indent=1) + "\n")
+    print(table(stored))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
+
+from packaging.version import Version
 
 from benchmarks.markers import write_between_markers
 from firstgrad.columns import metric_named
 from firstgrad.doubts import why_unusable
-from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, tell_apart
+from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, release_of, tell_apart
 from firstgrad.show.series import PANELS, by_model
 from firstgrad.show.words import write_estimate
 from firstgrad.store import import_jsonl
+from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +39,36 @@ def text(records: Sequence[Record]) -> str:
     failures = list(_failures(groups, axis))
     parts.append("Failed samples:\n\n" + "\n".join(failures) if failures else "No sample failed.")
     return "\n\n".join(parts)
+
+
+def sentences(records: Sequence[Record]) -> str:
+    """Say in processor seconds how a first gradient changed, from the oldest release to the newest."""
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    for record in records:
+        if not why_unusable(record) and record.time_to_first_gradient_cpu_seconds is not None:
+            key = (release_of(record), str(record.case.backend), str(record.case.scenario))
+            seconds.setdefault(key, []).append(record.time_to_first_gradient_cpu_seconds)
+    order = sorted({key[0] for key in seconds}, key=Version)
+
+    def along(backend: str, scenario: str) -> str:
+        known = [release for release in order if (release, backend, scenario) in seconds]
+        numbers = [
+            f"{format_seconds(median(seconds[release, backend, scenario]))} on {release}"
+            for release in (known[0], known[-1])
+        ]
+        return f"{scenario} {backend} {' and '.join(numbers)}"
+
+    defaults = [(release, str(default_backend(release))) for release in order]
+    changed = next(number for number, (_, backend) in enumerate(defaults) if backend != defaults[0][1])
+    before, after = (
+        f"{format_seconds(median(seconds[release, backend, 'cold']))} ({backend}, PyMC {release})"
+        for release, backend in defaults[changed - 1 : changed + 1]
+    )
+    parts = [along(backend, scenario) for backend in ("c", "jax", "numba") for scenario in ("cold", "warm")]
+    return (
+        f"Processor seconds to the first gradient: {'; '.join(parts)}. Where the default backend changed, a cold first "
+        f"gradient by default went from {before} to {after}."
+    )
 
 
 def _where(records: Sequence[Record]) -> str:

@@ -94,16 +94,6 @@ def markdown(stored: dict[str, Any]) -> str:
     for name, one in runs.items():
         wall, cpu = (statistics.median(one[key]) for key in ("wall_seconds", "cpu_seconds"))
         lines.append(f"| {name} | {format_seconds(wall)} | {format_seconds(cpu)} | x{cpu / plain:.2f} |")
-    for name, one in runs.items():
-        if name != PLAIN:
-            lines += [
-                "",
-                f"`{one['call'].format(script='script.py', folder='.')}`:",
-                "",
-                "```",
-                *one["told"],
-                "```",
-            ]
     return "\n".join(lines)
 
 

@@ -38,7 +38,7 @@ def _compared(records: Sequence[Record], base: str, head: str) -> Iterator[Part]
     comparison = compare(records, base, head, across={"pytensor", "numba", "llvmlite"})
     changed = [f"{one.name} {one.base} to {one.head}" for one in comparison.versions if one.base != one.head]
     yield Text((", ".join(changed), ". ", *sum_up(comparison)))
-    yield from overview_parts(comparison)
+    yield from list(overview_parts(comparison))[1:]  # the averages, without a row a case
     yield Items([f"{line}." for line in count_verdicts(comparison)])
 
 
