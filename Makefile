@@ -10,7 +10,7 @@ WORKERS ?= 2
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs plots bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
+.PHONY: help demo test check docs plots pages bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -39,6 +39,9 @@ docs: $(STAMP)  ## Build the site of docs/ into docs/_site, the notebook execute
 plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
 	$(PY) -m benchmarks.figures plots docs/data
 
+pages: $(STAMP)  ## Write every number that README and docs/ take from docs/data/ anew; measures nothing
+	$(PY) -m benchmarks.pages
+
 bench: $(STAMP)  ## Run the pytest-benchmark suite, saved in .benchmarks/ (BENCH=--benchmark-compare: against the last one)
 	$(PY) -m pytest benchmarks/pytest --benchmark-autosave --benchmark-columns=min,median,max,rounds $(BENCH)
 
@@ -62,22 +65,22 @@ bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, in
 	$(PY) benchmarks/overhead/compare.py --pairs 30
 
 bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Numba: the limit (some 15 minutes)
-	$(PY) -m benchmarks.limit.run --output docs/data/limit.json --page docs/pose-model.md
+	$(PY) -m benchmarks.limit.run --output docs/data/limit.json
 
 bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of small cases (50 minutes; again: goes on where it stopped)
-	$(PY) -m benchmarks.trust.counts docs/data/trust-counts.jsonl --page docs/method.md
+	$(PY) -m benchmarks.trust.counts docs/data/trust-counts.jsonl
 	$(PY) -m benchmarks.trust.collect docs/data/trust.jsonl --rounds 200 --slower-rounds 60 --minutes 40
-	$(PY) -m benchmarks.trust.judge docs/data/trust.jsonl --page docs/method.md --data docs/data/trust-report.json
+	$(PY) -m benchmarks.trust.judge docs/data/trust.jsonl --data docs/data/trust-report.json
 
 attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random faults; some 10 minutes (ONLY=13,14: these kinds alone)
 	$(PY) -m benchmarks.attack.run --faults $(if $(ONLY),$(or $(FAULTS),0),$(or $(FAULTS),500)) \
-		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json --page docs/security.md)
+		$(if $(ONLY),--only "$(ONLY)",--data docs/data/attack.json)
 
 headline: $(STAMP)  ## Measure the unchanged model's first gradient and draw against the default and by hand (some 60 minutes; again: goes on where it stopped)
-	$(PY) -m benchmarks.headline.run --page docs/findings.md
+	$(PY) -m benchmarks.headline.run
 
 first-draw: $(STAMP)  ## Measure the time to first draw by sampler, backend and PyMC release (some 60 minutes; again: goes on where it stopped)
-	$(PY) -m benchmarks.first_draw.run --page docs/findings.md
+	$(PY) -m benchmarks.first_draw.run
 
 format: $(STAMP)  ## Format the code, wrap the pages
 	$(VENV)/bin/ruff format .

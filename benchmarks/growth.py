@@ -87,7 +87,9 @@ def _contrasts(samples: object) -> Iterator[str]:
             for point in points:
                 if point.size in (5, 20):
                     cell = _interval(point.interval) if point.interval else f"{point.ratio:.3g}"
-                    rows.setdefault((title, f"{_name(curve.numerator)}, K={point.size:g}"), {})[curve.metric.name] = cell
+                    rows.setdefault((title, f"{_name(curve.numerator)}, K={point.size:g}"), {})[curve.metric.name] = (
+                        cell
+                    )
             if not points and curve.curve.overall is not None:
                 rows.setdefault((title, _name(curve.numerator)), {})[curve.metric.name] = _interval(curve.curve.overall)
     for key, cells in rows.items():

@@ -1,4 +1,4 @@
-"""Remake everything that README and the pages of docs take from docs/data: ``python -m benchmarks.pages``; no measuring.
+"""Remake all that README and the pages of docs take from docs/data, without measuring: ``python -m benchmarks.pages``.
 
 What stands between the markers of a page is a block. A page's numbers are made here, and nowhere else; a test asks
 that running this changes nothing, and that no block names an older release than the pinned one without saying why.
@@ -97,7 +97,9 @@ def _called() -> list[Called]:
 def _limit() -> str:
     stored = _json("limit")
     keys = ("variant", "n_states", "is_warm")
-    found = {Setup(**{key: one[key] for key in keys}): list(map(read_measured, one["samples"])) for one in stored["setups"]}
+    found = {
+        Setup(**{key: one[key] for key in keys}): list(map(read_measured, one["samples"])) for one in stored["setups"]
+    }
     return limit.markdown(found, stored["where"])
 
 
@@ -120,7 +122,9 @@ def _slowest() -> str:
     return slowest.text(sorted(_records("slowest"), key=lambda record: record.started_at))
 
 
-FINDINGS, POSE, HOW_TO, METHOD = (f"docs/{name}.md" for name in ("findings", "pose-model", "how-to", "method"))
+FINDINGS, POSE, HOW_TO, METHOD, SECURITY = (
+    f"docs/{name}.md" for name in ("findings", "pose-model", "how-to", "method", "security")
+)
 BLOCKS = (
     Block("README.md", "headline", lambda: headline.summary(_headline()[0])),
     Block(FINDINGS, "headline", lambda: f"{headline.sentences(_headline()[0])}\n\n{headline.summary(_headline()[0])}"),
@@ -156,12 +160,13 @@ BLOCKS = (
     Block(POSE, "finiteness", lambda: finiteness.sentence(_records("finiteness"))),
     Block(POSE, "headline-whole", lambda: headline.markdown(*_headline(), headline.describe(_records("headline")))),
     Block(POSE, "growth", lambda: growth.text(_records("growth")), Releases.OLDER),
-    *(Block(HOW_TO, name, lambda name=name: needless.page_blocks()[name]) for name in ("trace-loop", "needless")),
+    Block(HOW_TO, "trace-loop", lambda: needless.page_blocks()["trace-loop"]),
+    Block(FINDINGS, "needless", lambda: needless.page_blocks()["needless"]),
     Block(METHOD, "trust-counts", lambda: counts.to_markdown(counts.judge(r := _records("trust-counts")), r)),
     Block(METHOD, "trust", lambda: trust_text(from_json((DATA / "trust-report.json").read_text(), TrustReport))),
     Block(METHOD, "spread", lambda: spread.make_table(_json("spread"))),
-    Block(METHOD, "limit", _limit),
-    Block(METHOD, "attack", lambda: attack.to_markdown(_json("attack"))),
+    Block(POSE, "limit", _limit),
+    Block(SECURITY, "attack", lambda: attack.to_markdown(_json("attack"))),
 )
 
 

@@ -22,7 +22,6 @@ from typing import Any
 from benchmarks.attack import faults, singles  # noqa: F401 - it fills the catalogue
 from benchmarks.attack.place import PATIENCE, ROOT, Failed, Place, Skipped, adopt, descendants, remove
 from benchmarks.attack.tables import ATTACKS, KINDS, Attack
-from benchmarks.markers import write_between_markers
 
 LIMIT_SECONDS = 150.0 * PATIENCE
 
@@ -113,7 +112,6 @@ def main() -> None:
     parser.add_argument("--story", type=int, help="only this sweep of the faults")
     parser.add_argument("--at-once", type=int, default=2)
     parser.add_argument("--data", type=Path, help="write what came out here")
-    parser.add_argument("--page", type=Path, help="put the table between its markers <!-- attack: ... -->")
     parser.add_argument("--name", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.name is not None:
@@ -139,8 +137,6 @@ def main() -> None:
     print(to_markdown(data))
     if chosen.data:
         chosen.data.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-    if chosen.page:
-        write_between_markers(chosen.page, "attack", to_markdown(data))
     sys.exit(1 if seen.get("failures") or any(one["outcome"] == "failed" for one in results) else 0)
 
 

@@ -4,7 +4,7 @@ A model and a backend at a time: a process fills empty caches, a second one chec
 process has nothing but the bundle.
 
 Usage: ``python -m benchmarks.bundles.run [--models eight_schools glm lkj] [--backends jax_direct jax numba c]
-[--output docs/data/bundles.json] [--page docs/findings.md]``; some 4 minutes.
+[--output docs/data/bundles.json]``; some 4 minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.limit.run import ROOT
-from benchmarks.markers import write_between_markers
 from firstgrad.bundles import pack, verify, whole_seconds
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.model import make_model
@@ -79,12 +78,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["eight_schools", "glm", "lkj"])
     parser.add_argument("--backends", nargs="+", default=["jax_direct", "jax", "numba", "c"], type=BackendName)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "bundles.json")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "findings.md")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(model, backend, Path(folder)) for model in given.models for backend in given.backends]
     given.output.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    write_between_markers(given.page, "bundles", table(rows))
     print(table(rows))
 
 

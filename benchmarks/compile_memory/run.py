@@ -5,7 +5,7 @@ nutpie is followed by a second process with the first one's cache. Peaks hardly 
 seconds do. What is in the output is not measured again, so a run goes on where it stopped.
 
 Usage: ``python -m benchmarks.compile_memory.run [--terms 1,2,4,8,16,32] [--minutes 60] [--python OTHER/bin/python]
-[--output docs/data/compile-memory.json] [--page docs/findings.md]``. ``--python`` may be given more than once: the
+[--output docs/data/compile-memory.json]``. ``--python`` may be given more than once: the
 same under other releases, with ``--other-terms``. ``--minutes 0`` prints what is there.
 """
 
@@ -27,7 +27,6 @@ from typing import Any
 import psutil
 
 from benchmarks.compile_memory.table import Sample, describe, markdown, read_samples
-from benchmarks.markers import write_between_markers
 from firstgrad.store.files import write_file
 
 SCRIPT = Path(__file__).with_name("panels.py")
@@ -127,7 +126,6 @@ def main() -> None:
     parser.add_argument("--python", action="append", default=[], help="of other releases, too")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--output", type=Path, default=Path("docs/data/compile-memory.json"))
-    parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     ends = time.monotonic() + 60 * chosen.minutes
     samples = read_samples(chosen.output)
@@ -143,10 +141,7 @@ def main() -> None:
                 print(sample, file=sys.stderr, flush=True)
                 samples.append(sample)
             write_file(chosen.output, (json.dumps([asdict(each) for each in samples], indent=1) + "\n").encode())
-    text = markdown(samples, describe(samples))
-    print(text)
-    if chosen.page:
-        write_between_markers(chosen.page, "compile-memory", text)
+    print(markdown(samples, describe(samples)))
 
 
 if __name__ == "__main__":

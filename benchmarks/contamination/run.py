@@ -5,7 +5,7 @@ after its own release. So a release may take what another one compiled. Each fil
 what a runner computes is compared with the oracle.
 
 Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.ndjson]
-[--page docs/findings.md] [--only-table]``; environments are kept in .firstgrad/envs (a minute each), then some
+[--only-table]``; environments are kept in .firstgrad/envs (a minute each), then some
 15 minutes on an idle machine; again: goes on where it stopped.
 """
 
@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.limit.run import ROOT
-from benchmarks.markers import write_between_markers
 from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.comparing.places import make_ready, read_side
 from firstgrad.measuring.launch import run_sample
@@ -120,13 +119,10 @@ def main() -> None:
     parser.add_argument("--beside", default="", help="of all environments, such as +numba==0.68.0")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "contamination.ndjson")
     parser.add_argument("--only-table", action="store_true")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "findings.md")
     given = parser.parse_args()
     if not given.only_table:
         measure(given.releases, given.beside, given.output)
-    cells = read(given.output)
-    write_between_markers(given.page, "contamination", table(cells))
-    print(table(cells))
+    print(table(read(given.output)))
 
 
 if __name__ == "__main__":

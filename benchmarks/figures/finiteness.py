@@ -34,8 +34,12 @@ def sentence(records: Sequence[Record]) -> str:
     for record in records:
         groups = record.check.finiteness
         bad = sum(bool(each.nan + each.infinite) for each in groups)
-        told.append(f"{_name(record)}, {_count(record)}, in {bad} of {len(groups)} groups")
-    return f"Where points are {'; '.join(told)}."
+        values = _count(record).replace(" not finite", " gradient values aren't finite")
+        told.append(
+            f"where points are {_name(record)}, {values}" + (f", in {bad} of {len(groups)} groups" if bad else "")
+        )
+    text = "; ".join(told)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _draw(records: Sequence[Record]) -> Figure:

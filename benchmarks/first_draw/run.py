@@ -6,7 +6,7 @@ goes on where it stopped. All rows take some 60 minutes on two idle cores; the l
 environments are made (by uv, from ``benchmarks/releases/pins.toml``) when they are needed.
 
 Usage: ``python -m benchmarks.first_draw.run [--rounds 1] [--minutes 75] [--only TEXT] [--here]
-[--output docs/data/first-draw.jsonl] [--page docs/findings.md]``. ``--only nutpie``: rows whose name has this text;
+[--output docs/data/first-draw.jsonl]``. ``--only nutpie``: rows whose name has this text;
 ``--here``: those of this environment; ``--minutes 0`` prints the table of what is there.
 """
 
@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 
 from benchmarks.first_draw.rows import HERE, TITLES, Row, all_rows
 from benchmarks.first_draw.table import markdown, row_of
-from benchmarks.markers import write_between_markers
 from firstgrad.comparing.environments import Recipe, find_python, keep_environment
 from firstgrad.measuring.interpreter import WORKER_NEEDS, ask_interpreter
 from firstgrad.measuring.launch import run_sample
@@ -114,7 +113,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose model, way or release has this text")
     parser.add_argument("--here", action="store_true", help="only this environment's release")
     parser.add_argument("--output", type=Path, default=Path("docs/data/first-draw.jsonl"))
-    parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     os.chdir(ROOT)  # examples are found from there
     records = list(import_jsonl(chosen.output)) if chosen.output.exists() else []
@@ -139,10 +137,7 @@ def main() -> None:
         minutes=chosen.minutes,
     )
     if records:
-        text = markdown(records)
-        print(text)
-        if chosen.page:
-            write_between_markers(chosen.page, "first-draw", text)
+        print(markdown(records))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def sentences(records: Sequence[Record]) -> str:
     def sooner(way: str, scenario: Scenario) -> str:
         base, head = numbers("nutpie, numba", scenario), numbers(way, scenario)
         ratios = [base[title] / head[title] for title in base if title in head]
-        return f"{min(ratios):.2g} to {max(ratios):.2g}"
+        return " to ".join(f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" for ratio in (min(ratios), max(ratios)))  # noqa: PLR2004
 
     again = [
         record.counts.compiled_units
@@ -83,9 +83,9 @@ def sentences(records: Sequence[Record]) -> str:
         f"{sooner('nutpie, jax', Scenario.COLD)} times as soon as nutpie with Numba from empty caches, and "
         f"{sooner('nutpie, jax', Scenario.WARM)} times in a later process; `firstgrad.sample` has it "
         f"{sooner('firstgrad, jax_direct', Scenario.COLD)} and {sooner('firstgrad, jax_direct', Scenario.WARM)} times "
-        f"as soon. nutpie with Numba compiles {min(again)} to {max(again)} units again in each process, whatever the "
-        "caches hold. PyMC's own sampler has nearly all of its units from the caches: its second process begins to draw "
-        f"after {format_seconds(min(own))} to {format_seconds(max(own))}."
+        f"as soon. nutpie with Numba compiles {min(again)} to {max(again)} units again in each process, whatever "
+        "the caches hold. PyMC's own sampler has nearly all of its units from the caches: its second process begins to "
+        f"draw after {format_seconds(min(own))} to {format_seconds(max(own))}."
     )
 
 

@@ -1,18 +1,10 @@
-"""Write the findings' table of backends from stored records, as Markdown.
-
-Usage: ``python -m benchmarks.first_gradient.table RECORDS.jsonl [docs/findings.md]``. With a page, the table between
-its two markers is replaced.
-"""
+"""Write the findings' table of backends from stored records, as Markdown."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.markers import write_between_markers
 from firstgrad.estimates import estimate_median
-from firstgrad.store import import_jsonl
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -71,16 +63,3 @@ def table(records: list[Record], of: str = DEFAULT, script: str = "benchmarks/fi
         *(row(record) for record in records),
     ]
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Print the table, or put it into a page."""
-    text = table(list(import_jsonl(Path(sys.argv[1]))))
-    if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
-        print(text)
-        return
-    write_between_markers(Path(sys.argv[2]), "table", text)
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ where it stopped. On two idle cores a round takes some 8 minutes of K=5 and 3 of
 end, 5 and some 30.
 
 Usage: ``python -m benchmarks.headline.run [--rounds 3] [--directions 5 20] [--only TEXT] [--minutes 60]
-[--output docs/data/headline] [--page docs/findings.md] [--readme README.md]``. ``--anew`` forgets what is in the
+[--output docs/data/headline]``. ``--anew`` forgets what is in the
 output; ``--again`` adds rounds to it; ``--only``: turns whose name has this text; ``--minutes 0`` prints the table.
 """
 
@@ -33,14 +33,12 @@ from benchmarks.headline.table import (
     markdown,
     read_called,
     round_of,
-    summary,
     turn_of,
     write_called,
 )
 from benchmarks.limit.run import ROOT, fill
 from benchmarks.limit.run import measure as measure_by_hand
 from benchmarks.limit.variants import Setup, read_measured
-from benchmarks.markers import write_between_markers
 from firstgrad.case import Scenario
 from firstgrad.measuring.launch import run_sample
 from firstgrad.measuring.private import PrivateCaches, worker_variables
@@ -200,8 +198,6 @@ def main() -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--again", action="store_true", help="as many rounds more than are in the output")
     how.add_argument("--anew", action="store_true", help="forget what is in the output")
-    parser.add_argument("--page", type=Path)
-    parser.add_argument("--readme", type=Path, help="a page that has a summary between its markers")
     chosen = parser.parse_args()
     turns = [turn for turn in TURNS if chosen.only in turn.name]
     if not turns:
@@ -224,12 +220,7 @@ def main() -> None:
                 break
             kept.add(*bench.measure(*step))
     samples, failures = collect(kept.records, kept.called)
-    text = markdown(samples, failures, describe(kept.records) if kept.records else "")
-    print(text)
-    if chosen.page:
-        write_between_markers(chosen.page, "headline", text)
-    if chosen.readme:
-        write_between_markers(chosen.readme, "headline", summary(samples))
+    print(markdown(samples, failures, describe(kept.records) if kept.records else ""))
 
 
 if __name__ == "__main__":

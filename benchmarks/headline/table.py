@@ -157,20 +157,21 @@ def sentences(samples: Sequence[Sample]) -> str:
         )
 
     default, ours = Way.DEFAULT, Way.FIRSTGRAD
+    first, second = (by_size(one, default, ours) for one in (Quantity.FIRST_GRADIENT, Quantity.SECOND_GRADIENT))
+    draw, next_draw = (by_size(one, default, ours) for one in (Quantity.FIRST_DRAW, Quantity.SECOND_DRAW))
     return (
-        f"Without and with the HMM, the first gradient is there {by_size(Quantity.FIRST_GRADIENT, default, ours)} times "
-        f"as soon as PyMC's default has it, and takes {by_size(Quantity.FIRST_GRADIENT, ours, Way.BY_HAND)} times as "
-        "long as the same density written by hand in JAX. In a second process it is there "
-        f"{by_size(Quantity.SECOND_GRADIENT, default, ours)} times as soon as the default's. The first draw is there "
-        f"{by_size(Quantity.FIRST_DRAW, default, ours)} times as soon, in a second process "
-        f"{by_size(Quantity.SECOND_DRAW, default, ours)} times. An evaluation takes "
+        f"Without and with the HMM, the first gradient is there {first} times as soon as PyMC's default has it, in a "
+        f"second process {second} times; the first draw {draw} times as soon, in a second process {next_draw} times. "
+        f"The first gradient takes {by_size(Quantity.FIRST_GRADIENT, ours, Way.BY_HAND)} times as long as the same "
+        "density written by hand in JAX. An evaluation takes "
         f"{by_size(Quantity.EVALUATION, ours, default)} times as long as the default's."
     )
 
 
 def _bare_ratio(of: Sequence[Sample], over: Sequence[Sample]) -> str:
     medians = [estimate_median([one.wall for one in side]).value for side in (of, over)]
-    return f"{medians[0] / medians[1]:.2g}"
+    ratio = medians[0] / medians[1]
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"  # noqa: PLR2004 - two digits say enough
 
 
 _SUMMED = (Way.DEFAULT, Way.FIRSTGRAD, Way.BY_HAND)

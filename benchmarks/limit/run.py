@@ -5,8 +5,7 @@ persistent cache is off. ``filled``: an identical process has filled it before, 
 starts from a copy. Times of the first gradient begin after the import and after the data are made.
 
 Usage: ``python -m benchmarks.limit.run [--samples 5] [--timesteps 100] [--directions 5] [--only NAME]
-[--output docs/data/limit.json] [--page docs/pose-model.md]``. With a page, what is between its markers ``limit`` is
-replaced.
+[--output docs/data/limit.json]``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from pathlib import Path
 
 from benchmarks.limit.table import markdown, text
 from benchmarks.limit.variants import VARIANTS, Measured, Setup, read_measured, variant_named
-from benchmarks.markers import write_between_markers
 from firstgrad.measuring.environment import describe_environment
 from firstgrad.measuring.private import PrivateCaches, worker_variables
 
@@ -94,7 +92,6 @@ def main() -> None:
     parser.add_argument("--directions", type=int, default=5)
     parser.add_argument("--only", default="", help="a part of the variants' names")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     size = (chosen.timesteps, chosen.directions)
     found: dict[Setup, list[Measured]] = {setup: [] for setup in setups(chosen.only)}
@@ -124,8 +121,6 @@ def main() -> None:
             "setups": [{**asdict(setup), "samples": list(map(asdict, each))} for setup, each in found.items()],
         }
         chosen.output.write_text(json.dumps(document, indent=1) + "\n")
-    if chosen.page:
-        write_between_markers(chosen.page, "limit", markdown(found, where))
 
 
 if __name__ == "__main__":

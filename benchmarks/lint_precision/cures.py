@@ -2,8 +2,8 @@
 
 Models of ``examples/cases``, larger than they are there, and of the catalogue, as they are and cured by hand: CPU
 seconds to the first gradient with JAX and Numba, cold, both sides in turn, every second round backwards. Beside it what
-``lint`` estimates of the model as it is. Writes ``docs/data/lint-cures.json`` after every sample, and the table of
-``docs/findings.md``; ``--samples 0`` asks lint anew, ``--only-page`` writes the table alone.
+``lint`` estimates of the model as it is. Writes ``docs/data/lint-cures.json`` after every sample;
+``--samples 0`` asks lint anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.measuring.launch import measure
 from firstgrad.model import make_model
@@ -23,7 +22,6 @@ from firstgrad.units import format_seconds
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "data" / "lint-cures.json"
-PAGE = ROOT / "docs" / "findings.md"
 SIZES: dict[str, dict[str, int]] = {
     "unrolled_integral": {"panels": 100, "patients": 80},
     "variable_per_cell": {"traps": 12, "weeks": 6},
@@ -45,12 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--only", default="", help="situations, with commas; the others' numbers stay")
-    parser.add_argument("--only-page", action="store_true")
     given = parser.parse_args()
     document: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
-    for name in (
-        () if given.only_page else filter(lambda one: any(part in one for part in given.only.split(",")), SIZES)
-    ):
+    for name in filter(lambda one: any(part in one for part in given.only.split(",")), SIZES):
         row = document.setdefault(name, {})
         row["size"] = SIZES[name]
         if given.samples:
@@ -62,7 +57,7 @@ def main() -> None:
                 write_file(DATA, f"{json.dumps(document, indent=1)}\n".encode())
         row["estimates"] = estimates(name)
         write_file(DATA, f"{json.dumps(document, indent=1)}\n".encode())
-    write_between_markers(PAGE, "lint-cures", page())
+    print(page())
 
 
 def sides(name: str) -> tuple[str, ...]:

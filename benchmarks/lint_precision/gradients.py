@@ -1,10 +1,10 @@
 """Every example and every model of the catalogue by one call of `fast_gradient`, compared with PyTensor's own gradient.
 
 One process. PyTensor's gradient is evaluated in Python at the start point and one beside it: where it is finite, the
-model can be differentiated, and `fast_gradient` shall give the same numbers. ``--only-page`` measures nothing.
+model can be differentiated, and `fast_gradient` shall give the same numbers.
 All caches are empty before the first one.
 
-Usage: ``python -m benchmarks.lint_precision.gradients [--only NAME ...] [--only-page]``.
+Usage: ``python -m benchmarks.lint_precision.gradients [--only NAME ...]``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.lint_precision.run import PAGE, ROOT, entries
-from benchmarks.markers import write_between_markers
+from benchmarks.lint_precision.run import ROOT, entries
 from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:
@@ -89,27 +88,25 @@ def main() -> None:
     """Go through all of them and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[""], help="models with one of these in their names are done anew")
-    parser.add_argument("--only-page", action="store_true", help="measure nothing: write the table from what is stored")
     given = parser.parse_args()
-    if not given.only_page:
-        os.environ["FIRSTGRAD_CACHE"] = "0"
-        os.environ["PYTENSOR_FLAGS"] = f"base_compiledir={tempfile.mkdtemp()}"
-        import pymc  # noqa: F401 - imported before the first clock starts
+    os.environ["FIRSTGRAD_CACHE"] = "0"
+    os.environ["PYTENSOR_FLAGS"] = f"base_compiledir={tempfile.mkdtemp()}"
+    import pymc  # noqa: F401 - imported before the first clock starts
 
-        warnings.simplefilter("ignore")
-        rows = []
-        for entry in entries():
-            if any(one in entry.name for one in given.only):
-                rows.append(look(entry))
-                row = rows[-1]
-                size = row["difference"] if row["difference"] is not None else math.nan
-                print(f"{entry.name}: {row['way']} {row['seconds']} s {size:.0e} {row['error'][:150]}", flush=True)
-        packages = ", ".join(f"{name} {version(name)}" for name in ("pymc", "pytensor", "jax", "numba"))
-        if given.only != [""]:
-            anew = {row["model"]: row for row in rows}
-            rows = [anew.get(row["model"], row) for row in json.loads(DATA.read_text())["models"]]
-        write_file(DATA, f"{json.dumps({'with': packages, 'models': rows}, indent=1)}\n".encode())
-    write_between_markers(PAGE, "fast-gradients", page())
+    warnings.simplefilter("ignore")
+    rows = []
+    for entry in entries():
+        if any(one in entry.name for one in given.only):
+            rows.append(look(entry))
+            row = rows[-1]
+            size = row["difference"] if row["difference"] is not None else math.nan
+            print(f"{entry.name}: {row['way']} {row['seconds']} s {size:.0e} {row['error'][:150]}", flush=True)
+    packages = ", ".join(f"{name} {version(name)}" for name in ("pymc", "pytensor", "jax", "numba"))
+    if given.only != [""]:
+        anew = {row["model"]: row for row in rows}
+        rows = [anew.get(row["model"], row) for row in json.loads(DATA.read_text())["models"]]
+    write_file(DATA, f"{json.dumps({'with': packages, 'models': rows}, indent=1)}\n".encode())
+    print(page())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 One process, no compiler: every model is built, must have a finite log-density at its start point, and is looked at. All
 findings go to ``docs/data/lint-precision.json``; ``verdicts.toml`` has, of each, whether one would tell it a colleague,
-judged by hand, and what lint should have said and didn't. ``--only-page`` looks at nothing and writes the table.
+judged by hand, and what lint should have said and didn't.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.store.files import write_file
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 DATA = ROOT / "docs" / "data" / "lint-precision.json"
-PAGE = ROOT / "docs" / "findings.md"
 VERDICTS = HERE / "verdicts.toml"
 CATALOGUE = ("regression", "hierarchical", "time", "processes", "first_tries", "reported")
 SIDES = ("cured", "dense", "discrete", "frozen", "imputed", "centered")
@@ -163,24 +161,22 @@ def main() -> None:
     """Look at all of them, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="models with this in their names; nothing is written")
-    parser.add_argument("--only-page", action="store_true", help="look at nothing: write the table from what is stored")
     given = parser.parse_args()
-    if not given.only_page:
-        rows = []
-        for entry in entries():
-            if given.only in entry.name:
-                try:
-                    rows.append(look(entry))
-                except Exception as error:  # noqa: BLE001 - one broken model must not end the others
-                    print(f"{entry.name}: {type(error).__name__}: {error}", flush=True)
-                    continue
-                _tell(rows[-1])
-        print(Counter(finding["name"] for row in rows for finding in row["findings"]))
-        if given.only:
-            return
-        packages = ", ".join(f"{name} {version(name)}" for name in ("pymc", "pytensor", "jax", "numba"))
-        write_file(DATA, f"{json.dumps({'with': packages, 'models': rows}, indent=1)}\n".encode())
-    write_between_markers(PAGE, "lint-precision", page())
+    rows = []
+    for entry in entries():
+        if given.only in entry.name:
+            try:
+                rows.append(look(entry))
+            except Exception as error:  # noqa: BLE001 - one broken model must not end the others
+                print(f"{entry.name}: {type(error).__name__}: {error}", flush=True)
+                continue
+            _tell(rows[-1])
+    print(Counter(finding["name"] for row in rows for finding in row["findings"]))
+    if given.only:
+        return
+    packages = ", ".join(f"{name} {version(name)}" for name in ("pymc", "pytensor", "jax", "numba"))
+    write_file(DATA, f"{json.dumps({'with': packages, 'models': rows}, indent=1)}\n".encode())
+    print(page())
 
 
 def _tell(row: dict[str, Any]) -> None:

@@ -1,12 +1,11 @@
 """Trace each script of ``examples/scripts`` as it is and cured: ``python -m benchmarks.needless.run``.
 
 Each side runs twice with a cache of its own, and the second run counts: what a cache keeps is there by then. Writes
-``docs/data/needless.json``; ``--only-page`` runs nothing, and writes what is stored into the how-to.
+``docs/data/needless.json``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,7 +15,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.show.result import Form, render
 from firstgrad.show.traces import trace_result
 from firstgrad.store.files import write_file
@@ -25,7 +23,6 @@ from firstgrad.units import format_seconds
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "data" / "needless.json"
-PAGE = ROOT / "docs" / "how-to.md"
 WIDE = 118
 SCRIPTS = ROOT / "examples" / "scripts"
 JAX = {"JAX_COMPILATION_CACHE_DIR": "jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -42,13 +39,9 @@ CASES: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
 
 
 def main() -> None:
-    """Measure all of them, or print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only-page", action="store_true", help="write what is stored into the page")
-    if not parser.parse_args().only_page:
-        measure()
-    for name, text in page_blocks().items():
-        write_between_markers(PAGE, name, text)
+    """Measure all of them, and print the table."""
+    measure()
+    print(page_blocks()["needless"])
 
 
 def page_blocks() -> dict[str, str]:

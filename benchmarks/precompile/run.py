@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +75,7 @@ def compile_once(arguments: argparse.Namespace, backend: str, jobs: int) -> dict
 
 
 def table(stored: dict[str, Any]) -> str:
-    """Write where it was measured, and of each backend and number of jobs the medians, and what a compile alone is of them."""
+    """Write where it was measured, and a row a backend and number of jobs: medians, and a compile alone over them."""
     columns = ("backend", "jobs", "longest child + this process, CPU", "alone / this", "all CPU", "peak memory here")
     lines = [stored["where"], "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
     alone = {row["backend"]: _median(row, _longest) for row in stored["rows"] if not row["jobs"]}

@@ -1,25 +1,17 @@
-"""Write the findings' table of PyMC releases from stored records, as Markdown.
-
-Usage: ``python -m benchmarks.releases.table RELEASES.jsonl [docs/findings.md]``. With a page, what is between its two
-markers is replaced.
-"""
+"""Write the findings' table of PyMC releases from stored records, as Markdown."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from benchmarks.markers import write_between_markers
 from firstgrad.columns import metric_named
 from firstgrad.doubts import why_unusable
 from firstgrad.growth.series import default_backend, group_records, make_series, release_axis, release_of, tell_apart
 from firstgrad.show.series import PANELS, by_model
 from firstgrad.show.words import write_estimate
-from firstgrad.store import import_jsonl
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
@@ -140,16 +132,3 @@ def _plain(words: str) -> str:
     for letter in "\\`*_[]|":
         words = words.replace(letter, f"\\{letter}")
     return " ".join(words.replace("&", "&amp;").replace("<", "&lt;").split())
-
-
-def main() -> None:
-    """Print the text, or put it into a page."""
-    made = text(list(import_jsonl(Path(sys.argv[1]))))
-    if len(sys.argv) == 2:  # noqa: PLR2004 - the script's name and the records
-        print(made)
-        return
-    write_between_markers(Path(sys.argv[2]), "releases", made)
-
-
-if __name__ == "__main__":
-    main()

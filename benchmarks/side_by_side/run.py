@@ -2,8 +2,7 @@
 
 Each runs the unchanged script from empty caches, in a process of its own, in turns with a run of none of them.
 
-Usage: ``python -m benchmarks.side_by_side.run [--rounds 3] [--output FILE.json] [--page docs/findings.md]``;
-``--only-page`` writes the page from what is stored.
+Usage: ``python -m benchmarks.side_by_side.run [--rounds 3] [--output FILE.json]``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.measuring.environment import host_fingerprint
 from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.units import format_seconds
@@ -116,21 +114,14 @@ def main() -> None:
     """Run, keep, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("docs/data/side-by-side.json"))
-    parser.add_argument("--page", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only-page", action="store_true")
     parser.add_argument("--only", default=",".join(TOOLS), help="tools")
     chosen = parser.parse_args()
-    if chosen.only_page:
-        stored = json.loads(chosen.output.read_text())
-    else:
-        rounds = [{name: run(name) for name in chosen.only.split(",")} for _ in range(chosen.rounds)]
-        runs = {name: put_together([one[name] for one in rounds]) for name in rounds[0]}
-        stored = {"about": describe(chosen.rounds), "runs": runs}
-        chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
+    rounds = [{name: run(name) for name in chosen.only.split(",")} for _ in range(chosen.rounds)]
+    runs = {name: put_together([one[name] for one in rounds]) for name in rounds[0]}
+    stored = {"about": describe(chosen.rounds), "runs": runs}
+    chosen.output.write_text(json.dumps(stored, indent=1) + "\n")
     print(markdown(stored))
-    if chosen.page:
-        write_between_markers(chosen.page, "side-by-side", markdown(stored))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,14 @@
-"""Write the findings' tables of the ten slowest example models over PyTensor releases, from stored records.
-
-Usage: ``python -m benchmarks.slowest.table docs/data/slowest.jsonl [docs/findings.md]``. With a page, what is between
-its two markers is replaced.
-"""
+"""Write the findings' averages of the ten slowest example models over PyTensor releases, from stored records."""
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.markers import write_between_markers
 from firstgrad.case import Counting
 from firstgrad.comparing.comparison import compare
 from firstgrad.show.comparison import count_verdicts, overview_parts, sum_up
 from firstgrad.show.result import Form, Items, Result, Text, render
-from firstgrad.store import import_jsonl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,18 +44,3 @@ def _where(records: Sequence[Record]) -> str:
         f"{min(one.started_at for one in records)[:10]}; Python {environment.python}, {names}. The worst first; an "
         "interval stands where it says something."
     )
-
-
-def main() -> None:
-    """Read the command line and print, or write the page."""
-    if not 1 < len(sys.argv) <= 3:  # noqa: PLR2004 - the data, and a page
-        raise SystemExit(__doc__)
-    made = text(sorted(import_jsonl(sys.argv[1]), key=lambda record: record.started_at))
-    if len(sys.argv) > 2:  # noqa: PLR2004 - with a page
-        write_between_markers(Path(sys.argv[2]), "slowest", made)
-    else:
-        sys.stdout.write(f"{made}\n")
-
-
-if __name__ == "__main__":
-    main()

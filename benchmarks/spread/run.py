@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.case import BackendName, Case, Counting
 from firstgrad.columns import METRICS, Role, Unit
 from firstgrad.measuring.launch import measure
@@ -135,13 +134,12 @@ def main() -> None:
     parser.add_argument("--costs", type=int, default=8)
     parser.add_argument("--backends", nargs="*", default=[str(backend) for backend in BACKENDS])
     parser.add_argument("--output", type=Path, default=ROOT / "docs/data/spread.json")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs/method.md")
     options = parser.parse_args()
     known: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {}
     for backend in options.backends if options.samples else ():
         known[backend] = measure_backend(BackendName(backend), options.samples, options.costs)
         options.output.write_text(json.dumps(known, indent=1) + "\n")
-    write_between_markers(options.page, "spread", make_table(known))
+    print(make_table(known))
 
 
 if __name__ == "__main__":

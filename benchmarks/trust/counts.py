@@ -6,8 +6,8 @@ in the gradient, in what Numba compiles and in what XLA compiles: at most a twen
 functions or as lines of code (`benchmarks.trust.counted`). Every sample is a process of its own, cold, on a machine
 that does other work meanwhile. The records go to a file after every sample, and a second call goes on.
 
-Usage: ``python -m benchmarks.trust.counts [docs/data/trust-counts.jsonl] [--samples 30] [--planted 5] [--minutes 15]
-[--page docs/method.md]``. Exit code 1 where an unchanged pair raised an alarm, or a planted one raised none.
+Usage: ``python -m benchmarks.trust.counts [docs/data/trust-counts.jsonl] [--samples 30] [--planted 5] [--minutes 15]``.
+Exit code 1 where an unchanged pair raised an alarm, or a planted one raised none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.markers import write_between_markers
 from benchmarks.trust.collect import order, slimmed
 from benchmarks.trust.proportion import Proportion
 from firstgrad.case import BackendName, Case, Counting
@@ -238,7 +237,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=30, help="unchanged ones with JAX; half of them with Numba")
     parser.add_argument("--planted", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=15.0)
-    parser.add_argument("--page", type=Path, help="put the table between its markers <!-- trust-counts: ... -->")
     chosen = parser.parse_args()
     output: Path = chosen.output
     records = list(import_jsonl(output)) if output.exists() else []
@@ -258,10 +256,7 @@ def main() -> None:
     )
     collector.collect(samples, chosen.planted)
     found = judge(records)
-    page = to_markdown(found, records)
-    print(page)
-    if chosen.page is not None:
-        write_between_markers(chosen.page, "trust-counts", page)
+    print(to_markdown(found, records))
     sys.exit(not is_good(found))
 
 

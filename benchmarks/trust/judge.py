@@ -5,7 +5,7 @@ so nothing changed, and every alarm is a false one. A planted slowdown is the sa
 multiplied. Trials are windows of consecutive rounds as they were measured, and rounds drawn again in blocks of
 neighbours, which leaves drift and bursts as they were.
 
-Usage: ``python -m benchmarks.trust.judge [docs/data/trust.jsonl] [--trials 2000] [--page docs/method.md]
+Usage: ``python -m benchmarks.trust.judge [docs/data/trust.jsonl] [--trials 2000]
 [--data docs/data/trust-report.json]``. Exit code 1 where firstgrad's false alarms or power miss what is promised: at
 most 2% false alarms, +10% found in at least 95% at the default number of rounds, +5% with ``--until-decided``.
 """
@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.markers import write_between_markers
 from benchmarks.trust.judges import CPU, GATING, Firstgrad, FirstgradUntilDecided, Measured
-from benchmarks.trust.report import CurvePoint, ToolResult, TrustReport, UntilDecided, to_markdown, to_text
+from benchmarks.trust.report import CurvePoint, ToolResult, TrustReport, UntilDecided, to_text
 from benchmarks.trust.rounds import read_rounds
 from benchmarks.trust.trials import power_curve, real_unchanged, really_slower, simulated
 from benchmarks.trust.yardsticks import yardsticks
@@ -161,16 +160,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("samples", nargs="?", type=Path, default=Path("docs/data/trust.jsonl"))
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--page", type=Path, help="put the tables between its markers <!-- trust: ... -->")
-    parser.add_argument("--data", type=Path, help="write the numbers here, for the figure")
+    parser.add_argument("--data", type=Path, help="write the numbers here, for the figure and the page")
     chosen = parser.parse_args()
     rounds = read_rounds(import_jsonl(chosen.samples))
     if len(rounds) < 2 * DEFAULT_ROUNDS:
         parser.error(f"{chosen.samples} has {len(rounds)} rounds, and it takes {2 * DEFAULT_ROUNDS}: collect some more")
     report = judge_all(rounds, chosen.trials)
     print(to_text(report))
-    if chosen.page:
-        write_between_markers(chosen.page, "trust", to_markdown(report))
     if chosen.data:
         chosen.data.write_text(to_json(report) + "\n")
     missed = misses(report)

@@ -5,7 +5,7 @@ call for one draw after one, so that it ends with the first draw of every chain;
 with empty caches, ``warm`` with those that an equal call left; JAX has no folder to keep anything in, as by default.
 Ways take turns, every second round backwards.
 
-Usage: ``python -m benchmarks.ways.run [--rounds 3] [--output docs/data/ways.json] [--page docs/findings.md]``.
+Usage: ``python -m benchmarks.ways.run [--rounds 3] [--output docs/data/ways.json]``.
 ``--again`` adds rounds to those in the output; ``--rounds 0`` prints its table.
 """
 
@@ -27,7 +27,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markers import write_between_markers
 from firstgrad.measuring.environment import host_fingerprint
 from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.units import format_seconds
@@ -221,7 +220,6 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--again", action="store_true", help="add to what is in the output")
     parser.add_argument("--output", type=Path, default=Path("docs/data/ways.json"))
-    parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     if chosen.sample:
         model, way, is_cold, is_whole = chosen.sample
@@ -241,8 +239,6 @@ def main() -> None:
         for private in folders.values():
             private.close()
     print(markdown(samples, about))
-    if chosen.page:
-        write_between_markers(chosen.page, "ways", markdown(samples, about))
 
 
 if __name__ == "__main__":

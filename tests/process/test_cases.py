@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from pymc.exceptions import ImputationWarning
 
-from benchmarks.lint_precision import cures, run
-from benchmarks.markers import replace_between_markers
+from benchmarks.lint_precision import run
 from firstgrad.backends.base import Answer, BuiltModel
 from firstgrad.linting.derivatives import GraphExplainer
 from firstgrad.linting.engine import lint_model
@@ -198,9 +197,3 @@ def test_every_case_is_tested():
 def test_every_finding_of_the_catalogue_is_judged():
     rows = json.loads(run.DATA.read_text())["models"]
     assert [(row["model"], finding["name"]) for row, finding, verdict in run.judge(rows) if verdict is None] == []
-
-
-@pytest.mark.parametrize(("name", "block"), [("lint-precision", run.page), ("lint-cures", cures.page)])
-def test_the_tables_are_made_from_the_data(name, block):
-    text = run.PAGE.read_text()
-    assert replace_between_markers(text, name, block()) == text, "--only-page"

@@ -6,7 +6,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -158,14 +157,3 @@ def test_each_tier_of_main_is_joined_into_the_site():
     restored = [step["with"] for step in workflow["jobs"]["site"]["steps"] if "cache" in step.get("uses", "")]
     assert {given["path"] for given in restored} == {f"build/benchmarks/{tier}" for tier in offered}
     assert {given["restore-keys"] for given in restored} == {f"results-{tier}-" for tier in offered}
-
-
-def test_the_workflow_to_copy_is_shown_in_the_documentation():
-    shown = re.search(
-        r"<!-- workflow: begin .*? -->\n```yaml\n(.*?)```\n", (ROOT / "docs/how-to.md").read_text(), re.DOTALL
-    )
-    text = TO_COPY.read_text()
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    for name, value in {"PYTHON": "3.13", "PROJECT": ". ", "EXTRAS": "firstgrad[jax]", "VERSION": version}.items():
-        text = text.replace(f"@{name}@", value)
-    assert shown[1] == text

@@ -134,10 +134,7 @@ def test_memory_is_told_by_way_and_number_of_terms():
     assert "| nutpie, Gamma | 100 MiB, 3.00 s | 150 MiB, 3.00 s |" in text
     assert "| PyMC's own, Gamma |  | 90.0 MiB, 3.00 s |" in text
     assert "| PyMC's own, LogNormal |  | failed: above 10 GiB |" in text
-    assert (
-        "| nutpie again, Gamma | 7 nodes, at most 50 inputs | 9 | native_lowering 64.0 MiB | `impl` 1.00 MiB |" in text
-    )
-    assert "nutpie with JAX, Gamma | 7 nodes" not in text  # Numba's passes are none of JAX
+    assert "Of the growth within Numba's passes 100% happened in `native_lowering`" in text
 
 
 def test_lognormal_is_compared_with_gamma_at_the_most_terms_that_have_both():

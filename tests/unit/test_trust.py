@@ -387,16 +387,13 @@ def test_missed_promises_are_told(report):
     assert "false alarms, drawn: 100.0%, and at most 2% is promised" in script.misses(spoilt)
 
 
-def test_the_script_prints_writes_the_page_and_the_data(tmp_path, monkeypatch, capsys):
-    samples, page, data = tmp_path / "trust.jsonl", tmp_path / "method.md", tmp_path / "report.json"
+def test_the_script_prints_and_writes_the_data(tmp_path, monkeypatch, capsys):
+    samples, data = tmp_path / "trust.jsonl", tmp_path / "report.json"
     export_jsonl((record for each in make_rounds(24, noise=0.02) for record in each.records()), samples)
-    page.write_text("before\n<!-- trust: begin (made so) -->\nold\n<!-- trust: end -->\nafter\n")
-    monkeypatch.setattr(sys, "argv", ["judge", str(samples), "--trials", "8", "--page", str(page), "--data", str(data)])
+    monkeypatch.setattr(sys, "argv", ["judge", str(samples), "--trials", "8", "--data", str(data)])
     with pytest.raises(SystemExit):
         script.main()
     assert "firstgrad compare --until-decided" in capsys.readouterr().out
-    assert "| firstgrad compare |" in page.read_text()
-    assert "old" not in page.read_text()
     document = json.loads(data.read_text())
     assert document["tools"][0]["drawn"]["time"]["trials"] == 8
 
