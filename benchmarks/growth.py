@@ -50,7 +50,7 @@ def text(records: Sequence[Record]) -> str:
 def _where(records: Sequence[Record]) -> str:
     environment = records[0].environment
     versions = dict(environment.versions)
-    names = ", ".join(f"{name} {versions[name]}" for name in ("pymc", "pytensor", "numba", "jax"))
+    names = ", ".join(f"{name} {versions[name]}" for name in ("pymc", "pytensor", "numba", "jax") if name in versions)
     busy = sum(Doubt.HIGH_LOAD in record.doubts for record in records)
     verdicts = {str(record.check.verdict) for record in records}
     return (

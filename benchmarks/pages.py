@@ -31,6 +31,7 @@ from benchmarks.lint_precision import cures, gradients
 from benchmarks.lint_precision import run as lint_precision
 from benchmarks.markers import write_between_markers
 from benchmarks.needless import run as needless
+from benchmarks.overhead import compare as overhead
 from benchmarks.precompile import run as precompile
 from benchmarks.releases import table as releases
 from benchmarks.sampling import run as sampling
@@ -42,6 +43,8 @@ from benchmarks.trust.report import TrustReport
 from benchmarks.trust.report import to_markdown as trust_text
 from benchmarks.ways import run as ways
 from firstgrad.codec import from_json
+from firstgrad.show.records import record_parts
+from firstgrad.show.result import Form, Result, render
 from firstgrad.store import import_jsonl
 
 if TYPE_CHECKING:
@@ -118,6 +121,11 @@ def _memory() -> str:
     return compile_memory.markdown(samples, compile_memory.describe(samples))
 
 
+def _tutorial() -> str:
+    (record,) = _records("tutorial")
+    return f"```\n{render(Result(parts=tuple(record_parts(record))), Form.TERMINAL, width=118).strip()}\n```"
+
+
 def _slowest() -> str:
     return slowest.text(sorted(_records("slowest"), key=lambda record: record.started_at))
 
@@ -127,6 +135,7 @@ FINDINGS, POSE, HOW_TO, METHOD, SECURITY = (
 )
 BLOCKS = (
     Block("README.md", "headline", lambda: headline.summary(_headline()[0])),
+    Block("README.md", "overhead", lambda: overhead.sentence(_json("overhead"))),
     Block(FINDINGS, "headline", lambda: f"{headline.sentences(_headline()[0])}\n\n{headline.summary(_headline()[0])}"),
     Block(FINDINGS, "first-gradient", lambda: first_gradient.table(list(_records("first-gradient")))),
     Block(FINDINGS, "batching", lambda: batching.table(_json("batching"))),
@@ -160,6 +169,7 @@ BLOCKS = (
     Block(POSE, "finiteness", lambda: finiteness.sentence(_records("finiteness"))),
     Block(POSE, "headline-whole", lambda: headline.markdown(*_headline(), headline.describe(_records("headline")))),
     Block(POSE, "growth", lambda: growth.text(_records("growth")), Releases.OLDER),
+    Block("docs/tutorial.md", "tutorial", _tutorial),
     Block(HOW_TO, "trace-loop", lambda: needless.page_blocks()["trace-loop"]),
     Block(FINDINGS, "needless", lambda: needless.page_blocks()["needless"]),
     Block(METHOD, "trust-counts", lambda: counts.to_markdown(counts.judge(r := _records("trust-counts")), r)),

@@ -1,9 +1,9 @@
 """What batching saves `fast_gradient`: models as loops write them, with and without, and written as arrays.
 
 The pose model, and those of `examples/cases` that a loop wrote. Each sample is a process of its own that keeps nothing;
-a round goes through all of them, every second one backwards. Reported are the seconds from the built model to the first
-gradient (imports are before it), an evaluation, the nodes of the log-density's graph, and how many times as long as
-with arrays the first gradient takes with loops: paired by round, with a 95% interval.
+a round goes through all of them, every second one backwards. Reported are the processor seconds from the built model to
+the first gradient (imports are before it), an evaluation, the nodes of the log-density's graph, and how many times as
+long as with arrays the first gradient takes with loops: paired by round, with a 95% interval.
 
 Usage: ``python -m benchmarks.batching.compare [--rounds 4] [--only TEXT] [--output docs/data/batching.json]``; some 6
 minutes. `make pages` puts the table into its page.
@@ -94,19 +94,19 @@ def table(stored: dict[str, Any]) -> str:
     lines = [
         stored["where"],
         "",
-        "| model | written as | nodes | first gradient | CPU | over arrays | evaluation |",
-        f"|{' --- |' * 7}",
+        "| model | written as | nodes | first gradient, CPU | over arrays | evaluation |",
+        f"|{' --- |' * 6}",
     ]
     for name, sides in stored["models"].items():
         for side, samples in sides.items():
-            wall, cpu, call = (statistics.median(one[key] for one in samples) for key in ("wall", "cpu", "call"))
+            cpu, call = (statistics.median(one[key] for one in samples) for key in ("cpu", "call"))
             ratio = ""
             if side != ARRAYS:
                 times = estimate_ratio(*([one["cpu"] for one in sides[each]] for each in (ARRAYS, side)), paired=True)
                 interval = f" [{times.low:.2f}, {times.high:.2f}]" if times.confidence else ""
                 ratio = f"{times.value:.2f}{interval}"
             nodes = f"{samples[0]['nodes']:,}"
-            cells = (name, side, nodes, f"{wall:.2f} s", f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
+            cells = (name, side, nodes, f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

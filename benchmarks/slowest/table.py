@@ -41,6 +41,5 @@ def _where(records: Sequence[Record]) -> str:
     return (
         f"{plain} samples and {len(records) - plain} that count calls, each a process of its own, on "
         f"{environment.host.cores} cores of {environment.host.processor} with other work on them, "
-        f"{min(one.started_at for one in records)[:10]}; Python {environment.python}, {names}. The worst first; an "
-        "interval stands where it says something."
+        f"{min(one.started_at for one in records)[:10]}; Python {environment.python}, {names}."
     )

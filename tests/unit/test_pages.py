@@ -18,13 +18,15 @@ from benchmarks.headline.sides import Quantity, Size, Way
 from benchmarks.headline.table import Sample
 from benchmarks.headline.table import sentences as headline_sentences
 from benchmarks.markers import replace_between_markers
+from benchmarks.overhead import compare as overhead
 from benchmarks.pages import BLOCKS, ROOT, Releases
 from benchmarks.precompile import run as precompile
 from benchmarks.releases.table import sentences as release_sentences
 from benchmarks.sampling import run as sampling
 from builders import make_environment, make_record
-from firstgrad.case import BackendName, Case, Sampler, Scenario
+from firstgrad.case import BackendName, Sampler, Scenario
 from firstgrad.record import Counts
+from helpers import make_case
 from planted_sweep import planted_records
 
 PINNED = tomllib.loads((ROOT / "benchmarks" / "releases" / "pins.toml").read_text())["release"][-1]
@@ -146,7 +148,7 @@ def drawn(sampler: Sampler, backend: BackendName, cold: float, warm: float, agai
             environment=make_environment(versions=(("pymc", "6.4.0"),)),
             time_to_first_draw_seconds=seconds,
             time_to_first_draw_cpu_seconds=seconds,
-            counts=Counts(compiled_units=units),
+            counts=Counts(groups=1, values=1, compiled_units=units),
         )
         for case, seconds, units in ((row.cold, cold, 90), (row.warm, warm, again))
     ]
@@ -170,7 +172,7 @@ def test_first_draws_are_compared_with_the_default():
 def test_releases_are_told_by_their_processor_seconds():
     def record(release, backend, scenario, seconds):
         return make_record(
-            case=Case(backend=backend, scenario=scenario),
+            case=make_case(backend=backend, scenario=scenario),
             environment=make_environment(versions=(("pymc", release),)),
             time_to_first_gradient_cpu_seconds=seconds,
         )
@@ -224,15 +226,19 @@ def test_a_run_that_never_starts_is_told_by_its_reason():
 
 def test_loops_are_compared_with_arrays():
     def one(cpu):
-        return {"wall": 2 * cpu, "cpu": cpu, "call": 1e-4, "nodes": 1234}
+        return {"cpu": cpu, "call": 1e-4, "nodes": 1234}
 
     sides = dict(zip(batching.SIDES, ([one(3.0)], [one(1.5)], [one(1.0)]), strict=True))
     text = batching.table({"where": "Here.", "models": {"mine": sides}})
-    assert "| mine | loops, as they are | 1,234 | 6.00 s | 3.00 s | 3.00 | 0.100 ms |" in text
+    assert "| mine | loops, as they are | 1,234 | 3.00 s | 3.00 | 0.100 ms |" in text
     row = {"backend": "c", "bones": 12, "side": "arrays", "samples": [one(30.0) | {"grown": 2**20 * 26}]}
     assert "| c | 12 | arrays | 1,234 | 30.0 s | 0.100 ms | 26 MiB |" in other_backends.table(
         {"where": "Here.", "rows": [row]}
     )
+
+
+def test_what_measuring_costs_is_the_median_of_the_pairs():
+    assert "median 1.010, 95% interval [1.010, 1.010], 8 pairs" in overhead.sentence({"ratios": [1.01] * 8})
 
 
 def test_sampling_is_told_by_ratios_and_errors():
