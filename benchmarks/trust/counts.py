@@ -195,7 +195,12 @@ def _pairs(backend: str, name: str, samples: str, told: Sequence[set[str]], fact
     by = Counter(metric for one in told for metric in one)
     alarms = Proportion(hits=sum(map(bool, told)), trials=len(told))
     return PairsOf(
-        name=name, backend=backend, samples=samples, alarms=alarms, factor=factor, by=tuple(by.most_common())
+        name=name,
+        backend=backend,
+        samples=samples,
+        alarms=alarms,
+        factor=factor,
+        by=tuple(sorted(by.items(), key=lambda one: (-one[1], one[0]))),
     )
 
 
