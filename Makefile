@@ -10,7 +10,7 @@ WORKERS ?= 2
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs plots pages bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
+.PHONY: help demo test check docs docs-links plots pages bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -35,6 +35,9 @@ check: $(STAMP)  ## Lint, types, the arrows between modules, the width of pages
 docs: $(STAMP)  ## Build the site of docs/ into docs/_site, the notebook executed; a warning is an error
 	FIRSTGRAD_DOCS_EXECUTE=1 $(PY) -m sphinx -W --keep-going -q -b html docs docs/_site
 	@echo "docs/_site/index.html"
+
+docs-links: $(STAMP)  ## Follow every link of the site, those to other sites too
+	$(PY) -m sphinx -W --keep-going -q -b linkcheck docs docs/_site/links
 
 plots: $(STAMP)  ## Redraw the figures in plots/ from docs/data/
 	$(PY) -m benchmarks.figures plots docs/data

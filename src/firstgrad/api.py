@@ -76,7 +76,7 @@ class CaseArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class VerbResult:
-    """What a verb found out: printed as on the command line, as HTML in a notebook."""
+    """A verb's result: its `repr` is what the command line prints; in a notebook it is HTML."""
 
     def parts(self) -> Sequence[Part]:
         """Return what is shown, in the renderer's parts."""
@@ -257,7 +257,7 @@ class LintResult(VerbResult):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CompareResult(VerbResult):
-    """Two models, measured in turns: what takes more of the second."""
+    """Two models, measured in turn: what takes more with the second."""
 
     comparison: Comparison
 
@@ -363,7 +363,7 @@ class PrecompileResult(VerbResult):
         return pd.DataFrame([_cells(unit) for unit in self.report.units], columns=list(columns))
 
     def plot(self) -> Figure:
-        """Raise ValueError: there is nothing to draw."""
+        """Raise ValueError, since there is nothing to draw."""
         raise ValueError("there is no figure of a precompiled model. Its numbers: to_dataframe()")
 
 
@@ -387,6 +387,8 @@ def measure(
 ) -> MeasureResult:
     """Measure a model: time to first gradient (or draw) phase by phase, evaluation time, memory, verdict.
 
+    Each sample is a fresh process with private caches. A sample that fails is a record with its reason, no exception.
+
     Parameters
     ----------
     model : pm.Model, Model, PoseSpec, Case or str
@@ -402,6 +404,18 @@ def measure(
     **options
         What is asked of the model: ``backend`` (``"numba"`` where left out), ``target``, ``scenario``, ``evaluations``
         and the others of `Case`.
+
+    Returns
+    -------
+    MeasureResult
+        The records, one for each sample; times in seconds, sizes in bytes.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
+    StoreError
+        Where a record cannot be stored; the message says where it is kept instead.
     """
     with _case(model, options) as case:
         records: list[Record] = []
@@ -421,10 +435,27 @@ def profile(
 
     Parameters
     ----------
+    model : pm.Model, Model, PoseSpec, Case or str
+        As for `measure`.
+    label : str
+        Your name for this run.
     allocations : str or Path, optional
         A folder for a flame graph of the memory, by memray, from a further run.
-    model, label, progress, **options
+    progress : bool
+        Whether to show it while it runs.
+    **options
         As for `measure`.
+
+    Returns
+    -------
+    ProfileResult
+        The record and where its seconds and its memory went. Instruments take time: do not compare these seconds with
+        those of `measure`.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
     """
     from firstgrad.profiling.make import profile_case
 
@@ -444,12 +475,24 @@ def check(
 
     Parameters
     ----------
-    backend : str, optional
-        Who compiles it; where left out the first that works, jax before all.
-    time_limit_seconds : float
-        Of each backend that is tried.
-    model, progress
+    model : pm.Model, Model, PoseSpec, Case or str
         As for `measure`.
+    backend : str, optional
+        Who compiles it. Where left out, the first that works, beginning with jax.
+    time_limit_seconds : float
+        Limit for each backend that is tried.
+    progress : bool
+        Whether to show it while it runs.
+
+    Returns
+    -------
+    CheckResult
+        The record with its verdict, and which groups and operations are wrong or not finite.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
     """
     from firstgrad.measuring.ways import check_gradient_of
 
@@ -466,14 +509,31 @@ def check(
 def lint(
     model: Any, *, time_limit_seconds: float = 300.0, memory_limit_bytes: int | None = None, progress: bool = True
 ) -> LintResult:
-    """Look for what costs time or gives wrong numbers in a model: its lines, and what to write instead. No compile.
+    """Find lines of a model that cost time or give wrong numbers, and say what to write instead.
+
+    Nothing is compiled.
 
     Parameters
     ----------
-    time_limit_seconds, memory_limit_bytes
-        Of the process that looks.
-    model, progress
+    model : pm.Model, Model, PoseSpec, Case or str
         As for `measure`.
+    time_limit_seconds : float
+        Limit for the process that looks at the model.
+    memory_limit_bytes : int, optional
+        Limit for its memory.
+    progress : bool
+        Whether to show it while it runs.
+
+    Returns
+    -------
+    LintResult
+        The findings, the worst first, with estimated seconds. Where the model cannot be built or a limit was passed,
+        `report.failure` says why.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process.
     """
     from firstgrad.linting.launch import lint as lint_apart
 
@@ -496,20 +556,36 @@ def compare(
     progress: bool = True,
     **options: Unpack[CaseArguments],
 ) -> CompareResult:
-    """Compare two models, measured now in turns, and say whether HEAD takes more than BASE.
+    """Compare two models, measured now in turn, and say whether HEAD takes more than BASE.
 
     Parameters
     ----------
     base, head : pm.Model, Model, PoseSpec, Case or str
         The two sides.
     rounds : int
-        A sample of each side; at most so many with `until_decided`, which ends as soon as every verdict is certain.
+        How many samples each side gets; with `until_decided` at most so many.
+    until_decided : bool
+        Whether to end as soon as every verdict is certain.
     gate : str
-        What can be an alarm: ``"counts"``, exact ones and memory; ``"seconds"``, times as well.
+        What can raise an alarm: ``"counts"``, that is exact counts and memory; ``"seconds"``, times as well.
     time_budget : str, optional
         Begin no round that ends later, such as ``"10m"``.
-    store, progress, **options
-        As for `measure`; the options are of both sides.
+    store : str, optional
+        File or URL of a store that keeps the records; not kept where left out.
+    progress : bool
+        Whether to show it while it runs.
+    **options
+        As for `measure`, for both sides.
+
+    Returns
+    -------
+    CompareResult
+        Ratios HEAD by BASE with their intervals and verdicts.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
     """
     from firstgrad.comparing.comparison import compare as compare_records
     from firstgrad.comparing.judge import Gate, Thresholds, plan_looks
@@ -550,22 +626,37 @@ def advise(
     progress: bool = True,
     **planned: Any,
 ) -> AdviseResult:
-    """Say within a time budget what is wrong with a model, who draws first, who is done first, and what to type.
+    """Advise within a time budget which sampler and backend are done first, and what to type.
+
+    What `lint` finds in the model comes first.
 
     Parameters
     ----------
+    model : pm.Model, Model, PoseSpec, Case or str
+        As for `measure`.
     time_budget : str, optional
-        For all of it, such as ``"90s"``; none: every way is measured to its end; ``"0"``: what a store knows.
+        For everything, such as ``"90s"``. With None every way is measured to its end, with ``"0"`` only the store is
+        asked.
     evaluations : int, optional
         Plan so many evaluations of the gradient, and no draws.
     backends, samplers : sequence of str
         Only these; all that are installed where left out.
     store : str, optional
-        File or URL of a store that has samples, and keeps new ones: the next advice needs no time.
+        File or URL of a store that has samples and keeps new ones, which the next advice need not measure.
+    progress : bool
+        Whether to show it while it runs.
     **planned
         Draws that are planned: ``draws``, ``tune``, ``chains``, ``cores``, ``leapfrog``.
-    model, progress
-        As for `measure`.
+
+    Returns
+    -------
+    AdviseResult
+        The choices with their seconds, the best first, and the lines to type.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
     """
     from firstgrad.advising.answer import AdvicePlan, make_answer, parse_budget
     from firstgrad.advising.samples import installed_backends, installed_samplers, list_wanted, list_wanted_draws
@@ -611,17 +702,29 @@ def precompile(
 
     Parameters
     ----------
+    model : pm.Model, Model, PoseSpec, Case or str
+        As for `measure`.
     backend : str
         ``"numba"`` or ``"c"``.
     jobs : int, optional
-        How many processes; where left out one a processor core that may be used. Each takes memory as a compile does.
+        How many processes; where left out, one for each processor core. Each takes memory as a compile does.
     sampler : str
         ``"pymc"``: the function that PyMC's NUTS asks for, ``model.logp_dlogp_function(ravel_inputs=True)``;
         ``"nutpie"``: what nutpie asks Numba for, as far as a cache keeps it.
     time_limit_seconds : float
-        Of all of it. Past it the cache is as it was.
-    model, progress
-        As for `measure`.
+        Limit for everything. Where it is passed, the cache is as it was before.
+    progress : bool
+        Whether to show it while it runs.
+
+    Returns
+    -------
+    PrecompileResult
+        The units, who compiled each in how many seconds, and what the cache does not keep.
+
+    Raises
+    ------
+    SpecError
+        Where the model is none, does not exist or cannot be sent to a process, or where an option is wrong.
     """
     from firstgrad.measuring.environment import host_fingerprint
     from firstgrad.precompiling.launch import precompile as precompile_apart

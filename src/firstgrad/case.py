@@ -42,7 +42,7 @@ class BackendName(StrEnum):
 
 
 class Target(StrEnum):
-    """What is waited for: the gradient, value and gradient together, as NUTS uses, or each chain's first draw."""
+    """What a measurement waits for: the gradient, value and gradient (as NUTS uses), or each chain's first draw."""
 
     DLOGP = "dlogp"
     LOGP_DLOGP = "logp_dlogp"
@@ -103,7 +103,7 @@ class Counting(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One thing to measure."""
+    """One thing to measure: a model with backend, target, scenario and limits. Two that are equal ask the same."""
 
     model: Model  # the built-in pose model (a `PoseSpec` is taken, too) or the user's own
     backend: BackendName

@@ -25,7 +25,7 @@ refused with a message.
 
 
 class Status(StrEnum):
-    """How a sample ended. ``timeout`` and ``out_of_memory`` are censored, the rest of the bad ones failed."""
+    """How a sample ended; ``timeout`` and ``out_of_memory`` are censored, since a limit stopped it."""
 
     OK = "ok"
     FAILED = "failed"
@@ -38,9 +38,9 @@ class Status(StrEnum):
 class Verdict(StrEnum):
     """What the check of the results said.
 
-    ``no_oracle``: a user's own model, whose file offers none: finiteness and a slope were looked at.
-    ``drew``: every chain drew; `DrawCheck` says what was looked at.
-    ``unchecked``: nothing came that far.
+    ``no_oracle``: a model of your own whose file has no oracle; finiteness and a slope were checked.
+    ``drew``: every chain drew; `DrawCheck` says what was checked.
+    ``unchecked``: the sample ended before the check.
     """
 
     AGREES = "agrees"
@@ -497,7 +497,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One sample."""
+    """Everything that one sample returned. Seconds are floats, sizes are bytes; None where nothing is known."""
 
     record_id: str  # unique name of this sample
     started_at: str  # UTC, ISO 8601

@@ -45,10 +45,10 @@ def batch(
     outputs : sequence of TensorVariable
         Such as a log-density, before anything is differentiated. Their inputs stay as they are.
     least : int
-        Fewest operations that are alike to become one.
+        How many operations must be alike to become one.
     stack : callable, optional
-        Is asked for a stack of several inputs of the graph: for whoever has them side by side already. None: the graph
-        stacks them itself.
+        Returns a stack of several inputs of the graph, where you have one already. Where left out, the graph stacks
+        them itself.
 
     Returns
     -------
@@ -70,8 +70,13 @@ def with_batching(mode: Any) -> Any:
     Parameters
     ----------
     mode : Mode or str
-        Such as ``"NUMBA"``, ``"CVM"``. nutpie asks a mode for its linker only, so ``pm.sample`` gains by it with
+        Such as ``"NUMBA"``, ``"CVM"``. nutpie reads only the linker of a mode, so ``pm.sample`` gains by it with
         ``nuts_sampler="pymc"`` alone.
+
+    Returns
+    -------
+    pytensor.compile.mode.Mode
+        The same linker and rewrites, after batching.
     """
     from pytensor.compile.mode import get_mode, optdb
     from pytensor.graph import graph_rewriter

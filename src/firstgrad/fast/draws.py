@@ -69,8 +69,9 @@ def nutpie_model(
 ) -> Any:
     """Compile a model for nutpie, with the least time to the first draw that firstgrad knows of.
 
-    What ``nutpie.compile_pymc_model`` gives, by nutpie's door for functions of one's own: the gradient is that of
-    `firstgrad.fast_gradient`, start points need no compiler, and all other variables come from one JAX function.
+    It gives what ``nutpie.compile_pymc_model`` gives, through nutpie's interface for functions of your own: the
+    gradient is that of `firstgrad.fast_gradient`, start points need no compiler, and all other variables come from one
+    JAX function.
 
     Parameters
     ----------
@@ -183,28 +184,38 @@ def sample(
 ) -> Any:
     """Sample a model's posterior as ``pm.sample`` does by nutpie, with the least time to the first draw.
 
-    Arguments and result are those of ``pm.sample``; what it takes and this function doesn't is refused by name, with
-    what to do. A model with discrete variables goes to ``pm.sample``, with a note.
+    Arguments and result are those of ``pm.sample``. An argument that this function does not take is refused by name,
+    with what to do. A model with discrete variables goes to ``pm.sample``, with a note.
 
     Parameters
     ----------
     model : pymc.Model, optional
         That of the context where left out.
-    draws, tune, chains, cores, random_seed, progressbar, progressbar_theme, quiet, var_names, initvals
+    draws, tune, chains, cores : int, optional
         As ``pm.sample`` takes them.
-    target_accept, discard_tuned_samples, idata_kwargs, nuts
-        Likewise; `nuts` holds arguments for ``nutpie.sample``.
+    random_seed : int, sequence of int or Generator, optional
+        As ``pm.sample`` takes it.
+    progressbar, progressbar_theme, quiet : bool, optional
+        As ``pm.sample`` takes them.
+    var_names, initvals : optional
+        As ``pm.sample`` takes them.
+    target_accept : float, optional
+        As ``pm.sample`` takes it.
+    discard_tuned_samples : bool
+        As ``pm.sample`` takes it.
     compute_convergence_checks : bool
-        Whether PyMC's checks of the draws are made and logged; ``pm.sample`` makes none of nutpie's draws.
+        Whether PyMC's checks of the draws are made and logged. ``pm.sample`` makes none of them for nutpie's draws.
+    idata_kwargs, nuts : mapping, optional
+        As ``pm.sample`` takes them; `nuts` holds arguments for ``nutpie.sample``.
     effort : Effort or str
         How hard XLA tries, as in `firstgrad.fast_gradient`.
     **others
-        None: for the message about it.
+        Refused: they are taken only to say what to do instead.
 
     Returns
     -------
     xarray.DataTree
-        As ``pm.sample`` gives it. The posterior's attribute ``firstgrad_gradient`` says whose gradient it was.
+        As ``pm.sample`` gives it. The posterior's attribute ``firstgrad_gradient`` is the way of `fast_gradient`.
 
     Raises
     ------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class GradientNote(UserWarning):
-    """What `fast_gradient` did otherwise than one may expect: draws that are held, another way than JAX's own."""
+    """A warning of `fast_gradient`: random draws are held, or the derivative is not JAX's own."""
 
 
 class Way(StrEnum):
@@ -300,7 +300,7 @@ class GradientCheck:
 def check_gradient(
     gradient: FastGradient, *, initial_point: Mapping[str, Any] | None = None, points: int = 2, seed: int = 0
 ) -> GradientCheck:
-    """Compare a fast gradient with the one that PyTensor derives, evaluated in Python: seconds, and no compiler.
+    """Compare a fast gradient with PyTensor's own, evaluated in Python within seconds and without a compiler.
 
     Parameters
     ----------
@@ -309,9 +309,14 @@ def check_gradient(
     initial_point : mapping, optional
         Value name to array; the model's own where left out.
     points : int
-        At how many points: the initial one, and others beside it.
+        At how many points: the initial one, and others near it.
     seed : int
-        Of those.
+        Seed of the other points.
+
+    Returns
+    -------
+    GradientCheck
+        Whether both agree, and by how much log-density and gradient differ.
     """
     point = initial_point if initial_point is not None else gradient.model.initial_point()
     reference = Density(gradient.model).gradient

@@ -72,11 +72,6 @@ def fast_gradient(
         Checked at the initial point: log-density and gradient are finite there. `firstgrad.check_gradient` compares it
         with PyTensor's own.
 
-    Warns
-    -----
-    GradientNote
-        Where draws are held, or another way than JAX's own derivative was taken, and why.
-
     Raises
     ------
     BackendUnavailable
@@ -84,6 +79,11 @@ def fast_gradient(
     ModelError
         Where the model has no continuous variables, or an operation without a gradient; or where log-density or
         gradient aren't finite at the initial point, with the names of the values.
+
+    Warns
+    -----
+    GradientNote
+        Where draws are held, or another way than JAX's own derivative was taken, and why.
     """
     gradient = begin_gradient(model, initial_point, effort=Effort(effort), with_logp=with_logp)(initial_point)
     tell_notes(gradient, stacklevel=3)

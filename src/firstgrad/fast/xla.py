@@ -230,14 +230,18 @@ def fast_mode(effort: Effort | str = Effort.NORMAL) -> Any:
     """Make a mode that compiles sooner than ``mode="JAX"`` and computes the same.
 
     It differs in two points: constants are brought to JAX without a compile for each, and XLA has LLVM optimise less.
-    Rewrites are those of ``"JAX"``. Give it where a function is compiled: ``model.compile_dlogp(mode=fast_mode())``.
-    For nutpie, the default of ``pm.sample``, it does no more than ``backend="jax"``: nutpie is told nothing of a mode
-    but its linker. For the least time see `firstgrad.fast_gradient`.
+    Rewrites are those of ``"JAX"``. For nutpie, the default of ``pm.sample``, it does no more than ``backend="jax"``,
+    since nutpie reads only the linker of a mode. For the least time see `firstgrad.fast_gradient`.
 
     Parameters
     ----------
     effort : Effort or str
         How hard XLA tries.
+
+    Returns
+    -------
+    pytensor.compile.mode.Mode
+        Give it where a function is compiled: ``model.compile_dlogp(mode=fast_mode())``.
 
     Raises
     ------

@@ -31,7 +31,7 @@ MIN_DEPTH = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseData:
-    """What the cameras saw."""
+    """What the cameras saw: pixels (NaN where a point was missed), cameras, the skeleton, and a start point."""
 
     observations: NDArray[np.float64]  # shape (C, T, J, 2): Pixels; NaN where a camera missed the point
     cameras: NDArray[np.float64]  # shape (C, 3, 4): Projection matrices

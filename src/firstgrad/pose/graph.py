@@ -25,8 +25,22 @@ if TYPE_CHECKING:
 def build_pose_model(spec: PoseSpec | None = None, data: PoseData | None = None) -> pm.Model:
     """Build the pose model.
 
-    Returns its groups are those of ``spec.groups``, in that order. Raises SpecError where the data
-    do not fit the spec; the error names the field.
+    Parameters
+    ----------
+    spec : PoseSpec, optional
+        Its sizes and choices; the defaults where left out.
+    data : PoseData, optional
+        What the cameras saw; generated from the spec's seed where left out.
+
+    Returns
+    -------
+    pymc.Model
+        Its groups are those of ``spec.groups``, in that order.
+
+    Raises
+    ------
+    SpecError
+        Where the data do not fit the spec; the error names the field.
     """
     spec = spec or PoseSpec()
     data = data or generate(spec)

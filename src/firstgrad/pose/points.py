@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 
 def to_vectorised(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
-    """Map a point (or a gradient), in the formulation of its `spec`, to ``vectorised``; arrays are copies."""
+    """Convert a point (or a gradient) to the formulation ``vectorised``.
+
+    Parameters
+    ----------
+    point : mapping
+        Value name to array, in the formulation of the spec.
+    spec : PoseSpec
+        The model that the point is of.
+
+    Returns
+    -------
+    dict
+        Value name to array; the arrays are copies.
+    """
     if spec.formulation is Formulation.VECTORISED:
         return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
     return _gather(spec, lambda name: np.asarray(point[name], dtype=np.float64))
@@ -51,7 +64,20 @@ def _gather(spec: PoseSpec, take: Callable[[str], NDArray[np.float64]]) -> Point
 
 
 def to_per_joint(point: Mapping[str, NDArray[np.float64]], spec: PoseSpec) -> Point:
-    """Map a point (or a gradient), in the formulation of its `spec`, to ``per_joint``; arrays are copies."""
+    """Convert a point (or a gradient) to the formulation ``per_joint``.
+
+    Parameters
+    ----------
+    point : mapping
+        Value name to array, in the formulation of the spec.
+    spec : PoseSpec
+        The model that the point is of.
+
+    Returns
+    -------
+    dict
+        Value name to array; the arrays are copies.
+    """
     if spec.formulation is Formulation.PER_JOINT:
         return {name: np.array(value, dtype=np.float64) for name, value in point.items()}
     target = replace(spec, formulation=Formulation.PER_JOINT)

@@ -91,7 +91,7 @@ def _parameter(default: Any, text: str = "", **declared: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PosePriors:
-    """Scales of the priors; all positive. Those of half-normal and normal priors, but for the pixel noise."""
+    """Scales of the priors, all positive: of half-normal and normal priors, except those of the pixel noise."""
 
     eta2_root_sigma: float = 0.5
     rho_sigma: float = 2.0
@@ -135,7 +135,9 @@ class HmmSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseSpec:
-    """One pose model: T, K and C are at least 1, of the C x T x (K + 1) points a fraction in [0, 1) is missed.
+    """Sizes and choices of a pose model.
+
+    T, K and C are at least 1; of the C x T x (K + 1) points a fraction in [0, 1) is missed.
 
     Skeleton ``custom`` takes `parents`, the parent of each joint (-1 for the root, which comes first; each parent
     before its child); the others make their own. Raises SpecError where a field is out of its range; the error names
