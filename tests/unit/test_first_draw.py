@@ -31,8 +31,9 @@ from firstgrad.phase import Phase
 from firstgrad.plugins.asv import GradientBenchmarks
 from firstgrad.plugins.pytest_benchmark import bench, worker_clock
 from firstgrad.record import CacheUse, Check, Doubt, DrawCheck, FirstDraw, Record, Verdict
+from firstgrad.show.answers import answers
 from firstgrad.show.bars import phases_picture
-from firstgrad.show.overview import _tell_times, make_lines
+from firstgrad.show.lines import make_lines, make_rows, prepare_samples
 from firstgrad.show.records import record_parts, verdict_text
 from firstgrad.show.result import Facts
 from firstgrad.store import Store
@@ -358,9 +359,11 @@ def test_the_figure_of_phases_has_a_draws_own():
 
 def test_the_page_tells_draws_apart_from_gradients():
     records = [drawn(), sample(2.0, case=make_case(), number=7)]
-    said = [str(one) for one in _tell_times(make_lines(samples_table(records)))]
-    assert [one.partition(" after ")[0] for one in said] == ["fake, cold: first gradient", "fake, cold: first draw"]
-    assert said[1].endswith("9.00 s (some/file.py:build).")
+    samples = prepare_samples(samples_table(records))
+    rows = make_rows(make_lines(samples))
+    assert list(rows["time_to_first_gradient"]) == [9.0, 2.0]
+    (said,) = [one for one in answers(samples, rows, None, {}) if "longest" in one[0]]
+    assert said[0] == "The longest time to first draw of 2 cases is 9.00 s: "
 
 
 def test_a_slower_first_draw_is_an_alarm_and_its_phases_are_none():

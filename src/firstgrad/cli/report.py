@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from firstgrad.cli.console import open_source, say
 from firstgrad.cli.options import ExportToRead, ModelsToRead, StoreToRead, declare, of_models
-from firstgrad.errors import SpecError
+from firstgrad.errors import SpecError, UnlikeSidesError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    import pandas as pd
+
+    from firstgrad.comparing.comparison import Comparison
     from firstgrad.growth.series import AxisKind
     from firstgrad.record import Record
     from firstgrad.show.page import Page
@@ -57,6 +62,7 @@ def report(
     """Write one HTML page that needs nothing else: results, a table of all cases, figures, failures, doubts."""
     from firstgrad.growth.series import AxisKind
     from firstgrad.show.page import render_page
+    from firstgrad.store.address import StoreAddress
     from firstgrad.store.files import is_standard_output, write_file
 
     if axis is not None and sides is not None:
@@ -69,7 +75,8 @@ def report(
         if axis is not None:
             page = _along(opened, AxisKind(axis), label, models)
         else:
-            page = _overview(opened, label, sides, models, across=across or (), force=force)
+            where = f" --from {shlex.quote(source)}" if source is not None else StoreAddress.of(store).option
+            page = _overview(opened, label, sides, models, across=across or (), force=force, option=where)
     # Lone surrogates can be in records, not in files
     write_file(output, render_page(page).encode("utf-8", "replace"))
     say(output, out=not is_standard_output(output))
@@ -83,26 +90,47 @@ def _overview(
     *,
     across: Collection[str],
     force: bool,
+    option: str,
 ) -> Page:
-    from firstgrad.comparing.comparison import compare
-    from firstgrad.comparing.sides import choose_side, resolve_commit
+    from firstgrad.comparing.sides import MOST_CASES, choose_side, find_last_sides, list_commits, resolve_commit
     from firstgrad.show.overview import make_overview
 
     # Sides may have other labels than the rest of the page.
     samples = of_models(source.samples(label=label if sides is None else None), models)
-    comparison = None
-    if sides is not None:
-        named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
-        chosen = {record_id for side in sides for record_id in choose_side(named, side, resolve_commit)}
-        records = list(source.records(record_ids=chosen))
-        history = samples[samples["question"].isin([record.case.question for record in records])]
-        how: dict[str, Any] = {"across": frozenset(across), "force": force, "resolve": resolve_commit}
-        comparison = compare(records, *sides, history=history, **how)
     wanted = samples if label is None else samples[samples["label"] == label]
     if wanted.empty:
         which = "" if label is None else f" with the label {label!r}"
         raise SpecError("--store, --from, --label", f"there are no records{which}: nothing to report. Measure first")
-    return make_overview(wanted, lambda ids: source.records(record_ids=ids), label=label, comparison=comparison)
+    commits, comparison, why = list_commits(), None, ""
+    if sides is not None:
+        named = list(samples[["record_id", "label", "git_commit"]].itertuples(index=False, name=None))
+        chosen = {record_id for side in sides for record_id in choose_side(named, side, resolve_commit)}
+        how: dict[str, Any] = {"across": frozenset(across), "force": force, "resolve": resolve_commit}
+        comparison = _compare(source, samples, sides, chosen, **how)
+    elif (last := find_last_sides(samples, list(commits))) is not None:
+        with suppress(UnlikeSidesError):  # nobody asked for it
+            comparison = _compare(source, samples, (last.base, last.head), last.record_ids, across=last.across)
+            why = "These are the last two that the same cases were measured at; --compare BASE HEAD names others. "
+            why += f"The first {MOST_CASES} of {last.cases:,} cases are compared. " if last.cases > MOST_CASES else ""
+    return make_overview(
+        wanted,
+        lambda ids: source.records(record_ids=ids),
+        label=label,
+        comparison=comparison,
+        why_compared=why,
+        commits=commits,
+        option=option,
+    )
+
+
+def _compare(
+    source: Source, samples: pd.DataFrame, sides: tuple[str, str], record_ids: Collection[str], **how: Any
+) -> Comparison:
+    from firstgrad.comparing.comparison import compare
+
+    records = list(source.records(record_ids=record_ids))
+    history = samples[samples["question"].isin([record.case.question for record in records])]
+    return compare(records, *sides, history=history, **how)
 
 
 def _along(source: Source, kind: AxisKind, label: str | None, models: Sequence[str] | None) -> Page:

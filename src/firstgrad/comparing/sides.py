@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,14 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import compress, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
+from firstgrad.growth.series import version_order
 from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -143,6 +145,84 @@ def _shortened(names: Sequence[str]) -> str:
     return ", ".join(map(clean_line, islice(names, _NAMES_SHOWN))) + (f" and {more} older" if more > 0 else "")
 
 
+# --- the last two, where nobody names them ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastSides:
+    """The last version of what was measured, and the one before: what they are called, and some of their samples."""
+
+    base: str
+    head: str
+    across: frozenset[str]  # packages that differ: the compared thing; empty where commits or labels are
+    record_ids: tuple[str, ...]  # of both sides, of cases that both have
+    cases: int  # that both have; the samples are of the first few
+
+
+_SAME = ["question", "host", "device", "python", "bytecode"]
+MOST_CASES, _MOST_SAMPLES = 60, 600
+
+
+def find_last_sides(samples: pd.DataFrame, commits: Sequence[str] = ()) -> LastSides | None:
+    """Find the last two versions of the same cases: commits or labels under equal conditions, or releases.
+
+    Of these three ways, that with most cases is taken. A commit is later where `commits` has it later, else where it
+    was measured first later; so is a label. Releases are sets of packages that have a label of their own, ordered by
+    their versions. None where no case has two versions.
+    """
+    by_commit = _order_names(samples, "git_commit", {commit: place for place, commit in enumerate(commits)})
+    by_label = _order_names(samples, "label", {})
+    ways = (
+        _last_two(samples, ["question", "conditions", "label"], "git_commit", by_commit),
+        _last_two(samples, ["question", "conditions"], "label", by_label),
+        _last_two(samples[_has_own_label(samples)], _SAME, "label", _order_releases(samples)),
+    )
+    found = [way for way in (*ways[:2], ways[2] if ways[2] and ways[2].across else None) if way is not None]
+    return max(found, key=lambda sides: sides.cases, default=None)
+
+
+def _last_two(samples: pd.DataFrame, keys: list[str], name: str, order: dict[str, Any]) -> LastSides | None:
+    """Find the last version that shares a case with an earlier one, and the last of these; none where none does."""
+    named = samples[samples[name] != ""]
+    several = named[named.groupby(keys, sort=False)[name].transform("nunique") > 1]
+    if several.empty:
+        return None
+    head = max(several[name].unique(), key=order.__getitem__)
+    shared = several[several.groupby(keys, sort=False)[name].transform(lambda names: head in names.to_numpy())]
+    base = max((one for one in shared[name].unique() if one != head), key=order.__getitem__)
+    both = shared[shared[name].isin([base, head])]
+    both = both[both.groupby(keys, sort=False)[name].transform("nunique") > 1]
+    places = both.groupby(keys, sort=False).ngroup()
+    n_cases = int(places.max()) + 1
+    newest = both[places < MOST_CASES].sort_values("started_at", kind="stable").groupby([*keys, name])
+    differ = "conditions" not in keys
+    packages = [dict(json.loads(texts.iloc[0])) if differ else {} for _, texts in both.groupby(name)["packages"]]
+    return LastSides(
+        base=base,
+        head=head,
+        across=frozenset(one for one in {*packages[0], *packages[1]} if packages[0].get(one) != packages[1].get(one)),
+        record_ids=tuple(newest.tail(_MOST_SAMPLES // (2 * min(n_cases, MOST_CASES)))["record_id"]),
+        cases=n_cases,
+    )
+
+
+def _order_names(samples: pd.DataFrame, name: str, places: Mapping[str, int]) -> dict[str, Any]:
+    began = samples.groupby(name)["started_at"].min()
+    return {text: (places.get(text, -1), moment) for text, moment in began.items()}
+
+
+def _has_own_label(samples: pd.DataFrame) -> pd.Series[bool]:
+    """Whether a sample's label is of no other packages."""
+    return samples.groupby("label")["packages"].transform("nunique") == 1
+
+
+def _order_releases(samples: pd.DataFrame) -> dict[str, Any]:
+    """Order labels by the versions of their packages, the package first that tells most."""
+    packages = {label: dict(json.loads(text)) for label, text in samples.groupby("label")["packages"].last().items()}
+    names = dict.fromkeys(("pymc", "pytensor", *sorted({name for known in packages.values() for name in known})))
+    return {label: [version_order(known.get(name, "")) for name in names] for label, known in packages.items()}
+
+
 # --- what must be alike -------------------------------------------------------------------------------------------
 
 
@@ -189,12 +269,13 @@ def refuse_unlike(differences: Iterable[Difference]) -> None:
 
 def _conditions(environments: Iterable[Environment]) -> dict[str, set[str]]:
     """Every field's values on one side."""
-    listed = [dict(_fields(environment)) for environment in environments]
+    listed = [dict(condition_fields(environment)) for environment in environments]
     names = {name for fields in listed for name in fields}
     return {name: {fields.get(name, _NOT_THERE) for fields in listed} for name in names}
 
 
-def _fields(environment: Environment) -> Iterable[tuple[str, str]]:
+def condition_fields(environment: Environment) -> Iterable[tuple[str, str]]:
+    """Yield every condition by its name, the host's part by part."""
     yield from environment.packages
     yield "python", environment.python
     yield "compiler", environment.compiler or _NOT_THERE

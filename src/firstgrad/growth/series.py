@@ -115,7 +115,7 @@ def commit_axis(records: Iterable[Record], subjects: Mapping[str, str] | None = 
 def release_axis(records: Iterable[Record]) -> SeriesAxis:
     """Make the axis of PyMC releases, by version order; what is no version comes first."""
     releases = {release for record in records if (release := release_of(record))}
-    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=_version_order))
+    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=version_order))
     return SeriesAxis(kind=AxisKind.RELEASE, title="PyMC release", places=tuple(places))
 
 
@@ -130,7 +130,8 @@ def default_backend(release: str) -> BackendName:
     return BackendName.NUMBA if version and version.major >= _FIRST_MAJOR_WITH_NUMBA else BackendName.C
 
 
-def _version_order(release: str) -> tuple[bool, Version | str]:
+def version_order(release: str) -> tuple[bool, Version | str]:
+    """Return what releases are ordered by: what is no version comes first."""
     version = _version(release)
     return version is not None, version or release
 

@@ -25,7 +25,7 @@ from firstgrad.show.result import (
     left,
     right,
 )
-from firstgrad.show.words import capitalised
+from firstgrad.show.words import PROPER_NAMES, capitalised
 from firstgrad.units import format_bytes, format_count, format_seconds, shorten_middle
 
 if TYPE_CHECKING:
@@ -332,6 +332,18 @@ def name_sides(comparison: Comparison, shorten: Callable[[str], str] = str) -> s
     """Name both sides, with what users and machines named shortened; forced comparisons say so first."""
     forced = "FORCED, the sides are not alike: " if comparison.is_forced else ""
     return f"{forced}{shorten(str(comparison.base))} to {shorten(str(comparison.head))}"
+
+
+def short_sides(comparison: Comparison) -> tuple[str, str, str]:
+    """Name the sides by the package that differs, of several the one that tells most; else as they were asked for.
+
+    Before them stands the word that a sentence needs: with a version, at a label or commit.
+    """
+    declared = {one.field: one for one in comparison.differences if one.is_declared}
+    for package, name in PROPER_NAMES.items():
+        if one := declared.get(package):
+            return "with", f"{name} {one.base}", f"{name} {one.head}"
+    return "at", str(comparison.base), str(comparison.head)
 
 
 def count_verdicts(comparison: Comparison) -> Iterator[str]:

@@ -333,7 +333,8 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
         yield "slowest rewrite passes", ", ".join(f"{one.name} {format_seconds(one.wall_seconds)}" for one in passes)
     yield from _places(record.environment)
     if record.caches is not None:
-        yield from _cache_facts(record.case.scenario, record.caches)
+        yield "scenario", describe_caches(record.case.scenario, record.caches)
+        yield from _cache_facts(record.caches)
     if record.check.verdict is not Verdict.UNCHECKED:
         yield "verdict", verdict_text(record)
 
@@ -376,13 +377,16 @@ def _device_facts(used: OnDevice) -> Iterator[tuple[str, str]]:
     yield "device memory", f"peak {format_bytes(used.peak_bytes)}{limit}{kept}"
 
 
-def _cache_facts(scenario: Scenario, caches: CacheUse) -> Iterator[tuple[str, str]]:
+def describe_caches(scenario: Scenario, caches: CacheUse) -> str:
+    """Describe the state of the caches, and what proves it."""
     proof = "proven" if caches.is_proven else f"NOT proven ({caches.contradiction})"
-    yield (
-        "scenario",
+    return (
         f"{scenario}, {proof}: {caches.entries_before} cache entries before, {caches.entries_read} read, "
-        f"{caches.entries_written} written ({format_bytes(caches.bytes_written)})",
+        f"{caches.entries_written} written ({format_bytes(caches.bytes_written)})"
     )
+
+
+def _cache_facts(caches: CacheUse) -> Iterator[tuple[str, str]]:
     if caches.own:
         yield "firstgrad's cache", caches.own
     for one in caches.never_kept:

@@ -11,9 +11,16 @@ from firstgrad.case import Scenario, Target
 from firstgrad.columns import METRICS, metric_named, samples_table
 from firstgrad.grouping import grouped
 from firstgrad.growth.series import AxisKind, default_backend, group_records, make_series, release_axis, tell_apart
-from firstgrad.show import drawing, overview
+from firstgrad.show import drawing
 from firstgrad.show.page import Page, Section
 from firstgrad.show.result import Fold, Picture, Span, Style, Table, left, right
+from firstgrad.show.soundness import (
+    doubt_section,
+    environment_section,
+    failure_section,
+    find_environments,
+    find_failures,
+)
 from firstgrad.show.words import capitalised, shown, split_common, write_estimate, write_value
 from firstgrad.units import format_count
 
@@ -299,9 +306,9 @@ def make_page(records: Sequence[Record], axis: SeriesAxis) -> Page:
         sections.append(Section("releases", "PyMC releases at a glance", (releases_picture(placed),)))
     sections += [section for metric in METRICS if (section := metric_section(groups, metric, axis)) is not None]
     sections += [
-        overview.failure_section(overview.find_failures(samples, samples["record_id"].map(places)), by_id),
-        overview.doubt_section(samples),
-        overview.environment_section(overview.find_environments(samples), by_id),
+        failure_section(find_failures(samples, samples["record_id"].map(places)), by_id),
+        doubt_section(samples),
+        environment_section(find_environments(samples), by_id),
     ]
     return Page(
         title="First gradients along " + ("commits" if axis.kind is AxisKind.COMMIT else "PyMC releases"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from firstgrad.case import Target
 from firstgrad.columns import first_metric, metric_named
 from firstgrad.comparing.ratio import average_ratio
+from firstgrad.grouping import grouped
 from firstgrad.record import Status
 from firstgrad.show.result import BLANK, Heading, Items, Result, Span, Style, Table, TableColumn, TableRow, left, right
 from firstgrad.show.words import shown, write_fitted
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from firstgrad.columns import Column
+    from firstgrad.estimates import Estimate
     from firstgrad.show.result import Part
     from firstgrad.sweep.grid import OmittedModel
 
@@ -149,20 +151,21 @@ def _median(metric: Column, samples: Sequence[Mapping[str, Any]]) -> float | Non
 
 
 def _mean(metric: Column, numbers: Sequence[tuple[str, float | None]]) -> tuple[str, str]:
-    """Write the geometric mean over models, and its interval; '' for fewer than two, or with a zero.
-
-    One model with several parameters is averaged first: its numbers are alike, and would make the interval too narrow.
-    """
-    groups: dict[str, list[float]] = defaultdict(list)
-    for reference, number in numbers:
-        if number is not None:
-            groups[reference].append(number)
-    known = [number for group in groups.values() for number in group]
-    if len(known) < _LEAST_MODELS or min(known) <= 0:
+    """Write the geometric mean over models, and its interval; '' for fewer than two, or with a zero."""
+    known = [(reference, number) for reference, number in numbers if number is not None]
+    if len(known) < _LEAST_MODELS or min(number for _, number in known) <= 0:
         return "", ""
-    values = [statistics.geometric_mean(group) for group in groups.values()]
-    mean = average_ratio(values).estimate(_CONFIDENCE)
+    mean = mean_over_models(known)
     if mean.low == mean.high:
         return write_fitted(metric.unit, mean.value), ""
     low, high = write_fitted(metric.unit, mean.low), write_fitted(metric.unit, mean.high)
     return write_fitted(metric.unit, mean.value), f"{low} to {high}"
+
+
+def mean_over_models(numbers: Iterable[tuple[str, float]]) -> Estimate:
+    """Return the geometric mean of numbers by their models' references, with its interval over models.
+
+    One model with several parameters is averaged first: its numbers are alike, and would make the interval too narrow.
+    """
+    groups = grouped(numbers).values()
+    return average_ratio([statistics.geometric_mean(group) for group in groups]).estimate(_CONFIDENCE)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from typing import TYPE_CHECKING
 
+from firstgrad.case import Case
 from firstgrad.columns import Unit
+from firstgrad.model import POSE
+from firstgrad.pose.spec import PARAMETERS
+from firstgrad.sources import LIVE
 from firstgrad.units import clean_line, format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from firstgrad.estimates import Estimate
+    from firstgrad.pose.spec import Scalar
+
+PROPER_NAMES = {"pymc": "PyMC", "pytensor": "PyTensor", "numba": "Numba", "jax": "JAX", "python": "Python"}
+"""The packages whose versions tell most, in that order, as their projects write them."""
 
 _LONGEST_NAME = 60
 _DIGEST = re.compile(r"(?=[0-9a-f]*[0-9])[0-9a-f]{12,}")
@@ -71,3 +81,45 @@ def split_common(names: Sequence[str]) -> tuple[str, list[str]]:
     while all(len(parts) > count + 1 for parts in words) and len({parts[count] for parts in words}) == 1:
         count += 1
     return " ".join(words[0][:count]), [" ".join(parts[count:]) for parts in words]
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Write names as a sentence lists them: with commas, and a word before the last."""
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+_OPTIONS = ("backend", "device", "target", "scenario", "sampler", "gradient_backend", "chains")
+_OPTIONS_OF = {"lint": (), "advise": (), "check": ("backend",)}
+"""What of a case a verb takes, beside the model."""
+
+
+def write_command(verb: str, case: Case) -> str:
+    """Write the command of a verb about a case, as a shell takes it; '' for a model that a process alone has.
+
+    What is as by default of every case is left out.
+    """
+    model = case.model
+    if model.reference.startswith(LIVE):
+        return ""
+    words = ["firstgrad", verb, model.reference]
+    for name, value in model.parameters:
+        text = PARAMETERS[name].write(value) if model.reference == POSE else _write_scalar(value)
+        is_option = model.reference == POSE and PARAMETERS[name].text
+        words += [f"--{name.replace('_', '-')}", text] if is_option else ["--param", f"{name}={text}"]
+    plain = Case(model=model, backend=case.backend)
+    for name in _OPTIONS_OF.get(verb, _OPTIONS):
+        value = getattr(case, name)
+        if name == "backend" or value != getattr(plain, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _write_scalar(value: Scalar) -> str:
+    """Write a parameter as it is read again: a text that would be read as a number is quoted."""
+    if not isinstance(value, str):
+        return str(value)
+    try:
+        json.loads(value)
+    except ValueError:
+        return value if value not in ("True", "False") else json.dumps(value)
+    return json.dumps(value)
