@@ -10,7 +10,7 @@ import pytest
 from firstgrad.backends import facts_of, load_backend
 from firstgrad.case import BackendName
 from firstgrad.columns import cells_of
-from firstgrad.comparing.sides import _fields
+from firstgrad.comparing.sides import condition_fields
 from firstgrad.measuring import environment
 from firstgrad.measuring.environment import has_bytecode, is_expected_device, measured_here
 from firstgrad.measuring.events import Conditions
@@ -37,7 +37,7 @@ def test_unlike_devices_and_missing_bytecode_are_unlike_conditions():
         make_environment(device=H100, bytecode=False),
     ]
     assert len({one.conditions for one in unlike}) == len(unlike)
-    assert len({tuple(_fields(one)) for one in unlike}) == len(unlike), "a comparison names what differs"
+    assert len({tuple(condition_fields(one)) for one in unlike}) == len(unlike), "a comparison names what differs"
 
 
 @pytest.mark.parametrize("sent", [True, False])
