@@ -10,7 +10,7 @@ WORKERS ?= 2
 ASV_ENV = firstgrad-venv:$$($(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs docs-links plots pages bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust attack headline first-draw format clean
+.PHONY: help demo test check docs docs-links plots pages bench asv-quick asv-releases bench-overhead bench-against-plain-asv bench-limit bench-trust bench-spread attack headline first-draw format clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
@@ -74,6 +74,9 @@ bench-trust: $(STAMP)  ## Ask how often compare is wrong, by real samples of sma
 	$(PY) -m benchmarks.trust.counts docs/data/trust-counts.jsonl
 	$(PY) -m benchmarks.trust.collect docs/data/trust.jsonl --rounds 200 --slower-rounds 60 --minutes 40
 	$(PY) -m benchmarks.trust.judge docs/data/trust.jsonl --data docs/data/trust-report.json
+
+bench-spread: $(STAMP)  ## Measure how much each count differs between identical runs, and what counting costs (some 15 minutes)
+	$(PY) -m benchmarks.spread.run
 
 attack: $(STAMP)  ## Attack firstgrad: some 350 attacks and FAULTS=500 random faults; some 10 minutes (ONLY=13,14: these kinds alone)
 	$(PY) -m benchmarks.attack.run --faults $(if $(ONLY),$(or $(FAULTS),0),$(or $(FAULTS),500)) \

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # importing `typing` takes some 20 ms, in which Ctrl-C wo
 if TYPE_CHECKING:
     from typing import Any
 
-    from firstgrad.api import advise, check, compare, lint, measure, precompile, profile
+    from firstgrad.api import advise, bisect, check, compare, lint, measure, precompile, profile
     from firstgrad.case import BackendName, Case, Scenario, Target
     from firstgrad.errors import BackendUnavailable, FirstgradError, ModelError, SpecError, StoreError
     from firstgrad.fast.batching import batch, with_batching
@@ -55,6 +55,7 @@ _HOMES = {
     "Verdict": "record",
     "advise": "api",
     "batch": "fast.batching",
+    "bisect": "api",
     "build_pose_model": "pose.graph",
     "check": "api",
     "check_gradient": "fast.function",
@@ -98,6 +99,7 @@ __all__ = [
     "Verdict",
     "advise",
     "batch",
+    "bisect",
     "build_pose_model",
     "check",
     "check_gradient",

@@ -7,6 +7,7 @@ Ctrl-C, or a notebook's interrupt, leaves nothing of them alive. Imports no PyMC
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import sys
 import tempfile
@@ -26,20 +27,28 @@ from firstgrad.sources import LIVE, check_reference
 from firstgrad.units import parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
     from matplotlib.figure import Figure
 
     from firstgrad.advising.answer import AdviceAnswer
+    from firstgrad.bisecting.run import Bisection
     from firstgrad.comparing.comparison import Comparison
+    from firstgrad.comparing.places import SideRequest
     from firstgrad.linting.finding import Finding, LintReport
     from firstgrad.precompiling.launch import PrecompileReport
     from firstgrad.profiling import Profile
     from firstgrad.record import Record
     from firstgrad.show.result import Part
     from firstgrad.store import Keeper, Store
+    from firstgrad.suite import Suite
+    from firstgrad.sweep.grid import Grid, OmittedModel
+    from firstgrad.sweep.plan import Durations, Plan
+    from firstgrad.sweep.rounds import SweepEvent
 
+_LOG = logging.getLogger(__name__)
 _CHOICES = {
     "backend": BackendName,
     "target": Target,
@@ -126,6 +135,23 @@ class MeasureResult(VerbResult):
         from firstgrad.show.style import for_notebook
 
         return for_notebook(phases_picture(self.records))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SuiteResult(MeasureResult):
+    """The samples of several models."""
+
+    omitted: tuple[OmittedModel, ...] = ()
+    """What of the named files is no model, or can't be measured, and why."""
+    metrics: tuple[str, ...] = ()
+    """Columns that are shown; none: the usual ones."""
+
+    def parts(self) -> Sequence[Part]:
+        """Return a table of the models for each way of measuring, the worst first."""
+        from firstgrad.columns import cells_of
+        from firstgrad.show.suites import suite_parts
+
+        return tuple(suite_parts(list(map(cells_of, self.records)), self.omitted, self.metrics))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -297,6 +323,29 @@ class CompareResult(VerbResult):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class BisectResult(VerbResult):
+    """Which commit or release changed what a model's gradient takes."""
+
+    bisection: Bisection
+
+    def parts(self) -> Sequence[Part]:
+        """Return the commit, what changed there, and the commits that were measured."""
+        from firstgrad.show.bisection import bisection_parts
+
+        return tuple(bisection_parts(self.bisection))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a line a commit that was measured."""
+        import pandas as pd
+
+        return pd.DataFrame([_cells(step) | {"revision": str(step.revision)} for step in self.bisection.tested])
+
+    def plot(self) -> Figure:
+        """Raise ValueError: there is nothing to draw."""
+        raise ValueError("there is no figure of a bisection. Its numbers: to_dataframe()")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class AdviseResult(VerbResult):
     """What is advised, and from what."""
 
@@ -379,22 +428,27 @@ def _cells(row: Any) -> dict[str, Any]:
 def measure(
     model: Any,
     *,
-    samples: int = 1,
+    samples: int | None = None,
+    tier: str | None = None,
     label: str = "",
     store: str | None = None,
     progress: bool = True,
     **options: Unpack[CaseArguments],
 ) -> MeasureResult:
-    """Measure a model: time to first gradient (or draw) phase by phase, evaluation time, memory, verdict.
+    """Measure a model, or several: time to first gradient (or draw) phase by phase, evaluation time, memory, verdict.
 
     Each sample is a fresh process with private caches. A sample that fails is a record with its reason, no exception.
 
     Parameters
     ----------
-    model : pm.Model, Model, PoseSpec, Case or str
-        A live model, or what names one: ``"pose"``, ``"file.py:function"``, ``"script.py:variable"``.
-    samples : int
-        How many processes measure it, one after the other.
+    model : pm.Model, Model, PoseSpec, Case, str or list of str
+        A live model, or what names one: ``"pose"``, ``"file.py:function"``, ``"script.py:variable"``. A pattern
+        (``"models/*.py"``), a folder, a list of names, or a suite file (``"firstgrad.toml"``, ``"suite"``) names
+        several, and the result is a `SuiteResult`.
+    samples : int, optional
+        How many processes measure it, one after the other; where left out 1, or as many as the suite file says.
+    tier : str, optional
+        A tier of the suite file.
     label : str
         Your name for this run.
     store : str, optional
@@ -403,7 +457,7 @@ def measure(
         Whether to show it while it runs.
     **options
         What is asked of the model: ``backend`` (``"numba"`` where left out), ``target``, ``scenario``, ``evaluations``
-        and the others of `Case`.
+        and the others of `Case`. They go before those of a suite file.
 
     Returns
     -------
@@ -417,9 +471,15 @@ def measure(
     StoreError
         Where a record cannot be stored; the message says where it is kept instead.
     """
+    records: list[Record] = []
+    if words := _several(model, tier):
+        suite = _suite(words, tier, options, samples)
+        grid = suite.grid()
+        show = functools.partial(_show_sweep, progress=progress)
+        take_suite(suite, grid, records, label=label, keeper=_keeper(store), show=show)
+        return SuiteResult(tuple(records), omitted=grid.omitted, metrics=suite.metrics)
     with _case(model, options) as case:
-        records: list[Record] = []
-        take_samples(case, records, samples=samples, label=label, keeper=_keeper(store), progress=progress)
+        take_samples(case, records, samples=samples or 1, label=label, keeper=_keeper(store), progress=progress)
     return MeasureResult(tuple(records))
 
 
@@ -547,7 +607,9 @@ def lint(
 def compare(
     base: Any,
     head: Any,
+    model: str | Sequence[str] | None = None,
     *,
+    tier: str | None = None,
     rounds: int = 10,
     until_decided: bool = False,
     gate: str = "counts",
@@ -556,12 +618,17 @@ def compare(
     progress: bool = True,
     **options: Unpack[CaseArguments],
 ) -> CompareResult:
-    """Compare two models, measured now in turn, and say whether HEAD takes more than BASE.
+    """Compare two models, commits or releases, measured now in turn, and say whether HEAD takes more than BASE.
 
     Parameters
     ----------
     base, head : pm.Model, Model, PoseSpec, Case or str
-        The two sides.
+        The two sides. With `model`, commits, releases (``"pymc==6.2.0"``), environments (``"env:PATH"``) or ``"."``, as
+        on the command line.
+    model : str or list of str, optional
+        What both sides are measured with: a model's name, or several as for `measure`.
+    tier : str, optional
+        A tier of the suite file.
     rounds : int
         How many samples each side gets; with `until_decided` at most so many.
     until_decided : bool
@@ -596,11 +663,21 @@ def compare(
         raise SpecError("gate", f"expected {' or '.join(Gate)}, got {gate!r}")
     looks = (*(look for look in plan_looks() if look < rounds), rounds) if until_decided else (rounds,)
     with ExitStack() as stack:
-        cases = stack.enter_context(_case(base, options)), stack.enter_context(_case(head, options))
-        one, other = (SideRequest(text=str(case.model).removeprefix(LIVE), place=SidePlace.HERE) for case in cases)
+        devices_from = "device"
+        left_out: tuple[OmittedModel, ...] = ()
+        if model is not None:
+            one, other = map(_plain_side, (base, head))
+            suite = _suite([model] if isinstance(model, str) else list(model), tier, options)
+            grid = suite.grid()
+            pairs = [(case, case) for case in grid.cases]
+            devices_from, left_out = suite.devices_from, grid.omitted
+        else:
+            cases = stack.enter_context(_case(base, options)), stack.enter_context(_case(head, options))
+            one, other = (SideRequest(text=str(case.model).removeprefix(LIVE), place=SidePlace.HERE) for case in cases)
+            pairs = [cases]
         comparison = compare_measured(
             (one, other),
-            [cases],
+            pairs,
             judge=functools.partial(compare_records, thresholds=Thresholds(gate=Gate(gate))),
             until_decided=until_decided,
             label="",
@@ -610,9 +687,97 @@ def compare(
             time_budget=None if time_budget is None else (time_budget, parse_seconds(time_budget)),
             order_seed=0,
             show=functools.partial(_show_sweep, progress=progress),
-            tell=lambda _: None,
+            tell=_LOG.info,
+            left_out=left_out,
+            devices_from=devices_from,
         )
     return CompareResult(comparison)
+
+
+def bisect(
+    good: str,
+    bad: str,
+    model: Model | PoseSpec | Case | str,
+    *,
+    repository: str | None = None,
+    metric: str | None = None,
+    predicate: str | None = None,
+    first: bool = False,
+    samples: int = 42,
+    skips: int = 10,
+    build_limit: str = "60m",
+    retry_failed: bool = False,
+    label: str = "",
+    store: str | None = None,
+    progress: bool = True,
+    **options: Unpack[CaseArguments],
+) -> BisectResult:
+    """Find the commit or release between two that changed counts, seconds or verdict of a model's gradient.
+
+    Parameters
+    ----------
+    good, bad : str
+        The older end and the newer one: commits, or releases (``"pytensor==3.2.0"``).
+    model : Model, PoseSpec, Case or str
+        What names a model; not a live one, which other commits can't measure.
+    repository : str, optional
+        The clone whose commits are searched; here where left out.
+    metric, predicate : str, optional
+        Judge by this metric, or by a state of the sample, such as ``"mismatch"``; by exact counts, then seconds, where
+        both are left out.
+    first : bool
+        Find the earliest change, not the largest.
+    samples : int
+        Largest number of rounds, where seconds decide.
+    skips : int
+        Give up a range after so many skipped commits in it.
+    build_limit : str
+        Time limit of one build.
+    retry_failed : bool
+        Try again what failed in an earlier run.
+    store : str, optional
+        File or URL of the store that keeps what was measured; ``.firstgrad/results.sqlite`` where left out. The same
+        call goes on from there.
+    label, progress, **options
+        As for `measure`.
+
+    Returns
+    -------
+    BisectResult
+        The commit or release, and what changed there.
+
+    Raises
+    ------
+    SpecError
+        Where the two ends are no line, no commit has the model, or an option is wrong.
+    """
+    from firstgrad.bisecting.bench import bisect as bisect_case
+
+    if is_model(model):
+        raise SpecError("model", "a live model can't be measured by other commits: name it, as 'file.py:function'")
+    if not isinstance(model, Case):
+        named = make_model(model) if isinstance(model, str) else as_model(model)
+        model = Case(model=named, backend=_DEFAULT_BACKEND)
+    return BisectResult(
+        bisect_case(
+            good,
+            bad,
+            replace(model, **_chosen(options)),
+            repository=repository,
+            metric=metric,
+            predicate=predicate,
+            first=first,
+            samples=samples,
+            skips=skips,
+            build_limit_seconds=parse_seconds(build_limit),
+            retry_failed=retry_failed,
+            label=label,
+            store=store,
+            show=functools.partial(_display, progress=progress),
+            tell=_LOG.info,
+            warn=_LOG.warning,
+        )
+    )
 
 
 def advise(
@@ -770,6 +935,41 @@ def take_samples(
                     keeper.keep(record)
 
 
+def take_suite(
+    suite: Suite,
+    grid: Grid,
+    records: list[Record],
+    *,
+    label: str = "",
+    keeper: Keeper | None = None,
+    show: Callable[[Plan, Durations, Iterable[str]], AbstractContextManager[Callable[[SweepEvent], None]]],
+) -> None:
+    """Measure each case of a suite's grid, in rounds; `records` takes them as for `take_samples`.
+
+    `show` opens the display of a plan, with what samples take and the lines to begin with.
+    """
+    from firstgrad.measuring.environment import check_devices
+    from firstgrad.show.display import describe_plan
+    from firstgrad.sweep.local import LocalExecutor
+    from firstgrad.sweep.plan import Durations, plan_sweep
+    from firstgrad.sweep.rounds import Notice, run_sweep
+
+    check_devices(grid.cases, field=suite.devices_from)
+    plan = plan_sweep(grid.cases, samples=suite.samples, done={})
+
+    def keep(record: Record) -> None:
+        records.append(record)
+        if keeper is not None:
+            keeper.keep(record)
+
+    with keeper or nullcontext():
+        durations = Durations(keeper.store.cells() if keeper else ())
+        with show(plan, durations, describe_plan(grid, plan)) as display:
+            if keeper is not None:
+                keeper.tell = lambda line: display(Notice(message=line))
+            run_sweep(plan, LocalExecutor(label=label), keep=keep, tell=display)
+
+
 def _expect(case: Case, store: Store | None) -> list[float | None]:
     """Expect so many seconds of each process that measures a case, from former samples in a store.
 
@@ -828,18 +1028,58 @@ def _find_name(model: Any) -> str:
 @contextmanager
 def _case(given: Any, options: CaseArguments) -> Iterator[Case]:
     """Make a case of a model and options, which replace those of a case that is given."""
-    chosen: dict[str, Any] = dict(options)
-    for name, kind in _CHOICES.items():
-        if chosen.get(name) is not None:
-            chosen[name] = _choice(name, kind, chosen[name])
-    if unknown := chosen.keys() - {entry.name for entry in fields(Case)}:
-        raise SpecError(min(unknown), f"is no option. There are {', '.join(CaseArguments.__annotations__)}")
+    chosen = _chosen(options)
     if isinstance(given, Case):
         check_reference(given.model.reference)
         yield replace(given, **chosen)
         return
     with asked_model(given) as model:
         yield Case(model=model, **{"backend": _DEFAULT_BACKEND, **chosen})
+
+
+def _several(given: Any, tier: str | None) -> list[str]:
+    """Return the words that name several models; none where it is one."""
+    from firstgrad.suite import is_several, is_suite_file
+
+    words = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else []
+    if tier is not None and not (words and is_suite_file(words[0])):
+        raise SpecError("tier", "is of a suite file")
+    if any(not isinstance(word, str) for word in words) or words == []:
+        return []
+    return words if is_several(words) else []
+
+
+def _suite(words: Sequence[str], tier: str | None, options: CaseArguments, samples: int | None = None) -> Suite:
+    """Make the suite that words name, with options in place of its own."""
+    from firstgrad.suite import suite_of
+
+    made: dict[str, Any] = {} if samples is None else {"samples": samples}
+    for name, value in _chosen(options).items():
+        if name == "timed_draws":
+            raise SpecError(name, "is of one model")
+        axis = f"{name}s"
+        made |= {axis: (value,)} if axis in ("backends", "targets", "scenarios", "samplers") else {name: value}
+    return replace(suite_of(words).tier(tier), **made)
+
+
+def _plain_side(text: str) -> SideRequest:
+    from firstgrad.comparing.places import read_side
+
+    request = read_side(text)
+    if request.options:
+        raise SpecError(request.field, "has options, which are for the command line. In Python compare two cases")
+    return request
+
+
+def _chosen(options: CaseArguments) -> dict[str, Any]:
+    """Read options of a case; raises SpecError naming one that is none."""
+    chosen: dict[str, Any] = dict(options)
+    for name, kind in _CHOICES.items():
+        if chosen.get(name) is not None:
+            chosen[name] = _choice(name, kind, chosen[name])
+    if unknown := chosen.keys() - {entry.name for entry in fields(Case)}:
+        raise SpecError(min(unknown), f"is no option. There are {', '.join(CaseArguments.__annotations__)}")
+    return chosen
 
 
 def _choice[Kind: StrEnum](name: str, kind: type[Kind], given: object) -> Kind:

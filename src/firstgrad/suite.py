@@ -67,6 +67,8 @@ class Suite:
     samplers: tuple[Sampler, ...] = (Sampler.AUTO,)
     devices: tuple[str, ...] = ("",)
     """Of JAX's backends."""
+    devices_from: str = "--device"
+    """Who says which devices, for errors."""
     gradient_backend: GradientBackend | None = None
     chains: int = 1
     samples: int = 1
@@ -345,6 +347,8 @@ def _read_table(document: Mapping[str, Any], file: Path, table: str, suite: Suit
             own[name] = {**own.get(name, {}), **axes}
         else:
             common[name] = _read(_axis, value, file, inner, name)
+    if "devices" in values:
+        values["devices_from"] = where(file, table, "devices")
     suite = replace(suite, parameters=common, own_parameters=own, **values)
     inner = f"{table}.tiers".lstrip(".")
     tiers = {} if is_tier else document.get("tiers", {})

@@ -10,6 +10,8 @@ import pytest
 import firstgrad
 from firstgrad.api import LintResult, asked_model
 from firstgrad.backends.live import pack, unpack
+from firstgrad.bisecting.history import Revision
+from firstgrad.bisecting.run import Bisection, Outcome
 from firstgrad.case import BackendName, Case
 from firstgrad.errors import ModelError, SpecError
 from firstgrad.linting.finding import Finding, FindingName, Harm, LintReport
@@ -17,7 +19,7 @@ from firstgrad.model import Model
 from firstgrad.observe.stacks import CodeLine
 from firstgrad.pose.spec import PoseSpec
 from firstgrad.sources import HELD
-from helpers import write_model
+from helpers import make_case, write_model
 
 
 def stand_in(name=""):
@@ -212,3 +214,51 @@ def test_findings_are_lines_of_a_data_frame():
         "rate, dose",
     ]
     assert list(LintResult(LintReport(model="live:mine")).to_dataframe().columns) == list(frame.columns)
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "firstgrad.toml").write_text(
+        'models = ["pose"]\nbackends = "fake"\nevaluations = 3\nsamples = 2\nparameters.timesteps = [3, 4]\n'
+        "[tiers.small]\nsamples = 1\nparameters.timesteps = 3\n"
+    )
+    return tmp_path
+
+
+def test_several_models_are_measured_as_on_the_command_line(suite):
+    result = firstgrad.measure("suite", progress=False, store="kept.sqlite", evaluations=2)
+    assert [len(record.evaluation_seconds) for record in result.records] == [2] * 4
+    assert {record.case.backend for record in result.records} == {BackendName.FAKE}
+    assert "2 models, medians, the worst first" in repr(result)
+    assert len(result.to_dataframe()) == 4
+    assert result.plot().axes
+    with firstgrad.Store.open(suite / "kept.sqlite") as kept:
+        assert len(kept) == 4
+    (record,) = firstgrad.measure("firstgrad.toml", tier="small", progress=False).records
+    assert record.case.model.values["timesteps"] == 3
+    with pytest.raises(SpecError, match="tier: is of a suite file"):
+        firstgrad.measure("pose", tier="small")
+    with pytest.raises(SpecError, match="timed_draws: is of one model"):
+        firstgrad.measure(["pose", "pose"], timed_draws=3)
+
+
+def test_two_places_are_compared_by_a_suite(suite):  # noqa: ARG001 - it is there
+    compared = firstgrad.compare(".", ".", "suite", tier="small", rounds=1, progress=False)
+    (case,) = compared.comparison.cases
+    assert case.case.model.values["timesteps"] == 3
+    with pytest.raises(SpecError, match=r"side 'backend=c': has options"):
+        firstgrad.compare(".", "backend=c", "suite")
+
+
+def test_a_bisection_is_asked_from_python_too(suite, monkeypatch):  # noqa: ARG001 - its folder
+    with pytest.raises(SpecError, match="a live model can't be measured by other commits"):
+        firstgrad.bisect("a", "b", stand_in())
+    with pytest.raises(SpecError, match=r"--metric, --predicate: give one of them"):
+        firstgrad.bisect("a", "b", "pose", metric="nodes", predicate="failed")
+    with pytest.raises(SpecError, match=r"--repository: .* is no git repository"):
+        firstgrad.bisect("a", "b", "mine.py:build", backend="c")
+    good, bad = (Revision(name=name * 40) for name in "ab")
+    answer = Bisection(outcome=Outcome.SAME, case=make_case(), revisions=2, name="mine", left_out=0, good=good, bad=bad)
+    monkeypatch.setattr("firstgrad.bisecting.bench.bisect", lambda *_, **__: answer)
+    assert "don't differ: aaaaaaaaaa and bbbbbbbbbb" in repr(firstgrad.bisect("a", "b", "mine.py:build"))

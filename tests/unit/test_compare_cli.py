@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from builders import MIB, git, make_case, make_environment, make_record, store_of
 from builders import firstgrad as run
+from firstgrad.bisecting import bench as BENCH  # noqa: N812 - a module
 from firstgrad.codec import from_json
 from firstgrad.comparing.comparison import Comparison
 from firstgrad.comparing.judge import ComparisonVerdict
@@ -263,3 +265,26 @@ def test_the_history_in_the_store_sets_the_noise_threshold():
     assert code == 0
     assert "1.200" in next(line for line in out.splitlines() if "time_to_first_gradient " in line)
     assert "noise threshold: by the history of 2 of 2 metrics (up to 1.200), else 1.02" in out
+
+
+def test_what_fails_alike_on_both_sides_is_told_once():
+    code, out, _ = compared([broken(one) for label in ("before", "after") for one in some(label)], "before", "after")
+    assert code == 2
+    assert out.count("no | data") == 1
+    assert "on both 3 of 3 samples: failed: ValueError: no | data" in out
+
+
+def test_bisect_refuses_a_model_that_no_commit_has_before_anything_is_built(tmp_path):
+    git(tmp_path, "init", "-q")
+    for number, name in enumerate(("early.py", "amid.py", "late.py")):
+        (tmp_path / name).write_text(f"number = {number}\n")
+        git(tmp_path, "add", name)
+        git(tmp_path, "commit", "-qm", name)
+    (tmp_path / "untracked.py").write_text("")
+    ended = run("bisect", "HEAD~2", "HEAD", "untracked.py:build", "--backend", "fake")
+    assert ended.code == 2
+    assert re.search(r"MODEL: no commit from .* to .* has untracked\.py \(looked from ", ended.err)
+    assert not (tmp_path / ".firstgrad").exists()
+    asked = BENCH.Line(revisions=BENCH.list_commits(tmp_path, "HEAD~2", "HEAD", None)[0], folder=tmp_path)
+    for name in ("early.py", "amid.py", "late.py"):
+        BENCH._require_model(asked, make_case(f"{name}:build"))

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from firstgrad.case import BackendName
 from firstgrad.cli.compare import comparison_result
 from firstgrad.cli.compare_growth import find_growth, growth_change_parts, is_growth_alarm
 from firstgrad.columns import samples_table
 from firstgrad.comparing.comparison import compare
 from firstgrad.comparing.judge import Gate, Thresholds
-from firstgrad.growth.change import find_growth_changes
+from firstgrad.growth.change import GrowthChangeVerdict, find_growth_changes
 from firstgrad.show.result import Form, Result, render
 from planted_sweep import planted_records
 
@@ -118,3 +119,27 @@ def test_markdown_names_what_grew(growth):
     assert "**time_to_first_gradient_cpu along timesteps** grew" in shown(growth, form=Form.MARKDOWN)
     nothing = samples_table([])
     assert not shown(find_growth_changes(nothing, nothing), form=Form.MARKDOWN)
+
+
+def test_between_two_backends_laws_are_compared_and_counts_raise_no_alarm(comparison):
+    counted = in_turn(replace(comparison, thresholds=Thresholds()))
+
+    def side(label, backend, nodes=1):
+        return [
+            replace(
+                one,
+                record_id=f"{label}{number}",
+                environment=replace(one.environment, label=label),
+                counts=replace(one.counts, nodes_after=nodes * one.counts.nodes_after),
+            )
+            for number, one in enumerate(planted_records(backends=(backend,)))
+        ]
+
+    before = side("before", BackendName.JAX)
+    for backend, is_alarm in ((BackendName.JAX, True), (BackendName.NUMBA, False)):
+        growth = find_growth([*before, *side("after", backend, nodes=3)], "before", "after", lambda _: "")
+        nodes = [line for line in growth.lines if line.metric.name == "nodes"]
+        assert GrowthChangeVerdict.GREW in {line.verdict for line in nodes}
+        assert not growth.unmatched
+        assert is_growth_alarm(growth, counted) is is_alarm
+        assert all(line.name.startswith("jax to numba, ") for line in nodes) is not is_alarm

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from builders import firstgrad
 from firstgrad.advising.samples import devices_that_pay
 from firstgrad.backends import load_backend
 from firstgrad.backends.base import Answer, Compiled, DeviceAccess
@@ -20,6 +21,7 @@ from firstgrad.columns import cells_of, samples_table
 from firstgrad.comparing.measuring import _differing
 from firstgrad.errors import SpecError
 from firstgrad.growth.lines import find_lines, name_lines
+from firstgrad.measuring import environment
 from firstgrad.measuring.environment import check_devices, is_expected_device
 from firstgrad.measuring.private import worker_variables
 from firstgrad.measuring.worker import _memory_on, time_on_device
@@ -306,3 +308,13 @@ def test_advice_says_nothing_of_devices_without_numbers_of_both():
     assert not list(devices_that_pay(samples, "another.py:b"))
     failed = [one | {"reason": "failed"} for one in samples]
     assert not list(devices_that_pay(failed, "a.py:b"))
+
+
+def test_a_device_that_is_not_here_is_blamed_on_who_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "_list_devices", lambda *_: {"cpu": "cpu"})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "firstgrad.toml").write_text('models = ["pose"]\nbackends = ["jax"]\ndevices = ["cuda"]\n')
+    for verb in (("measure", "suite"), ("sweep", "suite"), ("compare", ".", ".", "suite")):
+        ended = firstgrad(*verb)
+        assert (ended.code, ended.err.count("firstgrad.toml, devices: JAX has no 'cuda' here")) == (2, 1)
+        assert "--device: JAX has no 'rocm' here" in firstgrad(*verb, "--device", "rocm").err

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from builders import firstgrad, make_case, make_record
 from firstgrad.case import BackendName, Scenario
 from firstgrad.errors import SpecError
+from firstgrad.linting.finding import LintReport
 from firstgrad.suite import SUITE_FILE, find_models, read_suite, suite_of
 
 GOOD = """
@@ -246,3 +248,24 @@ def test_a_suite_names_models(folder):
         read_suite(write(folder, "name = 'none'"))
     with pytest.raises(SpecError, match=r"--tier: there is no 'quik'. Did you mean 'quick'\? There are: quick, full"):
         read_suite(write(folder, "models = 'pose'\n[tiers.quick]\n[tiers.full]")).tier("quik")
+
+
+def test_lint_and_check_take_a_tier_of_a_suite(folder, monkeypatch):
+    asked = []
+
+    def look(model, **_):
+        asked.append(str(model))
+        return LintReport(model=str(model))
+
+    monkeypatch.setattr("firstgrad.linting.launch.lint", look)
+    monkeypatch.setattr(
+        "firstgrad.measuring.ways.check_gradient_of", lambda model, *_, **__: make_record(case=make_case(model=model))
+    )
+    write(folder, 'models = ["models/good.py"]\nparameters.n = [1, 2]\n[tiers.large]\nparameters.n = [7, 9]')
+    assert firstgrad("lint", "suite", "--tier", "large").code == 0
+    assert firstgrad("lint", "suite").code == 0
+    assert asked == ["models/good.py:build(n=7)", "models/good.py:build(n=1)"]
+    assert "n=7" in firstgrad("check", "suite", "--tier", "large").out
+    for verb in ("lint", "check", "measure"):
+        ended = firstgrad(verb, "models/good.py", "--tier", "large")
+        assert (ended.code, "--tier: is of a suite file" in ended.err) == (2, True)

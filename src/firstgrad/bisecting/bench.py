@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from firstgrad.bisecting.builds import Builds, installed_name
 from firstgrad.bisecting.history import find_package, is_release, list_commits, list_releases
-from firstgrad.bisecting.run import NOT_BUILT
+from firstgrad.bisecting.run import LOOKS, NOT_BUILT, Bisecting, check_predicate
+from firstgrad.bisecting.search import MOST_SKIPPED
 from firstgrad.codec import to_json
+from firstgrad.columns import metric_named, require_metrics
 from firstgrad.comparing.environments import run_git
 from firstgrad.doubts import is_to_be_repeated, why_unusable
 from firstgrad.errors import PythonEnvironmentError, SpecError
@@ -23,9 +27,10 @@ from firstgrad.sources import ModelSource, check_reference, read_source, split_r
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager, ExitStack
+    from contextlib import AbstractContextManager
 
     from firstgrad.bisecting.history import PackageSources, Revision
+    from firstgrad.bisecting.run import Bisection
     from firstgrad.case import Case
     from firstgrad.measuring.events import Event
     from firstgrad.store import Keeper
@@ -51,6 +56,90 @@ class Line:
         return (
             requirement.partition("==")[0] if requirement else self.package.name if self.package else self.folder.name
         )
+
+
+def bisect(
+    good: str,
+    bad: str,
+    case: Case,
+    *,
+    repository: str | None = None,
+    metric: str | None = None,
+    predicate: str | None = None,
+    first: bool = False,
+    samples: int = LOOKS[-1],
+    skips: int = MOST_SKIPPED,
+    build_limit_seconds: float = 3600.0,
+    retry_failed: bool = False,
+    label: str = "",
+    store: str | None = None,
+    show: Callable[[str], AbstractContextManager[Callable[[Event], None]]],
+    tell: Callable[[str], None],
+    warn: Callable[[str], object],
+) -> Bisection:
+    """Find the commit or release between two that changed what a case takes; what is measured is kept in a store.
+
+    The options are those of `firstgrad.bisect`. `show` opens the display of a sample, by its title; `tell` takes a line
+    a step, and `warn` what is wrong with the store. An interrupt says in a note how to go on. Raises SpecError, before
+    anything is built, where the options don't go together, or no commit has the model.
+    """
+    from firstgrad.store import Keeper
+
+    if metric is not None and predicate is not None:
+        raise SpecError("--metric, --predicate", "give one of them")
+    if store == "none":
+        raise SpecError("--store", "what is measured is kept, so that it goes on where it was stopped: a file or a URL")
+    if metric is not None:
+        require_metrics([metric], "--metric")
+    state = check_predicate(predicate) if predicate is not None else ""
+    line = read_line(good, bad, repository)
+    _require_model(line, case)
+    with ExitStack() as stack:
+        keeper = stack.enter_context(Keeper(store, tell=warn))
+        bench = StoredBench(
+            line=line,
+            case=case,
+            keeper=keeper,
+            stack=stack,
+            show=show,
+            tell=tell,
+            label=label,
+            limit_seconds=build_limit_seconds,
+            retry_failed=retry_failed,
+        )
+        bisecting = Bisecting(
+            revisions=line.revisions,
+            left_out=line.left_out,
+            name=line.name,
+            bench=bench,
+            case=case,
+            metric=None if metric is None else metric_named(metric),
+            predicate=state,
+            is_first=first,
+            rounds=samples,
+            most_skipped=skips,
+            tell=tell,
+        )
+        try:
+            return bisecting.run()
+        except KeyboardInterrupt as error:
+            error.add_note(
+                f"interrupted; {bench.measured} samples of this run are in {keeper.address}, and the same command "
+                "goes on there"
+            )
+            raise
+
+
+def _require_model(line: Line, case: Case) -> None:
+    """Raise a `SpecError` where no commit of a line has the model's file."""
+    place, _ = split_reference(case.model.reference)
+    good, bad = line.revisions[0], line.revisions[-1]
+    if line.package is not None or good.requirement or not place.endswith(".py") or Path(place).is_absolute():
+        return
+    path = os.path.normpath(place)
+    known = run_git(line.folder, "ls-tree", good.name, "--", path).strip()
+    if not known and not run_git(line.folder, "log", "-1", f"{good.name}..{bad.name}", "--", f":(literal){path}"):
+        raise SpecError("MODEL", f"no commit from {good} to {bad} has {path} (looked from {line.folder})")
 
 
 def read_line(good: str, bad: str, repository: str | None) -> Line:

@@ -30,7 +30,7 @@ from firstgrad.cli import (
     sweep,
     trace,
 )
-from firstgrad.cli.console import ExitCode, own_process, say
+from firstgrad.cli.console import ExitCode, own_process, say, say_notes
 from firstgrad.cli.defaults import read_defaults
 from firstgrad.cli.options import FILE, ModelCommand, Quiet, Verb, Verbose, spread
 from firstgrad.errors import FirstgradError
@@ -148,8 +148,8 @@ def run() -> None:
         try:
             sys.exit(app(standalone_mode=False))
         except FirstgradError as error:
-            for told in (str(error), *getattr(error, "__notes__", ())):
-                say(f"firstgrad: {shorten_middle(told, _LONGEST_MESSAGE)}")
+            say(f"firstgrad: {shorten_middle(str(error), _LONGEST_MESSAGE)}")
+            say_notes(error)
         except OSError as error:
             if not (lack := _lack(error)):
                 raise

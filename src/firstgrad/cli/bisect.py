@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, command_line, finish, is_quiet, note, say
-from firstgrad.cli.options import CaseOptions, ModelOptions, choose_metrics, declare, spread
+from firstgrad.cli.console import ExitCode, OutputOptions, command_line, finish, is_quiet, note, say, say_notes
+from firstgrad.cli.options import CaseOptions, ModelOptions, declare, spread
 from firstgrad.errors import SpecError
 from firstgrad.units import parse_seconds
 
@@ -64,60 +64,38 @@ def bisect(
     store: Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")] = None,
 ) -> None:
     """Find the commit or release between two that changed counts, seconds or verdict of a model's gradient."""
-    from firstgrad.bisecting.bench import StoredBench, read_line
-    from firstgrad.bisecting.run import Bisecting, Outcome, check_predicate
+    from firstgrad.bisecting.bench import bisect as bisect_case
+    from firstgrad.bisecting.run import Outcome
     from firstgrad.show.bisection import bisection_parts
     from firstgrad.show.display import show_progress
     from firstgrad.show.result import Result
-    from firstgrad.store import Keeper
 
     out.refuse_both()
-    if metric is not None and predicate is not None:
-        raise SpecError("--metric, --predicate", "give one of them")
-    if store == "none":
-        raise SpecError("--store", "what is measured is kept, so that it goes on where it was stopped: a file or a URL")
-    chosen = choose_metrics([metric])[0] if metric is not None else None
-    state = check_predicate(predicate) if predicate is not None else ""
-    asked = case.to_case(model.to_model())
-    limit_seconds = _seconds("--build-limit", build_limit)
-    line = read_line(good, bad, repository)
-    command = shlex.join(command_line())
-    tell = lambda text: note(f"firstgrad: {text}")  # noqa: E731 - it is handed on
     is_live = sys.stderr is not None and sys.stderr.isatty() and not is_quiet()
-    with ExitStack() as stack:
-        keeper = stack.enter_context(Keeper(store, tell=lambda line: say(f"firstgrad: {line}")))
-        bench = StoredBench(
-            line=line,
-            case=asked,
-            keeper=keeper,
-            stack=stack,
-            show=show_progress if is_live else _say_nothing,
-            tell=tell,
-            label=case.label,
-            limit_seconds=limit_seconds,
+    try:
+        bisection = bisect_case(
+            good,
+            bad,
+            case.to_case(model.to_model()),
+            repository=repository,
+            metric=metric,
+            predicate=predicate,
+            first=first,
+            samples=samples,
+            skips=skips,
+            build_limit_seconds=_seconds("--build-limit", build_limit),
             retry_failed=retry_failed,
+            label=case.label,
+            store=store,
+            show=show_progress if is_live else _say_nothing,
+            tell=lambda text: note(f"firstgrad: {text}"),
+            warn=lambda text: say(f"firstgrad: {text}"),
         )
-        bisecting = Bisecting(
-            revisions=line.revisions,
-            left_out=line.left_out,
-            name=line.name,
-            bench=bench,
-            case=asked,
-            metric=chosen,
-            predicate=state,
-            is_first=first,
-            rounds=samples,
-            most_skipped=skips,
-            tell=tell,
-        )
-        try:
-            bisection = bisecting.run()
-        except KeyboardInterrupt:
-            say(f"firstgrad: interrupted; {bench.measured} samples of this run are in {keeper.address}, and the same "
-                "command goes on there")  # fmt: skip
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        say_notes(error)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     codes = {Outcome.SAME: ExitCode.DIFFERENT, Outcome.NOT_MEASURED: ExitCode.CASE_FAILED}
-    parts = tuple(bisection_parts(bisection, command))
+    parts = tuple(bisection_parts(bisection, shlex.join(command_line())))
     finish(Result(parts=parts, document=bisection, exit_code=codes.get(bisection.outcome, ExitCode.GOOD)), out)
 
 

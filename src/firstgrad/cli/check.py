@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from firstgrad.case import BackendName  # noqa: TC001 - Typer reads it
 from firstgrad.cli.console import ExitCode, OutputOptions, finish
-from firstgrad.cli.options import MeasureOptions, ModelOptions, declare, spread
+from firstgrad.cli.options import MeasureOptions, ModelOptions, TierOfSuite, declare, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ def check(
     backend: Annotated[
         BackendName | None, declare("--backend", "What compiles it [the first that works, jax first].")
     ] = None,
+    tier: TierOfSuite = None,
     time_limit: Annotated[float, declare("--time-limit", "Seconds for each backend that is tried.")] = 3600.0,
     *,
     output: OutputOptions,
@@ -57,7 +58,7 @@ def check(
         return record
 
     several = model.is_several
-    models, omitted = model.to_suite().once().make_models() if several else ((model.to_model(),), ())
+    models, omitted = model.to_models_once(tier)
     records = [check_gradient_of(one, measure, backend=backend, time_limit_seconds=time_limit) for one in models]
     finish(make_results(records, omitted) if several else make_result(*records), output)
 

@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstgrad.case import MOST_SAMPLES
-from firstgrad.cli.console import PICTURES, ExitCode, OutputOptions, command_line, note, open_store, say, show, shown
+from firstgrad.cli.console import (
+    PICTURES,
+    ExitCode,
+    OutputOptions,
+    command_line,
+    note,
+    open_store,
+    say,
+    say_notes,
+    show,
+    shown,
+)
 from firstgrad.cli.options import (
     CaseOptions,
     ModelOptions,
     StoreToRead,
+    TierOfSuite,
     choose_metrics,
     declare,
     option_of,
@@ -103,7 +115,7 @@ class DuelOptions:
     counted: Annotated[
         bool, _sides("--counted/--not-counted", "Take one more sample of each side that counts calls, for the gate.")
     ] = True
-    tier: Annotated[str | None, _sides("--tier", "A tier of the suite file, by its name.")] = None
+    tier: TierOfSuite = None
 
     def plan(self, default: int) -> tuple[int, tuple[int, ...]]:
         """Plan how many rounds there are at most, and after which of them to look whether it is decided.
@@ -192,8 +204,7 @@ def compare(
     requests: tuple[SideRequest, ...] = ()
     if is_measured:
         requests = one, other = read_side(base), read_side(head)
-        if suite is None and duel.tier:
-            raise SpecError("--tier", "is of a suite's file")
+        model.refuse_tier(duel.tier)
         grid = suite.grid() if suite else None
         pairs = [
             (side_case(one, *options), side_case(other, *options))
@@ -214,6 +225,7 @@ def compare(
             across=across or (),
             judge=judge,
             left_out=grid.omitted if grid else (),
+            devices_from=suite.devices_from if suite else "--device",
         )
     else:
         refuse_unused(model, case, duel)
@@ -367,8 +379,7 @@ def _measure_and_judge(
             **how,
         )
     except KeyboardInterrupt as error:
-        for line in getattr(error, "__notes__", ()):
-            say(f"firstgrad: {line}")
+        say_notes(error)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 

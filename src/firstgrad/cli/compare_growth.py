@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.columns import METRICS, samples_table
-from firstgrad.comparing.judge import is_gating
+from firstgrad.comparing.judge import is_gating_between
 from firstgrad.growth.change import GrowthChangeVerdict
 from firstgrad.growth.law import GrowthLaw
 from firstgrad.show.result import Form, Items, Only, Span, Style, Table, TableRow, Text, left, right
@@ -62,7 +62,7 @@ def is_growth_alarm(growth: GrowthChanges | None, comparison: Comparison) -> boo
 
 
 def _is_beyond(line: LawChange, thresholds: Thresholds) -> bool:
-    if not is_gating(line.metric, thresholds.gate):
+    if not is_gating_between(line.metric, thresholds.gate, is_alike=line.is_alike):
         return False
     if line.exponent is not None and line.exponent.verdict is GrowthChangeVerdict.GREW:
         return True

@@ -254,6 +254,12 @@ def say(text: object, *, out: bool = False) -> None:
         stream.flush()
 
 
+def say_notes(error: BaseException) -> None:
+    """Write what an error says in its notes, such as how to go on after an interrupt."""
+    for line in getattr(error, "__notes__", ()):
+        say(f"firstgrad: {line}")
+
+
 def note(text: object) -> None:
     """Write a line that ``--quiet`` leaves out."""
     if not _CALL.is_quiet:

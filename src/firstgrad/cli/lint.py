@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, note, say
-from firstgrad.cli.options import ModelOptions, declare, memory_limit_bytes, spread
+from firstgrad.cli.options import ModelOptions, TierOfSuite, declare, memory_limit_bytes, spread
 from firstgrad.errors import SpecError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def lint(
     ignore: Annotated[
         list[str] | None, declare("--ignore", "Not these findings, with commas.", metavar="NAMES")
     ] = None,
+    tier: TierOfSuite = None,
     sarif: Annotated[str | None, declare("--sarif", "Also write SARIF 2.1.0.", metavar="FILE")] = None,
     time_limit: Annotated[float, declare("--time-limit", "Seconds.")] = 300.0,
     memory_limit: Annotated[
@@ -57,7 +58,7 @@ def lint(
 
     output.refuse_both()
     selected, ignored = read_names("--select", select), read_names("--ignore", ignore)
-    models, omitted = model.to_suite().once().make_models() if model.is_several else ((model.to_model(),), ())
+    models, omitted = model.to_models_once(tier)
     for asked in models:
         check_reference(asked.reference)
     reports = []

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from firstgrad.cli.console import ExitCode, OutputOptions, finish, is_quiet, say, show
+from firstgrad.cli.console import ExitCode, OutputOptions, finish, is_quiet, say, show, shown
 from firstgrad.cli.options import MeasureOptions, ModelOptions, spread
 from firstgrad.errors import StoreError
 from firstgrad.record import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.result import Result
     from firstgrad.store import Keeper
     from firstgrad.suite import Suite
+    from firstgrad.sweep.plan import Durations, Plan
 
 EPILOG = """\b
 Examples:
@@ -42,6 +42,7 @@ Exit codes: 0 good; 1 the oracle disagrees; 2 wrong use; 3 the measured case fai
 def measure(model: ModelOptions, measurement: MeasureOptions, output: OutputOptions) -> None:
     """Measure a model, or several: time to first gradient phase by phase, evaluation time, memory, verdict."""
     output.refuse_both()
+    model.refuse_tier(measurement.tier)
     if model.is_several:
         measure_suite(model.to_suite(measurement, measurement.tier), measurement, output)
     case = measurement.to_case(model.to_model())
@@ -95,40 +96,31 @@ def _make_keeper(place: str | None) -> Keeper | None:
 
 def measure_suite(suite: Suite, options: MeasureOptions, output: OutputOptions) -> NoReturn:
     """Measure each case of a suite, in rounds; one that fails is a row with its reason."""
-    from firstgrad.cli.sweep import run_shown, with_models
+    from firstgrad.api import take_suite
+    from firstgrad.cli.sweep import with_models
     from firstgrad.columns import cells_of
-    from firstgrad.measuring.environment import check_devices
-    from firstgrad.show.display import SweepState, describe_plan
+    from firstgrad.show.display import SweepState, show_sweep
     from firstgrad.show.result import JsonLines, Result
-    from firstgrad.sweep.local import LocalExecutor
-    from firstgrad.sweep.plan import Durations, plan_sweep
 
     grid = suite.grid()
-    check_devices(grid.cases)
-    plan = plan_sweep(grid.cases, samples=suite.samples, done={})
     records: list[Record] = []
 
-    def keep(record: Record) -> None:
-        records.append(record)
-        if keeper is not None:
-            keeper.keep(record)
+    def display(plan: Plan, durations: Durations, opening: Iterable[str]) -> Any:
+        return shown(show_sweep(SweepState(plan, durations), opening))
 
     def make() -> Result:
         result = Result(parts=(), document=JsonLines(records), exit_code=exit_code(records))
         return with_models(result, list(map(cells_of, records)), grid, suite.metrics)
 
-    with _make_keeper(options.store) or nullcontext() as keeper:
-        state = SweepState(plan, Durations(keeper.store.cells() if keeper else ()))
-        executor = LocalExecutor(label=options.label)
-        try:
-            run_shown(plan, state, describe_plan(grid, plan), lambda _: executor, keep=keep, keeper=keeper)
-        except KeyboardInterrupt:
-            say(f"firstgrad: interrupted after {len(records)} of {len(plan.jobs)} samples")
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        except StoreError:
-            if records:
-                show(make(), output)
-            raise
+    try:
+        take_suite(suite, grid, records, label=options.label, keeper=_make_keeper(options.store), show=display)
+    except KeyboardInterrupt:
+        say(f"firstgrad: interrupted after {len(records)} of {len(grid.cases) * suite.samples} samples")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except StoreError:
+        if records:
+            show(make(), output)
+        raise
     finish(make(), output)
 
 

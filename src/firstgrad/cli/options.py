@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from firstgrad.columns import Column
     from firstgrad.pose.spec import Parameter, Scalar
     from firstgrad.suite import Suite
+    from firstgrad.sweep.grid import OmittedModel
 
 MEASURE = "The measurement"
 FILE = "firstgrad.defaults"
@@ -137,6 +138,18 @@ class ModelOptions:
         if options is None:
             return suite
         return replace(suite, **suite_fields(options, self.typed if is_suite_file(self.words[0]) else None))
+
+    def to_models_once(self, tier: str | None) -> tuple[tuple[Model, ...], tuple[OmittedModel, ...]]:
+        """Make the model, or each of a suite (or of its tier) with the first value of each of its parameters."""
+        self.refuse_tier(tier)
+        return self.to_suite(tier=tier).once().make_models() if self.is_several else ((self.to_model(),), ())
+
+    def refuse_tier(self, tier: str | None) -> None:
+        """Raise a `SpecError` where a tier is asked of one model."""
+        from firstgrad.suite import is_suite_file
+
+        if tier is not None and not is_suite_file(self.words[0]):
+            raise SpecError("--tier", "is of a suite file: give suite, or the file, as MODEL")
 
     def to_model(self) -> Model:
         """Make the model; raises SpecError naming the option that doesn't fit."""
@@ -254,6 +267,7 @@ def declare(name: str, text: str, *, panel: str | None = None, short: str = "", 
     return typer.Option(*filter(None, (short, name)), help=text, rich_help_panel=panel, **known)
 
 
+TierOfSuite = Annotated[str | None, declare("--tier", "A tier of the suite file, by its name.", metavar="NAME")]
 StoreToRead = Annotated[str | None, declare("--store", "File or URL [.firstgrad/results.sqlite].")]
 ExportToRead = Annotated[str | None, declare("--from", "An export, instead of a store.", metavar="FILE.jsonl")]
 LabelToRead = Annotated[str | None, declare("--label", "Only records of this label.")]
@@ -335,7 +349,7 @@ class MeasureOptions(CaseOptions):
         Counting, _option("--counting", "Also count calls, or instructions with Valgrind; seconds are then not used.")
     ] = Counting.PLAIN
     samples: Annotated[int, _option("--samples", "Number of processes to measure.", min=1, max=MOST_SAMPLES)] = 1
-    tier: Annotated[str | None, _option("--tier", "A tier of the suite file, by its name.")] = None
+    tier: TierOfSuite = None
     store: Annotated[str | None, _option("--store", "File, database URL, or none [.firstgrad/results.sqlite].")] = None
 
     def to_case(self, model: Model) -> Case:
@@ -362,7 +376,7 @@ def suite_fields(options: Any, typed: Collection[str] | None = None) -> dict[str
         if name in _AXES:
             made[f"{name}s"] = _members(option_of(name), value, _AXES[name])
         elif name == "device":
-            made["devices"] = _split("--device", value)
+            made |= {"devices": _split("--device", value), "devices_from": "--device"}
         elif name == "memory_limit":
             made["memory_limit_bytes"] = memory_limit_bytes(value)
         else:

@@ -19,7 +19,6 @@ from firstgrad.record import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from firstgrad.case import Case
     from firstgrad.record import Record
     from firstgrad.show.display import SweepState
     from firstgrad.show.result import Result
@@ -128,6 +127,7 @@ def sweep(
     """Measure a grid of cases, with several samples each; resumes where it stopped."""
     from firstgrad.codec import to_json
     from firstgrad.columns import cells_of
+    from firstgrad.measuring.environment import check_devices
     from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample
     from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
@@ -142,7 +142,9 @@ def sweep(
     # The workers of a cluster may have what isn't here.
     suite = replace(model.to_suite(options, options.tier), are_here=scheduler is None)
     grid = suite.grid()
-    _check_machines(scheduler, certificates, grid.cases, at_once=at_once, threads=threads, overload=overload)
+    _check_machines(scheduler, certificates, at_once=at_once, threads=threads, overload=overload)
+    if scheduler is None:  # the workers of a cluster may have what isn't here
+        check_devices(grid.cases, field=suite.devices_from)
     with Keeper(store) as keeper:
         stored = keeper.store.cells()
         durations = Durations(stored)
@@ -293,24 +295,18 @@ def _current(stored: Iterable[Sample], grid: Grid, label: str, *, threads: int |
 def _check_machines(
     scheduler: str | None,
     certificates: Certificates | None,
-    cases: Sequence[Case],
     *,
     at_once: int,
     threads: int,
     overload: bool,
 ) -> None:
-    """Refuse options of a cluster on this machine, and the other way round, and devices that aren't here.
-
-    The workers of a cluster may have what isn't here.
-    """
-    from firstgrad.measuring.environment import check_devices
+    """Refuse options of a cluster on this machine, and the other way round."""
     from firstgrad.sweep.local import check_cores
 
     if scheduler is None:
         if certificates is not None:
             raise SpecError("--tls-ca-file, --tls-cert, --tls-key", "are for --scheduler tls://HOST:PORT")
         check_cores(at_once=at_once, threads=threads, cores=os.cpu_count() or 1, allowed=overload)
-        check_devices(cases)
     elif "@" in scheduler:  # not repeated: before it there may be a password
         raise SpecError("--scheduler", "has no user and no password. Write tcp://HOST:PORT, or tls://HOST:PORT")
     elif at_once != 1:

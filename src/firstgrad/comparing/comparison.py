@@ -422,7 +422,9 @@ def _verdict(
         is_grown = gravest is not None and gravest.is_growth
         return gravest if gravest and is_grown else ComparisonVerdict.REPAIRED, f"on BASE {_why(base)}"
     if not metrics and _why(base):
-        return ComparisonVerdict.UNDECIDED, f"on BASE {_why(base)}; on HEAD {_why(head)}"
+        same = _why(base) == _why(head)
+        reason = f"on both {_why(base)}" if same else f"on BASE {_why(base)}; on HEAD {_why(head)}"
+        return ComparisonVerdict.UNDECIDED, reason
     return (gravest, "") if gravest else (ComparisonVerdict.MISSING, "no metric that both sides have")
 
 

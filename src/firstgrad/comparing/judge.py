@@ -120,6 +120,11 @@ def is_gating(metric: Column, gate: Gate = Gate.COUNTS) -> bool:
     return metric.is_exact or metric.name in _MEMORY
 
 
+def is_gating_between(metric: Column, gate: Gate, *, is_alike: bool) -> bool:
+    """Whether a metric can be an alarm: between two ways to compile times and memory, whatever the gate; no counts."""
+    return is_gating(metric, gate) if is_alike else is_gating(metric, Gate.SECONDS) and not is_count(metric)
+
+
 def plan_looks(first: int = 6, looks: int = 7, growth: float = 1.62) -> tuple[int, ...]:
     """Plan after how many rounds, all in all, to look at a comparison that goes on until it is decided.
 
@@ -204,10 +209,8 @@ class MetricNumbers:
     is_alike: bool = True  # whether both sides compile in one way: counts of two are not of the same work
 
     def is_gating(self, gate: Gate) -> bool:
-        """Whether it can be an alarm: between two ways to compile times and memory, whatever the gate; no counts."""
-        if self.is_alike:
-            return is_gating(self.metric, gate)
-        return is_gating(self.metric, Gate.SECONDS) and not is_count(self.metric)
+        """Whether it can be an alarm."""
+        return is_gating_between(self.metric, gate, is_alike=self.is_alike)
 
     def fit(self) -> RatioFit | None:
         """Fit the ratio; none where there is none: a side without numbers, or with one of zero or less."""

@@ -69,14 +69,16 @@ def measure_sides(
     tell: Callable[[str], None],
     left_out: Sequence[OmittedModel] = (),
     is_counted: bool = False,
+    devices_from: str = "--device",
 ) -> MeasuredSides:
     """Measure both sides, round by round; each record is in the store before the next sample begins.
 
     `pairs` are the cases of BASE and HEAD that the `requests` ask for. Of several, one that can't be measured joins
     `left_out`, and stops no other. With `is_counted` one more sample a side counts calls, which costs its seconds.
     Samples under `label` are taken up again; '' begins anew. `find_decided` is asked after the rounds in `looks` for
-    the keys of decided pairs. `show` opens the display of a plan, with what samples take and the lines to begin with;
-    `tell` takes lines for a person. An interrupt, and an error of the store, say in a note how to go on.
+    the keys of decided pairs. `devices_from` names what asks for devices. `show` opens the display of a plan, with what
+    samples take and the lines to begin with; `tell` takes lines for a person. An interrupt, and an error of the store,
+    say in a note how to go on.
 
     Raises SpecError where nothing can be measured so, or `label` has samples of something else;
     PythonEnvironmentError where a side's environment can't be made or used.
@@ -111,7 +113,8 @@ def measure_sides(
             stored = [one for one in keeper.store.records(label=side) if one.case.question in questions]
             interpreter = interpreters[place]
             _refuse_other_code(requests[place], side, stored, interpreter)
-            check_devices([pair[place] for pair in pairs], interpreter.python if interpreter else None)
+            asked = [pair[place] for pair in pairs]
+            check_devices(asked, interpreter.python if interpreter else None, field=devices_from)
             done.append(Counter(one.case.question for one in stored if Doubt.SUSPENDED not in one.doubts))
             records += stored
         base, head = (

@@ -90,6 +90,7 @@ class LawChange:
     fixed_cost: ChangedPart | None
     """None where a side has no law, too few sizes to tell a fixed cost, or no host that the other has."""
     reason: str = ""  # why a part is none; '' where both are there
+    is_alike: bool = True  # whether both sides compile in one way: counts of two are not of the same work
 
     @property
     def verdict(self) -> GrowthChangeVerdict:
@@ -128,7 +129,8 @@ def find_growth_changes(
 
     Lines are matched by model, backend, target, scenario and all other sizes. Packages may differ, for they may be the
     compared thing; where a side has several sets of them, equal ones are matched. Only sizes count that both sides
-    have; `axes` left out are all that vary. What failed is left out, what a limit stopped is censored. `confidence` is
+    have; `axes` left out are all that vary. Where each side has one backend (or device), and the other another, that
+    is what is compared. What failed is left out, what a limit stopped is censored. `confidence` is
     that no interval of all these misses.
     """
     import pandas as pd
@@ -173,9 +175,12 @@ def _match(
 ) -> tuple[list[tuple[SizeLine, SizeLine]], list[tuple[str, SizeLine]]]:
     """Pair lines that are alike but for their packages, equal packages first; and list those that stay alone."""
     alike: dict[tuple[object, ...], tuple[list[SizeLine], list[SizeLine]]] = defaultdict(lambda: ([], []))
+    ways = [{(line.backend, line.device) for line in lines} for lines in (base, head)]
+    is_compared = all(len(way) == 1 for way in ways) and ways[0] != ways[1]
     for side, lines in enumerate((base, head)):
         for line in lines:
-            alike[line.reference, line.rest, line.backend, line.device, line.target, line.scenario][side].append(line)
+            way = () if is_compared else (line.backend, line.device)
+            alike[line.reference, line.rest, line.target, line.scenario, *way][side].append(line)
     pairs: list[tuple[SizeLine, SizeLine]] = []
     alone: list[tuple[str, SizeLine]] = []
     for base_lines, head_lines in alike.values():
@@ -212,9 +217,12 @@ def _compare(
             reasons.append("fixed costs of different hosts can't be compared")
         else:
             fixed_cost = _compare_fixed_costs(base, head, hosts, confidence)
+    ways = [f"{line.backend} on {line.device}" if line.device != "cpu" else str(line.backend) for line in pair]
+    is_alike = ways[0] == ways[1]
     return LawChange(
         axis=pair[0].axis,
-        name=name,
+        name=name if is_alike else f"{' to '.join(ways)}, {name}",
+        is_alike=is_alike,
         common=common,
         metric=metric,
         base=base,

@@ -333,8 +333,8 @@ print(json.dumps(there))
 """
 
 
-def check_devices(cases: Iterable[Case], python: Path | None = None) -> None:
-    """Raise SpecError, naming what is there, where a case asks for a device that JAX hasn't.
+def check_devices(cases: Iterable[Case], python: Path | None = None, *, field: str = "--device") -> None:
+    """Raise SpecError, naming `field` and what is there, where a case asks for a device that JAX hasn't.
 
     JAX itself is asked, by a process of its own: that takes about a second, and leaves the device free. Nobody asks for
     ``cpu``, and where no device is named.
@@ -344,7 +344,7 @@ def check_devices(cases: Iterable[Case], python: Path | None = None) -> None:
             continue
         known = ", ".join(platform if platform == kind else f"{platform} ({kind})" for platform, kind in there.items())
         raise SpecError(
-            "--device",
+            field,
             f"JAX has no {device!r} here. There is {known}. A GPU needs its driver, and JAX's package for it: "
             'pip install "jax[cuda12]" (or jax[cuda13], jax[rocm])',
         )
