@@ -142,4 +142,4 @@ def test_between_two_backends_laws_are_compared_and_counts_raise_no_alarm(compar
         assert GrowthChangeVerdict.GREW in {line.verdict for line in nodes}
         assert not growth.unmatched
         assert is_growth_alarm(growth, counted) is is_alarm
-        assert all(line.name.startswith("jax to numba, ") for line in nodes) is not is_alarm
+        assert all(line.name.startswith("jax to numba") for line in nodes) is not is_alarm

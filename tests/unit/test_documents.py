@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 PAGES = ("README.md", "docs/how-to.md", "docs/tutorial.md", "docs/findings.md", "docs/upstream.md", "CONTRIBUTING.md")
 OPTION = re.compile(r"--[a-z][a-z-]*")
-UNTOLD = {"--help", "--version", "--install-completion", "--show-completion"}
+UNTOLD = {"--help", "--version", "--install-completion", "--show-completion", "--quiet", "--verbose"}  # of all verbs
 
 
 @cache

@@ -182,12 +182,16 @@ def test_lines_are_matched_by_all_but_the_axis():
     assert ["K=1" in each for each in changes.unmatched] == [True, False]
 
 
-def test_scenarios_and_backends_are_never_matched_with_each_other():
+def test_scenarios_are_never_matched_and_backends_where_they_are_what_is_compared():
     base, head = samples_of(lambda _: 1.0), samples_of(lambda _: 1.0, scenario=Scenario.WARM, seed=1)
     assert find_growth_changes(base, head).lines == ()
     assert len(find_growth_changes(base, head).unmatched) == 2
     other = samples_of(lambda _: 1.0, backend=BackendName.NUMBA, seed=1)
-    assert find_growth_changes(base, other).lines == ()
+    changes = find_growth_changes(base, other)
+    assert not changes.unmatched
+    assert {(line.name, line.is_alike) for line in changes.lines} == {("jax to numba", False)}
+    assert "numba" not in changes.lines[0].common
+    assert {line.name for line in find_growth_changes(base, concat([base, other])).lines} == {"jax, cold"}
 
 
 def test_releases_are_matched_although_their_packages_differ():

@@ -146,7 +146,7 @@ def find_growth_changes(
         for side, line in alone:
             common, (name,) = name_lines([line])
             unmatched.append(f"{axis}, {side} only: {common or name}")
-        common, names = name_lines([head_line for _, head_line in pairs])
+        common, names = _name_pairs(pairs)
         for metric in metrics:
             for pair, name in zip(pairs, names, strict=True):
                 seen = [observed for line in pair if (observed := line.observe(metric)) is not None]
@@ -175,12 +175,12 @@ def _match(
 ) -> tuple[list[tuple[SizeLine, SizeLine]], list[tuple[str, SizeLine]]]:
     """Pair lines that are alike but for their packages, equal packages first; and list those that stay alone."""
     alike: dict[tuple[object, ...], tuple[list[SizeLine], list[SizeLine]]] = defaultdict(lambda: ([], []))
-    ways = [{(line.backend, line.device) for line in lines} for lines in (base, head)]
+    ways = [{_way_of(line) for line in lines} for lines in (base, head)]
     is_compared = all(len(way) == 1 for way in ways) and ways[0] != ways[1]
     for side, lines in enumerate((base, head)):
         for line in lines:
-            way = () if is_compared else (line.backend, line.device)
-            alike[line.reference, line.rest, line.target, line.scenario, *way][side].append(line)
+            way = "" if is_compared else _way_of(line)
+            alike[line.reference, line.rest, way, line.target, line.scenario][side].append(line)
     pairs: list[tuple[SizeLine, SizeLine]] = []
     alone: list[tuple[str, SizeLine]] = []
     for base_lines, head_lines in alike.values():
@@ -193,6 +193,24 @@ def _match(
         pairs += equal
         alone += [("BASE", line) for line in left] + [("HEAD", line) for line in right]
     return pairs, alone
+
+
+def _way_of(line: SizeLine) -> str:
+    """Name what a line is compiled to, and for which device."""
+    return str(line.backend) if line.device == "cpu" else f"{line.backend}, on {line.device}"
+
+
+def _name_pairs(pairs: Sequence[tuple[SizeLine, SizeLine]]) -> tuple[str, tuple[str, ...]]:
+    """Name pairs as `name_lines` does lines, by HEAD's; where what they are compiled to is compared, by both."""
+    ways = [tuple(map(_way_of, pair)) for pair in pairs]
+    if all(base == head for base, head in ways):
+        return name_lines([head for _, head in pairs])
+    common, names = name_lines([line for side in zip(*pairs, strict=True) for line in side])
+    compared = (
+        ", ".join([f"{base} to {head}", *(part for part in name.split(", ") if part not in head.split(", "))])
+        for (base, head), name in zip(ways, names[len(pairs) :], strict=True)
+    )
+    return common, tuple(compared)
 
 
 def _compare(
@@ -217,12 +235,10 @@ def _compare(
             reasons.append("fixed costs of different hosts can't be compared")
         else:
             fixed_cost = _compare_fixed_costs(base, head, hosts, confidence)
-    ways = [f"{line.backend} on {line.device}" if line.device != "cpu" else str(line.backend) for line in pair]
-    is_alike = ways[0] == ways[1]
     return LawChange(
         axis=pair[0].axis,
-        name=name if is_alike else f"{' to '.join(ways)}, {name}",
-        is_alike=is_alike,
+        name=name,
+        is_alike=_way_of(pair[0]) == _way_of(pair[1]),
         common=common,
         metric=metric,
         base=base,
