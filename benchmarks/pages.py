@@ -149,6 +149,7 @@ BLOCKS = (
     Block(FINDINGS, "nan-sampling", lambda: nan_sampling.table(_json("nan-sampling"))),
     Block(FINDINGS, "side-by-side", lambda: side_by_side.markdown(_json("side-by-side"))),
     Block(FINDINGS, "bundles", lambda: bundles.table([bundles.Row(**row) for row in _json("bundles")])),
+    Block(FINDINGS, "writers", lambda: bundles.shared_table([bundles.Shared(**row) for row in _json("writers")])),
     Block(
         FINDINGS,
         "contamination",

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from builders import firstgrad, make_case
+from firstgrad import bundles
 from firstgrad.bundles import (
     BundledCase,
     BundledEntry,
+    explain,
     find_misfits,
+    key_of,
     pack,
     place_here,
     read_manifest,
@@ -26,7 +34,11 @@ from firstgrad.bundles import (
 from firstgrad.case import BackendName
 from firstgrad.codec import to_json
 from firstgrad.errors import FirstgradError, SpecError
-from helpers import linux_only, write_model
+from firstgrad.observe.numba_functions import NUMBA_REFUSED
+from firstgrad.observe.units import NO_ENTRY
+from firstgrad.show.caches import explained_result
+from firstgrad.show.result import Form, render
+from helpers import linux_only, small_disk, write_model
 
 pytestmark = linux_only
 ENTRY = "numba/fake.1.nbc"
@@ -106,12 +118,15 @@ def test_other_results_are_told(bundle, tmp_path):
 
 
 def test_unpacked(bundle, tmp_path):
-    folder = tmp_path / "new" / "caches"
+    folder, began = tmp_path / "new" / "caches", time.time()
     manifest = unpack(bundle, folder)
     for entry in manifest.entries:
-        file = folder / entry.path
-        assert (file.stat().st_size, file.stat().st_mtime_ns) == (entry.size_bytes, entry.modified_ns)
-        assert file.stat().st_mode & 0o777 == 0o600
+        status = (folder / entry.path).stat()
+        assert status.st_size == entry.size_bytes
+        # PyTensor deletes C modules that nobody used for 24 days, however old the bundle is
+        assert min(status.st_atime, status.st_mtime) > began - 5
+        assert status.st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in folder.parent.iterdir()] == ["caches"]
     variables = variables_for(folder)
     assert variables["NUMBA_CACHE_DIR"] == str(folder / "numba")
@@ -155,16 +170,16 @@ def test_a_bundle_that_is_not_what_it_says_writes_nothing(bundle, tmp_path, memb
     assert list(tmp_path.iterdir()) == [changed]
 
 
-@pytest.mark.parametrize("path", ["../out", "/out", "a/../../out", "a\\b", ""])
+@pytest.mark.parametrize("path", ["../out", "/out", "a/../../out", "a\\b", "", "a\nb", "a\0b", "a\x1b[2J", "\ud800"])
 def test_nothing_is_written_outside_the_folder(bundle, tmp_path, path):
     def elsewhere(manifest):
         return replace(manifest, entries=tuple(replace(entry, path=path) for entry in manifest.entries[:1]))
 
     def moved(members):
-        return [plain(f"caches/{path}", members[0][1])]
+        return [plain("caches/out", members[0][1])]
 
     changed = rewritten(bundle, tmp_path, elsewhere, moved)
-    with pytest.raises(FirstgradError, match="isn't so"):
+    with pytest.raises(FirstgradError, match="no file of a cache"):
         unpack(changed, tmp_path / "caches")
     assert list(tmp_path.iterdir()) == [changed]
 
@@ -183,6 +198,122 @@ def test_what_is_no_bundle(tmp_path, content, error, message):
         file.write_bytes(content)
     with pytest.raises(error, match=message):
         read_manifest(file)
+
+
+def bundle_of(folder, *members):
+    """A file with these members, whatever they are."""
+    file = folder / "made.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members:
+            archive.addfile(plain(name, content)[0], io.BytesIO(content))
+    return file
+
+
+@pytest.mark.parametrize("text", [b'{"format":' * 100_000, b"[]", b"\xff", b'{"format": 2}', b'{"format": 1e999}'])
+def test_a_manifest_that_is_none(tmp_path, text):
+    with pytest.raises(FirstgradError, match=r"manifest\.json|format"):
+        read_manifest(bundle_of(tmp_path, ("manifest.json", text)))
+
+
+def test_no_more_is_read_than_the_manifest_announces(bundle, tmp_path):
+    def bomb(members):
+        link = tarfile.TarInfo("././@LongLink")  # GNU's way to write a long name, which readers hold in memory
+        link.type, link.size = tarfile.GNUTYPE_LONGNAME, 2**24
+        return [(link, bytes(2**24)), *members]
+
+    with pytest.raises(FirstgradError, match="unpacks to more"):
+        unpack(rewritten(bundle, tmp_path, members=bomb), tmp_path / "caches")
+    large = tmp_path / "large.tar.gz"
+    with gzip.open(large, "wb") as stream:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = 2**40
+        stream.write(member.tobuf() + bytes(2**20))
+    with pytest.raises(FirstgradError, match="doesn't begin"):
+        read_manifest(large)
+
+
+def test_a_disk_that_is_too_small(bundle, tmp_path, monkeypatch):
+    def huge(manifest):
+        return replace(manifest, entries=tuple(replace(entry, size_bytes=2**60) for entry in manifest.entries))
+
+    with pytest.raises(FirstgradError, match="are free there, and the bundle takes"):
+        unpack(rewritten(bundle, tmp_path, huge), tmp_path / "caches")
+    monkeypatch.setattr(bundles, "_require_room", lambda *_: None)  # others write there at the same time
+    with small_disk(tmp_path / "disk", kib=64) as disk:
+        disk.fill()
+        with pytest.raises(FirstgradError, match="No space left"):
+            unpack(bundle, disk / "caches")
+        assert [path.name for path in disk.iterdir()] == ["fill"]
+
+
+def test_where_it_may_be_unpacked(bundle, tmp_path):
+    own, link = tmp_path / "own", tmp_path / "link"
+    own.mkdir(mode=0o700)
+    link.symlink_to(own)
+    unpack(bundle, link)  # also a volume that is mounted there: the folder itself stays
+    assert (own / ENTRY).is_file()
+    assert link.is_symlink()
+    nowhere, file, shared = tmp_path / "nowhere", tmp_path / "file", tmp_path / "shared"
+    nowhere.symlink_to(tmp_path / "gone")
+    file.touch()
+    shared.mkdir()
+    shared.chmod(0o777)
+    refused = [(nowhere, "isn't empty"), (file, "isn't empty"), (file / "below", "can't be made"), (shared, "others")]
+    if os.geteuid() == 0:
+        other = tmp_path / "other"
+        other.mkdir(mode=0o700)
+        os.chown(other, 12345, -1)
+        refused.append((other, "others"))
+    for folder, why in refused:
+        with pytest.raises(SpecError, match=why):
+            unpack(bundle, folder)
+    assert list(shared.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(bundle, tmp_path, monkeypatch):
+    read = bundles._content
+    seen = []
+
+    def interrupted(archive, member):
+        seen.append(member.name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return read(archive, member)
+
+    monkeypatch.setattr(bundles, "_content", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(bundle, tmp_path / "caches")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_at_once_in_one_folder(bundle, tmp_path):
+    start = Barrier(4)
+
+    def one(_):
+        start.wait(timeout=60)
+        try:
+            return unpack(bundle, tmp_path / "caches")
+        except SpecError as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(one, range(4)))
+    assert sum(not isinstance(end, SpecError) for end in ended) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["caches", "fake.1.nbc", "fake.nbi", "numba"]
+
+
+def test_two_names_that_are_one_here(bundle, tmp_path):
+    def below(manifest):
+        first = manifest.entries[0]
+        return replace(manifest, entries=(first, replace(first, path=f"{first.path}/more")))
+
+    def members(members):
+        content = members[0][1]
+        return [members[0], plain(f"{members[0][0].name}/more", content)]
+
+    with pytest.raises(FirstgradError, match="can't be written"):
+        unpack(rewritten(bundle, tmp_path, below, members), tmp_path / "caches")
+    assert not (tmp_path / "caches").exists()
 
 
 def test_half_a_bundle_and_one_of_another_format(bundle, tmp_path):
@@ -209,6 +340,8 @@ def test_it_fits_where_it_was_made(packed):
         ({"libc": "glibc 9.9"}, "C library glibc 9.9"),
         ({"python": "3.99.0"}, "Python 3.99.0"),
         ({"flags": "floatX=float32"}, "floatX=float32"),
+        ({"options": (("XLA_FLAGS", "--a"),)}, "options XLA_FLAGS=--a, here none"),
+        ({"cores": 99}, "cores 99"),
         ({"compiler": "g++ 99"}, "compiler g++ 99"),
         ({"packages": (("numba", "0.1"),)}, "numba 0.1"),
         ({"packages": (("jax", "0.1"), ("pytensor", "9.9"))}, "pytensor 9.9"),
@@ -222,6 +355,64 @@ def test_each_difference_is_named(packed, bundle, tmp_path, change, named):
     with pytest.raises(FirstgradError, match="made for another place"):
         unpack(rewritten(bundle, tmp_path, elsewhere), tmp_path / "caches")
     assert not (tmp_path / "caches").exists()
+    assert key_of(replace(packed.manifest.place, **change)) != key_of(packed.manifest.place)
+
+
+def test_what_a_key_hangs_on(monkeypatch):
+    monkeypatch.delenv("NUMBA_OPT", raising=False)
+    place = place_here([BackendName.NUMBA, BackendName.JAX_DIRECT])
+    assert (place.cores, place.compiler) == (len(os.sched_getaffinity(0)), "")
+    assert place_here([BackendName.NUMBA]).cores == 0
+    assert key_of(place) == key_of(place_here([BackendName.JAX_DIRECT, BackendName.NUMBA]))
+    monkeypatch.setenv("NUMBA_OPT", "1")
+    assert place_here([BackendName.NUMBA]).options == (("NUMBA_OPT", "1"),)
+    ended = firstgrad("cache", "key", "--backend", "numba")
+    assert ended.out.strip() == key_of(place_here([BackendName.NUMBA]))
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("6.11.0-1018-azure", "6.11--azure"), ("5.15.0-91-generic", "5.15--generic"), ("6.18-fc-v509", "6.18-fc-v509")],
+)
+def test_a_kernels_patch_level_is_no_difference(monkeypatch, release, name):
+    monkeypatch.setattr(bundles.platform, "release", lambda: release)
+    monkeypatch.setattr(bundles.platform, "platform", lambda: f"Linux-{release}-x86_64-with-glibc2.36")
+    from pytensor.configdefaults import short_platform
+
+    assert bundles._system() == short_platform(release, bundles.platform.platform())
+    assert bundles._system() == f"Linux-{name}-x86_64-with-glibc2.36"
+
+
+@pytest.mark.parametrize("output", ["-", "file/below.tar.gz", "link.tar.gz"])
+def test_an_output_that_can_not_be_is_told_at_once(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("link.tar.gz").symlink_to("gone")
+    monkeypatch.setattr(bundles, "use_twice", lambda *_: pytest.fail("compiled first"))
+    with pytest.raises(FirstgradError):
+        pack([make_case(write_model(tmp_path, "return Model()"), backend=BackendName.FAKE)], output)
+
+
+@pytest.mark.compiles
+def test_why_a_second_process_compiles_again(tmp_path):
+    (tmp_path / "study.py").write_text(
+        "import numpy as np, pymc as pm\n"
+        "def build():\n"
+        "    with pm.Model() as model:\n"
+        "        pm.Normal('y', pm.Normal('b'), 1.0, observed=np.arange(150_000.0))\n"
+        "    return model\n"
+    )
+    use = explain(make_case(f"{tmp_path / 'study.py'}:build", backend=BackendName.NUMBA, evaluations=0))
+    (again,) = use.again
+    assert (again.reason, again.units, again.seconds > 0) == (NUMBA_REFUSED, 1, True)
+    assert "pm.Data" in seen(use)
+    unseeded = seen(replace(use, again=(replace(again, reason=NO_ENTRY),)))
+    assert "Give random data in the model's file a seed" in unseeded
+    assert "pm.Data" not in unseeded
+
+
+def seen(use):
+    return render(explained_result([use]), Form.TERMINAL, width=500)
 
 
 def test_nothing_to_pack(tmp_path):
@@ -235,7 +426,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_model(tmp_path, "return Model()", name="study")
     told = firstgrad("cache", "explain", "study.py:build", "--backend", "fake")
-    assert (told.code, "found by the next process" in told.out) == (0, True)
+    assert (told.code, "compiled nothing" in told.out) == (0, True)
     made = firstgrad("cache", "pack", "study.py:build", "--backend", "fake", "-o", "b.tar.gz", "--json")
     assert (made.code, json.loads(made.out)["manifest"]["cases"][0]["units_read"]) == (0, 1)
     again = firstgrad("cache", "pack", "study.py:build", "--backend", "fake", "-o", "b.tar.gz")

@@ -41,6 +41,7 @@ class BackendFacts:
     variables: Mapping[str, str] = field(default_factory=dict)
     """A worker's environment, with ``{caches}`` for the private folder and ``{threads}``."""
     default_variables: Mapping[str, str] = field(default_factory=dict)  # the same, where the user has set nothing else
+    options: tuple[str, ...] = ()  # the user's variables that change what its compiler makes
     platform_variable: str = ""
     """The one of them that names the platform it runs on; '' where that is always the processor."""
     keeps: str = ""  # what a user's own warm cache needs

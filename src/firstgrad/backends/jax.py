@@ -68,6 +68,7 @@ class JaxBackend(PyTensorBackend):
             # By default JAX takes three quarters of a GPU's memory at once: nobody would see what is used.
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         },
+        options=("XLA_FLAGS", "TF_XLA_FLAGS", "LIBTPU_INIT_ARGS"),
         default_variables={"JAX_PLATFORMS": "cpu"},
         platform_variable="JAX_PLATFORMS",
         keeps="JAX keeps what it compiled only where JAX_COMPILATION_CACHE_DIR is set",

@@ -26,6 +26,7 @@ class NumbaBackend(PyTensorBackend):
         install='pip install "firstgrad[numba]"',
         cache_entries=(CacheEntry(name=r"(.+)\.\d+\.nbc", beside=r"\1.nbi"),),
         keeps="PyTensor keeps Numba's and C's in base_compiledir",
+        options=("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX", "NUMBA_OPT", "NUMBA_BOUNDSCHECK"),
         variables={"NUMBA_CACHE_DIR": "{caches}/numba", "NUMBA_NUM_THREADS": "{threads}"},
     )
 

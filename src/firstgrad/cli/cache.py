@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstgrad.case import BackendName  # noqa: TC001 - Typer looks for it when it runs
 from firstgrad.cli.console import ExitCode, OutputOptions, finish, note, say
 from firstgrad.cli.options import CaseOptions, ModelCommand, ModelOptions, Verb, declare, spread
 
@@ -25,6 +26,8 @@ Examples:
       fresh processes with only the bundle: entries read, none written, results the same to the last bit
   firstgrad cache unpack caches.tar.gz --into /opt/caches
       prints the variables by which PyTensor, Numba, JAX and firstgrad use it
+  firstgrad cache key --backend numba
+      a key for actions/cache or the like, which changes with the processor, the packages and the options
 
 \b
 Exit codes: 0 good; 1 verify found something else than was promised; 2 wrong use, or a bundle that doesn't fit here;
@@ -83,6 +86,25 @@ def unpack(
 
     output.refuse_both()
     finish(unpacked_result(unpack_bundle(bundle, into), into), output)
+
+
+@app.command("key", cls=Verb)
+@spread
+def key(
+    backend: Annotated[
+        list[BackendName] | None,
+        declare("--backend", "What the caches are of; may be repeated [all that are real].", metavar="BACKEND"),
+    ] = None,
+    *,
+    output: OutputOptions,
+) -> None:
+    """Print a short text that changes with all that decides whether a filled cache fits: a key to keep one under."""
+    from firstgrad.backends import all_facts
+    from firstgrad.bundles import place_here
+    from firstgrad.show.caches import key_result
+
+    output.refuse_both()
+    finish(key_result(place_here(backend or [facts.name for facts in all_facts() if facts.is_real])), output)
 
 
 @app.command("verify", cls=Verb)

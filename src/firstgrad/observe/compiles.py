@@ -190,7 +190,7 @@ class _Compile:
         for report in reports:
             self.units += report.units
             self.spans += (span for span in report.spans if span.kind is SpanKind.UNIT)
-            self.cache = _add_counts(self.cache, report)
+            self.cache = count_cache(report, self.cache)
 
     def phase_at(self, at: float) -> Phase | None:
         """Say in which phase something happened, as records call it."""
@@ -702,8 +702,14 @@ def _merge_steps(steps: list[XlaStep]) -> list[TimeSpan]:
     return phases
 
 
-def _add_counts(counts: CacheCounts, report: Attribution) -> CacheCounts:
-    """Add a report's units: written are those that a cache kept, by themselves or within another one."""
+def count_cache(report: Attribution, counts: CacheCounts = CacheCounts()) -> CacheCounts:
+    """Add a report's units to counts: written are those that a cache kept, by themselves or within another one.
+
+    Returns
+    -------
+    CacheCounts
+        With each unit that was compiled, and why.
+    """
     by_name = {unit.name: unit for unit in report.units}
 
     def is_kept(unit: CompiledUnit | None) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COMPILE, _LOAD, _MISS, _SAVE = "compile", "load", "load missed", "save"
 _LOCALS = ".<locals>."
 _NO_KEY = "PyTensor gives this operation no cache key: it and the whole graph are compiled anew in every process"
-_NOT_KEPT = "Numba would not keep it (it refers to data that a cache cannot hold)"
+NUMBA_REFUSED = "Numba would not keep it (it refers to data that a cache cannot hold)"
 
 
 @dataclass(slots=True, eq=False)
@@ -215,7 +215,11 @@ class NumbaFunctionListener:
             ),
             cache_misses=(
                 *(CacheMiss(name=name, reason=_NO_KEY) for name in self._book.take_unkeyed()),
-                *(CacheMiss(name=names[function], reason=_NOT_KEPT) for function in functions if function.is_refused),
+                *(
+                    CacheMiss(name=names[function], reason=NUMBA_REFUSED)
+                    for function in functions
+                    if function.is_refused
+                ),
                 *sum_up_misses(missed, NO_ENTRY, "jitted functions"),
             ),
             unavailable=tuple(self._unavailable),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from firstgrad.bundles import variables_for, whole_seconds
+from firstgrad.bundles import key_of, variables_for, whole_seconds
+from firstgrad.observe.numba_functions import NUMBA_REFUSED
+from firstgrad.observe.units import NO_ENTRY
 from firstgrad.show.result import BLANK, Heading, Items, Result, Span, Style, Table, TableColumn, Text, left, right
 from firstgrad.show.words import shown
 from firstgrad.units import format_bytes, format_count, format_seconds
@@ -14,11 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from firstgrad.bundles import BundledCase, CaseUse, Manifest, Packed, Verified
+    from firstgrad.bundles import BundledCase, CaseUse, Manifest, Packed, Place, Verified
     from firstgrad.case import Case
+    from firstgrad.record import NeverKept
     from firstgrad.show.result import Part
 
 MACHINE_CODE = "A bundle is machine code that your processes will run: unpack only what you trust"
+RUN = "This ran the bundle's machine code and the models that it names, with your rights: verify only what you trust"
+UNIT = "A unit is a piece of machine code in a file of its own: a function of Numba, a module of C, a program of JAX"
+ELSEWHERE = (
+    "None of it is found on another processor, with another release of Python, PyMC, PyTensor, Numba or JAX, or with "
+    "other options (PYTENSOR_FLAGS, XLA_FLAGS, NUMBA_OPT). firstgrad's own functions also need as many cores, and the "
+    "same installation of PyMC and PyTensor"
+)
 _MOST_NAMES = 6
 
 
@@ -36,49 +46,53 @@ def _explained(use: CaseUse) -> Iterator[Part]:
         yield BLANK
         return
     first, caches = use.first.caches, second.caches
+    goal = "first draw" if use.case.is_draw else "first gradient"
     yield Table(
-        columns=left("process") + right("to the first result", "CPU of it", "found", "compiled and kept"),
+        columns=left("process") + right(f"to the {goal}", "CPU of it", "units loaded", "units compiled and kept"),
         rows=[
             (name, format_seconds(whole_seconds(record)), format_seconds(_cpu_seconds(record)), *map(str, counts))
             for name, record, counts in (
-                ("the first", use.first, (0, first.entries_written)),
-                ("the second", second, (caches.entries_read, caches.entries_written)),
+                ("the first, with empty caches", use.first, (0, first.entries_written)),
+                ("the second, with what the first one left", second, (caches.entries_read, caches.entries_written)),
             )
         ],
     )
-    units = second.counts.compiled_units if second.counts else 0
+    yield Text(UNIT, Style.DIM)
     if caches.own:
         yield Text(f"firstgrad's own function: {caches.own}")
-    if caches.entries_written:
-        yield Text(
-            f"The second process compiled {format_count(caches.entries_written, 'unit')} once more and kept them: "
-            "something in the model differs from process to process, such as data drawn without a seed",
-            Style.DOUBT,
+    units = second.counts.compiled_units if second.counts else 0
+    if not (use.again or caches.entries_written or units):
+        sooner = whole_seconds(use.first) - whole_seconds(second)
+        inside = " Few are loaded, since a unit holds those that it calls." * (
+            caches.entries_read < first.entries_written
         )
-    if caches.never_kept:
-        yield Text("No cache takes these; each process compiles them anew:", Style.DOUBT)
+        yield Text(
+            f"The second process compiled nothing, and had its {goal} {format_seconds(max(sooner, 0.0))} sooner (one "
+            f"run of each, on this machine as busy as it was).{inside}",
+            Style.GOOD,
+        )
+    else:
+        yield Text("The second process compiled again, and so will every later one:", Style.DOUBT)
         yield Items(
-            [
-                f"{format_count(one.units, 'unit')} ({', '.join(one.names[:_MOST_NAMES])}), "
-                f"{format_seconds(one.seconds)}, {one.purpose}: {one.reason}"
-                for one in caches.never_kept
-            ],
-            Style.DOUBT,
+            [*map(_again, use.again)] or [f"{format_count(caches.entries_written or units, 'unit')}"], Style.DOUBT
         )
-    elif units and not caches.entries_written and not use.case.is_draw:
-        yield Text(
-            f"The second process compiled {format_count(units, 'unit')} that no cache keeps: --target first_draw names "
-            "what pm.sample compiles, and why none of it is kept",
-            Style.DOUBT,
-        )
-    elif not caches.entries_written:
-        yield Text("All that was compiled is found by the next process", Style.GOOD)
-    yield Text(
-        "It finds nothing of this on another processor, with another release of Python, PyMC, PyTensor, Numba or JAX, "
-        "or with other PYTENSOR_FLAGS",
-        Style.DIM,
-    )
+    yield Text(ELSEWHERE, Style.DIM)
     yield BLANK
+
+
+def _again(one: NeverKept) -> str:
+    """Say what was compiled again, why, and what to do."""
+    names, more = ", ".join(one.names[:_MOST_NAMES]), one.units - len(one.names[:_MOST_NAMES])
+    which = f"{names} and {more} more" if more > 0 else names
+    begin = f"{format_count(one.units, 'unit')} ({which}), {format_seconds(one.seconds)}"
+    begin += f", {one.purpose}" if one.purpose else ""
+    if one.reason == NO_ENTRY:
+        return (
+            f"{begin}: what the first process kept doesn't fit, so something in the model differs from process to "
+            "process. Give random data in the model's file a seed"
+        )
+    constant = '. Where an array of more than 1 MB stands in the model, write pm.Data("name", array)'
+    return f"{begin}: {one.reason}{constant * (one.reason == NUMBA_REFUSED)}"
 
 
 def _cpu_seconds(record: object) -> float:
@@ -116,6 +130,11 @@ def unpacked_result(manifest: Manifest, folder: Path) -> Result:
     )
 
 
+def key_result(place: Place) -> Result:
+    """Make what is shown of a place: one line, for a cache of folders to take as its key."""
+    return Result(parts=(Text(key_of(place)),), document={"key": key_of(place), "place": place})
+
+
 def verified_result(answers: Sequence[Verified], *, good: int = 0, different: int = 1) -> Result:
     """Make what is shown of what fresh processes took from a bundle."""
     rows = []
@@ -131,7 +150,7 @@ def verified_result(answers: Sequence[Verified], *, good: int = 0, different: in
     bad = sum(bool(one.problem) for one in answers)
     heading = f"{bad} of {format_count(len(answers), 'case')} not as promised" if bad else "as promised"
     return Result(
-        parts=(Heading(heading), Table(columns=columns, rows=rows)),
+        parts=(Heading(heading), Table(columns=columns, rows=rows), Text(RUN, Style.DIM)),
         document=list(answers),
         exit_code=different if bad else good,
     )
