@@ -78,14 +78,16 @@ def measure(model: str, backend: BackendName, folder: Path) -> Row:
 
 def table(rows: list[Row]) -> str:
     """Write them as Markdown."""
-    head = ("model", "backend", "units", "bundle", "read", "compiled", "results", "without", "with it", "sooner")
+    head = ("model", "backend", "units", "bundle", "read", "compiled", "results", "without", "with it", "saved")
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in rows:
         results = row.problem or ("identical" if row.is_same else "different")
         times = (format_seconds(row.without_seconds), format_seconds(row.with_seconds))
-        ratio = f"{row.without_seconds / row.with_seconds:.1f}"
+        saved = (
+            f"{format_seconds(row.without_seconds - row.with_seconds)} ({row.without_seconds / row.with_seconds:.1f}x)"
+        )
         counts = (row.units, format_bytes(row.size_bytes), row.units_read, row.units_compiled)
-        lines.append(f"| {' | '.join(map(str, (row.model, row.backend, *counts, results, *times, ratio)))} |")
+        lines.append(f"| {' | '.join(map(str, (row.model, row.backend, *counts, results, *times, saved)))} |")
     return "\n".join(lines)
 
 

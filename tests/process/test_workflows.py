@@ -47,6 +47,18 @@ def test_actionlint_finds_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_workflow_that_the_how_to_has_for_caches(tmp_path):
+    pieces = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/how-to.md").read_text(), re.DOTALL)
+    (text,) = (piece for piece in pieces if "firstgrad cache key" in piece)
+    file = tmp_path / "caches.yml"
+    file.write_text(text)
+    assert load(file)["permissions"] == {"contents": "read"}
+    done = subprocess.run([ROOT / "scripts/lint-workflows", file], capture_output=True, text=True, check=False)
+    if done.returncode == NO_ACTIONLINT:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_actionlint_is_really_run(tmp_path):
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(
