@@ -2,7 +2,8 @@
 
 PyTensor names an entry of its Numba cache after the graph and a version that each operation's author keeps by hand, not
 after its own release. So a release may take what another one compiled. Each filler's cache is copied for each runner;
-what a runner computes is compared with the oracle.
+what a runner computes is compared with the oracle. Numba itself ignores entries of another Numba release, and another
+PyMC writes another graph: both are the same in all environments, as after ``pip install --upgrade pytensor``.
 
 Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.ndjson]
 [--only-table]``; environments are kept in .firstgrad/envs (a minute each), then some
@@ -39,6 +40,7 @@ class Cell:
     failure: str = ""
     answer: str = ""
     pymc: str = ""
+    numba: str = ""
 
 
 def case(scenario: Scenario) -> Case:
@@ -63,13 +65,11 @@ def measure(releases: list[str], beside: str, output: Path) -> None:
                 continue
             with PrivateCaches() as private:
                 filled = run_sample(case(Scenario.COLD), private, interpreter=places[filler])
-                if filled.failure is not None:
-                    print(f"{filler} fills nothing: {filled.failure.message}")
-                    continue
                 private.save()
                 for runner in left:
                     private.restore()
-                    record = run_sample(case(Scenario.WARM), private, interpreter=places[runner])
+                    record = filled.failure and filled  # then no runner has anything to use
+                    record = record or run_sample(case(Scenario.WARM), private, interpreter=places[runner])
                     use, versions = record.caches, dict(record.environment.versions)
                     cell = Cell(
                         filled_by=filler,
@@ -80,6 +80,7 @@ def measure(releases: list[str], beside: str, output: Path) -> None:
                         failure=record.failure.message if record.failure else "",
                         answer=record.check.answer_digest,
                         pymc=versions.get("pymc", ""),
+                        numba=versions.get("numba", ""),
                     )
                     with output.open("a") as file:
                         file.write(json.dumps(asdict(cell)) + "\n")
@@ -116,7 +117,7 @@ def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--releases", nargs="+", default=["3.3.3", "3.3.4", "3.3.5", "3.3.6", "3.3.7", "3.3.8"])
-    parser.add_argument("--beside", default="", help="of all environments, such as +numba==0.68.0")
+    parser.add_argument("--beside", default="+numba==0.67.0+pymc==6.3.2", help="what all environments have besides")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "data" / "contamination.ndjson")
     parser.add_argument("--only-table", action="store_true")
     given = parser.parse_args()

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,15 @@ def test_targets_and_scripts_exist():
     assert scripts
     for script in scripts:
         assert (ROOT / script).is_file(), script
+
+
+def test_each_extra_is_installed_alone_and_all_together():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    matrix = load(ROOT / ".github/workflows/checks.yml")["jobs"]["distributions"]["strategy"]["matrix"]
+    environments = " ".join(matrix["extras"]).split()
+    assert sorted(environments) == sorted([*project["optional-dependencies"], "none", "all"])
+    supported = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+    assert set(matrix["python"]) == supported
 
 
 def test_tiers_exist():

@@ -139,10 +139,15 @@ def test_reads_are_seen_however_the_path_is_opened(folder):
 
 
 @pytest.mark.usefixtures("how")
-def test_writing_a_remembered_entry_is_not_reading_it(folder):
+@pytest.mark.parametrize("replaces", [False, True])
+def test_writing_a_remembered_entry_is_no_reading_but_a_writing(folder, replaces):
     watch = watch_of(folder)
-    (folder / "numba" / "a.1.nbc").write_bytes(b"again")
-    assert watch.end(Scenario.HOT).entries_read == 0
+    entry = folder / "numba" / "a.1.nbc"
+    written = entry.with_suffix(".tmp") if replaces else entry  # Numba replaces: entries of another Numba, say
+    written.write_bytes(b"again")
+    written.replace(entry)
+    use = watch.end(Scenario.WARM)
+    assert (use.entries_read, use.entries_written, use.bytes_written) == (0, 1, 5)
 
 
 @pytest.mark.usefixtures("how")

@@ -1,9 +1,9 @@
 """Cache entries on the disk: which were read and written, counted on the files themselves; the proof of a scenario.
 
-Writes are counted by listing the folder, reads by the files' access times, so no compiler needs to be patched or
-believed, and the measured process pays nothing. (Python's audit events would tell of reads too, but a hook is called
-for every ``id()``, of which PyTensor does millions: it made compiles 30 to 40% slower. They serve where a file system
-keeps no access times.)
+Writes are counted by listing the folder, reads by the access times of files that nobody wrote anew, so no compiler
+needs to be patched or believed, and the measured process pays nothing. (Python's audit events would tell of reads too,
+but a hook is called for every ``id()``, of which PyTensor does millions: it made compiles 30 to 40% slower. They serve
+where a file system keeps no access times.)
 """
 
 from __future__ import annotations
@@ -50,15 +50,22 @@ class AccessTimes:
     """
 
     def __init__(self) -> None:
-        self._armed: dict[str, int] = {}
+        self._armed: dict[str, tuple[_Content, int]] = {}
 
     def begin(self, files: Iterable[str]) -> None:
         """Start counting reads of these files."""
-        self._armed = {name: arm(name) for name in files}
+        self._armed = {name: (_content(Path(name).stat()), arm(name)) for name in files}
 
     def end(self) -> int:
-        """Say how many of them were read."""
-        return sum(Path(name).exists() and _access_time(name) != armed for name, armed in self._armed.items())
+        """Say how many of them were read; one that was replaced has a new access time without being read."""
+        return sum(_was_read(Path(name), content, armed) for name, (content, armed) in self._armed.items())
+
+
+def _was_read(path: Path, content: _Content, armed: int) -> bool:
+    if not path.exists():
+        return False
+    now = path.stat()
+    return _content(now) == content and now.st_atime_ns != armed
 
 
 class AuditedReads:
@@ -93,6 +100,14 @@ class AuditedReads:
             self._read.add(str(place))
 
 
+type _Content = tuple[int, int]
+
+
+def _content(status: os.stat_result) -> _Content:
+    """Tell one content of a file from the next, as it is written over or replaced: Numba and JAX replace."""
+    return status.st_ino, status.st_mtime_ns
+
+
 def keeps_access_times(folder: Path) -> bool:
     """Try whether reading a file in this folder moves its access time."""
     probe = folder / "access-time-probe"
@@ -125,8 +140,8 @@ class CacheWatch:
     def __init__(self, root: Path, kinds: tuple[CacheEntry, ...]) -> None:
         self._root, self._kinds = root.resolve(), kinds
         self._reads = AccessTimes() if keeps_access_times(self._root) else AuditedReads()
-        self._known: dict[str, int] = {}
-        self._before: dict[str, int] = {}
+        self._known: dict[str, os.stat_result] = {}
+        self._before: dict[str, os.stat_result] = {}
 
     def remember(self) -> int:
         """Take what is there now for the entries that an earlier compile left. Returns how many they are."""
@@ -144,19 +159,20 @@ class CacheWatch:
         Of what isn't kept of every model (`keeps_all`), nothing need be written.
         """
         read = self._reads.end()
-        written = {name: size for name, size in self._entries().items() if name not in self._before}
+        before = {name: _content(status) for name, status in self._before.items()}
+        written = [status for name, status in self._entries().items() if _content(status) != before.get(name)]
         use = CacheUse(
             entries_before=len(self._known),
             entries_read=read,
             entries_written=len(written),
-            bytes_written=sum(written.values()),
+            bytes_written=sum(status.st_size for status in written),
         )
         return replace(use, contradiction=contradiction(scenario, use, keeps_all=keeps_all))
 
-    def _entries(self) -> dict[str, int]:
+    def _entries(self) -> dict[str, os.stat_result]:
         paths = (path for path in self._root.rglob("*") if any(kind.is_at(path) for kind in self._kinds))
-        sizes = {str(path): path.stat().st_size for path in paths if path.is_file()}
-        return {name: size for name, size in sizes.items() if size}
+        entries = {str(path): path.stat() for path in paths if path.is_file()}
+        return {name: status for name, status in entries.items() if status.st_size}
 
 
 def contradiction(scenario: Scenario, use: CacheUse, *, keeps_all: bool = True) -> str | None:
