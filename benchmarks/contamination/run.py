@@ -94,14 +94,28 @@ def read(output: Path) -> list[Cell]:
 
 
 def table(cells: list[Cell]) -> str:
-    """Write a row a filler and a column a runner."""
+    """Write a row a filler and a column a runner, and below it what all pairs come to."""
     releases = sorted({cell.run_by for cell in cells}, key=lambda release: [int(part) for part in release.split(".")])
     known = {(cell.filled_by, cell.run_by): cell for cell in cells}
     lines = [f"| filled by, then run by | {' | '.join(releases)} |", f"|{' --- |' * (len(releases) + 1)}"]
     for filler in releases:
         row = [_describe(known.get((filler, runner))) for runner in releases]
         lines.append(f"| {filler} | {' | '.join(row)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _summary(cells, len(releases) ** 2)])
+
+
+def _summary(cells: list[Cell], pairs: int) -> str:
+    own = {cell.run_by: cell.answer for cell in cells if cell.filled_by == cell.run_by}
+    others = [cell for cell in cells if cell.filled_by != cell.run_by and not cell.failure]
+    shares = sorted(100 * cell.read / (cell.read + cell.written) for cell in others if cell.written)
+    unlike = sum(cell.answer != own.get(cell.run_by, cell.answer) for cell in others)
+    agree = sum(cell.verdict == "agrees" for cell in cells)
+    return (
+        f"Of {len(others)} pairs of two releases, {sum(not cell.written for cell in others)} read all they needed; "
+        f"the others read {shares[0]:.0f}% to {shares[-1]:.0f}% of their units. Of {pairs} pairs {len(cells)} were "
+        f"measured, and {agree} results agree with the oracle; {unlike} differ in their last bits from what the runner "
+        "computes with its own cache."
+    )
 
 
 def _describe(cell: Cell | None) -> str:
