@@ -14,11 +14,12 @@ from test_report import read
 
 import builders
 import planted
-from firstgrad.case import Scenario
+from firstgrad.case import BackendName, Case, Scenario, Target
 from firstgrad.columns import samples_table
 from firstgrad.comparing.comparison import compare
 from firstgrad.comparing.sides import choose_side, find_last_sides
 from firstgrad.errors import UnknownSideError
+from firstgrad.model import make_model
 from firstgrad.record import Doubt
 from firstgrad.show.cases import escaped_bytes, take_fitting
 from firstgrad.show.lines import make_lines, make_rows, prepare_samples
@@ -34,6 +35,7 @@ from firstgrad.show.overview import (
 )
 from firstgrad.show.page import render_page
 from firstgrad.show.result import Fold, Items, Picture, Span, Style, Table, Text
+from firstgrad.show.words import write_command
 from firstgrad.store import Store, export_jsonl
 from firstgrad.store.jsonl import ExportSource
 from helpers import MIB, make_environment
@@ -247,7 +249,6 @@ def test_other_limits_are_the_same_case():
 
 
 def test_models_that_read_alike_are_told_apart():
-    from firstgrad.case import BackendName, Case
     from firstgrad.pose.spec import PoseSpec
 
     records = [
@@ -674,3 +675,65 @@ def test_the_last_two_are_found_among_commits_labels_and_releases():
     assert last(releases) == ("l9", "l10", frozenset({"pytensor"}), 2)
     unlike = [planted.sample(1.0, number=n, label=f"{n}", threads=n) for n in (1, 2)]
     assert last(unlike) is None
+
+
+# --- what stands behind a row -----------------------------------------------------------------------------------------
+
+
+def details_of(records, **options):
+    """What the first row of the table opens."""
+    (details,) = table_of(overview(records, **options)).rows[0].details
+    return details
+
+
+def test_a_row_has_its_samples_with_their_records_and_what_to_type():
+    records = [record for record in planted.along_commits() if record.case.scenario is Scenario.COLD]
+    details = details_of(records, option=" --from x.jsonl")
+    assert [(one.id, one.commit[:1]) for one in details.samples[:3]] == [("14", "c"), ("13", "c"), ("12", "c")]
+    newest = details.samples[0]
+    assert newest.command == "firstgrad show 14 --from x.jsonl"
+    assert [(phase.name, phase.wall_seconds, phase.cpu_seconds) for phase in newest.phases] == [("link", 5.5, 5.5)]
+    assert details.samples[-1].phases[0].cpu_seconds is None  # only the newest line's records were read
+    assert dict(details.commands)["where its time goes"] == "firstgrad profile some/file.py:build --backend jax"
+    assert (details.left_out, details.profile) == (0, ())
+
+
+def test_a_kept_profile_stands_in_the_row_of_its_case():
+    from firstgrad.profiling import Profile
+
+    record = planted.sample(2.0, number=1)
+    profile = Profile(record=replace(record, record_id="0123456789"))
+    details = details_of([record], profiles={record.case.question: profile})
+    assert details.commands[0] == ("its newest profile", "firstgrad profile --show 01234567")
+    assert details.profile
+    assert not details_of([record], profiles={"another": profile}).profile
+
+
+def test_of_many_samples_the_newest_are_behind_a_row_and_the_others_counted():
+    details = details_of([planted.sample(1.0, number=number) for number in range(15)])
+    assert (len(details.samples), details.left_out) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("verb", "case", "command"),
+    [
+        ("profile", builders.make_case(backend=BackendName.JAX), "firstgrad profile some/file.py:build --backend jax"),
+        (
+            "measure",
+            builders.make_case(backend=BackendName.C, scenario=Scenario.WARM, target=Target.LOGP_DLOGP),
+            "firstgrad measure some/file.py:build --backend c --target logp_dlogp --scenario warm",
+        ),
+        (
+            "lint",
+            Case(model=builders.pose(timesteps=7, states=3), backend=BackendName.C),
+            "firstgrad lint pose --hmm on --states 3 --timesteps 7",
+        ),
+        (
+            "check",
+            Case(model=make_model("a b.py:f", {"n": 3, "kind": "3", "x": True}), backend=BackendName.C),
+            "firstgrad check 'a b.py:f' --param 'kind=\"3\"' --param n=3 --param x=True --backend c",
+        ),
+    ],
+)
+def test_commands_are_as_a_shell_takes_them(verb, case, command):
+    assert write_command(verb, case) == command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from firstgrad.cli.console import open_source, say
 from firstgrad.cli.options import ExportToRead, ModelsToRead, StoreToRead, declare, of_models
-from firstgrad.errors import SpecError, UnlikeSidesError
+from firstgrad.errors import SpecError, StoreError, UnlikeSidesError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from firstgrad.comparing.comparison import Comparison
     from firstgrad.growth.series import AxisKind
+    from firstgrad.profiling import Profile
     from firstgrad.record import Record
     from firstgrad.show.page import Page
     from firstgrad.store.jsonl import Source
+
+_MOST_PROFILES = 12
 
 EPILOG = """\b
 Examples:
@@ -120,7 +123,21 @@ def _overview(
         why_compared=why,
         commits=commits,
         option=option,
+        profiles=_read_profiles(set(wanted["question"])),
     )
+
+
+def _read_profiles(questions: Collection[str]) -> dict[str, Profile]:
+    """Read the newest kept profile of each case, by its question; of many kept ones the newest few."""
+    from firstgrad.profiling.make import PROFILES
+
+    profiles: dict[str, Profile] = {}
+    for path in PROFILES.files()[:_MOST_PROFILES]:
+        with suppress(StoreError):  # damaged, or of another version: it is no part of what was asked for
+            profile = PROFILES.read(path)
+            if profile.record.case.question in questions:
+                profiles.setdefault(profile.record.case.question, profile)
+    return profiles
 
 
 def _compare(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from firstgrad.profiling import Profile
     from firstgrad.record import Environment, HostFingerprint, Record
     from firstgrad.show.result import Inline, Part
 
@@ -39,6 +40,7 @@ SHORT_COMMIT = 10
 
 _LONGEST_NAME, _LONGEST_LABEL, _LONGEST_TEXT, _LONGEST_REASON = 160, 80, 200, 400
 _CELL_BYTES = 48  # of the markup of a cell
+_PROFILE_LINES = 5  # of each of a profile's tables
 _SHOWN_ID = 8  # letters of a record's id that the command takes
 _NUMBERS = (
     ("time_to_first_gradient_cpu", "CPU to it"),
@@ -102,7 +104,9 @@ def case_section(
 
     A column of words is shown where rows differ in it, else said once above; one of numbers where any row has one.
     """
-    rows = rows.assign(anchor=[id_of(line) * (place < len(details)) for place, line in enumerate(rows.itertuples())])
+    rows = rows.assign(
+        anchor=[id_of(line) if place < len(details) else "" for place, line in enumerate(rows.itertuples())]
+    )
     words, where = tell_conditions(environments)
     columns, common = _choose_columns(rows, words)
     lines = (
@@ -150,9 +154,9 @@ def _choose_columns(
         "label": lambda line: shown(line.label, _LONGEST_LABEL),
         "commit": lambda line: line.git_commit[:SHORT_COMMIT],
         "measured with": lambda line: words.get(line.conditions, "other, older conditions"),
+        "status": lambda line: line.status,
     }
     ends: dict[str, _Text] = {
-        "status": lambda line: line.status,
         "verdict": lambda line: line.verdict.replace("_", " "),
         "doubts": lambda line: line.doubts,
         "samples": _write_samples,
@@ -260,7 +264,7 @@ def _explain(rows: pd.DataFrame) -> str:
     sentences = ["A row is a case, the worst first: what failed, wrong gradients, what was stopped, then the slowest."]
     if (rows["n_lines"] > 1).any():
         sentences.append(
-            "It has the numbers of the newest commit and label alone; before is the median of the ones before."
+            "It has the numbers of the newest commit and label alone; before is the median of the last ones before."
         )
     if rows[FIRST + AT_LEAST].notna().any():
         sentences.append(
@@ -319,12 +323,16 @@ def make_details(
     chosen: Sequence[Sequence[int]],
     records: Mapping[str, Record],
     option: str = "",
+    profiles: Mapping[str, Profile] | None = None,
 ) -> tuple[Details, ...]:
     """Make what stands behind each of the first rows that fit: some of their samples, and what to type.
 
     CPU seconds, memory by phase and the caches' counts are of those whose whole `records` there are. `option` is what
-    commands need to find the samples, such as `` --store FILE``.
+    commands need to find the samples, such as `` --store FILE``; `profiles` are by the question of their case.
     """
+    from firstgrad.show.profiles import profile_parts
+
+    kept = profiles or {}
     counts = samples.groupby(CASE, sort=False).size()
     taken = [sample for places in chosen for sample in places]
     cells = dict(zip(taken, samples.loc[taken].to_dict("records"), strict=True))
@@ -335,16 +343,20 @@ def make_details(
                 _show_sample(cells[place], records.get(cells[place]["record_id"]), option) for place in places
             ),
             left_out=int(counts[line.case, line.conditions]) - len(places),
-            commands=tuple(_commands(case, line.gravity)),
+            commands=tuple(_commands(case, line.gravity, profile)),
+            profile=tuple(profile_parts(profile, top=_PROFILE_LINES)) if profile is not None else (),
         )
         for line, places in zip(rows.itertuples(), chosen, strict=False)
         for case in [case_of(line)]
+        for profile in [kept.get(case.question)]
     )
     return take_fitting(made, MOST_ROWS, MOST_DETAILS_BYTES, lambda one: len(one.to_html()))
 
 
-def _commands(case: Case, gravity: int) -> Iterator[tuple[str, str]]:
+def _commands(case: Case, gravity: int, profile: Profile | None) -> Iterator[tuple[str, str]]:
     """Yield what to type next about a case."""
+    if profile is not None:
+        yield "its newest profile", f"firstgrad profile --show {profile.record.record_id[:_SHOWN_ID]}"
     wanted = (("what is wrong with its gradient", "check"),) * (gravity == WRONG)
     for what, verb in (*wanted, ("where its time goes", "profile"), ("more samples", "measure")):
         if command := write_command(verb, case):
@@ -367,8 +379,9 @@ def _show_sample(cells: Mapping[str, Any], record: Record | None, option: str) -
         if f"phase_{phase}" in numbers
     )
     doubts = tuple(cells["doubts"].split())
-    proof = "contradicted" if Doubt.SCENARIO_CONTRADICTED in doubts else "nothing contradicts it"
-    scenario = f"{cells['scenario']}, {proof}"
+    scenario = str(cells["scenario"])
+    if Doubt.SCENARIO_CONTRADICTED in doubts:
+        scenario += ", contradicted"
     if record is not None and record.caches is not None:
         scenario = shown(describe_caches(record.case.scenario, record.caches), _LONGEST_TEXT)
     return ShownSample(

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from firstgrad.comparing.comparison import Comparison
     from firstgrad.growth.lines import SizeLine
+    from firstgrad.profiling import Profile
     from firstgrad.record import Record
     from firstgrad.show.result import Part
 
@@ -77,13 +78,15 @@ def make_overview(
     why_compared: str = "",
     commits: Mapping[str, str] | None = None,
     option: str = "",
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Page:
     """Put the page together, of samples as `firstgrad.columns.samples_table` makes them.
 
     `read` takes some `record_id`, 300 at most, and returns the whole records: for figures, details, last outputs and
     environments. With a `label`, the page says that only its records are on it; a `comparison` is told of first, and
     shown with its forest plot. `commits` are those that git has with their subject lines, the oldest first; `option` is
-    what commands need to find the samples. Raises ValueError where there are no samples.
+    what commands need to find the samples, and `profiles` are kept ones by the question of their case. Raises
+    ValueError where there are no samples.
     """
     if samples.empty:
         raise ValueError("there are no records: nothing to report")
@@ -106,7 +109,7 @@ def make_overview(
     sections: tuple[Section | None, ...] = (
         Section("results", "Results", (Items(answers(prepared, rows, comparison, tell_conditions(conditions)[0])),)),
         comparison_section(comparison, why_compared) if comparison else None,
-        case_section(rows, conditions, make_details(rows, prepared, detailed, records, option)),
+        case_section(rows, conditions, make_details(rows, prepared, detailed, records, option, profiles)),
         *history_sections(lines, prepared, conditions, commits or {}),
         _phase_section(rows, bars, records),
         memory_section(peaks, records),
