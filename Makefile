@@ -65,7 +65,7 @@ bench-against-plain-asv: $(STAMP)  ## Time asv run with this suite and with the 
 	$(PY) benchmarks/against_plain_asv/compare.py
 
 bench-overhead: $(STAMP)  ## Compare the measured compile with a bare script, interleaved (some 10 minutes)
-	$(PY) -m benchmarks.overhead.compare --pairs 30 --output docs/data/overhead.json
+	$(PY) -m benchmarks.overhead.compare --pairs 30 --keep
 
 bench-limit: $(STAMP)  ## Measure the pose model's density by hand in JAX and Numba: the limit (some 15 minutes)
 	$(PY) -m benchmarks.limit.run --output docs/data/limit.json

@@ -31,7 +31,7 @@ from benchmarks.lint_precision import cures, gradients
 from benchmarks.lint_precision import run as lint_precision
 from benchmarks.markers import write_between_markers
 from benchmarks.needless import run as needless
-from benchmarks.overhead import compare as overhead
+from benchmarks.overhead import kept as overhead
 from benchmarks.precompile import run as precompile
 from benchmarks.releases import table as releases
 from benchmarks.sampling import run as sampling
@@ -173,6 +173,7 @@ BLOCKS = (
     Block("docs/tutorial.md", "tutorial", _tutorial),
     Block(HOW_TO, "trace-loop", lambda: needless.page_blocks()["trace-loop"]),
     Block(FINDINGS, "needless", lambda: needless.page_blocks()["needless"]),
+    Block(METHOD, "overhead", lambda: overhead.table(_json("overhead"))),
     Block(METHOD, "trust-counts", lambda: counts.to_markdown(counts.judge(r := _records("trust-counts")), r)),
     Block(METHOD, "trust", lambda: trust_text(from_json((DATA / "trust-report.json").read_text(), TrustReport))),
     Block(METHOD, "spread", lambda: spread.make_table(_json("spread"))),

@@ -4,8 +4,8 @@ By default one process compiles a model many times, in the order ``-++-``, after
 are the same for both sides, and processor seconds differ little from time to time. With ``--fresh`` each compile has a
 process and an empty cache of its own. Standard error is a pseudo terminal, so that the display draws.
 
-Usage: ``python compare.py [--backend jax] [--pairs 20] [--timesteps 5] [--directions 1] [--fresh] [--limit 1.02]``.
-Exit code 1 where the whole interval lies above the limit.
+Usage: ``python -m benchmarks.progress_overhead.compare [--backend jax] [--pairs 20] [--timesteps 5] [--directions 1]
+[--fresh] [--limit 1.02] [--keep]``. Exit code 1 where the whole interval lies above the limit.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import bootstrap
 
+from benchmarks.overhead.kept import keep, ratio_of
 from firstgrad.measuring.private import PrivateCaches, worker_variables
 
 COMPILING = Path(__file__).with_name("compiling.py")
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--directions", type=int, default=1)
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--limit", type=float, default=1.02)
+    parser.add_argument("--keep", action="store_true", help="in docs/data")
     chosen = parser.parse_args()
     arguments = [chosen.backend, str(chosen.timesteps), str(chosen.directions)]
     signs = "".join("-+" if pair % 2 else "+-" for pair in range(chosen.pairs))
@@ -79,17 +80,22 @@ def main() -> None:
     shown = np.array([seconds for sign, seconds in zip(signs, spent, strict=True) if sign == "+"])
     bare = np.array([seconds for sign, seconds in zip(signs, spent, strict=True) if sign == "-"])
     ratios = shown / bare
-    interval = bootstrap(
-        (ratios,), np.median, confidence_level=0.95, rng=np.random.default_rng(1), method="percentile"
-    ).confidence_interval
+    median, low, high = ratio_of(ratios)
     how = "fresh processes, empty caches" if chosen.fresh else "one process"
     print(
         f"{chosen.backend}, pose T={chosen.timesteps} K={chosen.directions}, {how}: {np.median(bare):.2f} s of "
-        f"processor time without, ratio with the display median {np.median(ratios):.3f}, "
-        f"95% interval [{interval.low:.3f}, {interval.high:.3f}] (bootstrap, {chosen.pairs} pairs); "
+        f"processor time without, ratio with the display median {median:.3f}, "
+        f"95% interval [{low:.3f}, {high:.3f}] (bootstrap, {chosen.pairs} pairs); "
         f"its own thread {np.median(own / shown):.2%}"
     )
-    sys.exit(1 if interval.low > chosen.limit else 0)
+    if chosen.keep:
+        keep(
+            f"`compile_progress()`, {chosen.backend}",
+            f"pose T={chosen.timesteps} K={chosen.directions}, {how}",
+            ratios,
+            np.median(bare),
+        )
+    sys.exit(1 if low > chosen.limit else 0)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Compared is the processor time of the script's own processes, from the interpret
 compilers included; what `firstgrad trace` itself takes beside them (it watches memory from outside, and tells in the
 end) is shown apart. Each run has an empty cache of its own, or with ``--warm`` a copy of a filled one.
 
-Usage: ``python compare.py drawing 4000`` or ``python compare.py compiling 2 [--pairs 8] [--warm] [--limit 1.02]``.
+Usage: ``python -m benchmarks.trace_overhead.compare drawing 4000``, or ``compiling 2`` in its place, with ``[--pairs 8]
+[--warm] [--limit 1.02] [--keep]``.
 Exit code 1 where results differ, or where the whole interval lies above the limit.
 """
 
@@ -20,7 +21,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import bootstrap
+
+from benchmarks.overhead.kept import keep, ratio_of
 
 HERE = Path(__file__).parent
 FIRSTGRAD = [sys.executable, "-m", "firstgrad", "trace", "--no-keep"]
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--limit", type=float, default=1.02)
+    parser.add_argument("--keep", action="store_true", help="in docs/data")
     chosen = parser.parse_args()
     words = [str(HERE / f"{chosen.script}.py"), chosen.size]
     bare, traced, beside, printed = [], [], [], set()
@@ -67,17 +70,22 @@ def main() -> None:
                     bare.append(seconds)
                 printed.add(text)
     ratios = np.array(traced) / np.array(bare)
-    interval = bootstrap(
-        (ratios,), np.median, confidence_level=0.95, rng=np.random.default_rng(1), method="percentile"
-    ).confidence_interval
+    median, low, high = ratio_of(ratios)
     print(
         f"{chosen.script} {chosen.size}, {'filled' if chosen.warm else 'empty'} cache: {np.median(bare):.2f} s of "
-        f"processor time without, ratio with the trace median {np.median(ratios):.3f}, 95% interval "
-        f"[{interval.low:.3f}, {interval.high:.3f}] (bootstrap, {chosen.pairs} pairs); of sums "
+        f"processor time without, ratio with the trace median {median:.3f}, 95% interval "
+        f"[{low:.3f}, {high:.3f}] (bootstrap, {chosen.pairs} pairs); of sums "
         f"{sum(traced) / sum(bare):.3f}; firstgrad's own process {np.median(beside):.2f} s; results "
         f"{'equal' if len(printed) == 1 else 'DIFFER'}"
     )
-    sys.exit(1 if len(printed) > 1 or interval.low > chosen.limit else 0)
+    if chosen.keep:
+        keep(
+            f"`firstgrad trace`, a script that is {chosen.script}",
+            f"{chosen.script} {chosen.size}, {'filled' if chosen.warm else 'empty'} cache",
+            ratios,
+            np.median(bare),
+        )
+    sys.exit(1 if len(printed) > 1 or low > chosen.limit else 0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.headline.sides import Quantity, Size, Way
 from benchmarks.headline.table import Sample
 from benchmarks.headline.table import sentences as headline_sentences
 from benchmarks.markers import replace_between_markers
-from benchmarks.overhead import compare as overhead
+from benchmarks.overhead import kept as overhead
 from benchmarks.pages import BLOCKS, ROOT, Releases
 from benchmarks.precompile import run as precompile
 from benchmarks.releases.table import sentences as release_sentences
@@ -239,7 +239,10 @@ def test_loops_are_compared_with_arrays():
 
 
 def test_what_measuring_costs_is_the_median_of_the_pairs():
-    assert "median 1.010, 95% interval [1.010, 1.010], 8 pairs" in overhead.sentence({"ratios": [1.01] * 8})
+    stored = {overhead.MEASURED: {"where": "Here.", "ratios": [1.01] * 8, "bare_seconds": 2.0}}
+    assert "median 1.010, 95% interval [1.010, 1.010], 8 pairs" in overhead.sentence(stored)
+    row = "| a compile measured by firstgrad | 2.00 s | 1.010 [1.010, 1.010] | 8 | Here. |"
+    assert row in overhead.table(stored)
 
 
 def test_sampling_is_told_by_ratios_and_errors():
