@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def row(record: Record) -> str:
     """Write one record as a row."""
     whole = record.time_to_first_gradient_seconds
-    if whole is None or record.memory is None or record.caches is None:
+    if whole is None or record.memory is None:
         return f"| {record.case.backend} | {record.status} |"
     longest = record.longest_phase
     one = estimate_median(record.evaluation_seconds)
@@ -27,8 +27,6 @@ def row(record: Record) -> str:
         f"{longest.phase} {longest.wall_seconds / whole:.0%}",
         f"{format_seconds(one.value)} [{format_seconds(one.low)}, {format_seconds(one.high)}]",
         format_bytes(record.memory.peak_rss_bytes),
-        f"{record.caches.entries_read} / {record.caches.entries_written}",
-        str(record.check.verdict),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -40,6 +38,7 @@ def table(records: list[Record], of: str = DEFAULT, script: str = "benchmarks/fi
     """Write the table with where and how it was measured."""
     first = records[0].environment
     versions = dict(first.versions)
+    verdicts = ", ".join(sorted({str(record.check.verdict) for record in records}))
     head = (
         "HMM",
         "backend",
@@ -49,14 +48,13 @@ def table(records: list[Record], of: str = DEFAULT, script: str = "benchmarks/fi
         "longest phase",
         "evaluation, median [95%]",
         "peak memory",
-        "cache entries read / written",
-        "verdict",
     )
     lines = [
         f"{of}, one sample a row, PyMC {versions['pymc']}, "
         f"PyTensor {versions['pytensor']}, Numba {versions['numba']}, JAX {versions['jax']}, Python {first.python}, "
         f"{first.host.cores} cores of {first.host.processor}, {records[0].started_at[:10]}. Made by "
-        f"`python {script}`. The machine is shared and noisy: take the orders of magnitude, not the digits.",
+        f"`python {script}`. Verdicts: {verdicts}. The machine is shared and noisy: take the orders of "
+        "magnitude, not the digits.",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
