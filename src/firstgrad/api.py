@@ -845,7 +845,7 @@ def advise(
             workload = Workload(evaluations=evaluations)
             ways = list_wanted(asked, compiled, target=Target.DLOGP, time_limit_seconds=limit)
         if not ways:
-            raise SpecError("samplers, backends", "no such sampler takes such a backend")
+            raise SpecError("samplers, backends", "none of these samplers takes one of these backends")
         keeper = stack.enter_context(Keeper(store or _temporary_store(stack)))
         show = functools.partial(show_race, seconds) if progress else (lambda *_: nullcontext(lambda _: None))
         plan = AdvicePlan(workload=workload, ways=ways, budget_seconds=seconds)

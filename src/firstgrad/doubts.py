@@ -34,7 +34,7 @@ SUSPENDED_SECONDS = 0.05
 """Less than this is no doubt: some looks of the watcher's, as while a profiler attaches."""
 
 ADVICE = {
-    Doubt.SCENARIO_CONTRADICTED: "the cache counters contradict the scenario, so this is no such measurement",
+    Doubt.SCENARIO_CONTRADICTED: "the cache counters contradict the scenario, so the numbers are not of this scenario",
     Doubt.UNACCOUNTED_TIME: "more than 3% of the measured window belongs to no phase; please report it",
     Doubt.HIGH_LOAD: "the machine was busy before the sample; compare processor seconds, or measure again",
     Doubt.NO_BYTECODE: (

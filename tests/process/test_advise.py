@@ -52,7 +52,7 @@ def test_a_users_model_is_measured_kept_and_advised_on(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 ways to choose from, the soonest first, within 180 s" in done.stderr
     assert "4 samples measured now" in done.stdout
-    assert "If your cache is warm: fake is all that can be offered." in done.stdout
+    assert "If your cache is warm: fake is the only choice." in done.stdout
     assert (tmp_path / "advice.png").stat().st_size > 10_000
     again = run(*arguments, "--no-measure", cwd=tmp_path)
     assert again.returncode == 0

@@ -208,7 +208,7 @@ def test_what_nobody_foresaw_is_a_line_and_a_file_and_4(tmp_path, monkeypatch):
     ended = firstgrad("doctor")
     assert ended.code == 4
     assert "Traceback" in ended.err
-    assert ended.err.splitlines()[-1].endswith("its traceback stands above")
+    assert ended.err.splitlines()[-1].endswith("its traceback is above")
 
 
 def test_ctrl_c_where_no_verb_waits_for_it_is_130(monkeypatch, tmp_path):

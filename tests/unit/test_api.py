@@ -170,7 +170,7 @@ def test_advice_is_given_for_a_live_model_too():
     assert "fake" in repr(advised)
     assert advised.plot().axes
     assert advised.lines == advised.answer.lines
-    with pytest.raises(SpecError, match=r"samplers, backends: no such sampler takes such a backend"):
+    with pytest.raises(SpecError, match=r"samplers, backends: none of these samplers takes one of these backends"):
         firstgrad.advise(mine, backends=["c"], samplers=["blackjax"])
 
 

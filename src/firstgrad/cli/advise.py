@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   firstgrad advise mymodel.py:build --draws 2000
-      within three minutes: which sampler draws first, which one has drawn all of it first, and what to type
+      within three minutes: which sampler has its first draw and all of its draws soonest, and what to type
   firstgrad advise mymodel.py:build --time-budget none
       every sampler and backend to the end, three samples each, cold and warm
   firstgrad advise pose --evaluations 20000
@@ -66,9 +66,9 @@ class AdviseOptions:
         int, _samples("--timed", "Draws of the short run after the first draw, half of them tuning.", min=0)
     ] = 100
     samples: Annotated[int, _samples("--samples", "Samples of each choice.", min=1, max=MOST_SAMPLES)] = 3
-    no_measure: Annotated[bool, _samples("--no-measure", "Measure nothing; use what is stored.")] = False
+    no_measure: Annotated[bool, _samples("--no-measure", "Measure nothing; use stored samples.")] = False
     time_budget: Annotated[
-        str, _samples("--time-budget", "Time for all of it, such as 90s; 0: use what is known already; none: no limit.")
+        str, _samples("--time-budget", "Time limit for everything, such as 90s; 0: use stored samples; none: no limit.")
     ] = "3m"
     time_limit: Annotated[float, _samples("--time-limit", "Seconds after which a sample is stopped.")] = 3600.0
     store: Annotated[str | None, _samples("--store", "File or database URL [.firstgrad/results.sqlite].")] = None
@@ -97,7 +97,9 @@ class AdviseOptions:
         if self.source is not None and self.store is not None:
             raise SpecError("--store, --from", "give one of them")
         if self.store == "none":
-            raise SpecError("--store", "what is measured is kept, so that the next advice needs no time: give a file")
+            raise SpecError(
+                "--store", "what is measured is kept, so that the next advice need not measure it: give a file"
+            )
         self.budget_seconds  # noqa: B018 - refuses what is no duration
         require_count("--timed", self.timed, least=0)
         if self.output is not None and Path(self.output).suffix not in PICTURES:
@@ -138,7 +140,7 @@ class AdviseOptions:
                 model, backends, samplers, workload=workload, timed=self.timed, time_limit_seconds=limit
             )
         if not ways:
-            raise SpecError("--sampler, --backend", "no such sampler takes such a backend")
+            raise SpecError("--sampler, --backend", "none of these samplers takes one of these backends")
         return AdvicePlan(workload=workload, ways=ways, samples=self.samples, budget_seconds=self.budget_seconds)
 
 
@@ -192,7 +194,7 @@ def _from_export(model: Model, options: AdviseOptions, workload: Workload) -> Ad
         if options.target is None and workload.leapfrog is not None:
             missing = (
                 "No first draws are among these samples, so this is about gradients ({target}): what a sampler "
-                "compiles beside them, and its own time, is missing."
+                "compiles in addition, and its own time, are missing."
             )
             targets = (Target.LOGP_DLOGP, Target.DLOGP)
             tries += [(workload.in_evaluations(), target, missing.format(target=target)) for target in targets]

@@ -49,7 +49,7 @@ _GROUPS = {
     "Measure": {
         "measure": "Time to first gradient or draw, memory, verdict.",
         "sample": "A short run: compile, tuning, drawing.",
-        "sweep": "A grid of cases; goes on where it was stopped.",
+        "sweep": "A grid of cases; continues after interruptions.",
         "scaling": "What grows with what, from sweeps.",
     },
     "Compare": {
@@ -177,7 +177,7 @@ def _lack(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = error.filename or "a disk"
         return (
-            f"{place}: {error.strerror}. Make room (df tells of bytes, df -i of files), or set TMPDIR to another disk"
+            f"{place}: {error.strerror}. Free some space (df shows bytes, df -i files), or set TMPDIR to another disk"
         )
     try:
         Path.cwd()

@@ -29,10 +29,10 @@ Examples:
   firstgrad bisect v1.0 HEAD model.py:build --metric evaluation
       by one metric; here for the project in this folder
   firstgrad bisect v1.0 HEAD model.py:build --predicate not_finite
-      since when it is so: failed, crashed, timeout, out_of_memory, mismatch, not_finite, gradient_suspect
+      since when the state is so: failed, crashed, timeout, out_of_memory, mismatch, not_finite, gradient_suspect
 
 \b
-The same command goes on where it was stopped. What can't be built or measured is skipped.
+The same command continues after an interruption. Revisions that can't be built or measured are skipped.
 Exit codes: 0 found; 1 GOOD and BAD don't differ; 2 wrong use; 3 one of the two can't be measured; 4 broke off.
 """
 

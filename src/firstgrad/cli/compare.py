@@ -66,7 +66,7 @@ Examples:
   firstgrad compare pymc-5 pymc-6 --across pymc --across pytensor
       the packages are what is compared
   firstgrad compare formulation=per_joint formulation=vectorised --backend jax --until-decided --time-budget 30m
-      two formulations, measured now in turns; any option of the case, without its dashes
+      two formulations, measured now in turn; any option of the case, without its dashes
   firstgrad compare main HEAD models/mine.py:build --measure
       two commits, each with its own files, and in its own environment where it can be installed
   firstgrad compare pymc==6.2.0 pymc==6.4.0+jax==0.12.0.1 --backend jax
@@ -94,9 +94,7 @@ _sides = functools.partial(declare, panel="Measuring both sides")
 class DuelOptions:
     """Whether, how often and how long both sides are measured."""
 
-    measure: Annotated[bool, _sides("--measure", "Measure both sides now, in turns; BASE and HEAD are commits.")] = (
-        False
-    )
+    measure: Annotated[bool, _sides("--measure", "Measure both sides now, in turn; BASE and HEAD are commits.")] = False
     samples: Annotated[
         int | None,
         _sides(
@@ -247,7 +245,7 @@ def compare(
 def _choose_gate(gate: Gate | None, metrics: Sequence[Column], threshold: float | None) -> Gate:
     """Choose what alarms: times, too, where a threshold for them, or one of them and no exact count, was asked for."""
     if threshold is not None and gate is Gate.COUNTS:
-        raise SpecError("--threshold", f"is for times, which are no gate with --gate {gate}")
+        raise SpecError("--threshold", f"is for times, which raise no alarm with --gate {gate}")
     is_asked = threshold is not None or (bool(metrics) and not any(is_gating(metric) for metric in metrics))
     return gate or (Gate.SECONDS if is_asked else Gate.COUNTS)
 

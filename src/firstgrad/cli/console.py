@@ -189,7 +189,7 @@ def _tell_unforeseen(error: Exception) -> None:
         break
     else:
         say(text)
-        where = "its traceback stands above"
+        where = "its traceback is above"
     first = str(error).strip().partition("\n")[0]
     what = f"{type(error).__name__}: {first}" if first else type(error).__name__
     say(f"firstgrad: {what}. This is an error of firstgrad's own: please report it; {where}")

@@ -112,7 +112,7 @@ def _machine() -> Iterator[Diagnosis]:
     try:
         governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
     except OSError:
-        yield Diagnosis("frequency", Health.GOOD, "the system doesn't tell how it scales (virtual machine?)")
+        yield Diagnosis("frequency", Health.GOOD, "the system does not report its scaling (a virtual machine?)")
     else:
         advice = "sudo cpupower frequency-set -g performance"
         yield _diagnose("frequency", f"governor {governor}", advice, is_good=governor == "performance")

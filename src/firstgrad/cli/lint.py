@@ -22,9 +22,9 @@ Examples:
   firstgrad lint 'models/*.py'
       several models, the worst first; also a folder, or the suite of firstgrad.toml
   firstgrad lint mymodel.py:build --ignore gradient-per-variable
-      all findings but that one
+      all findings except that one
   firstgrad lint mymodel.py:build --sarif lint.sarif
-      for editors and code scanning, beside what is printed
+      for editors and code scanning, in addition to the report
 
 \b
 Exit codes: 0 nothing, or hints only; 1 findings; 2 wrong use; 3 the model could not be built; 4 broke off.

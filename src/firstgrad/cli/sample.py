@@ -182,7 +182,7 @@ def _facts(run: SamplingRun) -> Iterator[tuple[str, str]]:
     if run.step_size is not None:
         yield "step size", f"{run.step_size:.3g} at the end"
     if any(spent.stage is SamplingStage.SAMPLING for spent in run.stages):
-        yield "sampling", "tuning and drawing together: the run is too short to tell them apart"
+        yield "sampling", "tuning and drawing together: the run is too short to separate them"
     if run.memory is not None and run.memory.peak_rss_bytes:
         yield "memory", f"peak {format_bytes(run.memory.peak_rss_bytes)}"
     if run.suspended_seconds >= SUSPENDED_SECONDS:

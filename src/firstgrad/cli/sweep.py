@@ -40,7 +40,7 @@ Examples:
       on the workers of a Dask cluster
 
 \b
-Interrupted? Run the same command again: what is in the store under the same label isn't measured again.
+Interrupted? Run the same command again: samples in the store under the same label are not measured again.
 
 \b
 Exit codes: 0 good; 1 the oracle disagrees somewhere; 2 wrong use; 3 a case failed; 4 broke off; 130 interrupted.
@@ -228,7 +228,7 @@ def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[
         for case, count in counts.items()
     ]
     seconds, unknown = durations.of_all(plan.jobs)
-    more = f", and {unknown} samples of which nothing like it is stored" if unknown else ""
+    more = f", and {unknown} samples unlike any stored one" if unknown else ""
     return Result(
         parts=[
             Items(opening),

@@ -99,7 +99,7 @@ def guess_sentences(answer: AdviceAnswer) -> Iterator[str]:
     what = answer.workload.counted
     known = [one for one in answer.guesses if one.first_seconds is not None]
     others = [one.choice.name for one in answer.guesses if one.first_seconds is None]
-    yield "No way of this model was measured to its end, so no time for all that is planned is known."
+    yield "No way of running this model was measured to its end, so the time for all planned draws is unknown."
     for one in known:
         yield (
             f"{one.choice.name} had its {what.first} after {format_seconds(one.first_seconds or 0.0)}; what "
@@ -110,7 +110,7 @@ def guess_sentences(answer: AdviceAnswer) -> Iterator[str]:
             f"Of {'the others' if known else 'this model'} nothing is known. By what is known of other models, the "
             f"soonest first (JAX before Numba before C): {', '.join(others)}."
         )
-    yield "A longer --time-budget measures more, and goes on from what is there."
+    yield "A longer --time-budget measures more, and continues from these samples."
 
 
 def cache_sentences(lost: LostCaches | None) -> Iterator[str]:
@@ -149,7 +149,7 @@ def lead_sentence(advice: ScenarioAdvice, counted: Counted = Counted.EVALUATIONS
         parts.append(f" up to {count(at.value)}{ends} {counted}, then {crossing.after.name}")
     if not result.crossings:
         if len(advice.offers) == 1:
-            return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is all that can be offered."
+            return f"{_IF[advice.scenario]}: {advice.leader.choice.name} is the only choice."
         parts.append(f" all the way, up to {count(result.n_max)} {counted}")
     never = [offer.choice.name for offer in advice.offers if offer.option not in result.leaders]
     if never:
@@ -193,7 +193,7 @@ def _decision(advice: ScenarioAdvice, planned: str) -> str:
         second = advice.rivals[0]
         return (
             f"At {planned} {takes}; the next, {second.offer.choice.name}, {format_seconds(second.offer.median_total)} "
-            f"({ratio_text(second.ratio)} times). One sample tells nothing of its scatter, but that is hardly so large."
+            f"({ratio_text(second.ratio)} times). One sample says nothing about scatter, which is hardly so large."
         )
     rivals = ", ".join(_with_seconds(rival.offer) for rival in near)
     return (
@@ -209,11 +209,11 @@ def _with_seconds(offer: Offer) -> str:
 def _more(advice: ScenarioAdvice) -> str:
     open_rivals = advice.near_rivals
     if any(rival.ratio.samples == 1 for rival in open_rivals):
-        return "One sample tells nothing of its scatter: take --samples 3 or more, and time for them."
+        return "One sample says nothing about scatter: take --samples 3 or more, and a time budget for them."
     known = [rival.more_samples for rival in open_rivals if rival.more_samples is not None]
     if len(known) < len(open_rivals):
         more = f" {format_count(max(known), 'more sample')} of each might tell the others." if known else ""
-        return f"Hundreds of samples would not tell all of them apart: take whichever you like.{more}"
+        return f"Hundreds of samples would not separate all of them: take any of them.{more}"
     return f"About {format_count(max(known), 'more sample')} of each might (raise --samples)."
 
 

@@ -158,9 +158,9 @@ def _notes(bisection: Bisection) -> Iterator[str]:
         yield f"it is one of {len(bisection.others) + 1} changes that were seen; the others: {told}"
     if bisection.by not in PREDICATES and bisection.seconds is None:
         yield (
-            "it is the earliest change that was seen, whatever later ones do"
+            "it is the earliest change that was seen; later ones may be larger"
             if bisection.is_first
-            else "no two measured revisions have a larger change between them; what is undone between two isn't seen"
+            else "no two measured revisions differ by more; a change that is undone between two of them is not seen"
         )
     else:
         yield "where it comes and goes several times, this is one of the places"

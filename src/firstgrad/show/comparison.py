@@ -381,7 +381,7 @@ def note_conditions(comparison: Comparison, shorten: Callable[[str], str] = str)
     for one in comparison.left_out:
         yield f"left out: {shorten(one.what)}: {shorten(one.reason)}"
     if comparison.copied:
-        yield f"copied beside the commits as they are now: {', '.join(map(shorten, comparison.copied))}"
+        yield f"copied for both commits as they are now: {', '.join(map(shorten, comparison.copied))}"
     if comparison.shared_samples:
         yield f"{comparison.shared_samples:,} samples are on both sides: they say nothing of a change"
     yield from _note_statistics(comparison)
@@ -427,7 +427,7 @@ def _note_statistics(comparison: Comparison) -> Iterator[str]:
     if not all(case.is_alike for case in comparison.cases):
         yield "counts of two ways to compile are not of the same work: they inform, and times and memory are the gate"
     elif any(metric.verdict.is_growth and not metric.is_gating for metric in whole):
-        yield "what informs is no gate: compare --gate seconds alarms for times, too"
+        yield "metrics marked as informing raise no alarm; compare --gate seconds makes times raise alarms too"
     noises = [metric.noise for metric in whole if metric.p_value is not None]
     if noises:
         default = f"{comparison.thresholds.noise_factor:g}"

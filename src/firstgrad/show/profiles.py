@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from firstgrad.show.result import Part
 
 INSTRUMENTS_NOTE = (
-    "Instruments were on: these seconds are not for comparing with those of firstgrad measure. Shares and counts tell."
+    "Instruments were on: do not compare these seconds with those of firstgrad measure. Shares and counts are reliable."
 )
 _LONGEST_SOURCE, _SOURCES = 24, 3
 _LEAST_SECONDS = 0.0005  # less is shown as nothing at all: passes that only look are many
@@ -238,7 +238,7 @@ def _difference_parts(difference: ProfileDifference, top: int) -> Iterator[Part]
     yield Text(
         "Each side is a single sample with instruments on: seconds that differ by less than "
         f"{LEAST_SECONDS_FACTOR - 1:.0%} or {format_seconds(LEAST_SECONDS)} are not listed, and listed ones are hints. "
-        "Counts tell. To compare seconds: firstgrad measure --samples, then firstgrad compare.",
+        "Counts are reliable. To compare seconds: firstgrad measure --samples, then firstgrad compare.",
         Style.DIM,
     )
     yield BLANK

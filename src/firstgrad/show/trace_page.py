@@ -176,7 +176,7 @@ def _time_line(trace: ScriptTrace, compiles: Sequence[TracedCompile]) -> Part:
             "seconds": f"{whole:.6f}",
             "ticks": [(_percent(number * step, whole), format_seconds(number * step)) for number in range(8)],
             "legend": _LEGEND,
-            "said": "Point at a bar, or go to it with the keyboard: what it is stands here; a click shows all of it.",
+            "said": "Point at a bar, or go to it with the keyboard, to see here what it is; a click shows all of it.",
         },
     )
 
