@@ -116,7 +116,7 @@ def test_the_budget_ends_the_verb(tmp_path):
     assert time.monotonic() - began < 20
     assert done.returncode == 3
     assert "Stopped, since the time budget of 3.00 s was over: fake, cold in phase build after" in done.stdout
-    assert "No way of this model was measured to its end" in done.stdout
+    assert "No way of running this model was measured to its end" in done.stdout
 
 
 @pytest.mark.compiles

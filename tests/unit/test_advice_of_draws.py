@@ -269,7 +269,7 @@ def test_samplers_are_chosen_and_each_takes_its_own_backends():
         (("--draws", "9" * 20), "--draws: expected a whole number <= "),
         (("--chains", "9" * 20), "--chains: expected a whole number <= "),
         (("--timed", "9" * 20), "--timed: expected a whole number <= "),
-        (("--sampler", "nutpie", "--backend", "c"), "--sampler, --backend: no such sampler"),
+        (("--sampler", "nutpie", "--backend", "c"), "--sampler, --backend: none of these samplers"),
     ],
 )
 def test_wrong_use_is_refused(arguments, message):

@@ -130,7 +130,7 @@ def test_a_store_without_measuring_answers_or_says_what_is_missing(tmp_path):
     assert "jax is ahead up to 40,000 [" in done.stdout
     nothing = run("other/file.py:build", *arguments)
     assert nothing.exit_code == 3
-    assert "No way of this model was measured to its end" in nothing.stdout
+    assert "No way of running this model was measured to its end" in nothing.stdout
     assert "the soonest first (JAX before Numba before C): jax, numba." in nothing.stdout
     assert nothing.stdout.rstrip().endswith('gradient = model.compile_dlogp(mode="JAX")')
     with pytest.raises(StoreError, match="there is no store here"):
@@ -191,6 +191,6 @@ def test_the_target_and_parameters_belong_to_the_question(tmp_path):
     )
     export_jsonl([replace(each, case=case) for each in planted_samples()[:3]], tmp_path / "one.jsonl")
     given = (MODEL.reference, "--from", str(tmp_path / "one.jsonl"), "--evaluations", "5")
-    assert "all that can be offered" in run(*given, "--param", "n=3", "--target", "logp_dlogp").stdout
+    assert "the only choice" in run(*given, "--param", "n=3", "--target", "logp_dlogp").stdout
     with pytest.raises(SpecError, match="has no samples of this model, target dlogp"):
         run(*given, "--param", "n=3")

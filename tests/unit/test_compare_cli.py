@@ -87,7 +87,7 @@ def test_thresholds_are_options():
     code, out, _ = compared(records, "before", "after", "--threshold-counts", "1.3")
     assert code == 0
     assert "slower, informs" in out
-    assert "compare --gate seconds alarms for times, too" in out
+    assert "compare --gate seconds makes times raise alarms too" in out
     assert again("before", "after", "--threshold-counts", "1.3", "--gate", "seconds")[0] == 1
     assert again("before", "after", "--metric", "time_to_first_gradient")[0] == 1
     code, out, _ = again("before", "after", "--threshold-counts", "1.3", "--threshold", "1.2")
@@ -169,7 +169,7 @@ def test_declared_packages_may_differ():
         (("before", "nowhere"), "'nowhere': no record has this label or commit. There are labels after, before"),
         (("before", "after", "--metric", "speed"), "--metric: there is no 'speed'. There are time_to_first_gradient,"),
         (("before", "after", "--threshold", "0.5"), "--threshold: expected a number of 1 or more"),
-        (("before", "after", "--threshold", "1.5", "--gate", "counts"), "--threshold: is for times, which are no gate"),
+        (("before", "after", "--threshold", "1.5", "--gate", "counts"), "--threshold: is for times, which raise no alarm"),
         (("before", "after", "--across", "pymcc"), "--across: 'pymcc'"),
         (("before", "after", "--json", "--markdown"), "give one of them"),
         (("before", "after", "--output", "plot.pdf"), "--output: expected a file that ends in .png or .svg"),

@@ -85,7 +85,7 @@ def test_tables_show_where_the_time_went(firstgrad, profiler):
     assert "caches: 1 unit not taken from them, or not kept: a lambda is in it" in out
     assert "slowest compiled units, each a jitted function\n" in out
     assert "unavailable: memory of the GPU: there is none" in out
-    assert "not for comparing with those of firstgrad measure" in out
+    assert "do not compare these seconds with those of firstgrad measure" in out
     assert "profile, pose T=5" not in out  # progress and where it is kept are on standard error
     assert "kept: .firstgrad/profiles/1ace" in err
 

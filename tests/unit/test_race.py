@@ -183,7 +183,7 @@ def test_the_end_of_the_budget_ends_what_runs_and_begins_nothing_more():
     assert executor.begun == ["numba cold", "c cold"]
     assert "time budget of 60.0 s was over" in records[-1].failure.message
     final = told(run, records)
-    assert "numba is all that can be offered" in final
+    assert "numba is the only choice" in final
     assert "Stopped, since the time budget of 60.0 s was over: c, cold after 7 s" in final
     assert "Not tried, since the time budget was over: numba, warm" in final
     assert final.rstrip().endswith('gradient = model.compile_dlogp(mode="NUMBA")')
