@@ -169,7 +169,7 @@ def test_declared_packages_may_differ():
         (("before", "nowhere"), "'nowhere': no record has this label or commit. There are labels after, before"),
         (("before", "after", "--metric", "speed"), "--metric: there is no 'speed'. There are time_to_first_gradient,"),
         (("before", "after", "--threshold", "0.5"), "--threshold: expected a number of 1 or more"),
-        (("before", "after", "--threshold", "1.5", "--gate", "counts"), "--threshold: is for times, which raise no alarm"),
+        (("before", "after", "--threshold", "1.5", "--gate", "counts"), "--threshold: is for times, which raise no"),
         (("before", "after", "--across", "pymcc"), "--across: 'pymcc'"),
         (("before", "after", "--json", "--markdown"), "give one of them"),
         (("before", "after", "--output", "plot.pdf"), "--output: expected a file that ends in .png or .svg"),
