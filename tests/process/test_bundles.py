@@ -409,6 +409,7 @@ def test_why_a_second_process_compiles_again(tmp_path):
     unseeded = seen(replace(use, again=(replace(again, reason=NO_ENTRY),)))
     assert "Give random data in the model's file a seed" in unseeded
     assert "pm.Data" not in unseeded
+    assert "firstgrad.sample()" in seen(replace(use, again=(replace(again, purpose="wrapper"),)))
 
 
 def seen(use):

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from firstgrad.bundles import key_of, variables_for, whole_seconds
+from firstgrad.observe.compiles import Purpose
 from firstgrad.observe.numba_functions import NUMBA_REFUSED
 from firstgrad.observe.units import NO_ENTRY
 from firstgrad.show.result import BLANK, Heading, Items, Result, Span, Style, Table, TableColumn, Text, left, right
@@ -91,6 +92,8 @@ def _again(one: NeverKept) -> str:
             f"{begin}: what the first process kept doesn't fit, so something in the model differs from process to "
             "process. Give random data in the model's file a seed"
         )
+    if one.purpose == Purpose.WRAPPER:
+        return f'{begin}: {one.reason}. `pm.sample(nuts_sampler="pymc")` and `firstgrad.sample()` need no such wrapper'
     constant = '. Where an array of more than 1 MB stands in the model, write pm.Data("name", array)'
     return f"{begin}: {one.reason}{constant * (one.reason == NUMBA_REFUSED)}"
 
