@@ -7,7 +7,7 @@ PyMC writes another graph: both are the same in all environments, as after ``pip
 
 Usage: ``python -m benchmarks.contamination.run [--releases 3.3.3 ... 3.3.8] [--output docs/data/contamination.ndjson]
 [--only-table]``; environments are kept in .firstgrad/envs (a minute each), then some
-15 minutes on an idle machine; again: goes on where it stopped.
+20 minutes on an idle machine; again: goes on where it stopped.
 """
 
 from __future__ import annotations
