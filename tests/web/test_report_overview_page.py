@@ -123,20 +123,20 @@ def test_the_keyboard_alone_sorts_and_the_focus_is_seen(opened, key):
 def test_filters_show_what_fits_and_say_how_many(opened):
     page = opened("sweep")
     told = page.get_by_role("status")
-    assert told.text_content() == "12 of 12 lines shown"
+    assert told.text_content() == "12 of 12 rows shown"
     assert told.get_attribute("aria-live") == "polite"
     page.get_by_label("Search").fill("SIZE=8 jax")
-    assert told.text_content() == "1 of 12 lines shown"
+    assert told.text_content() == "1 of 12 rows shown"
     page.get_by_label("Search").fill("")
     page.get_by_label("status").select_option("timeout")
-    assert told.text_content() == "1 of 12 lines shown"
+    assert told.text_content() == "1 of 12 rows shown"
     assert column(page, "label") == ["sweep"]
     page.get_by_label("backend").select_option("c")
-    assert told.text_content() == "0 of 12 lines shown"
+    assert told.text_content() == "0 of 12 rows shown"
     page.get_by_role("button", name="Show all").click()
-    assert told.text_content() == "12 of 12 lines shown"
+    assert told.text_content() == "12 of 12 rows shown"
     page.get_by_label("scenario").select_option("warm")
-    assert told.text_content() == "1 of 12 lines shown"
+    assert told.text_content() == "1 of 12 rows shown"
 
 
 def test_filters_and_sorting_go_together(opened):
@@ -195,7 +195,7 @@ def test_hostile_names_are_shown_and_do_nothing(opened):
     assert page.get_by_text(planted.HOSTILE, exact=True).count() > 0
     page.get_by_label("Search").fill(planted.HOSTILE)
     head(page, "model").get_by_role("button").click()
-    assert page.get_by_role("status").text_content().endswith("of 2 lines shown")
+    assert page.get_by_role("status").text_content().endswith("of 2 rows shown")
 
 
 def test_a_script_that_is_not_the_page_s_own_is_refused(browser, pages):

@@ -124,9 +124,9 @@ def test_details_go_where_their_row_goes_and_stay_open(opened):
     assert inner(page, "a").is_visible()
     page.get_by_label("Search").fill("plain")
     assert not inner(page, "a").is_visible()
-    assert page.get_by_role("status").text_content() == "1 of 4 lines shown"
+    assert page.get_by_role("status").text_content() == "1 of 4 rows shown"
     page.get_by_label("Search").fill("abc2")  # the samples' texts are not the row's
-    assert page.get_by_role("status").text_content() == "0 of 4 lines shown"
+    assert page.get_by_role("status").text_content() == "0 of 4 rows shown"
 
 
 def test_bars_are_as_long_as_the_phases_and_failures_say_why(opened):
@@ -137,7 +137,7 @@ def test_bars_are_as_long_as_the_phases_and_failures_say_why(opened):
     assert widths[0] / widths[1] == pytest.approx(2.0, rel=0.02)
     assert inner(page, "a").get_by_text("rewrite 2.00 s").is_visible()
     assert inner(page, "a").get_by_text("over 9.00 s").is_visible()
-    assert inner(page, "a").get_by_text(f"failed: {HOSTILE}").is_visible()
+    assert inner(page, "a").get_by_text(HOSTILE, exact=True).is_visible()
     assert inner(page, "a").get_by_text("3 older samples left out.").is_visible()
     profile = inner(page, "a").get_by_text("the profile's numbers")
     assert not profile.is_visible()

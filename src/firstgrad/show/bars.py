@@ -17,8 +17,8 @@ from firstgrad.profiling.difference import ChangeKind
 from firstgrad.profiling.units import merge_patterns
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.result import Picture
-from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS
-from firstgrad.show.words import shown, write_estimate, write_value
+from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS, Role, Tip, set_role
+from firstgrad.show.words import shown, write_counted, write_estimate, write_value
 from firstgrad.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -128,10 +128,11 @@ def _case_bar(group: Sequence[Record], apart: str) -> _CaseBar:
 
 
 def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
-    left, is_named = 0.0, False
+    left, is_named, name = 0.0, False, bar.name.replace("\n", ", ")
     for phase, seconds in bar.phases.items():
         shape: Strokes = {"height": 0.62, "edgecolor": "white", "linewidth": 0.5}
-        axes.barh(row, seconds, left=left, color=PHASE_COLOURS[phase], label=str(phase), **shape)
+        stretch = axes.barh(row, seconds, left=left, color=PHASE_COLOURS[phase], label=str(phase), **shape)
+        set_role(stretch.patches[0], Role.TIPS, [Tip(name, str(phase), format_seconds(seconds))])
         if seconds > _LABEL_FRACTION * longest:
             axes.text(left + seconds / 2, row, f"{phase}", ha="center", va="center", fontsize=8, color=_ON_BARS)
             is_named = True
@@ -140,7 +141,8 @@ def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
     if total.samples > 1:
         height = row + _WHISKER_AT
         plot(axes, [(total.low, height), (total.high, height)], color=_WHISKER, linewidth=1.6, marker="|")
-        plot(axes, [(total.value, height)], color=_WHISKER, marker="o", markersize=4)
+        tips = [Tip(name, "all of it", write_counted(Unit.SECONDS, total))]
+        plot(axes, [(total.value, height)], tips=tips, color=_WHISKER, marker="o", markersize=4)
     peak = "" if bar.peak_bytes is None else f", peak {format_bytes(bar.peak_bytes)}"
     costliest = max(bar.phases, key=lambda phase: bar.phases[phase], default=None)
     most = "" if is_named or costliest is None else f", most in {costliest}"  # no colour needs to be told by eye

@@ -11,6 +11,7 @@ from firstgrad.columns import metric_named
 from firstgrad.comparing.judge import ComparisonVerdict
 from firstgrad.show.drawing import NAMES_AT, add_grid, head_figure, new_panels, plot, write_ticks
 from firstgrad.show.result import Picture
+from firstgrad.show.style import Tip
 from firstgrad.show.words import capitalised, shown, split_common, write_value
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _draw_forest(comparison: Comparison, metrics: Sequence[str], every: Sequence
         longest = max(len(part) for name in names for part in name.splitlines())
         room = int((_WIDTH_INCHES - _VERDICTS_INCHES) / _LETTER_INCHES) - longest
         for number, row in enumerate(rows):
-            _draw_row(axes, number, row, room=room)
+            _draw_row(axes, number, row, names[number], room=room)
         axes.axvline(1.0, color="#888888", linewidth=1.2)
         axes.set_yticks(range(len(rows)), names, fontsize=8.5)
         axes.tick_params(axis="y", length=0)
@@ -178,7 +179,7 @@ def _name_rows(rows: Sequence[_ForestRow], *, several: bool) -> tuple[str, list[
     ]
 
 
-def _draw_row(axes: Axes, number: int, row: _ForestRow, *, room: int) -> None:
+def _draw_row(axes: Axes, number: int, row: _ForestRow, name: str, *, room: int) -> None:
     colour, marker = _LOOKS[row.verdict]
     at, left, right = axes.get_yaxis_transform(), *axes.get_xlim()
     look: Strokes = {"color": colour, "markersize": 6, "clip_on": False}
@@ -194,7 +195,8 @@ def _draw_row(axes: Axes, number: int, row: _ForestRow, *, room: int) -> None:
     for end, is_beyond, arrow in ((left, ratio.low < left, "<"), (right, ratio.high > right, ">")):
         if is_beyond:
             plot(axes, [(end, number)], marker=arrow, label="no end", **look)
-    plot(axes, [(ratio.value, number)], marker=marker, color=colour, markersize=6.5, label="ratio")
+    tips = [Tip(name.replace("\n", ", "), metric_named(row.metric.metric).title, f"HEAD / BASE: {_tell(row)}")]
+    plot(axes, [(ratio.value, number)], tips=tips, marker=marker, color=colour, markersize=6.5, label="ratio")
 
 
 def _limits(rows: Sequence[_ForestRow]) -> tuple[float, float]:

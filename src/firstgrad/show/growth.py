@@ -16,7 +16,8 @@ from firstgrad.growth.lines import NODES, name_lines
 from firstgrad.pose.spec import PARAMETERS
 from firstgrad.show import drawing
 from firstgrad.show.result import Picture
-from firstgrad.show.words import capitalised, shown, write_fitted
+from firstgrad.show.style import Role, Tip, set_role
+from firstgrad.show.words import capitalised, shown, write_counted, write_fitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,7 +150,7 @@ def _draw_growth(panels: Sequence[GrowthPanel], size: str, symbol: str, title: s
     height = 0.9 + (_PANEL_INCHES + 0.35) * len(panels)
     with drawing.new_panels(_WIDTH_INCHES, height, [1.0] * len(panels), is_shared=True) as (figure, grid):
         for axes, panel in zip(grid, panels, strict=True):
-            _draw_panel(axes, panel, looks)
+            _draw_panel(axes, panel, looks, symbol)
         drawing.set_sizes(grid, [size for law in laws for size in law.observations.sizes])
         for axes, panel in zip(grid, panels, strict=True):
             ends = [_end(name, law, panel, looks[name], symbol) for name, law in panel.laws if _drawable(law)]
@@ -192,7 +193,8 @@ def _drawable(law: GrowthLaw | NoLaw) -> list[tuple[float, float, bool, str]]:
     return [row for row in rows if row[1] > 0]
 
 
-def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look]) -> None:
+def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look], symbol: str) -> None:
+    set_role(axes, Role.ALONG)
     axes.set_xscale("log")
     axes.set_title(shown(panel.title, _LONGEST_TITLE), fontsize=10)
     scale = panel.scale
@@ -206,7 +208,7 @@ def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look]) -> None:
     for name, law in panel.laws:
         if isinstance(law, GrowthLaw):
             _draw_law(axes, name, law, scale, looks[name])
-        _draw_samples(axes, name, law, scale, looks[name])
+        _draw_samples(axes, name, law, panel, looks[name], symbol)
         cut = sorted({(size, value / scale.factor) for size, value, is_censored, _ in _drawable(law) if is_censored})
         drawing.draw_bounds(axes, cut, looks[name], label=f"{name}: censored")
 
@@ -234,18 +236,23 @@ def _draw_law(axes: Axes, name: str, law: GrowthLaw, scale: Scale, look: Look) -
             drawing.note(axes, f"cliff, factor {cliff.factor:.3g}", middle, (-8, 4))
 
 
-def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, scale: Scale, look: Look) -> None:
-    cells = grouped(
-        ((size, host), value / scale.factor) for size, value, is_censored, host in _drawable(law) if not is_censored
-    )
-    dots = [(size, value) for (size, _), values in cells.items() for value in drawing.choose_dots(values, _MOST_DOTS)]
+def _draw_samples(axes: Axes, name: str, law: GrowthLaw | NoLaw, panel: GrowthPanel, look: Look, symbol: str) -> None:
+    factor = panel.scale.factor
+    cells = grouped(((size, host), value) for size, value, is_censored, host in _drawable(law) if not is_censored)
+    dots = [
+        (size, value / factor)
+        for (size, _), values in cells.items()
+        for value in drawing.choose_dots(values, _MOST_DOTS)
+    ]
     style: Strokes = {"linestyle": "none", "color": look.colour}
     drawing.plot(axes, dots, label=f"{name}: samples", marker=".", markersize=3.5, alpha=0.6, **style)
     estimates = [(size, estimate_median(values)) for (size, _), values in sorted(cells.items())]
-    drawing.draw_intervals(axes, [(size, one.low, one.high) for size, one in estimates if one.samples > 1], look.colour)
-    drawing.plot(
-        axes, [(size, one.value) for size, one in estimates], marker=look.marker, markersize=5.5, label=name, **style
-    )
+    bars = [(size, one.low / factor, one.high / factor) for size, one in estimates if one.samples > 1]
+    drawing.draw_intervals(axes, bars, look.colour)
+    of_what = shown(", ".join(filter(None, (panel.title, name))), _LONGEST_TITLE)
+    tips = [Tip(of_what, f"{symbol} = {size:g}", write_counted(panel.unit, one)) for size, one in estimates]
+    medians = [(size, one.value / factor) for size, one in estimates]
+    drawing.plot(axes, medians, tips=tips, marker=look.marker, markersize=5.5, label=name, **style)
 
 
 def _median_at(law: GrowthLaw | NoLaw, size: float) -> float:
@@ -320,6 +327,7 @@ def _draw_ratio(
 ) -> Figure:
     points = [point for _, _, of_curve in drawn for point in of_curve]
     with drawing.new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
+        set_role(axes, Role.ALONG)
         axes.set_xscale("log")
         ends = [end for point in points for end in _ratio_ends(point)]
         drawing.set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))
@@ -354,7 +362,8 @@ def _draw_curve(axes: Axes, name: str, points: Sequence[RatioPoint], look: Look)
     line: Strokes = {"linestyle": look.style, "linewidth": 1.4, "color": look.colour}
     drawing.plot(axes, [(point.size, point.ratio) for point in points], label=f"{name}: curve", **line)
     dots: Strokes = {"linestyle": "none", "marker": look.marker, "markersize": 6, "color": look.colour}
-    drawing.plot(axes, [(point.size, point.ratio) for point in known], label=name, **dots)
+    tips = [Tip(shown(name), f"size = {point.size:g}", _write_ratio(point)) for point in known]
+    drawing.plot(axes, [(point.size, point.ratio) for point in known], tips=tips, label=name, **dots)
     low, high = axes.get_ylim()
     bars = [(one.size, max(one.interval.low, low), min(one.interval.high, high)) for one in known if one.interval]
     drawing.draw_intervals(axes, bars, look.colour)

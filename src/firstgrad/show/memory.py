@@ -9,7 +9,7 @@ from firstgrad.columns import Unit
 from firstgrad.phase import Phase
 from firstgrad.show.drawing import head_figure, new_panels, note, plot, scale_of, spread
 from firstgrad.show.result import Picture
-from firstgrad.show.style import PHASE_COLOURS
+from firstgrad.show.style import PHASE_COLOURS, Tip
 from firstgrad.show.words import shown
 from firstgrad.units import format_bytes, format_seconds
 
@@ -144,10 +144,16 @@ def _mark_peaks(axes: Axes, stretches: Sequence[_PhaseStretch], memory: Memory, 
         (stretch.point.at_seconds, stretch.point.rss_bytes / scale.factor) for stretch in stretches if stretch.point
     ]
     dots: Strokes = {"linestyle": "none", "color": _TREE}
-    plot(axes, marked, marker="o", markersize=4.5, label="highest of a phase", **dots)
+    tips = [
+        Tip(str(one.phase), f"after {format_seconds(one.point.at_seconds)}", format_bytes(one.point.rss_bytes))
+        for one in stretches
+        if one.point
+    ]
+    plot(axes, marked, tips=tips, marker="o", markersize=4.5, label="highest of a phase", **dots)
     reached = _reached(memory)
     peak = reached.at_seconds, reached.rss_bytes / scale.factor
-    plot(axes, [peak], marker="v", markersize=9, label="peak", **dots)
+    tips = [Tip("peak", f"after {format_seconds(reached.at_seconds)}", format_bytes(memory.peak_rss_bytes))]
+    plot(axes, [peak], tips=tips, marker="v", markersize=9, label="peak", **dots)
     left, right = axes.get_xlim()
     is_late = (reached.at_seconds - left) / (right - left) > _LATE
     text = f"peak {format_bytes(memory.peak_rss_bytes)}, {_where(reached, stretches)}"

@@ -70,7 +70,9 @@ def render_page(page: Page) -> str:
     from firstgrad.show.result import parts_html
 
     # Not templates: what runs are the files as they are, and nothing that was measured gets into them.
-    names = ["tables.js"] * page.is_sortable + ["timeline.js"] * page.has_time_line
+    bodies = [Safe(parts_html(section.parts)) for section in page.sections]  # noqa: S704 - parts escape all texts
+    has_figures = any("<figure>" in body for body in bodies)
+    names = ["tables.js"] * page.is_sortable + ["timeline.js"] * page.has_time_line + ["charts.js"] * has_figures
     folder = importlib.resources.files("firstgrad.show").joinpath("templates")
     script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in names)
     return (
@@ -78,7 +80,7 @@ def render_page(page: Page) -> str:
         .get_template("page.html")
         .render(
             page=page,
-            bodies=[Safe(parts_html(section.parts)) for section in page.sections],  # noqa: S704 - parts escape all texts
+            bodies=bodies,
             script=Safe(script),  # noqa: S704 - files of ours
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )

@@ -269,7 +269,10 @@ class Table:
         body = "\n<tbody>"
         for row in self.lines():
             first, *others = row.cells
-            cells = "".join(_html_cell(cell, side) for cell, side in zip(others, classes[1:], strict=True))
+            cells = "".join(
+                _html_cell(cell, side, is_dense=bool(self.sorted_as))
+                for cell, side in zip(others, classes[1:], strict=True)
+            )
             anchor = _escape_html(row.id)
             name = f'<a href="#{anchor}">{_html_text(first)}</a>' if anchor else _html_text(first)
             mark = f' id="{anchor}"' if anchor else ""
@@ -306,6 +309,7 @@ class Picture:
     name: str
     description: str
     caption: str = ""
+    has_numbers: bool = True  # on a page: whether a table of all that it tells is folded below it
 
     def to_terminal(self, width: int) -> Iterator[RichText]:
         return iter(())
@@ -314,11 +318,17 @@ class Picture:
         return f"![{_markdown_text(self.description)}]({self.name}.png)"
 
     def to_html(self) -> str:
-        from firstgrad.show.style import inline_svg
+        from firstgrad.show.style import inline_svg, tips_of
 
-        svg = inline_svg(self.draw(), f"figure-{self.name}", self.description)
-        words = Fold("The figure in words", (Text(self.description),)).to_html()
-        caption = Text(self.caption).to_html()
+        figure = self.draw()
+        svg = inline_svg(figure, f"figure-{self.name}", self.description)
+        tips = tips_of(figure) if self.has_numbers else ()
+        numbers = Table(columns=(*left("of what", "at"), *right("value")), rows=tips)
+        folds = [
+            Fold("The figure in words", (Text(self.description),)),
+            *([Fold("The numbers", (numbers,))] if tips else []),
+        ]
+        words, caption = parts_html(folds), Text(self.caption).to_html()
         region = _html_region(f"Figure: {self.name}")
         return f"<figure>\n<div{region}>{svg}</div>\n<figcaption>\n{caption}\n{words}\n</figcaption>\n</figure>"
 
@@ -559,8 +569,10 @@ def _html_region(name: str) -> str:
     return ' class="scroll"' + (f' tabindex="0" role="region" aria-label="{_escape_html(name)}"' if name else "")
 
 
-def _html_cell(cell: Inline, side: str) -> str:
+def _html_cell(cell: Inline, side: str, *, is_dense: bool) -> str:
     number = cell.number if isinstance(cell, Span) else ""
     sort = f' data-number="{_escape_html(number)}"' if number else ""
-    text = _INTERVAL.sub(r' <span class="interval">\1</span>', _html_text(cell)) if side else _html_text(cell)
+    text = _html_text(cell)
+    if side and is_dense:
+        text = _INTERVAL.sub(r' <span class="interval">\1</span>', text)
     return f"<td{side}{sort}>{text}</td>"

@@ -21,7 +21,8 @@ from firstgrad.show.soundness import (
     find_environments,
     find_failures,
 )
-from firstgrad.show.words import capitalised, shown, split_common, write_estimate, write_value
+from firstgrad.show.style import Role, Tip, set_role
+from firstgrad.show.words import capitalised, shown, split_common, write_counted, write_estimate, write_value
 from firstgrad.units import format_count
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def series_picture(series: Sequence[MetricSeries], axis: SeriesAxis) -> Picture:
         f"Lines of {metric.title} along {len(places)} places ({axis.title}), from {places[0].name} to "
         f"{places[-1].name}. {'; '.join(parts[:_LINES_DESCRIBED])}{more}."
     )
-    return Picture(partial(_draw_series, series, axis), metric.name, words, _CAPTION)
+    return Picture(partial(_draw_series, series, axis), metric.name, words, _CAPTION, has_numbers=False)
 
 
 def _draw_series(series: Sequence[MetricSeries], axis: SeriesAxis) -> Figure:
@@ -214,7 +215,7 @@ def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, h
 
     Every place of the axis gets its room, so that panels line up.
     """
-    position = {place.key: number for number, place in enumerate(axis.places)}
+    set_role(axes, Role.ALONG)
     estimates = [estimate for line in lines for _, estimate in line.known]
     axes.set_xlim(-0.5, len(axis.places) - 0.5)
     step = -(-len(axis.places) // _MOST_TICKS) or 1
@@ -230,20 +231,22 @@ def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, h
         _set_limits(axes, [end / scale.factor for end in ends], head=0.24 if has_failed else 0.1)
         axes.set_ylabel(scale.unit)
         drawing.add_grid(axes, "y")
-        last = [_draw_line(axes, line, position, scale.factor) for line in lines]
+        last = [_draw_line(axes, line, axis, scale.factor) for line in lines]
         drawing.name_ends(axes, [end for end in last if end], height_inches=height_inches, gap_points=_LABEL_POINTS)
-    _mark_failures(axes, lines, position)
+    _mark_failures(axes, lines, axis)
 
 
-def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: float) -> drawing.LineEnd | None:
+def _draw_line(axes: Axes, line: _SeriesLine, axis: SeriesAxis, factor: float) -> drawing.LineEnd | None:
     """Draw a line; return where it ends, if it has a number at all."""
+    position, unit = _positions(axis), line.series.metric.unit
     look: Strokes = {"color": line.look.colour, "marker": line.look.marker}
     # NaN breaks the line where all samples failed; it goes on over places that nobody measured.
     medians = [
         (position[point.place], point.estimate.value / factor if point.estimate else math.nan)
         for point in line.series.points
     ]
-    drawing.plot(axes, medians, label=line.name, markersize=4.5, linewidth=1.4, **look)
+    tips = [_tip(line, axis, place, write_counted(unit, estimate)) for place, estimate in line.known]
+    drawing.plot(axes, medians, tips=tips, label=line.name, markersize=4.5, linewidth=1.4, **look)
     intervals = [(position[place], one.low / factor, one.high / factor) for place, one in line.known]
     drawing.draw_intervals(axes, intervals, line.look.colour)
     strong = [(position[place], one.value / factor) for place, one in line.known if place in line.strong]
@@ -255,10 +258,34 @@ def _draw_line(axes: Axes, line: _SeriesLine, position: dict[str, int], factor: 
     return drawing.LineEnd(position[place], last.value / factor, line.name, line.look.colour)
 
 
-def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str, int]) -> None:
+def _positions(axis: SeriesAxis) -> dict[str, int]:
+    return {place.key: number for number, place in enumerate(axis.places)}
+
+
+def _tip(line: _SeriesLine, axis: SeriesAxis, key: str, value: str) -> Tip:
+    place, case = axis.place(key), _panel_of(line.series.case)
+    name = case if case.startswith(line.name) else f"{case}: {line.name}"
+    return Tip(name, " ".join(filter(None, (place.name, place.title))), value)
+
+
+def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis) -> None:
     """Set crosses into the strip above all numbers, side by side: a failure has no height of its own."""
-    failed = [(line, [position[point.place] for point in line.series.points if point.n_failed]) for line in lines]
-    failed = [(line, places) for line, places in failed if places]
+    position = _positions(axis)
+    points = [(line, [point for point in line.series.points if point.n_failed]) for line in lines]
+    failed = [(line, [position[point.place] for point in of_line]) for line, of_line in points if of_line]
+    tips = [
+        [
+            _tip(
+                line,
+                axis,
+                point.place,
+                "; ".join(f"{n}\N{MULTIPLICATION SIGN} {shown(why, _LONGEST_REASON)}" for why, n in point.failed),
+            )
+            for point in of_line
+        ]
+        for line, of_line in points
+        if of_line
+    ]
     if not failed:
         return
     step = min(_WIDEST_STEP, 0.8 / len(failed))
@@ -267,7 +294,8 @@ def _mark_failures(axes: Axes, lines: Sequence[_SeriesLine], position: dict[str,
     for number, (line, places) in enumerate(failed):
         shifted = [place + (number - (len(failed) - 1) / 2) * step for place in places]
         label = f"{line.name}: failed"
-        axes.plot(shifted, [_STRIP] * len(shifted), transform=at, color=line.look.colour, label=label, **cross)
+        strip = [(place, _STRIP) for place in shifted]
+        drawing.plot(axes, strip, tips=tips[number], transform=at, color=line.look.colour, label=label, **cross)
     last = max(place for _, places in failed for place in places) + (len(failed) - 1) / 2 * step
     drawing.note(axes, "failed", (last, _STRIP), (8, 0), xycoords=at, va="center")
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 from xml.etree import ElementTree as ET
 
 from firstgrad.phase import Phase
+from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from markupsafe import Markup
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
     from firstgrad.show.result import Picture
@@ -61,7 +65,39 @@ _SETTINGS: dict[Any, Any] = {
 
 _BLACK, _WHITE = "#000000", "#ffffff"
 _SVG = "{http://www.w3.org/2000/svg}"
+_FONT = re.compile(r"font-family: [^;]*;? ?")
+_TICK = re.compile(r"xtick_\d+")
 _LEFT_OUT = {"metadata", "style"}  # both would act on the whole page or name foreign addresses
+
+
+class Tip(NamedTuple):
+    """What a page tells of a mark where one points at it: of which line it is, where on it, and its value."""
+
+    line: str
+    at: str
+    value: str
+
+
+class Role(StrEnum):
+    """What an artist is to a page's script."""
+
+    TIPS = "tips"  # has values to tell
+    ALONG = "along"  # a panel that can be zoomed along its horizontal axis
+    LEADER = "leader"  # leads from a line's end to its name
+    NOTE = "note"  # a text at a place of a panel
+
+
+_ROLES: WeakKeyDictionary[Artist, tuple[Role, tuple[Tip, ...]]] = WeakKeyDictionary()
+
+
+def set_role(artist: Artist, role: Role, tips: Sequence[Tip] = ()) -> None:
+    """Say what an artist is on a page; `tips` are told mark by mark."""
+    _ROLES[artist] = (role, tuple(tips))
+
+
+def tips_of(figure: Figure) -> list[Tip]:
+    """List all that a figure's marks tell."""
+    return [tip for artist in figure.findobj() if artist in _ROLES for tip in _ROLES[artist][1]]
 
 
 @contextmanager
@@ -113,25 +149,33 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """Turn a figure into an SVG element of a page, whose texts stay texts.
 
     Drawn in black on white; black becomes the text's colour, and white nothing. `name` is unique on the page: every
-    id begins with it. `description` is the alternative text.
+    id begins with it. `description` is the alternative text. What has a role has it as its class, and marks with tips
+    have them as titles.
     """
     import matplotlib as mpl
     from markupsafe import Markup
 
+    roles = {}
+    for number, artist in enumerate(artist for artist in figure.findobj() if artist in _ROLES):
+        artist.set_gid(f"role-{number}")
+        roles[f"role-{number}"] = _ROLES[artist]
     file = io.StringIO()
     with firstgrad_style(), mpl.rc_context({"svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     root = ET.fromstring(file.getvalue())  # noqa: S314 - what was drawn a line above
     for element in list(root.iter()):
         element.tail = None  # line ends between shapes
-        if element.tag != f"{_SVG}text":
+        if element.tag not in {f"{_SVG}text", "title"}:
             element.text = None
         for child in list(element):
             if _plain(str(child.tag)) in _LEFT_OUT:
                 element.remove(child)
         element.tag = _plain(str(element.tag))
         if element.tag == "g":
-            element.attrib.pop("id", None)  # only shapes are referred to
+            own = element.attrib.pop("id", "")  # only shapes are referred to
+            role, tips = roles.get(own, ("tick" if _TICK.fullmatch(own) else "", ()))
+            element.attrib.update({"class": str(role)} if role else {})
+            _add_titles(element, tips)
         element.attrib = {_plain(key): _adapt(_plain(key), value, name) for key, value in element.attrib.items()}
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
@@ -141,6 +185,14 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
         "id": name,
     }
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escaped every text in it
+
+
+def _add_titles(group: ET.Element, tips: Sequence[Tip]) -> None:
+    """Give each mark of a group its title; a mark outside of the figure isn't drawn, and then nobody knows which."""
+    marks = list(group.iter(f"{_SVG}use")) or list(group.iter(f"{_SVG}path"))
+    if len(marks) == len(tips):
+        for mark, tip in zip(marks, tips, strict=True):
+            ET.SubElement(mark, "title").text = "\n".join(map(clean_line, tip))
 
 
 def _plain(name: str) -> str:
@@ -153,5 +205,6 @@ def _adapt(key: str, value: str, name: str) -> str:
     if key == "href":
         return re.sub(r"^#", f"#{name}-", value)
     if key == "style":
+        value = _FONT.sub("", value)  # the page has one
         return value.replace(_BLACK, "currentColor").replace(f"fill: {_WHITE}", "fill: none")
     return value.replace("url(#", f"url(#{name}-")

@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from firstgrad.advising.workload import Counted
+from firstgrad.columns import Unit
 from firstgrad.show import drawing
 from firstgrad.show.advice import advice_sentences, alarm_sentences, count
 from firstgrad.show.result import Picture
-from firstgrad.show.words import shown
+from firstgrad.show.style import Tip
+from firstgrad.show.words import shown, write_counted
 from firstgrad.units import format_seconds
 
 if TYPE_CHECKING:
@@ -148,7 +150,11 @@ def _draw_totals(
         style: Strokes = {"linestyle": look.style, "linewidth": 1.5, "marker": look.marker, "markersize": 5}
         style["markevery"] = (7 * position % every, every)  # not over each other, where lines meet
         points = [(number, total.value) for number, total in zip(numbers, totals, strict=True)]
-        drawing.plot(axes, points, color=look.colour, label=option.name, **style)
+        tips = [
+            Tip(_name(option), f"{count(number)} evaluations", write_counted(Unit.SECONDS, total))
+            for number, total in list(zip(numbers, totals, strict=True))[7 * position % every :: every]
+        ]
+        drawing.plot(axes, points, tips=tips, color=look.colour, label=option.name, **style)
     turns = [1.0, *(max(crossing.evaluations.value, 1.0) for crossing in result.crossings), n_max]
     for option, (began, ended) in zip(result.leaders, itertools.pairwise(turns), strict=True):
         if began < ended:
@@ -176,7 +182,10 @@ def _draw_crossing(axes: Axes, crossing: Crossing, n_max: float, colour: str) ->
         drawing.plot(
             axes, [(end, total)], color=colour, marker="|" if is_known else is_open, markersize=7, clip_on=False
         )
-    drawing.plot(axes, [(at.value, total)], color=colour, marker="o", markersize=8, label=f"{name}: crossing")
+    tips = [Tip(name, "is ahead", _tell(crossing, n_max))]
+    drawing.plot(
+        axes, [(at.value, total)], tips=tips, color=colour, marker="o", markersize=8, label=f"{name}: crossing"
+    )
     return total
 
 

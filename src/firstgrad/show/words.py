@@ -12,7 +12,7 @@ from firstgrad.columns import Unit
 from firstgrad.model import POSE
 from firstgrad.pose.spec import PARAMETERS
 from firstgrad.sources import LIVE
-from firstgrad.units import clean_line, format_bytes, format_seconds
+from firstgrad.units import clean_line, format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,11 @@ def write_estimate(unit: Unit, estimate: Estimate) -> str:
     if estimate.samples == 1:
         return median
     return f"{median} [{write_value(unit, estimate.low)}, {write_value(unit, estimate.high)}]"
+
+
+def write_counted(unit: Unit, estimate: Estimate) -> str:
+    """Write a median with its interval and the number of its samples."""
+    return f"{write_estimate(unit, estimate)}, {format_count(estimate.samples, 'sample')}"
 
 
 def shown(text: str, longest: int = _LONGEST_NAME) -> str:

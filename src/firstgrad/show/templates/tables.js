@@ -50,7 +50,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       for (const one of withDetails.get(row)) one.hidden = !isShown;
       shown += !row.hidden;
     }
-    place.querySelector(".shown").textContent = `${whole.format(shown)} of ${whole.format(rows.length)} lines shown`;
+    place.querySelector(".shown").textContent = `${whole.format(shown)} of ${whole.format(rows.length)} rows shown`;
   };
 
   heads.forEach((head, column) => {
