@@ -17,7 +17,7 @@ from firstgrad.profiling.difference import ChangeKind
 from firstgrad.profiling.units import merge_patterns
 from firstgrad.show.drawing import head_figure, new_panels, plot, scale_of, set_rows
 from firstgrad.show.result import Picture
-from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS, Role, Tip, set_role
+from firstgrad.show.style import PHASE_COLOURS, SERIES_COLOURS, PageRole, Tip, set_role
 from firstgrad.show.words import shown, write_counted, write_estimate, write_value
 from firstgrad.units import format_bytes, format_seconds
 
@@ -132,7 +132,7 @@ def _draw_stack(axes: Axes, row: int, bar: _CaseBar, longest: float) -> None:
     for phase, seconds in bar.phases.items():
         shape: Strokes = {"height": 0.62, "edgecolor": "white", "linewidth": 0.5}
         stretch = axes.barh(row, seconds, left=left, color=PHASE_COLOURS[phase], label=str(phase), **shape)
-        set_role(stretch.patches[0], Role.TIPS, [Tip(name, str(phase), format_seconds(seconds))])
+        set_role(stretch.patches[0], PageRole.TIPS, [Tip(name, str(phase), format_seconds(seconds))])
         if seconds > _LABEL_FRACTION * longest:
             axes.text(left + seconds / 2, row, f"{phase}", ha="center", va="center", fontsize=8, color=_ON_BARS)
             is_named = True

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstgrad.columns import Unit
-from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS, Role, Tip, firstgrad_style, set_role
+from firstgrad.show.style import SERIES_COLOURS, SERIES_MARKERS, PageRole, Tip, firstgrad_style, set_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -72,18 +72,23 @@ def head_figure(figure: Figure | SubFigure, text: str, size: float = 11, weight:
 
 
 def plot(
-    axes: Axes, points: Sequence[tuple[float, float]], *, tips: Sequence[Tip] = (), role: Role = Role.TIPS, **look: Any
+    axes: Axes,
+    points: Sequence[tuple[float, float]],
+    *,
+    tips: Sequence[Tip] = (),
+    role: PageRole = PageRole.TIPS,
+    **look: Any,
 ) -> None:
     """Draw a line or markers, given point by point; on a page its markers tell the tips, one each that is drawn."""
     (line,) = axes.plot([x for x, _ in points], [y for _, y in points], **look)
-    if tips or role is not Role.TIPS:
+    if tips or role is not PageRole.TIPS:
         set_role(line, role, tips)
 
 
 def note(axes: Axes, text: str, at: tuple[float, float], shift: tuple[float, float] = (0, 0), **style: Any) -> None:
     """Write a text beside a place, by so many points from it: right of it, or left where the shift is negative."""
     style = {"fontsize": 8.5, "ha": "right" if shift[0] < 0 else "left"} | style
-    set_role(axes.annotate(text, xy=at, xytext=shift, textcoords="offset points", **style), Role.NOTE)
+    set_role(axes.annotate(text, xy=at, xytext=shift, textcoords="offset points", **style), PageRole.NOTE)
 
 
 def add_grid(axes: Axes, axis: str = "both") -> None:
@@ -168,7 +173,7 @@ def name_ends(axes: Axes, ends: Sequence[LineEnd], *, height_inches: float, gap_
         # Dotted, so that nobody takes it for numbers.
         leader = [(x, y), (NAMES_AT - 0.005, height)]
         look: Strokes = {"linestyle": ":", "color": end.colour, "linewidth": 1.0, "clip_on": False}
-        plot(axes, leader, role=Role.LEADER, transform=axes.transAxes, **look)
+        plot(axes, leader, role=PageRole.LEADER, transform=axes.transAxes, **look)
 
 
 def draw_intervals(axes: Axes, intervals: Sequence[tuple[float, float, float]], colour: str) -> None:

@@ -16,7 +16,7 @@ from firstgrad.growth.lines import NODES, name_lines
 from firstgrad.pose.spec import PARAMETERS
 from firstgrad.show import drawing
 from firstgrad.show.result import Picture
-from firstgrad.show.style import Role, Tip, set_role
+from firstgrad.show.style import PageRole, Tip, set_role
 from firstgrad.show.words import capitalised, shown, write_counted, write_fitted
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _drawable(law: GrowthLaw | NoLaw) -> list[tuple[float, float, bool, str]]:
 
 
 def _draw_panel(axes: Axes, panel: GrowthPanel, looks: dict[str, Look], symbol: str) -> None:
-    set_role(axes, Role.ALONG)
+    set_role(axes, PageRole.ALONG)
     axes.set_xscale("log")
     axes.set_title(shown(panel.title, _LONGEST_TITLE), fontsize=10)
     scale = panel.scale
@@ -327,7 +327,7 @@ def _draw_ratio(
 ) -> Figure:
     points = [point for _, _, of_curve in drawn for point in of_curve]
     with drawing.new_panels(_WIDTH_INCHES, _RATIO_INCHES) as (figure, [axes]):
-        set_role(axes, Role.ALONG)
+        set_role(axes, PageRole.ALONG)
         axes.set_xscale("log")
         ends = [end for point in points for end in _ratio_ends(point)]
         drawing.set_values(axes, [*ends, 1.0], has_arrows=any(point.is_lower_bound for point in points))

@@ -21,7 +21,7 @@ from firstgrad.show.soundness import (
     find_environments,
     find_failures,
 )
-from firstgrad.show.style import Role, Tip, set_role
+from firstgrad.show.style import PageRole, Tip, set_role
 from firstgrad.show.words import capitalised, shown, split_common, write_counted, write_estimate, write_value
 from firstgrad.units import format_count
 
@@ -215,7 +215,7 @@ def _draw_panel(axes: Axes, lines: Sequence[_SeriesLine], axis: SeriesAxis, *, h
 
     Every place of the axis gets its room, so that panels line up.
     """
-    set_role(axes, Role.ALONG)
+    set_role(axes, PageRole.ALONG)
     estimates = [estimate for line in lines for _, estimate in line.known]
     axes.set_xlim(-0.5, len(axis.places) - 0.5)
     step = -(-len(axis.places) // _MOST_TICKS) or 1

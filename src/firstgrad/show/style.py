@@ -78,7 +78,7 @@ class Tip(NamedTuple):
     value: str
 
 
-class Role(StrEnum):
+class PageRole(StrEnum):
     """What an artist is to a page's script."""
 
     TIPS = "tips"  # has values to tell
@@ -87,10 +87,10 @@ class Role(StrEnum):
     NOTE = "note"  # a text at a place of a panel
 
 
-_ROLES: WeakKeyDictionary[Artist, tuple[Role, tuple[Tip, ...]]] = WeakKeyDictionary()
+_ROLES: WeakKeyDictionary[Artist, tuple[PageRole, tuple[Tip, ...]]] = WeakKeyDictionary()
 
 
-def set_role(artist: Artist, role: Role, tips: Sequence[Tip] = ()) -> None:
+def set_role(artist: Artist, role: PageRole, tips: Sequence[Tip] = ()) -> None:
     """Say what an artist is on a page; `tips` are told mark by mark."""
     _ROLES[artist] = (role, tuple(tips))
 
