@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import firstgrad
-from firstgrad.api import LintResult, asked_model
+from firstgrad.api import asked_model
 from firstgrad.backends.live import pack, unpack
 from firstgrad.bisecting.history import Revision
 from firstgrad.bisecting.run import Bisection, Outcome
@@ -18,6 +18,7 @@ from firstgrad.linting.finding import Finding, FindingName, Harm, LintReport
 from firstgrad.model import Model
 from firstgrad.observe.stacks import CodeLine
 from firstgrad.pose.spec import PoseSpec
+from firstgrad.results import LintResult
 from firstgrad.sources import HELD
 from helpers import make_case, write_model
 
