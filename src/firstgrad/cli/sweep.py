@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from firstgrad.record import Record
-    from firstgrad.show.display import SweepState
     from firstgrad.show.result import Result
-    from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates
     from firstgrad.sweep.grid import Grid
     from firstgrad.sweep.plan import Durations, Plan, Sample
@@ -128,12 +126,12 @@ def sweep(
     from firstgrad.codec import to_json
     from firstgrad.columns import cells_of
     from firstgrad.measuring.environment import check_devices
-    from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample
+    from firstgrad.show.display import SweepState, describe_outdated, describe_plan, describe_sample, show_sweep
     from firstgrad.store import Keeper
     from firstgrad.sweep.cluster import Certificates, DaskExecutor
     from firstgrad.sweep.local import LocalExecutor
     from firstgrad.sweep.plan import Durations, count_done, plan_sweep
-    from firstgrad.sweep.rounds import Notice
+    from firstgrad.sweep.rounds import Notice, run_sweep
 
     output.refuse_both()
     if store == "none":
@@ -178,7 +176,9 @@ def sweep(
 
         state = SweepState(plan, durations, at_once=at_once)
         try:
-            summary = run_shown(plan, state, opening, make_executor, keep=keep, keeper=keeper)
+            with shown(show_sweep(state, opening)) as display:
+                keeper.tell = lambda line: display(Notice(message=line))
+                summary = run_sweep(plan, make_executor(display), keep=keep, tell=display)
         except KeyboardInterrupt:
             place = keeper.make_sure()
             say(f"firstgrad: interrupted. What was measured is in {place}; the same command goes on from there")
@@ -195,25 +195,6 @@ def _end(result: Result, output: OutputOptions) -> NoReturn:
         finish(result, output)
     print_parts(make_console(stderr=True), result.parts)
     raise typer.Exit(result.exit_code)
-
-
-def run_shown(
-    plan: Plan,
-    state: SweepState,
-    opening: Iterable[str],
-    make_executor: Callable[[Callable[[SweepEvent], None]], Executor],
-    *,
-    keep: Callable[[Record], None],
-    keeper: Keeper | None,
-) -> SweepSummary:
-    """Measure a plan, and show what runs."""
-    from firstgrad.show.display import show_sweep
-    from firstgrad.sweep.rounds import Notice, run_sweep
-
-    with shown(show_sweep(state, opening)) as display:
-        if keeper is not None:
-            keeper.tell = lambda line: display(Notice(message=line))
-        return run_sweep(plan, make_executor(display), keep=keep, tell=display)
 
 
 def plan_result(grid: Grid, plan: Plan, durations: Durations, opening: Sequence[str], *, at_once: int = 1) -> Result:

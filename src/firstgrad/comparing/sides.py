@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from firstgrad.columns import samples_table
 from firstgrad.errors import SpecError, UnknownSideError, UnlikeSidesError
-from firstgrad.growth.series import version_order
+from firstgrad.growth.series import order_releases
 from firstgrad.units import clean_line
 
 if TYPE_CHECKING:
@@ -175,10 +175,10 @@ def find_last_sides(samples: pd.DataFrame, commits: Sequence[str] = ()) -> LastS
     ways = (
         _last_two(samples, ["question", "conditions", "label"], "git_commit", by_commit),
         _last_two(samples, ["question", "conditions"], "label", by_label),
-        _last_two(samples[_has_own_label(samples)], _SAME, "label", _order_releases(samples)),
+        _last_two(samples[_has_own_label(samples)], _SAME, "label", _order_labels(samples)),
     )
-    found = [way for way in (*ways[:2], ways[2] if ways[2] and ways[2].across else None) if way is not None]
-    return max(found, key=lambda sides: sides.cases, default=None)
+    sides = [way for way in (*ways[:2], ways[2] if ways[2] and ways[2].across else None) if way is not None]
+    return max(sides, key=lambda way: way.cases, default=None)
 
 
 def _last_two(samples: pd.DataFrame, keys: list[str], name: str, order: dict[str, Any]) -> LastSides | None:
@@ -216,11 +216,9 @@ def _has_own_label(samples: pd.DataFrame) -> pd.Series[bool]:
     return samples.groupby("label")["packages"].transform("nunique") == 1
 
 
-def _order_releases(samples: pd.DataFrame) -> dict[str, Any]:
-    """Order labels by the versions of their packages, the package first that tells most."""
-    packages = {label: dict(json.loads(text)) for label, text in samples.groupby("label")["packages"].last().items()}
-    names = dict.fromkeys(("pymc", "pytensor", *sorted({name for known in packages.values() for name in known})))
-    return {label: [version_order(known.get(name, "")) for name in names] for label, known in packages.items()}
+def _order_labels(samples: pd.DataFrame) -> dict[str, Any]:
+    labels = samples.groupby("label")["packages"].last()
+    return order_releases({label: dict(json.loads(text)) for label, text in labels.items()})
 
 
 # --- what must be alike -------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def commit_axis(records: Iterable[Record], subjects: Mapping[str, str] | None = 
 def release_axis(records: Iterable[Record]) -> SeriesAxis:
     """Make the axis of PyMC releases, by version order; what is no version comes first."""
     releases = {release for record in records if (release := release_of(record))}
-    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=version_order))
+    places = (AxisPlace(key=release, name=release) for release in sorted(releases, key=_version_order))
     return SeriesAxis(kind=AxisKind.RELEASE, title="PyMC release", places=tuple(places))
 
 
@@ -130,10 +130,15 @@ def default_backend(release: str) -> BackendName:
     return BackendName.NUMBA if version and version.major >= _FIRST_MAJOR_WITH_NUMBA else BackendName.C
 
 
-def version_order(release: str) -> tuple[bool, Version | str]:
-    """Return what releases are ordered by: what is no version comes first."""
+def _version_order(release: str) -> tuple[bool, Version | str]:
     version = _version(release)
     return version is not None, version or release
+
+
+def order_releases[K](packages: Mapping[K, Mapping[str, str]]) -> dict[K, list[tuple[bool, Version | str]]]:
+    """Return what sets of packages are ordered by: their versions, the package first that tells most."""
+    names = dict.fromkeys(("pymc", "pytensor", *sorted({name for known in packages.values() for name in known})))
+    return {key: [_version_order(known.get(name, "")) for name in names] for key, known in packages.items()}
 
 
 def _version(release: str) -> Version | None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from firstgrad.show.result import Inline
 
 MOST_SENTENCES = 8
-_MOST_NAMED = 3
+_MOST_NAMED, _LEAST_SHARED = 3, 2
 _LONGEST_NAME, _LONGEST_REASON = 100, 160
 _VERDICTS = {
     Verdict.AGREES: "agree with the oracle",
@@ -42,6 +42,8 @@ _VERDICTS = {
     Verdict.DREW: "drew finite values",
     Verdict.UNCHECKED: "were not checked",
 }
+_ONE = "The one case that both have"
+_BETTER = (ComparisonVerdict.FASTER, ComparisonVerdict.SMALLER, ComparisonVerdict.REPAIRED)
 _FAILURES, _DOUBTS = Span("Failures", link="#failures"), Span("Doubts", link="#doubts")
 
 
@@ -52,7 +54,7 @@ def answers(
 
     `words` has of conditions what tells them apart, as `firstgrad.show.cases.tell_conditions`.
     """
-    rows = rows.assign(told=rows["conditions"].map(lambda conditions: words.get(conditions, "")))
+    rows = rows.assign(measured_with=rows["conditions"].map(lambda conditions: words.get(conditions, "")))
     timed = [*rows[rows[FIRST] > 0].sort_values(FIRST, ascending=False, kind="stable").itertuples()]
     sentences: list[Inline] = [*_tell_wrong(samples, rows)]
     if comparison is not None:
@@ -69,7 +71,7 @@ def answers(
 
 def _name(line: Any) -> Span:
     """Name a row's case in one line, with its conditions where others are there."""
-    return _code(", ".join(filter(None, (_name_case(case_of(line)), line.told))))
+    return _code(", ".join(filter(None, (_name_case(case_of(line)), line.measured_with))))
 
 
 def _name_case(case: Case) -> str:
@@ -103,9 +105,9 @@ def _tell_wrong(samples: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Inline]:
         yield f"{capitalised(listed(spoilt))}: see ", _FAILURES, "."
     if not (len(failed) or len(wrong) or spoilt):
         verdicts = Counter(samples["verdict"])
-        told = [f"{verdicts[verdict]:,} {words}" for verdict, words in _VERDICTS.items() if verdicts[verdict]]
+        checks = [f"{verdicts[verdict]:,} {words}" for verdict, words in _VERDICTS.items() if verdicts[verdict]]
         looked_at = f"{format_count(len(samples), 'sample')} of {cases}"
-        yield f"Nothing failed and no gradient is wrong in {looked_at}: {listed(told)}."
+        yield f"Nothing failed and no gradient is wrong in {looked_at}: {listed(checks)}."
 
 
 def _name_worst(bad: pd.DataFrame, samples: pd.DataFrame) -> Iterator[str | Span]:
@@ -167,10 +169,6 @@ def _tell_changes(comparison: Comparison) -> Iterator[Inline]:
     yield *pieces, f"{more}. See ", link, f".{_tell_mean(comparison)}"
 
 
-_ONE = "The one case that both have"
-_BETTER = (ComparisonVerdict.FASTER, ComparisonVerdict.SMALLER, ComparisonVerdict.REPAIRED)
-
-
 def _grown(case: CaseComparison) -> list[MetricComparison]:
     """List what grew beyond its threshold, and the times that grew, which are no gate."""
     whole = [metric for metric in case.metrics if not metric.is_explaining and metric.ratio is not None]
@@ -194,11 +192,11 @@ def _tell_worst(case: CaseComparison) -> str:
     if case.verdict is ComparisonVerdict.FAILED:
         return f"fails ({shown(case.reason, _LONGEST_REASON)})"
     metric = max(_grown(case), key=lambda one: (one.is_alarm, one.ratio.value if one.ratio else 0.0))
-    told = f"takes {metric.ratio.value:.3g} times the {metric_named(metric.metric).title}" if metric.ratio else ""
+    growth = f"takes {metric.ratio.value:.3g} times the {metric_named(metric.metric).title}" if metric.ratio else ""
     if metric.base is None or metric.head is None:
-        return told
+        return growth
     base, head = (write_value(metric.unit, side.median) for side in (metric.base, metric.head))
-    return f"{told} ({base} before, {head} now)"
+    return f"{growth} ({base} before, {head} now)"
 
 
 # --- what takes longest ---------------------------------------------------------------------------------------------
@@ -244,22 +242,17 @@ def _tell_caches(timed: Sequence[Any]) -> Iterator[Inline]:
         return
     slowest = pairs[0]
     which = "it" if timed[0] in slowest.values() else _name(slowest[Scenario.COLD])
-    warm, cold = (_seconds(slowest[scenario]) for scenario in (Scenario.WARM, Scenario.COLD))
-    ratios = [(known[Scenario.COLD].reference, _sooner(known)) for known in pairs]
-    of_all = (
-        f"; of the {len(pairs):,} cases that were measured with both, {_write_mean(mean_over_models(ratios))} times "
-    )
-    of_all = f"{of_all}sooner (geometric mean)" if len(pairs) > 1 else ""
-    yield "With filled caches ", which, f" is {format_seconds(warm)} instead of {format_seconds(cold)}{of_all}."
+    warm, cold = (format_seconds(_seconds(slowest[scenario])) for scenario in (Scenario.WARM, Scenario.COLD))
+    both = [[known[scenario] for scenario in (Scenario.COLD, Scenario.WARM)] for known in pairs]
+    ratios = [(cold.reference, _seconds(cold) / _seconds(warm)) for cold, warm in both]
+    mean = f"{_write_mean(mean_over_models(ratios))} times sooner (geometric mean)"
+    of_all = f"; of the {len(pairs):,} cases that were measured with both, {mean}" if len(pairs) > 1 else ""
+    yield "With filled caches ", which, f" is {warm} instead of {cold}{of_all}."
 
 
-def _sooner(known: Mapping[Scenario, Any]) -> float:
-    return _seconds(known[Scenario.COLD]) / _seconds(known[Scenario.WARM])
-
-
-def _write_mean(mean: Estimate) -> str:
-    interval = f" [{mean.low:.3g}, {mean.high:.3g}]" if mean.low < mean.high else ""
-    return f"{mean.value:.3g}{interval}"
+def _write_mean(mean: Estimate, write: Callable[[float], str] = "{:.3g}".format) -> str:
+    interval = f" [{write(mean.low)}, {write(mean.high)}]" if mean.low < mean.high else ""
+    return f"{write(mean.value)}{interval}"
 
 
 def _tell_means(timed: Sequence[Any]) -> Iterator[Inline]:
@@ -269,7 +262,7 @@ def _tell_means(timed: Sequence[Any]) -> Iterator[Inline]:
     """
     newest = max(timed, key=lambda line: line.newest)
     timed = [line for line in timed if line.target == timed[0].target]
-    scenario = _scenario_of(timed)
+    scenario = next(scenario for scenario in Scenario if scenario in {line.scenario for line in timed})
     by_backend = _side_by_side(
         [line for line in timed if line.scenario == scenario and line.conditions == newest.conditions],
         lambda case: (replace(case, backend=BackendName.FAKE, device="", gradient_backend=None), _write_backend(case)),
@@ -285,26 +278,13 @@ def _tell_means(timed: Sequence[Any]) -> Iterator[Inline]:
         return
     means = {name: mean_over_models((model, _seconds(known[name])) for model, known in shared) for name in names}
     ordered = sorted(means.items(), key=lambda one: one[1].value)
-    told = listed([f"{_write_mean_seconds(mean)} by {name}" for name, mean in ordered])
-    at, title = f" ({newest.told})" if newest.told else "", first_metric(Target(newest.target)).title
-    yield f"The geometric mean of the {title} of {len(shared):,} {scenario} cases{at} is {told}."
-
-
-_LEAST_SHARED = 2
-
-
-def _scenario_of(timed: Sequence[Any]) -> str:
-    scenarios = {line.scenario for line in timed}
-    return next(str(scenario) for scenario in Scenario if scenario in scenarios)
+    by_name = listed([f"{_write_mean(mean, format_seconds)} by {name}" for name, mean in ordered])
+    at, title = f" ({newest.measured_with})" if newest.measured_with else "", first_metric(Target(newest.target)).title
+    yield f"The geometric mean of the {title} of {len(shared):,} {scenario} cases{at} is {by_name}."
 
 
 def _write_backend(case: Case) -> str:
     return f"{case.backend}{f' on {case.device}' if case.device else ''}"
-
-
-def _write_mean_seconds(mean: Estimate) -> str:
-    interval = f" [{format_seconds(mean.low)}, {format_seconds(mean.high)}]" if mean.low < mean.high else ""
-    return f"{format_seconds(mean.value)}{interval}"
 
 
 def _side_by_side[K](

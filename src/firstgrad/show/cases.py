@@ -166,13 +166,15 @@ def _choose_columns(
     columns: list[tuple[TableColumn, _Cell]] = [(TableColumn("model"), lambda line: shown(line.model, _LONGEST_NAME))]
     is_filter = ("backend", "scenario", "status")
 
-    told = [words.get(line.conditions, "") for line in every]
+    conditions = [words.get(line.conditions, "") for line in every]
 
     def add_texts(named: Mapping[str, _Text]) -> None:
         for name, write in named.items():
             written = [write(line) for line in every]
             values = set(written)
-            if name == "label" and 1 < len({*zip(written, told, strict=True)}) == len(values) == len({*told}):
+            if name == "label" and 1 < len({*zip(written, conditions, strict=True)}) == len(values) == len(
+                {*conditions}
+            ):
                 continue  # it says what the conditions say
             if len(values) > 1:
                 cell = partial(_word_cell, write=write) if name == "status" else write

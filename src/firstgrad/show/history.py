@@ -11,7 +11,7 @@ from firstgrad.codec import to_json
 from firstgrad.columns import metric_named
 from firstgrad.comparing.sides import condition_fields
 from firstgrad.estimates import estimate_median
-from firstgrad.growth.series import AxisKind, AxisPlace, MetricSeries, SeriesAxis, SeriesPoint, version_order
+from firstgrad.growth.series import AxisKind, AxisPlace, MetricSeries, SeriesAxis, SeriesPoint, order_releases
 from firstgrad.show.cases import SHORT_COMMIT, tell_conditions
 from firstgrad.show.lines import CASE, FIRST, LINE, case_of
 from firstgrad.show.page import Section
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
-    from packaging.version import Version
 
     from firstgrad.columns import Column
     from firstgrad.record import Environment
@@ -52,7 +51,7 @@ def history_sections(
     known = lines[lines["git_commit"] != ""]
     names = known["conditions"].map(lambda conditions: words.get(conditions, ""))
     yield from _sections(
-        samples.merge(known.assign(told=names)[[*LINE, "told"]]),
+        samples.merge(known.assign(measured_with=names)[[*LINE, "measured_with"]]),
         SeriesAxis(kind=AxisKind.COMMIT, title=f"commit, {order}", places=tuple(places)),
         [*CASE, "label"],
         "git_commit",
@@ -62,9 +61,10 @@ def history_sections(
     newest = newest[around == around.mode().iloc[0]] if len(around) else newest
     here = {key: environments[key] for key in newest["conditions"].unique()}
     words, _ = tell_conditions(here)
-    places = [AxisPlace(key=key, name=words[key]) for key in sorted(here, key=lambda key: _versions(here[key]))]
+    ranks = order_releases({key: dict(environment.packages) for key, environment in here.items()})
+    places = [AxisPlace(key=key, name=words[key]) for key in sorted(here, key=ranks.__getitem__)]
     yield from _sections(
-        samples.merge(newest.assign(told="")[[*LINE, "told"]]),
+        samples.merge(newest[LINE]),
         SeriesAxis(kind=AxisKind.RELEASE, title="release", places=tuple(places)),
         ["case"],
         "conditions",
@@ -74,12 +74,6 @@ def history_sections(
 def _but_packages(environment: Environment) -> list[tuple[str, str]]:
     packages = dict(environment.packages)
     return [(name, value) for name, value in condition_fields(environment) if name not in packages]
-
-
-def _versions(environment: Environment) -> list[tuple[bool, Version | str]]:
-    """List what releases are ordered by: the versions of the packages that tell most first."""
-    packages = dict(environment.packages)
-    return [version_order(packages.get(name, "")) for name in ("pymc", "pytensor", *sorted(packages))]
 
 
 def _sections(samples: pd.DataFrame, axis: SeriesAxis, keys: list[str], at: str) -> Iterator[Section]:
@@ -97,12 +91,12 @@ def _sections(samples: pd.DataFrame, axis: SeriesAxis, keys: list[str], at: str)
     if not pictures:
         return
     kind = str(axis.kind)
-    told = f"{format_count(len(cases), 'case')} at {format_count(len(places), kind)}"
-    told += f"; the {len(chosen)} slowest are drawn" if len(chosen) < len(cases) else ""
-    told += f"; the last {_MOST_PLACES} {kind}s are drawn" if len(places) > _MOST_PLACES else ""
+    drawn = f"{format_count(len(cases), 'case')} at {format_count(len(places), kind)}"
+    drawn += f"; the {len(chosen)} slowest are drawn" if len(chosen) < len(cases) else ""
+    drawn += f"; the last {_MOST_PLACES} {kind}s are drawn" if len(places) > _MOST_PLACES else ""
     more = Span(f"firstgrad report --axis {kind}", is_verbatim=True)
     first, *others = pictures
-    parts: list[Part] = [Text((f"{told}. Every metric with its numbers: ", more, ".")), first]
+    parts: list[Part] = [Text((f"{drawn}. Every metric with its numbers: ", more, ".")), first]
     parts += [Fold("Evaluation, memory and units", others)] if others else []
     yield Section(f"{kind}s", f"Over {kind}s", parts)
 
@@ -113,7 +107,7 @@ def _pictures(cases: Sequence[pd.DataFrame], axis: SeriesAxis, at: str, metric: 
         line = next(group.itertuples())
         by_place = dict(list(group.groupby(at, sort=False)))
         points = [_point(place.key, by_place[place.key], metric) for place in axis.places if place.key in by_place]
-        conditions = (("label", line.label), ("measured with", line.told)) if at == "git_commit" else ()
+        conditions = (("label", line.label), ("measured with", line.measured_with)) if at == "git_commit" else ()
         if Target(line.target) in metric.targets and any(point.estimate for point in points):
             case = case_of(line)
             series.append(MetricSeries(metric=metric, case=case, conditions=conditions, points=tuple(points)))

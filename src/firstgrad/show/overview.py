@@ -220,7 +220,7 @@ def tell_bars(rows: pd.DataFrame, n_bars: int) -> str:
     medians = f"Medians, at most the {MOST_SAMPLES} newest samples a case."
     if n_bars == len(known):
         return f"All {len(known)} cases with a first gradient. {medians}" if len(known) > 1 else medians
-    models = [model for _, model in known.groupby(["reference", "parameters"], sort=False)]
+    models = [model for _, model in known.groupby(_MODEL, sort=False)]
     first = max(models, key=len)
     name = shown(first["model"].iloc[0], _LONGEST_CAPTION)
     all_of_it = f"all of its {len(first)} cases first"

@@ -43,12 +43,8 @@ class Page:
     made_by: str = "firstgrad report"
 
 
-@dataclass(frozen=True, slots=True)
-class Markup:
-    """A part that only a page has: a template of ours with its values, all of which are escaped."""
-
-    template: str
-    values: Mapping[str, Any]
+class PageOnly:
+    """A part that only a page has."""
 
     def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - as `Part` has it
         """Yield nothing."""
@@ -57,6 +53,14 @@ class Markup:
     def to_markdown(self) -> str:
         """Return nothing."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Markup(PageOnly):
+    """A template of ours with its values, all of which are escaped."""
+
+    template: str
+    values: Mapping[str, Any]
 
     def to_html(self) -> str:
         """Return an element of a page."""

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.phase import Phase
-from firstgrad.show.page import Markup
+from firstgrad.show.page import Markup, PageOnly
 from firstgrad.show.result import Facts, Fold, Span, Text, parts_html
 from firstgrad.show.style import PHASE_COLOURS
 from firstgrad.show.words import shown
 from firstgrad.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.text import Text as RichText
+    from collections.abc import Sequence
 
     from firstgrad.show.result import Part
 
@@ -56,22 +54,14 @@ class ShownSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
-    """What opens below a row of a page's table; elsewhere it is nothing."""
+class Details(PageOnly):
+    """What opens below a row of a page's table."""
 
     title: str
     samples: tuple[ShownSample, ...]  # the newest first
     left_out: int = 0  # older ones, which are not among these
     commands: tuple[tuple[str, str], ...] = ()  # what for, and what to type
     profile: Sequence[Part] = ()  # the newest kept one of this case
-
-    def to_terminal(self, width: int) -> Iterator[RichText]:  # noqa: ARG002 - as `Part` has it
-        """Yield nothing."""
-        return iter(())
-
-    def to_markdown(self) -> str:
-        """Return nothing."""
-        return ""
 
     def to_html(self) -> str:
         """Return the samples as a table, the commands, and the profile."""
