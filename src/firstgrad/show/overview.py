@@ -188,16 +188,18 @@ def choose_bars(rows: pd.DataFrame, samples: pd.DataFrame) -> list[list[str]]:
     Model by model: first the model that most rows are of, then the slowest; within it by backend and scenario.
     """
     known = rows.dropna(subset=[FIRST])
-    models = [model for _, model in known.groupby(_MODEL, sort=False)]
+    models = known.groupby(_MODEL, sort=False)
     counted = samples[(samples["reason"] == "") & samples[FIRST].notna()]
-    by_line = dict(list(counted.sort_values("started_at", ascending=False, kind="stable").groupby(LINE, sort=False)))
+    by_line = counted.sort_values("started_at", ascending=False, kind="stable").groupby(LINE, sort=False)
     bars: list[list[str]] = []
-    for model in sorted(models, key=lambda model: -len(model)):  # stable: of equal ones the slowest
-        most = model.sort_values("n_counted", ascending=False, kind="stable")[: MOST_BARS - len(bars)]
+    # Stable: of equal ones the slowest.
+    for name in models.size().sort_values(ascending=False, kind="stable").index[:MOST_BARS]:
+        model = models.get_group(name).sort_values("n_counted", ascending=False, kind="stable")
+        most = model[: MOST_BARS - len(bars)]
         orders: dict[str, list[Any]] = {"backend": list(BackendName), "scenario": list(Scenario)}
         most = most.sort_values(list(orders), key=lambda texts: texts.map(orders[texts.name].index), kind="stable")
         for line in most[LINE].itertuples(index=False, name=None):
-            of_line = by_line[line]
+            of_line = by_line.get_group(line)
             limits = of_line[_LIMITS].fillna(-1.0)
             is_like_newest = (limits == limits.iloc[0]).all(axis=1)
             bars.append(list(of_line["record_id"][is_like_newest][:MOST_SAMPLES]))
@@ -253,8 +255,9 @@ def breakeven_sections(lines: pd.DataFrame) -> tuple[Section, ...]:
     """
     known = lines[lines["first_gradients"].astype(bool) & lines["evaluations"].astype(bool)]
     newest = known.drop_duplicates([*_QUESTIONS, "backend", "scenario"])
-    models = [model for _, model in newest.groupby(_QUESTIONS, sort=False)]
-    best = max(models, key=lambda model: (model["scenario"].value_counts().max(), len(model)), default=newest)
+    several = newest[newest.duplicated(_QUESTIONS, keep=False)]
+    models = [model for _, model in several.groupby(_QUESTIONS, sort=False)]
+    best = max(models, key=lambda model: (model["scenario"].value_counts().max(), len(model)), default=several)
     of_scenarios = ((scenario, best[best["scenario"] == scenario]) for scenario in Scenario)
     return tuple(_breakeven(scenario, chosen) for scenario, chosen in of_scenarios if len(chosen) > 1)
 
