@@ -552,7 +552,7 @@ def _html_text(text: Inline) -> str:
         inner = _escape_html(span.text)
         tag = "code" if span.is_verbatim else "span" if span.style else ""
         marked = f"<{tag}{_html_class(span.style)}>{inner}</{tag}>" if tag else inner
-        pieces.append(f'<a href="{_escape_html(span.link)}">{marked}</a>' if span.link else marked)
+        pieces.append(f'<a href="{_escape_html(span.link)}">{marked}</a>' if span.link and span.text else marked)
     return "".join(pieces)
 
 

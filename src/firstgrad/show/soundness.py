@@ -123,7 +123,7 @@ def environment_section(environments: pd.DataFrame, records: Mapping[str, Record
     left_out = len(environments) - len(listed)
     parts: list[Part] = [
         Facts([(f"host {digest}", shown(describe_host(host), _LONGEST_TEXT)) for digest, host in hosts.items()]),
-        Table(columns=left(*names), rows=rows),
+        Table(title="Environments", columns=left(*names), rows=rows),
         *([Text(f"{left_out} older environments are left out.")] if left_out else []),
     ]
     return Section("environments", "Where and with what it was measured", parts)
