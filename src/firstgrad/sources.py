@@ -8,6 +8,7 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
@@ -122,7 +123,9 @@ def _check_place(place: str, name: str, here: Path, *, is_elsewhere: bool) -> No
     if place.endswith(".py"):
         path = here / place
         if not path.is_file():
-            raise SpecError("MODEL", f"no file {place} (looked from {here})")
+            nearest = get_close_matches(Path(place).name, (one.name for one in (here / place).parent.glob("*.py")), n=1)
+            hint = f". Did you mean {Path(place).with_name(nearest[0])}?" if nearest else ""
+            raise SpecError("MODEL", f"no file {place} (looked from {here}){hint}")
     else:
         located = dict(_locate(place, [here, *([] if is_elsewhere else map(Path, filter(None, sys.path)))]))
         if not located and is_elsewhere:

@@ -172,7 +172,11 @@ def answers(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "variables", "note"),
     [
-        ("study.py:model", ["mean", "height"], "study.py was run up to pm.sample in line 15: that and what follows"),
+        (
+            "study.py:model",
+            ["mean", "height"],
+            "study.py was run up to pm.sample in line 15; that call and what follows it",
+        ),
         ("within.py", ["rate"], "within.py was run up to pm.sample in line 4"),
         ("main.py", ["scale", "gain"], "main.py was run up to pm.fit in line 6"),
         ("guarded.py:model", ["slope"], "guarded.py was run up to line 5"),
@@ -235,7 +239,7 @@ def test_the_command_line_tells_how_far_a_script_was_run(tmp_path, monkeypatch):
     (tmp_path / "study.py").write_text(STAND_IN)
     ended = firstgrad("measure", "study.py", "--backend", "fake", "--evaluations", "0")
     assert ended.code == 0, ended
-    assert "study.py was run up to line 8: that and what follows were not" in ended.out
+    assert "study.py was run up to line 8; that line and what follows it were not run" in ended.out
     with_parameter = firstgrad("measure", "study.py:model", "--backend", "fake", "--param", "size=3")
     assert with_parameter.code == 3
     assert "study.py:model has no parameter 'size'. It takes: no parameters" in with_parameter.out + with_parameter.err

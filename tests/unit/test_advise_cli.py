@@ -194,3 +194,16 @@ def test_the_target_and_parameters_belong_to_the_question(tmp_path):
     assert "the only choice" in run(*given, "--param", "n=3", "--target", "logp_dlogp").stdout
     with pytest.raises(SpecError, match="has no samples of this model, target dlogp"):
         run(*given, "--param", "n=3")
+
+
+def test_samplers_of_a_package_that_is_not_installed_are_named(monkeypatch, tmp_path):
+    from firstgrad.advising import samples
+
+    with Store.open(str(tmp_path / "s.sqlite")) as store:
+        wanted = [Case(model=Model(reference="m.py:build"), backend=BackendName.JAX, target=Target.FIRST_DRAW)]
+        assert samples.from_store(store, wanted).notes == ()
+        monkeypatch.setattr(samples, "find_spec", lambda name: None if name == "nutpie" else name)
+        (note,) = samples.from_store(store, wanted).notes
+        gradients = [replace(wanted[0], target=Target.DLOGP)]
+        assert samples.from_store(store, gradients).notes == ()
+    assert note == "Not tried, since nutpie isn't installed: nutpie, firstgrad. pip install nutpie"

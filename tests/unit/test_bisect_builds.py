@@ -10,6 +10,7 @@ import pytest
 
 from builders import git, make_case
 from firstgrad.bisecting import builds
+from firstgrad.bisecting.bench import bisect
 from firstgrad.bisecting.builds import Builds
 from firstgrad.bisecting.history import Revision, find_package
 from firstgrad.comparing.environments import write_recipe
@@ -176,3 +177,13 @@ def test_a_model_beside_the_package_is_copied_with_its_modules_and_without_the_p
     assert interpreter.folder is None
     with pytest.raises(SpecError, match="one file for all commits"):
         ready(one, reference=f"{clone}/model.py:build")
+
+
+def test_a_file_of_the_bisected_package_is_refused_with_its_module(clone, tmp_path):
+    start = {"pyproject.toml": PLAIN.format(1), "theirs/__init__.py": "", "theirs/own.py": "def build(): ..."}
+    one = commit(clone, start)
+    two = commit(clone, {"theirs/own.py": "def build(): pass"})
+    case = make_case(reference="theirs/own.py:build")
+    options = {"store": str(tmp_path / "s.sqlite"), "show": None, "tell": print, "warn": print}
+    with pytest.raises(SpecError, match=r"as it is now for all commits\. Name it as a module: theirs\.own:build$"):
+        bisect(one, two, case, **options)

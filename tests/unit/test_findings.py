@@ -244,6 +244,8 @@ def test_several_models_are_a_table_the_worst_first_and_the_exit_code_is_the_wor
     assert "no data" in rows[0]
     assert "| 1 finding, 1 hint | same-subgraph | 6.00 s |" in rows[1]
     assert "| nothing found |" in rows[3]
+    assert "firstgrad profile" in render(lint_result(clean), Form.TERMINAL)
+    assert "firstgrad profile" not in render(lint_result(wrong), Form.TERMINAL)
     assert json.loads(render(result, Form.JSON).splitlines()[0])["model"] == "gone.py:build"
     assert (result.exit_code, lint_results([clean, REPORT]).exit_code, lint_results([clean]).exit_code) == (3, 1, 0)
     (run,) = to_sarif(merge_reports([clean, wrong, REPORT]), "1.0")["runs"]

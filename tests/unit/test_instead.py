@@ -128,3 +128,13 @@ def test_a_file_that_is_not_there_or_no_python(write, tmp_path):
     gone = CodeLine(file=str(tmp_path / "gone.py"), line=3, function="f", text="x = y")
     assert "x = y" in unrolled([gone])
     assert write("for (\n", "for").startswith("#")
+
+
+def test_turns_that_are_summed_get_the_advice_on_axes_and_lists(write):
+    source = "total = 0\nfor s in range(n):\n    total = total + logp(effects[s], data[s]).sum()\n"
+    notes, written = write(source, "total = total").splitlines()[:2], write(source, "total = total").splitlines()[2:]
+    assert "[:, None]" in notes[0]
+    assert "lists and dicts of arrays" in notes[1]
+    assert written == ["total = total + logp(effects, data).sum(axis=-1).sum(axis=0)"]
+    plain = write("total = 0\nfor s in range(n):\n    total = total + effects[s]\n", "total = total")
+    assert "#" not in plain

@@ -152,7 +152,8 @@ def test_a_name_that_may_be_there_passes(write, text, name):
     ("reference", "message"),
     [
         ("absent.py:build", r"no file absent\.py \(looked from /"),
-        ("absent/model.py:build", r"no file absent/model\.py"),
+        ("absent/model.py:build", r"no file absent/model\.py \(looked from [^)]*\)$"),
+        ("modle.py:build", r"no file modle\.py .*\. Did you mean model\.py\?$"),
         ("absent.models:build", r"no module absent\.models \(looked"),
         ("package.absent:build", r"no module package\.absent"),
         ("model.py:build", r"model\.py has no function 'build'\. It has: another, make"),

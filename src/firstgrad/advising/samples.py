@@ -201,7 +201,10 @@ def from_store(store: Store, wanted: Sequence[Case], notes: tuple[str, ...] = ()
     here = samples_here(sample for sample in cells if sample["question"] in questions)
     ids = [sample["record_id"] for sample in current_samples(here)]
     if older := len(here) - len(ids):
-        notes = (*notes, f"{format_count(older, 'sample')} older than the model's file as it is now are left out.")
+        notes = (*notes, f"Left out: {format_count(older, 'sample')} from before the model's file was last changed.")
+    lacking = [str(name) for name in (Sampler.NUTPIE, Sampler.FIRSTGRAD) if name not in installed_samplers()]
+    if lacking and wanted[0].target is Target.FIRST_DRAW:
+        notes = (*notes, f"Not tried, since nutpie isn't installed: {', '.join(lacking)}. pip install nutpie")
     records = tuple(store.records(record_ids=ids)) if ids else ()
     notes = (*notes, *devices_that_pay(cells, wanted[0].model.reference))
     return AdviceSamples(records=records, place=str(store.address), notes=notes)

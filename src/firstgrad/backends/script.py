@@ -213,9 +213,9 @@ class _Run:
         before = f"{', '.join(calls)} came before the model, and was run. " if calls else ""
         before += "".join(f"L{line.removeprefix('l')}. " for line in self.passed)
         if self.stopped:
-            return f"{before}{self.path.name} was run up to {self.stopped}: that and what follows were not"
+            return f"{before}{self.path.name} was run up to {self.stopped}; that call and what follows it were not run"
         if line is not None:
-            return f"{before}{self.path.name} was run up to line {line}: that and what follows were not"
+            return f"{before}{self.path.name} was run up to line {line}; that line and what follows it were not run"
         return f"{before}{self.path.name} was run to its end"
 
 

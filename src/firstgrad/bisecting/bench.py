@@ -195,6 +195,7 @@ class StoredBench:
         is_of_package = line.package is not None and place.partition(".")[0] == line.package.name
         if not is_inside and not is_of_package:
             check_reference(self.case.model.reference)
+            self._refuse_own_file(place)
         self._builds = Builds(
             case=self.case,
             folder=line.folder,
@@ -206,6 +207,20 @@ class StoredBench:
         if not is_inside:
             self._source = read_source(self.case.model.reference, self._builds.model_folder)
         self.label = self.label or f"bisect-{line.name}-{self._digest()}"
+
+    def _refuse_own_file(self, place: str) -> None:
+        """Raise a `SpecError` where the model is a file of the package itself: all commits would have the same."""
+        file, package = Path(place).absolute(), self.line.package
+        if package is None or file.suffix != ".py" or not file.is_relative_to(self.line.folder):
+            return
+        parts = file.relative_to(self.line.folder).with_suffix("").parts
+        if package.name in parts[:-1]:
+            module = ".".join(parts[parts.index(package.name) :])
+            function = self.case.model.reference.removeprefix(place)
+            raise SpecError(
+                "MODEL",
+                f"{place} would be measured as it is now for all commits. Name it as a module: {module}{function}",
+            )
 
     def sample(self, revision: Revision, case: Case, number: int, beside: str = "") -> Record:
         """Return a revision's sample; see `firstgrad.bisecting.run.Bench`."""

@@ -99,7 +99,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How long until the first gradient of a PyMC model, how fast the next ones, how much memory, and why.",
-    epilog="Start with: firstgrad measure pose --backend jax. Is the machine fit to measure? firstgrad doctor",
+    epilog="Start with your own model: firstgrad lint study.py. Without one: firstgrad measure pose --backend jax",
 )
 app.command("measure", cls=ModelCommand, epilog=measure.EPILOG)(measure.measure)
 app.command("profile", cls=ModelCommand, epilog=profile.EPILOG)(profile.profile)

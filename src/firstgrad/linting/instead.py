@@ -21,7 +21,10 @@ _WITHOUT_SHAPE = frozenset({"Deterministic", "Potential", "Data", "ConstantData"
 _STACKS = frozenset({"stack", "as_tensor_variable", "as_tensor", "concatenate", "array", "asarray"})
 _DOTS = frozenset({"dot", "matmul"})
 _REDUCTIONS = frozenset({"sum", "prod", "mean", "max", "min"})
-_LOST = "# each turn's values lie along the first axis; where shapes don't fit, add axes with [:, None]"
+_LOST = (
+    "# each turn's values lie along the first axis; where shapes don't fit, add axes with [:, None]\n"
+    "# make lists and dicts of arrays one array before: np.stack, or np.concatenate where lengths differ"
+)
 _CHECK_DOT = "# look at the products: each turn's matrix or vector has a leading axis now"
 
 
@@ -82,6 +85,7 @@ class _Writer:
     depth_of: dict[str, int] = field(default_factory=dict)  # of what is assigned within the loops
     used: dict[str, tuple[_Turns, int]] = field(default_factory=dict)  # loop variables that are needed as arrays
     has_dot: bool = False
+    is_reduced: bool = False  # whether each turn's values have an axis along which they are summed
 
     def write(self, loop: ast.For) -> list[str]:
         """Write a loop and those within it."""
@@ -211,6 +215,7 @@ class _Arrays(ast.NodeTransformer):
             is_reduced = called in _REDUCTIONS and isinstance(node.func, ast.Attribute) and not node.args
             if is_reduced and not node.keywords and self._writer.is_of_loop(node.func):
                 node.keywords.append(ast.keyword(arg="axis", value=ast.Constant(value=-1)))
+                self._writer.is_reduced = True
             return self.generic_visit(node)  # type: ignore[return-value]  # an expression stays one
         keywords = [
             ast.keyword(arg=one.arg, value=self.visit(one.value)) for one in node.keywords if one.arg != "shape"
@@ -309,7 +314,7 @@ def unrolled(lines: Sequence[CodeLine], *, terms: Sequence[Any] = (), dims: int 
         except (_UnclearError, RecursionError, ValueError):
             break
         notes = [_CHECK_DOT] if writer.has_dot else []
-        if any(getattr(term.variable, "ndim", 0) for term in terms):
+        if writer.is_reduced or any(getattr(term.variable, "ndim", 0) for term in terms):
             notes.append(_LOST)
         return "\n".join([*notes, *written])
     return _plain(lines, terms, is_recursion=is_recursion)
