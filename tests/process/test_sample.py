@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,7 +154,8 @@ def test_a_start_without_density_fails_with_pymcs_own_words(models):
 def test_a_model_that_raises(models):
     sampled = run(f"{models}:raising")
     assert (sampled.status, sampled.failed_stage) == (Status.FAILED, SamplingStage.BUILD)
-    assert sampled.failure.message == f"{models}:raising raised ValueError: no such data"
+    message = rf"{re.escape(str(models))}:raising raised ValueError: no such data \(line \d+ of {models.name}\)"
+    assert re.fullmatch(message, sampled.failure.message)
     assert stages_of(sampled) == [SamplingStage.IMPORT, SamplingStage.BUILD]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import numpy as np
@@ -109,9 +110,13 @@ def test_a_factory_is_found_in_a_module_below_the_present_folder(tmp_path):
         ("broken:build", "{here}/broken.py, line 2: syntax error: "),
         (
             "{here}/lost.py:build",
-            "importing {here}/lost.py raised ModuleNotFoundError: No module named 'no_such_package_at_all'$",
+            "importing {here}/lost.py raised ModuleNotFoundError: No module named 'no_such_package_at_all' "
+            "(line 1 of lost.py)$",
         ),
-        ("{here}/wrong.py:build", "importing {here}/wrong.py raised ZeroDivisionError: division by zero$"),
+        (
+            "{here}/wrong.py:build",
+            "importing {here}/wrong.py raised ZeroDivisionError: division by zero (line 1 of wrong.py)$",
+        ),
     ],
 )
 def test_what_is_missing_or_cannot_be_imported_is_named(tmp_path, reference, reason):
@@ -127,8 +132,8 @@ def test_a_script_that_ends_its_process_is_refused_with_a_way_out(tmp_path):
     written(tmp_path, "import sys\nsys.exit('usage: DATA')\n", name="my_script.py")
     for place in (f"{tmp_path}/my_script.py", "my_script"):
         assert refusal(f"{place}:build") == (
-            f"importing {place} raised SystemExit: usage: DATA. Put what runs as a script below "
-            'if __name__ == "__main__":'
+            f"importing {place} raised SystemExit: usage: DATA (line 2 of my_script.py). "
+            'Put what runs as a script below if __name__ == "__main__":'
         )
 
 
@@ -144,7 +149,10 @@ def test_what_a_factory_raises_is_named():
     def build():
         raise KeyError("data.csv")
 
-    assert call_refusal(build) == "package.module:build raised KeyError: 'data.csv'"
+    line = build.__code__.co_firstlineno + 1
+    assert call_refusal(build) == (
+        f"package.module:build raised KeyError: 'data.csv' (line {line} of {Path(__file__).name})"
+    )
 
 
 def test_a_parameter_it_does_not_know_is_named():

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import traceback
 import types
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -234,7 +235,16 @@ def _explaining(what: str, *, is_import: bool = False, file: str = "") -> Iterat
             raise ModelError(f"{file or error.filename}, line {error.lineno}: syntax error: {error.msg}") from error
         is_script = is_import and isinstance(error, SystemExit)
         way_out = '. Put what runs as a script below if __name__ == "__main__":' if is_script else ""
-        raise ModelError(f"{what} raised {type(error).__name__}: {error}{way_out}") from error
+        raise ModelError(f"{what} raised {type(error).__name__}: {error}{_place_of(error)}{way_out}") from error
+
+
+def _place_of(error: BaseException) -> str:
+    """Say in which line of the user's own an error was raised, as far as its traceback has one."""
+    from firstgrad.observe.stacks import is_users_file
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if is_users_file(frame.filename)]
+    return f" (line {own[-1].lineno} of {Path(own[-1].filename).name})" if own else ""
 
 
 def fit_arguments(factory: Callable[..., Any], external: Model) -> dict[str, Scalar]:

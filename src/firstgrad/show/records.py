@@ -74,8 +74,8 @@ def records_parts(records: Sequence[Record]) -> Iterator[Part]:
     """Yield each sample of a case, and where there are several their medians."""
     for record in records:
         yield from record_parts(record)
-    if len(records) > 1:
-        yield samples_table(records)
+    if len(records) > 1 and (table := samples_table(records)).rows:
+        yield table
 
 
 def failure_parts(record: Record) -> Iterator[Part]:

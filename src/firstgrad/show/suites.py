@@ -40,6 +40,8 @@ _TITLES = {
 _KIND = ("backend", "target", "sampler", "scenario")
 _LONGEST_REASON = 200
 _LEAST_MODELS = 2
+_LEAST_FOR_INTERVAL = 3
+"""Of models: two give an interval from microseconds to hours."""
 _CONFIDENCE = 0.95
 _SHOWN_ID, _SHOWN_TIME = 8, 16  # letters of an id, and of a moment to the minute
 
@@ -131,6 +133,7 @@ def _number_parts(
     means = [_mean(metric, [(references[name], numbers[name][metric.name]) for name in ordered]) for metric in kept]
     if any(mean for mean, _ in means):
         rows.append(TableRow(("geometric mean", *(mean for mean, _ in means), ""), Style.BOLD))
+    if any(interval for _, interval in means):
         rows.append(TableRow((f"its {_CONFIDENCE:.0%} interval", *(interval for _, interval in means), "")))
     titles = (_TITLES.get(metric.name, metric.title) for metric in kept)
     columns = (TableColumn("model", is_kept=True), *right(*titles, is_kept=True), TableColumn("verdict", is_kept=True))
@@ -151,12 +154,12 @@ def _median(metric: Column, samples: Sequence[Mapping[str, Any]]) -> float | Non
 
 
 def _mean(metric: Column, numbers: Sequence[tuple[str, float | None]]) -> tuple[str, str]:
-    """Write the geometric mean over models, and its interval; '' for fewer than two, or with a zero."""
+    """Write the geometric mean over models, and its interval; '' for too few, or with a zero."""
     known = [(reference, number) for reference, number in numbers if number is not None]
     if len(known) < _LEAST_MODELS or min(number for _, number in known) <= 0:
         return "", ""
     mean = mean_over_models(known)
-    if mean.low == mean.high:
+    if mean.low == mean.high or len({reference for reference, _ in known}) < _LEAST_FOR_INTERVAL:
         return write_fitted(metric.unit, mean.value), ""
     low, high = write_fitted(metric.unit, mean.low), write_fitted(metric.unit, mean.high)
     return write_fitted(metric.unit, mean.value), f"{low} to {high}"
