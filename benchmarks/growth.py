@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.figures.findings import METRICS_SHOWN, break_even_of, is_default
+from benchmarks.markers import table_lines
 from firstgrad.case import Scenario
 from firstgrad.columns import metric_named, samples_table
 from firstgrad.growth.contrasts import Contrast, find_contrasts
@@ -16,11 +17,13 @@ from firstgrad.growth.lines import find_growth
 from firstgrad.record import Doubt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from firstgrad.growth.law import Interval
     from firstgrad.growth.lines import SizeLine
     from firstgrad.record import Record
+
+type Rows = dict[tuple[str, str], dict[str, str]]
 
 _AXES = {"timesteps": "T", "directions": "K", "states": "S"}
 _METRICS = [metric_named(name) for name in METRICS_SHOWN]
@@ -31,7 +34,7 @@ def text(records: Sequence[Record]) -> str:
     """Write where it was measured, what grows with what, and what one choice takes of another."""
     samples = samples_table(records)
     growths = find_growth(samples, list(_AXES), _METRICS)
-    rows: dict[tuple[str, str], dict[str, str]] = {}
+    rows: Rows = {}
     for growth in growths:
         for fitted in growth.lines:
             seen = fitted.law.observations
@@ -39,12 +42,8 @@ def text(records: Sequence[Record]) -> str:
                 what = f"{_AXES[growth.axis]}, {min(seen.sizes):g} to {max(seen.sizes):g}"
                 name = _name(fitted.line)
                 rows.setdefault((what, name), {})[growth.metric.name] = f"x{_interval(fitted.law.growth)}"
-    head = f"| from, to | model | {' | '.join(_TITLES)} |\n|{' --- |' * (len(_TITLES) + 2)}"
-    grown = [_row(key, [cells.get(metric.name, "") for metric in _METRICS]) for key, cells in rows.items()]
-    ratios = "| choice | model | " + " | ".join(_TITLES) + f" |\n|{' --- |' * (len(_TITLES) + 2)}"
-    return "\n\n".join(
-        [_where(records), "\n".join([head, *grown]), "\n".join([ratios, *_contrasts(samples)]), _break_even(records)]
-    )
+    grown, ratios = _table("from, to", rows), _table("choice", _contrasts(samples))
+    return "\n\n".join([_where(records), grown, ratios, _break_even(records)])
 
 
 def _where(records: Sequence[Record]) -> str:
@@ -69,15 +68,15 @@ def _name(line: SizeLine) -> str:
     return f"{line.backend}, {parameters.get('formulation', '')}, {hmm}".replace(", ,", ",")
 
 
-def _contrasts(samples: object) -> Iterator[str]:
-    """Write a row a choice: its ratio to the other one at all sizes together."""
+def _contrasts(samples: object) -> Rows:
+    """Find a row a choice: its ratio to the other one at all sizes together."""
     titles = {
         Contrast.HMM: "an HMM over none",
         Contrast.ALGORITHM: "tree or unrolled over scan",
         Contrast.FORMULATION: "arrays (`vectorised`) over loops (`per_joint`)",
         Contrast.SCENARIO: "full caches over empty ones",
     }
-    rows: dict[tuple[str, str], dict[str, str]] = {}
+    rows: Rows = {}
     for contrast, title in titles.items():
         axis = "directions" if contrast is Contrast.FORMULATION else "timesteps"
         for curve in find_contrasts(samples, axis, _METRICS, [contrast]):  # type: ignore[arg-type]  # a samples table
@@ -92,8 +91,7 @@ def _contrasts(samples: object) -> Iterator[str]:
                     )
             if not points and curve.curve.overall is not None:
                 rows.setdefault((title, _name(curve.numerator)), {})[curve.metric.name] = _interval(curve.curve.overall)
-    for key, cells in rows.items():
-        yield _row(key, [cells.get(metric.name, "") for metric in _METRICS])
+    return rows
 
 
 def _break_even(records: Sequence[Record]) -> str:
@@ -108,8 +106,9 @@ def _break_even(records: Sequence[Record]) -> str:
     return f"Least in all (compile and calls, from empty caches, no HMM): {', '.join((first, *later))}."
 
 
-def _row(key: tuple[str, str], cells: Sequence[str]) -> str:
-    return f"| {' | '.join((*key, *cells))} |"
+def _table(title: str, rows: Rows) -> str:
+    lines = [(*key, *(cells.get(metric.name, "") for metric in _METRICS)) for key, cells in rows.items()]
+    return "\n".join(table_lines((title, "model", *_TITLES), lines))
 
 
 def _interval(one: Interval) -> str:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """Write a table as lines of Markdown."""
+    written = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *written]
 
 
 def replace_between_markers(page: str, name: str, new: str) -> str:

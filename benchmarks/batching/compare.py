@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.markers import table_lines
 from benchmarks.where import where
 from firstgrad.comparing.ratio import estimate_ratio
 
@@ -91,12 +92,7 @@ def measure(name: str, side: str) -> dict[str, float]:
 
 def table(stored: dict[str, Any]) -> str:
     """Write where it was measured and a row a model and side, with the ratios of the loops to the arrays."""
-    lines = [
-        stored["where"],
-        "",
-        "| model | written as | nodes | first gradient, CPU | over arrays | evaluation |",
-        f"|{' --- |' * 6}",
-    ]
+    rows = []
     for name, sides in stored["models"].items():
         for side, samples in sides.items():
             cpu, call = (statistics.median(one[key] for one in samples) for key in ("cpu", "call"))
@@ -106,9 +102,9 @@ def table(stored: dict[str, Any]) -> str:
                 interval = f" [{times.low:.2f}, {times.high:.2f}]" if times.confidence else ""
                 ratio = f"{times.value:.2f}{interval}"
             nodes = f"{samples[0]['nodes']:,}"
-            cells = (name, side, nodes, f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms")
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append((name, side, nodes, f"{cpu:.2f} s", ratio, f"{1e3 * call:.3f} ms"))
+    head = ("model", "written as", "nodes", "first gradient, CPU", "over arrays", "evaluation")
+    return "\n".join([stored["where"], "", *table_lines(head, rows)])
 
 
 def main() -> None:

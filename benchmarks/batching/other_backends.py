@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmarks.batching.compare import ARRAYS, BATCHED, CALLS, ROOT, SIDES
 from benchmarks.limit.sample import peak_rss_bytes
+from benchmarks.markers import table_lines
 from benchmarks.where import where
 from firstgrad.measuring.private import worker_variables
 
@@ -89,18 +90,14 @@ def sample(backend: str, side: str, bones: int) -> dict[str, float]:
 
 def table(stored: dict[str, Any]) -> str:
     """Write where it was measured, and a row a backend, size and side."""
-    lines = [
-        stored["where"],
-        "",
-        "| backend | K | written as | compiled nodes | cold compile, CPU | evaluation | memory grew by |",
-        f"|{' --- |' * 7}",
-    ]
+    rows = []
     for row in stored["rows"]:
         samples = row["samples"]
         cpu, call, grown = (statistics.median(one[key] for one in samples) for key in ("cpu", "call", "grown"))
         numbers = (f"{samples[0]['nodes']:,}", f"{cpu:.1f} s", f"{1e3 * call:.3f} ms", f"{grown / 2**20:,.0f} MiB")
-        lines.append(f"| {' | '.join((row['backend'], str(row['bones']), row['side'], *numbers))} |")
-    return "\n".join(lines)
+        rows.append((row["backend"], row["bones"], row["side"], *numbers))
+    head = ("backend", "K", "written as", "compiled nodes", "cold compile, CPU", "evaluation", "memory grew by")
+    return "\n".join([stored["where"], "", *table_lines(head, rows)])
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.limit.run import ROOT
+from benchmarks.markers import table_lines
 from firstgrad.backends import cache_entries
 from firstgrad.bundles import pack, verify, whole_seconds
 from firstgrad.case import BackendName, Case, Target
@@ -79,7 +80,7 @@ def measure(model: str, backend: BackendName, folder: Path) -> Row:
 def table(rows: list[Row]) -> str:
     """Write them as Markdown."""
     head = ("model", "backend", "units", "bundle", "read", "compiled", "results", "without", "with it", "saved")
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    cells = []
     for row in rows:
         results = row.problem or ("identical" if row.is_same else "different")
         times = (format_seconds(row.without_seconds), format_seconds(row.with_seconds))
@@ -87,8 +88,8 @@ def table(rows: list[Row]) -> str:
             f"{format_seconds(row.without_seconds - row.with_seconds)} ({row.without_seconds / row.with_seconds:.1f}x)"
         )
         counts = (row.units, format_bytes(row.size_bytes), row.units_read, row.units_compiled)
-        lines.append(f"| {' | '.join(map(str, (row.model, row.backend, *counts, results, *times, saved)))} |")
-    return "\n".join(lines)
+        cells.append((row.model, row.backend, *counts, results, *times, saved))
+    return "\n".join(table_lines(head, cells))
 
 
 # --- many writers -------------------------------------------------------------------------------------------------
@@ -199,13 +200,13 @@ def shared_table(rows: list[Shared]) -> str:
     """Write them as Markdown."""
     head = ("backend", "models", "processes", "failed", "alone", "slowest of them", "units alone", "units")
     head += ("left over", "the next one compiled", "results")
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    cells = []
     for row in rows:
         times = (format_seconds(row.alone_seconds), format_seconds(row.slowest_seconds))
         counts = (row.units_alone, row.units, len(row.left_over), row.next_compiled)
-        cells = (row.backend, ", ".join(row.models), row.writers, len(row.failed), *times, *counts)
-        lines.append(f"| {' | '.join(map(str, cells))} | {'identical' if row.is_same else 'different'} |")
-    return "\n".join(lines)
+        result = "identical" if row.is_same else "different"
+        cells.append((row.backend, ", ".join(row.models), row.writers, len(row.failed), *times, *counts, result))
+    return "\n".join(table_lines(head, cells))
 
 
 def main() -> None:

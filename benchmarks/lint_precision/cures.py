@@ -14,6 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import table_lines
 from firstgrad.case import BackendName, Case, Target
 from firstgrad.measuring.launch import measure
 from firstgrad.model import make_model
@@ -104,8 +105,7 @@ def take_sample(row: dict[str, Any], name: str, side: str, backend: BackendName)
 def page() -> str:
     """Write the table: what the cure saves, what was estimated, and the ratio of both."""
     document = json.loads(DATA.read_text())
-    lines = ["| situation | backend | as it is | cured | saved | estimated | estimate / saved |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
     for name, row in document.items():
         for backend, seconds in row["cpu_seconds"].items():
             before = statistics.median(seconds["as it is"])
@@ -119,8 +119,9 @@ def page() -> str:
                 cells += [f"{format_seconds(low)} to {format_seconds(high)}", f"{ratio:.2f}"] if guess else ["none", ""]
             else:
                 cells += ["", "", "nothing found" if not row["estimates"] else "found something", ""]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append(cells)
+    head = ("situation", "backend", "as it is", "cured", "saved", "estimated", "estimate / saved")
+    return "\n".join(table_lines(head, rows))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import table_lines
 from firstgrad.show.result import Form, render
 from firstgrad.show.traces import trace_result
 from firstgrad.store.files import write_file
@@ -93,13 +94,13 @@ def trace(name: str, arguments: tuple[str, ...], variables: dict[str, str], fold
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Write the table: what was found, CPU seconds of the compiles, and those of the cured script."""
-    lines = ["| script | found | compiles | cured | found then |", "| --- | --- | --- | --- | --- |"]
+    lines = []
     for row in rows:
         cured = row.get("cured")
         cells = [f"`{row['script']}`", found(row["as_it_is"]), seconds(row["as_it_is"])]
         cells += [seconds(cured), found(cured)] if cured else ["", ""]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return "\n".join(table_lines(("script", "found", "compiles", "cured", "found then"), lines))
 
 
 def seconds(side: dict[str, Any]) -> str:

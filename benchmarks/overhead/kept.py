@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import bootstrap
 
+from benchmarks.markers import table_lines
 from benchmarks.where import where
 from firstgrad.units import format_seconds
 
@@ -47,10 +48,9 @@ def sentence(stored: dict[str, Any]) -> str:
 
 def table(stored: dict[str, Any]) -> str:
     """Write a row an instrument: seconds without it, and the ratio with it."""
-    lines = ["| with | without it, CPU | ratio with it | pairs | measured |", "| --- | --- | --- | --- | --- |"]
+    rows = []
     for name, one in stored.items():
         median, low, high = ratio_of(one["ratios"])
         ratio = f"{median:.3f} [{low:.3f}, {high:.3f}]"
-        cells = (name, format_seconds(one["bare_seconds"]), ratio, str(len(one["ratios"])), one["where"])
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append((name, format_seconds(one["bare_seconds"]), ratio, len(one["ratios"]), one["where"]))
+    return "\n".join(table_lines(("with", "without it, CPU", "ratio with it", "pairs", "measured"), rows))

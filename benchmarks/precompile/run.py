@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.markers import table_lines
 from benchmarks.where import where
 from firstgrad.units import format_bytes, format_seconds
 
@@ -77,7 +78,7 @@ def compile_once(arguments: argparse.Namespace, backend: str, jobs: int) -> dict
 def table(stored: dict[str, Any]) -> str:
     """Write where it was measured, and a row a backend and number of jobs: medians, and a compile alone over them."""
     columns = ("backend", "jobs", "longest child + this process, CPU", "alone / this", "all CPU", "peak memory here")
-    lines = [stored["where"], "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    rows = []
     alone = {row["backend"]: _median(row, _longest) for row in stored["rows"] if not row["jobs"]}
     for row in stored["rows"]:
         longest = _median(row, _longest)
@@ -87,8 +88,8 @@ def table(stored: dict[str, Any]) -> str:
             format_seconds(_median(row, lambda one: sum(one["children"]) + one["cpu"])),
             format_bytes(round(_median(row, lambda one: one["peak"]))),
         )
-        lines.append(f"| {' | '.join((row['backend'], str(row['jobs'] or 'alone'), *numbers))} |")
-    return "\n".join(lines)
+        rows.append((row["backend"], row["jobs"] or "alone", *numbers))
+    return "\n".join([stored["where"], "", *table_lines(columns, rows)])
 
 
 def _median(row: dict[str, Any], of: Callable[[dict[str, Any]], float]) -> float:

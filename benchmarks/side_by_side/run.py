@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.markers import table_lines
 from firstgrad.measuring.environment import host_fingerprint
 from firstgrad.measuring.private import PrivateCaches, worker_variables
 from firstgrad.units import format_seconds
@@ -88,11 +89,11 @@ def markdown(stored: dict[str, Any]) -> str:
     """Write what each took and told, cut to its first lines."""
     runs = stored["runs"]
     plain = statistics.median(runs[PLAIN]["cpu_seconds"])
-    lines = [stored["about"], "", "| | wall | CPU | CPU, of the plain run's |", "| --- | --- | --- | --- |"]
+    rows = []
     for name, one in runs.items():
         wall, cpu = (statistics.median(one[key]) for key in ("wall_seconds", "cpu_seconds"))
-        lines.append(f"| {name} | {format_seconds(wall)} | {format_seconds(cpu)} | x{cpu / plain:.2f} |")
-    return "\n".join(lines)
+        rows.append((name, format_seconds(wall), format_seconds(cpu), f"x{cpu / plain:.2f}"))
+    return "\n".join([stored["about"], "", *table_lines(("run", "wall", "CPU", "CPU, of the plain run's"), rows)])
 
 
 def shorten(told: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.markers import table_lines
 from benchmarks.trust.proportion import Proportion
 from benchmarks.trust.trials import Tally
 
@@ -141,7 +142,7 @@ def _tools(tools: Sequence[ToolResult]) -> list[str]:
         ]
         for each in tools
     ]
-    return _table(head, rows)
+    return table_lines(head, rows)
 
 
 def _until(found: Sequence[UntilDecided]) -> list[str]:
@@ -156,7 +157,7 @@ def _until(found: Sequence[UntilDecided]) -> list[str]:
         ]
         for each in found
     ]
-    return _table(head, rows)
+    return table_lines(head, rows)
 
 
 def _curve(points: Sequence[CurvePoint]) -> list[str]:
@@ -171,15 +172,11 @@ def _curve(points: Sequence[CurvePoint]) -> list[str]:
         ]
         for factor, tool in keys
     ]
-    return _table(["planted", "alarms with so many rounds", *map(str, lengths)], rows)
+    return table_lines(["planted", "alarms with so many rounds", *map(str, lengths)], rows)
 
 
 def _rounds(number: float | None) -> str:
     return "" if number is None else f"{number:g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 def _aligned(table: Sequence[str]) -> Iterator[str]:

@@ -327,8 +327,8 @@ def place_here(backends: Iterable[BackendName] = ()) -> Place:
     has_c = any(facts_of(one.compiler).name is BackendName.C for one in facts)
     features = ""
     with suppress(OSError):
-        found = _LINE_OF_FEATURES.search(Path("/proc/cpuinfo").read_text())
-        features = found[1] if found else ""
+        line = _LINE_OF_FEATURES.search(Path("/proc/cpuinfo").read_text())
+        features = line[1] if line else ""
     options = {name: os.environ.get(name, "") for one in facts for name in facts_of(one.compiler).options}
     return Place(
         machine=platform.machine(),
@@ -459,8 +459,8 @@ def _make_half(folder: Path) -> Path:
     half = folder / _HALF
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        status = folder.stat()
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise SpecError("--into", f"others may write to {folder}, and so change what you run. Name a new folder")
         half.mkdir(mode=0o700)
     except FileExistsError:

@@ -197,8 +197,12 @@ class Case:
 
     def __str__(self) -> str:
         counting = "" if self.counting is Counting.PLAIN else f", {self.counting}"
-        device = f" on {self.device}" if self.device else ""
-        return f"{self.model}, {self.backend}{device}, {self.wanted}, {self.scenario}{counting}"
+        return f"{self.model}, {self.compiled_by}, {self.wanted}, {self.scenario}{counting}"
+
+    @property
+    def compiled_by(self) -> str:
+        """The backend, and the device where one is asked for."""
+        return f"{self.backend} on {self.device}" if self.device else str(self.backend)
 
 
 TELL_AT_ONCE = (Sampler.NUMPYRO, Sampler.BLACKJAX)

@@ -69,7 +69,7 @@ def compile_lowered(lowered: Any, effort: Effort) -> Callable[..., Any]:
 
 
 def is_small(lowered: Any) -> bool:
-    """Tell whether no array of what JAX lowered is so large that its sum must be split into a tree for its digits."""
+    """Return whether no array of what JAX lowered is so large that its sum must be split into a tree for its digits."""
     shapes = re.findall(r"tensor<((?:\d+x)*)", lowered.as_text())
     sizes = (math.prod(map(int, shape.split("x")[:-1])) for shape in set(shapes))
     return all(size <= _MOST_IN_TURN for size in sizes)

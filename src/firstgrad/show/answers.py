@@ -76,7 +76,7 @@ def _name(line: Any) -> Span:
 
 def _name_case(case: Case) -> str:
     wanted = "" if case.target is Target.DLOGP else case.wanted
-    return shown(", ".join(filter(None, (str(case.model), _write_backend(case), wanted, case.scenario))), _LONGEST_NAME)
+    return shown(", ".join(filter(None, (str(case.model), case.compiled_by, wanted, case.scenario))), _LONGEST_NAME)
 
 
 def _code(text: str) -> Span:
@@ -265,7 +265,7 @@ def _tell_means(timed: Sequence[Any]) -> Iterator[Inline]:
     scenario = next(scenario for scenario in Scenario if scenario in {line.scenario for line in timed})
     by_backend = _side_by_side(
         [line for line in timed if line.scenario == scenario and line.conditions == newest.conditions],
-        lambda case: (replace(case, backend=BackendName.FAKE, device="", gradient_backend=None), _write_backend(case)),
+        lambda case: (replace(case, backend=BackendName.FAKE, device="", gradient_backend=None), case.compiled_by),
     )
     names = [name for name, _ in Counter(name for known in by_backend.values() for name in known).most_common()]
     named = [(key[0].model.reference, known) for key, known in by_backend.items()]
@@ -281,10 +281,6 @@ def _tell_means(timed: Sequence[Any]) -> Iterator[Inline]:
     by_name = listed([f"{_write_mean(mean, format_seconds)} by {name}" for name, mean in ordered])
     at, title = f" ({newest.measured_with})" if newest.measured_with else "", first_metric(Target(newest.target)).title
     yield f"The geometric mean of the {title} of {len(shared):,} {scenario} cases{at} is {by_name}."
-
-
-def _write_backend(case: Case) -> str:
-    return f"{case.backend}{f' on {case.device}' if case.device else ''}"
 
 
 def _side_by_side[K](

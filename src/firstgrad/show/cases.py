@@ -146,9 +146,7 @@ def _choose_columns(
     """Choose the columns, each with what writes its cell; and name what would be the same in all rows."""
     first = "time to first draw" if (rows["target"] == Target.FIRST_DRAW).all() else "time to first gradient"
     texts: dict[str, _Text] = {
-        "backend": lambda line: (
-            line.backend + (f" on {line.asked_device}" if isinstance(line.asked_device, str) else "")
-        ),
+        "backend": lambda line: case_of(line).compiled_by,
         "target": _write_target,
         "scenario": lambda line: line.scenario,
         "label": lambda line: shown(line.label, _LONGEST_LABEL),

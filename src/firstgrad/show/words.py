@@ -88,9 +88,9 @@ def split_common(names: Sequence[str]) -> tuple[str, list[str]]:
     return " ".join(words[0][:count]), [" ".join(parts[count:]) for parts in words]
 
 
-def listed(names: Sequence[str], last: str = "and") -> str:
-    """Write names as a sentence lists them: with commas, and a word before the last."""
-    return f" {last} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+def listed(names: Sequence[str]) -> str:
+    """Write names as a sentence lists them: with commas, and "and" before the last."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 _OPTIONS = ("backend", "device", "target", "scenario", "sampler", "gradient_backend", "chains")
