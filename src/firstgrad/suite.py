@@ -260,7 +260,7 @@ def _list_files(word: str, pattern: str, folder: Path | None) -> list[str]:
     paths = Path(start).glob(pattern.removeprefix(start)) if start else here.glob(pattern)
     files = [one for one in sorted(paths) if one.is_file() and not any(fnmatchcase(one.name, no) for no in NO_MODELS)]
     if not files:
-        raise SpecError("MODEL", f"no file of {word} (looked from {here.absolute()})")
+        raise SpecError("MODEL", f"no Python file for a model in {word} (looked from {here.absolute()})")
     return [str(one if start or folder is None else one.relative_to(here)) for one in files]
 
 
