@@ -124,10 +124,6 @@ class Work:
         """Look up a count; none where it wasn't counted."""
         return dict(self.counts).get(name)
 
-    def parts_of(self, name: str) -> tuple[tuple[str, int], ...]:
-        """List what a count is made of, of whatever kind, the largest part of each kind first."""
-        return tuple(part for one in self.parts if one.count == name for part in one.parts)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeverKept:

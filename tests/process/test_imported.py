@@ -91,7 +91,7 @@ def test_the_present_folder_is_not_searched_by_accident(traps, tmp_path, monkeyp
     # Another Python, asked and started there, with a path whose empty parts nobody meant.
     monkeypatch.chdir(traps)
     monkeypatch.setenv("PYTHONPATH", f":{tmp_path / 'absent'}:")
-    interpreter = ask_interpreter(Path(sys.executable)).in_folder(traps)
+    interpreter = replace(ask_interpreter(Path(sys.executable)), folder=traps)
     assert run("user_model.py:build", interpreter=interpreter).failure is None
     assert not (traps / "told").exists()
 

@@ -47,7 +47,7 @@ def test_another_pythons_packages_are_described_and_this_firstgrad_measures(othe
     (tmp_path / "elsewhere").mkdir()
     write_model(tmp_path / "elsewhere", WHERE.format(log=str(log)))
     case = make_case("user_model.py:build")  # seen from the side's folder
-    (record,) = measure(case, label="other", interpreter=interpreter.in_folder(tmp_path / "elsewhere"))
+    (record,) = measure(case, label="other", interpreter=replace(interpreter, folder=tmp_path / "elsewhere"))
     assert (record.status, record.failure) == (Status.OK, None)
     assert record.environment.versions == interpreter.describe().versions
     assert record.environment.label == "other"

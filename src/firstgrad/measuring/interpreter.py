@@ -72,10 +72,6 @@ class Interpreter:
         here = describe_environment(threads=threads, label=label, packages=with_sampler(self.packages, sampler))
         return replace(here, python=self.version, git_commit=self.git_commit)
 
-    def in_folder(self, folder: Path) -> Interpreter:
-        """Return the same Python, running in another folder."""
-        return replace(self, folder=folder)
-
     def variables(self, private: Path, inherited: dict[str, str]) -> dict[str, str]:
         """Write a worker's environment: with this process's firstgrad in front of whatever is installed there.
 
