@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from firstgrad.show.result import Form, Result, render
-from firstgrad.show.suites import suite_parts
+from firstgrad.show.suites import mean_over_models, suite_parts
 from firstgrad.sweep.grid import OmittedModel
 
 
@@ -63,6 +65,12 @@ def test_an_exact_count_that_all_models_share_has_no_interval():
     text = "\n".join(lines([sample("a", 2.0), sample("b", 2.0)]))
     assert "| geometric mean | 2.00 s | 10 |  |" in text
     assert "95% interval" not in text
+
+
+def test_two_models_give_a_mean_without_an_interval_wherever_it_is_said():
+    two, three = (mean_over_models(zip("abc", numbers, strict=False)) for numbers in ((2.0, 8.0), (2.0, 8.0, 4.0)))
+    assert (two.value, two.low, two.high) == pytest.approx((4.0, 4.0, 4.0))
+    assert three.low < three.value < three.high
 
 
 def test_parameters_of_one_model_are_averaged_before_the_mean_over_models():

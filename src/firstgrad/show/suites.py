@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Target
@@ -159,16 +160,17 @@ def _mean(metric: Column, numbers: Sequence[tuple[str, float | None]]) -> tuple[
     if len(known) < _LEAST_MODELS or min(number for _, number in known) <= 0:
         return "", ""
     mean = mean_over_models(known)
-    if mean.low == mean.high or len({reference for reference, _ in known}) < _LEAST_FOR_INTERVAL:
+    if mean.low == mean.high:
         return write_fitted(metric.unit, mean.value), ""
     low, high = write_fitted(metric.unit, mean.low), write_fitted(metric.unit, mean.high)
     return write_fitted(metric.unit, mean.value), f"{low} to {high}"
 
 
 def mean_over_models(numbers: Iterable[tuple[str, float]]) -> Estimate:
-    """Return the geometric mean of numbers by their models' references, with its interval over models.
+    """Return the geometric mean of numbers by their models' references, with its interval over three models or more.
 
     One model with several parameters is averaged first: its numbers are alike, and would make the interval too narrow.
     """
     groups = grouped(numbers).values()
-    return average_ratio([statistics.geometric_mean(group) for group in groups]).estimate(_CONFIDENCE)
+    mean = average_ratio([statistics.geometric_mean(group) for group in groups]).estimate(_CONFIDENCE)
+    return mean if len(groups) >= _LEAST_FOR_INTERVAL else replace(mean, low=mean.value, high=mean.value)
