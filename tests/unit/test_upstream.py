@@ -24,14 +24,16 @@ def blocks(kind: str) -> dict[str, str]:
 
 
 BLOCKS, PRINTED = blocks("python"), blocks("text")
+SHELL = blocks("sh")
+"""Those that make environments of several releases, and so need the package index."""
 DEAR = ("keeps a graph out", 'nuts_sampler="blackjax"')
 """Those that compile by Numba in four processes, or by JAX."""
-CHEAP = [title for title in PRINTED if not any(part in title for part in DEAR)]
+CHEAP = [title for title in PRINTED if title not in SHELL and not any(part in title for part in DEAR)]
 
 
 def test_most_sections_have_a_reproducer_and_say_what_it_printed():
     assert len(BLOCKS) >= 7
-    assert PRINTED.keys() <= BLOCKS.keys()
+    assert PRINTED.keys() <= BLOCKS.keys() | SHELL.keys()
     assert len(CHEAP) >= 3
 
 
@@ -39,6 +41,14 @@ def test_most_sections_have_a_reproducer_and_say_what_it_printed():
 def test_a_reproducer_is_python_without_firstgrad(title):
     compile(BLOCKS[title], title, "exec")
     assert "firstgrad" not in BLOCKS[title]
+
+
+@pytest.mark.parametrize("title", SHELL)
+def test_a_reproducer_of_several_releases_is_a_shell_script_without_firstgrad(title):
+    subprocess.run(["sh", "-n"], input=SHELL[title], text=True, check=True)
+    assert "firstgrad" not in SHELL[title]
+    for script in re.findall(r"<<'END'\n(.*?)^END$", SHELL[title], re.MULTILINE | re.DOTALL):
+        compile(script, title, "exec")
 
 
 @pytest.mark.compiles
