@@ -297,7 +297,7 @@ def test_models_that_commits_do_not_have_are_copied_beside_them_and_that_is_said
     write_model(project, "return Model()", name="untracked")
     models = ("tracked.py", "untracked.py:build", str(lab / "outside.py"))
     out, err = compare(project, "main~1", "main", *models, "--measure", "--samples", "1", "--label", "x")
-    said = "copied for both commits"
+    said = "copied beside both commits"
     assert said in err
     assert said in out
     for name in ("../lab/outside.py", "../lab/beside.py", "../lab/data.csv", "untracked.py"):

@@ -194,7 +194,7 @@ def note_left_out(sides: MeasuredSides) -> Iterator[str]:
     for one in sides.left_out:
         yield f"{one.what} is left out: {one.reason}"
     if sides.copied:
-        yield f"copied beside the commits, as they are now, since git doesn't have them: {', '.join(sides.copied)}"
+        yield f"copied beside both commits as they are now, since Git doesn't have them: {', '.join(sides.copied)}"
 
 
 def _from_here(case: Case) -> Case:

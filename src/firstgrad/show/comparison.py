@@ -381,7 +381,7 @@ def note_conditions(comparison: Comparison, shorten: Callable[[str], str] = str)
     for one in comparison.left_out:
         yield f"left out: {shorten(one.what)}: {shorten(one.reason)}"
     if comparison.copied:
-        yield f"copied for both commits as they are now: {', '.join(map(shorten, comparison.copied))}"
+        yield f"copied beside both commits as they are now: {', '.join(map(shorten, comparison.copied))}"
     if comparison.shared_samples:
         yield f"{comparison.shared_samples:,} samples are on both sides: they say nothing of a change"
     yield from _note_statistics(comparison)
