@@ -279,14 +279,18 @@ ModelsToRead = Annotated[
 
 
 def of_models(samples: pd.DataFrame, words: Sequence[str] | None) -> pd.DataFrame:
-    """Take the samples of the models that words name, whatever their parameters; of all models where none is named."""
+    """Take the samples of the models that words name, whatever their parameters; of all models where none is named.
+
+    A file names all models that it makes.
+    """
     from firstgrad.suite import find_models, suite_of
 
     if not words:
         return samples
     suite = suite_of(words)
     references, _ = find_models(suite.models, suite.folder, are_here=False)
-    chosen = samples[samples["reference"].isin(references)]
+    asked = samples["reference"]
+    chosen = samples[asked.isin(references) | asked.str.rpartition(":")[0].isin(references)]
     if chosen.empty:
         raise SpecError("MODEL", f"there are no records of {' '.join(words)}. Measure first")
     return chosen
