@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 _FEW = 8  # fewer numbers don't tell which of them are wild, nor are there enough ways to draw them again
 _POOLED = 5  # below this, each side alone tells too little of its own spread
+_LEAST_MODELS = 3
 _HUBER = 2.0
 _NORMAL_MAD = 1.4826
 _STEPS = 4
@@ -107,14 +108,16 @@ def estimate_ratio(base: Sequence[float], head: Sequence[float], *, paired: bool
 def average_ratio(ratios: Sequence[float]) -> RatioFit:
     """Average ratios of several models: their geometric mean, with Student's t interval of the mean of logarithms.
 
-    The interval is over models: where the mean of more models like these would lie, were they drawn at random.
+    The interval is over models: where the mean of more models like these would lie, were they drawn at random. Two
+    models have a point: theirs would reach from a hundredth to a hundred times.
 
     Raises ValueError where there are none, or one is not finite and above zero.
     """
     logs = _logs(ratios)
     count = len(logs)
-    error = float(logs.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
-    return RatioFit(log_ratio=float(logs.mean()), standard_error=error, degrees=count - 1, samples=count)
+    degrees = count - 1 if count >= _LEAST_MODELS else 0
+    error = float(logs.std(ddof=1)) / math.sqrt(count) if degrees else 0.0
+    return RatioFit(log_ratio=float(logs.mean()), standard_error=error, degrees=degrees, samples=count)
 
 
 def fit_ratio(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from firstgrad.case import Target
@@ -41,8 +40,6 @@ _TITLES = {
 _KIND = ("backend", "target", "sampler", "scenario")
 _LONGEST_REASON = 200
 _LEAST_MODELS = 2
-_LEAST_FOR_INTERVAL = 3
-"""Of models: two give an interval from microseconds to hours."""
 _CONFIDENCE = 0.95
 _SHOWN_ID, _SHOWN_TIME = 8, 16  # letters of an id, and of a moment to the minute
 
@@ -172,5 +169,4 @@ def mean_over_models(numbers: Iterable[tuple[str, float]]) -> Estimate:
     One model with several parameters is averaged first: its numbers are alike, and would make the interval too narrow.
     """
     groups = grouped(numbers).values()
-    mean = average_ratio([statistics.geometric_mean(group) for group in groups]).estimate(_CONFIDENCE)
-    return mean if len(groups) >= _LEAST_FOR_INTERVAL else replace(mean, low=mean.value, high=mean.value)
+    return average_ratio([statistics.geometric_mean(group) for group in groups]).estimate(_CONFIDENCE)
