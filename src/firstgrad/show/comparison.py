@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from firstgrad.show.result import Inline, Part
 
 _ID_DIGITS = 8
-_LONGEST_REASON = 120
+_LONGEST_REASON = 160
 _MOST_ROWS = 150  # of a block for a pull request: GitHub takes 65,536 letters
 _WIDE = 4.0  # an interval from end to end
 _SHOWN_PRECISION = 0.005  # of three digits
